@@ -1,0 +1,73 @@
+"""The (ε, C) settings at which activations become masks (paper §5, stage 13).
+
+ε is the mean |readout| a neuron must exceed; C, the consistency, is the share of prompts on which
+it must fire. The published sweep is 3 × 3; the reference setting is ε = 0.5, C = 0.8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from atlas_assets.errors import SettingsError
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """One (ε, C) point of the sweep; orders by ε, then C.
+
+    Args:
+        epsilon: threshold on the mean |readout|, a finite number ≥ 0 (units of the readout).
+        consistency: smallest share of prompts on which a neuron fires, in (0, 1].
+
+    Raises:
+        SettingsError: a value is outside its range.
+    """
+
+    epsilon: float
+    consistency: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise SettingsError(
+                "epsilon is out of range",
+                where="ATLAS_EPSILONS or the partition key",
+                expected="a finite number ≥ 0, such as 0.001, 0.1 or 0.5",
+                found=repr(self.epsilon),
+                remedy="correct the value",
+            )
+        if not 0 < self.consistency <= 1:
+            raise SettingsError(
+                "consistency is out of range",
+                where="ATLAS_CONSISTENCIES or the partition key",
+                expected="a number in (0, 1], such as 0.2, 0.5 or 0.8",
+                found=repr(self.consistency),
+                remedy="correct the value",
+            )
+
+    @property
+    def file_tag(self) -> str:
+        """The published spelling in file names, e.g. ``eps0.5_cons0.8``."""
+        return f"eps{spell(self.epsilon)}_cons{spell(self.consistency)}"
+
+    def __str__(self) -> str:
+        return f"ε={spell(self.epsilon)}, C={spell(self.consistency)}"
+
+
+def spell(value: float) -> str:
+    """The shortest decimal that reads back as ``value``: ``0.001``, ``0.5``, ``1.0``."""
+    return repr(float(value))
+
+
+PUBLISHED_EPSILONS = (0.001, 0.1, 0.5)
+PUBLISHED_CONSISTENCIES = (0.2, 0.5, 0.8)
+REFERENCE = Setting(epsilon=0.5, consistency=0.8)
+#: the setting of the published standalone ``universal_106x50.h5``
+STANDALONE = Setting(epsilon=0.001, consistency=0.8)
+
+
+def grid(epsilons: Iterable[float], consistencies: Iterable[float]) -> tuple[Setting, ...]:
+    """All settings of a sweep, ε then C ascending, each once."""
+    consistencies = tuple(consistencies)
+    return tuple(sorted({Setting(e, c) for e in epsilons for c in consistencies}))

@@ -1,0 +1,36 @@
+"""Fixtures and options every test shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TIERS = {
+    "slow": "takes minutes; lift with --run-slow",
+    "gpu": "needs a CUDA device; lift with --run-gpu on a machine that has one",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    for tier, reason in TIERS.items():
+        parser.addoption(f"--run-{tier}", action="store_true", help=f"run the tests that {reason}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for tier, reason in TIERS.items():
+        if config.getoption(f"--run-{tier}"):
+            continue
+        skip = pytest.mark.skip(reason=reason)
+        for item in items:
+            if tier in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; a user's clone does not have it."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "golden").is_dir():
+        pytest.skip("needs the golden files in ../shared (beside the checkout); place them there")
+    return folder

@@ -1,0 +1,205 @@
+"""Every setting of an atlas, with its environment name, default and meaning.
+
+Read once, where the definitions or the command line start (`AtlasSettings.from_env`), and passed
+down; nothing else in the package reads the environment. The names are ``ATLAS_`` plus the field's
+name in capitals; lists are comma-separated.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import model_validator as pydantic_model_validator
+
+from atlas_assets.errors import SettingsError
+from atlas_assets.science.sweep import (
+    PUBLISHED_CONSISTENCIES,
+    PUBLISHED_EPSILONS,
+    REFERENCE,
+    Setting,
+    grid,
+)
+
+PREFIX = "ATLAS_"
+Readout = Literal["last_token", "published"]
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+_log = logging.getLogger(__name__)
+
+
+class AtlasSettings(BaseModel):
+    """What one atlas is made of and where it lies.
+
+    Raises:
+        SettingsError: (from `from_env` and `build`) a value is outside its range; the message
+            names the environment variable, what it may be and what was found.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    data_dir: Annotated[str, Field(description="folder (or fsspec URL) that holds the atlases")] = (
+        "data"
+    )
+    name: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            description="folder of this atlas under the data dir; default: a slug of the model "
+            "(and of whatever else departs from the defaults, so that two atlases never mix)",
+        ),
+    ] = None
+    model: Annotated[
+        str,
+        Field(min_length=1, description="`embedded`, a folder with a checkpoint, or a Hub id"),
+    ] = "embedded"
+    model_revision: Annotated[
+        str | None, Field(description="branch, tag or sha of a Hub model; default: its main branch")
+    ] = None
+    readout: Annotated[
+        Readout,
+        Field(
+            description="`last_token`: the last real token of each prompt (the card's definition); "
+            "`published`: the padded position that the release read when it made the frozen files"
+        ),
+    ] = "last_token"
+    epsilons: Annotated[
+        tuple[float, ...], Field(min_length=1, description="ε values of the sweep, each ≥ 0")
+    ] = PUBLISHED_EPSILONS
+    consistencies: Annotated[
+        tuple[float, ...], Field(min_length=1, description="C values of the sweep, in (0, 1]")
+    ] = PUBLISHED_CONSISTENCIES
+    token_checker_setting: Annotated[
+        tuple[float, float],
+        Field(
+            description="ε,C of token_checker_masks (the card says 0.5,0.8; the release's notebook "
+            "0.001,0.8)"
+        ),
+    ] = (REFERENCE.epsilon, REFERENCE.consistency)
+    device: Annotated[
+        str, Field(description="`auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`")
+    ] = "auto"
+    dtype: Annotated[Dtype, Field(description="precision of the model's weights")] = "float32"
+    batch_tokens: Annotated[
+        int, Field(ge=1, description="padded tokens per forward pass; more is faster on a GPU")
+    ] = 8192
+    loss_threshold: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="a pair whose mean loss (nats) exceeds it is dropped; default: the "
+            "model's own value in its config, else the paper's 3.0",
+        ),
+    ] = None
+    ast_nodes: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=1, description="only these AST nodes (a quick look)"),
+    ] = None
+    builtins: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=1, description="only these builtins (a quick look)"),
+    ] = None
+    variations: Annotated[
+        int, Field(ge=1, description="prompts per pair; the first of the published 50")
+    ] = 50
+
+    @field_validator(
+        "epsilons", "consistencies", "token_checker_setting", "ast_nodes", "builtins", mode="before"
+    )
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @pydantic_model_validator(mode="after")
+    def _in_range(self) -> AtlasSettings:
+        grid(self.epsilons, self.consistencies)
+        Setting(*self.token_checker_setting)
+        return self
+
+    @classmethod
+    def build(cls, **values: Any) -> AtlasSettings:
+        """Settings from Python values; same errors as from the environment."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise _explain(error) from None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> AtlasSettings:
+        """Settings from ``ATLAS_*`` variables (default: the process's environment).
+
+        An empty variable counts as unset. A name that is no setting is reported in the log.
+        """
+        environ = os.environ if environ is None else environ
+        given = {key: value for key, value in environ.items() if key.startswith(PREFIX) and value}
+        known = {env_name(field): field for field in cls.model_fields}
+        for key in sorted(given.keys() - known.keys()):
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            _log.warning("%s is no setting of an atlas and is ignored%s", key, hint)
+        return cls.build(**{known[key]: given[key] for key in given.keys() & known.keys()})
+
+    @property
+    def atlas_name(self) -> str:
+        """Folder of this atlas under the data dir."""
+        return self.name or _slug(self)
+
+    @property
+    def sweep(self) -> tuple[Setting, ...]:
+        """All settings of the sweep, ε then C ascending."""
+        return grid(self.epsilons, self.consistencies)
+
+    @property
+    def token_checker(self) -> Setting:
+        """The setting of token_checker_masks."""
+        return Setting(*self.token_checker_setting)
+
+
+def env_name(field: str) -> str:
+    """``"data_dir"`` → ``"ATLAS_DATA_DIR"``."""
+    return PREFIX + field.upper()
+
+
+def _slug(settings: AtlasSettings) -> str:
+    """A folder name that differs wherever two settings make atlases that must not mix."""
+    stem = settings.model
+    if Path(stem).is_dir():
+        folder = Path(stem).resolve()
+        stem = f"{folder.name}-{_short_digest(str(folder))}"
+    cut = (settings.ast_nodes, settings.builtins, settings.variations, settings.loss_threshold)
+    parts = [
+        stem,
+        settings.model_revision or "",
+        "" if settings.readout == "last_token" else settings.readout,
+        "" if settings.dtype == "float32" else settings.dtype,
+        "" if cut == (None, None, 50, None) else f"cut-{_short_digest(repr(cut))}",
+    ]
+    text = "--".join(part for part in parts if part)
+    return re.sub(r"[^A-Za-z0-9._-]+", "--", text).strip("-.").lower() or "atlas"
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def _explain(error: ValidationError) -> SettingsError:
+    first = error.errors()[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    info = AtlasSettings.model_fields.get(field)
+    return SettingsError(
+        "a setting is not usable" if info else "an unknown or contradictory setting",
+        where=env_name(field) if field else None,
+        expected=info.description if info else None,
+        found=f"{first['input']!r}: {first['msg']}" if field else first["msg"],
+        remedy="correct the variable, or unset it for the default"
+        + (f" ({info.default!r})" if info else ""),
+    )

@@ -1,0 +1,53 @@
+# `make help` lists the targets. Everything runs in .venv, made here from pyproject.toml under
+# constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
+export DAGSTER_MODULE_NAME ?= atlas_assets.definitions
+ATLAS_DATA_DIR ?= data
+
+.DEFAULT_GOAL := help
+.PHONY: help atlas sweep ui test check bench format clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.product: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.product
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+atlas: $(VENV)/.product ## build the whole atlas with the model in force (default: the embedded one)
+	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j atlas
+	@$(BIN)/python -m atlas_assets.where
+
+sweep: $(VENV)/.product ## everything after the activations: masks, decomposition, analyses
+	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j sweep
+	@$(BIN)/python -m atlas_assets.where
+
+ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127.0.0.1:3000)
+	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+
+test: $(VENV)/.dev ## the tests: no network, GPU or token needed
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.dev ## lint, format check, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## measure the bars of docs/performance.md on this machine
+	$(BIN)/python -m benchmarks
+
+format: $(VENV)/.dev ## format and fix what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the virtual environment and caches (never the data)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

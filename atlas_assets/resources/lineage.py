@@ -1,0 +1,59 @@
+"""What the settings in force say every file of the atlas must be about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+
+from atlas_assets.errors import ModelError
+from atlas_assets.formats.identity import ModelIdentity
+from atlas_assets.formats.provenance import Grid, Lineage
+from atlas_assets.resources.model import AtlasModel
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stimuli.tables import load_stimuli
+
+_log = logging.getLogger(__name__)
+
+
+def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[], Lineage]:
+    """A function that gives the lineage in force, resolving the model when first called.
+
+    Where the model cannot be had (offline, not downloaded), files are compared by the settings
+    alone and the log says so: masks fetched from elsewhere need no model.
+    """
+
+    @cache
+    def lineage() -> Lineage:
+        identity, threshold = _identify(settings, model)
+        stimuli = load_stimuli()
+        return Lineage(
+            model=identity,
+            readout=settings.readout,
+            dtype=settings.dtype,
+            grid=Grid(
+                ast_nodes=settings.ast_nodes,
+                builtins=settings.builtins,
+                variations=settings.variations,
+                loss_threshold=threshold,
+            ),
+            seeds={
+                "object_prompts": stimuli.object_prompts.seed,
+                "checker_prompts": stimuli.checker_prompts.seed,
+            },
+        )
+
+    return lineage
+
+
+def _identify(
+    settings: AtlasSettings, model: AtlasModel
+) -> tuple[ModelIdentity, float | None]:
+    try:
+        return model.identity, model.loss_threshold
+    except ModelError as error:
+        _log.warning("the model cannot be read, so its digests are not compared: %s", error.what)
+        return (
+            ModelIdentity(model_id=settings.model, revision=settings.model_revision),
+            settings.loss_threshold,
+        )

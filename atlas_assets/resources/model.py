@@ -1,0 +1,60 @@
+"""The model in force, resolved, identified and loaded at most once per process."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from atlas_assets.formats.identity import ModelIdentity
+from atlas_assets.settings import AtlasSettings
+
+if TYPE_CHECKING:
+    from atlas_assets.models.loaded import LoadedModel
+    from atlas_assets.models.loading import ModelSource
+
+#: the paper's threshold on a pair's mean loss, in nats (SCIENCE: stage 11)
+PAPER_LOSS_THRESHOLD = 3.0
+
+
+class AtlasModel:
+    """The model that ``ATLAS_MODEL`` names.
+
+    torch and transformers are imported when the model is first asked for, not before.
+
+    Args:
+        settings: names the model, its revision, device and dtype.
+    """
+
+    def __init__(self, settings: AtlasSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def source(self) -> ModelSource:
+        """Where the checkpoint lies; a Hub model is downloaded and pinned here."""
+        from atlas_assets.models.loading import resolve
+
+        return resolve(self._settings.model, self._settings.model_revision)
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        """Id, revision and digests, without building the network."""
+        from atlas_assets.models.loading import identify
+
+        return identify(self.source)
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The network on its device, with its tokenizer."""
+        from atlas_assets.models.loading import load
+
+        return load(self.source, device=self._settings.device, dtype=self._settings.dtype)
+
+    @property
+    def loss_threshold(self) -> float:
+        """The filter's threshold (nats): the setting, else the model's own, else the paper's."""
+        from atlas_assets.models.loading import default_loss_threshold
+
+        if self._settings.loss_threshold is not None:
+            return self._settings.loss_threshold
+        own = default_loss_threshold(self.source)
+        return PAPER_LOSS_THRESHOLD if own is None else own

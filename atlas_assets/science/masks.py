@@ -1,0 +1,324 @@
+"""Stage 13: from activations to masks, and from pair masks to universal masks (SCIENCE §3).
+
+A neuron is in a unit's mask when it is strong and consistent on that unit's prompts::
+
+    mask = (sums / n > ε) & (float32(counts) / n >= C)        in float32 arithmetic
+
+A concept's universal mask is the intersection of the masks of all its pairs: what stays active
+whatever the concept is paired with (paper §5, card "Stage 13").
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.science.activations import Activations, payload_digest
+from atlas_assets.science.concepts import Kind, concept_name, inventory, split_concept, split_pair
+from atlas_assets.science.similarity import jaccard
+from atlas_assets.science.sweep import Setting
+
+Bits = npt.NDArray[np.bool_]
+Matrix = npt.NDArray[np.float64]
+
+#: the layer whose Jaccard matrices the mask files carry; shallower models use their last layer
+JACCARD_LAYER = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Which neurons belong to each unit (pair or concept), per layer.
+
+    Attributes:
+        names: unit names, sorted, each once; may be empty.
+        bits: bool ``[units, layers, width]``, at least one layer and one neuron.
+
+    Raises:
+        ArtifactError: names are not sorted and unique, or ``bits`` has another dtype or shape.
+    """
+
+    names: tuple[str, ...]
+    bits: Bits
+
+    def __post_init__(self) -> None:
+        disorder = _first_disorder(self.names)
+        if disorder:
+            _unsound("unit names", "sorted, each once", disorder)
+        if self.bits.dtype != np.bool_:
+            _unsound("bits", "dtype bool", f"dtype {self.bits.dtype}")
+        shape = self.bits.shape
+        if len(shape) != 3 or shape[0] != len(self.names) or 0 in shape[1:]:
+            expected = f"shape ({len(self.names)}, layers ≥ 1, width ≥ 1)"
+            _unsound("bits", expected, f"shape {shape}")
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return int(self.bits.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Neurons per layer (the model's d_model)."""
+        return int(self.bits.shape[2])
+
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Number of neurons in each mask, int64 ``[units, layers]``."""
+        sizes: npt.NDArray[np.int64] = np.count_nonzero(self.bits, axis=2).astype(np.int64)
+        return sizes
+
+    def index(self, name: str) -> int:
+        """Position of ``name`` along the first axis.
+
+        Raises:
+            ArtifactError: there is no such unit; near matches are named.
+        """
+        position = bisect_left(self.names, name)
+        if position == len(self.names) or self.names[position] != name:
+            near = difflib.get_close_matches(name, self.names)
+            raise ArtifactError(
+                "the masks lack a unit",
+                where=name,
+                expected="one of the units of these masks",
+                found=f"{len(self.names)} units, the nearest: {', '.join(near) or 'none'}",
+                remedy="correct the name, or materialise the masks again for a grid that has it",
+            )
+        return position
+
+    def select(self, names: Iterable[str]) -> Masks:
+        """The masks of ``names`` only, in sorted order.
+
+        Raises:
+            ArtifactError: one of them is missing.
+        """
+        kept = tuple(sorted(set(names)))
+        rows = np.array([self.index(name) for name in kept], dtype=np.intp)
+        return Masks(kept, self.bits[rows])
+
+    def digest(self) -> str:
+        """SHA-256 over names, shape and bits; equal exactly when the contents are."""
+        return payload_digest(self.names, {"bits": self.bits})
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectMasks:
+    """All masks of the object prompts at one setting: what one ``13_object_masks_*`` file holds.
+
+    Attributes:
+        setting: the (ε, C) they were made at.
+        pairs: masks of the pairs, or None when only the universal part was read.
+        universal: masks of the concepts, names ``ast__X`` and ``builtin__Y``.
+        jaccard_ast: float64 ``[n_ast, n_ast]``, universal masks at ``JACCARD_LAYER``, sorted names.
+        jaccard_builtin: float64 ``[n_builtin, n_builtin]``, likewise.
+
+    Raises:
+        ArtifactError: the parts have different layers, widths, concepts or matrix sizes.
+    """
+
+    setting: Setting
+    pairs: Masks | None
+    universal: Masks
+    jaccard_ast: Matrix
+    jaccard_builtin: Matrix
+
+    def __post_init__(self) -> None:
+        for part, matrix, names in (
+            ("jaccard_ast", self.jaccard_ast, self.ast_nodes),
+            ("jaccard_builtin", self.jaccard_builtin, self.builtins),
+        ):
+            expected = (len(names), len(names))
+            if matrix.dtype != np.float64 or matrix.shape != expected:
+                _unsound(part, f"float64 {expected}", f"{matrix.dtype} {matrix.shape}")
+        if self.pairs is None:
+            return
+        require_same_layers(self.universal, self.pairs, "universal masks", "pair masks")
+        if inventory(self.pairs.names) != (self.ast_nodes, self.builtins):
+            _unsound(
+                "universal masks",
+                "the concepts that the pairs are made of",
+                f"{len(self.ast_nodes)} AST nodes and {len(self.builtins)} builtins",
+            )
+
+    @property
+    def ast_nodes(self) -> tuple[str, ...]:
+        """The AST nodes (without prefix), sorted; the order of ``jaccard_ast``."""
+        return _of_kind(self.universal.names, "ast")
+
+    @property
+    def builtins(self) -> tuple[str, ...]:
+        """The builtins (without prefix), sorted; the order of ``jaccard_builtin``."""
+        return _of_kind(self.universal.names, "builtin")
+
+    def digest(self) -> str:
+        """SHA-256 over the pair masks, the universal masks and both matrices.
+
+        Raises:
+            ArtifactError: the pair masks were not read.
+        """
+        if self.pairs is None:
+            raise ArtifactError(
+                "cannot digest object masks without their pair masks",
+                where=str(self.setting),
+                expected="pair masks and universal masks",
+                found="the universal part only",
+                remedy="read the whole file",
+            )
+        matrices = payload_digest(
+            self.universal.names, {"ast": self.jaccard_ast, "builtin": self.jaccard_builtin}
+        )
+        parts = f"{self.pairs.digest()}\n{self.universal.digest()}\n{matrices}\n"
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class CheckerMasks:
+    """Masks of the checker (or token-checker) prompts at one setting.
+
+    Attributes:
+        setting: the (ε, C) they were made at.
+        masks: one unit per testable concept, names ``ast__X`` and ``builtin__Y``.
+    """
+
+    setting: Setting
+    masks: Masks
+
+    def __post_init__(self) -> None:
+        for name in self.masks.names:
+            split_concept(name)
+
+    def digest(self) -> str:
+        """SHA-256 over the masks."""
+        return self.masks.digest()
+
+
+def sweep_masks(
+    activations: Activations, settings: Iterable[Setting]
+) -> Iterator[tuple[Setting, Masks]]:
+    """Masks of every unit at each setting, one setting at a time.
+
+    Means and firing rates are computed once for all settings. Only the bits that the caller keeps
+    stay alive, so a sweep needs memory for two float32 arrays and one bool array of the
+    activations' shape, however many settings it has.
+
+    Args:
+        activations: sums and counts of all units.
+        settings: in the order wanted; consecutive settings of one ε share half of the work.
+
+    Yields:
+        (setting, masks of the same units), float32 comparisons as in SCIENCE §3.
+    """
+    n = activations.n_prompts.astype(np.float32)[:, np.newaxis, np.newaxis]
+    means = activations.sums / n
+    rates = activations.counts.astype(np.float32)
+    rates /= n
+    epsilon, strong = None, np.empty(0, dtype=np.bool_)
+    for setting in settings:
+        if setting.epsilon != epsilon:
+            epsilon, strong = setting.epsilon, means > _float32(setting.epsilon)
+        bits = rates >= _float32(setting.consistency)
+        bits &= strong
+        yield setting, Masks(activations.names, bits)
+
+
+def threshold(activations: Activations, setting: Setting) -> Masks:
+    """Masks of every unit at one setting: bool ``[units, layers, width]`` (SCIENCE §3)."""
+    _, masks = next(sweep_masks(activations, [setting]))
+    return masks
+
+
+def universal(pairs: Masks) -> Masks:
+    """Universal mask of every concept: the intersection of all its pairs' masks (SCIENCE §3).
+
+    Args:
+        pairs: masks of pairs, names ``{ast}__{builtin}``.
+
+    Returns:
+        Masks of the AST nodes and the builtins, names ``ast__X`` and ``builtin__Y``. A concept with
+        a single pair has that pair's mask.
+
+    Raises:
+        StimulusError: a name is not that of a pair.
+    """
+    ast_nodes, builtins = inventory(pairs.names)
+    names = sorted(
+        [concept_name("ast", name) for name in ast_nodes]
+        + [concept_name("builtin", name) for name in builtins]
+    )
+    row = {name: i for i, name in enumerate(names)}
+    bits = np.ones((len(names), pairs.n_layers, pairs.width), dtype=np.bool_)
+    for name, mask in zip(pairs.names, pairs.bits, strict=True):
+        ast_node, builtin = split_pair(name)
+        bits[row[concept_name("ast", ast_node)]] &= mask
+        bits[row[concept_name("builtin", builtin)]] &= mask
+    return Masks(tuple(names), bits)
+
+
+def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
+    """Pair masks completed with their universal masks and the two Jaccard matrices."""
+    concepts = universal(pairs)
+    layer = min(JACCARD_LAYER, pairs.n_layers - 1)
+    is_ast = np.array([split_concept(name)[0] == "ast" for name in concepts.names], dtype=np.bool_)
+    bits = concepts.bits[:, layer]
+    return ObjectMasks(setting, pairs, concepts, jaccard(bits[is_ast]), jaccard(bits[~is_ast]))
+
+
+def object_masks(activations: Activations, setting: Setting) -> ObjectMasks:
+    """Stage 13 for the object prompts at one setting; units are pairs."""
+    return with_universals(setting, threshold(activations, setting))
+
+
+def checker_masks(activations: Activations, setting: Setting) -> CheckerMasks:
+    """Stage 13 for the checker or token-checker prompts at one setting; units are concepts."""
+    return CheckerMasks(setting, threshold(activations, setting))
+
+
+def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) -> None:
+    """Masks can only be compared when they are about the same layers and neurons.
+
+    Raises:
+        ArtifactError: number of layers or width differ.
+    """
+    if left.bits.shape[1:] != right.bits.shape[1:]:
+        raise ArtifactError(
+            f"the {left_is} and the {right_is} are not about the same model",
+            where=right_is,
+            expected=f"{left.n_layers} layers of {left.width} neurons, as in the {left_is}",
+            found=f"{right.n_layers} layers of {right.width} neurons",
+            remedy="materialise both from activations of one model",
+        )
+
+
+def _float32(value: float) -> np.float32:
+    # a threshold beyond float32's range becomes inf, which no neuron exceeds: the right answer
+    with np.errstate(over="ignore"):
+        return np.float32(value)
+
+
+def _of_kind(names: tuple[str, ...], kind: Kind) -> tuple[str, ...]:
+    split = [split_concept(name) for name in names]
+    return tuple(name for found, name in split if found == kind)
+
+
+def _first_disorder(names: tuple[str, ...]) -> str | None:
+    for left, right in pairwise(names):
+        if left >= right:
+            return f"{right!r} after {left!r}"
+    return None
+
+
+def _unsound(where: str, expected: str, found: str) -> NoReturn:
+    raise ArtifactError(
+        "the masks are not sound",
+        where=where,
+        expected=expected,
+        found=found,
+        remedy="materialise the masks again, or fetch the file again if it was downloaded",
+    )

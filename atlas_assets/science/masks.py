@@ -13,13 +13,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.science.activations import Activations, payload_digest
@@ -32,6 +33,19 @@ Matrix = npt.NDArray[np.float64]
 
 #: the layer whose Jaccard matrices the mask files carry; shallower models use their last layer
 JACCARD_LAYER = 4
+#: columns of the tidy table of universal masks; ``neurons`` are the sorted indices of a mask
+UNIVERSAL_SCHEMA = pl.Schema(
+    {
+        "epsilon": pl.Float64(),
+        "consistency": pl.Float64(),
+        "concept": pl.String(),
+        "type": pl.String(),
+        "layer": pl.Int64(),
+        "width": pl.Int64(),
+        "size": pl.Int64(),
+        "neurons": pl.List(pl.Int32()),
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,18 +261,17 @@ def universal(pairs: Masks) -> Masks:
     Raises:
         StimulusError: a name is not that of a pair.
     """
-    ast_nodes, builtins = inventory(pairs.names)
-    names = sorted(
-        [concept_name("ast", name) for name in ast_nodes]
-        + [concept_name("builtin", name) for name in builtins]
-    )
+    members = [
+        (concept_name("ast", ast_node), concept_name("builtin", builtin))
+        for ast_node, builtin in map(split_pair, pairs.names)
+    ]
+    names = tuple(sorted({concept for concepts in members for concept in concepts}))
     row = {name: i for i, name in enumerate(names)}
     bits = np.ones((len(names), pairs.n_layers, pairs.width), dtype=np.bool_)
-    for name, mask in zip(pairs.names, pairs.bits, strict=True):
-        ast_node, builtin = split_pair(name)
-        bits[row[concept_name("ast", ast_node)]] &= mask
-        bits[row[concept_name("builtin", builtin)]] &= mask
-    return Masks(tuple(names), bits)
+    for concepts, mask in zip(members, pairs.bits, strict=True):
+        for concept in concepts:
+            bits[row[concept]] &= mask
+    return Masks(names, bits)
 
 
 def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
@@ -278,6 +291,71 @@ def object_masks(activations: Activations, setting: Setting) -> ObjectMasks:
 def checker_masks(activations: Activations, setting: Setting) -> CheckerMasks:
     """Stage 13 for the checker or token-checker prompts at one setting; units are concepts."""
     return CheckerMasks(setting, threshold(activations, setting))
+
+
+def universal_table(by_setting: Mapping[Setting, Masks]) -> pl.DataFrame:
+    """The universal masks of a whole sweep as one tidy table.
+
+    Args:
+        by_setting: the universal masks of each setting.
+
+    Returns:
+        One row per setting, concept and layer, empty masks included, in that order;
+        columns ``UNIVERSAL_SCHEMA``.
+    """
+    parts = [_tidy(setting, masks) for setting, masks in sorted(by_setting.items())]
+    return pl.concat([UNIVERSAL_SCHEMA.to_frame(), *parts])
+
+
+def _tidy(setting: Setting, masks: Masks) -> pl.DataFrame:
+    sizes = masks.sizes().ravel()
+    neurons = np.nonzero(masks.bits)[2].astype(np.int32)
+    columns = {
+        "epsilon": np.full(sizes.size, setting.epsilon),
+        "consistency": np.full(sizes.size, setting.consistency),
+        "concept": [name for name in masks.names for _ in range(masks.n_layers)],
+        "type": [split_concept(name)[0] for name in masks.names for _ in range(masks.n_layers)],
+        "layer": np.tile(np.arange(masks.n_layers), len(masks.names)),
+        "width": np.full(sizes.size, masks.width),
+        "size": sizes,
+        "neurons": np.split(neurons, np.cumsum(sizes)[:-1]) if sizes.size else [],
+    }
+    return pl.DataFrame(columns, schema=UNIVERSAL_SCHEMA)
+
+
+def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
+    """The universal masks of one setting, back from ``universal_table``.
+
+    Raises:
+        ArtifactError: the table lacks the setting, or its rows are not one full set of masks.
+    """
+    here = {"epsilon": setting.epsilon, "consistency": setting.consistency}
+    rows = table.filter(**here).sort("concept", "layer")
+    if rows.is_empty():
+        present = table.select("epsilon", "consistency").unique().sort("epsilon", "consistency")
+        raise ArtifactError(
+            "the sweep's universal masks lack a setting",
+            where=str(setting),
+            expected="a setting of the sweep",
+            found=", ".join(str(Setting(*row)) for row in present.rows()) or "an empty table",
+            remedy="add it to ATLAS_EPSILONS and ATLAS_CONSISTENCIES, then materialise masks",
+        )
+    names = tuple(rows["concept"].unique().sort())
+    n_layers, width = rows["layer"].n_unique(), int(rows["width"][0])
+    layers = np.tile(np.arange(n_layers), len(names))
+    if not np.array_equal(rows["layer"], layers) or rows["width"].n_unique() != 1:
+        found = f"{rows.height} rows, {len(names)} concepts, {n_layers} layers"
+        _unsound(str(setting), "one row per concept and layer, all of one width", found)
+    neurons = rows["neurons"].explode().drop_nulls().to_numpy()
+    if neurons.size and not 0 <= neurons.min() <= neurons.max() < width:
+        found = f"{neurons.min()} to {neurons.max()}"
+        _unsound(f"neurons at {setting}", f"indices from 0 to {width - 1}", found)
+    bits = np.zeros((rows.height, width), dtype=np.bool_)
+    bits[np.repeat(np.arange(rows.height), rows["neurons"].list.len()), neurons] = True
+    masks = Masks(names, bits.reshape(len(names), n_layers, width))
+    if not np.array_equal(masks.sizes().ravel(), rows["size"]):
+        _unsound(f"neurons at {setting}", "as many distinct indices as `size` says", "others")
+    return masks
 
 
 def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) -> None:

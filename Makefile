@@ -25,11 +25,11 @@ $(VENV)/.dev: $(VENV)/.product
 
 atlas: $(VENV)/.product ## build the whole atlas with the model in force (default: the embedded one)
 	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j atlas
-	@$(BIN)/python -m atlas_assets.where
+	@$(BIN)/atlas where
 
 sweep: $(VENV)/.product ## everything after the activations: masks, decomposition, analyses
 	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j sweep
-	@$(BIN)/python -m atlas_assets.where
+	@$(BIN)/atlas where
 
 ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127.0.0.1:3000)
 	$(BIN)/dagster dev --host 127.0.0.1 --port 3000

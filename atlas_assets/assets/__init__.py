@@ -1,1 +1,1 @@
-"""One module per stage: an asset loads, calls, returns. The science is in `atlas_assets.science`."""
+"""One module per stage: an asset loads, calls, returns; the science is elsewhere."""

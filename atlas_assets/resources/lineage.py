@@ -46,9 +46,7 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
     return lineage
 
 
-def _identify(
-    settings: AtlasSettings, model: AtlasModel
-) -> tuple[ModelIdentity, float | None]:
+def _identify(settings: AtlasSettings, model: AtlasModel) -> tuple[ModelIdentity, float | None]:
     try:
         return model.identity, model.loss_threshold
     except ModelError as error:

@@ -50,6 +50,11 @@ class AtlasModel:
         return load(self.source, device=self._settings.device, dtype=self._settings.dtype)
 
     @property
+    def tokenizer(self) -> ModelTokenizer:
+        """The model's tokenizer."""
+        return self.loaded.tokenizer
+
+    @property
     def loss_threshold(self) -> float:
         """The filter's threshold (nats): the setting, else the model's own, else the paper's."""
         from atlas_assets.models.loading import default_loss_threshold

@@ -1,0 +1,56 @@
+"""Stage 12: how strongly and how often each neuron fired, per unit and layer."""
+
+from __future__ import annotations
+
+import dagster as dg
+import polars as pl
+
+from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
+from atlas_assets.assets.scratch import open_shards
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.progress import Progress
+from atlas_assets.resources.model import AtlasModel
+from atlas_assets.science import extraction
+from atlas_assets.science.activations import Activations
+from atlas_assets.science.units import units_of_checker_prompts, units_of_object_prompts
+from atlas_assets.settings import AtlasSettings
+
+
+def activation_assets() -> list[dg.AssetsDefinition]:
+    """Sums and counts over every unit's prompts, for pairs and for testable concepts."""
+
+    @atlas_asset("object_activations", kinds={"pytorch"}, pool=MODEL_POOL)
+    def object_activations(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        model: dg.ResourceParam[AtlasModel],
+        store: dg.ResourceParam[AtlasStore],
+        object_prompts: pl.DataFrame,
+    ) -> Activations:
+        return extraction.extract(
+            model.loaded,
+            units_of_object_prompts(object_prompts),
+            readout=settings.readout,
+            batch_tokens=settings.batch_tokens,
+            shards=open_shards(store, "object_activations", settings, model),
+            progress=Progress("reading object prompts", log=context.log.info),
+        )
+
+    @atlas_asset("checker_activations", kinds={"pytorch"}, pool=MODEL_POOL)
+    def checker_activations(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        model: dg.ResourceParam[AtlasModel],
+        store: dg.ResourceParam[AtlasStore],
+        checker_prompts: pl.DataFrame,
+    ) -> Activations:
+        return extraction.extract(
+            model.loaded,
+            units_of_checker_prompts(checker_prompts),
+            readout=settings.readout,
+            batch_tokens=settings.batch_tokens,
+            shards=open_shards(store, "checker_activations", settings, model),
+            progress=Progress("reading checker prompts", log=context.log.info),
+        )
+
+    return [object_activations, checker_activations]

@@ -1,0 +1,110 @@
+"""What is read off the universal masks: modularity, token independence, the standalone file.
+
+Each of these speaks of one setting. Where the sweep in force does not hold that setting, the asset
+is skipped, with a warning that says so; it never falls back to another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from atlas_assets.assets.declare import atlas_asset
+from atlas_assets.science import masks as science
+from atlas_assets.science import modularity, token_independence
+from atlas_assets.science.checker_prompts import keyword_of
+from atlas_assets.science.masks import CheckerMasks, Masks
+from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stimuli.tables import load_stimuli
+
+Outputs = Iterator[dg.Output[Any]]
+
+
+def downstream_assets() -> list[dg.AssetsDefinition]:
+    """Modularity (§6.1), token independence, and ``universal_106x50.h5``."""
+    return [*_modularity_assets(), *_token_independence_assets(), _universal_masks_asset()]
+
+
+def _modularity_assets() -> list[dg.AssetsDefinition]:
+    @atlas_asset("modularity_scores", output_required=False, kinds={"polars"})
+    def modularity_scores(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        masks: pl.DataFrame,
+    ) -> Outputs:
+        for universal in _universal_at(context, settings, masks, REFERENCE):
+            yield dg.Output(modularity.scores(universal))
+
+    @atlas_asset("modularity_detail", output_required=False, kinds={"polars"})
+    def modularity_detail(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        masks: pl.DataFrame,
+    ) -> Outputs:
+        for universal in _universal_at(context, settings, masks, REFERENCE):
+            yield dg.Output(modularity.detail(universal))
+
+    return [modularity_scores, modularity_detail]
+
+
+def _token_independence_assets() -> list[dg.AssetsDefinition]:
+    @atlas_asset("token_independence_detail", output_required=False, kinds={"polars"})
+    def token_independence_detail(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        masks: pl.DataFrame,
+        token_checker_masks: CheckerMasks,
+    ) -> Outputs:
+        keywords = keyword_of(load_stimuli())
+        at = token_checker_masks.setting
+        for universal in _universal_at(context, settings, masks, at):
+            yield dg.Output(
+                token_independence.detail(universal, token_checker_masks.masks, keywords)
+            )
+
+    @atlas_asset("token_independence_summary", kinds={"polars"})
+    def token_independence_summary(token_independence_detail: pl.DataFrame) -> pl.DataFrame:
+        return token_independence.summary(token_independence_detail)
+
+    @atlas_asset("token_independence_no_keyword", kinds={"polars"})
+    def token_independence_no_keyword(
+        settings: dg.ResourceParam[AtlasSettings], masks: pl.DataFrame
+    ) -> pl.DataFrame:
+        # which concepts there are is the same at every setting
+        universal = science.universal_from_table(masks, settings.sweep[0])
+        return token_independence.no_keyword(universal, keyword_of(load_stimuli()))
+
+    return [token_independence_detail, token_independence_summary, token_independence_no_keyword]
+
+
+def _universal_masks_asset() -> dg.AssetsDefinition:
+    @atlas_asset("universal_masks", output_required=False, kinds={"numpy"})
+    def universal_masks(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        masks: pl.DataFrame,
+    ) -> Outputs:
+        for universal in _universal_at(context, settings, masks, STANDALONE):
+            yield dg.Output(universal)
+
+    return universal_masks
+
+
+def _universal_at(
+    context: dg.AssetExecutionContext,
+    settings: AtlasSettings,
+    masks: pl.DataFrame,
+    setting: Setting,
+) -> Iterator[Masks]:
+    """The universal masks at ``setting``; nothing, with a warning, where the sweep lacks it."""
+    if setting in settings.sweep:
+        yield science.universal_from_table(masks, setting)
+    else:
+        context.log.warning(
+            f"{context.asset_key.to_user_string()} is skipped: it speaks of {setting}, which the "
+            "sweep in force does not hold (ATLAS_EPSILONS, ATLAS_CONSISTENCIES)"
+        )

@@ -1,0 +1,95 @@
+"""Stage 13: binary masks at every (ε, C) setting, and the sweep as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from atlas_assets.assets.declare import MODEL_POOL, atlas_asset, for_partitions
+from atlas_assets.assets.scratch import open_shards
+from atlas_assets.assets.sweep import complete_sweep
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.partitions import setting_of
+from atlas_assets.progress import Progress
+from atlas_assets.resources.model import AtlasModel
+from atlas_assets.science import extraction
+from atlas_assets.science import masks as science
+from atlas_assets.science.activations import Activations
+from atlas_assets.science.units import units_of_checker_prompts
+from atlas_assets.settings import AtlasSettings
+
+
+def mask_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Object and checker masks per setting, and the token-checker masks at theirs."""
+
+    @atlas_asset("object_masks", partitions=partitions, kinds={"numpy"})
+    def object_masks(context: dg.AssetExecutionContext, object_activations: Activations) -> Any:
+        return for_partitions(
+            context,
+            {
+                key: science.object_masks(object_activations, setting_of(key))
+                for key in context.partition_keys
+            },
+        )
+
+    @atlas_asset("checker_masks", partitions=partitions, kinds={"numpy"})
+    def checker_masks(context: dg.AssetExecutionContext, checker_activations: Activations) -> Any:
+        return for_partitions(
+            context,
+            {
+                key: science.checker_masks(checker_activations, setting_of(key))
+                for key in context.partition_keys
+            },
+        )
+
+    @atlas_asset("token_checker_masks", kinds={"numpy", "pytorch"}, pool=MODEL_POOL)
+    def token_checker_masks(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        model: dg.ResourceParam[AtlasModel],
+        store: dg.ResourceParam[AtlasStore],
+        token_checker_prompts: pl.DataFrame,
+    ) -> science.CheckerMasks:
+        activations = extraction.extract(
+            model.loaded,
+            units_of_checker_prompts(token_checker_prompts),
+            readout=settings.readout,
+            batch_tokens=settings.batch_tokens,
+            shards=open_shards(store, "token_checker_masks", settings, model),
+            progress=Progress("reading token-checker prompts", log=context.log.info),
+        )
+        return science.checker_masks(activations, settings.token_checker)
+
+    return [object_masks, checker_masks, token_checker_masks]
+
+
+def sweep_asset(
+    stages_12_and_13: list[dg.AssetsDefinition], resources: Mapping[str, Any]
+) -> dg.AssetsDefinition:
+    """``masks``: completes the sweep, then gathers its universal masks.
+
+    Args:
+        stages_12_and_13: the definitions of the activations and of ``object_masks`` and
+            ``checker_masks``, whose missing or stale partitions are materialised as runs of
+            their own.
+        resources: what those runs are given to work with.
+    """
+
+    @atlas_asset("masks", deps=["object_masks", "checker_masks"], kinds={"polars"})
+    def masks(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+    ) -> pl.DataFrame:
+        complete_sweep(context, settings.sweep, store, stages_12_and_13, resources)
+        return science.universal_table(
+            {
+                setting: store.read("object_masks", setting, part="universal").universal
+                for setting in settings.sweep
+            }
+        )
+
+    return masks

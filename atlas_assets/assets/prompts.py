@@ -1,0 +1,102 @@
+"""Stage 11: the prompts (paper §4).
+
+Object prompts show a concept pair; checker prompts hold a concept's keyword without the concept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
+from atlas_assets.assets.scratch import open_shards
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.progress import Progress
+from atlas_assets.resources.model import AtlasModel
+from atlas_assets.science import checker_prompts as checkers
+from atlas_assets.science import losses
+from atlas_assets.science import object_prompts as objects
+from atlas_assets.science.concepts import split_concept
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stimuli.tables import load_stimuli
+
+
+def prompt_assets() -> list[dg.AssetsDefinition]:
+    """The three prompt tables, roots of the graph."""
+
+    @atlas_asset("object_prompts", kinds={"polars", "pytorch"}, pool=MODEL_POOL)
+    def object_prompts(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        model: dg.ResourceParam[AtlasModel],
+        store: dg.ResourceParam[AtlasStore],
+    ) -> pl.DataFrame:
+        candidates = objects.generate(
+            load_stimuli(),
+            ast_nodes=settings.ast_nodes,
+            builtins=settings.builtins,
+            variations=settings.variations,
+        )
+        scores = losses.score(
+            model.loaded,
+            candidates["prompt_text"].to_list(),
+            batch_tokens=settings.batch_tokens,
+            shards=open_shards(store, "object_prompts", settings, model),
+            progress=Progress("scoring prompts", log=context.log.info),
+        )
+        scored = candidates.with_columns(
+            sequence_loss=pl.Series(scores.losses), token_length=pl.Series(scores.lengths)
+        )
+        kept = objects.filter_by_loss(scored, model.loss_threshold)
+        context.add_output_metadata(_filter_report(scored, kept, model.loss_threshold))
+        return kept
+
+    @atlas_asset("checker_prompts", kinds={"polars"})
+    def checker_prompts(
+        settings: dg.ResourceParam[AtlasSettings], model: dg.ResourceParam[AtlasModel]
+    ) -> pl.DataFrame:
+        return _checker_prompts(settings, model, "checker")
+
+    @atlas_asset("token_checker_prompts", kinds={"polars"})
+    def token_checker_prompts(
+        settings: dg.ResourceParam[AtlasSettings], model: dg.ResourceParam[AtlasModel]
+    ) -> pl.DataFrame:
+        return _checker_prompts(settings, model, "token_checker")
+
+    return [object_prompts, checker_prompts, token_checker_prompts]
+
+
+def _checker_prompts(
+    settings: AtlasSettings, model: AtlasModel, variant: checkers.Variant
+) -> pl.DataFrame:
+    return checkers.generate(
+        load_stimuli(),
+        model.tokenizer,
+        variant=variant,
+        concepts=_testable_concepts(settings),
+    )
+
+
+def _testable_concepts(settings: AtlasSettings) -> list[str]:
+    """The concepts with a keyword that the grid in force holds."""
+    cut = {"ast": settings.ast_nodes, "builtin": settings.builtins}
+    concepts = []
+    for concept in checkers.concepts_with_keyword(load_stimuli()):
+        kind, name = split_concept(concept)
+        allowed = cut[kind]
+        if allowed is None or name in allowed:
+            concepts.append(concept)
+    return concepts
+
+
+def _filter_report(scored: pl.DataFrame, kept: pl.DataFrame, threshold: float) -> dict[str, Any]:
+    dropped = objects.dropped_pairs(scored, threshold)
+    return {
+        "candidate_prompts": scored.height,
+        "kept_pairs": kept.select("ast_node", "builtin_obj").n_unique(),
+        "dropped_pairs": dg.MetadataValue.json(dropped),
+        "loss_threshold_nats": threshold,
+        "mean_sequence_loss_nats": float(scored["sequence_loss"].mean()),  # type: ignore[arg-type]
+    }

@@ -1,0 +1,1 @@
+"""When the graph runs: jobs (and later schedules and sensors)."""

@@ -1,0 +1,70 @@
+"""Wires everything; the only module that does.
+
+`defs` is what Dagster loads; it reads the settings from the environment when Dagster asks for it.
+`build_definitions` gives fresh definitions for any settings, for tests and for embedding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+from upath import UPath
+
+from atlas_assets.assets.activations import activation_assets
+from atlas_assets.assets.decomposition import decomposition_assets
+from atlas_assets.assets.downstream import downstream_assets
+from atlas_assets.assets.masks import mask_assets, sweep_asset
+from atlas_assets.assets.prompts import prompt_assets
+from atlas_assets.automation.jobs import atlas_jobs
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.io_managers.csv import CsvIOManager
+from atlas_assets.io_managers.hdf5 import Hdf5IOManager
+from atlas_assets.io_managers.parquet import ParquetIOManager
+from atlas_assets.partitions import sweep_partitions
+from atlas_assets.resources.lineage import expected_lineage
+from atlas_assets.resources.model import AtlasModel
+from atlas_assets.settings import AtlasSettings
+
+
+def build_definitions(settings: AtlasSettings) -> dg.Definitions:
+    """Fresh definitions of one atlas: assets, jobs, resources."""
+    partitions = sweep_partitions(settings.sweep)
+    resources = build_resources(settings)
+    stages_12_and_13 = [*activation_assets(), *mask_assets(partitions)]
+    assets = [
+        *prompt_assets(),
+        *stages_12_and_13,
+        sweep_asset(stages_12_and_13, resources),
+        *decomposition_assets(partitions),
+        *downstream_assets(),
+    ]
+    return dg.Definitions(
+        assets=assets,
+        jobs=atlas_jobs(partitions),
+        resources=resources,
+        # one process: the model is loaded once, and a laptop's memory holds one copy of everything
+        executor=dg.in_process_executor,
+        metadata={"settings": dg.MetadataValue.json(settings.model_dump(mode="json"))},
+    )
+
+
+def build_resources(settings: AtlasSettings) -> dict[str, Any]:
+    """Settings, model, the atlas's folder, and an IO manager per file format."""
+    model = AtlasModel(settings)
+    folder = UPath(settings.data_dir).absolute() / settings.atlas_name
+    store = AtlasStore(folder, expected_lineage(settings, model))
+    return {
+        "settings": settings,
+        "model": model,
+        "store": store,
+        "hdf5_io_manager": Hdf5IOManager(store),
+        "parquet_io_manager": ParquetIOManager(store),
+        "csv_io_manager": CsvIOManager(store),
+    }
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of the atlas that the environment describes."""
+    return build_definitions(AtlasSettings.from_env())

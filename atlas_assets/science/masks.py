@@ -64,9 +64,9 @@ class Masks:
     bits: Bits
 
     def __post_init__(self) -> None:
-        disorder = _first_disorder(self.names)
-        if disorder:
-            _unsound("unit names", "sorted, each once", disorder)
+        for left, right in pairwise(self.names):
+            if left >= right:
+                _unsound("unit names", "sorted, each once", f"{right!r} after {left!r}")
         if self.bits.dtype != np.bool_:
             _unsound("bits", "dtype bool", f"dtype {self.bits.dtype}")
         shape = self.bits.shape
@@ -383,13 +383,6 @@ def _float32(value: float) -> np.float32:
 def _of_kind(names: tuple[str, ...], kind: Kind) -> tuple[str, ...]:
     split = [split_concept(name) for name in names]
     return tuple(name for found, name in split if found == kind)
-
-
-def _first_disorder(names: tuple[str, ...]) -> str | None:
-    for left, right in pairwise(names):
-        if left >= right:
-            return f"{right!r} after {left!r}"
-    return None
 
 
 def _unsound(where: str, expected: str, found: str) -> NoReturn:

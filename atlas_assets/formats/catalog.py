@@ -1,0 +1,256 @@
+"""Every artifact of an atlas: its file, format, inputs, code version and description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from atlas_assets.formats import table_schemas as schemas
+from atlas_assets.formats.activations_file import ActivationsFile
+from atlas_assets.formats.codec import Codec, Kind
+from atlas_assets.formats.masks_file import CheckerMasksFile, ObjectMasksFile, UniversalMasksFile
+from atlas_assets.formats.schemas import TableSchema
+from atlas_assets.formats.tables import CsvTable, ParquetTable
+from atlas_assets.science.sweep import STANDALONE, Setting
+
+Group = Literal[
+    "stage_11_prompts",
+    "stage_12_activations",
+    "stage_13_masks",
+    "stage_14_decomposition",
+    "stage_15_downstream",
+]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One kind of file.
+
+    Attributes:
+        key: asset key.
+        filename: published name; ``{tag}`` stands for ``eps0.5_cons0.8``.
+        format: reads and writes the file.
+        group: asset group.
+        description: what it is, with the formula.
+        inputs: artifacts it is computed from.
+        code_version: changes when the same inputs would give another content.
+        runs_model: whether the model itself is run to make it.
+    """
+
+    key: str
+    filename: str
+    format: Codec[Any]
+    group: Group
+    description: str
+    inputs: tuple[str, ...] = ()
+    code_version: str = "1"
+    runs_model: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Of the file."""
+        return self.format.kind
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether there is one file per setting of the sweep."""
+        return "{tag}" in self.filename
+
+    @property
+    def schema(self) -> TableSchema | None:
+        """Declared columns, where the artifact is a table."""
+        schema = getattr(self.format, "schema", None)
+        return schema if isinstance(schema, TableSchema) else None
+
+    def file_name(self, setting: Setting | None = None) -> str:
+        """The published file name, at ``setting`` where there is one file per setting.
+
+        Raises:
+            ValueError: a setting is needed and not given, or the other way round.
+        """
+        if self.partitioned != (setting is not None):
+            needs = "a setting" if self.partitioned else "no setting"
+            raise ValueError(f"{self.key} takes {needs}; got {setting}")
+        return self.filename.format(tag=setting.file_tag) if setting else self.filename
+
+
+_OBJECT_PROMPTS_FILE = "11A_object_prompts.parquet"
+_CHECKER_PROMPTS_FILE = "11B_checker_prompts.parquet"
+
+_PROMPTS = (
+    Artifact(
+        key="object_prompts",
+        filename=_OBJECT_PROMPTS_FILE,
+        format=ParquetTable(schemas.OBJECT_PROMPTS),
+        group="stage_11_prompts",
+        description="50 prompts per (AST node, builtin) pair, scored by the model; pairs whose "
+        "mean loss exceeds the threshold are dropped whole (paper §4).",
+        runs_model=True,
+    ),
+    Artifact(
+        key="checker_prompts",
+        filename=_CHECKER_PROMPTS_FILE,
+        format=ParquetTable(schemas.CHECKER_PROMPTS),
+        group="stage_11_prompts",
+        description="Up to 50 prompts per testable concept that hold its keyword without the "
+        "concept: in strings, comments, identifiers, dict keys and prints (paper §4).",
+        runs_model=True,
+    ),
+    Artifact(
+        key="token_checker_prompts",
+        filename="token_checker_prompts.parquet",
+        format=ParquetTable(schemas.CHECKER_PROMPTS),
+        group="stage_11_prompts",
+        description="The checker prompts of the token-independence analysis: the same method with "
+        "its own identifier templates (paper §6).",
+        runs_model=True,
+    ),
+)
+
+_ACTIVATIONS = (
+    Artifact(
+        key="object_activations",
+        filename="12_object_activations.h5",
+        format=ActivationsFile("pairs", _OBJECT_PROMPTS_FILE),
+        group="stage_12_activations",
+        description="Per pair and layer, over its n prompts: Σ|readout| and #(|readout| > 0) of "
+        "every neuron; the readout is the output of the block's MLP.",
+        inputs=("object_prompts",),
+        runs_model=True,
+    ),
+    Artifact(
+        key="checker_activations",
+        filename="12_checker_activations.h5",
+        format=ActivationsFile("concepts", _CHECKER_PROMPTS_FILE),
+        group="stage_12_activations",
+        description="Per testable concept and layer, over its checker prompts: Σ|readout| and "
+        "#(|readout| > 0) of every neuron.",
+        inputs=("checker_prompts",),
+        runs_model=True,
+    ),
+)
+
+_MASKS = (
+    Artifact(
+        key="object_masks",
+        filename="13_object_masks_{tag}.h5",
+        format=ObjectMasksFile(),
+        group="stage_13_masks",
+        description="Pair masks (Σ|r| / n > ε) ∧ (#firing / n ≥ C), and universal masks: a "
+        "concept's is the intersection of all its pairs' masks. One file per setting.",
+        inputs=("object_activations",),
+    ),
+    Artifact(
+        key="checker_masks",
+        filename="13_checker_masks_{tag}.h5",
+        format=CheckerMasksFile(),
+        group="stage_13_masks",
+        description="Masks of the keywords alone, from the checker prompts: (Σ|r| / n > ε) ∧ "
+        "(#firing / n ≥ C). One file per setting.",
+        inputs=("checker_activations",),
+    ),
+    Artifact(
+        key="token_checker_masks",
+        filename="token_checker_masks.h5",
+        format=CheckerMasksFile(),
+        group="stage_13_masks",
+        description="Masks of the keywords alone, from the token-checker prompts, at one setting.",
+        inputs=("token_checker_prompts",),
+        runs_model=True,
+    ),
+    Artifact(
+        key="masks",
+        filename="13_universal_masks_sweep.parquet",
+        format=ParquetTable(schemas.UNIVERSAL_SWEEP),
+        group="stage_13_masks",
+        description="The universal masks of the whole sweep in one tidy table, one row per "
+        "setting, concept and layer. Materialising it completes the sweep.",
+        inputs=("object_masks",),
+    ),
+)
+
+_DECOMPOSITION = (
+    Artifact(
+        key="target_checker",
+        filename="14_target_checker_{tag}.csv",
+        format=CsvTable(schemas.TARGET_CHECKER),
+        group="stage_14_decomposition",
+        description="Per testable concept and layer, with A its universal mask and B its "
+        "keyword's: |A∖B| / |A∩B| / |B∖A| (paper §6). One file per setting.",
+        inputs=("object_masks", "checker_masks"),
+    ),
+    Artifact(
+        key="summary",
+        filename="14_summary.csv",
+        format=CsvTable(schemas.SUMMARY),
+        group="stage_14_decomposition",
+        description="Per setting: concept fraction |A∖B| / |A| and token fraction |A∩B| / |A|, "
+        "means over concept × layer (paper §7.2).",
+        inputs=("target_checker",),
+    ),
+)
+
+_DOWNSTREAM = (
+    Artifact(
+        key="modularity_scores",
+        filename="relaxed_modularity_scores.csv",
+        format=CsvTable(schemas.MODULARITY_SCORES, index="index"),
+        group="stage_15_downstream",
+        description="In how many layers each concept stands apart: its mean Jaccard to the others, "
+        "less the share p of the most similar, is in the lowest 5% (paper §6.1).",
+        inputs=("masks",),
+    ),
+    Artifact(
+        key="modularity_detail",
+        filename="relaxed_modularity_detail.csv",
+        format=CsvTable(schemas.MODULARITY_DETAIL),
+        group="stage_15_downstream",
+        description="Per concept, layer and trim p: mean Jaccard |A∩B| / |A∪B| to the others after "
+        "dropping the floor(p·n) most similar, and its percentile (paper §6.1).",
+        inputs=("masks",),
+    ),
+    Artifact(
+        key="token_independence_detail",
+        filename="token_independence_detail.csv",
+        format=CsvTable(schemas.TOKEN_INDEPENDENCE_DETAIL),
+        group="stage_15_downstream",
+        description="Per concept that has a keyword and layer: universal mask A against "
+        "token-checker mask B (paper §6).",
+        inputs=("masks", "token_checker_masks"),
+    ),
+    Artifact(
+        key="token_independence_summary",
+        filename="token_independence_summary.csv",
+        format=CsvTable(schemas.TOKEN_INDEPENDENCE_SUMMARY),
+        group="stage_15_downstream",
+        description="Per concept that has a keyword: how much of its circuit the keyword alone "
+        "explains, |A∩B| / |A|, mean over layers (paper §6).",
+        inputs=("token_independence_detail",),
+    ),
+    Artifact(
+        key="token_independence_no_keyword",
+        filename="token_independence_no_keyword.csv",
+        format=CsvTable(schemas.TOKEN_INDEPENDENCE_NO_KEYWORD),
+        group="stage_15_downstream",
+        description="The concepts that no keyword gives away (paper §6).",
+        inputs=("masks",),
+    ),
+    Artifact(
+        key="universal_masks",
+        filename="universal_106x50.h5",
+        format=UniversalMasksFile(STANDALONE),
+        group="stage_15_downstream",
+        description="The universal masks at ε = 0.001, C = 0.8, standalone.",
+        inputs=("masks",),
+    ),
+)
+
+#: asset key → artifact, in the order of the pipeline
+ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
+    {
+        artifact.key: artifact
+        for artifact in (*_PROMPTS, *_ACTIVATIONS, *_MASKS, *_DECOMPOSITION, *_DOWNSTREAM)
+    }
+)

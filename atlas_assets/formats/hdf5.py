@@ -1,0 +1,368 @@
+"""HDF5 as an atlas uses it: one small dataset per unit and layer, read and written in bulk.
+
+A mask file holds some 11,000 vectors of 2,048. Through h5py's usual interface each costs far more
+than its bytes, so both directions use its low-level one: a file is built in memory with one
+creation property list for all vectors, and read straight into one array. The files stay what
+any HDF5 reader (1.10 or later) expects. Object times are not stored: same content, same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from h5py import h5d, h5f, h5g, h5p, h5s, h5t
+
+from atlas_assets.errors import ArtifactError, AtlasError
+from atlas_assets.formats.locations import Source, label, local_path, missing, unreadable
+from atlas_assets.formats.locations import content as bytes_of
+
+Array = npt.NDArray[Any]
+
+#: where a file keeps its attributes, its name lists and its provenance
+METADATA = "metadata"
+#: the in-memory file grows in steps of this many bytes
+_GROWTH = 1 << 22
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: what h5py raises for a damaged file, depending on where the damage is met
+_H5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+_REMEDY = "materialise it again, or fetch it again"
+
+
+class Hdf5Writer:
+    """Builds a file in memory; `finish` gives its bytes."""
+
+    def __init__(self) -> None:
+        access = h5p.create(h5p.FILE_ACCESS)
+        access.set_fapl_core(_GROWTH, False)
+        access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+        creation = h5p.create(h5p.FILE_CREATE)
+        creation.set_obj_track_times(False)
+        self._id = h5f.create(b"atlas.h5", h5f.ACC_TRUNC, creation, access)
+        self._group_creation = h5p.create(h5p.GROUP_CREATE)
+        self._group_creation.set_obj_track_times(False)
+
+    def vectors(
+        self, group: str, names: Sequence[str], values: Array, *, level: int, shuffle: bool = False
+    ) -> None:
+        """Writes ``/{group}/layer_{L}/{name}`` for all layers and names.
+
+        Args:
+            group: top-level group.
+            names: unit names.
+            values: ``[units, layers, width]``; bool becomes HDF5's enumeration of FALSE and TRUE.
+            level: deflate level, 1 to 9.
+            shuffle: whether bytes are regrouped first, which helps integers.
+        """
+        _, n_layers, width = values.shape
+        values = np.ascontiguousarray(values)
+        memory_type = h5t.py_create(values.dtype)
+        file_type = h5t.py_create(values.dtype.newbyteorder("<"))
+        space = h5s.create_simple((width,))
+        creation = _vector_creation(width, level, shuffle)
+        parent = self._group(self._id, group)
+        keys = [name.encode() for name in names]
+        for layer in range(n_layers):
+            folder = self._group(parent, f"layer_{layer}")
+            for row, key in enumerate(keys):
+                dataset = h5d.create(folder, key, file_type, space, creation)
+                dataset.write(h5s.ALL, h5s.ALL, values[row, layer], memory_type)
+
+    def scalars(self, group: str, names: Sequence[str], values: Array) -> None:
+        """Writes ``/{group}/{name}``, one int64 scalar each, as the release does."""
+        parent = self._group(self._id, group)
+        space = h5s.create(h5s.SCALAR)
+        creation = h5p.create(h5p.DATASET_CREATE)
+        creation.set_layout(h5d.COMPACT)
+        creation.set_obj_track_times(False)
+        for name, value in zip(names, values.astype(np.int64), strict=True):
+            dataset = h5d.create(parent, name.encode(), h5t.STD_I64LE, space, creation)
+            dataset.write(h5s.ALL, h5s.ALL, np.asarray(value))
+
+    def matrices(self, group: str, matrices: Mapping[str, Array]) -> None:
+        """Writes ``/{group}/{name}`` as they are."""
+        folder = h5py.Group(self._group(self._id, group))
+        for name, matrix in matrices.items():
+            folder.create_dataset(name, data=matrix, track_times=False)
+
+    def metadata(
+        self, attributes: Mapping[str, str | int | float], lists: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Writes ``/metadata``: attributes, and lists of names as string datasets."""
+        folder = h5py.Group(self._group(self._id, METADATA))
+        for key, value in attributes.items():
+            folder.attrs[key] = value
+        for key, names in lists.items():
+            folder.create_dataset(
+                key, data=list(names), shape=(len(names),), dtype=h5py.string_dtype()
+            )
+
+    def finish(self) -> bytes:
+        """Closes the file and gives its bytes."""
+        h5f.flush(self._id)
+        image: bytes = self._id.get_file_image()
+        self._id.close()
+        return image
+
+    def _group(self, parent: Any, name: str) -> Any:
+        return h5g.create(parent, name.encode(), gcpl=self._group_creation)
+
+
+class Hdf5Reader:
+    """An open file; every complaint says which file and which key.
+
+    Args:
+        source: a path, or the file's bytes. A file on a remote filesystem is read whole first
+            (thousands of small datasets would be thousands of requests).
+
+    Raises:
+        MissingArtifactError: there is no such file.
+        ArtifactError: not an HDF5 file, or a truncated one.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.label = label(source)
+        self._id = self._open(source)
+
+    def __enter__(self) -> Hdf5Reader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._id.close()
+
+    def has(self, key: str) -> bool:
+        """Whether ``/{key}`` exists; ``key`` is one name or a path of several."""
+        folder = self._id
+        *parents, last = key.encode().split(b"/")
+        for parent in parents:
+            if parent not in folder:
+                return False
+            folder = h5g.open(folder, parent)
+        return last in folder
+
+    def names(self, group: str) -> list[str]:
+        """Sorted names of what ``/{group}`` holds.
+
+        Raises:
+            ArtifactError: there is no such group.
+        """
+        with self._about(group):
+            if not self.has(group):
+                self.fail(f"/{group}", "a group of that name", "none")
+            return sorted(name.decode() for name in h5g.open(self._id, group.encode()))
+
+    def vectors(
+        self,
+        group: str,
+        dtype: npt.DTypeLike,
+        *,
+        n_layers: int | None = None,
+        width: int | None = None,
+    ) -> tuple[tuple[str, ...], Array]:
+        """Reads all of ``/{group}/layer_{L}/{name}``.
+
+        Args:
+            group: top-level group.
+            dtype: of the result; bool demands HDF5's boolean enumeration, the others the same
+                class of number (integer, float).
+            n_layers: how many layers there must be; ``None`` = as many as there are.
+            width: length of every vector; ``None`` = that of the first.
+
+        Returns:
+            The names, sorted, and an array ``[units, layers, width]``.
+
+        Raises:
+            ArtifactError: a layer or dataset is missing, or has another width or type.
+        """
+        layers = self._layers(group, n_layers)
+        present = [set(self.names(f"{group}/{layer}")) for layer in layers]
+        names = tuple(sorted(set().union(*present)))
+        for layer, here in zip(layers, present, strict=True):
+            for name in names:
+                if name not in here:
+                    self.fail(f"/{group}/{layer}/{name}", "a dataset", "none of that name")
+        if width is None:
+            if not names:
+                self.fail(f"/{group}/{layers[0]}", "at least one dataset", "an empty group")
+            width = self._width(f"{group}/{layers[0]}/{names[0]}")
+        values = np.empty((len(names), len(layers), width), dtype=dtype)
+        for position, layer in enumerate(layers):
+            self._read_layer(f"{group}/{layer}", names, values[:, position])
+        if values.dtype == np.bool_ and values.view(np.uint8).max(initial=0) > 1:
+            self.fail(f"/{group}", "boolean values", f"{values.view(np.uint8).max()}")
+        return names, values
+
+    def scalars(self, group: str, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Reads ``/{group}/{name}`` for all names: whole numbers, scalars or of length one.
+
+        Raises:
+            ArtifactError: one is missing or is not one whole number.
+        """
+        values = np.empty(len(names), dtype=np.int64)
+        with self._about(group):
+            present = set(self.names(group))
+            folder = h5g.open(self._id, group.encode())
+            for row, name in enumerate(names):
+                where = f"/{group}/{name}"
+                if name not in present:
+                    self.fail(where, "a dataset", "none of that name")
+                dataset = h5d.open(folder, name.encode())
+                if dataset.shape not in ((), (1,)) or dataset.dtype.kind not in "iu":
+                    self.fail(where, "one whole number", f"{dataset.dtype} {dataset.shape}")
+                dataset.read(h5s.ALL, h5s.ALL, values[row : row + 1].reshape(dataset.shape))
+        return values
+
+    def matrix(self, key: str) -> npt.NDArray[np.float64] | None:
+        """The float64 matrix at ``/{key}``; ``None`` when there is none."""
+        with self._about(key):
+            if not self.has(key):
+                return None
+            dataset = h5py.Dataset(h5d.open(self._id, key.encode()))
+            if dataset.dtype.kind != "f" or dataset.ndim != 2:
+                self.fail(f"/{key}", "a matrix of floats", f"{dataset.dtype} {dataset.shape}")
+            return np.asarray(dataset[()], dtype=np.float64)
+
+    def attribute(self, *spellings: str) -> Any | None:
+        """The first of the attributes of ``/metadata`` that is there, as a Python value."""
+        with self._about(METADATA):
+            if not self.has(METADATA):
+                return None
+            attributes = h5py.Group(h5g.open(self._id, METADATA.encode())).attrs
+            for key in spellings:
+                if key in attributes:
+                    value = attributes[key]
+                    value = value.item() if isinstance(value, np.generic) else value
+                    return value.decode() if isinstance(value, bytes) else value
+        return None
+
+    def name_list(self, key: str) -> tuple[str, ...] | None:
+        """The list of names at ``/metadata/{key}``, stored as bytes or text; ``None`` if absent."""
+        where = f"{METADATA}/{key}"
+        with self._about(where):
+            if not self.has(where):
+                return None
+            values = h5py.Dataset(h5d.open(self._id, where.encode()))[()]
+            return tuple(
+                v.decode() if isinstance(v, bytes) else str(v) for v in np.atleast_1d(values)
+            )
+
+    def fail(self, where: str, expected: str, found: str) -> NoReturn:
+        """Raises the error about the key ``where`` of this file."""
+        raise ArtifactError(
+            "the HDF5 file does not follow its schema",
+            where=f"{self.label}, {where}",
+            expected=expected,
+            found=found,
+            remedy=_REMEDY,
+        )
+
+    def _open(self, source: Source) -> Any:
+        local = local_path(source)
+        if local is None:
+            image = bytes_of(source)
+            self._check_signature(image[:8])
+            with self._about(""):
+                return h5f.open_file_image(image)
+        try:
+            with local.open("rb") as file:
+                head = file.read(8)
+        except FileNotFoundError as error:
+            raise missing(source) from error
+        except OSError as error:
+            raise unreadable(source, error) from error
+        self._check_signature(head)
+        access = h5p.create(h5p.FILE_ACCESS)
+        # files are replaced, never changed in place; locks fail on some network disks
+        access.set_file_locking(False, True)
+        with self._about(""):
+            return h5f.open(str(local).encode(), h5f.ACC_RDONLY, access)
+
+    def _check_signature(self, head: bytes) -> None:
+        if head != _SIGNATURE:
+            raise ArtifactError(
+                "not an HDF5 file",
+                where=self.label,
+                expected="a file that starts with the HDF5 signature",
+                found="an empty file" if not head else f"a file that starts with {head!r}",
+                remedy=_REMEDY,
+            )
+
+    def _layers(self, group: str, n_layers: int | None) -> list[str]:
+        present = self.names(group)
+        count = len(present) if n_layers is None else n_layers
+        wanted = [f"layer_{layer}" for layer in range(count)]
+        for layer in wanted:
+            if layer not in present:
+                self.fail(f"/{group}/{layer}", f"{count} layers", f"only {', '.join(present)}")
+        for layer in present:
+            if layer not in wanted:
+                self.fail(f"/{group}/{layer}", f"{count} layers", "one more than that")
+        if not wanted:
+            self.fail(f"/{group}", "at least one layer", "an empty group")
+        return wanted
+
+    def _width(self, key: str) -> int:
+        with self._about(key):
+            shape = h5d.open(self._id, key.encode()).shape
+        if len(shape) != 1 or shape[0] == 0:
+            self.fail(f"/{key}", "a vector", f"shape {shape}")
+        return int(shape[0])
+
+    def _read_layer(self, group: str, names: Sequence[str], out: Array) -> None:
+        """Fills ``out`` ``[units, width]``; one type object serves all datasets."""
+        memory_type = h5t.py_create(out.dtype)
+        shape = out.shape[1:]
+        with self._about(group):
+            folder = h5g.open(self._id, group.encode())
+        for row, name in enumerate(names):
+            with self._about(f"{group}/{name}"):
+                dataset = h5d.open(folder, name.encode())
+                if dataset.shape != shape:
+                    self.fail(f"/{group}/{name}", f"shape {shape}", f"{dataset.shape}")
+                if not _same_kind(dataset.get_type(), memory_type):
+                    self.fail(f"/{group}/{name}", f"{out.dtype} values", f"{dataset.dtype}")
+                dataset.read(h5s.ALL, h5s.ALL, out[row], memory_type)
+
+    @contextmanager
+    def _about(self, key: str) -> Iterator[None]:
+        """Turns what HDF5 says about damage into an error that names file and key."""
+        try:
+            yield
+        except AtlasError:
+            raise
+        except _H5_ERRORS as error:
+            raise ArtifactError(
+                "the HDF5 file is damaged",
+                where=f"{self.label}, /{key}" if key else self.label,
+                expected="a complete HDF5 file",
+                found=str(error).strip("'\""),
+                remedy=_REMEDY,
+            ) from error
+
+
+def _vector_creation(width: int, level: int, shuffle: bool) -> Any:
+    """How vectors are stored: one deflated chunk each, no times."""
+    creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_chunk((width,))
+    if shuffle:
+        creation.set_shuffle()
+    creation.set_deflate(level)
+    creation.set_obj_track_times(False)
+    return creation
+
+
+def _same_kind(stored: Any, wanted: Any) -> bool:
+    """Booleans must be HDF5's own; numbers may differ in size and byte order only."""
+    if wanted.get_class() == h5t.ENUM:
+        return bool(stored.equal(wanted))
+    return bool(stored.get_class() == wanted.get_class())

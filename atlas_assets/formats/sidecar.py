@@ -1,0 +1,79 @@
+"""Provenance of files that have no room for it (CSV), in ``.provenance/`` beside them.
+
+A sidecar is named after the file and the digest of the file's bytes. It is written before the file
+is replaced, and older ones are removed after, so whenever a writer is killed, whichever file is
+in place finds its own sidecar. A file without any sidecar is one of the release.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from pathlib import Path
+
+from upath import UPath
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.formats import atomic
+from atlas_assets.formats.locations import content, label
+from atlas_assets.formats.provenance import Provenance
+
+FOLDER = ".provenance"
+#: content of a sidecar that says: this very file came without provenance
+_OF_THE_RELEASE = b"null\n"
+
+
+def write_with(path: UPath | Path, data: bytes, provenance: Provenance) -> None:
+    """Puts ``data`` at ``path`` and its provenance beside it.
+
+    Raises:
+        ArtifactWriteError: the disk refused; an earlier file and its provenance are intact.
+    """
+    what = provenance.artifact
+    if path.exists() and not _siblings(path):
+        # a release file must not look edited if we are killed after the next step
+        atomic.write_bytes(_sidecar(path, content(path)), _OF_THE_RELEASE, what=what)
+    own = _sidecar(path, data)
+    atomic.write_bytes(own, f"{provenance.to_json()}\n".encode(), what=what)
+    atomic.write_bytes(path, data, what=what)
+    for other in _siblings(path):
+        if other.name != own.name:
+            with contextlib.suppress(OSError):
+                other.unlink()
+
+
+def read(path: UPath | Path) -> Provenance | None:
+    """The provenance of the file as it is now; ``None`` for a file of the release.
+
+    Raises:
+        MissingArtifactError: there is no such file.
+        ArtifactError: the file has been changed since it was written.
+    """
+    own = _sidecar(path, content(path))
+    if own.exists():
+        record = content(own)
+        return None if record == _OF_THE_RELEASE else Provenance.from_json(record, where=str(own))
+    if _siblings(path):
+        raise ArtifactError(
+            "the file was edited after it was written",
+            where=label(path),
+            expected=f"content that its record in {FOLDER} speaks of",
+            found="other content",
+            remedy=f"materialise it again; to keep your edit as a file of unknown origin, remove "
+            f"{FOLDER}/{path.name}.*",
+        )
+    return None
+
+
+def _sidecar(path: UPath | Path, data: bytes) -> UPath | Path:
+    return path.parent / FOLDER / f"{path.name}.{hashlib.sha256(data).hexdigest()[:16]}.json"
+
+
+def _siblings(path: UPath | Path) -> list[UPath | Path]:
+    """All sidecars of the file, of its earlier contents too."""
+    folder = path.parent / FOLDER
+    if not folder.exists():
+        return []
+    pattern = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.json")
+    return [other for other in folder.iterdir() if pattern.fullmatch(other.name)]

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from atlas_assets.formats.codec import Codec, in_file, instance_of
+from atlas_assets.formats.codec import Codec, instance_of, within
 from atlas_assets.formats.hdf5 import Hdf5Reader, Hdf5Writer
 from atlas_assets.formats.hdf5_metadata import (
     concept_lists,
@@ -28,7 +28,7 @@ from atlas_assets.formats.hdf5_metadata import (
     require_count,
     whole_number,
 )
-from atlas_assets.formats.locations import Source
+from atlas_assets.formats.locations import Source, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.science.activations import Activations
 from atlas_assets.science.concepts import inventory, split_concept
@@ -54,7 +54,8 @@ class ActivationsFile(Codec[Activations]):
     def check(self, value: Activations, *, where: str) -> None:
         """Shapes, dtypes and values are held by `Activations` itself."""
         instance_of(value, Activations, where=where)
-        self._name_lists(value)
+        with within(where):
+            self._name_lists(value)
 
     def payload_digest(self, value: Activations) -> str:
         """Digest over names, prompt counts, sums and counts."""
@@ -107,7 +108,7 @@ class ActivationsFile(Codec[Activations]):
                 reader.fail("/firing_counts", f"shape {sums.shape}", f"shape {counts.shape}")
             require_count(reader, "activations", len(names))
             n_prompts = reader.scalars("n_prompts", names).astype(np.int32)
-        with in_file(source):
+        with within(label(source)):
             value = Activations(names, n_prompts, sums, counts)
             self._name_lists(value)
         return value

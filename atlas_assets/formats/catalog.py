@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from atlas_assets.errors import SettingsError
 from atlas_assets.formats import table_schemas as schemas
 from atlas_assets.formats.activations_file import ActivationsFile
 from atlas_assets.formats.codec import Codec, Kind
@@ -14,6 +17,8 @@ from atlas_assets.formats.masks_file import CheckerMasksFile, ObjectMasksFile, U
 from atlas_assets.formats.schemas import TableSchema
 from atlas_assets.formats.tables import CsvTable, ParquetTable
 from atlas_assets.science.sweep import STANDALONE, Setting
+
+_TAG = "eps(?P<epsilon>[^_]+)_cons(?P<consistency>[^_]+)"
 
 Group = Literal[
     "stage_11_prompts",
@@ -254,3 +259,27 @@ ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
         for artifact in (*_PROMPTS, *_ACTIVATIONS, *_MASKS, *_DECOMPOSITION, *_DOWNSTREAM)
     }
 )
+
+
+def artifact_of_file(name: str) -> tuple[Artifact, Setting | None] | None:
+    """The artifact, and the setting, that a file of this published name holds.
+
+    Args:
+        name: file name without folder, for example ``13_object_masks_eps0.5_cons0.8.h5``.
+
+    Returns:
+        ``None`` for a name that no artifact has.
+    """
+    for artifact in ARTIFACTS.values():
+        pattern = re.escape(artifact.filename).replace(re.escape("{tag}"), _TAG)
+        match = re.fullmatch(pattern, name)
+        if match is None:
+            continue
+        if not artifact.partitioned:
+            return artifact, None
+        with contextlib.suppress(ValueError, SettingsError):
+            setting = Setting(float(match["epsilon"]), float(match["consistency"]))
+            # one spelling per setting, else two files could claim to be the same partition
+            if artifact.file_name(setting) == name:
+                return artifact, setting
+    return None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.formats import atomic
-from atlas_assets.formats.locations import Source, label
+from atlas_assets.formats.locations import Source, fetched, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.science.sweep import Setting
 
@@ -73,7 +73,12 @@ class Codec(ABC, Generic[Value]):
         return len(data)
 
     def read(
-        self, source: Source, *, part: str | None = None, setting: Setting | None = None
+        self,
+        source: Source,
+        *,
+        part: str | None = None,
+        setting: Setting | None = None,
+        accept: Callable[[Provenance | None], None] = lambda _: None,
     ) -> tuple[Value, Provenance | None]:
         """The value in a file, with its provenance.
 
@@ -83,6 +88,8 @@ class Codec(ABC, Generic[Value]):
             source: path or bytes.
             part: one of `parts`, or ``None`` for everything.
             setting: what the content must be about, where it carries a setting.
+            accept: is shown the provenance before the content is read (a wrong model explains a
+                wrong width better than the width does) and may refuse it.
 
         Raises:
             MissingArtifactError: there is no such file.
@@ -96,7 +103,9 @@ class Codec(ABC, Generic[Value]):
                 found=repr(part),
                 remedy="correct `part`",
             )
+        source = fetched(source)
         provenance = self.provenance(source)
+        accept(provenance)
         value = self.decode(source, part=part)
         found = self.setting_of(value)
         if setting is not None and found is not None and found != setting:
@@ -124,17 +133,16 @@ class Codec(ABC, Generic[Value]):
 
 
 @contextmanager
-def in_file(source: Source) -> Iterator[None]:
-    """Puts the file's name in front of an error about its content."""
+def within(where: str) -> Iterator[None]:
+    """Makes an error about content one about the file or asset ``where`` that it belongs to."""
     try:
         yield
-    except ArtifactError as error:
-        name = label(source)
-        if name in (error.where or ""):
+    except AtlasError as error:
+        if isinstance(error, ArtifactError) and where in (error.where or ""):
             raise
         raise ArtifactError(
             error.what,
-            where=f"{name}, {error.where}" if error.where else name,
+            where=f"{where}, {error.where}" if error.where else where,
             expected=error.expected,
             found=error.found,
             remedy=error.remedy,

@@ -8,6 +8,7 @@ any HDF5 reader (1.10 or later) expects. Object times are not stored: same conte
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -285,7 +286,7 @@ class Hdf5Reader:
         # files are replaced, never changed in place; locks fail on some network disks
         access.set_file_locking(False, True)
         with self._about(""):
-            return h5f.open(str(local).encode(), h5f.ACC_RDONLY, access)
+            return h5f.open(os.fsencode(local), h5f.ACC_RDONLY, access)
 
     def _check_signature(self, head: bytes) -> None:
         if head != _SIGNATURE:

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 
+
+@dataclass(frozen=True)
+class Fetched:
+    """A remote file whose bytes are here already.
+
+    Attributes:
+        path: where they came from.
+        data: all of them.
+    """
+
+    path: UPath
+    data: bytes
+
+
 #: what a format can be read from
-Source = UPath | Path | bytes
+Source = UPath | Path | bytes | Fetched
 
 _LOCAL_PROTOCOLS = ("", "file", "local")
 
 
 def local_path(source: Source) -> Path | None:
     """The path on this machine's disk, or ``None`` for bytes and remote filesystems."""
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | Fetched):
         return None
     if isinstance(source, UPath):
         return Path(source.path) if source.protocol in _LOCAL_PROTOCOLS else None
@@ -26,7 +41,9 @@ def local_path(source: Source) -> Path | None:
 
 def label(source: Source) -> str:
     """How errors call the source."""
-    return f"{len(source)} bytes in memory" if isinstance(source, bytes) else str(source)
+    if isinstance(source, bytes):
+        return f"{len(source)} bytes in memory"
+    return str(source.path) if isinstance(source, Fetched) else str(source)
 
 
 def content(source: Source) -> bytes:
@@ -38,12 +55,21 @@ def content(source: Source) -> bytes:
     """
     if isinstance(source, bytes):
         return source
+    if isinstance(source, Fetched):
+        return source.data
     try:
         return source.read_bytes()
     except FileNotFoundError as error:
         raise missing(source) from error
     except OSError as error:
         raise unreadable(source, error) from error
+
+
+def fetched(source: Source) -> Source:
+    """The source, brought here in one piece if it lies on a remote filesystem."""
+    if isinstance(source, UPath) and local_path(source) is None:
+        return Fetched(source, content(source))
+    return source
 
 
 def file_digest(path: UPath | Path) -> str:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.formats.codec import Codec, in_file, instance_of
+from atlas_assets.formats.codec import Codec, instance_of, within
 from atlas_assets.formats.hdf5 import METADATA, Array, Hdf5Reader, Hdf5Writer
 from atlas_assets.formats.hdf5_metadata import (
     CONSISTENCY_SPELLINGS,
@@ -34,7 +34,7 @@ from atlas_assets.formats.hdf5_metadata import (
     require_count,
     whole_number,
 )
-from atlas_assets.formats.locations import Source
+from atlas_assets.formats.locations import Source, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.science.concepts import split_concept
 from atlas_assets.science.masks import JACCARD_LAYER, CheckerMasks, Masks, ObjectMasks
@@ -112,7 +112,7 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
 
     def decode(self, source: Source, *, part: str | None = None) -> ObjectMasks:
         """The masks in a file; part ``universal`` leaves ``pairs`` unread (``None``)."""
-        with Hdf5Reader(source) as reader, in_file(source):
+        with Hdf5Reader(source) as reader, within(label(source)):
             universal = _read(reader, _UNIVERSALS)
             _require_listed(reader, universal)
             pairs = None
@@ -159,7 +159,7 @@ class CheckerMasksFile(_MasksFile[CheckerMasks]):
 
     def decode(self, source: Source, *, part: str | None = None) -> CheckerMasks:  # noqa: ARG002
         """The masks in a file."""
-        with Hdf5Reader(source) as reader, in_file(source):
+        with Hdf5Reader(source) as reader, within(label(source)):
             as_on_the_card = not reader.has(_CHECKERS) and reader.has(_UNIVERSALS)
             masks = _read(reader, _UNIVERSALS if as_on_the_card else _CHECKERS)
             return CheckerMasks(_setting(reader), masks)
@@ -178,8 +178,8 @@ class UniversalMasksFile(_MasksFile[Masks]):
     def check(self, value: Masks, *, where: str) -> None:
         """The units must be concepts."""
         instance_of(value, Masks, where=where)
-        for name in value.names:
-            split_concept(name)
+        with within(where):
+            concept_lists(value.names)
 
     def payload_digest(self, value: Masks) -> str:
         """Digest over all masks."""
@@ -205,14 +205,12 @@ class UniversalMasksFile(_MasksFile[Masks]):
 
     def decode(self, source: Source, *, part: str | None = None) -> Masks:  # noqa: ARG002
         """The masks in a file; a file that names another setting is refused."""
-        with Hdf5Reader(source) as reader, in_file(source):
+        with Hdf5Reader(source) as reader, within(label(source)):
             found = read_setting(reader)
             if found not in (None, self.setting):
                 reader.fail(f"/{METADATA} epsilon", str(self.setting), str(found))
             masks = _read(reader, _UNIVERSALS)
             _require_listed(reader, masks)
-            for name in masks.names:
-                split_concept(name)
             return masks
 
 

@@ -43,14 +43,13 @@ def write_with(path: UPath | Path, data: bytes, provenance: Provenance) -> None:
                 other.unlink()
 
 
-def read(path: UPath | Path) -> Provenance | None:
-    """The provenance of the file as it is now; ``None`` for a file of the release.
+def read(path: UPath | Path, data: bytes) -> Provenance | None:
+    """The provenance of the file at ``path`` with the content ``data``; ``None`` if the release's.
 
     Raises:
-        MissingArtifactError: there is no such file.
         ArtifactError: the file has been changed since it was written.
     """
-    own = _sidecar(path, content(path))
+    own = _sidecar(path, data)
     if own.exists():
         record = content(own)
         return None if record == _OF_THE_RELEASE else Provenance.from_json(record, where=str(own))

@@ -123,9 +123,12 @@ class AtlasStore:
         """
         self._require_present(key, setting)
         path = self.path(key, setting)
-        # before the content: a wrong model is the better explanation of a wrong width
-        self._require_about(key, setting, artifact_named(key).format.provenance(path))
-        value, _ = artifact_named(key).format.read(path, part=part, setting=setting)
+
+        def accept(stored: Provenance | None) -> None:
+            if stored is not None:
+                records.require(stored, self.expected(), artifact=key, path=path, setting=setting)
+
+        value, _ = artifact_named(key).format.read(path, part=part, setting=setting, accept=accept)
         return value
 
     def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
@@ -158,9 +161,10 @@ class AtlasStore:
             for field, was, wanted in records.contradictions(stored.lineage, self.expected()):
                 return f"it was made with {field} = {was}, now {wanted}"
         for name in artifact.inputs:
-            if name in stored.inputs and self._has_input(name, setting):
-                if stored.inputs[name] != self._input_digest(name, setting):
-                    return f"{name} has changed since"
+            recorded = stored.inputs.get(name)
+            comparable = recorded is not None and self._has_input(name, setting)
+            if comparable and recorded != self._input_digest(name, setting):
+                return f"{name} has changed since"
         return None
 
     def scratch(self, key: str) -> Path | None:
@@ -254,16 +258,6 @@ class AtlasStore:
             f"--select {key}{partition}` (`--select '*{key}'` makes what it needs as well), or "
             "point ATLAS_DATA_DIR and ATLAS_NAME at an atlas that has it",
         )
-
-    def _require_about(self, key: str, setting: Setting | None, stored: Provenance | None) -> None:
-        if stored is not None:
-            records.require(
-                stored,
-                self.expected(),
-                artifact=key,
-                path=self.path(key, setting),
-                setting=setting,
-            )
 
     def _clear_scratch(self, key: str) -> None:
         folder = self.scratch(key)

@@ -16,7 +16,7 @@ from atlas_assets.errors import ArtifactError
 from atlas_assets.formats import sidecar
 from atlas_assets.formats.codec import Codec, instance_of
 from atlas_assets.formats.frame_digest import frame_digest
-from atlas_assets.formats.locations import Source, content, label
+from atlas_assets.formats.locations import Fetched, Source, content, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.formats.schemas import Column, TableSchema
 
@@ -122,7 +122,10 @@ class CsvTable(_TableFile):
 
     def provenance(self, source: Source) -> Provenance | None:
         """The record in the sidecar of a file; ``None`` for bytes, which have none."""
-        return None if isinstance(source, bytes) else sidecar.read(source)
+        if isinstance(source, bytes):
+            return None
+        path = source.path if isinstance(source, Fetched) else source
+        return sidecar.read(path, content(source))
 
     def _parse(self, data: bytes, where: str) -> pl.DataFrame:
         rows = _rows(data, where)

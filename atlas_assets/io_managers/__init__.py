@@ -1,0 +1,1 @@
+"""The on-disk formats joined to Dagster's partitions and metadata; thin."""

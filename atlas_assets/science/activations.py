@@ -42,9 +42,8 @@ class Activations:
             shape[0] == len(self.names), "sums", f"{len(self.names)} units", f"{shape[0]} units"
         )
         _require(self.counts.shape == shape, "counts", f"shape {shape}", f"{self.counts.shape}")
-        _require(
-            self.n_prompts.shape == shape[:1], "n_prompts", f"{shape[:1]}", f"{self.n_prompts.shape}"
-        )
+        prompts_shape = self.n_prompts.shape
+        _require(prompts_shape == shape[:1], "n_prompts", f"{shape[:1]}", f"{prompts_shape}")
         for field, array, dtype in (
             ("n_prompts", self.n_prompts, np.int32),
             ("sums", self.sums, np.float32),
@@ -58,26 +57,14 @@ class Activations:
         if few.size:
             unit = self.names[few[0]]
             _require(False, f"n_prompts of {unit}", "at least 1", str(self.n_prompts[few[0]]))
-        checks = (
-            ("sums", "finite values ≥ 0", lambda i: np.isfinite(self.sums[i]) & (self.sums[i] >= 0)),
-            (
-                "counts",
-                "values between 0 and n_prompts",
-                lambda i: (self.counts[i] >= 0) & (self.counts[i] <= self.n_prompts[i]),
-            ),
-        )
-        for i, name in enumerate(self.names):
-            for field, expected, sound in checks:
-                ok = sound(i)
-                if not ok.all():
-                    layer, neuron = np.argwhere(~ok)[0]
-                    array = self.sums if field == "sums" else self.counts
-                    _require(
-                        False,
-                        f"{field} of {name}, layer {layer}, neuron {neuron}",
-                        expected,
-                        str(array[i, layer, neuron]),
-                    )
+        # one unit at a time: a mask over all of them would be as large as the data
+        for name, n, sums, counts in zip(
+            self.names, self.n_prompts, self.sums, self.counts, strict=True
+        ):
+            sound = np.isfinite(sums) & (sums >= 0)
+            _require_all(sound, f"sums of {name}", "finite values ≥ 0", sums)
+            sound = (counts >= 0) & (counts <= n)
+            _require_all(sound, f"counts of {name}", f"values in 0..{n} (its prompts)", counts)
 
     @property
     def n_layers(self) -> int:
@@ -114,6 +101,15 @@ def _check_names(names: tuple[str, ...], what: str) -> None:
             found=f"{len(names)} names, {len(set(names))} distinct",
             remedy="sort the units by name and merge duplicates before building the object",
         )
+
+
+def _require_all(
+    sound: npt.NDArray[np.bool_], where: str, expected: str, values: npt.NDArray[np.generic]
+) -> None:
+    if not sound.all():
+        layer, neuron = np.argwhere(~sound)[0]
+        at = f"{where}, layer {layer}, neuron {neuron}"
+        _require(False, at, expected, str(values[layer, neuron]))
 
 
 def _require(condition: bool, where: str, expected: str, found: str) -> None:

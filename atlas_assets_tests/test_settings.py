@@ -1,0 +1,86 @@
+"""Settings come from the environment, are validated, and name a folder of their own."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from atlas_assets.errors import SettingsError
+from atlas_assets.science.sweep import Setting
+from atlas_assets.settings import AtlasSettings, env_name
+
+
+def test_an_empty_environment_is_the_published_experiment_with_the_embedded_model() -> None:
+    settings = AtlasSettings.from_env({})
+    assert (settings.model, settings.readout, settings.variations) == ("embedded", "last_token", 50)
+    assert len(settings.sweep) == 9
+    assert settings.sweep[0] == Setting(0.001, 0.2)
+    assert settings.sweep[-1] == Setting(0.5, 0.8)
+    assert settings.atlas_name == "embedded"
+
+
+def test_lists_are_comma_separated_and_sorted_into_the_sweep() -> None:
+    settings = AtlasSettings.from_env({"ATLAS_EPSILONS": "0.5, 0.2", "ATLAS_CONSISTENCIES": "1"})
+    assert settings.sweep == (Setting(0.2, 1.0), Setting(0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ATLAS_EPSILONS", "-0.1"),
+        ("ATLAS_EPSILONS", "nan"),
+        ("ATLAS_EPSILONS", "loud"),
+        ("ATLAS_EPSILONS", ","),
+        ("ATLAS_CONSISTENCIES", "0"),
+        ("ATLAS_CONSISTENCIES", "1.2"),
+        ("ATLAS_READOUT", "first_token"),
+        ("ATLAS_VARIATIONS", "0"),
+        ("ATLAS_NAME", "../elsewhere"),
+        ("ATLAS_DTYPE", "float8"),
+        ("ATLAS_LOSS_THRESHOLD", "-1"),
+        ("ATLAS_TOKEN_CHECKER_SETTING", "0.5"),
+    ],
+)
+def test_a_value_out_of_range_names_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        AtlasSettings.from_env({variable: value})
+    assert variable in str(error.value)
+    assert "what to do" in str(error.value)
+
+
+def test_a_misspelt_variable_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        AtlasSettings.from_env({"ATLAS_EPSILON": "0.5"})
+    assert "did you mean ATLAS_EPSILONS?" in caplog.text
+
+
+def test_whatever_makes_another_atlas_makes_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "a" / "model").mkdir(parents=True)
+    (tmp_path / "b" / "model").mkdir(parents=True)
+    variants = [
+        {},
+        {"model": "openai/circuit-sparsity"},
+        {"model": "openai/circuit-sparsity", "model_revision": "0123abc"},
+        {"model": str(tmp_path / "a" / "model")},
+        {"model": str(tmp_path / "b" / "model")},
+        {"readout": "published"},
+        {"dtype": "float16"},
+        {"variations": 5},
+        {"ast_nodes": "For"},
+        {"builtins": "list"},
+        {"loss_threshold": 3.0},
+    ]
+    names = [AtlasSettings.build(**variant).atlas_name for variant in variants]
+    assert len(set(names)) == len(names)
+    assert all("/" not in name for name in names)
+
+
+def test_the_sweep_does_not_change_the_folder() -> None:
+    assert AtlasSettings.build(epsilons="0.2").atlas_name == "embedded"
+
+
+def test_every_setting_is_described() -> None:
+    for field, info in AtlasSettings.model_fields.items():
+        assert info.description, env_name(field)

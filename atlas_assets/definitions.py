@@ -53,7 +53,7 @@ def build_resources(settings: AtlasSettings) -> dict[str, Any]:
     """Settings, model, the atlas's folder, and an IO manager per file format."""
     model = AtlasModel(settings)
     folder = UPath(settings.data_dir).absolute() / settings.atlas_name
-    store = AtlasStore(folder, expected_lineage(settings, model))
+    store = AtlasStore(folder, expected_lineage(settings, model), settings.sweep)
     return {
         "settings": settings,
         "model": model,

@@ -1,7 +1,5 @@
 """Stage 12: how strongly and how often each neuron fired, per unit and layer."""
 
-from __future__ import annotations
-
 import dagster as dg
 import polars as pl
 

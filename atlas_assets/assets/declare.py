@@ -6,7 +6,7 @@ Key, group, kinds, owners, description, code version and IO manager all come fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -21,7 +21,10 @@ MODEL_POOL = "model"
 def atlas_asset(
     key: str, *, partitions: dg.PartitionsDefinition[str] | None = None, **extra: Any
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Decorator: the asset that makes the artifact ``key`` of the catalogue."""
+    """Decorator: the asset that makes the artifact ``key`` of the catalogue.
+
+    A partitioned one takes and returns {partition key: value}, for one partition as for several.
+    """
     artifact = ARTIFACTS[key]
     partitioned: dict[str, Any] = {}
     if artifact.partitioned:
@@ -30,7 +33,7 @@ def atlas_asset(
             "partitions_def": partitions,
             "backfill_policy": dg.BackfillPolicy.single_run(),
         }
-    return dg.asset(
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
         key=key,
         group_name=artifact.group,
         description=artifact.description,
@@ -42,14 +45,4 @@ def atlas_asset(
         **partitioned,
         **extra,
     )
-
-
-def by_partition(context: dg.AssetExecutionContext, value: Any) -> Mapping[str, Any]:
-    """An input as {partition key: value}, whether the run covers one partition or several."""
-    keys = context.partition_keys
-    return {keys[0]: value} if len(keys) == 1 else value
-
-
-def for_partitions(context: dg.AssetExecutionContext, values: Mapping[str, Any]) -> Any:
-    """An output as Dagster's IO managers take it: bare for one partition, a mapping for several."""
-    return next(iter(values.values())) if len(context.partition_keys) == 1 else values
+    return decorator

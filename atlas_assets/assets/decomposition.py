@@ -1,13 +1,11 @@
 """Stage 14: what of a circuit is concept, what is token (paper §6)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from atlas_assets.assets.declare import atlas_asset, by_partition, for_partitions
+from atlas_assets.assets.declare import atlas_asset
 from atlas_assets.partitions import setting_of
 from atlas_assets.science import decomposition
 
@@ -22,17 +20,14 @@ def decomposition_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.As
         kinds={"polars"},
     )
     def target_checker(
-        context: dg.AssetExecutionContext, object_masks: Any, checker_masks: Any
-    ) -> Any:
-        universals = by_partition(context, object_masks)
-        checkers = by_partition(context, checker_masks)
-        return for_partitions(
-            context,
-            {
-                key: decomposition.target_checker(universals[key].universal, checkers[key].masks)
-                for key in context.partition_keys
-            },
-        )
+        context: dg.AssetExecutionContext,
+        object_masks: dict[str, Any],
+        checker_masks: dict[str, Any],
+    ) -> dict[str, Any]:
+        return {
+            key: decomposition.target_checker(object_masks[key].universal, checker_masks[key].masks)
+            for key in context.partition_keys
+        }
 
     @atlas_asset("summary", kinds={"polars"})
     def summary(target_checker: dict[str, Any]) -> pl.DataFrame:

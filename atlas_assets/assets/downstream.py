@@ -4,8 +4,6 @@ Each of these speaks of one setting. Where the sweep in force does not hold that
 is skipped, with a warning that says so; it never falls back to another one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

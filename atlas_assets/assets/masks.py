@@ -1,14 +1,12 @@
 """Stage 13: binary masks at every (ε, C) setting, and the sweep as a whole."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from atlas_assets.assets.declare import MODEL_POOL, atlas_asset, for_partitions
+from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
 from atlas_assets.assets.scratch import open_shards
 from atlas_assets.assets.sweep import complete_sweep
 from atlas_assets.formats.store import AtlasStore
@@ -26,24 +24,22 @@ def mask_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefin
     """Object and checker masks per setting, and the token-checker masks at theirs."""
 
     @atlas_asset("object_masks", partitions=partitions, kinds={"numpy"})
-    def object_masks(context: dg.AssetExecutionContext, object_activations: Activations) -> Any:
-        return for_partitions(
-            context,
-            {
-                key: science.object_masks(object_activations, setting_of(key))
-                for key in context.partition_keys
-            },
-        )
+    def object_masks(
+        context: dg.AssetExecutionContext, object_activations: Activations
+    ) -> dict[str, Any]:
+        return {
+            key: science.object_masks(object_activations, setting_of(key))
+            for key in context.partition_keys
+        }
 
     @atlas_asset("checker_masks", partitions=partitions, kinds={"numpy"})
-    def checker_masks(context: dg.AssetExecutionContext, checker_activations: Activations) -> Any:
-        return for_partitions(
-            context,
-            {
-                key: science.checker_masks(checker_activations, setting_of(key))
-                for key in context.partition_keys
-            },
-        )
+    def checker_masks(
+        context: dg.AssetExecutionContext, checker_activations: Activations
+    ) -> dict[str, Any]:
+        return {
+            key: science.checker_masks(checker_activations, setting_of(key))
+            for key in context.partition_keys
+        }
 
     @atlas_asset("token_checker_masks", kinds={"numpy", "pytorch"}, pool=MODEL_POOL)
     def token_checker_masks(

@@ -3,8 +3,6 @@
 Object prompts show a concept pair; checker prompts hold a concept's keyword without the concept.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

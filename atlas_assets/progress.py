@@ -1,0 +1,140 @@
+"""How far a long computation is: lines in a log and, in a terminal, a bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+#: seconds between two log lines
+LOG_INTERVAL = 10.0
+
+
+class Progress:
+    """Reports prompts done, their rate and the time left.
+
+    Args:
+        task: what is done, e.g. ``"reading object prompts"``.
+        log: takes one line of text, e.g. a Dagster context's ``log.info``; None logs nothing.
+            The first and the last line of a task always come, others ``interval`` apart.
+        interval: shortest time between two log lines, in seconds.
+        clock: seconds that never go back; tests inject their own.
+        bar: draw a bar on standard error; None draws one when it is a terminal.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        log: Callable[[str], object] | None = None,
+        *,
+        interval: float = LOG_INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+        bar: bool | None = None,
+    ) -> None:
+        self._task = task
+        self._log = log
+        self._interval = interval
+        self._clock = clock
+        self._bar = bar
+
+    @contextmanager
+    def track(self, total: int) -> Iterator[Track]:
+        """Follow ``total`` prompts; the closing line comes only when nothing failed."""
+        bar = self._make_bar(total)
+        track = Track(self._task, total, self._log, self._interval, self._clock, bar)
+        try:
+            yield track
+            track.finish()
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def _make_bar(self, total: int) -> tqdm[None] | None:
+        wanted = sys.stderr.isatty() if self._bar is None else self._bar
+        if not wanted:
+            return None
+        from tqdm import tqdm
+
+        return tqdm(total=total, desc=self._task, unit=" prompts", dynamic_ncols=True)
+
+
+class Track:
+    """One task under way; made by `Progress.track`."""
+
+    def __init__(
+        self,
+        task: str,
+        total: int,
+        log: Callable[[str], object] | None,
+        interval: float,
+        clock: Callable[[], float],
+        bar: tqdm[None] | None,
+    ) -> None:
+        self._task = task
+        self._total = total
+        self._log = log
+        self._interval = interval
+        self._clock = clock
+        self._bar = bar
+        self._run = 0
+        self._earlier = 0
+        self._start = self._logged = clock()
+        self._say(f"{task}: {total:,} prompts to run")
+
+    def advance(self, prompts: int) -> None:
+        """``prompts`` more have been run."""
+        self._run += prompts
+        if self._bar is not None:
+            self._bar.update(prompts)
+        if self._clock() - self._logged >= self._interval:
+            self._say(self._state())
+
+    def skip(self, prompts: int) -> None:
+        """``prompts`` more are known from an earlier run; they do not count in the rate."""
+        self._earlier += prompts
+        if self._bar is not None:
+            self._bar.initial += prompts
+            self._bar.update(prompts)
+
+    def finish(self) -> None:
+        """Say how many prompts ran, how fast, and how many an earlier run had done."""
+        elapsed = self._clock() - self._start
+        line = f"{self._task}: {self._run:,} prompts in {duration(elapsed)}"
+        if elapsed > 0 and self._run:
+            line += f" ({self._run / elapsed:,.0f} prompts/s)"
+        if self._earlier:
+            line += f", {self._earlier:,} taken from an earlier run"
+        self._say(line)
+
+    def _state(self) -> str:
+        done = self._run + self._earlier
+        share = done / self._total if self._total else 1.0
+        elapsed = self._clock() - self._start
+        rate = self._run / elapsed if elapsed > 0 else 0.0
+        line = f"{self._task}: {done:,} of {self._total:,} prompts ({share:.0%})"
+        if rate > 0:
+            left = max(self._total - done, 0) / rate
+            line += f", {rate:,.0f} prompts/s, {duration(left)} left"
+        return line
+
+    def _say(self, line: str) -> None:
+        self._logged = self._clock()
+        if self._log is not None:
+            self._log(line)
+
+
+def duration(seconds: float) -> str:
+    """``8.2`` → ``"8 s"``, ``65`` → ``"1 min 05 s"``, ``7500`` → ``"2 h 05 min"``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"

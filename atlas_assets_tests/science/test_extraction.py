@@ -1,0 +1,445 @@
+"""Sums and counts: equal to prompts run alone, whatever the batches, kills and duplicates."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ModelError, SettingsError, StimulusError
+from atlas_assets.formats.shards import ShardStore
+from atlas_assets.progress import Progress
+from atlas_assets.science import shard_plan
+from atlas_assets.science.activations import Activations
+from atlas_assets.science.extraction import Readout, extract
+from atlas_assets.science.readouts import ReadoutTap, tapped
+from atlas_assets_tests.oracles import extraction_naive as naive
+from atlas_assets_tests.science import resumed_extraction, tiny_models
+
+#: what batching may change: the order of float32 sums inside the network's matrix products
+TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
+FINGERPRINT = "0123456789abcdef"
+UNITS = {
+    "While__len": ["while x:\n    pass", "len", "while len(x) > 3:\n    x = x[1:]"],
+    "For__list": ["for x in list(y):\n    print(x)", "a", "for i in l: pass", "a"],
+    "Assert___isolated_": ["assert x", "a = 1\nassert a", "assert not None, 'nothing'"],
+    "For__set": ["for x in set(y): pass", "for i in l: pass"],
+}
+
+
+def run(model: Any, units: Mapping[str, Sequence[str]], **options: Any) -> Activations:
+    options.setdefault("shards", ShardStore(None, FINGERPRINT))
+    return extract(model, units, progress=Progress("reading"), **options)
+
+
+def assert_equals(found: Activations, expected: naive.Sums, **tolerance: float) -> None:
+    assert found.names == tuple(sorted(expected))
+    for unit, name in enumerate(found.names):
+        sums, counts, n_prompts = expected[name]
+        np.testing.assert_allclose(found.sums[unit], sums, **(tolerance or TOLERANCE))
+        np.testing.assert_array_equal(found.counts[unit], counts)
+        assert found.n_prompts[unit] == n_prompts
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Several threads only get in each other's way on networks this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=sorted(tiny_models.ARCHITECTURES))
+def architecture(request: pytest.FixtureRequest) -> Any:
+    return tiny_models.ARCHITECTURES[request.param]()
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Any:
+    from atlas_assets.models.loading import load, resolve
+
+    return load(resolve("embedded", None), device="cpu", dtype="float32")
+
+
+# ---------------------------------------------------------------- equal to the definition
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 100, 8192])
+def test_last_token_in_batches_equals_single_prompts(architecture: Any, batch_tokens: int) -> None:
+    found = run(architecture, UNITS, batch_tokens=batch_tokens)
+    assert_equals(found, naive.last_token(architecture, UNITS))
+
+
+def test_last_token_of_the_embedded_model_equals_single_prompts(embedded: Any) -> None:
+    found = run(embedded, UNITS, batch_tokens=64)
+    assert_equals(found, naive.last_token(embedded, UNITS))
+
+
+MORE_THAN_A_BATCH = {
+    "b": [f"x = {'y' * (i % 7)}{i}" for i in range(70)],
+    "a": ["if x:\n    y", "z", "z", "del w"],
+}
+
+
+def test_published_equals_the_release(architecture: Any) -> None:
+    found = run(architecture, MORE_THAN_A_BATCH, readout="published")
+    assert_equals(found, naive.published(architecture, MORE_THAN_A_BATCH))
+
+
+def test_published_of_the_embedded_model_equals_the_release(embedded: Any) -> None:
+    found = run(embedded, UNITS, readout="published")
+    assert_equals(found, naive.published(embedded, UNITS))
+
+
+def test_the_two_readouts_differ_where_prompts_of_a_batch_differ_in_length() -> None:
+    model = tiny_models.toy()
+    uneven = {"a": ["x", "longer than x"]}
+    assert run(model, uneven).digest() != run(model, uneven, readout="published").digest()
+    even = {"a": ["abc", "xyz"]}
+    np.testing.assert_allclose(
+        run(model, even).sums, run(model, even, readout="published").sums, **TOLERANCE
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    units=st.dictionaries(
+        st.text("abc_", min_size=1, max_size=4),
+        st.lists(st.text("xyz =", min_size=1, max_size=9), min_size=1, max_size=6),
+        min_size=1,
+        max_size=6,
+    ),
+    readout=st.sampled_from(["last_token", "published"]),
+    batch_tokens=st.integers(1, 60),
+    shard_prompts=st.integers(1, 12),
+)
+def test_any_units_in_any_batches_and_shards(
+    units: dict[str, list[str]], readout: Readout, batch_tokens: int, shard_prompts: int
+) -> None:
+    model = tiny_models.toy(4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard_plan, "SHARD_PROMPTS", shard_prompts)
+        found = run(model, units, readout=readout, batch_tokens=batch_tokens)
+    assert_equals(found, getattr(naive, readout)(model, units))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_readouts_are_summed_in_full(dtype: torch.dtype) -> None:
+    model = tiny_models.toy(dtype=dtype)
+    units = {"a": [f"x = {i}" for i in range(200)]}
+    found = run(model, units, batch_tokens=32)
+    # the network's own rounding is what may differ: 8 bits of mantissa in bfloat16
+    assert_equals(found, naive.last_token(model, units), rtol=1e-2, atol=1e-2)
+    halves = naive.layer_outputs(model, [model.tokenizer.encode("x = 1")])
+    assert halves[0].dtype == dtype
+    assert found.sums.dtype == np.float32
+
+
+def test_many_small_readouts_are_not_lost_beside_a_large_one() -> None:
+    model = tiny_models.toy()
+    with torch.no_grad():
+        model.base.embed.weight.fill_(1.0)
+        model.base.embed.weight[ord("a")] = 3.0e7
+        model.mlps[0][0].weight.copy_(torch.eye(tiny_models.WIDTH))
+        model.mlps[0][0].bias.zero_()
+    found = run(model, {"u": ["a", *("b" * i for i in range(1, 91))]}, batch_tokens=100)
+    # added one by one in float32 the ones would vanish: 3e7 + 1 == 3e7
+    assert found.sums[0, 0, 0] == np.float32(3.0e7 + 90)
+
+
+# ---------------------------------------------------------------- what is run
+
+
+def test_identical_prompts_run_once_and_count_as_often_as_they_occur() -> None:
+    model = tiny_models.toy()
+    found = run(model, {"a": ["x = 1"] * 3, "b": ["x = 1", "y"]})
+    assert sum(rows for rows, _ in model.base.batches) == 2
+    once = run(model, {"a": ["x = 1"]})
+    np.testing.assert_allclose(found.sums[0], 3 * once.sums[0], rtol=1e-6)
+    np.testing.assert_array_equal(found.counts[0], 3 * once.counts[0])
+    assert found.n_prompts.tolist() == [3, 2]
+
+
+def test_published_runs_one_unit_per_batch_of_at_most_64() -> None:
+    model = tiny_models.toy()
+    run(model, MORE_THAN_A_BATCH, readout="published")
+    assert [rows for rows, _ in model.base.batches] == [4, 64, 6]
+
+
+def test_batches_stay_within_the_budget_and_waste_little() -> None:
+    model = tiny_models.toy()
+    run(model, {"a": ["x" * (1 + i % 90) + str(i % 7) for i in range(400)]}, batch_tokens=500)
+    assert max(rows * tokens for rows, tokens in model.base.batches) <= 500
+    distinct = {"x" * (1 + i % 90) + str(i % 7) for i in range(400)}
+    run_tokens = sum(rows * tokens for rows, tokens in model.base.batches)
+    assert run_tokens < 1.1 * sum(map(len, distinct))
+
+
+def test_one_batch_of_readouts_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = ReadoutTap.read
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def watched(self: ReadoutTap, *args: Any) -> torch.Tensor:
+        assert not any(ref() is not None for ref in alive)
+        assert not self._rows
+        readouts = read(self, *args)
+        alive.append(weakref.ref(readouts))
+        return readouts
+
+    monkeypatch.setattr(ReadoutTap, "read", watched)
+    run(tiny_models.toy(), {"a": [f"x{i}" for i in range(40)]}, batch_tokens=12)
+    assert len(alive) > 5
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_mask_goes_with_right_padding_and_none_with_published(name: str) -> None:
+    model = tiny_models.ARCHITECTURES[name]()
+    seen: list[Any] = []
+    model.base.register_forward_pre_hook(
+        lambda _m, args, kwargs: seen.append((args[0], kwargs.get("attention_mask"), kwargs)),
+        with_kwargs=True,
+    )
+    model.network.lm_head.register_forward_pre_hook(lambda _m, _i: pytest.fail("logits computed"))
+    units = {"a": ["xyz", "x"]}
+    run(model, units)
+    run(model, units, readout="published")
+    (ids, mask, options), (left_ids, no_mask, _) = seen
+    pad = tiny_models.PAD_ID
+    assert ids.tolist() == [[120, 121, 122], [120, pad, pad]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert options["use_cache"] is False
+    assert left_ids.tolist() == [[120, 121, 122], [pad, pad, 120]]
+    assert no_mask is None
+
+
+def test_hooks_are_gone_afterwards() -> None:
+    model = tiny_models.toy()
+    run(model, UNITS)
+    with pytest.raises(RuntimeError, match="stop"), tapped(model):
+        raise RuntimeError("stop")
+    assert not any(module._forward_hooks for module in model.mlps)
+
+
+def test_progress_counts_what_is_run() -> None:
+    lines: list[str] = []
+    units = {"a": ["x", "x", "y"], "b": ["z"]}
+    for readout, prompts in (("last_token", 3), ("published", 4)):
+        extract(
+            tiny_models.toy(),
+            units,
+            readout=readout,  # type: ignore[arg-type]
+            shards=ShardStore(None, FINGERPRINT),
+            progress=Progress("reading", lines.append),
+        )
+        assert lines[-2] == f"reading: {prompts} prompts to run"
+        assert lines[-1].startswith(f"reading: {prompts} prompts in")
+
+
+# ---------------------------------------------------------------- the plan
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    units=st.dictionaries(
+        st.text("abcdef", min_size=1, max_size=3),
+        st.lists(st.sampled_from([f"p{i}" for i in range(25)]), min_size=1, max_size=5),
+        min_size=1,
+        max_size=15,
+    ),
+    target=st.integers(1, 10),
+)
+def test_shards_part_the_units_and_share_no_prompt(
+    units: dict[str, list[str]], target: int
+) -> None:
+    tokenizer = tiny_models.ByteTokenizer()
+    prompts = shard_plan.unit_prompts(tokenizer, units, max_positions=9)
+    plan = list(shard_plan.shards(prompts, target))
+    assert sorted(name for shard in plan for name in shard.names) == sorted(units)
+    texts = [{text for name in shard.names for text in units[name]} for shard in plan]
+    assert sum(map(len, texts)) == len(set().union(*texts))
+    assert all(len(held) >= target for held in texts[:-1])
+    backwards = dict(reversed(units.items()))
+    again = shard_plan.unit_prompts(tokenizer, backwards, max_positions=9)
+    assert again.digest() == prompts.digest()
+    assert [shard.names for shard in shard_plan.shards(again, target)] == [s.names for s in plan]
+
+
+def test_the_published_grid_falls_into_many_small_shards(shared: Path) -> None:
+    import polars as pl
+
+    frame = pl.read_parquet(shared / "golden" / "prompts" / "object_candidates.parquet")
+    names = frame["ast_node"] + "__" + frame["builtin_obj"]
+    units: dict[str, list[str]] = {}
+    for name, text in zip(names, frame["prompt_text"], strict=True):
+        units.setdefault(name, []).append(text)
+    prompts = shard_plan.unit_prompts(tiny_models.ByteTokenizer(), units, max_positions=9999)
+    sizes = [len(shard.distinct) for shard in shard_plan.shards(prompts, shard_plan.SHARD_PROMPTS)]
+    assert sum(sizes) == len(prompts.table) == 45_887
+    assert max(sizes) < 1.5 * shard_plan.SHARD_PROMPTS
+
+
+# ---------------------------------------------------------------- resuming
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_plan, "SHARD_PROMPTS", resumed_extraction.SHARD_PROMPTS)
+
+
+def resume(model: Any, folder: Path | None, **options: Any) -> Activations:
+    store = ShardStore(folder, resumed_extraction.FINGERPRINT)
+    return run(model, resumed_extraction.UNITS, batch_tokens=64, shards=store, **options)
+
+
+def stored(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.safetensors"))
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_after_a_kill_the_run_continues_and_yields_the_same_bytes(tmp_path: Path) -> None:
+    script = [sys.executable, "-m", "atlas_assets_tests.science.resumed_extraction", str(tmp_path)]
+    root = Path(__file__).resolve().parents[2]
+    killed = subprocess.run(script, cwd=root, check=False, capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    finished = len(stored(tmp_path))
+    assert 0 < finished < len(resumed_extraction.UNITS)
+
+    undisturbed = tiny_models.toy()
+    expected = resume(undisturbed, None)
+    model = tiny_models.toy()
+    found = resume(model, tmp_path)
+    assert found.digest() == expected.digest()
+    per_shard = len(undisturbed.base.batches) // len(resumed_extraction.UNITS)
+    assert len(model.base.batches) == len(undisturbed.base.batches) - finished * per_shard
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("readout", ["last_token", "published"])
+def test_a_finished_run_is_loaded_whole(tmp_path: Path, readout: str) -> None:
+    expected = resume(tiny_models.toy(), tmp_path, readout=readout)
+    model = tiny_models.toy()
+    assert resume(model, tmp_path, readout=readout).digest() == expected.digest()
+    assert model.base.batches == []
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_truncated_shard_is_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = resume(tiny_models.toy(), tmp_path)
+    shard = stored(tmp_path)[2]
+    sound = shard.read_bytes()
+    shard.write_bytes(sound[: len(sound) // 2])
+    with caplog.at_level(logging.WARNING):
+        assert resume(tiny_models.toy(), tmp_path).digest() == expected.digest()
+    assert "is damaged and will be computed again" in caplog.text
+    assert shard.read_bytes() == sound
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_shard_of_other_units_is_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = resume(tiny_models.toy(), tmp_path)
+    foreign = {"sums": np.zeros((9, 3, 16), np.float32), "counts": np.zeros((9, 3, 16), np.int32)}
+    monkeypatch.setattr(ShardStore, "get", lambda _self, _key: foreign)
+    with caplog.at_level(logging.WARNING):
+        assert resume(tiny_models.toy(), tmp_path).digest() == expected.digest()
+    assert "does not hold this plan's units" in caplog.text
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_tokens": 65},
+        {"readout": "published"},
+        {"units": {**resumed_extraction.UNITS, "unit 0": ["x"]}},
+        {"units": {**resumed_extraction.UNITS, "unit 9": ["x"]}},
+    ],
+)
+def test_shards_of_another_computation_are_not_used(tmp_path: Path, change: Any) -> None:
+    resume(tiny_models.toy(), tmp_path)
+    options = {"units": resumed_extraction.UNITS, "batch_tokens": 64, **change}
+    model = tiny_models.toy()
+    found = run(model, shards=ShardStore(tmp_path, resumed_extraction.FINGERPRINT), **options)
+    assert found.digest() == run(tiny_models.toy(), **options).digest()
+    assert sum(rows for rows, _ in model.base.batches) >= 41
+    assert len({path.parent for path in stored(tmp_path)}) == 1
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ({}, "0 units"),
+        ({"a": ["x"], "b": []}, "unit b"),
+        ({"a": ["x"], "b": ["y", ""]}, "unit b, prompt 1"),
+    ],
+)
+@pytest.mark.parametrize("readout", ["last_token", "published"])
+def test_units_without_prompts_or_tokens(
+    units: dict[str, list[str]], message: str, readout: str
+) -> None:
+    with pytest.raises(StimulusError, match=message):
+        run(tiny_models.toy(), units, readout=readout)
+
+
+@pytest.mark.parametrize("readout", ["last_token", "published"])
+def test_a_prompt_longer_than_the_network_takes(readout: str) -> None:
+    with pytest.raises(ModelError, match=r"unit b, prompt 1\n.*at most 5 tokens\n.*6 tokens"):
+        run(tiny_models.toy(positions=5), {"a": ["x"], "b": ["y", "xxxxxx"]}, readout=readout)
+
+
+@pytest.mark.parametrize("readout", ["last_token", "published"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_readouts_that_are_not_finite_are_never_stored(
+    tmp_path: Path, readout: str, value: float
+) -> None:
+    model = tiny_models.toy()
+    batch: list[torch.Tensor] = []
+
+    def break_layer_1(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        broken = (batch[-1] == ord("!")).any(dim=1)
+        return torch.where(broken[:, None, None], torch.tensor(value), output)
+
+    model.base.register_forward_pre_hook(lambda _m, inputs: batch.append(inputs[0]))
+    model.mlps[1].register_forward_hook(break_layer_1)
+    units = {"a": ["x", "y", "zz"], "b": ["x", "u!", "v"], "c": ["wide"]}
+    with pytest.raises(ModelError, match="unit b, prompt 1, layer 1"):
+        run(model, units, readout=readout, shards=ShardStore(tmp_path, FINGERPRINT))
+    assert stored(tmp_path) == []
+
+
+def test_a_module_that_never_runs_is_named() -> None:
+    model = tiny_models.toy()
+    model = dataclasses.replace(model, mlps=(*model.mlps[:2], torch.nn.Linear(2, 2)))
+    with pytest.raises(ModelError, match=r"did not run.*\n.*layer 2"):
+        run(model, {"a": ["x"]})
+
+
+def test_an_output_of_another_shape_is_named() -> None:
+    model = tiny_models.toy()
+    model.mlps[1].register_forward_hook(lambda _m, _i, output: output[..., :5])
+    with pytest.raises(ModelError, match=r"layer 1\n.*16\]\n.*5\]"):
+        run(model, {"a": ["x"]})
+
+
+def test_a_batch_of_no_tokens_is_refused() -> None:
+    with pytest.raises(SettingsError, match="batch_tokens"):
+        run(tiny_models.toy(), UNITS, batch_tokens=0)

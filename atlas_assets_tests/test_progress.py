@@ -1,0 +1,104 @@
+"""What a user reads while a long computation runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from atlas_assets.progress import Progress, duration
+
+
+class Clock:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_first_and_last_lines_always_come(clock: Clock) -> None:
+    lines: list[str] = []
+    with Progress("scoring", lines.append, clock=clock, bar=False).track(1200) as track:
+        clock.now += 4
+        track.advance(1200)
+    assert lines == [
+        "scoring: 1,200 prompts to run",
+        "scoring: 1,200 prompts in 4 s (300 prompts/s)",
+    ]
+
+
+def test_lines_between_come_at_the_interval(clock: Clock) -> None:
+    lines: list[str] = []
+    with Progress("reading", lines.append, clock=clock, bar=False).track(100) as track:
+        for _ in range(10):
+            clock.now += 4
+            track.advance(10)
+    assert lines[1:-1] == [
+        "reading: 30 of 100 prompts (30%), 2 prompts/s, 28 s left",
+        "reading: 60 of 100 prompts (60%), 2 prompts/s, 16 s left",
+        "reading: 90 of 100 prompts (90%), 2 prompts/s, 4 s left",
+    ]
+
+
+def test_prompts_of_an_earlier_run_count_as_done_but_not_in_the_rate(clock: Clock) -> None:
+    lines: list[str] = []
+    with Progress("reading", lines.append, clock=clock, bar=False).track(1000) as track:
+        track.skip(800)
+        clock.now += 10
+        track.advance(100)
+        clock.now += 10
+        track.advance(100)
+    assert lines[1] == "reading: 900 of 1,000 prompts (90%), 10 prompts/s, 10 s left"
+    assert lines[-1] == (
+        "reading: 200 prompts in 20 s (10 prompts/s), 800 taken from an earlier run"
+    )
+
+
+def test_a_failure_gets_no_closing_line(clock: Clock) -> None:
+    lines: list[str] = []
+    progress = Progress("reading", lines.append, clock=clock, bar=False)
+    with pytest.raises(RuntimeError), progress.track(10):
+        raise RuntimeError
+    assert lines == ["reading: 10 prompts to run"]
+
+
+def test_nothing_to_run(clock: Clock) -> None:
+    lines: list[str] = []
+    with Progress("reading", lines.append, clock=clock, interval=0, bar=False).track(0) as track:
+        track.advance(0)
+    assert lines[-1] == "reading: 0 prompts in 0 s"
+
+
+def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("reading", bar=True).track(4) as track:
+        track.skip(1)
+        track.advance(3)
+    shown = capsys.readouterr().err
+    assert "reading: 100%" in shown
+    assert "4/4" in shown
+
+
+def test_no_bar_where_standard_error_is_not_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("reading").track(3) as track:
+        track.advance(3)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599, "59 min 59 s"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -31,11 +31,10 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     """Fresh definitions of one atlas: assets, jobs, resources."""
     partitions = sweep_partitions(settings.sweep)
     resources = build_resources(settings)
-    stages_12_and_13 = [*activation_assets(), *mask_assets(partitions)]
+    stages_11_to_13 = [*prompt_assets(), *activation_assets(), *mask_assets(partitions)]
     assets = [
-        *prompt_assets(),
-        *stages_12_and_13,
-        sweep_asset(stages_12_and_13, resources),
+        *stages_11_to_13,
+        sweep_asset(stages_11_to_13, resources),
         *decomposition_assets(partitions),
         *downstream_assets(),
     ]

@@ -4,11 +4,9 @@ import dagster as dg
 import polars as pl
 
 from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
-from atlas_assets.assets.scratch import open_shards
+from atlas_assets.assets.extract import extract_units
 from atlas_assets.formats.store import AtlasStore
-from atlas_assets.progress import Progress
 from atlas_assets.resources.model import AtlasModel
-from atlas_assets.science import extraction
 from atlas_assets.science.activations import Activations
 from atlas_assets.science.units import units_of_checker_prompts, units_of_object_prompts
 from atlas_assets.settings import AtlasSettings
@@ -25,14 +23,8 @@ def activation_assets() -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[AtlasStore],
         object_prompts: pl.DataFrame,
     ) -> Activations:
-        return extraction.extract(
-            model.loaded,
-            units_of_object_prompts(object_prompts),
-            readout=settings.readout,
-            batch_tokens=settings.batch_tokens,
-            shards=open_shards(store, "object_activations", settings, model),
-            progress=Progress("reading object prompts", log=context.log.info),
-        )
+        units = units_of_object_prompts(object_prompts)
+        return extract_units(context, units, settings, model, store)
 
     @atlas_asset("checker_activations", kinds={"pytorch"}, pool=MODEL_POOL)
     def checker_activations(
@@ -42,13 +34,7 @@ def activation_assets() -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[AtlasStore],
         checker_prompts: pl.DataFrame,
     ) -> Activations:
-        return extraction.extract(
-            model.loaded,
-            units_of_checker_prompts(checker_prompts),
-            readout=settings.readout,
-            batch_tokens=settings.batch_tokens,
-            shards=open_shards(store, "checker_activations", settings, model),
-            progress=Progress("reading checker prompts", log=context.log.info),
-        )
+        units = units_of_checker_prompts(checker_prompts)
+        return extract_units(context, units, settings, model, store)
 
     return [object_activations, checker_activations]

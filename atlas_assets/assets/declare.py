@@ -6,6 +6,7 @@ Key, group, kinds, owners, description, code version and IO manager all come fro
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -33,16 +34,19 @@ def atlas_asset(
             "partitions_def": partitions,
             "backfill_policy": dg.BackfillPolicy.single_run(),
         }
-    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
-        key=key,
-        group_name=artifact.group,
-        description=artifact.description,
-        kinds={artifact.kind, *extra.pop("kinds", ())},
-        owners=OWNERS,
-        code_version=artifact.code_version,
-        io_manager_key=f"{artifact.kind}_io_manager",
-        metadata={"file": artifact.filename},
-        **partitioned,
-        **extra,
-    )
+    with warnings.catch_warnings():
+        # backfill_policy is beta in Dagster; its version is pinned and the tests run through it
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+            key=key,
+            group_name=artifact.group,
+            description=artifact.description,
+            kinds={artifact.kind, *extra.pop("kinds", ())},
+            owners=OWNERS,
+            code_version=artifact.code_version,
+            io_manager_key=f"{artifact.kind}_io_manager",
+            metadata={"file": artifact.filename},
+            **partitioned,
+            **extra,
+        )
     return decorator

@@ -7,13 +7,11 @@ import dagster as dg
 import polars as pl
 
 from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
-from atlas_assets.assets.scratch import open_shards
+from atlas_assets.assets.extract import extract_units
 from atlas_assets.assets.sweep import complete_sweep
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.partitions import setting_of
-from atlas_assets.progress import Progress
 from atlas_assets.resources.model import AtlasModel
-from atlas_assets.science import extraction
 from atlas_assets.science import masks as science
 from atlas_assets.science.activations import Activations
 from atlas_assets.science.units import units_of_checker_prompts
@@ -49,28 +47,21 @@ def mask_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefin
         store: dg.ResourceParam[AtlasStore],
         token_checker_prompts: pl.DataFrame,
     ) -> science.CheckerMasks:
-        activations = extraction.extract(
-            model.loaded,
-            units_of_checker_prompts(token_checker_prompts),
-            readout=settings.readout,
-            batch_tokens=settings.batch_tokens,
-            shards=open_shards(store, "token_checker_masks", settings, model),
-            progress=Progress("reading token-checker prompts", log=context.log.info),
-        )
+        units = units_of_checker_prompts(token_checker_prompts)
+        activations = extract_units(context, units, settings, model, store)
         return science.checker_masks(activations, settings.token_checker)
 
     return [object_masks, checker_masks, token_checker_masks]
 
 
 def sweep_asset(
-    stages_12_and_13: list[dg.AssetsDefinition], resources: Mapping[str, Any]
+    stages_11_to_13: list[dg.AssetsDefinition], resources: Mapping[str, Any]
 ) -> dg.AssetsDefinition:
     """``masks``: completes the sweep, then gathers its universal masks.
 
     Args:
-        stages_12_and_13: the definitions of the activations and of ``object_masks`` and
-            ``checker_masks``, whose missing or stale partitions are materialised as runs of
-            their own.
+        stages_11_to_13: the definitions of ``object_masks`` and ``checker_masks``, whose missing
+            or stale partitions are materialised as runs of their own, and of what feeds them.
         resources: what those runs are given to work with.
     """
 
@@ -80,7 +71,7 @@ def sweep_asset(
         settings: dg.ResourceParam[AtlasSettings],
         store: dg.ResourceParam[AtlasStore],
     ) -> pl.DataFrame:
-        complete_sweep(context, settings.sweep, store, stages_12_and_13, resources)
+        complete_sweep(context, settings.sweep, store, stages_11_to_13, resources)
         return science.universal_table(
             {
                 setting: store.read("object_masks", setting, part="universal").universal

@@ -9,12 +9,10 @@ import dagster as dg
 import polars as pl
 
 from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
-from atlas_assets.assets.scratch import open_shards
+from atlas_assets.assets.extract import score_prompts
 from atlas_assets.formats.store import AtlasStore
-from atlas_assets.progress import Progress
 from atlas_assets.resources.model import AtlasModel
 from atlas_assets.science import checker_prompts as checkers
-from atlas_assets.science import losses
 from atlas_assets.science import object_prompts as objects
 from atlas_assets.science.concepts import split_concept
 from atlas_assets.settings import AtlasSettings
@@ -37,16 +35,7 @@ def prompt_assets() -> list[dg.AssetsDefinition]:
             builtins=settings.builtins,
             variations=settings.variations,
         )
-        scores = losses.score(
-            model.loaded,
-            candidates["prompt_text"].to_list(),
-            batch_tokens=settings.batch_tokens,
-            shards=open_shards(store, "object_prompts", settings, model),
-            progress=Progress("scoring prompts", log=context.log.info),
-        )
-        scored = candidates.with_columns(
-            sequence_loss=pl.Series(scores.losses), token_length=pl.Series(scores.lengths)
-        )
+        scored = score_prompts(context, candidates, settings, model, store)
         kept = objects.filter_by_loss(scored, model.loss_threshold)
         context.add_output_metadata(_filter_report(scored, kept, model.loss_threshold))
         return kept

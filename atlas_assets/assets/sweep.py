@@ -55,7 +55,7 @@ def complete_sweep(
             partition_key=partition_key(setting),
             instance=context.instance,
             resources=resources,
-            tags={"atlas/completes_sweep_of_run": context.run_id},
+            tags={"atlas/completes_sweep_of_run": context.run.run_id},
         )
 
 

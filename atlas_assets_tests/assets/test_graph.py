@@ -1,0 +1,90 @@
+"""The graph as a newcomer meets it: which assets there are and what each says of itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from atlas_assets.definitions import build_definitions
+from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.settings import AtlasSettings
+from atlas_assets_tests.assets.tiny_atlas import ASSET_KEYS, tiny_settings
+
+UPSTREAM = {
+    "object_activations": {"object_prompts"},
+    "checker_activations": {"checker_prompts"},
+    "object_masks": {"object_activations"},
+    "checker_masks": {"checker_activations"},
+    "token_checker_masks": {"token_checker_prompts"},
+    "masks": {"object_masks", "checker_masks"},
+    "target_checker": {"object_masks", "checker_masks"},
+    "summary": {"target_checker"},
+    "modularity_scores": {"masks"},
+    "modularity_detail": {"masks"},
+    "token_independence_detail": {"masks", "token_checker_masks"},
+    "token_independence_summary": {"token_independence_detail"},
+    "token_independence_no_keyword": {"masks"},
+    "universal_masks": {"masks"},
+}
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> dg.AssetGraph:  # type: ignore[name-defined]
+    return build_definitions(tiny_settings(tmp_path)).resolve_asset_graph()
+
+
+def names(keys: set[dg.AssetKey]) -> set[str]:
+    return {key.to_user_string() for key in keys}
+
+
+def test_the_graph_holds_exactly_the_published_artifacts(graph) -> None:
+    assert names(graph.get_all_asset_keys()) == ASSET_KEYS == set(ARTIFACTS)
+
+
+def test_each_asset_is_fed_by_its_stage_before(graph) -> None:
+    for key in graph.get_all_asset_keys():
+        expected = UPSTREAM.get(key.to_user_string(), set())
+        assert names(graph.get(key).parent_keys) == expected, key
+
+
+def test_each_asset_describes_itself(graph) -> None:
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name.startswith("stage_"), key
+        assert node.kinds, key
+        assert node.owners == ["team:csp-atlas"], key
+        assert node.description and len(node.description) > 30, key
+        assert node.code_version, key
+
+
+def test_masks_are_partitioned_by_epsilon_and_consistency(graph) -> None:
+    for key in ("object_masks", "checker_masks", "target_checker"):
+        partitions = graph.get(dg.AssetKey(key)).partitions_def
+        assert isinstance(partitions, dg.MultiPartitionsDefinition)
+        assert partitions.partition_dimension_names == ["consistency", "epsilon"]
+        assert len(partitions.get_partition_keys()) == 9
+        assert "0.8|0.5" in partitions.get_partition_keys()
+    assert graph.get(dg.AssetKey("token_checker_masks")).partitions_def is None
+
+
+def test_the_sweep_is_a_setting() -> None:
+    settings = AtlasSettings.build(epsilons="0.2", consistencies="0.9,1")
+    graph = build_definitions(settings).resolve_asset_graph()
+    partitions = graph.get(dg.AssetKey("object_masks")).partitions_def
+    assert sorted(partitions.get_partition_keys()) == ["0.9|0.2", "1.0|0.2"]
+
+
+def test_definitions_are_built_fresh_and_load_without_the_model_libraries() -> None:
+    """Listing the graph must not cost the import of torch."""
+    code = (
+        "import sys; from atlas_assets.definitions import defs, build_definitions; "
+        "from atlas_assets.settings import AtlasSettings; "
+        "a = build_definitions(AtlasSettings()); b = build_definitions(AtlasSettings()); "
+        "assert a is not b; a.resolve_asset_graph(); "
+        "heavy = {'torch', 'transformers'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

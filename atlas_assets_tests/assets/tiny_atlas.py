@@ -1,0 +1,91 @@
+"""A small atlas of the embedded model: real prompts, real network, a few pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from atlas_assets.definitions import build_definitions
+from atlas_assets.settings import AtlasSettings
+
+QUICK_LOOK = {
+    "ast_nodes": "For,If,Import,Pass,Return",
+    "builtins": "list,int,len,_isolated_",
+    "variations": 4,
+}
+
+ASSET_KEYS = {
+    "object_prompts",
+    "checker_prompts",
+    "token_checker_prompts",
+    "object_activations",
+    "checker_activations",
+    "object_masks",
+    "checker_masks",
+    "token_checker_masks",
+    "masks",
+    "target_checker",
+    "summary",
+    "modularity_scores",
+    "modularity_detail",
+    "token_independence_summary",
+    "token_independence_detail",
+    "token_independence_no_keyword",
+    "universal_masks",
+}
+
+
+def tiny_settings(data_dir: Path, **changes: Any) -> AtlasSettings:
+    return AtlasSettings.build(
+        **{"data_dir": str(data_dir), "name": "tiny", "device": "cpu", **QUICK_LOOK, **changes}
+    )
+
+
+def environment(data_dir: Path, **changes: str) -> dict[str, str]:
+    """The same settings as ATLAS_* variables."""
+    fields = {"data_dir": str(data_dir), "name": "tiny", "device": "cpu", **QUICK_LOOK, **changes}
+    return {f"ATLAS_{field.upper()}": str(value) for field, value in fields.items()}
+
+
+def run_job(
+    settings: AtlasSettings, instance: dg.DagsterInstance, job: str = "atlas"
+) -> dg.ExecuteInProcessResult:
+    definitions = build_definitions(settings)
+    resolved = definitions.resolve_job_def(job)
+    return resolved.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def materialize(
+    settings: AtlasSettings,
+    instance: dg.DagsterInstance,
+    selection: list[str],
+    partition: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    definitions = build_definitions(settings)
+    return dg.materialize(
+        list(definitions.assets or []),  # type: ignore[arg-type]
+        selection=selection,
+        partition_key=partition,
+        instance=instance,
+        resources=definitions.resources,
+        raise_on_error=False,
+    )
+
+
+def failure_text(result: dg.ExecuteInProcessResult) -> str:
+    """Everything the run's failures say, causes included."""
+    texts = []
+    for event in result.all_events:
+        if event.is_failure and event.event_specific_data is not None:
+            error = getattr(event.event_specific_data, "error", None)
+            while error is not None:
+                texts.append(error.message)
+                error = error.cause
+    return "\n".join(texts)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """{published file name: bytes}, without the hidden folders."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}

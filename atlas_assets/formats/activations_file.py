@@ -107,9 +107,11 @@ class ActivationsFile(Codec[Activations]):
             if sums.shape != counts.shape:
                 reader.fail("/firing_counts", f"shape {sums.shape}", f"shape {counts.shape}")
             require_count(reader, "activations", len(names))
-            n_prompts = reader.scalars("n_prompts", names).astype(np.int32)
+            n_prompts = reader.scalars("n_prompts", names)
+            if n_prompts.size and n_prompts.max() > np.iinfo(np.int32).max:
+                reader.fail("/n_prompts", "numbers of at most 32 bits", str(n_prompts.max()))
         with within(label(source)):
-            value = Activations(names, n_prompts, sums, counts)
+            value = Activations(names, n_prompts.astype(np.int32), sums, counts)
             self._name_lists(value)
         return value
 

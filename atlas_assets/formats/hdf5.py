@@ -272,8 +272,11 @@ class Hdf5Reader:
         if local is None:
             image = bytes_of(source)
             self._check_signature(image[:8])
+            access = h5p.create(h5p.FILE_ACCESS)
+            access.set_fapl_core(_GROWTH, False)
+            access.set_file_image(image)
             with self._about(""):
-                return h5f.open_file_image(image)
+                return h5f.open(b"atlas.h5", h5f.ACC_RDONLY, access)
         try:
             with local.open("rb") as file:
                 head = file.read(8)

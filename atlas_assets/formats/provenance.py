@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -181,9 +182,8 @@ def combine(lineages: Sequence[Lineage], *, artifact: str) -> Lineage:
     Raises:
         ProvenanceError: two of them contradict each other.
     """
-    first = lineages[0]
-    for other in lineages[1:]:
-        for field, one, two in contradictions(first, other):
+    for left, right in combinations(lineages, 2):
+        for field, one, two in contradictions(left, right):
             raise ProvenanceError(
                 f"the inputs of {artifact} were made under different settings",
                 where=field,
@@ -191,7 +191,7 @@ def combine(lineages: Sequence[Lineage], *, artifact: str) -> Lineage:
                 found=_show(two),
                 remedy=f"materialise the inputs of {artifact} again under one setting",
             )
-    return first
+    return lineages[0]
 
 
 _VARIABLES: Mapping[str, str] = {

@@ -30,17 +30,21 @@ def write_with(path: UPath | Path, data: bytes, provenance: Provenance) -> None:
     Raises:
         ArtifactWriteError: the disk refused; an earlier file and its provenance are intact.
     """
-    what = provenance.artifact
+    records = {}
     if path.exists() and not _siblings(path):
-        # a release file must not look edited if we are killed after the next step
-        atomic.write_bytes(_sidecar(path, content(path)), _OF_THE_RELEASE, what=what)
+        # first: a release file must not look edited if we are killed before it is replaced
+        records[_sidecar(path, content(path))] = _OF_THE_RELEASE
     own = _sidecar(path, data)
-    atomic.write_bytes(own, f"{provenance.to_json()}\n".encode(), what=what)
-    atomic.write_bytes(path, data, what=what)
-    for other in _siblings(path):
-        if other.name != own.name:
-            with contextlib.suppress(OSError):
-                other.unlink()
+    records[own] = f"{provenance.to_json()}\n".encode()
+    created = [record for record in records if not record.exists()]
+    try:
+        for record, text in records.items():
+            atomic.write_bytes(record, text, what=f"the provenance of {provenance.artifact}")
+        atomic.write_bytes(path, data, what=provenance.artifact)
+    except BaseException:
+        _remove(created)
+        raise
+    _remove([other for other in _siblings(path) if other.name != own.name])
 
 
 def read(path: UPath | Path, data: bytes) -> Provenance | None:
@@ -76,3 +80,9 @@ def _siblings(path: UPath | Path) -> list[UPath | Path]:
         return []
     pattern = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.json")
     return [other for other in folder.iterdir() if pattern.fullmatch(other.name)]
+
+
+def _remove(paths: list[UPath | Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

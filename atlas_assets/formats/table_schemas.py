@@ -193,11 +193,11 @@ _CIRCUITS = "A = universal mask, B = token-checker mask"
 
 TOKEN_INDEPENDENCE_DETAIL = TableSchema(
     columns=(
-        _count("A_size", f"|A|; {_CIRCUITS}"),
-        _count("B_size", "|B|"),
-        _count("A_only", "|A∖B|"),
-        _count("A_and_B", "|A∩B|"),
-        _count("B_only", "|B∖A|"),
+        _count("A_size", f"|A|, number of neurons; {_CIRCUITS}"),
+        _count("B_size", "|B|, number of neurons"),
+        _count("A_only", "|A∖B|, number of neurons"),
+        _count("A_and_B", "|A∩B|, number of neurons"),
+        _count("B_only", "|B∖A|, number of neurons"),
         _share("token_fraction", "|A∩B| / |A|, 0 where A is empty, 4 decimals"),
         _share("concept_fraction", "|A∖B| / |A|, 0 where A is empty, 4 decimals"),
         _concept("object", "concept"),

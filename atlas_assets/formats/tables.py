@@ -78,9 +78,9 @@ class ParquetTable(_TableFile):
 
     def provenance(self, source: Source) -> Provenance | None:
         """The record in the key-value metadata."""
-        where = label(source)
+        where, data = label(source), content(source)
         try:
-            record = pl.read_parquet_metadata(io.BytesIO(content(source))).get(PARQUET_KEY)
+            record = pl.read_parquet_metadata(io.BytesIO(data)).get(PARQUET_KEY)
         except _POLARS_ERRORS as error:
             raise _not_parquet(where, error) from error
         return None if record is None else Provenance.from_json(record, where=where)

@@ -127,6 +127,15 @@ class AtlasIOManager(dg.UPathIOManager):
 
 def _by_partition(artifact: str, keys: list[str], value: Any) -> Mapping[str, Any]:
     """{partition key: value} in the order of ``keys``; a bare value belongs to the only key."""
+    if not keys:
+        raise ArtifactError(
+            "the run covers no partition",
+            where=artifact,
+            expected="at least one partition",
+            found="none: each dimension of the sweep is a range of its own",
+            remedy="name the first partition of the range first: both its consistency and its "
+            "epsilon come before those of the last",
+        )
     if len(keys) == 1 and not isinstance(value, Mapping):
         return {keys[0]: value}
     given = set(value) if isinstance(value, Mapping) else set()

@@ -1,0 +1,135 @@
+"""Small sound values of every kind that the formats hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.formats.identity import ModelIdentity
+from atlas_assets.formats.provenance import Grid, Lineage, Provenance
+from atlas_assets.science import decomposition, modularity, token_independence
+from atlas_assets.science.activations import Activations
+from atlas_assets.science.masks import (
+    CheckerMasks,
+    Masks,
+    ObjectMasks,
+    checker_masks,
+    object_masks,
+    universal_table,
+)
+from atlas_assets.science.sweep import Setting
+
+PAIRS = ("For__len", "For__list", "If__len", "If__list", "Import___isolated_")
+CONCEPTS = ("ast__For", "ast__If", "builtin__list")
+LAYERS, WIDTH = 6, 16
+SETTING = Setting(0.5, 0.8)
+
+LINEAGE = Lineage(
+    model=ModelIdentity(model_id="embedded", weights_sha256="a1" * 32, tokenizer_sha256="b2" * 32),
+    readout="last_token",
+    dtype="float32",
+    grid=Grid(loss_threshold=3.0),
+    seeds={"prompts": 42},
+)
+
+
+def provenance(artifact: str = "object_masks", **fields: Any) -> Provenance:
+    given = {"code_version": "1", "origin": "atlas", "lineage": LINEAGE, "payload_sha256": "00"}
+    return Provenance(artifact=artifact, **{**given, **fields})
+
+
+def activations(
+    names: tuple[str, ...] = PAIRS, *, seed: int = 0, layers: int = LAYERS, width: int = WIDTH
+) -> Activations:
+    rng = np.random.default_rng(seed)
+    n_prompts = rng.integers(1, 9, len(names)).astype(np.int32)
+    shape = (len(names), layers, width)
+    counts = rng.integers(0, n_prompts[:, None, None] + 1, shape).astype(np.int32)
+    sums = (counts * rng.random(shape) * 3).astype(np.float32)
+    return Activations(names, n_prompts, sums, counts)
+
+
+def objects(setting: Setting = SETTING, **shape: int) -> ObjectMasks:
+    return object_masks(activations(**shape), setting)
+
+
+def checkers(setting: Setting = SETTING, seed: int = 1) -> CheckerMasks:
+    return checker_masks(activations(CONCEPTS, seed=seed), setting)
+
+
+def universal() -> Masks:
+    return objects(Setting(0.001, 0.8)).universal
+
+
+def object_prompts() -> pl.DataFrame:
+    rows = [
+        (ast, builtin, i, f"x{i} = '{builtin}'  # ε\n", 1.5 + i / 7, 5 + i, True)
+        for ast, builtin in (("For", "len"), ("Import", "_isolated_"))
+        for i in range(2)
+    ]
+    columns = {
+        "ast_node": pl.String,
+        "builtin_obj": pl.String,
+        "variation_id": pl.Int64,
+        "prompt_text": pl.String,
+        "sequence_loss": pl.Float64,
+        "token_length": pl.Int64,
+        "ast_verified": pl.Boolean,
+    }
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def checker_prompts() -> pl.DataFrame:
+    rows = [
+        (concept, keyword, i, f"name = '{keyword} {i}'")
+        for concept, keyword in (("ast__For", "for"), ("builtin__list", "list"))
+        for i in range(3)
+    ]
+    columns = {
+        "object": pl.String,
+        "keyword": pl.String,
+        "variation_id": pl.Int64,
+        "prompt_text": pl.String,
+    }
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def target_checker(setting: Setting = SETTING) -> pl.DataFrame:
+    return decomposition.target_checker(objects(setting).universal, checkers(setting).masks)
+
+
+def sample(key: str, setting: Setting = SETTING) -> Any:
+    """A sound value of the artifact ``key``."""
+    keywords = {"ast__For": "for", "ast__If": "if", "builtin__list": "list"}
+    masks, checked = objects(setting).universal, checkers(setting).masks
+    makers = {
+        "object_prompts": object_prompts,
+        "checker_prompts": checker_prompts,
+        "token_checker_prompts": checker_prompts,
+        "object_activations": activations,
+        "checker_activations": lambda: activations(CONCEPTS, seed=1),
+        "object_masks": lambda: objects(setting),
+        "checker_masks": lambda: checkers(setting),
+        "token_checker_masks": lambda: checkers(setting, seed=2),
+        "masks": lambda: universal_table({setting: masks}),
+        "target_checker": lambda: target_checker(setting),
+        "summary": lambda: decomposition.summary({setting: target_checker(setting)}),
+        "modularity_scores": lambda: modularity.scores(masks),
+        "modularity_detail": lambda: modularity.detail(masks),
+        "token_independence_detail": lambda: token_independence.detail(masks, checked, keywords),
+        "token_independence_summary": lambda: token_independence.summary(
+            token_independence.detail(masks, checked, keywords)
+        ),
+        "token_independence_no_keyword": lambda: token_independence.no_keyword(masks, keywords),
+        "universal_masks": universal,
+    }
+    return makers[key]()
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two values of one artifact have the same content."""
+    if isinstance(left, pl.DataFrame):
+        return left.equals(right) and left.schema == right.schema
+    return type(left) is type(right) and left.digest() == right.digest()

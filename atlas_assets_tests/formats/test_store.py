@@ -1,0 +1,420 @@
+"""The store: names, provenance from inputs, what is stale, what is refused, bad disks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import polars as pl
+import pytest
+from upath import UPath
+
+from atlas_assets.errors import (
+    ArtifactError,
+    ArtifactWriteError,
+    MissingArtifactError,
+    ProvenanceError,
+)
+from atlas_assets.formats import catalog
+from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.formats.provenance import Lineage
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.science.masks import universal_table
+from atlas_assets.science.sweep import Setting, grid
+from atlas_assets_tests.formats.hardship import (
+    killed_at_every_step,
+    largest_file,
+    open_folder,
+    read_only,
+)
+from atlas_assets_tests.formats.release_files import write_activations, write_object_masks
+from atlas_assets_tests.formats.samples import (
+    LINEAGE,
+    SETTING,
+    activations,
+    equal,
+    objects,
+    sample,
+)
+
+SWEEP = grid([0.1, 0.5], [0.8])
+OTHER = LINEAGE.model_copy(update={"readout": "published"})
+
+
+def store_at(root: Path | UPath, expected: Lineage = LINEAGE) -> AtlasStore:
+    return AtlasStore(UPath(root), lambda: expected, SWEEP)
+
+
+def cells(key: str) -> tuple[Setting | None, ...]:
+    return SWEEP if ARTIFACTS[key].partitioned else (None,)
+
+
+def fill(store: AtlasStore) -> None:
+    """Writes every artifact, in the order of the pipeline."""
+    for key in ARTIFACTS:
+        if key == "masks":
+            continue
+        for setting in cells(key):
+            store.write(key, sample(key, setting or SETTING), setting)
+        if key == "token_checker_masks":
+            table = universal_table({setting: objects(setting).universal for setting in SWEEP})
+            store.write("masks", table)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("atlas")
+    fill(store_at(folder))
+    return folder
+
+
+@pytest.fixture
+def store(filled: Path, tmp_path: Path) -> AtlasStore:
+    """A full atlas of its own."""
+    folder = tmp_path / "atlas"
+    shutil.copytree(filled, folder)
+    return store_at(folder)
+
+
+@pytest.mark.parametrize("key", sorted(set(ARTIFACTS) - {"masks"}))
+def test_what_is_written_is_read_again(store: AtlasStore, key: str) -> None:
+    for setting in cells(key):
+        assert equal(store.read(key, setting), sample(key, setting or SETTING))
+        record = store.provenance(key, setting)
+        assert record is not None
+        assert record.artifact == key
+        assert record.origin == "atlas"
+        assert record.lineage == LINEAGE
+        assert record.code_version == ARTIFACTS[key].code_version
+        assert set(record.inputs) == set(ARTIFACTS[key].inputs)
+        assert record.versions["polars"] == pl.__version__
+        assert ("torch" in record.versions) == ARTIFACTS[key].runs_model
+
+
+def test_settings_are_recorded_where_there_is_one(store: AtlasStore) -> None:
+    for key, expected in (
+        ("object_masks", (0.1, 0.8)),
+        ("target_checker", (0.1, 0.8)),
+        ("token_checker_masks", (0.5, 0.8)),
+        ("universal_masks", (0.001, 0.8)),
+    ):
+        record = store.provenance(key, SWEEP[0] if ARTIFACTS[key].partitioned else None)
+        assert record is not None
+        assert record.setting is not None
+        assert (record.setting.epsilon, record.setting.consistency) == expected
+    for key in ("object_prompts", "object_activations", "summary"):
+        record = store.provenance(key)
+        assert record is not None
+        assert record.setting is None
+
+
+def test_files_lie_flat_under_their_published_names(filled: Path) -> None:
+    names = {path.name for path in filled.iterdir() if path.is_file()}
+    expected = {ARTIFACTS[key].file_name(setting) for key in ARTIFACTS for setting in cells(key)}
+    assert names == expected
+    assert {path.name for path in filled.iterdir() if path.is_dir()} == {".provenance"}
+
+
+def test_writing_again_gives_the_same_bytes(filled: Path, tmp_path: Path) -> None:
+    fill(store_at(tmp_path))
+    for path in filled.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(filled)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_a_full_atlas_is_fresh(store: AtlasStore, key: str) -> None:
+    assert [store.stale_reason(key, setting) for setting in cells(key)] == [None] * len(cells(key))
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(
+    store: AtlasStore, key: str
+) -> None:
+    setting = cells(key)[0]
+    store.path(key, setting).unlink()
+    assert store.stale_reason(key, setting) == "it is missing"
+    with pytest.raises(MissingArtifactError) as caught:
+        store.read(key, setting)
+    assert f"--select {key}" in str(caught.value)
+    assert ("--partition '0.8|0.1'" in str(caught.value)) == ARTIFACTS[key].partitioned
+    assert str(store.path(key, setting)) in str(caught.value)
+
+
+def test_changed_inputs_make_exactly_their_dependants_stale(store: AtlasStore) -> None:
+    store.write("object_activations", activations(seed=9))
+    stale = {key for key in ARTIFACTS if store.stale_reason(key, cells(key)[0])}
+    assert stale == {"object_masks"}
+    assert store.stale_reason("object_masks", SWEEP[1]) == "object_activations has changed since"
+
+
+def test_an_input_written_again_with_the_same_content_changes_nothing(store: AtlasStore) -> None:
+    store.write("object_activations", activations())
+    assert store.stale_reason("object_masks", SWEEP[0]) is None
+
+
+def test_one_changed_cell_makes_the_gathered_tables_stale(store: AtlasStore) -> None:
+    store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[1])
+    assert store.stale_reason("summary") == "target_checker has changed since"
+    assert store.stale_reason("masks") is None
+
+
+def test_another_sweep_makes_the_gathered_tables_stale(store: AtlasStore) -> None:
+    smaller = AtlasStore(store.root, store.expected, SWEEP[:1])
+    assert smaller.stale_reason("summary") == "target_checker has changed since"
+    assert smaller.stale_reason("target_checker", SWEEP[0]) is None
+
+
+def test_a_missing_input_says_nothing(store: AtlasStore) -> None:
+    store.path("object_activations").unlink()
+    assert store.stale_reason("object_masks", SWEEP[0]) is None
+    store.path("object_masks", SWEEP[0]).unlink()
+    assert store.stale_reason("masks") is None
+
+
+def test_changed_code_is_stale(store: AtlasStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {
+        **ARTIFACTS,
+        "summary": catalog.Artifact(
+            **{
+                field: getattr(ARTIFACTS["summary"], field)
+                for field in catalog.Artifact.__dataclass_fields__
+                if field != "code_version"
+            },
+            code_version="2",
+        ),
+    }
+    monkeypatch.setattr("atlas_assets.formats.store.ARTIFACTS", newer)
+    assert store.stale_reason("summary") == "its code version is 1, now 2"
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_files_made_under_other_settings_are_stale_and_refused(filled: Path, key: str) -> None:
+    other = store_at(filled, OTHER)
+    setting = cells(key)[0]
+    reason = other.stale_reason(key, setting)
+    assert reason == "it was made with readout = last_token, now published"
+    with pytest.raises(ProvenanceError) as caught:
+        other.read(key, setting)
+    message = str(caught.value)
+    assert "readout = published" in message
+    assert "readout = last_token" in message
+    assert f"materialise {key} again" in message
+    assert "ATLAS_READOUT" in message
+    assert "ATLAS_NAME" in message
+
+
+def test_inputs_made_under_different_settings_do_not_mix(store: AtlasStore) -> None:
+    other = store_at(UPath(store.root), OTHER)
+    other.write("checker_activations", sample("checker_activations"))
+    other.write("checker_masks", sample("checker_masks", SWEEP[0]), SWEEP[0])
+    with pytest.raises(ProvenanceError, match="inputs of target_checker"):
+        store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[0])
+
+
+def test_release_files_are_accepted_and_mark_what_is_made_from_them(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    for setting in SWEEP:
+        write_object_masks(Path(str(store.path("object_masks", setting))), objects(setting))
+        assert store.provenance("object_masks", setting) is None
+        assert equal(store.read("object_masks", setting), objects(setting))
+        assert store.stale_reason("object_masks", setting) is None
+    record = store.write("masks", universal_table({s: objects(s).universal for s in SWEEP}))
+    assert record.provenance.origin == "release"
+    assert record.provenance.lineage is None
+    assert store_at(tmp_path, OTHER).stale_reason("masks") is None
+    write_object_masks(
+        Path(str(store.path("object_masks", SWEEP[0]))), objects(SWEEP[0]), sparse=True
+    )
+    assert store.stale_reason("masks") == "object_masks has changed since"
+
+
+def test_who_runs_the_model_knows_it_even_on_prompts_of_the_release(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    sample("object_prompts").write_parquet(str(store.path("object_prompts")))
+    written = store.write("object_activations", activations())
+    assert written.provenance.origin == "release"
+    assert written.provenance.lineage == LINEAGE
+    masks = store.write("object_masks", objects(), SETTING)
+    assert masks.provenance.origin == "release"
+    assert masks.provenance.lineage == LINEAGE
+    with pytest.raises(ProvenanceError):
+        store_at(tmp_path, OTHER).read("object_masks", SETTING)
+
+
+def test_given_digests_of_inputs_are_recorded_as_they_are(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    written = store.write("summary", sample("summary"), inputs={"target_checker": "abc"})
+    assert written.provenance.inputs == {"target_checker": "abc"}
+    assert written.size_bytes == written.path.stat().st_size
+    with pytest.raises(MissingArtifactError, match="target_checker"):
+        store.write("summary", sample("summary"))
+
+
+def test_a_part_is_read_alone(store: AtlasStore) -> None:
+    value = store.read("object_masks", SWEEP[0], part="universal")
+    assert value.pairs is None
+    assert equal(value.universal, objects(SWEEP[0]).universal)
+
+
+def test_a_file_under_another_settings_name_is_refused(store: AtlasStore) -> None:
+    one, two = (store.path("object_masks", setting) for setting in SWEEP)
+    shutil.copy(str(one), str(two))
+    with pytest.raises(ProvenanceError, match="epsilon"):
+        store.read("object_masks", SWEEP[1])
+    write_object_masks(Path(str(two)), objects(SWEEP[0]))
+    with pytest.raises(ArtifactError, match="about another setting"):
+        store.read("object_masks", SWEEP[1], part="universal")
+
+
+def test_a_value_of_another_setting_is_not_written(store: AtlasStore) -> None:
+    before = store.path("object_masks", SWEEP[1]).read_bytes()
+    with pytest.raises(ArtifactError, match="another setting than its partition"):
+        store.write("object_masks", objects(SWEEP[0]), SWEEP[1])
+    assert store.path("object_masks", SWEEP[1]).read_bytes() == before
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_an_unsound_value_is_not_written(store: AtlasStore, key: str) -> None:
+    setting = cells(key)[0]
+    before = store.path(key, setting).read_bytes()
+    with pytest.raises(ArtifactError, match=key):
+        store.write(key, "nonsense", setting)
+    assert store.path(key, setting).read_bytes() == before
+
+
+def test_unknown_artifacts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no such artifact") as caught:
+        store_at(tmp_path).read("object_mask")
+    assert "object_masks" in str(caught.value)
+
+
+def test_scratch_is_local_and_goes_with_a_successful_write(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    scratch = store.scratch("object_prompts")
+    assert scratch == tmp_path / ".work" / "object_prompts"
+    for key in ("object_prompts", "checker_prompts"):
+        folder = store.scratch(key)
+        assert folder is not None
+        folder.mkdir(parents=True)
+        (folder / "shard").write_bytes(b"x")
+    with pytest.raises(ArtifactError):
+        store.write("object_prompts", sample("checker_prompts"))
+    assert (scratch / "shard").exists()
+    store.write("object_prompts", sample("object_prompts"))
+    assert not scratch.exists()
+    assert (tmp_path / ".work" / "checker_prompts" / "shard").exists()
+    assert store_at(UPath("memory://scratch")).scratch("object_prompts") is None
+
+
+def test_any_filesystem_will_do(filled: Path) -> None:
+    remote = store_at(UPath("memory://an/atlas"))
+    fill(remote)
+    local = store_at(filled)
+    for key in ARTIFACTS:
+        for setting in cells(key):
+            assert equal(remote.read(key, setting), local.read(key, setting))
+            assert remote.provenance(key, setting) == local.provenance(key, setting)
+            assert remote.stale_reason(key, setting) is None
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def changed(key: str) -> tuple[Any, Setting | None]:
+    """Another sound value for the first cell of an artifact."""
+    if key == "object_activations":
+        return activations(seed=5, width=400), None
+    if key == "modularity_detail":
+        return sample(key).reverse(), None
+    return sample(key).with_columns(prompt_text=pl.lit("x" * 9000)), None
+
+
+@pytest.mark.parametrize("key", ["object_activations", "modularity_detail", "object_prompts"])
+def test_a_full_disk_leaves_the_atlas_as_it_was(store: AtlasStore, key: str) -> None:
+    folder = Path(str(store.root))
+    before = everything_in(folder)
+    value, setting = changed(key)
+    with largest_file(1500), pytest.raises(ArtifactWriteError, match="cannot write") as caught:
+        store.write(key, value, setting)
+    assert key in str(caught.value)
+    assert everything_in(folder) == before
+    assert equal(store.read(key, setting), sample(key))
+
+
+@pytest.mark.parametrize("key", ["object_activations", "modularity_detail", "object_prompts"])
+def test_a_read_only_data_dir_is_named_and_stays_readable(filled: Path, key: str) -> None:
+    with open_folder() as folder:
+        shutil.copytree(filled, folder / "atlas")
+        (folder / "atlas" / ".provenance").chmod(0o555)
+        store = store_at(folder / "atlas")
+        value, setting = changed(key)
+        with read_only(folder / "atlas"):
+            with pytest.raises(ArtifactWriteError, match="Permission denied"):
+                store.write(key, value, setting)
+            assert equal(store.read(key, setting), sample(key))
+        assert everything_in(folder / "atlas") == everything_in(filled)
+
+
+SCRIPT = """
+from pathlib import Path
+from upath import UPath
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets_tests.formats import samples
+store = AtlasStore(UPath(folder), lambda: samples.LINEAGE)
+store.write('{key}', samples.{value}, {setting}, inputs={{}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "two", "setting"),
+    [
+        ("object_masks", "objects()", "objects(width=8)", "samples.SETTING"),
+        ("target_checker", "target_checker()", "target_checker()[:2]", "samples.SETTING"),
+    ],
+)
+def test_a_killed_writer_leaves_a_sound_file(
+    tmp_path: Path, key: str, one: str, two: str, setting: str
+) -> None:
+    states = killed_at_every_step(
+        before=SCRIPT.format(key=key, value=one, setting=setting),
+        write=SCRIPT.format(key=key, value=two, setting=setting),
+        after="__import__('atlas_assets_tests.formats.test_store', fromlist=['x'])"
+        f".payload(folder, {key!r})",
+        folder=tmp_path / "disk",
+    )
+    assert len(set(map(str, states))) == 2
+    assert states[0] != states[-1]
+
+
+def payload(folder: Path, key: str) -> str:
+    """Digest of the content of an artifact that reads soundly (with its own provenance)."""
+    store = store_at(folder)
+    value = store.read(key, SETTING)
+    record = store.provenance(key, SETTING)
+    assert record is not None
+    assert record.payload_sha256 == ARTIFACTS[key].format.payload_digest(value)
+    return record.payload_sha256
+
+
+def test_a_damaged_record_is_said_to_be_one(store: AtlasStore) -> None:
+    with h5py.File(str(store.path("object_masks", SWEEP[0])), "r+") as file:
+        file["metadata"].attrs["provenance"] = "{}"
+    with pytest.raises(ArtifactError, match="provenance record is damaged"):
+        store.stale_reason("object_masks", SWEEP[0])
+
+
+def test_release_activations_are_accepted(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    write_activations(Path(str(store.path("object_activations"))), activations())
+    assert equal(store.read("object_activations"), activations())
+    written = store.write("object_masks", objects(SETTING), SETTING)
+    assert written.provenance.lineage is None
+    assert written.provenance.inputs["object_activations"].startswith("file:")

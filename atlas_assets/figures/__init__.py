@@ -1,0 +1,1 @@
+"""The paper's figures, drawn from the tables and masks of an atlas; the only user of matplotlib."""

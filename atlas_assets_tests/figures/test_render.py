@@ -1,0 +1,92 @@
+"""Figures as bytes: the same every time, and previews that fit."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from atlas_assets.figures import (
+    concept_fraction,
+    dendrogram,
+    entanglement,
+    heatmap,
+    layer_profile,
+    modularity,
+    render,
+    style,
+    sweep,
+)
+from atlas_assets.figures.caption import Caption
+from atlas_assets.science import modularity as scores
+from atlas_assets.science.sweep import REFERENCE
+from atlas_assets_tests.figures import synthetic
+
+CAPTION = Caption("openai/circuit-sparsity", "last_token", REFERENCE)
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "dendrogram": lambda: dendrogram.draw(synthetic.universal(), (3, 5), CAPTION),
+    "heatmap": lambda: heatmap.draw(synthetic.universal(), 3, CAPTION),
+    "concept_fraction": lambda: concept_fraction.draw(synthetic.target_checker(), CAPTION),
+    "sweep": lambda: sweep.draw(synthetic.summary(), Caption(CAPTION.model, CAPTION.readout)),
+    "layer_profile": lambda: layer_profile.draw(synthetic.profile(), CAPTION),
+    "modularity": lambda: modularity.draw(
+        scores.scores(synthetic.universal()), CAPTION, n_layers=synthetic.N_LAYERS
+    ),
+    "entanglement": lambda: entanglement.draw(synthetic.entanglement(), 4, CAPTION),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_full_size_figures_render_the_same_twice_and_preview_small(name: str) -> None:
+    first, second = FIGURES[name](), FIGURES[name]()
+    small, pdf, png = render.preview(first), render.to_pdf(first), render.to_png(first)
+    # the second is rendered in another order: no rendering leaves a trace in the figure
+    assert render.to_pdf(second) == pdf
+    assert render.to_png(second) == png
+    assert len(small) < 100_000
+    width, height = first.get_size_inches()
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.size == (int(width * 200), int(height * 200))
+    with Image.open(io.BytesIO(small)) as image:
+        assert max(image.size) > 400
+    assert pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf
+    assert b"/Type3" not in pdf
+
+
+def test_another_process_renders_the_same_bytes_and_never_loads_pyplot() -> None:
+    script = (
+        "import sys;"
+        "from atlas_assets_tests.figures.test_render import FIGURES, render;"
+        "figure = FIGURES['entanglement']();"
+        "parts = render.to_png(figure), render.to_pdf(figure), render.preview(figure);"
+        "sys.stdout.buffer.write(b''.join(parts));"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    figure = FIGURES["entanglement"]()
+    here = render.to_png(figure) + render.to_pdf(figure) + render.preview(figure)
+    there = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert there.stdout == here
+
+
+def test_the_resolution_is_the_one_asked_for() -> None:
+    figure = FIGURES["entanglement"]()
+    with Image.open(io.BytesIO(render.to_png(figure, dpi=80))) as image:
+        assert image.width == int(figure.get_figwidth() * 80)
+
+
+def test_a_preview_of_noise_fits_too() -> None:
+    """The hardest image to compress, on a sheet far larger than any of ours."""
+    with style.paper():
+        page = style.sheet(20, 20, "Noise", CAPTION)
+        noise = np.random.default_rng(0).random((400, 400))
+        page.figure.subplots().imshow(noise, cmap="hsv", interpolation="nearest")
+        style.settle(page.figure)
+    assert len(render.preview(page.figure)) < 100_000
+    assert len(render.preview(page.figure, limit=5_000)) < 5_000

@@ -1,0 +1,214 @@
+"""The files of a checkpoint's folder: which ones count, their digests, and its tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as TokenizerFile
+from tokenizers import decoders, models, pre_tokenizers
+
+from atlas_assets.errors import ModelError
+from atlas_assets.models.bpe import END_OF_TEXT
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+TOKENIZER = "tokenizer.json"
+VOCABULARY = ("vocab.json", "merges.txt")
+
+_BLOCK_BYTES = 1 << 20
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The checkpoint's ``config.json``.
+
+    Raises:
+        ModelError: it is missing, is not JSON, or names no model type.
+    """
+    config = _read_json(folder / "config.json")
+    if config is None:
+        raise ModelError(
+            "the model's folder has no config.json",
+            where=str(folder),
+            expected="a checkpoint in the Hub's format",
+            found=_listing(folder),
+            remedy="point ATLAS_MODEL at the folder that holds config.json",
+        )
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError(
+            "the model's config.json names no model type",
+            where=str(folder / "config.json"),
+            expected="a model_type, as circuitgpt or gpt2",
+            found=f"model_type {config.get('model_type')!r}",
+            remedy="complete config.json from the checkpoint's source",
+        )
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that hold the weights, sorted by name.
+
+    Raises:
+        ModelError: there are none (pickled weights are not read), or a shard is missing.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    index = _read_json(folder / WEIGHTS_INDEX)
+    if index is None:
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        raise ModelError(
+            "the model's folder has no safetensors weights"
+            + ("; pickled weights are not read" if pickled else ""),
+            where=str(folder),
+            expected=f"{WEIGHTS}, or {WEIGHTS_INDEX} and its shards",
+            found=", ".join(pickled) or _listing(folder),
+            remedy="convert them with transformers' save_pretrained, or choose another model",
+        )
+    names = sorted(set(index.get("weight_map", {}).values()))
+    missing = [name for name in names if not (folder / Path(name).name).is_file()]
+    if missing or not names:
+        raise ModelError(
+            "the model's weights are incomplete",
+            where=str(folder / WEIGHTS_INDEX),
+            expected="every shard that the index names",
+            found=f"no {', '.join(missing)}" if missing else "an index of no shards",
+            remedy="download the model again",
+        )
+    return [folder / Path(name).name for name in names]
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """``tokenizer.json``, else the vocabulary and the merges.
+
+    Raises:
+        ModelError: neither is there.
+    """
+    if (folder / TOKENIZER).is_file():
+        return [folder / TOKENIZER]
+    files = [folder / name for name in VOCABULARY]
+    if all(path.is_file() for path in files):
+        return files
+    raise ModelError(
+        "the model's folder has no tokenizer",
+        where=str(folder),
+        expected=f"{TOKENIZER}, or {' and '.join(VOCABULARY)}",
+        found=_listing(folder),
+        remedy="put the model's tokenizer beside its weights",
+    )
+
+
+def digest(files: list[Path]) -> str:
+    """SHA-256 over the files' bytes, one file after the other (of one file: its own)."""
+    stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return _digest(stamps)
+
+
+@lru_cache(maxsize=16)
+def _digest(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    """Hashing gigabytes takes seconds, so a file is hashed again only when it has changed."""
+    total = hashlib.sha256()
+    for name, _, _ in stamps:
+        with Path(name).open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                total.update(block)
+    return total.hexdigest()
+
+
+class CheckpointTokenizer:
+    """The tokenizer of a checkpoint's folder, exactly as its files say, no special tokens added.
+
+    Args:
+        folder: the checkpoint.
+        config: its ``config.json``, for the end-of-sequence id.
+
+    Raises:
+        ModelError: no tokenizer, an unreadable one, or one without a token to pad with.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        files = tokenizer_files(folder)
+        try:
+            self._tokenizer = _read_tokenizer(files)
+        except Exception as error:  # the tokenizers library raises nothing more specific
+            raise ModelError(
+                "the model's tokenizer cannot be read",
+                where=", ".join(map(str, files)),
+                expected="a file of the tokenizers library",
+                found=str(error),
+                remedy="fetch the tokenizer again",
+            ) from error
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.vocab_size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        self.largest_id: int = max(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        self.pad_id: int = self._find_pad_id(folder, config)
+
+    def encode(self, text: str, /) -> list[int]:
+        """Ids of ``text``."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: list[int], /) -> str:
+        """The text that ``ids`` spell, special tokens included."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def _find_pad_id(self, folder: Path, config: Mapping[str, Any]) -> int:
+        named: list[object] = [END_OF_TEXT]
+        for name in ("tokenizer_config.json", "special_tokens_map.json"):
+            token = (_read_json(folder / name) or {}).get("eos_token")
+            named.append(token.get("content") if isinstance(token, dict) else token)
+        for token in named:
+            found = self._tokenizer.token_to_id(token) if isinstance(token, str) else None
+            if found is not None:
+                return int(found)
+        ends = config.get("eos_token_id")
+        first = ends[0] if isinstance(ends, list) and ends else ends
+        if isinstance(first, int) and not isinstance(first, bool) and first <= self.largest_id:
+            return first
+        raise ModelError(
+            "the model's tokenizer has no token to pad with",
+            where=str(folder),
+            expected=f"{END_OF_TEXT}, or an eos_token in tokenizer_config.json or config.json",
+            found="neither",
+            remedy="name the end-of-sequence token in tokenizer_config.json",
+        )
+
+
+def _read_tokenizer(files: list[Path]) -> TokenizerFile:
+    if len(files) == 1:
+        return TokenizerFile.from_file(str(files[0]))
+    # The two-file format is GPT-2's: byte-level BPE with ByteLevel's own split.
+    tokenizer = TokenizerFile(models.BPE.from_file(*map(str, files)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None when there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise _no_json(path, str(error)) from error
+    if not isinstance(value, dict):
+        raise _no_json(path, type(value).__name__)
+    return value
+
+
+def _no_json(path: Path, found: str) -> ModelError:
+    return ModelError(
+        f"the model's {path.name} cannot be read",
+        where=str(path),
+        expected="a JSON object",
+        found=found,
+        remedy="fetch the file again",
+    )
+
+
+def _listing(folder: Path) -> str:
+    return ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "an empty folder"

@@ -1,0 +1,193 @@
+"""The layers of circuitgpt (SCIENCE.md §7): attention, MLP, block and their stack.
+
+Modules carry the names of the Hub's checkpoints. The output of a block's ``mlp`` module is the
+readout of that layer.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
+from atlas_assets.models.sparsity import abs_topk
+
+LAYER_NORM_EPS = 1e-5
+
+
+class Sparsity(nn.Module):
+    """S(x, location): the activation sparsity of one place; passes x through where it is off."""
+
+    def __init__(self, config: CircuitGPTConfig, location: str, width: int) -> None:
+        super().__init__()
+        self.kept = config.kept(location, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., width]`` to the same shape."""
+        return x if self.kept is None else abs_topk(x, self.kept)
+
+    def extra_repr(self) -> str:
+        """The number kept, for printing a model."""
+        return f"kept={self.kept}"
+
+
+class AttentionSink(nn.Module):
+    """The learned logit of the extra key that every query of a head sees."""
+
+    def __init__(self, n_head: int) -> None:
+        super().__init__()
+        self.sink_logit = nn.Parameter(torch.zeros(n_head))
+
+
+class Attention(nn.Module):
+    """Causal self-attention with sparsity on q, k and v over the whole width."""
+
+    def __init__(self, config: CircuitGPTConfig, width_in: int) -> None:
+        super().__init__()
+        self.n_head, self.d_head = config.n_head, config.d_head
+        inner = self.n_head * self.d_head
+        self.sparse_in = Sparsity(config, "attn_in", width_in)
+        self.c_attn = nn.Linear(width_in, 3 * inner, bias=config.bias)
+        self.sparse_q = Sparsity(config, "attn_q", inner)
+        self.sparse_k = Sparsity(config, "attn_k", inner)
+        self.sparse_v = Sparsity(config, "attn_v", inner)
+        self.attn_imp = AttentionSink(self.n_head) if config.sink else None
+        self.c_proj = nn.Linear(inner, config.d_model, bias=config.bias)
+        self.sparse_out = Sparsity(config, "attn_out", config.d_model)
+
+    def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """Attend.
+
+        Args:
+            x: ``[batch, tokens, width_in]``.
+            visible: bool ``[batch, 1, tokens, tokens]``, which keys (last axis) a query sees; None:
+                itself and the ones before it.
+
+        Returns:
+            ``[batch, tokens, d_model]``.
+        """
+        q, k, v = self.c_attn(self.sparse_in(x)).chunk(3, dim=-1)
+        q, k, v = (
+            part.unflatten(-1, (self.n_head, self.d_head)).transpose(1, 2)
+            for part in (self.sparse_q(q), self.sparse_k(k), self.sparse_v(v))
+        )
+        if self.attn_imp is None:
+            heads = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=visible, is_causal=visible is None
+            )
+        else:
+            heads = self._attend_with_sink(q, k, v, visible, self.attn_imp.sink_logit)
+        output: Tensor = self.sparse_out(self.c_proj(heads.transpose(1, 2).flatten(-2)))
+        return output
+
+    @staticmethod
+    def _attend_with_sink(
+        q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, sink_logit: Tensor
+    ) -> Tensor:
+        """Attention ``[batch, heads, tokens, d_head]`` with one more key and value, both zero.
+
+        q · 0 adds nothing, so the extra key's logit is what the additive mask holds: the sink's.
+        """
+        if visible is None:
+            visible = causal(q.shape[-2], q.device)[None, None]
+        hidden = q.new_zeros(()).masked_fill(~visible, float("-inf"))
+        sink = sink_logit.to(q.dtype)[None, :, None, None]
+        shape = (visible.shape[0], q.shape[1], visible.shape[-2])
+        bias = torch.cat([sink.expand(*shape, 1), hidden.expand(*shape, visible.shape[-1])], dim=-1)
+        return F.scaled_dot_product_attention(
+            q, F.pad(k, (0, 0, 1, 0)), F.pad(v, (0, 0, 1, 0)), attn_mask=bias
+        )
+
+
+class MLP(nn.Module):
+    """A block's MLP; its output is the layer's readout."""
+
+    def __init__(self, config: CircuitGPTConfig, width_in: int) -> None:
+        super().__init__()
+        self.sparse_in = Sparsity(config, "mlp_in", width_in)
+        self.c_fc = nn.Linear(width_in, config.d_mlp, bias=config.bias)
+        self.activation = F.gelu if config.activation_type == "gelu" else F.relu
+        self.sparse_neuron = Sparsity(config, "mlp_neuron", config.d_mlp)
+        self.c_proj = nn.Linear(config.d_mlp, config.d_model, bias=config.bias)
+        self.sparse_out = Sparsity(config, "mlp_out", config.d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, tokens, width_in]`` to the readout ``[batch, tokens, d_model]``."""
+        hidden = self.sparse_neuron(self.activation(self.c_fc(self.sparse_in(x))))
+        readout: Tensor = self.sparse_out(self.c_proj(hidden))
+        return readout
+
+
+class Block(nn.Module):
+    """One layer: attention, then MLP, each added to the residual stream."""
+
+    def __init__(self, config: CircuitGPTConfig) -> None:
+        super().__init__()
+        width_in = config.d_model + (config.d_pos_emb or 0)
+        self.ln_1 = _norm(config, config.d_model)
+        self.ln_p1 = _norm(config, config.d_pos_emb) if config.d_pos_emb else None
+        self.attn = Attention(config, width_in)
+        self.sparse_post_attn = Sparsity(config, "resid_post_attn", config.d_model)
+        self.ln_2 = _norm(config, config.d_model)
+        self.ln_p2 = _norm(config, config.d_pos_emb) if config.d_pos_emb else None
+        self.mlp = MLP(config, width_in)
+        self.sparse_post_mlp = Sparsity(config, "resid_post_mlp", config.d_model)
+        self.residual = F.relu if config.residual_activation_type == "relu" else None
+
+    def forward(self, x: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
+        """One layer's residual stream to the next.
+
+        Args:
+            x: ``[batch, tokens, d_model]``.
+            positions: position embeddings ``[tokens, d_pos_emb]``; unused when they were added.
+            visible: see `Attention.forward`.
+        """
+        x = self._add(x, self.attn(_beside(self.ln_1(x), self.ln_p1, positions), visible))
+        x = self.sparse_post_attn(x)
+        x = self._add(x, self.mlp(_beside(self.ln_2(x), self.ln_p2, positions)))
+        after: Tensor = self.sparse_post_mlp(x)
+        return after
+
+    def _add(self, x: Tensor, update: Tensor) -> Tensor:
+        return x + update if self.residual is None else self.residual(x + update)
+
+
+class Stack(nn.Module):
+    """Embeddings, blocks and the final norm."""
+
+    def __init__(self, config: CircuitGPTConfig) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(config.vocab_size, config.d_model)
+        self.wpe = nn.Embedding(config.block_size, config.d_pos_emb or config.d_model)
+        self.adds_positions = config.d_pos_emb is None
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = _norm(config, config.d_model)
+
+    def forward(self, ids: Tensor, visible: Tensor | None) -> Tensor:
+        """Ids ``[batch, tokens]`` to normed states ``[batch, tokens, d_model]``."""
+        x, positions = self.wte(ids), self.wpe.weight[: ids.shape[1]]
+        if self.adds_positions:
+            x = x + positions
+        for block in self.h:
+            x = block(x, positions, visible)
+        states: Tensor = self.ln_f(x)
+        return states
+
+
+def _norm(config: CircuitGPTConfig, width: int) -> nn.Module:
+    if config.rms_norm:
+        return nn.RMSNorm(width)  # its default eps is the machine epsilon of the dtype
+    return nn.LayerNorm(width, eps=LAYER_NORM_EPS, bias=config.ln_bias)
+
+
+def _beside(x: Tensor, norm: nn.Module | None, positions: Tensor) -> Tensor:
+    """``x`` with the normed position embeddings after it on the last axis, where there are any."""
+    if norm is None:
+        return x
+    return torch.cat([x, norm(positions).expand(x.shape[0], -1, -1)], dim=-1)
+
+
+def causal(tokens: int, device: torch.device) -> Tensor:
+    """Bool ``[tokens, tokens]``: which keys (last axis) a query sees, itself included."""
+    return torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()

@@ -1,0 +1,60 @@
+"""A model as the science sees it: a network, its MLP modules and its tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from atlas_assets.formats.identity import ModelIdentity
+from atlas_assets.science.tokens import Tokenizer
+
+
+class ModelTokenizer(Tokenizer, Protocol):
+    """A tokenizer that can also pad a batch for its model."""
+
+    @property
+    def pad_id(self) -> int:
+        """The id to fill up with: of ``<|endoftext|>``, else the end-of-sequence token's."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, added tokens included."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """What extraction and scoring work with.
+
+    Attributes:
+        network: in eval mode; called with ids int64 ``[batch, tokens]`` its result's ``logits`` are
+            ``[batch, tokens, vocabulary]``.
+        base: the part of the network that runs the blocks, without the unembedding.
+        mlps: per layer in order, the module whose forward output ``[batch, tokens, width]`` is the
+            readout.
+        n_layers: number of layers.
+        width: neurons per readout.
+        tokenizer: the model's own.
+        device: where the weights lie.
+        dtype: of the weights.
+        max_positions: longest sequence, in tokens.
+        identity: names and digests of what was loaded.
+        default_loss_threshold: mean loss (nats) above which this model drops a prompt pair; None:
+            it names none.
+    """
+
+    network: nn.Module
+    base: nn.Module
+    mlps: tuple[nn.Module, ...]
+    n_layers: int
+    width: int
+    tokenizer: ModelTokenizer
+    device: torch.device
+    dtype: torch.dtype
+    max_positions: int
+    identity: ModelIdentity
+    default_loss_threshold: float | None

@@ -1,0 +1,164 @@
+"""Loads any causal language model that transformers knows, circuitgpt included.
+
+Weights come from safetensors only and code from no checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from atlas_assets.errors import AtlasError, ModelError, SettingsError
+from atlas_assets.models import checkpoint
+from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.mlps import find_mlps, readout_width
+from atlas_assets.models.sources import ModelSource, default_loss_threshold, identify, resolve
+from atlas_assets.models.tensors import check_loaded
+
+__all__ = ["ModelSource", "default_loss_threshold", "identify", "load", "resolve"]
+
+DTYPES: Mapping[str, torch.dtype] = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+#: what a config calls the longest sequence
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+
+
+def load(source: ModelSource, *, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
+    """Load a checkpoint for inference.
+
+    Args:
+        source: see `resolve`.
+        device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (a GPU when there is one).
+        dtype: precision of the weights, a key of `DTYPES`.
+
+    Raises:
+        SettingsError: no such device or dtype.
+        ModelError: a file is missing or damaged, the tensors do not fit, an option is not
+            supported, the tokenizer does not fit, or the MLP modules cannot be told.
+    """
+    where, precision = _device(device), _dtype(dtype)
+    config = checkpoint.read_config(source.folder)
+    identity = identify(source)
+    tokenizer = checkpoint.CheckpointTokenizer(source.folder, config)
+    threshold = default_loss_threshold(source)
+    network = _read_network(source, config, precision).to(where)
+    _check_vocabulary(network, tokenizer, source)
+    base = network.base_model
+    mlps = find_mlps(network)
+    return LoadedModel(
+        network=network,
+        base=base,
+        mlps=mlps,
+        n_layers=len(mlps),
+        width=readout_width(base, mlps),
+        tokenizer=tokenizer,
+        device=next(network.parameters()).device,
+        dtype=precision,
+        max_positions=_max_positions(network.config),
+        identity=identity,
+        default_loss_threshold=threshold,
+    )
+
+
+def _read_network(source: ModelSource, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    try:
+        with _quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                str(source.folder),
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are named below, by us
+            )
+    except AtlasError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
+        raise ModelError(
+            "the model cannot be loaded",
+            where=str(source.folder),
+            expected="a causal language model that transformers knows, without code of its own",
+            found=f"model_type {config['model_type']!r}: {error}",
+            remedy="choose a model that transformers loads without remote code, or fetch it again",
+        ) from error
+    network, info = loaded
+    is_ours = isinstance(network.config, CircuitGPTConfig)
+    check_loaded(info, where=str(source.folder), extra_allowed=not is_ours)
+    return network.eval().requires_grad_(False)
+
+
+def _check_vocabulary(
+    network: Any, tokenizer: checkpoint.CheckpointTokenizer, source: ModelSource
+) -> None:
+    embedding = network.get_input_embeddings()
+    rows = embedding.num_embeddings if isinstance(embedding, nn.Embedding) else None
+    if rows is not None and tokenizer.largest_id >= rows:
+        raise ModelError(
+            "the tokenizer does not belong to the model",
+            where=str(source.folder),
+            expected=f"token ids below {rows}, the rows of the embedding",
+            found=f"ids up to {tokenizer.largest_id}",
+            remedy="put the model's own tokenizer beside its weights",
+        )
+
+
+def _max_positions(config: Any) -> int:
+    """The config's longest sequence; without one (relative positions) there is no limit."""
+    text = config.get_text_config()
+    for name in _POSITIONS:
+        size = getattr(text, name, None)
+        if isinstance(size, int) and size > 0:
+            return size
+    return sys.maxsize
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise SettingsError(
+            "there is no such precision",
+            where="dtype",
+            expected=", ".join(DTYPES),
+            found=repr(name),
+            remedy="correct ATLAS_DTYPE",
+        )
+    return DTYPES[name]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # the latter: torch built without CUDA
+        raise SettingsError(
+            "there is no such device on this machine",
+            where="device",
+            expected="auto, cpu, or a GPU that torch sees, as cuda or cuda:1",
+            found=f"{name!r}: {str(error).splitlines()[0]}",
+            remedy="correct ATLAS_DEVICE",
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars of transformers for the time being: loading is brief, logs are read."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,127 @@
+"""Finds the MLP modules of a causal language model by name, and the width of their readouts."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import defaultdict
+
+import torch
+from torch import Tensor, nn
+
+from atlas_assets.errors import ModelError
+
+#: what a list of blocks is called, and what the MLP of one block is
+BLOCK_LISTS = ("h", "layers", "layer", "blocks", "block")
+MLP_NAMES = ("mlp", "feed_forward", "feedforward", "ffn", "ff", "moe", "block_sparse_moe")
+
+_MLP = re.compile(
+    rf"^(?P<blocks>(?:.+\.)?(?:{'|'.join(BLOCK_LISTS)}))\.(?P<layer>\d+)"
+    rf"\.(?P<name>{'|'.join(MLP_NAMES)})$"
+)
+_LOOKED_FOR = (
+    f"one family of modules named <blocks>.<layer>.<mlp> with <blocks> ending in "
+    f"{', '.join(BLOCK_LISTS)} and <mlp> one of {', '.join(MLP_NAMES)}"
+)
+_REMEDY = "use a decoder-only model whose blocks hold such a module"
+_SHOWN = 8
+
+
+def find_mlps(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The MLP modules of all layers, in order.
+
+    Raises:
+        ModelError: no module has such a name, several families do, or a layer lacks one; or the
+            module adds the residual stream itself, so that its output is no readout.
+    """
+    families: dict[str, dict[int, nn.Module]] = defaultdict(dict)
+    for name, module in network.named_modules():
+        match = _MLP.match(name)
+        if match:
+            family = f"{match['blocks']}.*.{match['name']}"
+            families[family][int(match["layer"])] = module
+    if len(families) != 1:
+        found = ", ".join(sorted(families)) or f"no such module; the blocks hold {_held(network)}"
+        raise ModelError(
+            "cannot tell which modules are the model's MLPs",
+            where=type(network).__name__,
+            expected=_LOOKED_FOR,
+            found=found,
+            remedy=_REMEDY,
+        )
+    ((family, by_layer),) = families.items()
+    if sorted(by_layer) != list(range(len(by_layer))):
+        raise ModelError(
+            "not every layer has an MLP",
+            where=family,
+            expected=f"layers 0 to {max(by_layer)}",
+            found=f"layers {', '.join(map(str, sorted(by_layer)))}",
+            remedy=_REMEDY,
+        )
+    mlps = tuple(by_layer[layer] for layer in range(len(by_layer)))
+    if "residual" in inspect.signature(mlps[0].forward).parameters:
+        raise ModelError(
+            "the model's MLP modules add the residual stream themselves",
+            where=family,
+            expected="a module whose output is taken before the residual add",
+            found=f"{type(mlps[0]).__name__}.forward takes the residual",
+            remedy=_REMEDY,
+        )
+    return mlps
+
+
+def readout_width(base: nn.Module, mlps: tuple[nn.Module, ...]) -> int:
+    """Neurons per readout, seen by running two tokens.
+
+    Raises:
+        ModelError: an MLP does not give one tensor ``[batch, tokens, width]`` exactly once, or the
+            layers differ in width.
+    """
+    outputs: dict[int, list[object]] = defaultdict(list)
+    hooks = [
+        mlp.register_forward_hook(lambda _m, _i, output, layer=layer: outputs[layer].append(output))
+        for layer, mlp in enumerate(mlps)
+    ]
+    try:
+        with torch.inference_mode():
+            device = next(base.parameters()).device
+            base(input_ids=torch.zeros(1, 2, dtype=torch.int64, device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    widths = [_width(layer, outputs[layer]) for layer in range(len(mlps))]
+    if len(set(widths)) > 1:
+        raise _no_readout("the layers' readouts differ in width", "one width", str(widths))
+    return widths[0]
+
+
+def _width(layer: int, outputs: list[object]) -> int:
+    if len(outputs) != 1:
+        raise _no_readout(
+            f"the MLP of layer {layer} cannot be read", "one call per pass", f"{len(outputs)} calls"
+        )
+    output = outputs[0]
+    if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[:2] != (1, 2):
+        found = (
+            f"shape {list(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        )
+        raise _no_readout(
+            f"the MLP of layer {layer} cannot be read", "a tensor [batch, tokens, width]", found
+        )
+    return int(output.shape[2])
+
+
+def _no_readout(what: str, expected: str, found: str) -> ModelError:
+    return ModelError(what, expected=expected, found=found, remedy=_REMEDY)
+
+
+def _held(network: nn.Module) -> str:
+    """Names of the children of the first block of each list of blocks."""
+    names = sorted(
+        f"{name}.{child}"
+        for name, module in network.named_modules()
+        if name.rsplit(".", 1)[-1] == "0"
+        for child, _ in module.named_children()
+    )
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "nothing") + more

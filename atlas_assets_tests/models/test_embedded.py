@@ -1,0 +1,164 @@
+"""The checkpoint that ships with the package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from atlas_assets.models.bpe import END_OF_TEXT, SPLIT_PATTERN
+from atlas_assets.models.checkpoint import CheckpointTokenizer
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loading import identify, load, resolve
+from atlas_assets.models.make_embedded import HERE, Recipe
+from atlas_assets.science import object_prompts
+from atlas_assets.science.sweep import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
+from atlas_assets.stimuli.tables import load_stimuli
+
+AST_NODES = ("For", "If", "Pass", "Return")
+BUILTINS = ("len", "list", "print", "_isolated_")
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load(resolve("embedded", None))
+
+
+@pytest.fixture(scope="module")
+def candidates() -> pl.DataFrame:
+    return object_prompts.generate(load_stimuli(), ast_nodes=AST_NODES, builtins=BUILTINS)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small batches: a second thread only waits, and on a busy machine for long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_folder_is_small_and_in_the_hubs_format() -> None:
+    files = {path.name: path.stat().st_size for path in HERE.iterdir()}
+    assert sum(files.values()) <= 5_000_000
+    assert files.keys() == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+
+
+def test_it_is_what_the_recipe_says(model: LoadedModel) -> None:
+    config = json.loads((HERE / "config.json").read_text())
+    assert {key: config[key] for key in Recipe().options} == Recipe().options
+    assert (model.n_layers, model.width) == (8, 128)
+    assert model.max_positions >= 512
+    assert model.default_loss_threshold == config["loss_threshold"]
+    assert identify(resolve("embedded", None)).model_id == "embedded"
+
+
+def test_transformers_loads_it_as_it_is() -> None:
+    network = AutoModelForCausalLM.from_pretrained(HERE)
+    assert network.dtype == torch.float16
+    tokenizer = AutoTokenizer.from_pretrained(HERE)
+    own = CheckpointTokenizer(HERE, {})
+    text = "def f(x):\n    return [len(y) for y in x]\n"
+    assert tokenizer(text, add_special_tokens=False)["input_ids"] == own.encode(text)
+    assert tokenizer.eos_token_id == own.pad_id
+
+
+def test_the_vocabulary() -> None:
+    tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+    assert tokenizer.get_vocab_size() == 2048
+    assert tokenizer.token_to_id(END_OF_TEXT) == 2047
+    stored = json.loads((HERE / "tokenizer.json").read_text())
+    splits = stored["pre_tokenizer"]["pretokenizers"]
+    assert splits[0]["pattern"] == {"Regex": SPLIT_PATTERN}
+    for text in ("\ttabs\r\n", "ünïcode ≠ ascii", "x = 1234567", "<|endoftext|>", "a  b\n\n\nc"):
+        assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
+
+
+def test_matrices_and_readouts_are_sparse(model: LoadedModel) -> None:
+    for name, tensor in model.network.state_dict().items():
+        if tensor.ndim == 2:
+            assert 0.01 <= tensor.count_nonzero() / tensor.numel() <= 0.0625, name
+    readouts = last_token_readouts(model, ["print(1)", "for x in y:\n    pass"])
+    assert (np.count_nonzero(readouts, axis=-1) <= 32).all()
+
+
+def last_token_readouts(model: LoadedModel, texts: list[str]) -> np.ndarray:
+    """``[texts, layers, width]``, one prompt at a time."""
+    rows: list[list[np.ndarray]] = []
+    hooks = [
+        mlp.register_forward_hook(lambda _m, _i, out: rows[-1].append(out[0, -1].numpy()))
+        for mlp in model.mlps
+    ]
+    with torch.inference_mode():
+        for text in texts:
+            rows.append([])
+            model.base(input_ids=torch.tensor([model.tokenizer.encode(text)]))
+    for hook in hooks:
+        hook.remove()
+    return np.array(rows)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_masks_are_neither_empty_nor_full_at_any_published_setting(
+    model: LoadedModel, candidates: pl.DataFrame
+) -> None:
+    assert len(candidates) >= 250
+    readouts = np.abs(last_token_readouts(model, candidates["prompt_text"].to_list()))
+    by_pair = readouts.reshape(-1, 50, model.n_layers, model.width)
+    mean, rate = by_pair.mean(1), (by_pair > 0).mean(1)
+    sizes = []
+    for epsilon in PUBLISHED_EPSILONS:
+        for consistency in PUBLISHED_CONSISTENCIES:
+            masks = (mean > epsilon) & (rate >= consistency)
+            shares = masks.mean(-1)
+            assert (shares < 0.75).all(), (epsilon, consistency)
+            assert (shares.mean(0) > 0.005).all(), (epsilon, consistency)
+            sizes.append(masks.sum())
+    assert sizes[0] > sizes[4] > sizes[8]  # the settings tell something
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_readouts_depend_on_more_than_the_last_token(
+    model: LoadedModel, candidates: pl.DataFrame
+) -> None:
+    texts = candidates["prompt_text"].unique(maintain_order=True).to_list()[:40]
+    readouts = last_token_readouts(model, texts)
+    for layer in range(model.n_layers):
+        assert len(np.unique(readouts[:, layer], axis=0)) == len(texts)
+
+
+def test_every_published_prompt_fits(shared: Path) -> None:
+    folder = shared / "golden" / "prompts"
+    tokenizer = CheckpointTokenizer(HERE, {})
+    longest = 0
+    for name in ("object_candidates", "checker", "token_checker"):
+        texts = pl.read_parquet(folder / f"{name}.parquet")["prompt_text"].unique()
+        longest = max(longest, *(len(tokenizer.encode(text)) for text in texts))
+    assert longest <= Recipe().options["block_size"]
+    assert f"the longest published prompt has {longest}" in (HERE / "README.md").read_text()
+
+
+def test_the_card_names_the_corpus_and_the_losses(model: LoadedModel) -> None:
+    text = (HERE / "README.md").read_text()
+    assert "untrained" in text
+    assert "64,850 object prompts" in text
+    assert f"`loss_threshold` in `config.json` is {model.default_loss_threshold}" in text
+
+
+def test_the_weights_are_the_ones_of_the_recipe(model: LoadedModel) -> None:
+    digest = hashlib.sha256((HERE / "model.safetensors").read_bytes()).hexdigest()
+    assert model.identity.weights_sha256 == digest

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+)
+
+from atlas_assets.errors import ModelError, SettingsError
+from atlas_assets.models.bpe import END_OF_TEXT
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loading import load, resolve
+from atlas_assets_tests.models import tiny
+
+TEXT = "for i in range(3):\n    print(f'{i} is ü')\n"
+SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 300}
+LLAMA = {**SIZES, "intermediate_size": 20, "max_position_embeddings": 40}
+
+
+def standard(folder: Path, model: Any) -> Path:
+    """A standard architecture's checkpoint with a tokenizer of bytes."""
+    model.save_pretrained(folder)
+    tiny.byte_tokenizer().save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def llama() -> Any:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**LLAMA))
+
+
+def loaded(folder: Path, **options: Any) -> LoadedModel:
+    return load(resolve(str(folder), None), **options)
+
+
+def refused(folder: Path, **options: Any) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        loaded(folder, **options)
+    return caught.value
+
+
+def test_circuitgpt(tmp_path: Path) -> None:
+    written = tiny.network()
+    options = {**tiny.OPTIONS, "loss_threshold": 7.5}
+    model = loaded(tiny.write(tmp_path / "small", options, tiny.tensors(written)))
+    assert (model.n_layers, model.width, model.max_positions) == (2, 16, 32)
+    assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
+    assert model.default_loss_threshold == 7.5
+    assert model.identity.model_id == "small"
+    assert not model.network.training
+    assert not any(p.requires_grad for p in model.network.parameters())
+    ids = tiny.ids(1, 5)
+    seen: list[torch.Tensor] = []
+    with torch.inference_mode():
+        for mlp in model.mlps:
+            mlp.register_forward_hook(lambda _m, _i, out: seen.append(out))
+        model.base(input_ids=ids)
+        assert torch.equal(model.network(input_ids=ids).logits, written(ids).logits)
+    for found, expected in zip(seen, tiny.readouts(written, ids)[0], strict=False):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "positions"),
+    [
+        (GPT2LMHeadModel(GPT2Config(n_layer=3, n_embd=16, n_head=2, vocab_size=300)), 1024),
+        (llama(), 40),
+        (
+            GPTNeoXForCausalLM(
+                GPTNeoXConfig(**SIZES, intermediate_size=20, max_position_embeddings=50)
+            ),
+            50,
+        ),
+    ],
+    ids=["gpt2", "llama", "gpt_neox"],
+)
+def test_any_causal_lm(tmp_path: Path, model: Any, positions: int) -> None:
+    found = loaded(standard(tmp_path, model))
+    assert (found.n_layers, found.width, found.max_positions) == (3, 16, positions)
+    assert found.tokenizer.decode(found.tokenizer.encode(TEXT)) == TEXT
+    assert found.default_loss_threshold is None
+    ids = torch.tensor([found.tokenizer.encode(TEXT[:30])])
+    seen: list[torch.Tensor] = []
+    hooks = [mlp.register_forward_hook(lambda _m, _i, out: seen.append(out)) for mlp in found.mlps]
+    with torch.inference_mode():
+        logits = found.network(input_ids=ids).logits
+        torch.testing.assert_close(logits, model.eval()(ids).logits)
+    assert [tuple(out.shape) for out in seen] == [(1, ids.shape[1], 16)] * len(hooks)
+
+
+def test_device_and_dtype(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    model = loaded(folder, device="auto", dtype="bfloat16")
+    assert model.dtype == torch.bfloat16
+    assert model.network.dtype == torch.bfloat16
+    assert model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for setting, bad in (("dtype", "int8"), ("device", "abacus"), ("device", "cuda:99")):
+        with pytest.raises(SettingsError, match=bad):
+            loaded(folder, **{setting: bad})
+
+
+# tokenizers --------------------------------------------------------------------------------------
+
+
+def test_the_tokenizer_adds_nothing_and_cuts_nothing(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.enable_truncation(3)
+    tokenizer.enable_padding(length=50)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    found = loaded(folder).tokenizer
+    ids = found.encode(TEXT + END_OF_TEXT)
+    assert len(ids) == len(TEXT.encode()) + 1
+    assert ids[-1] == found.pad_id == 256
+    assert found.vocab_size == 257
+    assert found.decode(ids) == TEXT + END_OF_TEXT
+    assert found.encode("") == []
+
+
+def test_vocabulary_and_merges_do_as_a_tokenizer(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path, {**tiny.OPTIONS, "eos_token_id": 7}, tokenizer=False)
+    tiny.byte_tokenizer(end=None).model.save(str(folder))
+    found = loaded(folder)
+    assert found.tokenizer.encode(TEXT) == tiny.byte_tokenizer().encode(TEXT).ids
+    assert found.tokenizer.decode(found.tokenizer.encode(TEXT)) == TEXT
+    assert found.tokenizer.pad_id == 7
+
+
+@pytest.mark.parametrize("named", ["</s>", {"content": "</s>", "lstrip": False}])
+def test_without_end_of_text_the_end_of_sequence_pads(tmp_path: Path, named: Any) -> None:
+    folder = tiny.write(tmp_path)
+    tiny.byte_tokenizer(end="</s>").save(str(folder / "tokenizer.json"))
+    assert "no token to pad with" in refused(folder).what
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": named}))
+    assert loaded(folder).tokenizer.pad_id == 256
+
+
+def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
+    error = refused(tiny.write(tmp_path, tokenizer=False))
+    assert "no tokenizer" in error.what
+    assert error.expected == "tokenizer.json, or vocab.json and merges.txt"
+    assert "model.safetensors" in str(error.found)
+
+
+def test_a_damaged_tokenizer(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    (folder / "tokenizer.json").write_text("{")
+    assert "tokenizer cannot be read" in refused(folder).what
+
+
+def test_a_tokenizer_of_another_model(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.add_tokens(["another"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    error = refused(folder)
+    assert "does not belong to the model" in error.what
+    assert "257" in str(error.expected)
+
+
+# weights and config ------------------------------------------------------------------------------
+
+
+def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"anything")
+    error = refused(folder)
+    assert "pickled weights are not read" in error.what
+    assert error.found == "pytorch_model.bin"
+
+
+def test_no_weights_no_config(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    (folder / "model.safetensors").unlink()
+    assert "no safetensors weights" in refused(folder).what
+    (folder / "config.json").unlink()
+    assert "no config.json" in refused(folder).what
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_damaged_config(tmp_path: Path, text: str) -> None:
+    folder = tiny.write(tmp_path)
+    (folder / "config.json").write_text(text)
+    assert "config.json" in refused(folder).what
+
+
+def test_truncated_weights(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+    assert "cannot be loaded" in refused(folder).what
+
+
+def test_shards_load_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    written = tiny.network()
+    whole = tiny.write(tmp_path / "whole", weights=tiny.tensors(written))
+    sharded = tmp_path / "sharded"
+    written.save_pretrained(sharded, max_shard_size="20KB")
+    shutil.copy(whole / "tokenizer.json", sharded)
+    assert not (sharded / "model.safetensors").exists()
+    ids = tiny.ids(1, 5)
+    with torch.no_grad():
+        assert torch.equal(loaded(sharded).network(ids).logits, written(ids).logits)
+    shard = sorted(sharded.glob("model-*.safetensors"))[1]
+    shard.unlink()
+    error = refused(sharded)
+    assert "incomplete" in error.what
+    assert shard.name in str(error.found)
+
+
+def test_what_does_not_fit_circuitgpt_is_refused(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path, {**tiny.OPTIONS, "activation_type": "silu"})
+    assert refused(folder).where == "activation_type"
+    weights = tiny.tensors(tiny.network())
+    weights["another"] = torch.zeros(1)
+    assert "another" in str(refused(tiny.write(tmp_path, weights=weights)).found)
+
+
+def test_what_does_not_fit_another_model_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = standard(tmp_path, llama())
+    weights = load_file(folder / "model.safetensors")
+
+    def rewrite(changed: dict[str, torch.Tensor]) -> None:
+        save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
+
+    name = "model.layers.1.mlp.up_proj.weight"
+    rewrite({key: value for key, value in weights.items() if key != name})
+    assert name in str(refused(folder).found)
+    rewrite({**weights, name: torch.zeros(2, 2)})
+    assert name in refused(folder).what
+    with caplog.at_level(logging.WARNING):
+        rewrite({**weights, "another.head": torch.zeros(2)})
+    assert loaded(folder).n_layers == 3  # of no use to the model, and transformers reports it
+
+
+def test_a_model_type_that_only_remote_code_knows(tmp_path: Path) -> None:
+    auto_map = {"AutoConfig": "remote.Config", "AutoModelForCausalLM": "remote.Model"}
+    folder = tiny.write(tmp_path, {"model_type": "unheard_of", "auto_map": auto_map})
+    (folder / "remote.py").write_text("raise SystemExit('this must never run')\n")
+    error = refused(folder)
+    assert "unheard_of" in str(error.found)
+    assert "remote code" in str(error.remedy)
+
+
+@pytest.mark.parametrize("threshold", [0, -1, "high", True])
+def test_a_loss_threshold_out_of_range(tmp_path: Path, threshold: Any) -> None:
+    model = llama()
+    model.config.loss_threshold = threshold
+    error = refused(standard(tmp_path, model))
+    assert "loss_threshold" in str(error.where)
+    assert error.found == repr(threshold)
+
+
+# MLP modules -------------------------------------------------------------------------------------
+
+
+def test_a_model_whose_blocks_hold_no_mlp_module(tmp_path: Path) -> None:
+    sizes = {**SIZES, "ffn_dim": 20, "word_embed_proj_dim": 16, "max_position_embeddings": 40}
+    error = refused(standard(tmp_path, OPTForCausalLM(OPTConfig(**sizes))))
+    assert "which modules are the model's MLPs" in error.what
+    assert "feed_forward" in str(error.expected)
+    assert "layers.0.fc1" in str(error.found)
+
+
+def test_a_model_whose_mlp_adds_the_residual(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "n_layer": 2, "n_head": 2, "vocab_size": 300}
+    error = refused(standard(tmp_path, BloomForCausalLM(BloomConfig(**sizes))))
+    assert "add the residual stream" in error.what

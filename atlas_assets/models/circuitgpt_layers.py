@@ -32,6 +32,21 @@ class Sparsity(nn.Module):
         return f"kept={self.kept}"
 
 
+class RMSNorm(nn.Module):
+    """x / √(mean x² + eps) · weight, eps being the machine epsilon of x's dtype.
+
+    torch's own module takes float32's epsilon for half precision too; §7 says the dtype's.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., width]`` to the same shape."""
+        return F.rms_norm(x, self.weight.shape, self.weight, torch.finfo(x.dtype).eps)
+
+
 class AttentionSink(nn.Module):
     """The learned logit of the extra key that every query of a head sees."""
 
@@ -177,7 +192,7 @@ class Stack(nn.Module):
 
 def _norm(config: CircuitGPTConfig, width: int) -> nn.Module:
     if config.rms_norm:
-        return nn.RMSNorm(width)  # its default eps is the machine epsilon of the dtype
+        return RMSNorm(width)
     return nn.LayerNorm(width, eps=LAYER_NORM_EPS, bias=config.ln_bias)
 
 

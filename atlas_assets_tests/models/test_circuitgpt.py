@@ -107,6 +107,16 @@ def test_half_precision_runs_and_stays_near() -> None:
     torch.testing.assert_close(half.float(), full, rtol=0.1, atol=0.1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_norms_epsilon_is_the_dtypes(dtype: torch.dtype) -> None:
+    x = torch.full((1, 16), 0.01, dtype=dtype)
+    expected = 0.01 / (0.01**2 + torch.finfo(dtype).eps) ** 0.5
+    found = tiny.network(afrac=None).to(dtype).circuit_model.transformer.ln_f
+    with torch.no_grad():
+        found.weight.fill_(1)
+        assert found(x)[0, 0].item() == pytest.approx(expected, rel=0.01)
+
+
 def test_trains(model: CircuitGPTForCausalLM) -> None:
     model.train()
     ids = tiny.ids(4, 12)

@@ -20,7 +20,6 @@ from typing import Literal
 import numpy as np
 
 from atlas_assets.formats.codec import Codec, instance_of, within
-from atlas_assets.formats.hdf5 import Hdf5Reader, Hdf5Writer
 from atlas_assets.formats.hdf5_metadata import (
     concept_lists,
     provenance_attributes,
@@ -28,14 +27,12 @@ from atlas_assets.formats.hdf5_metadata import (
     require_count,
     whole_number,
 )
+from atlas_assets.formats.hdf5_reader import Hdf5Reader
+from atlas_assets.formats.hdf5_writer import Hdf5Writer
 from atlas_assets.formats.locations import Source, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.science.activations import Activations
 from atlas_assets.science.concepts import inventory, split_concept
-
-#: sums barely deflate (their mantissas are noise) unless neurons are silent; counts do well
-_SUMS_LEVEL = 1
-_COUNTS_LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -76,10 +73,8 @@ class ActivationsFile(Codec[Activations]):
         """The file's bytes."""
         model = provenance.lineage.model if provenance.lineage else None
         writer = Hdf5Writer()
-        writer.vectors("activations", value.names, value.sums, level=_SUMS_LEVEL)
-        writer.vectors(
-            "firing_counts", value.names, value.counts, level=_COUNTS_LEVEL, shuffle=True
-        )
+        writer.vectors("activations", value.names, value.sums)
+        writer.vectors("firing_counts", value.names, value.counts, shuffle=True)
         writer.scalars("n_prompts", value.names, value.n_prompts)
         attributes: dict[str, str | int | float] = {
             "model_id": model.model_id if model else "unknown",

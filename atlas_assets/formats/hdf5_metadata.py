@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.formats.hdf5 import METADATA, Hdf5Reader
+from atlas_assets.formats.hdf5_reader import Hdf5Reader
+from atlas_assets.formats.hdf5_writer import METADATA
 from atlas_assets.formats.locations import Source, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.science.concepts import split_concept

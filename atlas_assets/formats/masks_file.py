@@ -24,7 +24,6 @@ import numpy as np
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.formats.codec import Codec, instance_of, within
-from atlas_assets.formats.hdf5 import METADATA, Array, Hdf5Reader, Hdf5Writer
 from atlas_assets.formats.hdf5_metadata import (
     CONSISTENCY_SPELLINGS,
     concept_lists,
@@ -34,6 +33,8 @@ from atlas_assets.formats.hdf5_metadata import (
     require_count,
     whole_number,
 )
+from atlas_assets.formats.hdf5_reader import Hdf5Reader
+from atlas_assets.formats.hdf5_writer import METADATA, Array, Hdf5Writer
 from atlas_assets.formats.locations import Source, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.science.concepts import split_concept
@@ -46,7 +47,6 @@ UNIVERSAL = "universal"
 
 _PAIRS, _UNIVERSALS, _CHECKERS = "pair_masks", "universal_masks", "token_checker_masks"
 _MATRICES = {"ast": "metrics/jaccard_ast_matrix", "builtin": "metrics/jaccard_builtin_matrix"}
-_LEVEL = 4
 
 
 class _MasksFile(Codec[Value]):
@@ -215,7 +215,7 @@ class UniversalMasksFile(_MasksFile[Masks]):
 
 
 def _write(writer: Hdf5Writer, group: str, masks: Masks) -> None:
-    writer.vectors(group, masks.names, masks.bits, level=_LEVEL)
+    writer.vectors(group, masks.names, masks.bits)
 
 
 def _read(reader: Hdf5Reader, group: str) -> Masks:

@@ -10,7 +10,8 @@ import pytest
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.formats.hdf5 import Hdf5Reader, Hdf5Writer
+from atlas_assets.formats.hdf5_reader import Hdf5Reader
+from atlas_assets.formats.hdf5_writer import Hdf5Writer
 from atlas_assets.formats.masks_file import ObjectMasksFile
 from atlas_assets_tests.formats.hardship import open_folder
 from atlas_assets_tests.formats.samples import equal, objects, provenance
@@ -115,7 +116,7 @@ def test_vectors_do_not_depend_on_memory_layout() -> None:
     images = []
     for layout in (values, np.asfortranarray(values), values.astype(">i4")):
         writer = Hdf5Writer()
-        writer.vectors("g", ["a", "b"], layout, level=1)
+        writer.vectors("g", ["a", "b"], layout)
         images.append(writer.finish())
         with Hdf5Reader(images[-1]) as reader:
             assert np.array_equal(reader.vectors("g", np.int32)[1], values)
@@ -124,7 +125,7 @@ def test_vectors_do_not_depend_on_memory_layout() -> None:
 
 def test_numbers_of_another_size_are_converted() -> None:
     writer = Hdf5Writer()
-    writer.vectors("g", ["a"], np.array([[[1, 2, 3]]], dtype=np.int64), level=1)
+    writer.vectors("g", ["a"], np.array([[[1, 2, 3]]], dtype=np.int64))
     with Hdf5Reader(writer.finish()) as reader:
         _, values = reader.vectors("g", np.int32)
     assert values.dtype == np.int32

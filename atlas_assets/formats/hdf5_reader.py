@@ -1,15 +1,12 @@
-"""HDF5 as an atlas uses it: one small dataset per unit and layer, read and written in bulk.
+"""Reads HDF5 as an atlas uses it: one small dataset per unit and layer, straight into one array.
 
-A mask file holds some 11,000 vectors of 2,048. Through h5py's usual interface each costs far more
-than its bytes, so both directions use its low-level one: a file is built in memory with one
-creation property list for all vectors, and read straight into one array. The files stay what
-any HDF5 reader (1.10 or later) expects. Object times are not stored: same content, same bytes.
+Every complaint names the file and the key, whatever HDF5 itself has to say about the damage.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NoReturn
@@ -20,98 +17,18 @@ import numpy.typing as npt
 from h5py import h5d, h5f, h5g, h5p, h5s, h5t
 
 from atlas_assets.errors import ArtifactError, AtlasError
+from atlas_assets.formats.hdf5_writer import METADATA
 from atlas_assets.formats.locations import Source, label, local_path, missing, unreadable
 from atlas_assets.formats.locations import content as bytes_of
 
 Array = npt.NDArray[Any]
 
-#: where a file keeps its attributes, its name lists and its provenance
-METADATA = "metadata"
-#: the in-memory file grows in steps of this many bytes
-_GROWTH = 1 << 22
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: step in which HDF5 holds a file that is in memory anyway
+_GROWTH = 1 << 22
 #: what h5py raises for a damaged file, depending on where the damage is met
 _H5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 _REMEDY = "materialise it again, or fetch it again"
-
-
-class Hdf5Writer:
-    """Builds a file in memory; `finish` gives its bytes."""
-
-    def __init__(self) -> None:
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_fapl_core(_GROWTH, False)
-        access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
-        creation = h5p.create(h5p.FILE_CREATE)
-        creation.set_obj_track_times(False)
-        self._id = h5f.create(b"atlas.h5", h5f.ACC_TRUNC, creation, access)
-        self._group_creation = h5p.create(h5p.GROUP_CREATE)
-        self._group_creation.set_obj_track_times(False)
-
-    def vectors(
-        self, group: str, names: Sequence[str], values: Array, *, level: int, shuffle: bool = False
-    ) -> None:
-        """Writes ``/{group}/layer_{L}/{name}`` for all layers and names.
-
-        Args:
-            group: top-level group.
-            names: unit names.
-            values: ``[units, layers, width]``; bool becomes HDF5's enumeration of FALSE and TRUE.
-            level: deflate level, 1 to 9.
-            shuffle: whether bytes are regrouped first, which helps integers.
-        """
-        _, n_layers, width = values.shape
-        values = np.ascontiguousarray(values)
-        memory_type = h5t.py_create(values.dtype)
-        file_type = h5t.py_create(values.dtype.newbyteorder("<"))
-        space = h5s.create_simple((width,))
-        creation = _vector_creation(width, level, shuffle)
-        parent = self._group(self._id, group)
-        keys = [name.encode() for name in names]
-        for layer in range(n_layers):
-            folder = self._group(parent, f"layer_{layer}")
-            for row, key in enumerate(keys):
-                dataset = h5d.create(folder, key, file_type, space, creation)
-                dataset.write(h5s.ALL, h5s.ALL, values[row, layer], memory_type)
-
-    def scalars(self, group: str, names: Sequence[str], values: Array) -> None:
-        """Writes ``/{group}/{name}``, one int64 scalar each, as the release does."""
-        parent = self._group(self._id, group)
-        space = h5s.create(h5s.SCALAR)
-        creation = h5p.create(h5p.DATASET_CREATE)
-        creation.set_layout(h5d.COMPACT)
-        creation.set_obj_track_times(False)
-        for name, value in zip(names, values.astype(np.int64), strict=True):
-            dataset = h5d.create(parent, name.encode(), h5t.STD_I64LE, space, creation)
-            dataset.write(h5s.ALL, h5s.ALL, np.asarray(value))
-
-    def matrices(self, group: str, matrices: Mapping[str, Array]) -> None:
-        """Writes ``/{group}/{name}`` as they are."""
-        folder = h5py.Group(self._group(self._id, group))
-        for name, matrix in matrices.items():
-            folder.create_dataset(name, data=matrix, track_times=False)
-
-    def metadata(
-        self, attributes: Mapping[str, str | int | float], lists: Mapping[str, Sequence[str]]
-    ) -> None:
-        """Writes ``/metadata``: attributes, and lists of names as string datasets."""
-        folder = h5py.Group(self._group(self._id, METADATA))
-        for key, value in attributes.items():
-            folder.attrs[key] = value
-        for key, names in lists.items():
-            folder.create_dataset(
-                key, data=list(names), shape=(len(names),), dtype=h5py.string_dtype()
-            )
-
-    def finish(self) -> bytes:
-        """Closes the file and gives its bytes."""
-        h5f.flush(self._id)
-        image: bytes = self._id.get_file_image()
-        self._id.close()
-        return image
-
-    def _group(self, parent: Any, name: str) -> Any:
-        return h5g.create(parent, name.encode(), gcpl=self._group_creation)
 
 
 class Hdf5Reader:
@@ -352,17 +269,6 @@ class Hdf5Reader:
                 found=str(error).strip("'\""),
                 remedy=_REMEDY,
             ) from error
-
-
-def _vector_creation(width: int, level: int, shuffle: bool) -> Any:
-    """How vectors are stored: one deflated chunk each, no times."""
-    creation = h5p.create(h5p.DATASET_CREATE)
-    creation.set_chunk((width,))
-    if shuffle:
-        creation.set_shuffle()
-    creation.set_deflate(level)
-    creation.set_obj_track_times(False)
-    return creation
 
 
 def _same_kind(stored: Any, wanted: Any) -> bool:

@@ -46,7 +46,8 @@ class AtlasIOManager(dg.UPathIOManager):
         if not context.has_asset_partitions:
             context.add_output_metadata(self._write(context, artifact, obj, None))
             return
-        keys = list(context.asset_partition_keys)
+        # Dagster gives them in no particular order
+        keys = sorted(context.asset_partition_keys)
         for key, value in _by_partition(artifact.key, keys, obj).items():
             metadata = self._write(context, artifact, value, setting_of(key))
             if len(keys) == 1:
@@ -61,7 +62,7 @@ class AtlasIOManager(dg.UPathIOManager):
         """One value, or {partition key: value}."""
         artifact = self._artifact(context)
         part = _part(context)
-        keys = list(context.asset_partition_keys)
+        keys = sorted(context.asset_partition_keys)
         skip = bool((context.definition_metadata or {}).get("allow_missing_partitions"))
         values = {}
         for key in keys:

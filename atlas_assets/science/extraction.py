@@ -33,6 +33,7 @@ from atlas_assets.science.activations import Activations
 from atlas_assets.science.batching import IntArray, length_batches, padded, token_budget
 from atlas_assets.science.readouts import mask_on_device, on_device, tapped
 from atlas_assets.science.shard_plan import UnitPrompts
+from atlas_assets.science.workers import in_order
 
 if TYPE_CHECKING:
     from atlas_assets.models.loaded import LoadedModel
@@ -111,17 +112,19 @@ def last_token(model: LoadedModel, shard: UnitPrompts, batch_tokens: int, track:
     """Each distinct prompt once, in right-padded batches of similar length."""
     lengths = shard.table.lengths[shard.distinct]
     reduction = _Reduction(model, shard, len(lengths))
+
+    def read(batch: IntArray) -> torch.Tensor:
+        ids = padded(shard.table, shard.distinct[batch], model.tokenizer.pad_id, side="right")
+        real = np.arange(ids.shape[1]) < lengths[batch, None]
+        last = on_device(model, lengths[batch] - 1)
+        return tap.read(on_device(model, ids), last, mask_on_device(model, real))
+
+    def take(batch: IntArray, readouts: torch.Tensor) -> None:
+        reduction.add(readouts, shard.multiplicity[:, batch].toarray(), batch)
+        track.advance(len(batch))
+
     with tapped(model) as tap:
-        for batch in length_batches(lengths, batch_tokens):
-            rows = shard.distinct[batch]
-            ids = padded(shard.table, rows, model.tokenizer.pad_id, side="right")
-            real = np.arange(ids.shape[1]) < lengths[batch, None]
-            last = on_device(model, lengths[batch] - 1)
-            weights = shard.multiplicity[:, batch].toarray()
-            reduction.add(
-                tap.read(on_device(model, ids), last, mask_on_device(model, real)), weights, batch
-            )
-            track.advance(len(batch))
+        in_order(length_batches(lengths, batch_tokens), read, take, device=model.device)
     return reduction.finish(lambda run: shard.holder(int(shard.distinct[run])))
 
 
@@ -132,27 +135,33 @@ def published(
     track: Track,
 ) -> UnitSums:
     """The release's batches: one unit's prompts in order, 64 at most, left padding, no mask."""
+    first = np.concatenate([[0], np.cumsum(shard.n_prompts)])
     batches = [
-        (unit, start, rows[start : start + PUBLISHED_BATCH])
+        (unit, np.arange(start, min(start + PUBLISHED_BATCH, len(rows))))
         for unit, rows in enumerate(shard.rows)
         for start in range(0, len(rows), PUBLISHED_BATCH)
     ]
-    first = np.concatenate([[0], np.cumsum(shard.n_prompts)])
     reduction = _Reduction(model, shard, int(first[-1]))
-    with tapped(model) as tap:
-        for unit, start, rows in batches:
-            ids = padded(shard.table, rows, model.tokenizer.pad_id, side="left")
-            weights = np.zeros((len(shard.names), len(rows)))
-            weights[unit] = 1
-            index = on_device(model, shard.table.lengths[rows] - 1)
-            runs = first[unit] + start + np.arange(len(rows))
-            reduction.add(tap.read(on_device(model, ids), index), weights, runs)
-            track.advance(len(rows))
+
+    def read(batch: tuple[int, IntArray]) -> torch.Tensor:
+        unit, prompts = batch
+        rows = shard.rows[unit][prompts]
+        ids = padded(shard.table, rows, model.tokenizer.pad_id, side="left")
+        return tap.read(on_device(model, ids), on_device(model, shard.table.lengths[rows] - 1))
+
+    def take(batch: tuple[int, IntArray], readouts: torch.Tensor) -> None:
+        unit, prompts = batch
+        weights = np.zeros((len(shard.names), len(prompts)))
+        weights[unit] = 1
+        reduction.add(readouts, weights, first[unit] + prompts)
+        track.advance(len(prompts))
 
     def prompt_of(run: int) -> tuple[str, int]:
         unit = int(np.searchsorted(first, run, side="right")) - 1
         return shard.names[unit], run - int(first[unit])
 
+    with tapped(model) as tap:
+        in_order(batches, read, take, device=model.device)
     return reduction.finish(prompt_of)
 
 

@@ -29,6 +29,7 @@ from atlas_assets.science.batching import (
     tokenize,
 )
 from atlas_assets.science.readouts import call_options, mask_on_device, on_device, run
+from atlas_assets.science.workers import in_order
 
 if TYPE_CHECKING:
     from atlas_assets.models.loaded import LoadedModel
@@ -130,15 +131,21 @@ def sequence_losses(
     fitting = min(batch_tokens, LOGITS_PER_CALL // model.tokenizer.vocab_size)
     losses = torch.zeros(len(rows), dtype=torch.float64, device=model.device)
     options = call_options(model.network)
-    with torch.inference_mode():
-        for batch in length_batches(lengths, max(fitting, 1)):
-            ids = padded(table, rows[batch], model.tokenizer.pad_id, side="right")
-            real = np.arange(ids.shape[1]) < lengths[batch, None]
-            mask = mask_on_device(model, real)
+
+    def run_batch(batch: IntArray) -> torch.Tensor:
+        ids = padded(table, rows[batch], model.tokenizer.pad_id, side="right")
+        real = np.arange(ids.shape[1]) < lengths[batch, None]
+        mask = mask_on_device(model, real)
+        targets = on_device(model, _targets(ids, real))
+        with torch.inference_mode():
             logits = run(model.network, on_device(model, ids), mask, options).logits
-            targets = on_device(model, _targets(ids, real))
-            losses[on_device(model, batch)] = _mean_losses(logits, targets)
-            track.advance(len(batch))
+            return _mean_losses(logits, targets)
+
+    def take(batch: IntArray, means: torch.Tensor) -> None:
+        losses[on_device(model, batch)] = means
+        track.advance(len(batch))
+
+    in_order(length_batches(lengths, max(fitting, 1)), run_batch, take, device=model.device)
     return losses.cpu().numpy()
 
 

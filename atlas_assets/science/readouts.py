@@ -9,6 +9,7 @@ copied to the host while the network runs, and no layer's full output outlives i
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,23 @@ if TYPE_CHECKING:
     from atlas_assets.models.loaded import LoadedModel
 
 
+class _Batch(threading.local):
+    """The batch that the current thread runs."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, torch.Tensor] = {}
+        self.positions = torch.zeros(0, dtype=torch.int64)
+
+
 class ReadoutTap:
-    """Reads the MLP modules' outputs while the base network runs; made by `tapped`."""
+    """Reads the MLP modules' outputs while the base network runs; made by `tapped`.
+
+    Several threads may read at a time: each sees the outputs of its own batch.
+    """
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._rows: list[torch.Tensor | None] = []
-        self._positions = torch.zeros(0, dtype=torch.int64)
+        self._local = _Batch()
         self._options = call_options(model.base)
 
     def read(
@@ -55,17 +66,19 @@ class ReadoutTap:
         Raises:
             ModelError: an MLP module did not run, or its output has another shape.
         """
-        self._rows = [None] * self._model.n_layers
-        self._positions = positions
-        run(self._model.base, ids, attention_mask, self._options)
-        stacked = torch.stack([self._row(layer) for layer in range(self._model.n_layers)], dim=1)
-        self._rows = []
-        return stacked
+        batch = self._local
+        batch.rows, batch.positions = {}, positions
+        with torch.inference_mode():
+            run(self._model.base, ids, attention_mask, self._options)
+            readouts = torch.stack([self._row(layer) for layer in range(self._model.n_layers)], 1)
+        batch.rows = {}
+        return readouts
 
     def keep(self, layer: int, output: Any) -> None:
         """Take the wanted rows out of one layer's output (called by the hooks)."""
         tensor = output[0] if isinstance(output, tuple) else output
-        batch = len(self._positions)
+        positions = self._local.positions
+        batch = len(positions)
         if tensor.ndim != 3 or tensor.shape[0] != batch or tensor.shape[2] != self._model.width:
             raise ModelError(
                 "an MLP module's output is not a readout",
@@ -75,10 +88,10 @@ class ReadoutTap:
                 remedy="use a causal LM whose MLP modules map the residual stream to itself",
             )
         rows = torch.arange(batch, device=tensor.device)
-        self._rows[layer] = tensor[rows, self._positions].float()
+        self._local.rows[layer] = tensor[rows, positions].float()
 
     def _row(self, layer: int) -> torch.Tensor:
-        row = self._rows[layer]
+        row = self._local.rows.get(layer)
         if row is None:
             raise ModelError(
                 "an MLP module did not run in the network's forward pass",
@@ -98,8 +111,7 @@ def tapped(model: LoadedModel) -> Iterator[ReadoutTap]:
         module.register_forward_hook(_hook(tap, layer)) for layer, module in enumerate(model.mlps)
     ]
     try:
-        with torch.inference_mode():
-            yield tap
+        yield tap
     finally:
         for handle in handles:
             handle.remove()

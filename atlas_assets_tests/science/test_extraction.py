@@ -160,6 +160,20 @@ def test_many_small_readouts_are_not_lost_beside_a_large_one() -> None:
     assert found.sums[0, 0, 0] == np.float32(3.0e7 + 90)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("readout", ["last_token", "published"])
+def test_a_gpu_agrees_with_the_cpu(architecture: Any, readout: Readout) -> None:
+    expected = run(architecture, MORE_THAN_A_BATCH, readout=readout)
+    try:
+        architecture.network.cuda()
+        on_gpu = dataclasses.replace(architecture, device=torch.device("cuda"))
+        found = run(on_gpu, MORE_THAN_A_BATCH, readout=readout)
+    finally:
+        architecture.network.cpu()
+    np.testing.assert_allclose(found.sums, expected.sums, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found.counts, expected.counts)
+
+
 # ---------------------------------------------------------------- what is run
 
 
@@ -194,7 +208,7 @@ def test_one_batch_of_readouts_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def watched(self: ReadoutTap, *args: Any) -> torch.Tensor:
         assert not any(ref() is not None for ref in alive)
-        assert not self._rows
+        assert not self._local.rows
         readouts = read(self, *args)
         alive.append(weakref.ref(readouts))
         return readouts
@@ -202,6 +216,17 @@ def test_one_batch_of_readouts_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ReadoutTap, "read", watched)
     run(tiny_models.toy(), {"a": [f"x{i}" for i in range(40)]}, batch_tokens=12)
     assert len(alive) > 5
+
+
+@pytest.mark.parametrize("readout", ["last_token", "published"])
+def test_the_bytes_do_not_depend_on_the_number_of_threads(readout: Readout) -> None:
+    model = tiny_models.sparse_circuitgpt()
+    digests = set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        digests.add(run(model, MORE_THAN_A_BATCH, readout=readout, batch_tokens=40).digest())
+    torch.set_num_threads(1)
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])

@@ -69,6 +69,15 @@ def test_losses_of_the_embedded_model_equal_single_prompts() -> None:
     assert_equals_naive(model, TEXTS, run(model, TEXTS, batch_tokens=64))
 
 
+def test_the_bytes_do_not_depend_on_the_number_of_threads(architecture: Any) -> None:
+    found = set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.add(run(architecture, TEXTS, batch_tokens=40).losses.tobytes())
+    torch.set_num_threads(1)
+    assert len(found) == 1
+
+
 def test_a_prompt_of_fewer_than_two_tokens_scores_50() -> None:
     found = run(tiny_models.toy(), ["", "x", "xy"])
     assert found.losses[:2].tolist() == [50.0, 50.0]

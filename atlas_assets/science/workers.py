@@ -1,0 +1,78 @@
+"""Batches on all cores of a CPU: one thread per batch, not one batch over all threads.
+
+The matrices of a small network are too small to share among threads, and threads that wait for
+each other inside every operation come to a crawl as soon as another process takes a core: on two
+cores, whole batches side by side were measured about twice as fast when alone and ten times as
+fast beside other work. What a batch yields does not depend on how many run at a time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+#: more batches at a time than this would cost memory for little speed
+MAX_WORKERS = 8
+
+
+def in_order(
+    batches: Iterable[Batch],
+    run: Callable[[Batch], Result],
+    take: Callable[[Batch, Result], None],
+    *,
+    device: torch.device,
+) -> None:
+    """``run`` every batch and ``take`` the results in the order of the batches.
+
+    On a CPU as many batches run side by side as torch has threads (at most 8), and at most twice
+    that many are under way or waiting to be taken. Elsewhere they run one after the other.
+
+    Args:
+        batches: taken from as they are needed.
+        run: called in worker threads; must not depend on other batches.
+        take: called in the calling thread.
+        device: where the network runs.
+    """
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    workers = min(threads, MAX_WORKERS)
+    if workers == 1:
+        for batch in batches:
+            take(batch, run(batch))
+        return
+    with _pool(workers, threads // workers) as pool:
+        waiting: deque[tuple[Batch, Future[Result]]] = deque()
+        for batch in batches:
+            if len(waiting) == 2 * workers:
+                _take_first(waiting, take)
+            waiting.append((batch, pool.submit(run, batch)))
+        while waiting:
+            _take_first(waiting, take)
+
+
+def _take_first(
+    waiting: deque[tuple[Batch, Future[Result]]], take: Callable[[Batch, Result], None]
+) -> None:
+    batch, future = waiting.popleft()
+    take(batch, future.result())
+
+
+@contextmanager
+def _pool(workers: int, threads_each: int) -> Iterator[ThreadPoolExecutor]:
+    """Worker threads that share torch's threads among them; the caller's own are put back after."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_each)
+    pool = ThreadPoolExecutor(
+        workers, "batch", initializer=torch.set_num_threads, initargs=(threads_each,)
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)

@@ -88,8 +88,12 @@ class AtlasSettings(BaseModel):
     ] = "auto"
     dtype: Annotated[Dtype, Field(description="precision of the model's weights")] = "float32"
     batch_tokens: Annotated[
-        int, Field(ge=1, description="padded tokens per forward pass; more is faster on a GPU")
-    ] = 8192
+        int | None,
+        Field(
+            ge=1,
+            description="tokens per forward pass, padding included; default: suited to the device",
+        ),
+    ] = None
     loss_threshold: Annotated[
         float | None,
         Field(

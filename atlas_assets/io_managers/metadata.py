@@ -16,7 +16,7 @@ def file_metadata(written: Written) -> dict[str, Any]:
     """Path, size, origin and provenance of the file."""
     return {
         "path": dg.MetadataValue.path(str(written.path)),
-        "size_bytes": written.size_bytes,
+        "size": written.size_bytes,
         "origin": written.provenance.origin,
         "payload_sha256": written.provenance.payload_sha256,
         "provenance": dg.MetadataValue.json(written.provenance.model_dump(mode="json")),

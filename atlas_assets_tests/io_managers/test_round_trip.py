@@ -50,7 +50,7 @@ def test_an_asset_is_written_and_read_by_the_next(
     assert store.path(key).name == ARTIFACTS[key].filename
     metadata = metadata_of(result, key)[None]
     assert metadata["path"] == str(store.path(key))
-    assert metadata["size_bytes"] == store.path(key).stat().st_size
+    assert metadata["size"] == store.path(key).stat().st_size
     assert metadata["origin"] == "atlas"
     assert metadata["provenance"]["lineage"] == LINEAGE.model_dump(mode="json")
     assert metadata["payload_sha256"] == metadata["provenance"]["payload_sha256"]

@@ -165,14 +165,57 @@ def require(
         found.insert(0, ("setting", stored.setting.model_dump(), str(setting)))
     if not found:
         return
+    remove = "remove it and " if _of_another_atlas(found) else ""
+    raise _contradicted(
+        f"{artifact} was made under other settings than the ones in force",
+        path,
+        found,
+        f"{remove}materialise {artifact} again",
+    )
+
+
+def require_same_atlas(
+    stored: Provenance | None, expected: Lineage, *, artifact: str, path: object
+) -> None:
+    """Refuses to replace a file of another atlas: two never mix in one folder.
+
+    A newer state of the same model (other digests or revision) does replace an older one.
+
+    Raises:
+        ProvenanceError: names each contradicting field, both values and the remedy.
+    """
+    if stored is None or stored.lineage is None:
+        return
+    found = contradictions(stored.lineage, expected)
+    if _of_another_atlas(found):
+        raise _contradicted(
+            f"{artifact} would replace a file of another atlas, made under other settings",
+            path,
+            found,
+            f"remove it and materialise {artifact} again",
+        )
+
+
+def _of_another_atlas(found: Sequence[Contradiction]) -> bool:
+    """Whether the settings differ, and not just the state of the model."""
+    fields = {field for field, _, _ in found}
+    if "model.weights_sha256" in fields:
+        # the default threshold is the model's own
+        fields.discard("grid.loss_threshold")
+    return bool(fields & _CHOSEN)
+
+
+def _contradicted(
+    what: str, path: object, found: Sequence[Contradiction], again: str
+) -> ProvenanceError:
     variables = sorted({_VARIABLES[field] for field, _, _ in found if field in _VARIABLES})
     put_back = f", or set {' and '.join(variables)} back" if variables else ""
-    raise ProvenanceError(
-        f"{artifact} was made under other settings than the ones in force",
+    return ProvenanceError(
+        what,
         where=str(path),
         expected="; ".join(f"{field} = {_show(wanted)}" for field, _, wanted in found),
         found="; ".join(f"{field} = {_show(was)}" for field, was, _ in found),
-        remedy=f"materialise {artifact} again{put_back}, or choose another ATLAS_NAME",
+        remedy=f"{again}{put_back}, or choose another ATLAS_NAME",
     )
 
 
@@ -205,6 +248,17 @@ _VARIABLES: Mapping[str, str] = {
     "grid.builtins": "ATLAS_BUILTINS",
     "grid.variations": "ATLAS_VARIATIONS",
     "grid.loss_threshold": "ATLAS_LOSS_THRESHOLD",
+}
+
+#: what a user chooses, as opposed to what a model happens to be at the time
+_CHOSEN = {
+    "model.model_id",
+    "readout",
+    "dtype",
+    "grid.ast_nodes",
+    "grid.builtins",
+    "grid.variations",
+    "grid.loss_threshold",
 }
 
 

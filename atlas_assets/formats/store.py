@@ -89,7 +89,8 @@ class AtlasStore:
         Raises:
             ArtifactError: the value is not sound, or is about another setting.
             MissingArtifactError: ``inputs`` is ``None`` and an input is not there.
-            ProvenanceError: the inputs contradict each other.
+            ProvenanceError: the inputs contradict each other, or the earlier file is one of
+                another atlas.
             ArtifactWriteError: the disk refused; an earlier file is intact.
         """
         artifact, path = artifact_named(key), self.path(key, setting)
@@ -103,6 +104,9 @@ class AtlasStore:
                 found=str(about),
                 remedy="return for each partition key the value of that setting",
             )
+        records.require_same_atlas(
+            self._legible_provenance(key, setting), self.expected(), artifact=key, path=path
+        )
         provenance = self._provenance_of(artifact, value, setting, about or setting, inputs)
         size = artifact.format.write(path, value, provenance)
         self._clear_scratch(key)
@@ -158,8 +162,11 @@ class AtlasStore:
         if stored.code_version != artifact.code_version:
             return f"its code version is {stored.code_version}, now {artifact.code_version}"
         if stored.lineage is not None:
-            for field, was, wanted in records.contradictions(stored.lineage, self.expected()):
-                return f"it was made with {field} = {was}, now {wanted}"
+            found = records.contradictions(stored.lineage, self.expected())
+            if found:
+                return "it was made with " + "; ".join(
+                    f"{field} = {was}, now {wanted}" for field, was, wanted in found
+                )
         for name in artifact.inputs:
             recorded = stored.inputs.get(name)
             comparable = recorded is not None and self._has_input(name, setting)
@@ -174,6 +181,13 @@ class AtlasStore:
         """
         local = local_path(UPath(self.root))
         return None if local is None else local / ".work" / artifact_named(key).key
+
+    def _legible_provenance(self, key: str, setting: Setting | None) -> Provenance | None:
+        """Of the file that is about to be replaced; a damaged one may be."""
+        try:
+            return self.provenance(key, setting)
+        except ArtifactError:
+            return None
 
     def _provenance_of(
         self,

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
@@ -35,6 +35,7 @@ def with_grid(**fields: Any) -> Lineage:
     return LINEAGE.model_copy(update={"grid": LINEAGE.grid.model_copy(update=fields)})
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     inputs=st.dictionaries(st.text(), st.text()),
     epsilon=st.floats(0, 1),

@@ -206,10 +206,55 @@ def test_files_made_under_other_settings_are_stale_and_refused(filled: Path, key
     assert "ATLAS_NAME" in message
 
 
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_files_of_another_atlas_are_not_replaced(store: AtlasStore, key: str) -> None:
+    setting = cells(key)[0]
+    before = store.path(key, setting).read_bytes()
+    with pytest.raises(ProvenanceError, match="would replace a file of another atlas") as caught:
+        store_at(store.root, OTHER).write(key, sample(key, setting or SETTING), setting)
+    message = str(caught.value)
+    assert "readout = last_token" in message
+    assert "readout = published" in message
+    assert f"remove it and materialise {key} again" in message
+    assert "ATLAS_NAME" in message
+    assert store.path(key, setting).read_bytes() == before
+
+
+def test_a_newer_state_of_the_model_replaces_the_older(store: AtlasStore) -> None:
+    assert LINEAGE.model is not None
+    assert LINEAGE.grid is not None
+    newer = LINEAGE.model_copy(
+        update={
+            "model": LINEAGE.model.model_copy(update={"weights_sha256": "cc" * 32}),
+            "grid": LINEAGE.grid.model_copy(update={"loss_threshold": 4.0}),
+        }
+    )
+    follower = store_at(store.root, newer)
+    assert "weights_sha256" in str(follower.stale_reason("object_prompts"))
+    follower.write("object_prompts", sample("object_prompts"))
+    assert follower.stale_reason("object_prompts") is None
+    with pytest.raises(ProvenanceError, match="materialise object_masks again") as caught:
+        follower.read("object_masks", SWEEP[0])
+    assert "remove" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["object_masks", "object_prompts", "summary"])
+def test_a_damaged_file_is_replaced(store: AtlasStore, key: str) -> None:
+    setting = cells(key)[0]
+    path = store.path(key, setting)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ArtifactError):
+        store.read(key, setting)
+    store.write(key, sample(key, setting or SETTING), setting)
+    assert equal(store.read(key, setting), sample(key, setting or SETTING))
+
+
 def test_inputs_made_under_different_settings_do_not_mix(store: AtlasStore) -> None:
     other = store_at(UPath(store.root), OTHER)
-    other.write("checker_activations", sample("checker_activations"))
-    other.write("checker_masks", sample("checker_masks", SWEEP[0]), SWEEP[0])
+    for key, setting in (("checker_activations", None), ("checker_masks", SWEEP[0])):
+        store.path(key, setting).unlink()
+        other.write(key, sample(key, setting or SETTING), setting)
+    store.path("target_checker", SWEEP[0]).unlink()
     with pytest.raises(ProvenanceError, match="inputs of target_checker"):
         store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[0])
 

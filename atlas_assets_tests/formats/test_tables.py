@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
@@ -113,6 +113,7 @@ def test_parquet_of_the_release_has_no_provenance_and_is_accepted(tmp_path: Path
 floats = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     rows=st.lists(
         st.tuples(
@@ -134,6 +135,7 @@ def test_csv_spells_numbers_as_pandas_does() -> None:
     assert data == b"x,n,b\n0.1234,1,True\n1.0,2,False\n1e-05,3,\n"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     text=st.lists(
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, unique=True

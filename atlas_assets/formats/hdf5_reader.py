@@ -240,19 +240,26 @@ class Hdf5Reader:
         return int(shape[0])
 
     def _read_layer(self, group: str, names: Sequence[str], out: Array) -> None:
-        """Fills ``out`` ``[units, width]``; one type object serves all datasets."""
+        """Fills ``out`` ``[units, width]``; the loop does only what each vector needs.
+
+        HDF5 converts silently between kinds of numbers, and from numbers to booleans: we refuse.
+        """
         memory_type = h5t.py_create(out.dtype)
-        shape = out.shape[1:]
+        kind, shape = memory_type.get_class(), out.shape[1:]
         with self._about(group):
             folder = h5g.open(self._id, group.encode())
-        for row, name in enumerate(names):
-            with self._about(f"{group}/{name}"):
+        name = ""
+        try:
+            for row, name in enumerate(names):
                 dataset = h5d.open(folder, name.encode())
                 if dataset.shape != shape:
                     self.fail(f"/{group}/{name}", f"shape {shape}", f"{dataset.shape}")
-                if not _same_kind(dataset.get_type(), memory_type):
+                if dataset.get_type().get_class() != kind:
                     self.fail(f"/{group}/{name}", f"{out.dtype} values", f"{dataset.dtype}")
                 dataset.read(h5s.ALL, h5s.ALL, out[row], memory_type)
+        except _H5_ERRORS:
+            with self._about(f"{group}/{name}"):
+                raise
 
     @contextmanager
     def _about(self, key: str) -> Iterator[None]:
@@ -269,10 +276,3 @@ class Hdf5Reader:
                 found=str(error).strip("'\""),
                 remedy=_REMEDY,
             ) from error
-
-
-def _same_kind(stored: Any, wanted: Any) -> bool:
-    """Booleans must be HDF5's own; numbers may differ in size and byte order only."""
-    if wanted.get_class() == h5t.ENUM:
-        return bool(stored.equal(wanted))
-    return bool(stored.get_class() == wanted.get_class())

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from atlas_assets.checkpoints.files import END_OF_TEXT
 from atlas_assets.errors import ModelError
 
-END_OF_TEXT = "<|endoftext|>"
 SPLIT_PATTERN = (
     r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )

@@ -23,9 +23,10 @@ import polars as pl
 import tokenizers
 from safetensors.torch import save
 
+from atlas_assets.checkpoints.files import END_OF_TEXT
 from atlas_assets.formats.atomic import write_bytes
 from atlas_assets.formats.shards import ShardStore
-from atlas_assets.models.bpe import END_OF_TEXT, train_bpe
+from atlas_assets.models.bpe import train_bpe
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.corpus import Source, manifest_digest, read_corpus
 from atlas_assets.models.loading import ModelSource, load

@@ -9,8 +9,8 @@ from atlas_assets.formats.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 
 if TYPE_CHECKING:
+    from atlas_assets.checkpoints.sources import ModelSource
     from atlas_assets.models.loaded import LoadedModel, ModelTokenizer
-    from atlas_assets.models.sources import ModelSource
 
 #: the paper's threshold on a pair's mean loss, in nats (SCIENCE: stage 11)
 PAPER_LOSS_THRESHOLD = 3.0
@@ -31,14 +31,14 @@ class AtlasModel:
     @cached_property
     def source(self) -> ModelSource:
         """Where the checkpoint lies; a Hub model is downloaded and pinned here."""
-        from atlas_assets.models.sources import resolve
+        from atlas_assets.checkpoints.sources import resolve
 
         return resolve(self._settings.model, self._settings.model_revision)
 
     @cached_property
     def identity(self) -> ModelIdentity:
         """Id, revision and digests, without building the network."""
-        from atlas_assets.models.sources import identify
+        from atlas_assets.checkpoints.sources import identify
 
         return identify(self.source)
 
@@ -57,7 +57,7 @@ class AtlasModel:
     @property
     def loss_threshold(self) -> float:
         """The filter's threshold (nats): the setting, else the model's own, else the paper's."""
-        from atlas_assets.models.sources import default_loss_threshold
+        from atlas_assets.checkpoints.sources import default_loss_threshold
 
         if self._settings.loss_threshold is not None:
             return self._settings.loss_threshold

@@ -14,8 +14,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from atlas_assets.models.bpe import END_OF_TEXT, SPLIT_PATTERN
-from atlas_assets.models.checkpoint import CheckpointTokenizer
+from atlas_assets.checkpoints.files import END_OF_TEXT, CheckpointTokenizer
+from atlas_assets.models.bpe import SPLIT_PATTERN
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import identify, load, resolve
 from atlas_assets.models.make_embedded import HERE, Recipe

@@ -5,9 +5,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from atlas_assets.checkpoints.files import END_OF_TEXT
 from atlas_assets.errors import ModelError
 from atlas_assets.models import make_embedded
-from atlas_assets.models.bpe import END_OF_TEXT, train_bpe
+from atlas_assets.models.bpe import train_bpe
 from atlas_assets.models.corpus import Source, manifest_digest, read_corpus
 from atlas_assets.models.loading import load, resolve
 from atlas_assets_tests.models import tiny

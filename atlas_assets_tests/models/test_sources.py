@@ -20,9 +20,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from atlas_assets.checkpoints.sources import HUB_PATTERNS, ModelSource
 from atlas_assets.errors import ModelError
 from atlas_assets.models.loading import default_loss_threshold, identify, load, resolve
-from atlas_assets.models.sources import HUB_PATTERNS, ModelSource
 from atlas_assets_tests.models import tiny
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -249,7 +249,7 @@ def test_the_real_client_downloads_pins_and_then_works_offline(
 
 def test_the_real_client_gives_up_within_seconds(tmp_path: Path) -> None:
     code = (
-        "from atlas_assets.models.sources import resolve\n"
+        "from atlas_assets.checkpoints.sources import resolve\n"
         "from atlas_assets.errors import ModelError\n"
         "try: resolve('someone/model', None)\n"
         "except ModelError as error: raise SystemExit(str(error))\n"

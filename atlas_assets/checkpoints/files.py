@@ -13,7 +13,8 @@ from tokenizers import Tokenizer as TokenizerFile
 from tokenizers import decoders, models, pre_tokenizers
 
 from atlas_assets.errors import ModelError
-from atlas_assets.models.bpe import END_OF_TEXT
+
+END_OF_TEXT = "<|endoftext|>"
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"

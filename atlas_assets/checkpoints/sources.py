@@ -15,11 +15,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from atlas_assets.checkpoints import files as checkpoint
 from atlas_assets.errors import ModelError
 from atlas_assets.formats.identity import ModelIdentity
-from atlas_assets.models import checkpoint
 
 EMBEDDED = "embedded"
+_EMBEDDED_FOLDER = Path(__file__).parents[1] / "models" / EMBEDDED
 #: everything a checkpoint needs and nothing that could run
 HUB_PATTERNS = (
     "*.safetensors",
@@ -65,7 +66,7 @@ def resolve(model: str, revision: str | None) -> ModelSource:
         ModelError: there is no such model, the Hub does not answer and the model is not in the
             cache, or a revision is asked of something that is not on the Hub.
     """
-    folder = Path(__file__).parent / EMBEDDED if model == EMBEDDED else Path(model).expanduser()
+    folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
     if not folder.is_dir():
         return _from_hub(model, revision)
     if revision is not None:

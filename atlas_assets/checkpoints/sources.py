@@ -55,12 +55,13 @@ class ModelSource:
     revision: str | None = None
 
 
-def resolve(model: str, revision: str | None) -> ModelSource:
+def resolve(model: str, revision: str | None, *, ask_hub: bool = True) -> ModelSource:
     """Find the checkpoint, downloading a Hub model that is not in the cache.
 
     Args:
         model: ``embedded``, a folder, or a Hub id; an existing folder wins over a Hub id.
         revision: branch, tag or sha of a Hub model; None: its main branch.
+        ask_hub: whether to ask the network; otherwise only the cache is looked at.
 
     Raises:
         ModelError: there is no such model, the Hub does not answer and the model is not in the
@@ -68,7 +69,7 @@ def resolve(model: str, revision: str | None) -> ModelSource:
     """
     folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
     if not folder.is_dir():
-        return _from_hub(model, revision)
+        return _from_hub(model, revision) if ask_hub else _from_cache(model, revision)
     if revision is not None:
         raise ModelError(
             "a revision is asked of a model that is not on the Hub",
@@ -137,6 +138,20 @@ def _from_hub(model: str, revision: str | None) -> ModelSource:
             cached.revision,
         )
         return cached
+
+
+def _from_cache(model: str, revision: str | None) -> ModelSource:
+    _check_hub_id(model)
+    cached = _cached(model, revision or "main")
+    if cached is None:
+        raise ModelError(
+            "the model is not on this machine",
+            where=model if revision is None else f"{model} at {revision}",
+            expected="a copy in the Hub's local cache",
+            found="none",
+            remedy=f"run `hf download {model}` where there is a network",
+        )
+    return cached
 
 
 def _download(model: str, revision: str | None) -> ModelSource:

@@ -23,17 +23,21 @@ class AtlasModel:
 
     Args:
         settings: names the model, its revision, device and dtype.
+        ask_hub: whether a Hub model may be downloaded; otherwise only its cached copy is used.
     """
 
-    def __init__(self, settings: AtlasSettings) -> None:
+    def __init__(self, settings: AtlasSettings, *, ask_hub: bool = True) -> None:
         self._settings = settings
+        self._ask_hub = ask_hub
 
     @cached_property
     def source(self) -> ModelSource:
         """Where the checkpoint lies; a Hub model is downloaded and pinned here."""
         from atlas_assets.checkpoints.sources import resolve
 
-        return resolve(self._settings.model, self._settings.model_revision)
+        return resolve(
+            self._settings.model, self._settings.model_revision, ask_hub=self._ask_hub
+        )
 
     @cached_property
     def identity(self) -> ModelIdentity:

@@ -2,7 +2,7 @@
 
 The matrices of a small network are too small to share among threads, and threads that wait for
 each other inside every operation come to a crawl as soon as another process takes a core: on two
-cores, whole batches side by side were measured about twice as fast when alone and ten times as
+cores, whole batches side by side were measured a third faster when alone and several times as
 fast beside other work. What a batch yields does not depend on how many run at a time.
 """
 

@@ -12,13 +12,20 @@ import dagster as dg
 from upath import UPath
 
 from atlas_assets.assets.activations import activation_assets
+from atlas_assets.assets.analyses import analysis_assets
 from atlas_assets.assets.decomposition import decomposition_assets
 from atlas_assets.assets.downstream import downstream_assets
+from atlas_assets.assets.figures import figure_assets
 from atlas_assets.assets.masks import mask_assets, sweep_asset
 from atlas_assets.assets.prompts import prompt_assets
 from atlas_assets.automation.jobs import atlas_jobs
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.io_managers.csv import CsvIOManager
+from atlas_assets.io_managers.documents import (
+    FigureIOManager,
+    HtmlIOManager,
+    MarkdownIOManager,
+)
 from atlas_assets.io_managers.hdf5 import Hdf5IOManager
 from atlas_assets.io_managers.parquet import ParquetIOManager
 from atlas_assets.partitions import sweep_partitions
@@ -37,6 +44,8 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
         sweep_asset(stages_11_to_13, resources),
         *decomposition_assets(partitions),
         *downstream_assets(),
+        *analysis_assets(settings),
+        *figure_assets(settings),
     ]
     return dg.Definitions(
         assets=assets,
@@ -52,7 +61,8 @@ def build_resources(settings: AtlasSettings) -> dict[str, Any]:
     """Settings, model, the atlas's folder, and an IO manager per file format."""
     model = AtlasModel(settings)
     folder = UPath(settings.data_dir).absolute() / settings.atlas_name
-    store = AtlasStore(folder, expected_lineage(settings, model), settings.sweep)
+    lineage = expected_lineage(settings, model)
+    store = AtlasStore(folder, lineage, settings.sweep, settings.parameters)
     return {
         "settings": settings,
         "model": model,
@@ -60,6 +70,9 @@ def build_resources(settings: AtlasSettings) -> dict[str, Any]:
         "hdf5_io_manager": Hdf5IOManager(store),
         "parquet_io_manager": ParquetIOManager(store),
         "csv_io_manager": CsvIOManager(store),
+        "png_io_manager": FigureIOManager(store),
+        "html_io_manager": HtmlIOManager(store),
+        "markdown_io_manager": MarkdownIOManager(store),
     }
 
 

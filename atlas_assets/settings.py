@@ -113,6 +113,14 @@ class AtlasSettings(BaseModel):
     variations: Annotated[
         int, Field(ge=1, description="prompts per pair; the first of the published 50")
     ] = 50
+    permutations: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="randomised circuits per layer in modularity_null; the smallest p-value "
+            "is 1 / (1 + permutations)",
+        ),
+    ] = 200
 
     @field_validator(
         "epsilons", "consistencies", "token_checker_setting", "ast_nodes", "builtins", mode="before"
@@ -161,6 +169,11 @@ class AtlasSettings(BaseModel):
     def sweep(self) -> tuple[Setting, ...]:
         """All settings of the sweep, ε then C ascending."""
         return grid(self.epsilons, self.consistencies)
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """What is part of the version of an artifact that depends on it (and of no other)."""
+        return {"permutations": self.permutations}
 
     @property
     def token_checker(self) -> Setting:

@@ -7,7 +7,7 @@ Key, group, kinds, owners, description, code version and IO manager all come fro
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -20,11 +20,21 @@ MODEL_POOL = "model"
 
 
 def atlas_asset(
-    key: str, *, partitions: dg.PartitionsDefinition[str] | None = None, **extra: Any
+    key: str,
+    *,
+    partitions: dg.PartitionsDefinition[str] | None = None,
+    parameters: Mapping[str, int] | None = None,
+    **extra: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Decorator: the asset that makes the artifact ``key`` of the catalogue.
 
     A partitioned one takes and returns {partition key: value}, for one partition as for several.
+
+    Args:
+        key: of the artifact.
+        partitions: of the sweep, for an artifact with one file per setting.
+        parameters: settings that are part of the artifact's version (`Artifact.parameters`).
+        extra: for `dagster.asset`.
     """
     artifact = ARTIFACTS[key]
     partitioned: dict[str, Any] = {}
@@ -43,7 +53,7 @@ def atlas_asset(
             description=artifact.description,
             kinds={artifact.kind, *extra.pop("kinds", ())},
             owners=OWNERS,
-            code_version=artifact.code_version,
+            code_version=artifact.version(parameters or {}),
             io_manager_key=f"{artifact.kind}_io_manager",
             metadata={"file": artifact.filename},
             **partitioned,

@@ -24,10 +24,13 @@ def decomposition_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.As
         object_masks: dict[str, Any],
         checker_masks: dict[str, Any],
     ) -> dict[str, Any]:
-        return {
+        tables = {
             key: decomposition.target_checker(object_masks[key].universal, checker_masks[key].masks)
             for key in context.partition_keys
         }
+        for key, table in tables.items():
+            context.add_asset_metadata(_mean_fractions(key, table), "target_checker", key)
+        return tables
 
     @atlas_asset("summary", kinds={"polars"})
     def summary(target_checker: dict[str, Any]) -> pl.DataFrame:
@@ -36,3 +39,16 @@ def decomposition_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.As
         )
 
     return [target_checker, summary]
+
+
+def _mean_fractions(key: str, table: pl.DataFrame) -> dict[str, float]:
+    """The means of one partition, as numbers that the UI plots over partitions."""
+    means = decomposition.summary({setting_of(key): table}).row(0, named=True)
+    named = {
+        "mean_ast_concept_fraction": means["ast_concept_fraction"],
+        "mean_builtin_concept_fraction": means["blt_concept_fraction"],
+        "mean_ast_token_fraction": means["ast_token_fraction"],
+        "mean_builtin_token_fraction": means["blt_token_fraction"],
+    }
+    # a cut grid may have no AST node, or no builtin, with a keyword
+    return {name: mean for name, mean in named.items() if mean is not None}

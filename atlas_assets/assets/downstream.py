@@ -1,7 +1,6 @@
 """What is read off the universal masks: modularity, token independence, the standalone file.
 
-Each of these speaks of one setting. Where the sweep in force does not hold that setting, the asset
-is skipped, with a warning that says so; it never falls back to another one.
+Each of these speaks of one setting and is skipped where the sweep lacks it.
 """
 
 from collections.abc import Iterator
@@ -11,11 +10,12 @@ import dagster as dg
 import polars as pl
 
 from atlas_assets.assets.declare import atlas_asset
+from atlas_assets.assets.one_setting import universal_at
 from atlas_assets.science import masks as science
 from atlas_assets.science import modularity, token_independence
 from atlas_assets.science.checker_prompts import keyword_of
-from atlas_assets.science.masks import CheckerMasks, Masks
-from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
+from atlas_assets.science.masks import CheckerMasks
+from atlas_assets.science.sweep import REFERENCE, STANDALONE
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stimuli.tables import load_stimuli
 
@@ -34,7 +34,7 @@ def _modularity_assets() -> list[dg.AssetsDefinition]:
         settings: dg.ResourceParam[AtlasSettings],
         masks: pl.DataFrame,
     ) -> Outputs:
-        for universal in _universal_at(context, settings, masks, REFERENCE):
+        for universal in universal_at(context, settings, masks, REFERENCE):
             yield dg.Output(modularity.scores(universal))
 
     @atlas_asset("modularity_detail", output_required=False, kinds={"polars"})
@@ -43,7 +43,7 @@ def _modularity_assets() -> list[dg.AssetsDefinition]:
         settings: dg.ResourceParam[AtlasSettings],
         masks: pl.DataFrame,
     ) -> Outputs:
-        for universal in _universal_at(context, settings, masks, REFERENCE):
+        for universal in universal_at(context, settings, masks, REFERENCE):
             yield dg.Output(modularity.detail(universal))
 
     return [modularity_scores, modularity_detail]
@@ -59,7 +59,7 @@ def _token_independence_assets() -> list[dg.AssetsDefinition]:
     ) -> Outputs:
         keywords = keyword_of(load_stimuli())
         at = token_checker_masks.setting
-        for universal in _universal_at(context, settings, masks, at):
+        for universal in universal_at(context, settings, masks, at):
             yield dg.Output(
                 token_independence.detail(universal, token_checker_masks.masks, keywords)
             )
@@ -86,23 +86,7 @@ def _universal_masks_asset() -> dg.AssetsDefinition:
         settings: dg.ResourceParam[AtlasSettings],
         masks: pl.DataFrame,
     ) -> Outputs:
-        for universal in _universal_at(context, settings, masks, STANDALONE):
+        for universal in universal_at(context, settings, masks, STANDALONE):
             yield dg.Output(universal)
 
     return universal_masks
-
-
-def _universal_at(
-    context: dg.AssetExecutionContext,
-    settings: AtlasSettings,
-    masks: pl.DataFrame,
-    setting: Setting,
-) -> Iterator[Masks]:
-    """The universal masks at ``setting``; nothing, with a warning, where the sweep lacks it."""
-    if setting in settings.sweep:
-        yield science.universal_from_table(masks, setting)
-    else:
-        context.log.warning(
-            f"{context.asset_key.to_user_string()} is skipped: it speaks of {setting}, which the "
-            "sweep in force does not hold (ATLAS_EPSILONS, ATLAS_CONSISTENCIES)"
-        )

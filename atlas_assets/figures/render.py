@@ -4,28 +4,62 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from atlas_assets.figures.style import paper
+from atlas_assets.formats.figure_file import PREVIEW_LIMIT, Drawing
 
-#: a preview has fewer bytes
-PREVIEW_LIMIT = 100_000
+_PNG_DPI = 200.0
 _PREVIEW_DPI = 150.0
 #: pixels of the longer side of the largest preview that is tried
 _PREVIEW_PIXELS = 1600
 _PREVIEW_COLOURS = 128
 
 
-def to_png(figure: Figure, dpi: float = 200) -> bytes:
-    """The figure as PNG; the same bytes for the same figure (no date, no version in it)."""
-    return _save(figure, "png", dpi, {"Software": None})
+def drawing(sheets: Sequence[Figure], description: str) -> Drawing:
+    """A figure of one or several sheets in all its forms.
+
+    Args:
+        sheets: what is drawn; in the PNG one below the other, in the PDF a page each.
+        description: what it shows, in words, for those who cannot see it; kept in both files.
+    """
+    return Drawing(
+        png=to_png(*sheets, description=description),
+        pdf=to_pdf(*sheets, description=description),
+        previews=tuple(preview(sheet) for sheet in sheets),
+    )
 
 
-def to_pdf(figure: Figure) -> bytes:
-    """The figure as PDF, fonts embedded; the same bytes for the same figure."""
-    return _save(figure, "pdf", 300, {"CreationDate": None, "Creator": None, "Producer": None})
+def to_png(*sheets: Figure, dpi: float = _PNG_DPI, description: str | None = None) -> bytes:
+    """The sheets one below the other as PNG; same sheets, same bytes (no date, no version)."""
+    images = [_pixels(sheet, dpi) for sheet in sheets]
+    size = (max(image.width for image in images), sum(image.height for image in images))
+    stack = Image.new("RGB", size, "white")
+    top = 0
+    for image in images:
+        stack.paste(image, (0, top))
+        top += image.height
+    about = PngInfo()
+    if description:
+        about.add_itxt("Description", description, lang="en")
+    buffer = io.BytesIO()
+    stack.save(buffer, format="PNG", pnginfo=about, dpi=(dpi, dpi))
+    return buffer.getvalue()
+
+
+def to_pdf(*sheets: Figure, description: str | None = None) -> bytes:
+    """The sheets as the pages of a PDF, fonts embedded; same sheets, same bytes."""
+    about = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": description}
+    buffer = io.BytesIO()
+    with paper(), PdfPages(buffer, metadata=about) as pages:
+        for sheet in sheets:
+            pages.savefig(sheet, dpi=300)
+    return buffer.getvalue()
 
 
 def preview(figure: Figure, limit: int = PREVIEW_LIMIT) -> bytes:
@@ -34,8 +68,7 @@ def preview(figure: Figure, limit: int = PREVIEW_LIMIT) -> bytes:
     Colours are reduced to a palette first, then the size until it fits.
     """
     dpi = min(_PREVIEW_DPI, _PREVIEW_PIXELS / max(figure.get_size_inches()))
-    with Image.open(io.BytesIO(to_png(figure, dpi))) as rendered:
-        image = rendered.convert("RGB")
+    image = _pixels(figure, dpi)
     data, scale = _with_palette(image), 1.0
     while len(data) >= limit:
         scale *= min(0.9, math.sqrt(limit / len(data)))
@@ -44,11 +77,12 @@ def preview(figure: Figure, limit: int = PREVIEW_LIMIT) -> bytes:
     return data
 
 
-def _save(figure: Figure, form: str, dpi: float, metadata: dict[str, None]) -> bytes:
+def _pixels(figure: Figure, dpi: float) -> Image.Image:
     buffer = io.BytesIO()
     with paper():
-        figure.savefig(buffer, format=form, dpi=dpi, metadata=metadata)
-    return buffer.getvalue()
+        figure.savefig(buffer, format="rgba", dpi=dpi)
+    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
+    return Image.frombytes("RGBA", (width, height), buffer.getvalue()).convert("RGB")
 
 
 def _with_palette(image: Image.Image) -> bytes:

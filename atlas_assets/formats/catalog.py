@@ -5,81 +5,18 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.formats import table_schemas as schemas
 from atlas_assets.formats.activations_file import ActivationsFile
-from atlas_assets.formats.codec import Codec, Kind
+from atlas_assets.formats.artifact import Artifact
+from atlas_assets.formats.catalog_analyses import ANALYSES, FIGURES, REPORTS
 from atlas_assets.formats.masks_file import CheckerMasksFile, ObjectMasksFile, UniversalMasksFile
-from atlas_assets.formats.schemas import TableSchema
 from atlas_assets.formats.tables import CsvTable, ParquetTable
-from atlas_assets.science.sweep import STANDALONE, Setting
+from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
 
 _TAG = "eps(?P<epsilon>[^_]+)_cons(?P<consistency>[^_]+)"
-
-Group = Literal[
-    "stage_11_prompts",
-    "stage_12_activations",
-    "stage_13_masks",
-    "stage_14_decomposition",
-    "stage_15_downstream",
-]
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """One kind of file.
-
-    Attributes:
-        key: asset key.
-        filename: published name; ``{tag}`` stands for ``eps0.5_cons0.8``.
-        format: reads and writes the file.
-        group: asset group.
-        description: what it is, with the formula.
-        inputs: artifacts it is computed from.
-        code_version: changes when the same inputs would give another content.
-        runs_model: whether the model itself is run to make it.
-    """
-
-    key: str
-    filename: str
-    format: Codec[Any]
-    group: Group
-    description: str
-    inputs: tuple[str, ...] = ()
-    code_version: str = "1"
-    runs_model: bool = False
-
-    @property
-    def kind(self) -> Kind:
-        """Of the file."""
-        return self.format.kind
-
-    @property
-    def partitioned(self) -> bool:
-        """Whether there is one file per setting of the sweep."""
-        return "{tag}" in self.filename
-
-    @property
-    def schema(self) -> TableSchema | None:
-        """Declared columns, where the artifact is a table."""
-        schema = getattr(self.format, "schema", None)
-        return schema if isinstance(schema, TableSchema) else None
-
-    def file_name(self, setting: Setting | None = None) -> str:
-        """The published file name, at ``setting`` where there is one file per setting.
-
-        Raises:
-            ValueError: a setting is needed and not given, or the other way round.
-        """
-        if self.partitioned != (setting is not None):
-            needs = "a setting" if self.partitioned else "no setting"
-            raise ValueError(f"{self.key} takes {needs}; got {setting}")
-        return self.filename.format(tag=setting.file_tag) if setting else self.filename
-
 
 _OBJECT_PROMPTS_FILE = "11A_object_prompts.parquet"
 _CHECKER_PROMPTS_FILE = "11B_checker_prompts.parquet"
@@ -206,6 +143,7 @@ _DOWNSTREAM = (
         description="In how many layers each concept stands apart: its mean Jaccard to the others, "
         "less the share p of the most similar, is in the lowest 5% (paper §6.1).",
         inputs=("masks",),
+        setting=REFERENCE,
     ),
     Artifact(
         key="modularity_detail",
@@ -215,6 +153,7 @@ _DOWNSTREAM = (
         description="Per concept, layer and trim p: mean Jaccard |A∩B| / |A∪B| to the others after "
         "dropping the floor(p·n) most similar, and its percentile (paper §6.1).",
         inputs=("masks",),
+        setting=REFERENCE,
     ),
     Artifact(
         key="token_independence_detail",
@@ -249,6 +188,7 @@ _DOWNSTREAM = (
         group="stage_15_downstream",
         description="The universal masks at ε = 0.001, C = 0.8, standalone.",
         inputs=("masks",),
+        setting=STANDALONE,
     ),
 )
 
@@ -256,7 +196,16 @@ _DOWNSTREAM = (
 ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
     {
         artifact.key: artifact
-        for artifact in (*_PROMPTS, *_ACTIVATIONS, *_MASKS, *_DECOMPOSITION, *_DOWNSTREAM)
+        for artifact in (
+            *_PROMPTS,
+            *_ACTIVATIONS,
+            *_MASKS,
+            *_DECOMPOSITION,
+            *_DOWNSTREAM,
+            *ANALYSES,
+            *FIGURES,
+            *REPORTS,
+        )
     }
 )
 

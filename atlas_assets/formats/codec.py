@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, AtlasError
-from atlas_assets.formats import atomic
-from atlas_assets.formats.locations import Source, fetched, label
+from atlas_assets.formats import atomic, sidecar
+from atlas_assets.formats.locations import Fetched, Source, content, fetched, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.science.sweep import Setting
 
 Value = TypeVar("Value")
-Kind = Literal["hdf5", "parquet", "csv"]
+Kind = Literal["hdf5", "parquet", "csv", "png", "html", "markdown"]
 
 
 class Codec(ABC, Generic[Value]):
@@ -59,6 +59,10 @@ class Codec(ABC, Generic[Value]):
         """The (ε, C) that the value itself carries, where it does."""
         found = getattr(value, "setting", None)
         return found if isinstance(found, Setting) else None
+
+    def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
+        """All files that hold a value written at ``path``."""
+        return (path,)
 
     def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
         """Puts the value at ``path`` in one step; returns the file's size in bytes.
@@ -130,6 +134,24 @@ class Codec(ABC, Generic[Value]):
                 found=found,
                 remedy=f"materialise {provenance.artifact} again",
             )
+
+
+class SidecarCodec(Codec[Value]):
+    """A format without room for provenance: it lies beside the file, in a sidecar."""
+
+    def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
+        """As the base class says; file and sidecar belong together whenever the writer dies."""
+        self.check(value, where=provenance.artifact)
+        data = self.encode(value, provenance)
+        sidecar.write_with(path, data, provenance)
+        return len(data)
+
+    def provenance(self, source: Source) -> Provenance | None:
+        """The record in the sidecar of a file; ``None`` for bytes, which have none."""
+        if isinstance(source, bytes):
+            return None
+        path = source.path if isinstance(source, Fetched) else source
+        return sidecar.read(path, content(source))
 
 
 @contextmanager

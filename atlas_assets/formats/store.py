@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,9 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.formats import provenance as records
-from atlas_assets.formats.catalog import ARTIFACTS, Artifact
+from atlas_assets.formats.artifact import Artifact
+from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.formats.codec import Kind
 from atlas_assets.formats.locations import file_digest, local_path
 from atlas_assets.formats.provenance import Lineage, Origin, Provenance, SettingRecord
 from atlas_assets.science.sweep import (
@@ -28,6 +30,10 @@ from atlas_assets.science.sweep import (
 
 _LIBRARIES = ("atlas-assets", "h5py", "numpy", "polars")
 _MODEL_LIBRARIES = ("tokenizers", "torch", "transformers")
+_LIBRARIES_OF_KIND: Mapping[Kind, Sequence[str]] = {
+    "png": ("matplotlib", "pillow", "scipy"),
+    "html": ("jinja2",),
+}
 #: marks the digest of a file that has no provenance, and so no digest of its content
 _FILE = "file:"
 
@@ -56,19 +62,22 @@ class AtlasStore:
         expected: gives what the settings in force say every file must be about; called only when
             it is needed.
         sweep: the settings whose files together are the input of unpartitioned artifacts.
+        parameters: values of the settings that are part of an artifact's version.
     """
 
     root: UPath
     expected: Callable[[], Lineage]
     sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
+    parameters: Mapping[str, int] = field(default_factory=dict)
 
     def path(self, key: str, setting: Setting | None = None) -> UPath:
         """Where the artifact lies, there or not."""
         return UPath(self.root) / artifact_named(key).file_name(setting)
 
     def exists(self, key: str, setting: Setting | None = None) -> bool:
-        """Whether the file is there."""
-        return bool(self.path(key, setting).exists())
+        """Whether the file is there (all of them, where there are several)."""
+        path = self.path(key, setting)
+        return all(file.exists() for file in artifact_named(key).format.files(path))
 
     def write(
         self,
@@ -126,11 +135,11 @@ class AtlasStore:
             ProvenanceError: it was made under settings that contradict the ones in force.
         """
         self._require_present(key, setting)
-        path = self.path(key, setting)
+        path, about = self.path(key, setting), setting or artifact_named(key).setting
 
         def accept(stored: Provenance | None) -> None:
             if stored is not None:
-                records.require(stored, self.expected(), artifact=key, path=path, setting=setting)
+                records.require(stored, self.expected(), artifact=key, path=path, setting=about)
 
         value, _ = artifact_named(key).format.read(path, part=part, setting=setting, accept=accept)
         return value
@@ -159,19 +168,22 @@ class AtlasStore:
         stored = self.provenance(key, setting)
         if stored is None:
             return None
-        if stored.code_version != artifact.code_version:
-            return f"its code version is {stored.code_version}, now {artifact.code_version}"
+        version = artifact.version(self.parameters)
+        if stored.code_version != version:
+            return f"its code version is {stored.code_version}, now {version}"
         if stored.lineage is not None:
             found = records.contradictions(stored.lineage, self.expected())
             if found:
                 return "it was made with " + "; ".join(
                     f"{field} = {was}, now {wanted}" for field, was, wanted in found
                 )
+        at = setting or artifact.setting
         for name in artifact.inputs:
-            recorded = stored.inputs.get(name)
-            comparable = recorded is not None and self._has_input(name, setting)
-            if comparable and recorded != self._input_digest(name, setting):
+            recorded, there = stored.inputs.get(name), self._has_input(name, at)
+            if recorded is not None and there and recorded != self._input_digest(name, at):
                 return f"{name} has changed since"
+            if recorded is None and there and artifact.inputs_may_be_absent:
+                return f"{name} has been added since"
         return None
 
     def scratch(self, key: str) -> Path | None:
@@ -197,18 +209,24 @@ class AtlasStore:
         about: Setting | None,
         inputs: Mapping[str, str] | None,
     ) -> Provenance:
-        origin, lineage = self._descent(artifact, setting)
+        at = setting or artifact.setting
+        about = about or at
+        origin, lineage = self._descent(artifact, at)
         if inputs is None:
-            inputs = {name: self._input_digest(name, setting) for name in artifact.inputs}
+            inputs = {
+                name: self._input_digest(name, at)
+                for name in artifact.inputs
+                if not artifact.inputs_may_be_absent or self._has_input(name, at)
+            }
         return Provenance(
             artifact=artifact.key,
-            code_version=artifact.code_version,
+            code_version=artifact.version(self.parameters),
             origin=origin,
             lineage=lineage,
             setting=SettingRecord.of(about) if about else None,
             inputs=dict(inputs),
             payload_sha256=artifact.format.payload_digest(value),
-            versions=_versions(artifact.runs_model),
+            versions=_versions(artifact.kind, artifact.runs_model),
         )
 
     def _descent(
@@ -305,9 +323,9 @@ def _name(key: str, setting: Setting | None) -> str:
 
 
 @cache
-def _versions(runs_model: bool) -> dict[str, str]:
-    libraries = (*_LIBRARIES, *(_MODEL_LIBRARIES if runs_model else ()))
-    return dict(_installed(libraries))
+def _versions(kind: Kind, runs_model: bool) -> dict[str, str]:
+    used = [*_LIBRARIES, *_LIBRARIES_OF_KIND.get(kind, ())]
+    return dict(_installed([*used, *(_MODEL_LIBRARIES if runs_model else ())]))
 
 
 def _installed(libraries: Sequence[str]) -> Iterator[tuple[str, str]]:

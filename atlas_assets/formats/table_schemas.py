@@ -49,6 +49,22 @@ def _shares_of(total: str, *shares: str) -> Rule:
     return Rule(f"{' + '.join(shares)} = 1, or 0 where {total} is 0", (total, *shares), holds)
 
 
+def _ratio(share: str, part: str, whole: str) -> Rule:
+    def holds() -> pl.Expr:
+        at_all = pl.col(whole) > 0
+        ratio = pl.when(at_all).then(pl.col(part) / pl.col(whole)).otherwise(0.0)
+        return (pl.col(part) <= pl.col(whole)) & (pl.col(share) == ratio)
+
+    return Rule(f"{share} = {part} / {whole}, 0 where {whole} is 0", (share, part, whole), holds)
+
+
+def _between(low: str, value: str, high: str) -> Rule:
+    def holds() -> pl.Expr:
+        return (pl.col(low) <= pl.col(value)) & (pl.col(value) <= pl.col(high))
+
+    return Rule(f"{low} ≤ {value} ≤ {high}", (low, value, high), holds)
+
+
 _KIND = Column("type", pl.String(), "ast or builtin", allowed=_KINDS)
 _EPSILON = Column("epsilon", pl.Float64(), "ε: the mean |readout| a neuron must exceed", minimum=0)
 _CONSISTENCY = Column(
@@ -234,4 +250,109 @@ TOKEN_INDEPENDENCE_NO_KEYWORD = TableSchema(
         Column("status", pl.String(), "always no_keyword", allowed=("no_keyword",)),
     ),
     key=("object",),
+)
+
+COMPOSITIONALITY = TableSchema(
+    columns=(
+        _text("ast_node", "AST node type of the pair"),
+        _text("builtin_obj", "builtin of the pair; _isolated_ where the node takes none"),
+        _LAYER,
+        _count("pair_size", "|P|, number of neurons in the pair's mask P"),
+        _count("unexplained", "|P ∖ (A ∪ B)|, A and B the universal masks of its two concepts"),
+        _share("entanglement_index", "E_I = |P ∖ (A ∪ B)| / |P|, 0 where P is empty"),
+    ),
+    key=("ast_node", "builtin_obj", "layer"),
+    rules=(_ratio("entanglement_index", "unexplained", "pair_size"),),
+)
+
+OCKHAM_INDEX = TableSchema(
+    columns=(
+        _KIND,
+        _LAYER,
+        _concept("concept_a", "concept; its universal mask is A"),
+        _concept("concept_b", "another of the same type, later by name; its universal mask is B"),
+        _share("jaccard", "|A∩B| / |A∪B|, 0 where both are empty"),
+        _share("ockham_index", "1 − jaccard"),
+    ),
+    key=("layer", "concept_a", "concept_b"),
+    rules=(
+        Rule(
+            "ockham_index = 1 - jaccard, concept_a < concept_b",
+            ("jaccard", "ockham_index", "concept_a", "concept_b"),
+            lambda: (
+                (pl.col("ockham_index") == 1 - pl.col("jaccard"))
+                & (pl.col("concept_a") < pl.col("concept_b"))
+            ),
+        ),
+    ),
+)
+
+LAYER_PROFILE = TableSchema(
+    columns=(
+        _LAYER,
+        Column(
+            "type",
+            pl.String(),
+            "pair (pair masks), ast or builtin (universal masks)",
+            allowed=("pair", *_KINDS),
+        ),
+        _count("n", "number of circuits, empty ones included", minimum=1),
+        _mean("mean_size", "mean number of neurons"),
+        _mean("median_size", "median number of neurons"),
+        _count("min_size", "neurons of the smallest circuit"),
+        _count("max_size", "neurons of the largest circuit"),
+    ),
+    key=("layer", "type"),
+    rules=(_between("min_size", "mean_size", "max_size"),),
+    may_be_empty=False,
+)
+
+MARGINALISATION_ROBUSTNESS = TableSchema(
+    columns=(
+        _concept("concept", "concept"),
+        _KIND,
+        _LAYER,
+        _count(
+            "n_pairs_intersected",
+            "k: how many of the concept's pairs are intersected; in the last row of a layer all, "
+            "which gives the universal mask",
+            minimum=1,
+        ),
+        _mean("mean_size", "neurons in the intersection of k pair masks, mean over random orders"),
+        _count("min_size", "the smallest over the orders"),
+        _count("max_size", "the largest over the orders"),
+    ),
+    key=("concept", "layer", "n_pairs_intersected"),
+    rules=(_between("min_size", "mean_size", "max_size"),),
+)
+
+MODULARITY_NULL = TableSchema(
+    columns=(
+        _concept("object", "concept"),
+        _KIND,
+        _LAYER,
+        _share("p_trim", "share of the most similar other concepts that is dropped"),
+        _share("observed_trimmed_jaccard", "mean Jaccard |A∩B| / |A∪B| to the other concepts"),
+        _share("null_mean", "mean of the same over the permutations"),
+        _mean("null_sd", "its standard deviation over the permutations"),
+        _share(
+            "p_value",
+            "(1 + #{null ≤ observed}) / (1 + permutations); small for a circuit that stands apart",
+        ),
+        _count(
+            "permutations",
+            "randomised concepts × neurons matrices per layer; circuit sizes and the number of "
+            "circuits each neuron is in are kept",
+            minimum=1,
+        ),
+        _count("seed", "seed of the randomisation"),
+    ),
+    key=("object", "layer", "p_trim"),
+    rules=(
+        Rule(
+            "p_value > 0",
+            ("p_value",),
+            lambda: pl.col("p_value") > 0,
+        ),
+    ),
 )

@@ -13,7 +13,7 @@ import dagster as dg
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.formats.catalog import Artifact
+from atlas_assets.formats.artifact import Artifact
 from atlas_assets.formats.codec import Kind
 from atlas_assets.formats.store import AtlasStore, Written, artifact_named
 from atlas_assets.io_managers.metadata import content_metadata, file_metadata

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from atlas_assets.formats.catalog import Artifact
+from atlas_assets.formats.artifact import Artifact
+from atlas_assets.formats.figure_file import Drawing
 from atlas_assets.formats.schemas import Column
 from atlas_assets.formats.store import Written
 
@@ -24,8 +27,10 @@ def file_metadata(written: Written) -> dict[str, Any]:
 
 
 def content_metadata(artifact: Artifact, value: Any) -> dict[str, Any]:
-    """Counts and sizes; row count and described columns for a table."""
+    """Counts and sizes; rows and described columns of a table; previews of a figure."""
     described: dict[str, Any] = artifact.format.describe(value)
+    if isinstance(value, Drawing):
+        return {**described, **_previews(value)}
     if artifact.schema is None or not isinstance(value, pl.DataFrame):
         return described
     columns = artifact.schema.declared(value.columns)
@@ -41,6 +46,22 @@ def content_metadata(artifact: Artifact, value: Any) -> dict[str, Any]:
             ),
         ),
     }
+
+
+def _previews(drawing: Drawing) -> dict[str, Any]:
+    """The sheets as images in Markdown, which the UI shows; each is small (see `Drawing`)."""
+    title = _markdown_text(drawing.description)
+    found = {}
+    for number, preview in enumerate(drawing.previews, start=1):
+        image = base64.b64encode(preview).decode()
+        name = "preview" if len(drawing.previews) == 1 else f"preview_{number}"
+        found[name] = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{image})")
+    return found
+
+
+def _markdown_text(text: str) -> str:
+    """Text that Markdown takes literally, on one line."""
+    return re.sub(r"([\\`*_{}\[\]()#+!<>|~-])", r"\\\1", " ".join(text.split()))
 
 
 def _table_column(column: Column, key: tuple[str, ...]) -> dg.TableColumn:

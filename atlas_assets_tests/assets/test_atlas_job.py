@@ -23,6 +23,15 @@ from atlas_assets_tests.assets.tiny_atlas import (
 )
 
 TAGS = [f"eps{e}_cons{c}" for e in ("0.001", "0.1", "0.5") for c in ("0.2", "0.5", "0.8")]
+FIGURES = (
+    "atomicity_dendrogram",
+    "jaccard_heatmap",
+    "concept_fraction",
+    "sweep",
+    "layer_profile",
+    "modularity",
+    "entanglement",
+)
 FILES = {
     "11A_object_prompts.parquet",
     "11B_checker_prompts.parquet",
@@ -41,6 +50,13 @@ FILES = {
     "token_independence_summary.csv",
     "token_independence_detail.csv",
     "token_independence_no_keyword.csv",
+    "compositionality.csv",
+    "ockham_index.csv",
+    "layer_profile.csv",
+    "marginalisation_robustness.csv",
+    "jaccard_matrices.h5",
+    "modularity_null.csv",
+    *(f"figure_{name}.{form}" for name in FIGURES for form in ("png", "pdf")),
 }
 
 
@@ -187,6 +203,13 @@ def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path:
         "universal_masks",
         "token_independence_detail",
         "token_independence_summary",
+        "compositionality",
+        "ockham_index",
+        "layer_profile",
+        "marginalisation_robustness",
+        "jaccard_matrices",
+        "modularity_null",
+        *(f"figure_{name}" for name in FIGURES if name != "sweep"),
     }
     assert made == ASSET_KEYS - skipped
     assert settings.sweep == (Setting(0.2, 0.5),)

@@ -29,6 +29,19 @@ UPSTREAM = {
     "token_independence_summary": {"token_independence_detail"},
     "token_independence_no_keyword": {"masks"},
     "universal_masks": {"masks"},
+    "compositionality": {"object_masks"},
+    "ockham_index": {"masks"},
+    "layer_profile": {"object_masks"},
+    "marginalisation_robustness": {"object_masks"},
+    "jaccard_matrices": {"masks"},
+    "modularity_null": {"masks"},
+    "figure_atomicity_dendrogram": {"masks"},
+    "figure_jaccard_heatmap": {"masks"},
+    "figure_concept_fraction": {"target_checker"},
+    "figure_sweep": {"summary"},
+    "figure_layer_profile": {"layer_profile"},
+    "figure_modularity": {"modularity_scores", "modularity_detail"},
+    "figure_entanglement": {"compositionality"},
 }
 
 

@@ -34,6 +34,19 @@ ASSET_KEYS = {
     "token_independence_detail",
     "token_independence_no_keyword",
     "universal_masks",
+    "compositionality",
+    "ockham_index",
+    "layer_profile",
+    "marginalisation_robustness",
+    "jaccard_matrices",
+    "modularity_null",
+    "figure_atomicity_dendrogram",
+    "figure_jaccard_heatmap",
+    "figure_concept_fraction",
+    "figure_sweep",
+    "figure_layer_profile",
+    "figure_modularity",
+    "figure_entanglement",
 }
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import polars as pl
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from atlas_assets.formats.figure_file import Drawing
 from atlas_assets.formats.identity import ModelIdentity
 from atlas_assets.formats.provenance import Grid, Lineage, Provenance
-from atlas_assets.science import decomposition, modularity, token_independence
+from atlas_assets.science import (
+    compositionality,
+    decomposition,
+    layer_profile,
+    marginalisation,
+    modularity,
+    modularity_null,
+    ockham,
+    token_independence,
+)
 from atlas_assets.science.activations import Activations
 from atlas_assets.science.masks import (
     CheckerMasks,
@@ -100,6 +113,29 @@ def target_checker(setting: Setting = SETTING) -> pl.DataFrame:
     return decomposition.target_checker(objects(setting).universal, checkers(setting).masks)
 
 
+def drawing(colour: str = "white", description: str = "A figure of |A∖B| / |A|.") -> Drawing:
+    """A figure of 40 × 30 equal pixels."""
+    about, buffer = PngInfo(), io.BytesIO()
+    about.add_itxt("Description", description)
+    Image.new("RGB", (40, 30), colour).save(buffer, format="PNG", pnginfo=about)
+    pdf = f"%PDF-1.4\n{colour}\n%%EOF\n".encode()
+    return Drawing(buffer.getvalue(), pdf, (buffer.getvalue(),))
+
+
+def similarities(masks: Masks) -> dict[str, Any]:
+    """Samples of what is computed from pair masks or universal masks of one setting."""
+    pairs = objects(Setting(0.001, 0.8)).pairs
+    assert pairs is not None
+    return {
+        "compositionality": lambda: compositionality.entanglement(pairs, universal()),
+        "ockham_index": lambda: ockham.ockham_index(universal()),
+        "layer_profile": lambda: layer_profile.profile(pairs, universal()),
+        "marginalisation_robustness": lambda: marginalisation.robustness(pairs, orders=3),
+        "jaccard_matrices": lambda: ockham.jaccard_matrices(universal()),
+        "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
+    }
+
+
 def sample(key: str, setting: Setting = SETTING) -> Any:
     """A sound value of the artifact ``key``."""
     keywords = {"ast__For": "for", "ast__If": "if", "builtin__list": "list"}
@@ -125,11 +161,23 @@ def sample(key: str, setting: Setting = SETTING) -> Any:
         "token_independence_no_keyword": lambda: token_independence.no_keyword(masks, keywords),
         "universal_masks": universal,
     }
-    return makers[key]()
+    if key.startswith("figure_"):
+        return drawing()
+    return {**makers, **similarities(masks)}[key]()
 
 
 def equal(left: Any, right: Any) -> bool:
     """Whether two values of one artifact have the same content."""
     if isinstance(left, pl.DataFrame):
         return left.equals(right) and left.schema == right.schema
+    if isinstance(left, Drawing):
+        return isinstance(right, Drawing) and (left.png, left.pdf) == (right.png, right.pdf)
+    if isinstance(left, ockham.JaccardMatrices):
+        return isinstance(right, ockham.JaccardMatrices) and all(
+            left.names[kind] == right.names[kind]
+            and np.array_equal(left.values[kind], right.values[kind])
+            for kind in ockham.KINDS
+        )
+    if isinstance(left, str):
+        return left == right
     return type(left) is type(right) and left.digest() == right.digest()

@@ -39,7 +39,7 @@ from atlas_assets_tests.formats.samples import (
     sample,
 )
 
-SWEEP = grid([0.1, 0.5], [0.8])
+SWEEP = grid([0.001, 0.5], [0.8])
 OTHER = LINEAGE.model_copy(update={"readout": "published"})
 
 
@@ -87,7 +87,7 @@ def test_what_is_written_is_read_again(store: AtlasStore, key: str) -> None:
         assert record.artifact == key
         assert record.origin == "atlas"
         assert record.lineage == LINEAGE
-        assert record.code_version == ARTIFACTS[key].code_version
+        assert record.code_version == ARTIFACTS[key].version({})
         assert set(record.inputs) == set(ARTIFACTS[key].inputs)
         assert record.versions["polars"] == pl.__version__
         assert ("torch" in record.versions) == ARTIFACTS[key].runs_model
@@ -95,8 +95,8 @@ def test_what_is_written_is_read_again(store: AtlasStore, key: str) -> None:
 
 def test_settings_are_recorded_where_there_is_one(store: AtlasStore) -> None:
     for key, expected in (
-        ("object_masks", (0.1, 0.8)),
-        ("target_checker", (0.1, 0.8)),
+        ("object_masks", (0.001, 0.8)),
+        ("target_checker", (0.001, 0.8)),
         ("token_checker_masks", (0.5, 0.8)),
         ("universal_masks", (0.001, 0.8)),
     ):
@@ -113,6 +113,7 @@ def test_settings_are_recorded_where_there_is_one(store: AtlasStore) -> None:
 def test_files_lie_flat_under_their_published_names(filled: Path) -> None:
     names = {path.name for path in filled.iterdir() if path.is_file()}
     expected = {ARTIFACTS[key].file_name(setting) for key in ARTIFACTS for setting in cells(key)}
+    expected |= {name.replace(".png", ".pdf") for name in expected if name.endswith(".png")}
     assert names == expected
     assert {path.name for path in filled.iterdir() if path.is_dir()} == {".provenance"}
 
@@ -139,7 +140,7 @@ def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(
     with pytest.raises(MissingArtifactError) as caught:
         store.read(key, setting)
     assert f"--select {key}" in str(caught.value)
-    assert ("--partition '0.8|0.1'" in str(caught.value)) == ARTIFACTS[key].partitioned
+    assert ("--partition '0.8|0.001'" in str(caught.value)) == ARTIFACTS[key].partitioned
     assert str(store.path(key, setting)) in str(caught.value)
 
 

@@ -11,19 +11,24 @@ from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.formats.provenance import Lineage
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.io_managers.csv import CsvIOManager
+from atlas_assets.io_managers.documents import (
+    FigureIOManager,
+    HtmlIOManager,
+    MarkdownIOManager,
+)
 from atlas_assets.io_managers.hdf5 import Hdf5IOManager
 from atlas_assets.io_managers.parquet import ParquetIOManager
 from atlas_assets.partitions import setting_of, sweep_partitions
 from atlas_assets.science.sweep import grid
 from atlas_assets_tests.formats.samples import LINEAGE, sample
 
-SWEEP = grid([0.1, 0.5], [0.5, 0.8])
+SWEEP = grid([0.001, 0.5], [0.5, 0.8])
 PARTITIONS = sweep_partitions(SWEEP)
 SINGLE_RUN: dict[str, Any] = {
     "partitions_def": PARTITIONS,
     "backfill_policy": dg.BackfillPolicy.single_run(),
 }
-KEYS = ["0.5|0.1", "0.5|0.5", "0.8|0.1", "0.8|0.5"]
+KEYS = ["0.5|0.001", "0.5|0.5", "0.8|0.001", "0.8|0.5"]
 
 
 def store_at(root: Path | UPath, expected: Lineage = LINEAGE) -> AtlasStore:
@@ -35,6 +40,9 @@ def resources(store: AtlasStore) -> dict[str, Any]:
         "hdf5_io_manager": Hdf5IOManager(store),
         "parquet_io_manager": ParquetIOManager(store),
         "csv_io_manager": CsvIOManager(store),
+        "png_io_manager": FigureIOManager(store),
+        "html_io_manager": HtmlIOManager(store),
+        "markdown_io_manager": MarkdownIOManager(store),
     }
 
 

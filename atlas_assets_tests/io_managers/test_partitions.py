@@ -45,14 +45,14 @@ def test_one_partition_is_one_file(store: AtlasStore, instance: dg.DagsterInstan
         producer("object_masks"),
         recorder(seen, "object_masks", **SINGLE_RUN),
     ]
-    result = materialize(assets, store, instance, partition_key="0.8|0.1")
-    at = Setting(0.1, 0.8)
+    result = materialize(assets, store, instance, partition_key="0.8|0.001")
+    at = Setting(0.001, 0.8)
     assert equal(seen[0], sample("object_masks", at))
     assert store.path("object_masks", at).exists()
-    assert store.path("object_masks", at).name == "13_object_masks_eps0.1_cons0.8.h5"
+    assert store.path("object_masks", at).name == "13_object_masks_eps0.001_cons0.8.h5"
     assert [setting for setting in SWEEP if store.exists("object_masks", setting)] == [at]
-    metadata = metadata_of(result, "object_masks")["0.8|0.1"]
-    assert metadata["provenance"]["setting"] == {"epsilon": 0.1, "consistency": 0.8}
+    metadata = metadata_of(result, "object_masks")["0.8|0.001"]
+    assert metadata["provenance"]["setting"] == {"epsilon": 0.001, "consistency": 0.8}
 
 
 def test_several_partitions_in_one_run_are_several_files(
@@ -158,19 +158,19 @@ def test_a_mapping_to_one_cell_reads_that_cell(
 
 
 def test_a_missing_cell_is_named(filled: AtlasStore, instance: dg.DagsterInstance) -> None:
-    filled.path("object_masks", Setting(0.1, 0.8)).unlink()
+    filled.path("object_masks", Setting(0.001, 0.8)).unlink()
     masks, reader = producer("object_masks"), recorder([], "object_masks", dict)
-    with pytest.raises(MissingArtifactError, match=r"--partition '0\.8\|0\.1'"):
+    with pytest.raises(MissingArtifactError, match=r"--partition '0\.8\|0\.001'"):
         materialize([masks, reader], filled, instance, selection=[reader])
 
 
 def test_missing_cells_can_be_allowed(filled: AtlasStore, instance: dg.DagsterInstance) -> None:
-    filled.path("object_masks", Setting(0.1, 0.8)).unlink()
+    filled.path("object_masks", Setting(0.001, 0.8)).unlink()
     seen: list[Any] = []
     masks = producer("object_masks")
     reader = recorder(seen, "object_masks", dict, metadata={"allow_missing_partitions": True})
     materialize([masks, reader], filled, instance, selection=[reader])
-    assert sorted(seen[0]) == ["0.5|0.1", "0.5|0.5", "0.8|0.5"]
+    assert sorted(seen[0]) == ["0.5|0.001", "0.5|0.5", "0.8|0.5"]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_metadata_is_in_the_event_log(
     store.write("object_activations", sample("object_activations"), inputs={})
     assets = [producer("object_prompts"), producer("object_masks")]
     materialize(assets[:1], store, instance_on_disk)
-    materialize(assets[1:], store, instance_on_disk, tags=over("0.5|0.1", "0.8|0.5"))
+    materialize(assets[1:], store, instance_on_disk, tags=over("0.5|0.001", "0.8|0.5"))
     event = instance_on_disk.get_latest_materialization_event(dg.AssetKey("object_prompts"))
     assert event is not None
     assert event.asset_materialization is not None

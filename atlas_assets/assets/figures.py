@@ -1,0 +1,156 @@
+"""Stage 16: the paper's figures, as PNG and PDF.
+
+matplotlib is imported when a figure is drawn, not when the graph is loaded.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from atlas_assets.assets.declare import atlas_asset
+from atlas_assets.assets.one_setting import in_sweep, only_partition_of, universal_at
+from atlas_assets.formats.figure_file import Drawing
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.science.sweep import REFERENCE, STANDALONE
+from atlas_assets.settings import AtlasSettings
+
+#: the paper's text speaks of layer 5, the release shows the cluster at layer 3 (SCIENCE §8)
+DENDROGRAM_LAYERS = (3, 5)
+#: the layer of the published mean entanglement (SCIENCE §6, ``report-ei``)
+ENTANGLEMENT_LAYER = 4
+
+Outputs = Iterator[dg.Output[Any]]
+
+
+def figure_assets(settings: AtlasSettings) -> list[dg.AssetsDefinition]:
+    """One asset per figure; those of a setting that the sweep lacks are skipped."""
+    return [
+        *_similarity_figures(),
+        *_fraction_figures(settings),
+        *_table_figures(),
+    ]
+
+
+def _similarity_figures() -> list[dg.AssetsDefinition]:
+    @atlas_asset("figure_atomicity_dendrogram", output_required=False, kinds={"matplotlib"})
+    def figure_atomicity_dendrogram(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+        masks: pl.DataFrame,
+    ) -> Outputs:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import dendrogram, in_words, render
+
+        for universal in universal_at(context, settings, masks, REFERENCE):
+            layers, notes = layers_to_show(universal.n_layers, DENDROGRAM_LAYERS)
+            caption = caption_of(store, "masks", setting=REFERENCE, notes=notes)
+            sheet = dendrogram.draw(universal, layers, caption)
+            yield dg.Output(render.drawing([sheet], in_words.dendrogram(universal, layers)))
+
+    @atlas_asset("figure_jaccard_heatmap", output_required=False, kinds={"matplotlib"})
+    def figure_jaccard_heatmap(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+        masks: pl.DataFrame,
+    ) -> Outputs:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import heatmap, in_words, render
+
+        for universal in universal_at(context, settings, masks, REFERENCE):
+            layers, notes = layers_to_show(universal.n_layers, DENDROGRAM_LAYERS)
+            caption = caption_of(store, "masks", setting=REFERENCE, notes=notes)
+            sheets = [heatmap.draw(universal, layer, caption) for layer in layers]
+            yield dg.Output(render.drawing(sheets, in_words.heatmap(universal, layers)))
+
+    return [figure_atomicity_dendrogram, figure_jaccard_heatmap]
+
+
+def _fraction_figures(settings: AtlasSettings) -> list[dg.AssetsDefinition]:
+    @atlas_asset(
+        "figure_concept_fraction",
+        deps=[only_partition_of("target_checker", settings, REFERENCE)],
+        output_required=False,
+        kinds={"matplotlib"},
+    )
+    def figure_concept_fraction(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+    ) -> Outputs:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import concept_fraction, in_words, render
+
+        for at in in_sweep(context, settings, REFERENCE):
+            table = store.read("target_checker", at)
+            caption = caption_of(store, "target_checker", setting=at, partition=at)
+            sheet = concept_fraction.draw(table, caption)
+            yield dg.Output(render.drawing([sheet], in_words.concept_fraction(table)))
+
+    @atlas_asset("figure_sweep", kinds={"matplotlib"})
+    def figure_sweep(store: dg.ResourceParam[AtlasStore], summary: pl.DataFrame) -> Drawing:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import in_words, render, sweep
+
+        sheet = sweep.draw(summary, caption_of(store, "summary"))
+        return render.drawing([sheet], in_words.sweep(summary))
+
+    return [figure_concept_fraction, figure_sweep]
+
+
+def _table_figures() -> list[dg.AssetsDefinition]:
+    """Drawn from tables of one setting; where those are skipped, so are these."""
+
+    @atlas_asset("figure_layer_profile", kinds={"matplotlib"})
+    def figure_layer_profile(
+        store: dg.ResourceParam[AtlasStore], layer_profile: pl.DataFrame
+    ) -> Drawing:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import in_words, render
+        from atlas_assets.figures import layer_profile as figure
+
+        sheet = figure.draw(layer_profile, caption_of(store, "layer_profile", setting=STANDALONE))
+        return render.drawing([sheet], in_words.layer_profile(layer_profile))
+
+    @atlas_asset("figure_modularity", kinds={"matplotlib"})
+    def figure_modularity(
+        store: dg.ResourceParam[AtlasStore],
+        modularity_scores: pl.DataFrame,
+        modularity_detail: pl.DataFrame,
+    ) -> Drawing:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import in_words, modularity, render
+
+        caption = caption_of(store, "modularity_scores", setting=REFERENCE)
+        n_layers = modularity_detail["layer"].n_unique()
+        sheet = modularity.draw(modularity_scores, caption, n_layers=n_layers)
+        return render.drawing([sheet], in_words.modularity(modularity_scores))
+
+    @atlas_asset("figure_entanglement", kinds={"matplotlib"})
+    def figure_entanglement(
+        store: dg.ResourceParam[AtlasStore], compositionality: pl.DataFrame
+    ) -> Drawing:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import entanglement, in_words, render
+
+        n_layers = compositionality["layer"].n_unique()
+        (layer,), notes = layers_to_show(n_layers, (ENTANGLEMENT_LAYER,))
+        caption = caption_of(store, "compositionality", setting=STANDALONE, notes=notes)
+        sheet = entanglement.draw(compositionality, layer, caption)
+        return render.drawing([sheet], in_words.entanglement(compositionality, layer))
+
+    return [figure_layer_profile, figure_modularity, figure_entanglement]
+
+
+def layers_to_show(n_layers: int, wanted: tuple[int, ...]) -> tuple[tuple[int, ...], list[str]]:
+    """The wanted layers that the model has, else its last one; and a note where that differs."""
+    last = max(n_layers - 1, 0)
+    shown = tuple(layer for layer in wanted if layer <= last)
+    if shown == wanted:
+        return shown, []
+    missing = " and ".join(str(layer) for layer in wanted if layer > last)
+    note = f"Layers 0 to {last} are all the model has, so layer {missing} is left out"
+    return (shown, [f"{note}."]) if shown else ((last,), [f"{note} and layer {last} shown."])

@@ -180,12 +180,22 @@ def _round(
     return drafts
 
 
-def _is_valid(text: str, *, entry: Keyword, search: KeywordSearch) -> bool:
+def avoids_concept(text: str, entry: Keyword) -> bool:
+    """Whether a text is Python in which the concept itself does not occur (no tokenizer asked).
+
+    Args:
+        text: of a checker prompt.
+        entry: the concept's keyword, and what would make a prompt show the concept.
+    """
     try:
         tree = ast.parse(text)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return False
-    return not _holds_concept(tree, entry) and search.holds(text, entry.keyword)
+    return not _holds_concept(tree, entry)
+
+
+def _is_valid(text: str, *, entry: Keyword, search: KeywordSearch) -> bool:
+    return avoids_concept(text, entry) and search.holds(text, entry.keyword)
 
 
 def _holds_concept(tree: ast.AST, entry: Keyword) -> bool:

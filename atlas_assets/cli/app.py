@@ -1,0 +1,44 @@
+"""The ``atlas`` command and its subcommands."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from atlas_assets.cli.claims import claims
+from atlas_assets.cli.diff import diff
+from atlas_assets.cli.show import show
+from atlas_assets.cli.status import status
+from atlas_assets.cli.sweep import sweep
+from atlas_assets.cli.where import where
+
+_EPILOG = """\b
+Every command takes --json. Exit codes: 0 done; 1 it found something (stale
+files, a broken claim, a difference); 2 wrong usage or setting; 3 a file is
+missing or cannot be read.
+
+\b
+Completion of commands, options and concepts, in the shell's start-up file:
+  bash  eval "$(_ATLAS_COMPLETE=bash_source atlas)"
+  zsh   eval "$(_ATLAS_COMPLETE=zsh_source atlas)"
+  fish  _ATLAS_COMPLETE=fish_source atlas | source
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.version_option(package_name="atlas-assets")
+def atlas() -> None:
+    """Look at an atlas of concept circuits.
+
+    Which one: the ATLAS_* variables say, as they do for Dagster (ATLAS_DATA_DIR is the folder of
+    the atlases, ATLAS_NAME the atlas in it).
+    """
+    # a terminal that cannot show ε shows a question mark; it does not end the command
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+for _command in (status, show, claims, diff, sweep, where):
+    atlas.add_command(_command)

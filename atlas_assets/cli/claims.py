@@ -1,0 +1,90 @@
+"""``atlas claims``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
+from atlas_assets.cli.text import count, paragraph, table
+
+if TYPE_CHECKING:
+    from atlas_assets.checks.evaluate import ClaimResult
+
+_BROKEN = "broken"
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        OK: "no claim about this atlas is broken",
+        FINDING: "a claim about this atlas is broken",
+    },
+)
+@click.option("--broken", "only_broken", is_flag=True, help="List only the broken claims.")
+def claims(only_broken: bool) -> Answer:
+    """Hold the paper's published claims against this atlas, one by one.
+
+    They are about openai/circuit-sparsity and the frozen artifacts; of any other model the value is
+    observed and nothing is claimed. A claim whose files are missing is not evaluated.
+    """
+    from atlas_assets.atlas import open_in_force, require_folder
+    from atlas_assets.checks.evaluate import evaluate_claims
+    from atlas_assets.settings import AtlasSettings
+
+    settings = AtlasSettings.from_env()
+    store = open_in_force(settings)
+    require_folder(store.root)
+    results = evaluate_claims(store, settings)
+    listed = [r for r in results if r.verdict == _BROKEN] if only_broken else results
+    verdicts = dict(Counter(result.verdict for result in results))
+    document = {
+        "folder": str(store.root),
+        "verdicts": verdicts,
+        "claims": [_record(result) for result in listed],
+    }
+
+    def text() -> Iterator[str]:
+        yield f"atlas: {store.root}"
+        yield from _subjects(results)
+        yield ""
+        yield from _table(listed)
+        yield from _notes(listed)
+        yield ""
+        yield ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
+
+    return Answer("atlas.claims/1", document, text, FINDING if _BROKEN in verdicts else OK)
+
+
+def _record(result: ClaimResult) -> dict[str, Any]:
+    return {**asdict(result), "verdict": result.verdict}
+
+
+def _subjects(results: list[ClaimResult]) -> Iterator[str]:
+    for (model, readout), number in Counter((r.model, r.readout) for r in results).items():
+        yield f"observed in: {model}, readout {readout} ({count(number, 'claim')})"
+
+
+def _table(results: list[ClaimResult]) -> list[str]:
+    rows = [
+        (
+            *(r.section, r.statement, r.expected, r.observed or None),
+            None if r.holds is None else r.verdict.partition(",")[0],
+        )
+        for r in results
+    ]
+    header = ("where", "claim", "expected", "observed", "verdict")
+    return table(header, rows, {"claim": 38, "expected": 18, "observed": 18})
+
+
+def _notes(results: list[ClaimResult]) -> Iterator[str]:
+    """Each once, however many claims it is about."""
+    notes = Counter(result.note for result in results if result.note)
+    if notes:
+        yield ""
+    for note, number in notes.items():
+        yield from paragraph(f"{count(number, 'claim')}: {note}")

@@ -1,0 +1,165 @@
+"""``atlas diff``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
+from atlas_assets.cli.text import count, paragraph, table
+
+if TYPE_CHECKING:
+    import polars as pl
+    from upath import UPath
+
+    from atlas_assets.compare import AtlasDiff
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={OK: "no difference", FINDING: "they differ"},
+)
+@click.argument("a", type=click.Path())
+@click.argument("b", type=click.Path())
+@click.option(
+    "--top",
+    type=click.IntRange(min=0),
+    default=15,
+    show_default=True,
+    help="How many changed circuits to list, those that changed most first.",
+)
+@click.option("--claims/--no-claims", default=True, help="Evaluate the published claims on both.")
+def diff(a: str, b: str, top: int, claims: bool) -> Answer:
+    """Say what differs between the atlases in the folders A and B.
+
+    What they were made with, which files differ, which neurons the circuits of B gained (B∖A) and
+    lost (A∖B) per concept and layer at every setting that both have, and which published claims
+    come out differently. A and B may also be names of atlases under ATLAS_DATA_DIR.
+    """
+    from atlas_assets.atlas import open_folder
+    from atlas_assets.compare import compare
+
+    folders = _folder(a), _folder(b)
+    found = compare(*map(open_folder, folders), claims=claims)
+    document = {
+        "a": str(folders[0]),
+        "b": str(folders[1]),
+        "identical": found.identical,
+        "not_comparable": found.not_comparable,
+        "made_with": found.made_with.to_dicts(),
+        "files": found.files.to_dicts(),
+        "circuits": found.circuits.to_dicts(),
+        "neurons": found.neurons.to_dicts(),
+        "concepts": found.concepts.to_dicts(),
+        "claims": None if found.claims is None else found.claims.to_dicts(),
+    }
+    return Answer(
+        "atlas.diff/1",
+        document,
+        lambda: _text(document, found, top),
+        OK if found.identical else FINDING,
+    )
+
+
+def _folder(named: str) -> UPath:
+    """A path, or the name of an atlas in the folder of atlases."""
+    from upath import UPath
+
+    from atlas_assets.settings import AtlasSettings
+
+    path = UPath(named).absolute()
+    if not path.exists() and "/" not in named:
+        beside = UPath(AtlasSettings.from_env().data_dir).absolute() / named
+        if beside.is_dir():
+            return beside
+    return path
+
+
+def _text(document: dict[str, Any], found: AtlasDiff, top: int) -> Iterator[str]:
+    yield f"a: {document['a']}"
+    yield f"b: {document['b']}"
+    if found.identical:
+        yield ""
+        yield f"no difference ({count(found.circuits.height, 'common setting')})"
+    if found.made_with.height:
+        yield ""
+        yield "made with"
+        limits = {"field": 36, "a": 26, "b": 26}
+        yield from table(("field", "a", "b"), _short(found.made_with.rows()), limits)
+    if found.files.height:
+        yield ""
+        yield "files"
+        yield from table(("artifact", "files", "difference"), _grouped(found.files))
+    yield from _circuits(found, top)
+    yield from _claims(found)
+
+
+def _short(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Digests by their beginning: two that differ do so there."""
+    return [
+        (field, *(v[:12] + "…" if v and field.endswith("sha256") else v for v in values))
+        for field, *values in rows
+    ]
+
+
+def _grouped(files: pl.DataFrame) -> list[tuple[Any, ...]]:
+    by = ("artifact", "difference")
+    counted = files.group_by(*by, maintain_order=True).len()
+    return counted.select("artifact", "len", "difference").rows()
+
+
+def _circuits(found: AtlasDiff, top: int) -> Iterator[str]:
+    if found.not_comparable:
+        yield ""
+        yield from paragraph(f"circuits cannot be compared: {found.not_comparable}", 0)
+    if found.circuits.height and not found.identical:
+        yield ""
+        yield "circuits (concept × layer) per common setting"
+        counted = ("concepts", "circuits", "changed", "gained", "lost", "mean Jaccard")
+        yield from table(("ε", "C", *counted), _spelled(found.circuits))
+    if found.concepts.height:
+        yield ""
+        yield "concepts that only one of them has"
+        by_side = found.concepts.group_by("concept", "only_in", maintain_order=True).len()
+        yield from table(("concept", "only in", "settings"), by_side.rows())
+    if found.neurons.height and top:
+        yield ""
+        yield f"changed most ({min(top, found.neurons.height)} of {found.neurons.height})"
+        columns = ("concept", "layer", "size a", "size b", "gained", "lost", "Jaccard")
+        yield from table(("ε", "C", *columns), _spelled(_changed_most(found.neurons, top)))
+
+
+def _changed_most(neurons: pl.DataFrame, top: int) -> pl.DataFrame:
+    import polars as pl
+
+    changed = pl.col("gained") + pl.col("lost")
+    ordered = neurons.sort(changed, descending=True, maintain_order=True)
+    return ordered.drop("type", "neurons_gained", "neurons_lost").head(top)
+
+
+def _spelled(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """Rows that begin with a setting, ε and C as short as they can be spelled."""
+    from atlas_assets.science.sweep import spell
+
+    return [(spell(epsilon), spell(c), *rest) for epsilon, c, *rest in frame.rows()]
+
+
+def _claims(found: AtlasDiff) -> Iterator[str]:
+    if found.claims is None or found.claims.is_empty():
+        return
+    verdict = {True: "holds", False: "broken", None: "open"}
+    yield ""
+    yield "claims that come out differently"
+    rows = [
+        (
+            "flips" if claim["flips"] else "",
+            claim["id"],
+            verdict[claim["holds_a"]],
+            verdict[claim["holds_b"]],
+            f"{claim['observed_a']} → {claim['observed_b']}",
+        )
+        for claim in found.claims.to_dicts()
+    ]
+    yield from table(("", "claim", "a", "b", "observed"), rows, {"claim": 34, "observed": 40})

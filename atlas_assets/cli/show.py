@@ -1,0 +1,180 @@
+"""``atlas show``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
+from atlas_assets.cli.naming import complete_concept, find_concept
+from atlas_assets.cli.options import as_json, at_setting
+from atlas_assets.cli.text import paragraph, table
+from atlas_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    from atlas_assets.formats.provenance import Provenance
+    from atlas_assets.formats.store import AtlasStore
+    from atlas_assets.science.masks import Masks
+    from atlas_assets.science.sweep import Setting
+
+_KINDS = {"ast": "AST node", "builtin": "builtin"}
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        USAGE: "there is no such concept or layer, or an ATLAS_* variable is wrong",
+        UNREADABLE: "the masks of this setting are missing or cannot be read",
+    },
+)
+@click.argument("concept", shell_complete=complete_concept)
+@at_setting
+@click.option(
+    "--layer", "-l", type=click.IntRange(min=0), help="Only this layer, with its neurons."
+)
+@click.option(
+    "--nearest",
+    "-n",
+    "n_nearest",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    help="How many similar concepts to list.",
+)
+def show(
+    concept: str, epsilon: float, consistency: float, layer: int | None, n_nearest: int
+) -> Answer:
+    """Show the circuit of one CONCEPT (ast__For, builtin__len, or For where that is clear).
+
+    Per layer: its size, how it divides into concept-only (A∖B), shared (A∩B) and token-only (B∖A)
+    neurons, where A is its circuit and B that of its keyword alone, and the concept whose circuit
+    is most similar (Jaccard |A∩B| / |A∪B|; of two equal ones, the first by name).
+    """
+    from atlas_assets.atlas import open_in_force, require_file
+    from atlas_assets.science.neighbours import nearest
+    from atlas_assets.science.sweep import Setting
+    from atlas_assets.settings import AtlasSettings
+
+    settings, setting = AtlasSettings.from_env(), Setting(epsilon, consistency)
+    store = open_in_force(settings)
+    require_file(store, "object_masks", setting)
+    universal: Masks = store.read("object_masks", setting, part="universal").universal
+    name = find_concept(concept, universal.names)
+    layers = _layers(layer, universal)
+    parts, why_not = _decomposition(store, setting, universal, name)
+    rows = [_layer_record(universal, name, at, parts) for at in layers]
+    neighbours = nearest(universal, name, layer)[:n_nearest]
+    document = {
+        "concept": name,
+        "type": name.partition("__")[0],
+        "folder": str(store.root),
+        **_made_with(store.provenance("object_masks", setting)),
+        **as_json(setting),
+        "width": universal.width,
+        "decomposition": why_not or "available",
+        "layers": rows,
+        "nearest_at": "mean over layers" if layer is None else f"layer {layer}",
+        "nearest": [{"concept": other, "jaccard": score} for other, score in neighbours],
+    }
+    return Answer("atlas.show/1", document, lambda: _text(document, setting, layer))
+
+
+def _layers(layer: int | None, universal: Masks) -> range:
+    if layer is not None and layer >= universal.n_layers:
+        raise SettingsError(
+            "the atlas has no such layer",
+            where="--layer",
+            expected=f"0 to {universal.n_layers - 1}",
+            found=str(layer),
+            remedy="correct it, or leave it out for all layers",
+        )
+    return range(universal.n_layers) if layer is None else range(layer, layer + 1)
+
+
+def _decomposition(
+    store: AtlasStore, setting: Setting, universal: Masks, concept: str
+) -> tuple[list[dict[str, int | float]] | None, str | None]:
+    """Per layer, how the circuit divides; or why that is not known."""
+    from atlas_assets.science.decomposition import counts
+    from atlas_assets.science.rounding import fractions
+
+    if not store.exists("checker_masks", setting):
+        return None, f"the atlas has no checker masks at {setting}"
+    checker: Masks = store.read("checker_masks", setting).masks
+    if concept not in checker.names:
+        return None, "no keyword gives the concept away"
+    cells = counts(universal.select([concept]), checker.select([concept]))[0]
+    sizes = cells[:, 0] + cells[:, 1]
+    by_concept, by_token = fractions(cells[:, 0], sizes), fractions(cells[:, 1], sizes)
+    names = ("concept_only", "shared", "token_only", "concept_fraction", "token_fraction")
+    return [
+        dict(zip(names, (*cell, c, t), strict=True))
+        for cell, c, t in zip(cells.tolist(), by_concept.tolist(), by_token.tolist(), strict=True)
+    ], None
+
+
+def _layer_record(
+    universal: Masks, concept: str, layer: int, parts: list[dict[str, int | float]] | None
+) -> dict[str, Any]:
+    import numpy as np
+
+    from atlas_assets.science.neighbours import nearest
+
+    neurons = np.flatnonzero(universal.bits[universal.index(concept), layer]).tolist()
+    closest = nearest(universal, concept, layer)[:1]
+    return {
+        "layer": layer,
+        "size": len(neurons),
+        "decomposition": parts[layer] if parts else None,
+        "nearest": {"concept": closest[0][0], "jaccard": closest[0][1]} if closest else None,
+        "neurons": neurons,
+    }
+
+
+def _made_with(provenance: Provenance | None) -> dict[str, str | None]:
+    lineage = provenance.lineage if provenance else None
+    return {
+        "origin": provenance.origin if provenance else "release",
+        "model": lineage.model.model_id if lineage and lineage.model else None,
+        "readout": lineage.readout if lineage else None,
+    }
+
+
+def _text(document: dict[str, Any], setting: Setting, layer: int | None) -> Iterator[str]:
+    made_with = ", ".join(filter(None, (document["model"], document["readout"])))
+    yield f"{document['concept']}: {_KINDS[document['type']]} at {setting}"
+    yield f"atlas: {document['folder']} ({made_with or 'the paper’s release'})"
+    yield ""
+    yield f"circuit per layer of {document['width']} neurons"
+    yield from _layer_table(document["layers"])
+    if document["decomposition"] != "available":
+        yield from paragraph(f"A∖B, A∩B, B∖A: {document['decomposition']}")
+    yield ""
+    yield f"nearest concepts ({document['nearest_at']})"
+    yield from table(
+        ("concept", "Jaccard"),
+        [(other["concept"], other["jaccard"]) for other in document["nearest"]],
+    )
+    if layer is not None:
+        neurons = document["layers"][0]["neurons"]
+        yield ""
+        yield "neurons"
+        yield from paragraph(" ".join(map(str, neurons)) or "none", hanging=0)
+
+
+def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
+    rows = []
+    for record in layers:
+        parts, closest = record["decomposition"] or {}, record["nearest"] or {}
+        rows.append(
+            (
+                *(record["layer"], record["size"]),
+                *(parts.get(part) for part in ("concept_only", "shared", "token_only")),
+                *(parts.get(part) for part in ("concept_fraction", "token_fraction")),
+                *(closest.get("concept"), closest.get("jaccard")),
+            )
+        )
+    header = ("layer", "size A", "A∖B", "A∩B", "B∖A", "concept", "token", "nearest", "Jaccard")
+    return table(header, rows)

@@ -1,0 +1,165 @@
+"""``atlas status``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
+from atlas_assets.cli.text import count, paragraph, size, table
+
+if TYPE_CHECKING:
+    from atlas_assets.survey import FileState
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        OK: "every file is there and fresh",
+        FINDING: "a file is stale or missing",
+        UNREADABLE: "a file is damaged, or there is no atlas",
+    },
+)
+@click.option("--cells", is_flag=True, help="List every setting on a line of its own.")
+@click.option("--verify", is_flag=True, help="Read every file whole and check its content.")
+def status(cells: bool, verify: bool) -> Answer:
+    """Say of each file whether it is there, what it was made with, and whether it is fresh.
+
+    A file is stale when its inputs, the code that makes it or the settings have changed since it
+    was written. Files of the paper's release carry no record and count as fresh.
+    """
+    from atlas_assets.atlas import open_with_model, require_folder
+    from atlas_assets.settings import AtlasSettings
+    from atlas_assets.survey import other_files, survey
+
+    settings = AtlasSettings.from_env()
+    store = open_with_model(settings)
+    require_folder(store.root)
+    states = survey(store, verify=verify)
+    others = other_files(store)
+    document = {
+        "folder": str(store.root),
+        "model": settings.model,
+        "readout": settings.readout,
+        "verified": verify,
+        "files": [_record(state) for state in states],
+        "other_files": others,
+    }
+
+    def text() -> Iterator[str]:
+        yield f"atlas: {store.root}"
+        yield f"settings in force: {settings.model}, {settings.readout}, {settings.dtype}"
+        yield from _made_with(states)
+        yield ""
+        yield from table(("stage", "artifact", "setting", "size", "state"), _rows(states, cells))
+        yield from _reasons(states)
+        yield ""
+        yield _totals(states)
+        if others:
+            yield f"not part of an atlas: {', '.join(others)}"
+
+    return Answer("atlas.status/1", document, text, _exit_code(states))
+
+
+def _exit_code(states: list[FileState]) -> int:
+    found = {state.state for state in states}
+    if "damaged" in found:
+        return UNREADABLE
+    return FINDING if found - {"fresh"} else OK
+
+
+def _record(state: FileState) -> dict[str, Any]:
+    setting = state.setting
+    return {
+        "artifact": state.artifact,
+        "group": state.group,
+        "epsilon": setting.epsilon if setting else None,
+        "consistency": setting.consistency if setting else None,
+        "on_grid": state.on_grid,
+        "path": str(state.path),
+        "present": state.size_bytes is not None,
+        "size_bytes": state.size_bytes,
+        "state": state.state,
+        "reason": state.reason,
+        "origin": state.origin,
+        "provenance": state.provenance.model_dump(mode="json") if state.provenance else None,
+    }
+
+
+def _made_with(states: list[FileState]) -> Iterator[str]:
+    """What the files say of their making, each account with how many say so."""
+    accounts = Counter(map(_account, states))
+    del accounts[None]
+    for account, number in accounts.most_common():
+        yield f"made with: {account} ({count(number, 'file')})"
+
+
+def _account(state: FileState) -> str | None:
+    if state.origin is None:
+        return None
+    lineage = state.provenance.lineage if state.provenance else None
+    if lineage is None:
+        release = "files of the paper's release, which carry no record"
+        return release if state.provenance is None else "inputs of which no record says more"
+    model = lineage.model.model_id if lineage.model else None
+    revision = lineage.model.revision if lineage.model else None
+    cut = lineage.grid and (lineage.grid.ast_nodes or lineage.grid.builtins)
+    said = [model, revision and revision[:12], lineage.readout, lineage.dtype]
+    return ", ".join(filter(None, [*said, "a cut grid" if cut else None]))
+
+
+def _rows(states: list[FileState], cells: bool) -> Iterator[tuple[str, ...]]:
+    """One row per artifact, or per run of its settings that are in the same state."""
+    shown = ""
+    for _, run in groupby(states, key=lambda state: _alike(state, cells)):
+        files = list(run)
+        first = files[0]
+        present = sum(file.size_bytes or 0 for file in files)
+        stage = first.group.removeprefix("stage_").replace("_", " ")
+        yield (
+            stage if stage != shown else "",
+            first.artifact,
+            _span(files),
+            size(present) if first.size_bytes is not None else "–",
+            first.state,
+        )
+        shown = stage
+
+
+def _reasons(states: list[FileState]) -> Iterator[str]:
+    """Why what is there is not fresh, once for all settings of an artifact."""
+    heading = ["", "why"]
+    for _, run in groupby(states, key=lambda state: _alike(state, False)):
+        files = list(run)
+        if files[0].state in ("stale", "damaged"):
+            yield from heading
+            heading = []
+            span = f" ({_span(files)})" if files[0].setting else ""
+            said = f"{files[0].artifact}{span} is {files[0].state}: {files[0].reason}"
+            yield from paragraph(said)
+
+
+def _alike(state: FileState, cells: bool) -> tuple[object, ...]:
+    apart = state.setting if cells else None
+    return (state.artifact, state.state, state.reason, state.origin, state.on_grid, apart)
+
+
+def _span(files: list[FileState]) -> str:
+    first = files[0].setting
+    if first is None:
+        return ""
+    off = "" if files[0].on_grid else " (off the grid)"
+    return (str(first) if len(files) == 1 else count(len(files), "setting")) + off
+
+
+def _totals(states: list[FileState]) -> str:
+    from atlas_assets.survey import STATES
+
+    numbers = {name: sum(state.state == name for state in states) for name in STATES}
+    total = size(sum(state.size_bytes or 0 for state in states))
+    said = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
+    return f"{said} ({total})"

@@ -1,0 +1,227 @@
+"""``atlas sweep``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
+from atlas_assets.cli.options import as_json
+from atlas_assets.cli.text import count, size, table
+from atlas_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from atlas_assets.formats.store import AtlasStore
+    from atlas_assets.science.masks import CheckerMasks, ObjectMasks
+    from atlas_assets.science.sweep import Setting
+
+_TYPES = ("pair", "ast", "builtin")
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        USAGE: "a value is out of range, or --write at a setting of the grid",
+        UNREADABLE: "the activations are missing or cannot be read",
+    },
+)
+@click.option(
+    "--epsilon", "-e", "epsilons", type=float, multiple=True, required=True, help="ε; repeatable."
+)
+@click.option(
+    "--consistency",
+    *("-c", "consistencies"),
+    type=float,
+    multiple=True,
+    required=True,
+    help="C; repeatable.",
+)
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Also write the masks and the decomposition, under the published file names. Settings of "
+    "the grid are refused: those are Dagster's to materialise.",
+)
+def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool) -> Answer:
+    """Compute masks and decomposition at any setting, from the activations.
+
+    Every ε is combined with every C. The grid of the sweep, and its files, are left as they are.
+    """
+    from atlas_assets.atlas import open_in_force, require_file
+    from atlas_assets.science.sweep import grid
+    from atlas_assets.settings import AtlasSettings
+
+    settings, wanted = AtlasSettings.from_env(), grid(epsilons, consistencies)
+    if write:
+        _refuse_grid(wanted, settings.sweep)
+    store = open_in_force(settings)
+    require_file(store, "object_activations")
+    checker = _checker_masks(store, wanted)
+    records = []
+    for setting, masks in _object_masks(store, wanted):
+        record = _record(masks, checker.get(setting))
+        record["on_grid"] = setting in settings.sweep
+        record["written"] = _write(store, masks, checker.get(setting)) if write else []
+        records.append(record)
+    document = {"folder": str(store.root), "settings": records}
+    return Answer("atlas.sweep/1", document, lambda: _text(document))
+
+
+def _refuse_grid(wanted: Sequence[Setting], on_grid: Sequence[Setting]) -> None:
+    from atlas_assets.science.sweep import spell
+
+    for setting in wanted:
+        if setting in on_grid:
+            partition = f"{spell(setting.consistency)}|{spell(setting.epsilon)}"
+            raise SettingsError(
+                "the setting is one of the grid",
+                where=str(setting),
+                expected="with --write, a setting off the grid",
+                found=f"a grid of {count(len(on_grid), 'setting')}",
+                remedy="leave --write out, or materialise it: dagster asset materialize "
+                f"--select object_masks --partition '{partition}'",
+            )
+
+
+def _object_masks(
+    store: AtlasStore, wanted: Sequence[Setting]
+) -> Iterator[tuple[Setting, ObjectMasks]]:
+    from atlas_assets.science.masks import sweep_masks, with_universals
+
+    for setting, pairs in sweep_masks(store.read("object_activations"), wanted):
+        yield setting, with_universals(setting, pairs)
+
+
+def _checker_masks(store: AtlasStore, wanted: Sequence[Setting]) -> dict[Setting, CheckerMasks]:
+    """None without checker activations: masks need only those of the objects."""
+    from atlas_assets.science.masks import CheckerMasks, sweep_masks
+
+    if not store.exists("checker_activations"):
+        return {}
+    activations = store.read("checker_activations")
+    return {at: CheckerMasks(at, masks) for at, masks in sweep_masks(activations, wanted)}
+
+
+def _record(masks: ObjectMasks, checker: CheckerMasks | None) -> dict[str, Any]:
+    from atlas_assets.science.layer_profile import profile
+
+    assert masks.pairs is not None
+    sizes = masks.universal.sizes()
+    return {
+        **as_json(masks.setting),
+        "pairs": len(masks.pairs.names),
+        "ast_nodes": len(masks.ast_nodes),
+        "builtins": len(masks.builtins),
+        "concepts_without_neurons": int((sizes.sum(axis=1) == 0).sum()),
+        "sizes": profile(masks.pairs, masks.universal).to_dicts(),
+        "decomposition": _decomposition(masks, checker) if checker else None,
+    }
+
+
+def _decomposition(masks: ObjectMasks, checker: CheckerMasks) -> dict[str, Any]:
+    """The row of the published summary, and concept fractions per layer and type."""
+    from atlas_assets.science import decomposition
+
+    targets = decomposition.target_checker(masks.universal, checker.masks)
+    summary = decomposition.summary({masks.setting: targets}).drop("epsilon", "consistency")
+    return {"summary": summary.to_dicts()[0], "concept_fraction": _by_layer(targets)}
+
+
+def _by_layer(targets: pl.DataFrame) -> list[dict[str, float | int | None]]:
+    import numpy as np
+
+    from atlas_assets.science.decomposition import parse_target_checker
+    from atlas_assets.science.rounding import fractions, means
+
+    cells = parse_target_checker(targets)
+    shares = fractions(cells[..., 0], cells[..., 0] + cells[..., 1])
+    is_ast = np.array([name.startswith("ast__") for name in targets["target"]], dtype=np.bool_)
+    by_type = {"ast": shares[is_ast], "builtin": shares[~is_ast]}
+    averages = {name: means(rows).tolist() for name, rows in by_type.items() if len(rows)}
+    return [
+        {"layer": layer, **{t: averages[t][layer] if t in averages else None for t in by_type}}
+        for layer in range(shares.shape[1])
+    ]
+
+
+def _write(
+    store: AtlasStore, masks: ObjectMasks, checker: CheckerMasks | None
+) -> list[dict[str, Any]]:
+    from atlas_assets.science.decomposition import target_checker
+
+    values: dict[str, Any] = {"object_masks": masks}
+    if checker is not None:
+        values["checker_masks"] = checker
+        values["target_checker"] = target_checker(masks.universal, checker.masks)
+    written = [(key, store.write(key, value, masks.setting)) for key, value in values.items()]
+    return [
+        {"artifact": key, "path": str(file.path), "size_bytes": file.size_bytes}
+        for key, file in written
+    ]
+
+
+def _text(document: Mapping[str, Any]) -> Iterator[str]:
+    yield f"atlas: {document['folder']}"
+    for record in document["settings"]:
+        yield ""
+        yield from _setting_text(record)
+
+
+def _setting_text(record: Mapping[str, Any]) -> Iterator[str]:
+    from atlas_assets.science.sweep import Setting
+
+    setting = Setting(record["epsilon"], record["consistency"])
+    yield f"{setting}{' (on the grid)' if record['on_grid'] else ''}"
+    units = (count(record["pairs"], "pair"), count(record["ast_nodes"], "AST node"))
+    empty = record["concepts_without_neurons"]
+    yield f"  {', '.join(units)}, {count(record['builtins'], 'builtin')}; " + (
+        f"{count(empty, 'concept')} without any neuron"
+        if empty
+        else "no concept is without neurons"
+    )
+    yield "  mean circuit size per layer, and concept fraction |A∖B| / |A|"
+    yield from _layer_table(record)
+    if record["decomposition"] is None:
+        yield "  no decomposition: the atlas has no checker activations"
+    else:
+        yield from _summary_table(record["decomposition"]["summary"])
+    for file in record["written"]:
+        yield f"  wrote {file['path']} ({size(file['size_bytes'])})"
+
+
+def _summary_table(summary: Mapping[str, Any]) -> Iterator[str]:
+    yield "  means over concepts that have a keyword, and layers"
+    rows = [
+        (
+            name,
+            summary[number],
+            summary[f"{mean}_concept_fraction"],
+            summary[f"{mean}_token_fraction"],
+        )
+        for name, number, mean in (
+            ("all", "n_testable", "mean"),
+            ("AST", "n_ast", "ast"),
+            ("builtins", "n_builtin", "blt"),
+        )
+    ]
+    yield from table(("", "concepts", "concept fraction", "token fraction"), rows)
+    yield f"  mean size of circuits {summary['mean_A_size']}, of keywords' {summary['mean_B_size']}"
+
+
+def _layer_table(record: Mapping[str, Any]) -> list[str]:
+    sizes = {(row["layer"], row["type"]): round(row["mean_size"], 1) for row in record["sizes"]}
+    parts = record["decomposition"]
+    shares = {row["layer"]: row for row in parts["concept_fraction"]} if parts else {}
+    rows = [
+        (
+            layer,
+            *(f"{sizes[layer, t]:.1f}" if (layer, t) in sizes else None for t in _TYPES),
+            *(shares.get(layer, {}).get(kind) for kind in ("ast", "builtin")),
+        )
+        for layer in sorted({layer for layer, _ in sizes})
+    ]
+    return table(("layer", "pairs", "AST", "builtins", "AST fraction", "builtin fraction"), rows)

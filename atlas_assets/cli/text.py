@@ -1,0 +1,89 @@
+"""Plain aligned tables and spelled-out numbers."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+
+WIDTH = 96
+_GAP = "  "
+_NOTHING = "–"
+_NUMBER = re.compile(r"[-+]?[\d.,]+( ?(%|[kMG]?B))?")
+
+
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    at_most: Mapping[str, int] | None = None,
+) -> list[str]:
+    """Rows under a header: columns of numbers to the right, others to the left.
+
+    Args:
+        header: one name per column.
+        rows: cells; ``None`` is shown as a dash, a float with four decimals.
+        at_most: column → width beyond which its cells are wrapped.
+
+    Returns:
+        Lines, indented by two spaces; none if there are no rows.
+    """
+    shown = [[_shown(cell) for cell in row] for row in rows]
+    if not shown:
+        return []
+    limits = [(at_most or {}).get(name) for name in header]
+    cells = [list(map(_wrapped, row, limits)) for row in [list(header), *shown]]
+    columns = list(zip(*cells, strict=True))
+    widths = [max(len(line) for cell in column for line in cell) for column in columns]
+    numeric = [all(_is_number(row[i]) for row in shown) for i in range(len(header))]
+    lines = []
+    for row in cells:
+        for parts in zip_longest(*row, fillvalue=""):
+            aligned = [
+                part.rjust(width) if right else part.ljust(width)
+                for part, width, right in zip(parts, widths, numeric, strict=True)
+            ]
+            lines.append((_GAP + _GAP.join(aligned)).rstrip())
+    return lines
+
+
+def paragraph(text: str, indent: int = 2, hanging: int = 2) -> list[str]:
+    """Text as lines of at most `WIDTH`, unless a word is longer; all but the first hang."""
+    space = " " * indent
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=space,
+        subsequent_indent=space + " " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def size(n_bytes: int) -> str:
+    """``1234567`` → ``1.2 MB``."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= scale:
+            return f"{n_bytes / scale:.1f} {unit}"
+    return f"{n_bytes} B"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _shown(cell: object) -> str:
+    if cell is None:
+        return _NOTHING
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
+
+
+def _wrapped(cell: str, limit: int | None) -> list[str]:
+    if limit is None or len(cell) <= limit:
+        return [cell]
+    return textwrap.wrap(cell, limit, break_on_hyphens=False)
+
+
+def _is_number(cell: str) -> bool:
+    return cell == _NOTHING or _NUMBER.fullmatch(cell) is not None

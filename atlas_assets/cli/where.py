@@ -1,0 +1,32 @@
+"""``atlas where``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from atlas_assets.cli.command import Answer, AnsweringCommand
+from atlas_assets.cli.text import size
+
+
+@click.command(cls=AnsweringCommand)
+def where() -> Answer:
+    """Say where the atlas in force lies and which files are there."""
+    from atlas_assets.atlas import folder_in_force
+    from atlas_assets.formats.folder import file_names
+    from atlas_assets.settings import AtlasSettings
+
+    folder = folder_in_force(AtlasSettings.from_env())
+    sizes = {name: int((folder / name).stat().st_size) for name in file_names(folder)}
+    files = [{"name": name, "size_bytes": n_bytes} for name, n_bytes in sizes.items()]
+
+    def text() -> Iterator[str]:
+        yield f"atlas: {folder}"
+        for name, n_bytes in sizes.items():
+            yield f"  {size(n_bytes):>8}  {name}"
+        if not files:
+            yield "  no files yet: run `make atlas`"
+        yield "open the UI on these runs: make ui, then http://127.0.0.1:3000"
+
+    return Answer("atlas.where/1", {"folder": str(folder), "files": files}, text)

@@ -1,0 +1,286 @@
+"""Loaders: the files of an atlas as plain Python values and polars frames.
+
+    from atlas_assets.io import load_universal_masks
+    circuits = load_universal_masks(eps=0.5, cons=0.8)
+    circuits["ast__For"][4]      # the neurons of the concept's circuit in layer 4, a set of int
+
+Names and arguments are those of the dataset card's quickstart; frames are polars (``.to_pandas()``
+gives pandas). ``data_root`` is any folder with the published file names, the paper's own download
+included; without it, the loaders read the atlas that the ``ATLAS_*`` variables describe and refuse
+files made under other settings. No model is needed, and neither torch nor dagster is imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from upath import UPath
+
+from atlas_assets.atlas import open_folder, open_in_force, require_file
+from atlas_assets.compare import AtlasDiff, compare
+from atlas_assets.errors import SettingsError
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.science.concepts import split_concept, split_pair
+from atlas_assets.science.masks import Masks
+from atlas_assets.science.sweep import REFERENCE, Setting
+from atlas_assets.settings import AtlasSettings
+
+__all__ = [
+    "AtlasDiff",
+    "diff",
+    "load_concept_inventory",
+    "load_modularity_scores",
+    "load_pair_masks",
+    "load_prompts",
+    "load_summary",
+    "load_target_checker",
+    "load_token_independence",
+    "load_universal_masks",
+    "load_universal_masks_as_arrays",
+]
+
+Folder = str | Path | UPath
+Stage = Literal["object", "checker"]
+PromptKind = Literal["object", "checker", "token_checker"]
+TokenIndependence = Literal["summary", "detail", "no_keyword"]
+NeuronSets = dict[int, set[int]]
+NeuronArrays = dict[int, npt.NDArray[np.bool_]]
+
+
+def load_universal_masks(
+    *,
+    eps: float = REFERENCE.epsilon,
+    cons: float = REFERENCE.consistency,
+    stage: Stage = "object",
+    data_root: Folder | None = None,
+) -> dict[str, NeuronSets]:
+    """The circuit of every concept: the neurons that all its pairs share (paper §5).
+
+    Args:
+        eps: ε of the setting.
+        cons: C of the setting.
+        stage: ``object`` for the universal masks; ``checker`` for the masks of the keywords alone.
+        data_root: folder of the files; default: the atlas in force.
+
+    Returns:
+        Concept (``ast__For``, ``builtin__len``), sorted → layer → indices of its neurons, 0 to
+        width − 1; an empty set where a circuit is empty.
+
+    Raises:
+        MissingArtifactError: there is no file of this setting; the settings there are named.
+        ArtifactError: the file is damaged.
+        SettingsError: a value is out of range.
+    """
+    masks = _concept_masks(eps, cons, stage, data_root)
+    return {
+        name: {layer: _indices(bits) for layer, bits in enumerate(unit)}
+        for name, unit in zip(masks.names, masks.bits, strict=True)
+    }
+
+
+def load_universal_masks_as_arrays(
+    *,
+    eps: float = REFERENCE.epsilon,
+    cons: float = REFERENCE.consistency,
+    stage: Stage = "object",
+    data_root: Folder | None = None,
+) -> dict[str, NeuronArrays]:
+    """As `load_universal_masks`, with a bool array ``[width]`` in place of every set."""
+    masks = _concept_masks(eps, cons, stage, data_root)
+    return {name: dict(enumerate(unit)) for name, unit in zip(masks.names, masks.bits, strict=True)}
+
+
+def load_pair_masks(
+    *,
+    eps: float = REFERENCE.epsilon,
+    cons: float = REFERENCE.consistency,
+    stage: Stage = "object",
+    layer: int | None = None,
+    data_root: Folder | None = None,
+) -> dict[tuple[str, str], NeuronSets]:
+    """The circuit of every pair of an AST node and a builtin.
+
+    Args:
+        eps: ε of the setting.
+        cons: C of the setting.
+        stage: only ``object`` has pairs.
+        layer: only this layer; default: all.
+        data_root: folder of the files; default: the atlas in force.
+
+    Returns:
+        (AST node, builtin), without prefixes (``("For", "list")``), sorted → layer → indices of
+        its neurons.
+
+    Raises:
+        MissingArtifactError, ArtifactError: as for `load_universal_masks`.
+        SettingsError: a value is out of range, or ``stage`` has no pairs.
+    """
+    _one_of("stage", stage, get_args(Stage))
+    if stage == "checker":
+        raise SettingsError(
+            "checker prompts are about one concept each: there are no pairs",
+            where="stage",
+            expected="'object'",
+            found=repr(stage),
+            remedy="load_universal_masks(stage='checker') gives the masks of the keywords",
+        )
+    pairs = _read("object_masks", data_root, Setting(eps, cons)).pairs
+    layers = range(pairs.n_layers) if layer is None else [_layer(layer, pairs.n_layers)]
+    return {
+        split_pair(name): {layer: _indices(unit[layer]) for layer in layers}
+        for name, unit in zip(pairs.names, pairs.bits, strict=True)
+    }
+
+
+def load_concept_inventory(
+    *,
+    eps: float = REFERENCE.epsilon,
+    cons: float = REFERENCE.consistency,
+    stage: Stage = "object",
+    data_root: Folder | None = None,
+) -> tuple[list[str], list[str]]:
+    """The AST nodes and the builtins of an atlas, without prefixes, each sorted (paper §3.2).
+
+    Args and errors as for `load_universal_masks`. With stage ``checker``, the testable ones: those
+    that have a keyword.
+    """
+    names = [split_concept(name) for name in _concept_masks(eps, cons, stage, data_root).names]
+    return (
+        [name for kind, name in names if kind == "ast"],
+        [name for kind, name in names if kind == "builtin"],
+    )
+
+
+def load_summary(*, data_root: Folder | None = None) -> pl.DataFrame:
+    """``14_summary.csv``: one row per setting, concept and token fractions (paper §7.2)."""
+    return _frame("summary", data_root)
+
+
+def load_target_checker(
+    *,
+    eps: float = REFERENCE.epsilon,
+    cons: float = REFERENCE.consistency,
+    data_root: Folder | None = None,
+) -> pl.DataFrame:
+    """``14_target_checker_*.csv`` of one setting.
+
+    Returns:
+        ``target``, then a column per layer (``L0``, …) of ``co / sh / to`` (paper §6);
+        `atlas_assets.science.decomposition.parse_target_checker` gives the numbers.
+    """
+    return _frame("target_checker", data_root, Setting(eps, cons))
+
+
+def load_modularity_scores(
+    *, data_root: Folder | None = None, detail: bool = False
+) -> pl.DataFrame:
+    """Relaxed modularity (paper §6.1).
+
+    Args:
+        data_root: folder of the files; default: the atlas in force.
+        detail: one row per concept, layer and trim; default: one row per concept, with the number
+            of significant layers for each trim. The concept's column is called ``index``.
+    """
+    return _frame("modularity_detail" if detail else "modularity_scores", data_root)
+
+
+def load_token_independence(
+    *, data_root: Folder | None = None, kind: TokenIndependence = "summary"
+) -> pl.DataFrame:
+    """Token independence (paper §6).
+
+    Args:
+        data_root: folder of the files; default: the atlas in force.
+        kind: ``summary`` (means per concept), ``detail`` (per concept and layer) or
+            ``no_keyword`` (the concepts that have no keyword).
+    """
+    return _frame(
+        f"token_independence_{_one_of('kind', kind, get_args(TokenIndependence))}", data_root
+    )
+
+
+def load_prompts(kind: PromptKind = "object", *, data_root: Folder | None = None) -> pl.DataFrame:
+    """Prompts, one per row (paper §4).
+
+    Args:
+        kind: ``object`` (``11A_object_prompts.parquet``), ``checker``
+            (``11B_checker_prompts.parquet``) or ``token_checker``.
+        data_root: folder of the files; default: the atlas in force.
+    """
+    return _frame(f"{_one_of('kind', kind, get_args(PromptKind))}_prompts", data_root)
+
+
+def diff(a: Folder, b: Folder, *, claims: bool = True) -> AtlasDiff:
+    """What differs between two atlases: ``b`` against ``a``, as polars frames.
+
+    Args:
+        a: folder of the earlier, or the reference, atlas.
+        b: folder of the other.
+        claims: whether to evaluate the published claims on both, which takes a few seconds.
+
+    Raises:
+        MissingArtifactError: there is no such folder.
+        ArtifactError: a file is damaged.
+    """
+    return compare(open_folder(a), open_folder(b), claims=claims)
+
+
+def _concept_masks(eps: float, cons: float, stage: str, data_root: Folder | None) -> Masks:
+    setting = Setting(eps, cons)
+    masks: Masks
+    if _one_of("stage", stage, get_args(Stage)) == "object":
+        masks = _read("object_masks", data_root, setting, part="universal").universal
+    else:
+        masks = _read("checker_masks", data_root, setting).masks
+    return masks
+
+
+def _frame(key: str, data_root: Folder | None, setting: Setting | None = None) -> pl.DataFrame:
+    frame: pl.DataFrame = _read(key, data_root, setting)
+    return frame
+
+
+def _read(
+    key: str, data_root: Folder | None, setting: Setting | None = None, part: str | None = None
+) -> Any:
+    store = _open(data_root)
+    require_file(store, key, setting)
+    return store.read(key, setting, part)
+
+
+def _open(data_root: Folder | None) -> AtlasStore:
+    if data_root is None:
+        return open_in_force(AtlasSettings.from_env())
+    return open_folder(data_root)
+
+
+def _indices(bits: npt.NDArray[np.bool_]) -> set[int]:
+    return set(np.flatnonzero(bits).tolist())
+
+
+def _layer(layer: int, n_layers: int) -> int:
+    if not 0 <= layer < n_layers:
+        raise SettingsError(
+            "the atlas has no such layer",
+            where="layer",
+            expected=f"0 to {n_layers - 1}",
+            found=repr(layer),
+            remedy="correct it, or leave it out for all layers",
+        )
+    return layer
+
+
+def _one_of(argument: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise SettingsError(
+            f"no such {argument}",
+            where=argument,
+            expected=" or ".join(map(repr, choices)),
+            found=repr(value),
+            remedy="correct the argument",
+        )
+    return value

@@ -18,6 +18,7 @@ from atlas_assets.assets.downstream import downstream_assets
 from atlas_assets.assets.figures import figure_assets
 from atlas_assets.assets.masks import mask_assets, sweep_asset
 from atlas_assets.assets.prompts import prompt_assets
+from atlas_assets.assets.report import report_assets
 from atlas_assets.automation.jobs import atlas_jobs
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.io_managers.csv import CsvIOManager
@@ -46,6 +47,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
         *downstream_assets(),
         *analysis_assets(settings),
         *figure_assets(settings),
+        *report_assets(settings),
     ]
     return dg.Definitions(
         assets=assets,

@@ -14,7 +14,7 @@ from atlas_assets.formats.store import AtlasStore
 from atlas_assets.resources.model import AtlasModel
 from atlas_assets.science import checker_prompts as checkers
 from atlas_assets.science import object_prompts as objects
-from atlas_assets.science.concepts import split_concept
+from atlas_assets.science.concepts import concept_name
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stimuli.tables import load_stimuli
 
@@ -67,15 +67,13 @@ def _checker_prompts(
 
 
 def _testable_concepts(settings: AtlasSettings) -> list[str]:
-    """The concepts with a keyword that the grid in force holds."""
-    cut = {"ast": settings.ast_nodes, "builtin": settings.builtins}
-    concepts = []
-    for concept in checkers.concepts_with_keyword(load_stimuli()):
-        kind, name = split_concept(concept)
-        allowed = cut[kind]
-        if allowed is None or name in allowed:
-            concepts.append(concept)
-    return concepts
+    """The concepts with a keyword that occur in a pair of the grid in force."""
+    pairs = objects.candidate_pairs(
+        load_stimuli(), ast_nodes=settings.ast_nodes, builtins=settings.builtins
+    )
+    present = {concept_name("ast", ast_node) for ast_node, _ in pairs}
+    present |= {concept_name("builtin", builtin) for _, builtin in pairs}
+    return [name for name in checkers.concepts_with_keyword(load_stimuli()) if name in present]
 
 
 def _filter_report(scored: pl.DataFrame, kept: pl.DataFrame, threshold: float) -> dict[str, Any]:

@@ -213,3 +213,25 @@ def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path:
     }
     assert made == ASSET_KEYS - skipped
     assert settings.sweep == (Setting(0.2, 0.5),)
+
+
+def test_a_builtin_that_pairs_with_no_node_of_the_cut_is_left_out(tmp_path: Path) -> None:
+    """`len` has a keyword, but loops pair with iterables only."""
+    settings = tiny_settings(
+        tmp_path,
+        ast_nodes="For,While,Pass",
+        builtins="list,len,_isolated_",
+        variations=2,
+        epsilons="0.5",
+        consistencies="0.8",
+    )
+    with dg.instance_for_test() as instance:
+        result = run_job(settings, instance)
+    assert result.success, failure_text(result)
+    checked = pl.read_parquet(tmp_path / "tiny" / "11B_checker_prompts.parquet")["object"]
+    assert checked.unique().sort().to_list() == [
+        "ast__For",
+        "ast__Pass",
+        "ast__While",
+        "builtin__list",
+    ]

@@ -54,7 +54,12 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
 def dagster_dev(env: dict[str, str], cwd: Path) -> Iterator[str]:
     """The URL of a `dagster dev` of the package; it and its children end with the block."""
     port = free_port()
-    command = [str(Path(sys.executable).parent / "dagster"), "dev", "-m", "atlas_assets.definitions"]
+    command = [
+        str(Path(sys.executable).parent / "dagster"),
+        "dev",
+        "-m",
+        "atlas_assets.definitions",
+    ]
     with (cwd / "dagster-dev.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],

@@ -149,7 +149,7 @@ def _spelled(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
 def _claims(found: AtlasDiff) -> Iterator[str]:
     if found.claims is None or found.claims.is_empty():
         return
-    verdict = {True: "holds", False: "broken", None: "open"}
+    verdict = {True: "yes", False: "no", None: "–"}
     yield ""
     yield "claims that come out differently"
     rows = [
@@ -162,4 +162,5 @@ def _claims(found: AtlasDiff) -> Iterator[str]:
         )
         for claim in found.claims.to_dicts()
     ]
-    yield from table(("", "claim", "a", "b", "observed"), rows, {"claim": 34, "observed": 40})
+    header = ("", "claim", "holds in a", "in b", "observed")
+    yield from table(header, rows, {"claim": 34, "observed": 36})

@@ -123,7 +123,7 @@ def _layer_record(
     from atlas_assets.science.neighbours import nearest
 
     neurons = np.flatnonzero(universal.bits[universal.index(concept), layer]).tolist()
-    closest = nearest(universal, concept, layer)[:1]
+    closest = [other for other in nearest(universal, concept, layer)[:1] if other[1] > 0]
     return {
         "layer": layer,
         "size": len(neurons),

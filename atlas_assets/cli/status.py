@@ -131,16 +131,18 @@ def _rows(states: list[FileState], cells: bool) -> Iterator[tuple[str, ...]]:
 
 
 def _reasons(states: list[FileState]) -> Iterator[str]:
-    """Why what is there is not fresh, once for all settings of an artifact."""
-    heading = ["", "why"]
+    """Why what is there is not fresh, each reason once with everything it is true of."""
+    affected: dict[tuple[str, str], list[str]] = {}
     for _, run in groupby(states, key=lambda state: _alike(state, False)):
         files = list(run)
-        if files[0].state in ("stale", "damaged"):
-            yield from heading
-            heading = []
-            span = f" ({_span(files)})" if files[0].setting else ""
-            said = f"{files[0].artifact}{span} is {files[0].state}: {files[0].reason}"
-            yield from paragraph(said)
+        first = files[0]
+        if first.state in ("stale", "damaged") and first.reason is not None:
+            span = f" ({_span(files)})" if first.setting else ""
+            affected.setdefault((first.state, first.reason), []).append(first.artifact + span)
+    if affected:
+        yield from ("", "why")
+    for (state, reason), names in affected.items():
+        yield from paragraph(f"{state}: {', '.join(names)}: {reason}")
 
 
 def _alike(state: FileState, cells: bool) -> tuple[object, ...]:

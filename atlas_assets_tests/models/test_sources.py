@@ -161,6 +161,15 @@ def test_offline_the_cached_copy_is_used_and_named(
     assert SHA in caplog.text
 
 
+def test_looking_asks_the_cache_alone(hub: FakeHub) -> None:
+    with pytest.raises(ModelError, match="not on this machine"):
+        resolve("someone/model", "v1", ask_hub=False)
+    tiny.write(hub.cached)
+    source = resolve("someone/model", None, ask_hub=False)
+    assert source == ModelSource("someone/model", hub.cached, SHA)
+    assert hub.asked == [("cache", "v1"), ("cache", "main")]
+
+
 def test_offline_and_not_cached(hub: FakeHub) -> None:
     hub.failure = ConnectionError("no network")
     with pytest.raises(ModelError, match="ConnectionError: no network") as caught:

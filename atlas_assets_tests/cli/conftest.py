@@ -1,0 +1,64 @@
+"""A sample atlas, and a way to call the command on it in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from atlas_assets.cli.app import atlas
+from atlas_assets_tests import sample_atlas
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a call printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data dir with the atlases ``sample`` and ``other``; read only."""
+    data = tmp_path_factory.mktemp("data")
+    sample_atlas.make(data)
+    sample_atlas.make(data, name="other", seed=3)
+    return data
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+@pytest.fixture
+def call() -> Call:
+    """``call(data_dir, *arguments, **settings)``."""
+
+    def call(data_dir: Path, *arguments: str, **settings: str) -> Called:
+        env: dict[str, str | None] = {key: None for key in os.environ if key.startswith("ATLAS_")}
+        env.update(sample_atlas.environment(data_dir, **settings))
+        result = CliRunner().invoke(atlas, arguments, env=env, prog_name="atlas")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Called(result.exit_code, result.stdout, result.stderr)
+
+    return call

@@ -1,0 +1,172 @@
+"""What all commands share: help, JSON, exit codes, names, tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlas_assets.cli import text
+from atlas_assets.cli.app import atlas
+from atlas_assets.cli.command import Answer, AnsweringCommand
+from atlas_assets.cli.naming import complete_concept, find_concept
+from atlas_assets.errors import ArtifactError, SettingsError
+from atlas_assets_tests.cli.conftest import Call
+
+COMMANDS = ("claims", "diff", "show", "status", "sweep", "where")
+
+
+def test_the_commands() -> None:
+    assert sorted(atlas.commands) == sorted(COMMANDS)
+    result = CliRunner().invoke(atlas, ["--help"])
+    assert result.exit_code == 0
+    assert "_ATLAS_COMPLETE=bash_source" in result.output
+    assert "Exit codes" in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_documents_its_exit_codes_and_json(command: str) -> None:
+    result = CliRunner().invoke(atlas, [command, "-h"])
+    assert result.exit_code == 0
+    assert "--json" in result.output
+    help_text = result.output
+    codes = help_text[help_text.index("Exit codes:") :].split("\n")[1:]
+    documented = [line.split()[0] for line in codes if line.strip()]
+    assert {"0", "2", "3"} <= set(documented)
+    assert max(map(len, help_text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "arguments", [("show",), ("sweep", "-e", "x"), ("diff", "a"), ("where", "x")]
+)
+def test_wrong_usage_ends_with_2_and_as_json_too(
+    made: Path, call: Call, arguments: tuple[str, ...]
+) -> None:
+    shown = call(made, *arguments)
+    assert (shown.code, shown.out) == (2, "")
+    assert "Usage: atlas" in shown.err
+    document = call(made, *arguments, "--json")
+    assert document.code == 2
+    assert document.json["schema"] == "atlas.error/1"
+    assert document.json["exit_code"] == 2
+    assert document.json["error"]["what"]
+
+
+@pytest.mark.parametrize("command", [("status",), ("show", "For"), ("where",), ("claims",)])
+def test_a_wrong_variable_ends_with_2_and_its_name(
+    made: Path, call: Call, command: tuple[str, ...]
+) -> None:
+    shown = call(made, *command, "--json", consistencies="1.5")
+    assert shown.code == 2
+    assert shown.json["kind"] == "SettingsError"
+    assert "ATLAS_CONSISTENCIES" in shown.json["error"]["where"]
+    assert "Traceback" not in shown.err
+
+
+def test_numbers_that_json_does_not_have_become_null() -> None:
+    @click.command(cls=AnsweringCommand)
+    def numbers() -> Answer:
+        document = {"a": [1.5, math.nan], "b": {"c": math.inf}, "d": (2,)}
+        return Answer("test/1", document, list)
+
+    result = CliRunner().invoke(numbers, ["--json"])
+    expected = {"schema": "test/1", "a": [1.5, None], "b": {"c": None}, "d": [2]}
+    assert json.loads(result.output) == expected
+
+
+@pytest.mark.parametrize(("error", "code"), [(SettingsError, 2), (ArtifactError, 3)])
+def test_errors_end_with_the_code_of_their_kind(error: type[ArtifactError], code: int) -> None:
+    @click.command(cls=AnsweringCommand)
+    def failing() -> Answer:
+        raise error("it failed", where="here", remedy="do this")
+
+    result = CliRunner().invoke(failing, [])
+    assert result.exit_code == code
+    assert result.stderr == "Error: it failed\n  where: here\n  what to do: do this\n"
+    assert result.stdout == ""
+
+
+CONCEPTS = ("ast__Assert", "ast__Set", "ast__list", "builtin__list", "builtin__set")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ast__Set", "ast__Set"),
+        ("Set", "ast__Set"),
+        ("set", "builtin__set"),
+        ("assert", "ast__Assert"),
+        ("AST__LIST", "ast__list"),
+    ],
+)
+def test_a_concept_by_part_of_its_name(typed: str, meant: str) -> None:
+    assert find_concept(typed, CONCEPTS) == meant
+
+
+def test_a_name_of_two_concepts_is_refused() -> None:
+    with pytest.raises(SettingsError, match="ambiguous") as caught:
+        find_concept("list", CONCEPTS)
+    assert "ast__list and builtin__list" in str(caught.value)
+    with pytest.raises(SettingsError, match="ast__Set and builtin__set"):
+        find_concept("SET", CONCEPTS)
+
+
+def test_an_unknown_name_gets_each_suggestion_once() -> None:
+    with pytest.raises(SettingsError, match="no such concept") as caught:
+        find_concept("asert", CONCEPTS)
+    assert str(caught.value.found).count("ast__Assert") == 1
+
+
+@given(st.sampled_from(CONCEPTS))
+def test_a_full_name_always_means_itself(name: str) -> None:
+    assert find_concept(name, CONCEPTS) == name
+
+
+def test_completion_knows_the_published_concepts() -> None:
+    def completed(typed: str) -> list[str]:
+        found = complete_concept(click.Context(atlas), click.Argument(["concept"]), typed)
+        return [item.value for item in found]
+
+    assert completed("ast__Fu") == ["ast__FunctionDef"]
+    assert completed("Fu") == ["FunctionDef"]
+    assert len(completed("ast__")) == 43
+    assert completed("xyzzy") == []
+
+
+def test_tables_align_numbers_right_and_text_left() -> None:
+    rows = [("a", 1, 0.5, None), ("long name", 200, -1.25, "x y")]
+    assert text.table(("name", "n", "value", "note"), rows) == [
+        "  name         n    value  note",
+        "  a            1   0.5000  –",
+        "  long name  200  -1.2500  x y",
+    ]
+    assert text.table(("a",), []) == []
+
+
+def test_tables_wrap_what_is_too_long() -> None:
+    lines = text.table(("a", "b"), [("one two three", "x")], {"a": 8})
+    assert lines == ["  a        b", "  one two  x", "  three"]
+
+
+@given(st.lists(st.text(alphabet="ab c", min_size=1), min_size=1, max_size=5))
+def test_wrapped_tables_keep_every_word(cells: list[str]) -> None:
+    lines = text.table(("h",), [(cell,) for cell in cells], {"h": 6})
+    kept = "".join("".join(lines[1:]).split())
+    assert kept == "".join("".join(cells).split())
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "shown"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (86294901, "86.3 MB")]
+)
+def test_sizes(n_bytes: int, shown: str) -> None:
+    assert text.size(n_bytes) == shown
+
+
+def test_counts() -> None:
+    assert [text.count(n, "file") for n in (0, 1, 1276)] == ["0 files", "1 file", "1,276 files"]

@@ -1,0 +1,139 @@
+"""``atlas show`` against what h5py and the published table say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from atlas_assets import io
+from atlas_assets_tests.cli.conftest import Call
+from atlas_assets_tests.formats.samples import LAYERS, WIDTH
+from atlas_assets_tests.sample_atlas import NAME
+
+
+@pytest.mark.parametrize("typed", ["ast__For", "For", "for", "AST__for"])
+def test_the_circuit_of_a_concept(made: Path, call: Call, typed: str) -> None:
+    document = call(made, "show", typed, "--json").json
+    assert document["schema"] == "atlas.show/1"
+    assert (document["concept"], document["type"]) == ("ast__For", "ast")
+    assert (document["epsilon"], document["consistency"]) == (0.5, 0.8)
+    assert (document["model"], document["readout"]) == ("embedded", "last_token")
+    assert document["width"] == WIDTH
+    with h5py.File(made / NAME / "13_object_masks_eps0.5_cons0.8.h5") as file:
+        for layer, record in enumerate(document["layers"]):
+            bits = file[f"universal_masks/layer_{layer}/ast__For"][:]
+            assert record["layer"] == layer
+            assert record["neurons"] == np.flatnonzero(bits).tolist()
+            assert record["size"] == bits.sum()
+    assert len(document["layers"]) == LAYERS
+
+
+def test_the_decomposition_is_that_of_the_published_table(made: Path, call: Call) -> None:
+    document = call(made, "show", "list", "-e", "0.1", "--json").json
+    table = io.load_target_checker(eps=0.1, data_root=made / NAME)
+    row = table.filter(target="builtin__list").row(0)[1:]
+    assert document["decomposition"] == "available"
+    for record, cell in zip(document["layers"], row, strict=True):
+        parts = record["decomposition"]
+        shown = f"{parts['concept_only']} / {parts['shared']} / {parts['token_only']}"
+        assert shown == cell
+        if record["size"]:
+            assert parts["concept_fraction"] == round(parts["concept_only"] / record["size"], 4)
+            assert parts["concept_fraction"] + parts["token_fraction"] == pytest.approx(1, abs=1e-4)
+
+
+def test_nearest_concepts(made: Path, call: Call) -> None:
+    masks = io.load_universal_masks(data_root=made / NAME)
+    own = masks.pop("ast__If")
+    scores = {
+        name: len(own[1] & layers[1]) / len(own[1] | layers[1]) if own[1] | layers[1] else 0.0
+        for name, layers in masks.items()
+    }
+    document = call(made, "show", "If", "--layer", "1", "--nearest", "3", "--json").json
+    expected = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    assert [(n["concept"], n["jaccard"]) for n in document["nearest"]] == expected[:3]
+    assert document["nearest_at"] == "layer 1"
+    assert [record["layer"] for record in document["layers"]] == [1]
+    best = document["layers"][0]["nearest"]
+    assert best == document["nearest"][0]
+
+
+def test_a_circuit_without_overlap_has_no_nearest(made: Path, call: Call) -> None:
+    document = call(made, "show", "For", "--json").json
+    for record in document["layers"]:
+        if record["size"] == 0:
+            assert record["nearest"] is None
+
+
+def test_the_text_is_a_table_of_at_most_100_columns(made: Path, call: Call) -> None:
+    shown = call(made, "show", "For")
+    assert shown.code == 0
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert lines[0] == "ast__For: AST node at ε=0.5, C=0.8"
+    assert max(map(len, lines)) <= 100
+    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("layer"))
+    assert [line.split()[0] for line in lines[start + 1 : start + 1 + LAYERS]] == list("012345")
+    assert "nearest concepts (mean over layers)" in lines
+    neurons = call(made, "show", "Import", "--layer", "5").out
+    listed = neurons[neurons.index("\nneurons\n") :].split()[1:]
+    masks = io.load_universal_masks(data_root=made / NAME)
+    assert set(map(int, listed)) == masks["ast__Import"][5]
+
+
+def test_a_concept_without_a_keyword(made: Path, call: Call) -> None:
+    shown = call(made, "show", "Import")
+    assert shown.code == 0
+    assert "no keyword gives the concept away" in shown.out
+    document = call(made, "show", "Import", "--json").json
+    assert {record["decomposition"] for record in document["layers"]} == {None}
+
+
+def test_without_checker_masks_the_rest_is_shown(data: Path, call: Call) -> None:
+    (data / NAME / "13_checker_masks_eps0.5_cons0.8.h5").unlink()
+    shown = call(data, "show", "For")
+    assert shown.code == 0
+    assert "no checker masks at ε=0.5, C=0.8" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"), [("Forr", "ast__For"), ("lst", "builtin__list"), ("xyzzy", "none")]
+)
+def test_an_unknown_concept_is_wrong_usage_with_suggestions(
+    made: Path, call: Call, typed: str, suggested: str
+) -> None:
+    shown = call(made, "show", typed)
+    assert shown.code == 2
+    assert shown.out == ""
+    assert "no such concept" in shown.err
+    assert suggested in shown.err
+
+
+def test_a_layer_out_of_range(made: Path, call: Call) -> None:
+    shown = call(made, "show", "For", "--layer", "6")
+    assert shown.code == 2
+    assert "0 to 5" in shown.err
+    assert call(made, "show", "For", "--layer", "-1").code == 2
+
+
+def test_a_setting_that_is_not_there_names_those_that_are(made: Path, call: Call) -> None:
+    shown = call(made, "show", "For", "--epsilon", "0.2")
+    assert shown.code == 3
+    assert "ε=0.1, C=0.8; ε=0.5, C=0.8" in shown.err
+    assert "atlas sweep --write" in shown.err
+
+
+def test_a_setting_out_of_range(made: Path, call: Call) -> None:
+    shown = call(made, "show", "For", "--consistency", "2")
+    assert shown.code == 2
+    assert "consistency is out of range" in shown.err
+
+
+def test_masks_of_another_readout_are_refused(made: Path, call: Call) -> None:
+    shown = call(made, "show", "For", readout="published")
+    assert shown.code == 3
+    assert "ATLAS_READOUT" in shown.err
+    assert "Traceback" not in shown.err

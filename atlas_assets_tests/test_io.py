@@ -1,0 +1,263 @@
+"""The loaders, on files as the paper's release writes them and on an atlas of this package."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import polars as pl
+import pytest
+
+from atlas_assets import io
+from atlas_assets.errors import (
+    ArtifactError,
+    MissingArtifactError,
+    ProvenanceError,
+    SettingsError,
+)
+from atlas_assets.science.decomposition import parse_target_checker
+from atlas_assets.science.sweep import Setting
+from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.formats import release_files, samples
+
+SETTING = Setting(0.5, 0.8)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files that this package did not write."""
+    root = tmp_path_factory.mktemp("release")
+    release_files.write_object_masks(root / "13_object_masks_eps0.5_cons0.8.h5", samples.objects())
+    release_files.write_object_masks(
+        root / "13_object_masks_eps0.1_cons0.8.h5", samples.objects(Setting(0.1, 0.8)), sparse=True
+    )
+    release_files.write_checker_masks(
+        root / "13_checker_masks_eps0.5_cons0.8.h5", samples.checkers()
+    )
+    for key, name in (
+        ("summary", "14_summary.csv"),
+        ("target_checker", "14_target_checker_eps0.5_cons0.8.csv"),
+        ("modularity_detail", "relaxed_modularity_detail.csv"),
+        ("token_independence_summary", "token_independence_summary.csv"),
+        ("token_independence_detail", "token_independence_detail.csv"),
+        ("token_independence_no_keyword", "token_independence_no_keyword.csv"),
+    ):
+        samples.sample(key).write_csv(root / name)
+    scores = samples.sample("modularity_scores")
+    scores.to_pandas().set_index("index").rename_axis(None).to_csv(
+        root / "relaxed_modularity_scores.csv"
+    )
+    samples.object_prompts().write_parquet(root / "11A_object_prompts.parquet")
+    samples.checker_prompts().write_parquet(root / "11B_checker_prompts.parquet")
+    samples.checker_prompts().write_parquet(root / "token_checker_prompts.parquet")
+    return root
+
+
+def in_file(path: Path, group: str) -> dict[str, dict[int, set[int]]]:
+    """What plain h5py finds there."""
+    found: dict[str, dict[int, set[int]]] = {}
+    with h5py.File(path) as file:
+        for layer in file[group]:
+            for name, dataset in file[group][layer].items():
+                neurons = set(np.flatnonzero(dataset[:]).tolist())
+                found.setdefault(name, {})[int(layer.removeprefix("layer_"))] = neurons
+    return found
+
+
+@pytest.mark.parametrize(("eps", "n"), [(0.5, 6), (0.1, 6)])
+def test_universal_masks_are_those_that_h5py_reads(release: Path, eps: float, n: int) -> None:
+    masks = io.load_universal_masks(eps=eps, cons=0.8, data_root=release)
+    assert masks == in_file(release / f"13_object_masks_eps{eps}_cons0.8.h5", "universal_masks")
+    assert len(masks) == n
+    assert list(masks) == sorted(masks)
+    assert any(masks["ast__For"].values())
+    assert all(isinstance(neuron, int) for neuron in masks["ast__For"][1])
+
+
+def test_arrays_say_the_same(release: Path) -> None:
+    sets = io.load_universal_masks(data_root=str(release))
+    arrays = io.load_universal_masks_as_arrays(data_root=release)
+    assert {
+        name: {layer: set(np.flatnonzero(bits)) for layer, bits in layers.items()}
+        for name, layers in arrays.items()
+    } == sets
+    bits = arrays["builtin___isolated_"][samples.LAYERS - 1]
+    assert bits.dtype == np.bool_
+    assert bits.shape == (samples.WIDTH,)
+
+
+def test_checker_masks_are_those_of_the_keywords(release: Path) -> None:
+    expected = in_file(release / "13_checker_masks_eps0.5_cons0.8.h5", "token_checker_masks")
+    assert io.load_universal_masks(stage="checker", data_root=release) == expected
+    assert tuple(expected) == samples.CONCEPTS
+    assert io.load_concept_inventory(stage="checker", data_root=release) == (
+        ["For", "If"],
+        ["list"],
+    )
+
+
+def test_pair_masks_are_keyed_by_both_names(release: Path) -> None:
+    by_name = in_file(release / "13_object_masks_eps0.5_cons0.8.h5", "pair_masks")
+    pairs = io.load_pair_masks(data_root=release)
+    assert {"__".join(pair): layers for pair, layers in pairs.items()} == by_name
+    assert ("Import", "_isolated_") in pairs
+    one = io.load_pair_masks(layer=2, data_root=release)
+    assert one == {pair: {2: layers[2]} for pair, layers in pairs.items()}
+
+
+def test_a_universal_mask_is_within_all_its_pairs(release: Path) -> None:
+    masks = io.load_universal_masks(data_root=release)
+    for (ast_node, builtin), layers in io.load_pair_masks(data_root=release).items():
+        for layer, neurons in layers.items():
+            assert masks[f"ast__{ast_node}"][layer] <= neurons
+            assert masks[f"builtin__{builtin}"][layer] <= neurons
+
+
+@pytest.mark.parametrize("eps", [0.5, 0.1])
+def test_inventory_with_and_without_name_lists_in_the_file(release: Path, eps: float) -> None:
+    ast_nodes, builtins = io.load_concept_inventory(eps=eps, data_root=release)
+    assert ast_nodes == ["For", "If", "Import"]
+    assert builtins == ["_isolated_", "len", "list"]
+
+
+def test_tables(release: Path) -> None:
+    assert io.load_summary(data_root=release).equals(samples.sample("summary"))
+    table = io.load_target_checker(data_root=release)
+    assert table.equals(samples.target_checker())
+    assert parse_target_checker(table).shape == (3, samples.LAYERS, 3)
+    scores = io.load_modularity_scores(data_root=release)
+    assert scores.equals(samples.sample("modularity_scores"))
+    assert scores.to_pandas().shape == (scores.height, scores.width)
+    detail = io.load_modularity_scores(detail=True, data_root=release)
+    assert detail.equals(samples.sample("modularity_detail"))
+
+
+@pytest.mark.parametrize("kind", ["summary", "detail", "no_keyword"])
+def test_token_independence(release: Path, kind: io.TokenIndependence) -> None:
+    frame = io.load_token_independence(kind=kind, data_root=release)
+    assert frame.equals(samples.sample(f"token_independence_{kind}"))
+
+
+def test_prompts(release: Path) -> None:
+    assert io.load_prompts(data_root=release).equals(samples.object_prompts())
+    for kind in ("checker", "token_checker"):
+        assert io.load_prompts(kind, data_root=release).equals(samples.checker_prompts())
+
+
+def test_published_prompts_are_read_as_they_are(shared: Path, tmp_path: Path) -> None:
+    golden = shared / "golden" / "prompts"
+    shutil.copy(golden / "checker.parquet", tmp_path / "11B_checker_prompts.parquet")
+    shutil.copy(golden / "token_checker.parquet", tmp_path / "token_checker_prompts.parquet")
+    assert io.load_prompts("checker", data_root=tmp_path).height == 2848
+    frame = io.load_prompts("token_checker", data_root=tmp_path)
+    assert frame.equals(pl.read_parquet(golden / "token_checker.parquet"))
+
+
+def test_the_signatures_are_those_of_the_quickstart() -> None:
+    at = {"eps": 0.5, "cons": 0.8, "stage": "object"}
+    expected = {
+        "load_universal_masks": {**at, "data_root": None},
+        "load_universal_masks_as_arrays": {**at, "data_root": None},
+        "load_pair_masks": {**at, "layer": None, "data_root": None},
+        "load_concept_inventory": {**at, "data_root": None},
+        "load_summary": {"data_root": None},
+        "load_target_checker": {"eps": 0.5, "cons": 0.8, "data_root": None},
+        "load_modularity_scores": {"data_root": None, "detail": False},
+        "load_token_independence": {"data_root": None, "kind": "summary"},
+        "load_prompts": {"kind": "object", "data_root": None},
+    }
+    for name, arguments in expected.items():
+        parameters = inspect.signature(getattr(io, name)).parameters
+        assert {key: p.default for key, p in parameters.items()} == arguments
+        by_name = [key for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+        assert by_name == [key for key in arguments if (name, key) != ("load_prompts", "kind")]
+
+
+def test_a_missing_setting_names_those_that_are_there(release: Path) -> None:
+    with pytest.raises(MissingArtifactError) as caught:
+        io.load_universal_masks(eps=0.3, data_root=release)
+    message = str(caught.value)
+    assert "object_masks at ε=0.3, C=0.8" in message
+    assert "13_object_masks_eps0.3_cons0.8.h5" in message
+    assert "ε=0.1, C=0.8; ε=0.5, C=0.8" in message
+    assert "what to do" in message
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+def test_a_missing_file_and_a_missing_folder(release: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError, match="no summary") as caught:
+        io.load_summary(data_root=tmp_path)
+    assert "materialise summary" in str(caught.value)
+    with pytest.raises(MissingArtifactError, match="there is no atlas"):
+        io.load_summary(data_root=tmp_path / "absent")
+    with pytest.raises(MissingArtifactError, match="found: a file"):
+        io.load_summary(data_root=release / "14_summary.csv")
+
+
+def test_a_damaged_file_is_named(release: Path, tmp_path: Path) -> None:
+    name = "13_object_masks_eps0.5_cons0.8.h5"
+    (tmp_path / name).write_bytes((release / name).read_bytes()[:2000])
+    with pytest.raises(ArtifactError, match="damaged") as caught:
+        io.load_universal_masks(data_root=tmp_path)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_arguments_out_of_range_are_refused(release: Path) -> None:
+    with pytest.raises(SettingsError, match="'object' or 'checker'"):
+        io.load_universal_masks(stage="tokens", data_root=release)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="there are no pairs"):
+        io.load_pair_masks(stage="checker", data_root=release)
+    with pytest.raises(SettingsError, match=f"0 to {samples.LAYERS - 1}"):
+        io.load_pair_masks(layer=samples.LAYERS, data_root=release)
+    with pytest.raises(SettingsError, match="'no_keyword'"):
+        io.load_token_independence(kind="all", data_root=release)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="'token_checker'"):
+        io.load_prompts("tokens", data_root=release)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="consistency is out of range"):
+        io.load_target_checker(cons=1.5, data_root=release)
+
+
+def test_the_atlas_in_force_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample_atlas.make(tmp_path)
+    for key, value in sample_atlas.environment(tmp_path).items():
+        monkeypatch.setenv(key, value)
+    assert io.load_universal_masks() == io.load_universal_masks(
+        data_root=tmp_path / sample_atlas.NAME
+    )
+    assert io.load_summary().height == 2
+    assert io.load_prompts().equals(samples.object_prompts())
+    monkeypatch.setenv("ATLAS_READOUT", "published")
+    with pytest.raises(ProvenanceError, match="readout = last_token"):
+        io.load_summary()
+    # the folder is said: whatever the settings in force, it is what is read
+    assert io.load_summary(data_root=tmp_path / sample_atlas.NAME).height == 2
+
+
+def test_the_import_is_light() -> None:
+    """Seconds of CPU, so that a busy machine does not matter; the bar is 0.5 s, with some slack."""
+    code = (
+        "import resource, sys; import atlas_assets.io;"
+        "heavy = {'torch', 'dagster', 'transformers', 'scipy', 'matplotlib'} & set(sys.modules);"
+        "print(sorted(heavy), resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    heavy, _, seconds = result.stdout.rpartition(" ")
+    assert heavy == "[]"
+    assert float(seconds) < 1.0
+
+
+def test_diff_of_two_folders(tmp_path: Path) -> None:
+    sample_atlas.make(tmp_path)
+    sample_atlas.make(tmp_path, name="other", seed=3)
+    found = io.diff(tmp_path / sample_atlas.NAME, tmp_path / "other", claims=False)
+    assert not found.identical
+    assert found.claims is None
+    assert found.neurons["gained"].sum() > 0
+    assert io.diff(tmp_path / "other", tmp_path / "other").identical

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 from atlas_assets.errors import ModelError
 from atlas_assets.formats.identity import ModelIdentity
@@ -51,7 +53,14 @@ def _identify(settings: AtlasSettings, model: AtlasModel) -> tuple[ModelIdentity
         return model.identity, model.loss_threshold
     except ModelError as error:
         _log.warning("the model cannot be read, so its digests are not compared: %s", error.what)
-        return (
-            ModelIdentity(model_id=settings.model, revision=settings.model_revision),
-            settings.loss_threshold,
-        )
+        return _named(settings), settings.loss_threshold
+
+
+def _named(settings: AtlasSettings) -> ModelIdentity:
+    """What the settings alone say of the model: a branch or tag is no commit, and not compared."""
+    name, revision = settings.model, settings.model_revision
+    is_path = name.startswith(("/", ".", "~"))
+    is_sha = revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+    return ModelIdentity(
+        model_id=Path(name).name if is_path else name, revision=revision if is_sha else None
+    )

@@ -117,5 +117,9 @@ def _null_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
 
 def _by_layer(name: str, table: pl.DataFrame) -> dict[str, float]:
     """Mean entanglement index of each layer, as numbers that the UI can plot."""
-    means = table.group_by("layer").agg(pl.col("entanglement_index").mean()).sort("layer")
+    means = (
+        table.group_by("layer", maintain_order=True)
+        .agg(pl.col("entanglement_index").mean())
+        .sort("layer")
+    )
     return {f"{name}_layer_{layer}": mean for layer, mean in means.iter_rows()}

@@ -17,7 +17,7 @@ from atlas_assets.science.modularity import TRIMS
 from atlas_assets.science.rounding import fractions
 from atlas_assets.science.sweep import Setting
 
-_NAMES = {"pair": "pairs", "ast": "AST nodes", "builtin": "builtins"}
+_NAMES = {"pair": "Pairs", "ast": "AST nodes", "builtin": "Builtins"}
 
 
 def dendrogram(universal: Masks, layers: Sequence[int]) -> str:
@@ -41,7 +41,7 @@ def concept_fraction(table: pl.DataFrame) -> str:
     shares = fractions(cells[..., 0], cells[..., 0] + cells[..., 1])
     kinds = np.array([split_concept(name)[0] for name in table["target"].to_list()], dtype=np.str_)
     lines = [
-        f"{_NAMES[kind]} {_listed(f'{mean:.1%}' for mean in shares[kinds == kind].mean(axis=0))}"
+        f"{_NAMES[kind]}: {_listed(f'{mean:.1%}' for mean in shares[kinds == kind].mean(axis=0))}"
         for kind in ("ast", "builtin")
         if (kinds == kind).any()
     ]
@@ -65,14 +65,14 @@ def layer_profile(profile: pl.DataFrame) -> str:
     for kind, name in _NAMES.items():
         means = profile.filter(type=kind).sort("layer")["mean_size"].to_list()
         if means:
-            lines.append(f"{name} {_listed(f'{mean:.1f}' for mean in means)}")
+            lines.append(f"{name}: {_listed(f'{mean:.1f}' for mean in means)}")
     return _sentences("Line plot of mean circuit size in neurons, from layer 0.", *lines)
 
 
 def modularity(scores: pl.DataFrame, *, top: int = 5) -> str:
     """The first concepts of the ranking with their scores (``modularity_scores``)."""
     lines = [
-        f"{style.bare(row['index'])} {_listed(str(row[f'p={trim}']) for trim in TRIMS)}"
+        f"{style.bare(row['index'])}: {_listed(str(row[f'p={trim}']) for trim in TRIMS)}"
         for row in scores.head(top).iter_rows(named=True)
     ]
     opening = (

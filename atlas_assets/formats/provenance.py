@@ -40,6 +40,18 @@ class Grid(_Record):
     variations: int = 50
     loss_threshold: float | None = None
 
+    @property
+    def cut(self) -> str:
+        """What is left of the published grid, in words; empty for all of it."""
+        parts = []
+        if self.ast_nodes is not None:
+            parts.append(f"{len(self.ast_nodes)} AST nodes")
+        if self.builtins is not None:
+            parts.append(f"{len(self.builtins)} builtins")
+        if self.variations != Grid.model_fields["variations"].default:
+            parts.append(f"{self.variations} prompts per pair")
+        return ", ".join(parts)
+
 
 class Lineage(_Record):
     """What a computation is about; ``None`` = not known.

@@ -90,3 +90,21 @@ def test_a_preview_of_noise_fits_too() -> None:
         style.settle(page.figure)
     assert len(render.preview(page.figure)) < 100_000
     assert len(render.preview(page.figure, limit=5_000)) < 5_000
+
+
+def test_a_drawing_of_several_sheets_is_one_png_and_a_pdf_of_as_many_pages() -> None:
+    sheets = [FIGURES["entanglement"](), FIGURES["concept_fraction"](), FIGURES["sweep"]()]
+    made = render.drawing(sheets, "Three figures, |A∖B| / |A|.")
+    assert made == render.drawing(sheets, "Three figures, |A∖B| / |A|.")
+    heights = [int(sheet.get_figheight() * 200) for sheet in sheets]
+    assert made.size == (1400, sum(heights))
+    assert made.description == "Three figures, |A∖B| / |A|."
+    with Image.open(io.BytesIO(made.png)) as stack:
+        second = stack.crop((0, heights[0], 700, heights[0] + heights[1]))
+        with Image.open(io.BytesIO(render.to_png(sheets[1]))) as alone:
+            assert second.tobytes() == alone.tobytes()
+        assert stack.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+    assert made.pdf is not None
+    assert b"/Count 3" in made.pdf
+    assert len(made.previews) == 3
+    assert all(len(small) < 100_000 for small in made.previews)

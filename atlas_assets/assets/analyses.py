@@ -1,4 +1,4 @@
-"""The further analyses (SCIENCE §5): what pairs add to their concepts, and how circuits compare.
+"""The further analyses (docs/science.md §5): what pairs add, how circuits compare.
 
 Each speaks of one setting and is skipped where the sweep lacks it.
 """

@@ -26,7 +26,7 @@ def draw(table: pl.DataFrame, caption: Caption) -> Figure:
     """Mean concept fraction of the AST and of the builtin circuits at each layer.
 
     Args:
-        table: the ``target_checker`` table of one setting (SCIENCE §4).
+        table: the ``target_checker`` table of one setting (docs/science.md §4).
         caption: what the table was computed on.
 
     Returns:

@@ -2,7 +2,7 @@
 
 Ward linkage on 1 − Jaccard of one layer's non-empty universal masks, leaves in optimal order, the
 six atomic concepts marked and the cut into clusters shown. Two layers stand side by side, because
-the paper's text speaks of layer 5 and the release shows the cluster at layer 3 (SCIENCE §8).
+the paper's text says layer 5, the release shows the cluster at layer 3 (docs/science.md §8).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Distribution of the entanglement index E_I over the pairs of one layer (SCIENCE §5)."""
+"""Distribution of the entanglement index E_I over the pairs of one layer (docs/science.md §5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from atlas_assets.figures import style
 from atlas_assets.figures.caption import Caption
 
-#: the report gives the share of pairs below it (SCIENCE §6, ``report-ei``)
+#: the report gives the share of pairs below it (docs/science.md §6, ``report-ei``)
 THRESHOLD = 0.2
 _BINS = np.linspace(0, 1, 41)
 

@@ -22,7 +22,7 @@ def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
     """One panel per setting, rows by ε and columns by C, each with two bars.
 
     Args:
-        summary: the ``summary`` table of the sweep (SCIENCE §4).
+        summary: the ``summary`` table of the sweep (docs/science.md §4).
         caption: what the table was computed on; its setting is None.
 
     Returns:

@@ -1,4 +1,4 @@
-"""``12_*_activations.h5``: sums and counts of every unit and layer (SCIENCE §2).
+"""``12_*_activations.h5``: sums and counts of every unit and layer (docs/science.md §2).
 
 Layout::
 

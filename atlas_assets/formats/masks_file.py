@@ -1,4 +1,4 @@
-"""The mask files of stage 13 (SCIENCE §3), and the standalone universal masks.
+"""The mask files of stage 13 (docs/science.md §3), and the standalone universal masks.
 
 Layouts::
 

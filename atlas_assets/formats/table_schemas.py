@@ -1,4 +1,4 @@
-"""The declared columns of every published table (SCIENCE §1, §4, §5)."""
+"""The declared columns of every published table (docs/science.md §1, §4, §5)."""
 
 from __future__ import annotations
 

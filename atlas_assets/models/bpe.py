@@ -1,4 +1,4 @@
-"""Byte-level BPE with the family's split pattern (SCIENCE.md §1), trained on given texts."""
+"""Byte-level BPE with the family's split pattern (docs/science.md §1), trained on given texts."""
 
 from __future__ import annotations
 

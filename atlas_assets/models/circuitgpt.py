@@ -1,4 +1,4 @@
-"""The circuitgpt family as transformers models, written from its specification (SCIENCE.md §7).
+"""The circuitgpt family as transformers models, after its specification (docs/science.md §7).
 
 Modules carry the names of the Hub's checkpoints, so a file's tensors load as they are, with or
 without the prefix ``circuit_model.``, and are saved with it. Nothing here runs code from a

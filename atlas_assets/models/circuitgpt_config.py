@@ -1,4 +1,4 @@
-"""The configuration of the circuitgpt family (SCIENCE.md §7), as a transformers config class.
+"""The configuration of the circuitgpt family (docs/science.md §7), as a transformers config class.
 
 Written from the specification. Keys that this implementation does not know are kept and reported;
 an option that it knows but cannot honour is refused by name, never ignored.
@@ -68,7 +68,7 @@ _log = logging.getLogger(__name__)
 
 
 class CircuitGPTConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
-    """Sizes and options of a circuitgpt model; see SCIENCE.md §7 for their meaning.
+    """Sizes and options of a circuitgpt model; see docs/science.md §7 for their meaning.
 
     Attributes:
         block_size: longest sequence, in tokens.

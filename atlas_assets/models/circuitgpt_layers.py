@@ -1,4 +1,4 @@
-"""The layers of circuitgpt (SCIENCE.md §7): attention, MLP, block and their stack.
+"""The layers of circuitgpt (docs/science.md §7): attention, MLP, block and their stack.
 
 Modules carry the names of the Hub's checkpoints. The output of a block's ``mlp`` module is the
 readout of that layer.

@@ -13,7 +13,7 @@ from torch import Tensor
 def abs_topk(x: Tensor, k: int) -> Tensor:
     """``x`` with all but the ``k`` entries of largest |x| along the last axis set to zero.
 
-    Of equal magnitudes around the k-th place those of lowest index stay (SCIENCE.md §7 leaves the
+    Of equal magnitudes at the k-th place the lowest indices stay (docs/science.md §7 leaves the
     choice open), so the result is the same on every device and in every batch. NaN stays NaN.
 
     Args:

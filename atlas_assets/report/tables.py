@@ -16,9 +16,9 @@ from atlas_assets.science.sweep import spell
 #: rows of a ranking
 _TOP = 20
 _FEW = 10
-#: pairs of concepts more similar than this are counted (SCIENCE §6, ``report-jaccard``)
+#: pairs of concepts more similar than this are counted (docs/science.md §6, ``report-jaccard``)
 _SIMILAR = 0.5
-#: pairs less entangled than this are counted (SCIENCE §6, ``report-ei``)
+#: pairs less entangled than this are counted (docs/science.md §6, ``report-ei``)
 _LITTLE = 0.2
 #: columns of mean sizes, which are printed to one decimal
 _SIZES = {"mean |A|": 1, "mean |B|": 1, "mean |A∩B|": 1}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from atlas_assets.checkpoints.sources import ModelSource
     from atlas_assets.models.loaded import LoadedModel, ModelTokenizer
 
-#: the paper's threshold on a pair's mean loss, in nats (SCIENCE: stage 11)
+#: the paper's threshold on a pair's mean loss, in nats (docs/science.md §1)
 PAPER_LOSS_THRESHOLD = 3.0
 
 
@@ -35,9 +35,7 @@ class AtlasModel:
         """Where the checkpoint lies; a Hub model is downloaded and pinned here."""
         from atlas_assets.checkpoints.sources import resolve
 
-        return resolve(
-            self._settings.model, self._settings.model_revision, ask_hub=self._ask_hub
-        )
+        return resolve(self._settings.model, self._settings.model_revision, ask_hub=self._ask_hub)
 
     @cached_property
     def identity(self) -> ModelIdentity:

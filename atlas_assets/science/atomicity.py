@@ -1,8 +1,8 @@
-"""Atomicity: which circuits lie together at a layer (paper §6.1 and Figure 1, SCIENCE §5).
+"""Atomicity: which circuits lie together at a layer (paper §6.1 and Figure 1, docs/science.md §5).
 
 Ward linkage on 1 − Jaccard of one layer's universal circuits, of both types, the empty ones left
 out. The paper's claim is that six concepts that take no builtin fall in one cluster of a cut into
-four. (Its text names layer 5; the release shows the cluster at layer 3, SCIENCE §8.)
+four. (Its text names layer 5; the release shows the cluster at layer 3, docs/science.md §8.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entanglement: how much of a pair's circuit neither of its concepts explains (SCIENCE §5).
+"""Entanglement: how much of a pair's circuit neither of its concepts explains (docs/science.md §5).
 
 E_I = |pair ∖ (universal_ast ∪ universal_builtin)| / |pair|, 0 when the pair's circuit is empty.
 At 0 the pair is the sum of its parts; at 1 none of its neurons belongs to either part for good.

@@ -1,4 +1,4 @@
-"""Stage 14: what a concept's circuit owes to its keyword (paper §5-6, SCIENCE §4).
+"""Stage 14: what a concept's circuit owes to its keyword (paper §5-6, docs/science.md §4).
 
 With A the universal mask of a concept and B the mask of its keyword alone (checker prompts)::
 

@@ -1,4 +1,4 @@
-"""Layer profile: how large circuits are at each layer (SCIENCE §5).
+"""Layer profile: how large circuits are at each layer (docs/science.md §5).
 
 Sizes are numbers of neurons: of the circuits of pairs, and of the universal circuits of AST nodes
 and of builtins. Empty circuits count, with size 0.

@@ -1,4 +1,4 @@
-"""Sequence losses: how likely the model finds each prompt (SCIENCE, "Stage 11: scoring").
+"""Sequence losses: how likely the model finds each prompt (docs/science.md, "Stage 11: scoring").
 
 ``sequence_loss`` is the mean cross-entropy in nats of tokens 2..n given their prefix, without
 special tokens, over the first 512 tokens; 50.0 for a prompt of fewer than 2 tokens.

@@ -1,4 +1,4 @@
-"""Marginalisation robustness: a circuit's size as one intersects 1, 2, … pairs (SCIENCE §5).
+"""Marginalisation robustness: circuit size as one intersects 1, 2, … pairs (docs/science.md §5).
 
 A universal circuit is the intersection of the circuits of all pairs of a concept. How soon its
 size settles says whether it would survive yet another partner. The pairs have no natural order, so

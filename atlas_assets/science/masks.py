@@ -1,4 +1,4 @@
-"""Stage 13: from activations to masks, and from pair masks to universal masks (SCIENCE §3).
+"""Stage 13: from activations to masks, and from pair masks to universal masks (docs/science.md §3).
 
 A neuron is in a unit's mask when it is strong and consistent on that unit's prompts::
 
@@ -227,7 +227,7 @@ def sweep_masks(
         settings: in the order wanted; consecutive settings of one ε share half of the work.
 
     Yields:
-        (setting, masks of the same units), float32 comparisons as in SCIENCE §3.
+        (setting, masks of the same units), float32 comparisons as in docs/science.md §3.
     """
     n = activations.n_prompts.astype(np.float32)[:, np.newaxis, np.newaxis]
     means = activations.sums / n
@@ -243,13 +243,13 @@ def sweep_masks(
 
 
 def threshold(activations: Activations, setting: Setting) -> Masks:
-    """Masks of every unit at one setting: bool ``[units, layers, width]`` (SCIENCE §3)."""
+    """Masks of every unit at one setting: bool ``[units, layers, width]`` (docs/science.md §3)."""
     _, masks = next(sweep_masks(activations, [setting]))
     return masks
 
 
 def universal(pairs: Masks) -> Masks:
-    """Universal mask of every concept: the intersection of all its pairs' masks (SCIENCE §3).
+    """Universal masks of all concepts: the AND of each one's pair masks (docs/science.md §3).
 
     Args:
         pairs: masks of pairs, names ``{ast}__{builtin}``.

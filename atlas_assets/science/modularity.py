@@ -1,4 +1,4 @@
-"""Relaxed modularity: which circuits stand apart from all others (paper §6.1, SCIENCE §5).
+"""Relaxed modularity: which circuits stand apart from all others (paper §6.1, docs/science.md §5).
 
 Per layer, a concept's *trimmed mean* is its mean Jaccard similarity to the other concepts after the
 share p of the most similar ones is dropped. Its *percentile* is the share of concepts whose trimmed

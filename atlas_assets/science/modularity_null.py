@@ -1,4 +1,4 @@
-"""A permutation null for modularity, beside the release's percentile (SCIENCE §5 and §8).
+"""A permutation null for modularity, beside the release's percentile (docs/science.md §5 and §8).
 
 Is a circuit's mean similarity to the others smaller than its size and the popularity of its neurons
 already imply? The null keeps both: the concepts × neurons matrix of a layer is randomised with its

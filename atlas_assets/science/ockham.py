@@ -1,4 +1,4 @@
-"""Jaccard similarity within a type of concept, and the Ockham index (SCIENCE §5).
+"""Jaccard similarity within a type of concept, and the Ockham index (docs/science.md §5).
 
 The Ockham index of two concepts of one type is 1 − Jaccard of their universal circuits: 0 when one
 circuit would do for both, 1 when they share no neuron (or have none).

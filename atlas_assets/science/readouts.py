@@ -1,7 +1,7 @@
 """Layer readouts: what a block's MLP module gives, at one position of each prompt.
 
 The readout of a layer is the output of the block's MLP *module*: after its last projection and,
-in circuitgpt, after the ``mlp_out`` activation sparsity; before the residual add (SCIENCE,
+in circuitgpt, after the ``mlp_out`` activation sparsity; before the residual add (docs/science.md,
 "Vocabulary"). Hooks keep only the wanted position's row, on the network's device: nothing is
 copied to the host while the network runs, and no layer's full output outlives its block.
 """

@@ -1,4 +1,4 @@
-"""Jaccard similarity of masks (SCIENCE §5): |A ∩ B| / |A ∪ B|."""
+"""Jaccard similarity of masks (docs/science.md §5): |A ∩ B| / |A ∪ B|."""
 
 from __future__ import annotations
 

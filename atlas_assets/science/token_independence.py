@@ -1,4 +1,4 @@
-"""Token independence: how much of a circuit its keyword alone explains (SCIENCE §5).
+"""Token independence: how much of a circuit its keyword alone explains (docs/science.md §5).
 
 The comparison of ``decomposition``, concept by concept and layer by layer, with the token-checker
 masks as B; and the concepts that no keyword gives away.

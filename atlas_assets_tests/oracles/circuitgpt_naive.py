@@ -1,4 +1,4 @@
-"""circuitgpt spelt out with loops over tokens, heads and entries, straight from SCIENCE.md §7.
+"""circuitgpt spelt out with loops over tokens, heads and entries, straight from docs/science.md §7.
 
 Works in float64 on one sequence; shares no code with the package.
 """

@@ -3,7 +3,7 @@
 matplotlib is imported when a figure is drawn, not when the graph is loaded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -11,14 +11,15 @@ import polars as pl
 
 from atlas_assets.assets.declare import atlas_asset
 from atlas_assets.assets.one_setting import in_sweep, only_partition_of, universal_at
+from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.formats.figure_file import Drawing
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.science.sweep import REFERENCE, STANDALONE
 from atlas_assets.settings import AtlasSettings
 
-#: the paper's text speaks of layer 5, the release shows the cluster at layer 3 (SCIENCE §8)
+#: the paper's text speaks of layer 5, the release shows the cluster at layer 3 (docs/science.md §8)
 DENDROGRAM_LAYERS = (3, 5)
-#: the layer of the published mean entanglement (SCIENCE §6, ``report-ei``)
+#: the layer of the published mean entanglement (docs/science.md §6, ``report-ei``)
 ENTANGLEMENT_LAYER = 4
 
 Outputs = Iterator[dg.Output[Any]]
@@ -102,47 +103,61 @@ def _fraction_figures(settings: AtlasSettings) -> list[dg.AssetsDefinition]:
 
 
 def _table_figures() -> list[dg.AssetsDefinition]:
-    """Drawn from tables of one setting; where those are skipped, so are these."""
+    """Drawn from tables of one setting."""
 
-    @atlas_asset("figure_layer_profile", kinds={"matplotlib"})
+    @_drawn_from_tables("figure_layer_profile")
     def figure_layer_profile(
-        store: dg.ResourceParam[AtlasStore], layer_profile: pl.DataFrame
-    ) -> Drawing:
-        from atlas_assets.assets.captions import caption_of
-        from atlas_assets.figures import in_words, render
-        from atlas_assets.figures import layer_profile as figure
-
-        sheet = figure.draw(layer_profile, caption_of(store, "layer_profile", setting=STANDALONE))
-        return render.drawing([sheet], in_words.layer_profile(layer_profile))
-
-    @atlas_asset("figure_modularity", kinds={"matplotlib"})
-    def figure_modularity(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
         store: dg.ResourceParam[AtlasStore],
-        modularity_scores: pl.DataFrame,
-        modularity_detail: pl.DataFrame,
-    ) -> Drawing:
+    ) -> Outputs:
+        from atlas_assets.assets.captions import caption_of
+        from atlas_assets.figures import in_words, layer_profile, render
+
+        for at in in_sweep(context, settings, STANDALONE):
+            table = store.read("layer_profile")
+            sheet = layer_profile.draw(table, caption_of(store, "layer_profile", setting=at))
+            yield dg.Output(render.drawing([sheet], in_words.layer_profile(table)))
+
+    @_drawn_from_tables("figure_modularity")
+    def figure_modularity(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+    ) -> Outputs:
         from atlas_assets.assets.captions import caption_of
         from atlas_assets.figures import in_words, modularity, render
 
-        caption = caption_of(store, "modularity_scores", setting=REFERENCE)
-        n_layers = modularity_detail["layer"].n_unique()
-        sheet = modularity.draw(modularity_scores, caption, n_layers=n_layers)
-        return render.drawing([sheet], in_words.modularity(modularity_scores))
+        for at in in_sweep(context, settings, REFERENCE):
+            scores = store.read("modularity_scores")
+            n_layers = store.read("modularity_detail")["layer"].n_unique()
+            caption = caption_of(store, "modularity_scores", setting=at)
+            sheet = modularity.draw(scores, caption, n_layers=n_layers)
+            yield dg.Output(render.drawing([sheet], in_words.modularity(scores)))
 
-    @atlas_asset("figure_entanglement", kinds={"matplotlib"})
+    @_drawn_from_tables("figure_entanglement")
     def figure_entanglement(
-        store: dg.ResourceParam[AtlasStore], compositionality: pl.DataFrame
-    ) -> Drawing:
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+    ) -> Outputs:
         from atlas_assets.assets.captions import caption_of
         from atlas_assets.figures import entanglement, in_words, render
 
-        n_layers = compositionality["layer"].n_unique()
-        (layer,), notes = layers_to_show(n_layers, (ENTANGLEMENT_LAYER,))
-        caption = caption_of(store, "compositionality", setting=STANDALONE, notes=notes)
-        sheet = entanglement.draw(compositionality, layer, caption)
-        return render.drawing([sheet], in_words.entanglement(compositionality, layer))
+        for at in in_sweep(context, settings, STANDALONE):
+            table = store.read("compositionality")
+            (layer,), notes = layers_to_show(table["layer"].n_unique(), (ENTANGLEMENT_LAYER,))
+            caption = caption_of(store, "compositionality", setting=at, notes=notes)
+            sheet = entanglement.draw(table, layer, caption)
+            yield dg.Output(render.drawing([sheet], in_words.entanglement(table, layer)))
 
     return [figure_layer_profile, figure_modularity, figure_entanglement]
+
+
+def _drawn_from_tables(key: str) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Its tables are dependencies, and read when drawn: a sweep may have skipped them."""
+    deps = list(ARTIFACTS[key].inputs)
+    return atlas_asset(key, deps=deps, output_required=False, kinds={"matplotlib"})
 
 
 def layers_to_show(n_layers: int, wanted: tuple[int, ...]) -> tuple[tuple[int, ...], list[str]]:
@@ -151,6 +166,9 @@ def layers_to_show(n_layers: int, wanted: tuple[int, ...]) -> tuple[tuple[int, .
     shown = tuple(layer for layer in wanted if layer <= last)
     if shown == wanted:
         return shown, []
-    missing = " and ".join(str(layer) for layer in wanted if layer > last)
-    note = f"Layers 0 to {last} are all the model has, so layer {missing} is left out"
-    return (shown, [f"{note}."]) if shown else ((last,), [f"{note} and layer {last} shown."])
+    missing = [str(layer) for layer in wanted if layer > last]
+    left_out = (
+        f"layer {missing[0]} is" if len(missing) == 1 else f"layers {' and '.join(missing)} are"
+    )
+    note = f"The last layer of the model is {last}; {left_out} left out"
+    return (shown, [f"{note}."]) if shown else ((last,), [f"{note} and layer {last} is shown."])

@@ -7,6 +7,7 @@ from atlas_assets.formats.artifact import Artifact
 from atlas_assets.formats.figure_file import FigureFile
 from atlas_assets.formats.jaccard_file import JaccardMatricesFile
 from atlas_assets.formats.tables import CsvTable
+from atlas_assets.formats.text_file import HtmlFile, MarkdownFile
 from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
 
 ANALYSES = (
@@ -77,13 +78,17 @@ ANALYSES = (
 )
 
 
+#: ends the description of every figure
+FORMS = "PNG, and PDF beside it."
+
+
 def _figure(name: str, description: str, setting: Setting | None, *inputs: str) -> Artifact:
     return Artifact(
         key=f"figure_{name}",
         filename=f"figure_{name}.png",
         format=FigureFile(),
         group="stage_16_figures",
-        description=f"{description} PNG, and PDF beside it.",
+        description=f"{description} {FORMS}",
         inputs=inputs,
         setting=setting,
     )
@@ -141,4 +146,63 @@ FIGURES = (
     ),
 )
 
-REPORTS: tuple[Artifact, ...] = ()
+#: what the claims are evaluated on
+_EVIDENCE = (
+    "object_prompts",
+    "checker_prompts",
+    "token_checker_prompts",
+    "object_masks",
+    "checker_masks",
+    "masks",
+    "target_checker",
+    "summary",
+    "modularity_scores",
+    "token_independence_no_keyword",
+    "compositionality",
+    "ockham_index",
+    "layer_profile",
+)
+
+#: what the report is made from: every table that it quotes, every figure, and what the claims read
+_REPORTED = (
+    "object_prompts",
+    "checker_prompts",
+    "token_checker_prompts",
+    "object_masks",
+    "checker_masks",
+    "token_checker_masks",
+    "masks",
+    "target_checker",
+    "summary",
+    "modularity_scores",
+    "modularity_detail",
+    "token_independence_detail",
+    "token_independence_summary",
+    "token_independence_no_keyword",
+    "universal_masks",
+    *(artifact.key for artifact in ANALYSES),
+    *(artifact.key for artifact in FIGURES),
+)
+
+REPORTS = (
+    Artifact(
+        key="claims_report",
+        filename="claims.md",
+        format=MarkdownFile(),
+        group="stage_17_report",
+        description="The paper's claims, one by one: what is expected of its model, what this "
+        "atlas shows, and whether the paper claims it of this atlas at all.",
+        inputs=_EVIDENCE,
+        inputs_may_be_absent=True,
+    ),
+    Artifact(
+        key="atlas_report",
+        filename="atlas_report.html",
+        format=HtmlFile(),
+        group="stage_17_report",
+        description="The whole atlas on one page that opens in any browser, offline: the paper's "
+        "claims against what this atlas shows, figures, tables, and where every file comes from.",
+        inputs=_REPORTED,
+        inputs_may_be_absent=True,
+    ),
+)

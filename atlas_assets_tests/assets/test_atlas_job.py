@@ -57,6 +57,8 @@ FILES = {
     "jaccard_matrices.h5",
     "modularity_null.csv",
     *(f"figure_{name}.{form}" for name in FIGURES for form in ("png", "pdf")),
+    "claims.md",
+    "atlas_report.html",
 }
 
 

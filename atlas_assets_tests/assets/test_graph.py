@@ -11,6 +11,7 @@ import pytest
 
 from atlas_assets.definitions import build_definitions
 from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.science.published_claims import CLAIMS
 from atlas_assets.settings import AtlasSettings
 from atlas_assets_tests.assets.tiny_atlas import ASSET_KEYS, tiny_settings
 
@@ -42,6 +43,10 @@ UPSTREAM = {
     "figure_layer_profile": {"layer_profile"},
     "figure_modularity": {"modularity_scores", "modularity_detail"},
     "figure_entanglement": {"compositionality"},
+    "claims_report": {claim.asset for claim in CLAIMS} | {"object_masks", "checker_masks"},
+    # from everything but what only feeds the masks
+    "atlas_report": ASSET_KEYS
+    - {"object_activations", "checker_activations", "claims_report", "atlas_report"},
 }
 
 

@@ -47,6 +47,8 @@ ASSET_KEYS = {
     "figure_layer_profile",
     "figure_modularity",
     "figure_entanglement",
+    "claims_report",
+    "atlas_report",
 }
 
 

@@ -38,6 +38,8 @@ PUBLISHED = {
     "figure_layer_profile": "figure_layer_profile.png",
     "figure_modularity": "figure_modularity.png",
     "figure_entanglement": "figure_entanglement.png",
+    "claims_report": "claims.md",
+    "atlas_report": "atlas_report.html",
 }
 PARTITIONED = {"object_masks", "checker_masks", "target_checker"}
 

@@ -327,7 +327,7 @@ def test_an_unsound_value_is_not_written(store: AtlasStore, key: str) -> None:
     setting = cells(key)[0]
     before = store.path(key, setting).read_bytes()
     with pytest.raises(ArtifactError, match=key):
-        store.write(key, "nonsense", setting)
+        store.write(key, 17, setting)
     assert store.path(key, setting).read_bytes() == before
 
 
@@ -464,3 +464,50 @@ def test_release_activations_are_accepted(tmp_path: Path) -> None:
     written = store.write("object_masks", objects(SETTING), SETTING)
     assert written.provenance.lineage is None
     assert written.provenance.inputs["object_activations"].startswith("file:")
+
+
+def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(
+    store: AtlasStore,
+) -> None:
+    fewer = AtlasStore(store.root, store.expected, SWEEP, {"permutations": 50})
+    reason = "its code version is 1+permutations=200, now 1+permutations=50"
+    assert fewer.stale_reason("modularity_null") == reason
+    assert {key for key in ARTIFACTS if fewer.stale_reason(key, cells(key)[0])} == {
+        "modularity_null"
+    }
+    fewer.write("modularity_null", sample("modularity_null"))
+    assert fewer.stale_reason("modularity_null") is None
+    assert store.stale_reason("modularity_null") is not None
+
+
+def test_what_speaks_of_one_setting_depends_on_that_file_alone(store: AtlasStore) -> None:
+    at, other = catalog.ARTIFACTS["compositionality"].setting, SWEEP[1]
+    assert at == SWEEP[0]
+    record = store.provenance("compositionality")
+    assert record is not None
+    assert record.setting is not None
+    assert (record.setting.epsilon, record.setting.consistency) == (at.epsilon, at.consistency)
+    store.write("object_masks", objects(other, width=8), other, inputs={})
+    assert store.stale_reason("compositionality") is None
+    store.path("object_masks", other).unlink()
+    store.write("compositionality", sample("compositionality"))
+    store.write("object_masks", objects(at, width=8), at, inputs={})
+    assert store.stale_reason("compositionality") == "object_masks has changed since"
+
+
+def test_a_report_is_made_from_what_there_is(store: AtlasStore) -> None:
+    store.path("figure_sweep").unlink()
+    store.path("target_checker", SWEEP[1]).unlink()
+    written = store.write("atlas_report", sample("atlas_report"))
+    absent = {"figure_sweep", "target_checker"}
+    assert set(written.provenance.inputs) == set(ARTIFACTS["atlas_report"].inputs) - absent
+    assert store.stale_reason("atlas_report") is None
+    store.write("figure_sweep", sample("figure_sweep"))
+    assert store.stale_reason("atlas_report") == "figure_sweep has been added since"
+
+
+def test_a_figure_without_its_pdf_is_missing(store: AtlasStore) -> None:
+    assert store.exists("figure_sweep")
+    Path(str(store.path("figure_sweep"))).with_suffix(".pdf").unlink()
+    assert not store.exists("figure_sweep")
+    assert store.stale_reason("figure_sweep") == "it is missing"

@@ -111,7 +111,11 @@ class AtlasSettings(BaseModel):
         Field(min_length=1, description="only these builtins (a quick look)"),
     ] = None
     variations: Annotated[
-        int, Field(ge=1, description="prompts per pair; the first of the published 50")
+        int,
+        Field(
+            ge=1,
+            description="prompts per pair: the first of the published 50; more is another draw",
+        ),
     ] = 50
     permutations: Annotated[
         int,
@@ -199,6 +203,7 @@ def _slug(settings: AtlasSettings) -> str:
         "" if settings.readout == "last_token" else settings.readout,
         "" if settings.dtype == "float32" else settings.dtype,
         "" if cut == (None, None, 50, None) else f"cut-{_short_digest(repr(cut))}",
+        "" if settings.token_checker == REFERENCE else f"token-{settings.token_checker.file_tag}",
     ]
     text = "--".join(part for part in parts if part)
     return re.sub(r"[^A-Za-z0-9._-]+", "--", text).strip("-.").lower() or "atlas"

@@ -71,6 +71,7 @@ def test_whatever_makes_another_atlas_makes_another_folder(tmp_path: Path) -> No
         {"ast_nodes": "For"},
         {"builtins": "list"},
         {"loss_threshold": 3.0},
+        {"token_checker_setting": "0.001,0.8"},
     ]
     names = [AtlasSettings.build(**variant).atlas_name for variant in variants]
     assert len(set(names)) == len(names)

@@ -15,7 +15,8 @@ import dagster as dg
 from atlas_assets.formats.catalog import ARTIFACTS
 
 OWNERS = ["team:csp-atlas"]
-#: assets that run the network share this pool, so that one accelerator serves one at a time
+#: assets that run the network share this pool. It has no limit by default: a killed run would keep
+#: its slot, and no run could start until somebody freed it. Set one where a daemon frees slots.
 MODEL_POOL = "model"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from atlas_assets.assets.checked import with_universal
 from atlas_assets.assets.declare import atlas_asset
 from atlas_assets.partitions import setting_of
 from atlas_assets.science import decomposition
@@ -24,10 +25,11 @@ def decomposition_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.As
         object_masks: dict[str, Any],
         checker_masks: dict[str, Any],
     ) -> dict[str, Any]:
-        tables = {
-            key: decomposition.target_checker(object_masks[key].universal, checker_masks[key].masks)
-            for key in context.partition_keys
-        }
+        tables = {}
+        for key in context.partition_keys:
+            universal = object_masks[key].universal
+            checker = with_universal(context, checker_masks[key].masks, universal)
+            tables[key] = decomposition.target_checker(universal, checker)
         for key, table in tables.items():
             context.add_asset_metadata(_mean_fractions(key, table), "target_checker", key)
         return tables

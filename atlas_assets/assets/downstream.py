@@ -9,13 +9,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from atlas_assets.assets.checked import with_universal
 from atlas_assets.assets.declare import atlas_asset
 from atlas_assets.assets.one_setting import universal_at
+from atlas_assets.errors import ProvenanceError
+from atlas_assets.formats.store import AtlasStore
 from atlas_assets.science import masks as science
 from atlas_assets.science import modularity, token_independence
 from atlas_assets.science.checker_prompts import keyword_of
 from atlas_assets.science.masks import CheckerMasks
-from atlas_assets.science.sweep import REFERENCE, STANDALONE
+from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stimuli.tables import load_stimuli
 
@@ -54,15 +57,16 @@ def _token_independence_assets() -> list[dg.AssetsDefinition]:
     def token_independence_detail(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
         masks: pl.DataFrame,
         token_checker_masks: CheckerMasks,
     ) -> Outputs:
         keywords = keyword_of(load_stimuli())
         at = token_checker_masks.setting
+        _require_own_setting(at, settings, store)
         for universal in universal_at(context, settings, masks, at):
-            yield dg.Output(
-                token_independence.detail(universal, token_checker_masks.masks, keywords)
-            )
+            checker = with_universal(context, token_checker_masks.masks, universal)
+            yield dg.Output(token_independence.detail(universal, checker, keywords))
 
     @atlas_asset("token_independence_summary", kinds={"polars"})
     def token_independence_summary(token_independence_detail: pl.DataFrame) -> pl.DataFrame:
@@ -77,6 +81,24 @@ def _token_independence_assets() -> list[dg.AssetsDefinition]:
         return token_independence.no_keyword(universal, keyword_of(load_stimuli()))
 
     return [token_independence_detail, token_independence_summary, token_independence_no_keyword]
+
+
+def _require_own_setting(at: Setting, settings: AtlasSettings, store: AtlasStore) -> None:
+    """A file of the release says at which setting it is; one of ours is at the one in force.
+
+    Raises:
+        ProvenanceError: ours is at another.
+    """
+    made_here = store.provenance("token_checker_masks") is not None
+    if made_here and at != settings.token_checker:
+        raise ProvenanceError(
+            "token_checker_masks was made at another setting than the one in force",
+            where=str(store.path("token_checker_masks")),
+            expected=f"{settings.token_checker} (ATLAS_TOKEN_CHECKER_SETTING)",
+            found=str(at),
+            remedy="materialise token_checker_masks again, set ATLAS_TOKEN_CHECKER_SETTING back, "
+            "or choose another ATLAS_NAME",
+        )
 
 
 def _universal_masks_asset() -> dg.AssetsDefinition:

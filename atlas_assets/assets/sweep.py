@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from atlas_assets.errors import MissingArtifactError
+from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.partitions import partition_key
@@ -22,11 +22,19 @@ def stale_cells(
     """{setting: {artifact: why it must be made}} for the cells that are not up to date."""
     cells = {}
     for setting in settings:
-        reasons = {key: store.stale_reason(key, setting) for key in SWEPT}
+        reasons = {key: _reason(store, key, setting) for key in SWEPT}
         stale = {key: reason for key, reason in reasons.items() if reason is not None}
         if stale:
             cells[setting] = stale
     return cells
+
+
+def _reason(store: AtlasStore, key: str, setting: Setting) -> str | None:
+    try:
+        return store.stale_reason(key, setting)
+    except ArtifactError as error:
+        # a damaged cell is made again; if it is the activations, reading them will say so
+        return f"it cannot be read ({error.what})"
 
 
 def complete_sweep(

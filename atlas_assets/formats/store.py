@@ -287,7 +287,7 @@ class AtlasStore:
             expected="the file of that artifact",
             found="no such file",
             remedy="make it with `dagster asset materialize -m atlas_assets.definitions "
-            f"--select {key}{partition}` (`--select '*{key}'` makes what it needs as well), or "
+            f"--select {key}{partition}` (the jobs sweep and atlas make what it needs as well), or "
             "point ATLAS_DATA_DIR and ATLAS_NAME at an atlas that has it",
         )
 

@@ -338,7 +338,8 @@ def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
             where=str(setting),
             expected="a setting of the sweep",
             found=", ".join(str(Setting(*row)) for row in present.rows()) or "an empty table",
-            remedy="add it to ATLAS_EPSILONS and ATLAS_CONSISTENCIES, then materialise masks",
+            remedy="the table is of another sweep than the one in force: materialise masks again, "
+            "with the setting in ATLAS_EPSILONS and ATLAS_CONSISTENCIES",
         )
     names = tuple(rows["concept"].unique().sort())
     n_layers, width = rows["layer"].n_unique(), int(rows["width"][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from atlas_assets_tests.assets.tiny_atlas import environment
 
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,37 @@ def test_the_commands_of_the_readme(env: dict[str, str], tmp_path: Path) -> None
     assert str(folder) in where.stdout
     assert other.name in where.stdout
     assert "make ui" in where.stdout
+
+
+def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    """SIGKILL under the dagster.yaml that ships; what was done stays, what was not is made."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(ROOT / ".dagster_home" / "dagster.yaml", home)
+    here = {**env, "DAGSTER_HOME": str(home), "ATLAS_DATA_DIR": str(tmp_path / "data")}
+    command = [str(BIN / "dagster"), "job", "execute", "-j", "atlas"]
+    with subprocess.Popen(
+        command,
+        env=here,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as killed:
+        assert killed.stderr is not None
+        for line in killed.stderr:
+            # a step that runs the model is under way
+            if "object_activations" in line:
+                break
+        killed.kill()
+    folder = tmp_path / "data" / "tiny"
+    assert (folder / "11A_object_prompts.parquet").exists()
+    assert not (folder / "14_summary.csv").exists()
+    again = run(here, *("dagster", "job", "execute", "-j", "atlas"), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert (folder / "14_summary.csv").exists()
 
 
 def test_a_setting_out_of_range_ends_the_command_with_its_name(

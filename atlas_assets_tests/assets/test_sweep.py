@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import h5py
 import numpy as np
 import polars as pl
 import pytest
@@ -113,6 +114,62 @@ def test_only_what_is_missing_is_made(
     (folder_of(settings) / "13_object_masks_eps0.1_cons0.5.h5").unlink()
     assert complete(settings, instance) == [{"object_masks 0.5|0.1"}]
     assert files_of(folder_of(settings)) == before
+
+
+def test_a_damaged_cell_is_made_again(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    before = files_of(folder_of(settings))
+    damaged = folder_of(settings) / "13_object_masks_eps0.1_cons0.5.h5"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    assert complete(settings, instance) == [{"object_masks 0.5|0.1"}]
+    assert files_of(folder_of(settings)) == before
+
+
+def test_the_table_of_another_sweep_is_told_to_be_made_again(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    smaller = settings.model_copy(update={"epsilons": (0.1,), "consistencies": (0.5,)})
+    complete(smaller, instance)
+    result = materialize(settings, instance, ["modularity_scores"])
+    assert not result.success
+    assert "materialise masks again" in failure_text(result)
+    complete(settings, instance)
+    assert materialize(settings, instance, ["modularity_scores"]).success
+
+
+def test_token_checker_masks_at_another_setting_are_refused_unless_released(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    store = build_resources(settings)["store"]
+    masks = checker_masks(activations(CONCEPTS, seed=3), settings.token_checker)
+    store.write("token_checker_masks", masks, inputs={})
+    other = settings.model_copy(update={"token_checker_setting": (0.1, 0.8)})
+    result = materialize(other, instance, ["token_independence_detail"])
+    assert not result.success
+    assert "ATLAS_TOKEN_CHECKER_SETTING" in failure_text(result)
+    path = store.path("token_checker_masks")
+    with h5py.File(path, "a") as released:
+        del released["metadata"].attrs["provenance"]
+    result = materialize(other, instance, ["token_independence_detail"])
+    assert result.success, failure_text(result)
+
+
+def test_a_concept_that_lost_its_pairs_is_left_out_with_a_warning(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    store = build_resources(settings)["store"]
+    more = (*CONCEPTS, "builtin__tuple")
+    store.write("checker_activations", activations(more, seed=1), inputs={})
+    complete(settings, instance)
+    result = materialize(settings, instance, ["target_checker"], partition_key(settings.sweep[0]))
+    assert result.success, failure_text(result)
+    table = pl.read_csv(folder_of(settings) / "14_target_checker_eps0.1_cons0.5.csv")
+    assert table["target"].to_list() == list(CONCEPTS)
+    warnings = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert any("builtin__tuple: no universal mask" in message for message in warnings)
 
 
 def test_changed_activations_make_their_masks_stale(

@@ -9,7 +9,7 @@ export DAGSTER_MODULE_NAME ?= atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep ui test check bench format clean
+.PHONY: help atlas sweep analyses ui test check bench format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,12 @@ atlas: $(VENV)/.product ## build the whole atlas with the model in force (defaul
 	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j atlas
 	@$(BIN)/atlas where
 
-sweep: $(VENV)/.product ## everything after the activations: masks, decomposition, analyses
+sweep: $(VENV)/.product ## from existing activations: masks at every setting, the published tables
 	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j sweep
+	@$(BIN)/atlas where
+
+analyses: $(VENV)/.product ## from existing masks and tables: further analyses, figures, reports
+	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j analyses
 	@$(BIN)/atlas where
 
 ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127.0.0.1:3000)

@@ -28,7 +28,12 @@ def open_in_force(settings: AtlasSettings) -> AtlasStore:
 
     The model is compared by name and not by its digests: reading masks needs no model.
     """
-    return AtlasStore(folder_in_force(settings), lambda: _lineage_by_name(settings), settings.sweep)
+    return AtlasStore(
+        folder_in_force(settings),
+        lambda: _lineage_by_name(settings),
+        settings.sweep,
+        settings.parameters,
+    )
 
 
 def open_with_model(settings: AtlasSettings) -> AtlasStore:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from atlas_assets.assets.figures import layers_to_show
 from atlas_assets.assets.one_setting import skipped_under
+from atlas_assets.atlas import open_in_force, open_with_model
 from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.formats.catalog_analyses import ANALYSES, FIGURES
@@ -230,8 +231,9 @@ def test_the_number_of_permutations_is_a_setting_that_makes_the_null_stale(
 ) -> None:
     assert store.read("modularity_null")["permutations"].unique().to_list() == [9]
     more = settings.model_copy(update={"permutations": 10})
-    stale = build_resources(more)["store"].stale_reason("modularity_null")
-    assert stale == "its code version is 1+permutations=9, now 1+permutations=10"
+    for opened in (build_resources(more)["store"], open_in_force(more), open_with_model(more)):
+        stale = opened.stale_reason("modularity_null")
+        assert stale == "its code version is 1+permutations=9, now 1+permutations=10"
     versions = {
         number: build_definitions(settings.model_copy(update={"permutations": number}))
         .resolve_asset_graph()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from atlas_assets.assets.captions import caption_of
 from atlas_assets.checks.evaluate import ClaimResult, evaluate_claims
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.formats.catalog import ARTIFACTS
@@ -20,6 +21,7 @@ from atlas_assets.report.page import Page, render
 from atlas_assets.science.masks import universal_table
 from atlas_assets.science.sweep import REFERENCE, STANDALONE
 from atlas_assets.settings import AtlasSettings
+from atlas_assets_tests.formats.release_files import write_object_masks
 from atlas_assets_tests.formats.samples import LINEAGE, objects, sample
 from atlas_assets_tests.report.reading import Reading
 
@@ -223,3 +225,21 @@ def test_files_of_another_atlas_are_not_reported(tmp_path: Path) -> None:
     other = store_at(tmp_path, LINEAGE.model_copy(update={"readout": "published"}))
     with pytest.raises(ProvenanceError):
         page_of(other)
+
+
+def test_files_of_the_release_are_said_to_be(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    for setting in SWEEP:
+        write_object_masks(Path(str(store.path("object_masks", setting))), objects(setting))
+    store.write("masks", universal_table({at: objects(at).universal for at in SWEEP}))
+    page = page_of(store)
+    assert page.model == "openai/circuit-sparsity (frozen artifacts)"
+    assert dict(page.facts)["readout"] == "published"
+    origins = {row[0]: row[2] for row in page.provenance.tables[0].rows}
+    assert set(origins.values()) == {"release"}
+    assert len(origins) == 3
+    caption = caption_of(store, "masks", setting=REFERENCE)
+    assert caption.line() == (
+        "model openai/circuit-sparsity (frozen artifacts) · ε=0.5, C=0.8 · readout published"
+    )
+    assert caption.note is None

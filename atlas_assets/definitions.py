@@ -13,6 +13,7 @@ from upath import UPath
 
 from atlas_assets.assets.activations import activation_assets
 from atlas_assets.assets.analyses import analysis_assets
+from atlas_assets.assets.claims_report import claims_report_asset
 from atlas_assets.assets.decomposition import decomposition_assets
 from atlas_assets.assets.downstream import downstream_assets
 from atlas_assets.assets.figures import figure_assets
@@ -20,6 +21,8 @@ from atlas_assets.assets.masks import mask_assets, sweep_asset
 from atlas_assets.assets.prompts import prompt_assets
 from atlas_assets.assets.report import report_assets
 from atlas_assets.automation.jobs import atlas_jobs
+from atlas_assets.checks.claims import claim_checks
+from atlas_assets.checks.integrity import integrity_checks
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.io_managers.csv import CsvIOManager
 from atlas_assets.io_managers.documents import (
@@ -39,18 +42,21 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     """Fresh definitions of one atlas: assets, jobs, resources."""
     partitions = sweep_partitions(settings.sweep)
     resources = build_resources(settings)
+    integrity = integrity_checks(partitions)
     stages_11_to_13 = [*prompt_assets(), *activation_assets(), *mask_assets(partitions)]
     assets = [
         *stages_11_to_13,
-        sweep_asset(stages_11_to_13, resources),
+        sweep_asset([*stages_11_to_13, *integrity], resources),
         *decomposition_assets(partitions),
         *downstream_assets(),
         *analysis_assets(settings),
         *figure_assets(settings),
         *report_assets(settings),
+        claims_report_asset(settings),
     ]
     return dg.Definitions(
         assets=assets,
+        asset_checks=[*integrity, *claim_checks()],
         jobs=atlas_jobs(partitions),
         resources=resources,
         # one process: the model is loaded once, and a laptop's memory holds one copy of everything

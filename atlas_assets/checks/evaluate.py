@@ -88,13 +88,14 @@ def evaluations(
     evidence: StoreEvidence, settings: AtlasSettings | None, claims: Iterable[Claim]
 ) -> Iterator[ClaimResult]:
     """The claims one by one, on evidence that they share."""
+    whole: Subject | None = None
     for claim in claims:
         try:
             value, cells = evidence.observe(claim)
             subject = subject_of(evidence.store, cells)
         except AtlasError as error:
-            subject = subject_of_atlas(evidence.store, settings)
-            yield _result(claim, subject, note=_reason(error, evidence.store))
+            whole = whole or subject_of_atlas(evidence.store, settings)
+            yield _result(claim, whole, note=_reason(error, evidence.store))
             continue
         yield _result(
             claim,

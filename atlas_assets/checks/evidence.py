@@ -200,7 +200,9 @@ def _no_keyword(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
 
 def _target_checker(evidence: StoreEvidence, setting: Setting | None) -> pl.DataFrame:
     at = setting or REFERENCE
-    return decomposition.target_checker(evidence.universal(at), evidence.checker_masks(at).masks)
+    universal, checker = evidence.universal(at), evidence.checker_masks(at).masks
+    both = sorted(set(universal.names) & set(checker.names))
+    return decomposition.target_checker(universal, checker.select(both))
 
 
 def _summary(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:

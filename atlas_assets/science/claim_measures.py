@@ -19,6 +19,7 @@ from atlas_assets.science import atomicity, decomposition
 from atlas_assets.science.checker_prompts import avoids_concept
 from atlas_assets.science.claims import Evidence
 from atlas_assets.science.concepts import Kind, split_concept
+from atlas_assets.science.prompt_integrity import shows_node
 from atlas_assets.science.rounding import fractions
 from atlas_assets.science.sweep import REFERENCE, Setting
 from atlas_assets.stimuli.tables import load_stimuli
@@ -220,8 +221,13 @@ def prompts_per_pair(evidence: Evidence) -> int | tuple[int, ...]:
 
 
 def unverified(evidence: Evidence) -> int:
-    """Number of object prompts in which the node was not found."""
-    return int((~evidence.table("object_prompts")["ast_verified"]).sum())
+    """Number of object prompts that are not marked as verified, or in which no such node occurs."""
+    texts = evidence.table("object_prompts").group_by("ast_node", "prompt_text", "ast_verified")
+    return sum(
+        times
+        for ast_node, text, verified, times in texts.len().rows()
+        if not (verified and shows_node(text, ast_node))
+    )
 
 
 def unsound(key: str) -> Measure:

@@ -110,7 +110,8 @@ class AtlasIOManager(dg.UPathIOManager):
     ) -> dict[str, Any]:
         written: Written = self.store.write(artifact.key, value, setting)
         context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
-        return {**file_metadata(written), **self.get_metadata(context, value)}
+        # in the order that the UI shows: a figure before the long record of its making
+        return {**self.get_metadata(context, value), **file_metadata(written)}
 
     def _artifact(self, context: dg.InputContext | dg.OutputContext) -> Artifact:
         key = context.asset_key.to_user_string() if context.has_asset_key else context.name

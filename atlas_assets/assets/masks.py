@@ -25,9 +25,10 @@ def mask_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefin
     def object_masks(
         context: dg.AssetExecutionContext, object_activations: Activations
     ) -> dict[str, Any]:
+        keys = {setting_of(key): key for key in context.partition_keys}
         return {
-            key: science.object_masks(object_activations, setting_of(key))
-            for key in context.partition_keys
+            keys[setting]: science.with_universals(setting, pairs)
+            for setting, pairs in science.sweep_masks(object_activations, sorted(keys))
         }
 
     @atlas_asset("checker_masks", partitions=partitions, kinds={"numpy"})

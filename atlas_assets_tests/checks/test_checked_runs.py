@@ -57,6 +57,25 @@ def going_bad(monkeypatch: pytest.MonkeyPatch, key: str, at: Setting) -> None:
     monkeypatch.setattr(AtlasStore, "write", write_badly)
 
 
+def run_checked(settings: AtlasSettings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """What the job ``sweep`` makes, all settings in one run, with the checks of all of it."""
+    definitions = build_definitions(settings)
+    sweep = definitions.resolve_job_def("sweep")
+    keys = [key.to_user_string() for key in sweep.asset_layer.executable_asset_keys]
+    job = dg.define_asset_job("checked", dg.AssetSelection.assets(*keys), tags=sweep.tags)
+    return (
+        dg.Definitions(
+            assets=definitions.assets,
+            asset_checks=definitions.asset_checks,
+            resources=definitions.resources,
+            executor=dg.in_process_executor,
+            jobs=[job],
+        )
+        .resolve_job_def("checked")
+        .execute_in_process(instance=instance, raise_on_error=False)
+    )
+
+
 def made(result: dg.ExecuteInProcessResult) -> set[str]:
     events = result.get_asset_materialization_events()
     return {event.asset_key.to_user_string() for event in events if event.asset_key}
@@ -69,10 +88,17 @@ def checks_seen(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str, str |
     }
 
 
+def test_the_job_of_the_whole_atlas_has_every_check(settings: AtlasSettings) -> None:
+    definitions = build_definitions(settings)
+    checks = {found.op.name for found in definitions.asset_checks or []}
+    assert checks <= set(definitions.resolve_job_def("atlas").graph.node_dict)
+    assert len(checks) > len(ARTIFACTS)
+
+
 def test_one_run_over_the_whole_sweep_checks_every_partition(
     settings: AtlasSettings, instance: dg.DagsterInstance
 ) -> None:
-    result = run_job(settings, instance, "sweep")
+    result = run_checked(settings, instance)
     assert result.success, failure_text(result)
     seen = checks_seen(result)
     assert all(seen.values())
@@ -125,7 +151,7 @@ def test_a_file_that_goes_bad_stops_the_run_before_anything_follows_from_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     going_bad(monkeypatch, key, REFERENCE)
-    result = run_job(settings, instance, "sweep")
+    result = run_checked(settings, instance)
     assert not result.success
     assert "blocking asset check" in failure_text(result)
     seen = checks_seen(result)

@@ -87,3 +87,13 @@ def test_an_asset_page_explains_the_asset(url: str, page: webdriver.Chrome) -> N
     page.get(f"{url}/assets/summary?view=overview")
     text = text_once(page, "summary", "mean_concept_fraction", "ast_concept_fraction")
     assert "stage_14_decomposition" in text
+
+
+def test_a_check_page_shows_a_claim_with_expected_and_observed(
+    url: str, page: webdriver.Chrome
+) -> None:
+    page.get(f"{url}/assets/summary?view=checks&checkDetail=claim_ratio_eps0_5_cons0_8")
+    text = text_once(page, "Passed", "expected", "observed", "4 to 9")
+    assert "observed, not claimed" in text
+    assert "§7.2" in text
+    assert "embedded" in text

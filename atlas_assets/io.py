@@ -263,7 +263,7 @@ def _indices(bits: npt.NDArray[np.bool_]) -> set[int]:
 
 
 def _layer(layer: int, n_layers: int) -> int:
-    if not 0 <= layer < n_layers:
+    if type(layer) is not int or not 0 <= layer < n_layers:
         raise SettingsError(
             "the atlas has no such layer",
             where="layer",

@@ -214,6 +214,8 @@ def test_arguments_out_of_range_are_refused(release: Path) -> None:
         io.load_pair_masks(stage="checker", data_root=release)
     with pytest.raises(SettingsError, match=f"0 to {samples.LAYERS - 1}"):
         io.load_pair_masks(layer=samples.LAYERS, data_root=release)
+    with pytest.raises(SettingsError, match="layer"):
+        io.load_pair_masks(layer=True, data_root=release)
     with pytest.raises(SettingsError, match="'no_keyword'"):
         io.load_token_independence(kind="all", data_root=release)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="'token_checker'"):

@@ -59,6 +59,8 @@ def status(cells: bool, verify: bool) -> Answer:
         yield from _reasons(states)
         yield ""
         yield _totals(states)
+        if not verify:
+            yield "records were read, contents were not: --verify reads those too"
         if others:
             yield f"not part of an atlas: {', '.join(others)}"
 

@@ -121,9 +121,13 @@ def test_a_damaged_cell_is_made_again(
 ) -> None:
     complete(settings, instance)
     before = files_of(folder_of(settings))
-    damaged = folder_of(settings) / "13_object_masks_eps0.1_cons0.5.h5"
-    damaged.write_bytes(damaged.read_bytes()[:2000])
-    assert complete(settings, instance) == [{"object_masks 0.5|0.1"}]
+    truncated = folder_of(settings) / "13_object_masks_eps0.1_cons0.5.h5"
+    truncated.write_bytes(truncated.read_bytes()[:2000])
+    flipped = folder_of(settings) / "13_checker_masks_eps0.5_cons0.8.h5"
+    with h5py.File(flipped, "a") as file:
+        file["token_checker_masks/layer_3/ast__For"][0] ^= True
+    runs = complete(settings, instance)
+    assert sorted(map(sorted, runs)) == [["checker_masks 0.8|0.5"], ["object_masks 0.5|0.1"]]
     assert files_of(folder_of(settings)) == before
 
 

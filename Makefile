@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
-export DAGSTER_MODULE_NAME ?= atlas_assets.definitions
+MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
@@ -24,19 +24,20 @@ $(VENV)/.dev: $(VENV)/.product
 	@touch $@
 
 atlas: $(VENV)/.product ## build the whole atlas with the model in force (default: the embedded one)
-	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j atlas
+	$(BIN)/dagster job execute -m $(MODULE) -j atlas
 	@$(BIN)/atlas where
 
 sweep: $(VENV)/.product ## from existing activations: masks at every setting, the published tables
-	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j sweep
+	$(BIN)/dagster job execute -m $(MODULE) -j sweep
 	@$(BIN)/atlas where
 
 analyses: $(VENV)/.product ## from existing masks and tables: further analyses, figures, reports
-	$(BIN)/dagster job execute -m $(DAGSTER_MODULE_NAME) -j analyses
+	$(BIN)/dagster job execute -m $(MODULE) -j analyses
 	@$(BIN)/atlas where
 
 ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127.0.0.1:3000)
-	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+	@# with DAGSTER_MODULE_NAME set, the webserver that dagster dev starts does not come up
+	env -u DAGSTER_MODULE_NAME $(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 test: $(VENV)/.dev ## the tests: no network, GPU or token needed
 	$(BIN)/python -m pytest -n 2 --dist loadfile

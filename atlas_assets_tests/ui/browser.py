@@ -63,7 +63,8 @@ def dagster_dev(env: dict[str, str], cwd: Path) -> Iterator[str]:
     with (cwd / "dagster-dev.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
-            env=env,
+            # as `make ui` does: with the variable set, the webserver does not come up
+            env={key: value for key, value in env.items() if key != "DAGSTER_MODULE_NAME"},
             cwd=cwd,
             stdout=log,
             stderr=subprocess.STDOUT,

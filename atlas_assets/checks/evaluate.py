@@ -38,6 +38,7 @@ class ClaimResult:
         computed: how.
         value: observed, as a value.
         sources: files that it was observed in, by published name.
+        unreadable: whether it could not be evaluated because a file is damaged.
     """
 
     id: str
@@ -56,6 +57,7 @@ class ClaimResult:
     computed: str
     value: Observed | None = None
     sources: tuple[str, ...] = ()
+    unreadable: bool = False
 
     @property
     def verdict(self) -> str:
@@ -95,7 +97,8 @@ def evaluations(
             subject = subject_of(evidence.store, cells)
         except AtlasError as error:
             whole = whole or subject_of_atlas(evidence.store, settings)
-            yield _result(claim, whole, note=_reason(error, evidence.store))
+            note = _reason(error, evidence.store)
+            yield _result(claim, whole, note=note, unreadable=evidence.is_damage(error))
             continue
         yield _result(
             claim,
@@ -113,6 +116,7 @@ def _result(
     note: str,
     value: Observed | None = None,
     sources: tuple[str, ...] = (),
+    unreadable: bool = False,
 ) -> ClaimResult:
     return ClaimResult(
         id=claim.id,
@@ -131,6 +135,7 @@ def _result(
         computed=claim.computed,
         value=value,
         sources=sources,
+        unreadable=unreadable,
     )
 
 

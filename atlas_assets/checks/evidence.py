@@ -7,7 +7,8 @@ of date itself is ever used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,7 @@ class StoreEvidence:
     store: AtlasStore
     _found: dict[Request, _Found] = field(default_factory=dict)
     _using: set[Cell] = field(default_factory=set)
+    _damage: list[ArtifactError] = field(default_factory=list)
 
     def observe(self, claim: Claim) -> tuple[Observed, frozenset[Cell]]:
         """What the atlas shows of a claim, and the files that it was seen in.
@@ -101,6 +103,10 @@ class StoreEvidence:
         """All concepts that have a universal mask, sorted."""
         return self.any_universal().names
 
+    def is_damage(self, error: AtlasError) -> bool:
+        """Whether ``error``, raised by `observe`, comes from a file that cannot be read."""
+        return any(found in (error, error.__cause__) for found in self._damage)
+
     def _once(self, request: Request, make: Callable[[], Any]) -> Any:
         """What ``make`` gives, made once; the files it used count as used by every claim."""
         found = self._found.get(request)
@@ -119,7 +125,7 @@ class StoreEvidence:
         return found.value
 
     def _table(self, key: str, setting: Setting | None) -> pl.DataFrame:
-        reason = self.store.stale_reason(key, setting)
+        reason = self._stale_reason(key, setting)
         if reason is None or key not in _COMPUTED:
             table: pl.DataFrame = self._read(key, setting)
             return table
@@ -137,12 +143,27 @@ class StoreEvidence:
 
     def _read(self, key: str, setting: Setting | None, part: str | None = None) -> Any:
         if self.store.exists(key, setting):
-            reason = self.store.stale_reason(key, setting)
+            reason = self._stale_reason(key, setting)
             if reason is not None:
                 raise _out_of_date(f"{key} at {setting}" if setting else key, reason)
-        value = self.store.read(key, setting, part)
+        with self._noting_damage():
+            value = self.store.read(key, setting, part)
         self._using.add((key, setting))
         return value
+
+    def _stale_reason(self, key: str, setting: Setting | None) -> str | None:
+        with self._noting_damage():
+            return self.store.stale_reason(key, setting)
+
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except MissingArtifactError:
+            raise
+        except ArtifactError as error:
+            self._damage.append(error)
+            raise
 
     def _universal(self, setting: Setting) -> Masks:
         holder = self._holder_of_universal(setting)
@@ -167,7 +188,7 @@ class StoreEvidence:
 
     def _holder_of_universal(self, setting: Setting) -> str | None:
         """The artifact to read the universal masks at ``setting`` from."""
-        if self.store.exists("masks") and self.store.stale_reason("masks") is None:
+        if self.store.exists("masks") and self._stale_reason("masks", None) is None:
             here = {"epsilon": setting.epsilon, "consistency": setting.consistency}
             if not self.table("masks").filter(**here).is_empty():
                 return "masks"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
+from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.cli.text import count, paragraph, table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _BROKEN = "broken"
     exit_codes={
         OK: "no claim about this atlas is broken",
         FINDING: "a claim about this atlas is broken",
+        UNREADABLE: "a damaged file leaves a claim unevaluated, or there is no atlas",
     },
 )
 @click.option("--broken", "only_broken", is_flag=True, help="List only the broken claims.")
@@ -57,7 +58,13 @@ def claims(only_broken: bool) -> Answer:
         yield ""
         yield ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
 
-    return Answer("atlas.claims/1", document, text, FINDING if _BROKEN in verdicts else OK)
+    return Answer("atlas.claims/1", document, text, _exit_code(results))
+
+
+def _exit_code(results: list[ClaimResult]) -> int:
+    if any(result.verdict == _BROKEN for result in results):
+        return FINDING
+    return UNREADABLE if any(result.unreadable for result in results) else OK
 
 
 def _record(result: ClaimResult) -> dict[str, Any]:

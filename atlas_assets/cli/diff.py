@@ -42,6 +42,8 @@ def diff(a: str, b: str, top: int, claims: bool) -> Answer:
     from atlas_assets.compare import compare
 
     folders = _folder(a), _folder(b)
+    for folder in folders:
+        _require_atlas(folder)
     found = compare(*map(open_folder, folders), claims=claims)
     document = {
         "a": str(folders[0]),
@@ -75,6 +77,23 @@ def _folder(named: str) -> UPath:
         if beside.is_dir():
             return beside
     return path
+
+
+def _require_atlas(folder: UPath) -> None:
+    from atlas_assets.atlas import require_folder
+    from atlas_assets.errors import MissingArtifactError
+    from atlas_assets.formats.catalog import artifact_of_file
+    from atlas_assets.formats.folder import file_names
+
+    require_folder(folder)
+    if not any(map(artifact_of_file, file_names(folder))):
+        raise MissingArtifactError(
+            "there is nothing to compare",
+            where=str(folder),
+            expected="a folder with the files of an atlas, by their published names",
+            found="no file of an atlas",
+            remedy="correct the path",
+        )
 
 
 def _text(document: dict[str, Any], found: AtlasDiff, top: int) -> Iterator[str]:

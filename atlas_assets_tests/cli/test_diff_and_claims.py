@@ -102,6 +102,25 @@ def test_damaged_evidence_is_a_note(data: Path, call: Call) -> None:
     shown = call(data, "claims")
     assert "Traceback" not in shown.err
     assert "14_summary.csv" in shown.out
+    assert shown.code == 3
+    claims = call(data, "claims", "--json").json["claims"]
+    assert {claim["asset"] for claim in claims if claim["unreadable"]} == {"summary"}
+
+
+def test_an_absent_file_leaves_claims_unevaluated_and_is_no_error(data: Path, call: Call) -> None:
+    (data / NAME / "14_summary.csv").unlink()
+    document = call(data, "claims", "--json")
+    assert document.code == 0
+    assert not any(claim["unreadable"] for claim in document.json["claims"])
+
+
+def test_a_folder_without_files_of_an_atlas_cannot_be_compared(data: Path, call: Call) -> None:
+    empty = data / "no-atlas"
+    empty.mkdir()
+    (empty / "notes.txt").write_text("nothing of an atlas")
+    shown = call(data, "diff", NAME, "no-atlas")
+    assert shown.code == 3
+    assert "no file of an atlas" in shown.err
 
 
 def test_a_second_sample_differs_from_the_first(tmp_path: Path) -> None:

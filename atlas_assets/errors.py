@@ -68,3 +68,27 @@ class ArtifactWriteError(ArtifactError):
 
 class ProvenanceError(ArtifactError):
     """A file was made under settings that contradict the ones in force."""
+
+
+class HubError(AtlasError):
+    """The Hub, or what lies there, cannot be used.
+
+    Attributes:
+        status: of the Hub's HTTP answer, where one came.
+    """
+
+    def __init__(self, what: str, *, status: int | None = None, **said: str | None) -> None:
+        self.status = status
+        super().__init__(what, **said)
+
+
+class HubPermanentError(HubError):
+    """The Hub refuses, or must not be asked (offline mode): asking again gives the same."""
+
+
+class HubUnavailableError(HubError):
+    """The Hub did not answer as it should, and the attempts are used up: it may do so later."""
+
+
+class HubConflictError(HubError):
+    """Somebody else changed the repository in between: read its head again."""

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic import model_validator as pydantic_model_validator
@@ -28,7 +28,13 @@ from atlas_assets.science.sweep import (
     grid,
 )
 
+if TYPE_CHECKING:
+    from atlas_assets.formats.artifact import Parameter
+
 PREFIX = "ATLAS_"
+#: where the paper's frozen files are published, as the dataset card says
+DEFAULT_SOURCE = "piotrwilam/CSP-Atlas"
+_REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 Readout = Literal["last_token", "published"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -125,6 +131,32 @@ class AtlasSettings(BaseModel):
             "is 1 / (1 + permutations)",
         ),
     ] = 200
+    hub_source: Annotated[
+        str | None,
+        Field(
+            pattern=_REPO_ID,
+            description="dataset repository (owner/name) that missing files are fetched from; "
+            f"default: none, and {DEFAULT_SOURCE} for `atlas fetch`",
+        ),
+    ] = None
+    hub_source_revision: Annotated[
+        str | None,
+        Field(min_length=1, description="branch, tag or sha of it; default: its main branch"),
+    ] = None
+    hub_target: Annotated[
+        str | None,
+        Field(
+            pattern=_REPO_ID,
+            description="dataset repository (owner/name) that is published to; default: none, and "
+            "publishing is off",
+        ),
+    ] = None
+    hub_private: Annotated[
+        bool, Field(description="whether a target repository that is not there is made private")
+    ] = False
+    model_poll_cron: Annotated[
+        str, Field(min_length=1, description="cron schedule on which the model's head is looked up")
+    ] = "0 6 * * *"
 
     @field_validator(
         "epsilons", "consistencies", "token_checker_setting", "ast_nodes", "builtins", mode="before"
@@ -175,9 +207,21 @@ class AtlasSettings(BaseModel):
         return grid(self.epsilons, self.consistencies)
 
     @property
-    def parameters(self) -> dict[str, int]:
-        """What is part of the version of an artifact that depends on it (and of no other)."""
-        return {"permutations": self.permutations}
+    def parameters(self) -> dict[str, Parameter]:
+        """What is part of the version of an artifact that depends on it (and of no other).
+
+        Readout and precision are part of the model's version instead.
+        """
+        return {
+            "permutations": self.permutations,
+            "ast_nodes": self.ast_nodes,
+            "builtins": self.builtins,
+            "variations": self.variations,
+            "loss_threshold": self.loss_threshold,
+            "token_checker_setting": self.token_checker_setting,
+            "epsilons": tuple(sorted(set(self.epsilons))),
+            "consistencies": tuple(sorted(set(self.consistencies))),
+        }
 
     @property
     def token_checker(self) -> Setting:

@@ -1,0 +1,120 @@
+"""The YAML at the head of a card, edited key by key: what others wrote stays byte for byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from atlas_assets.errors import ArtifactError
+
+#: as the Hub finds it: a line of three dashes first, another one after
+_BLOCK = re.compile(r"\A(\s*---\r?\n)(.*?)^(---(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE)
+#: a line that starts a top-level key, quoted or not
+_KEY = re.compile(r"""(?:"([^"\n]+)"|'([^'\n]+)'|(\w[^:\n]*?))\s*:(?=\s|$)""")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A card's text in its two parts.
+
+    Attributes:
+        opening: the first line of dashes; empty where there is no front matter.
+        matter: the lines between.
+        closing: the second line of dashes.
+        body: the rest.
+    """
+
+    opening: str
+    matter: str
+    closing: str
+    body: str
+
+    @classmethod
+    def of(cls, text: str) -> Document:
+        """The parts of a card."""
+        found = _BLOCK.match(text)
+        if found is None:
+            return cls("", "", "", text)
+        return cls(found[1], found[2], found[3], text[found.end() :])
+
+    @property
+    def text(self) -> str:
+        """The card."""
+        return self.opening + self.matter + self.closing + self.body
+
+
+def with_keys(
+    document: Document, owned: Mapping[str, Any], defaults: Mapping[str, Any], *, where: str
+) -> Document:
+    """The document with keys of ours in its front matter; everything else as it is.
+
+    Args:
+        document: of the card.
+        owned: keys that are replaced, or added at the end; a value of ``None`` removes the key.
+        defaults: keys that are added where there is none of that name.
+        where: names the card in an error.
+
+    Raises:
+        ArtifactError: the front matter is no mapping, or written so that a key cannot be replaced
+            without touching others.
+    """
+    before = _parsed(document.matter, where)
+    added = {key: value for key, value in defaults.items() if key not in before}
+    lines = _without(document.matter, set(owned))
+    kept = "".join(lines)
+    if kept and not kept.endswith("\n"):
+        kept += "\n"
+    ours = {**added, **{key: value for key, value in owned.items() if value is not None}}
+    matter = kept + (_dump(ours) if ours else "")
+    expected = {key: value for key, value in before.items() if key not in owned} | ours
+    if _parsed(matter, where) != expected:
+        raise _not_editable(where, "keys that each start a line of their own")
+    if not document.opening:
+        return Document("---\n", matter, "---\n", document.body) if matter else document
+    return Document(document.opening, matter, document.closing, document.body)
+
+
+def _without(matter: str, keys: set[str]) -> list[str]:
+    """The lines that belong to other keys, and comments."""
+    kept: list[str] = []
+    inside = False
+    for line in matter.splitlines(keepends=True):
+        found = _KEY.match(line)
+        if found is not None:
+            inside = next(group for group in found.groups() if group is not None) in keys
+        elif line.startswith("#"):
+            inside = False
+        # our own lines are never blank
+        if not inside or not line.strip():
+            kept.append(line)
+    return kept
+
+
+def _parsed(matter: str, where: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(matter)
+    except yaml.YAMLError as error:
+        raise _not_editable(where, "valid YAML", " ".join(str(error).split())) from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise _not_editable(where, "keys and values", type(found).__name__)
+    return found
+
+
+def _dump(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _not_editable(where: str, expected: str, found: str | None = None) -> ArtifactError:
+    return ArtifactError(
+        "the card's front matter cannot be edited without risk to what others wrote there",
+        where=where,
+        expected=expected,
+        found=found or "front matter in a form that is not edited safely",
+        remedy="correct the YAML at the head of README.md on the Hub, then publish again",
+    )

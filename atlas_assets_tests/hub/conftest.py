@@ -1,0 +1,45 @@
+"""A local Hub, and an environment in which only it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from atlas_assets_tests.hub.local_hub import LocalHub
+
+
+def only(hub: LocalHub, home: Path, monkeypatch: pytest.MonkeyPatch, *, xet: bool) -> None:
+    """Makes ``hub`` the Hub of this process and of its subprocesses, with a cache in ``home``."""
+    for name, value in hub.environment(home, xet=xet).items():
+        if name.startswith("HF_") or name == "NO_PROXY":
+            monkeypatch.setenv(name, value)
+    # huggingface_hub has read its variables when it was imported
+    constants: dict[str, object] = {
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_HUB_DISABLE_XET": not xet,
+    }
+    for constant, as_read in constants.items():
+        monkeypatch.setattr(huggingface_hub.constants, constant, as_read)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A running Hub, the only one there is for this process and its subprocesses; xet is off."""
+    with LocalHub() as running:
+        only(running, tmp_path / "hf_home", monkeypatch, xet=False)
+        yield running
+
+
+@pytest.fixture
+def xet_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """As `hub`, with xet on: the real hf_xet, whose store is a directory."""
+    pytest.importorskip("hf_xet", reason="xet transfers need hf_xet; pip install hf_xet")
+    with LocalHub(xet_dir=tmp_path / "xet") as running:
+        only(running, tmp_path / "hf_home", monkeypatch, xet=True)
+        yield running

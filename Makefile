@@ -9,10 +9,10 @@ MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test check bench format clean
+.PHONY: help atlas sweep analyses ui test check bench train-embedded format clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.product: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,9 @@ check: $(VENV)/.dev ## lint, format check, types
 
 bench: $(VENV)/.dev ## measure the bars of docs/performance.md on this machine
 	$(BIN)/python -m benchmarks
+
+train-embedded: $(VENV)/.product ## train the embedded model anew (an hour or two); resumes when killed
+	$(BIN)/python -m atlas_assets.models.training --states data/training/embedded
 
 format: $(VENV)/.dev ## format and fix what ruff can
 	$(BIN)/ruff format .

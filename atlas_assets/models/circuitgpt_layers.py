@@ -6,6 +6,8 @@ readout of that layer.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
@@ -104,6 +106,8 @@ class Attention(nn.Module):
 
         q · 0 adds nothing, so the extra key's logit is what the additive mask holds: the sink's.
         """
+        if visible is None and sink_logit.requires_grad:
+            return _attend_with_learned_sink(q, k, v, sink_logit)
         if visible is None:
             visible = causal(q.shape[-2], q.device)[None, None]
         hidden = q.new_zeros(()).masked_fill(~visible, float("-inf"))
@@ -158,13 +162,14 @@ class Block(nn.Module):
             positions: position embeddings ``[tokens, d_pos_emb]``; unused when they were added.
             visible: see `Attention.forward`.
         """
-        x = self._add(x, self.attn(_beside(self.ln_1(x), self.ln_p1, positions), visible))
+        x = self.add(x, self.attn(_beside(self.ln_1(x), self.ln_p1, positions), visible))
         x = self.sparse_post_attn(x)
-        x = self._add(x, self.mlp(_beside(self.ln_2(x), self.ln_p2, positions)))
+        x = self.add(x, self.mlp(_beside(self.ln_2(x), self.ln_p2, positions)))
         after: Tensor = self.sparse_post_mlp(x)
         return after
 
-    def _add(self, x: Tensor, update: Tensor) -> Tensor:
+    def add(self, x: Tensor, update: Tensor) -> Tensor:
+        """The residual stream with an update, after the residual activation."""
         return x + update if self.residual is None else self.residual(x + update)
 
 
@@ -188,6 +193,25 @@ class Stack(nn.Module):
             x = block(x, positions, visible)
         states: Tensor = self.ln_f(x)
         return states
+
+
+def _attend_with_learned_sink(q: Tensor, k: Tensor, v: Tensor, sink_logit: Tensor) -> Tensor:
+    """Causal attention ``[batch, heads, tokens, d_head]`` with the sink, fast when training.
+
+    torch has no fused kernel for a mask that has a gradient. So the sink is a key like any other,
+    in front of the first token: on one more axis of q and k, where every query is √d_head, the
+    sink's key is its logit and all others are zero.
+    """
+    width = q.shape[-1]
+    extra = torch.zeros(2 * width, dtype=q.dtype, device=q.device)  # kernels like even widths
+    extra[width] = 1.0
+    q, k, v = (F.pad(part, (0, width, 1, 0)) for part in (q, k, v))
+    first = torch.zeros(q.shape[-2], 1, dtype=q.dtype, device=q.device)
+    first[0] = 1.0
+    q = q + extra * math.sqrt(width)
+    k = k + sink_logit.to(k.dtype)[None, :, None, None] * (first * extra)
+    heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1 / math.sqrt(width))
+    return heads[..., 1:, :width]
 
 
 def _norm(config: CircuitGPTConfig, width: int) -> nn.Module:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import cross_entropy
 
 from atlas_assets.errors import ModelError
 from atlas_assets.formats.shards import Arrays, ShardStore
@@ -29,25 +28,25 @@ from atlas_assets.science.batching import (
     tokenize,
 )
 from atlas_assets.science.readouts import call_options, mask_on_device, on_device, run
+from atlas_assets.science.sequence_loss import (
+    LOGITS_PER_CALL,
+    LOSS_OF_SHORT_PROMPT,
+    MAX_SCORED_TOKENS,
+    loss_not_finite,
+    mean_losses,
+    targets_of,
+)
+from atlas_assets.science.shard_plan import UnitPrompts
+from atlas_assets.science.tree_pass import NetworkPath, TreePass, plan_parts, runs_on_tree
 from atlas_assets.science.workers import in_order
 
 if TYPE_CHECKING:
     from atlas_assets.models.loaded import LoadedModel
 
-#: tokens of a prompt that are scored
-MAX_SCORED_TOKENS = 512
-#: loss of a prompt that has nothing to predict
-LOSS_OF_SHORT_PROMPT = 50.0
-#: logits of one call of the network (256 MiB in float32)
-LOGITS_PER_CALL = 2**26
-#: logits whose float32 log-softmax is held at a time (16 MiB)
-LOGITS_PER_SLICE = 2**22
 #: distinct prompts in one shard
 SHARD_PROMPTS = 2048
 #: raise it when the plan or the arithmetic changes
 PLAN_VERSION = 1
-#: target of positions that are not scored
-IGNORED = -100
 
 _log = logging.getLogger(__name__)
 
@@ -72,17 +71,22 @@ def score(
     batch_tokens: int | None = None,
     shards: ShardStore,
     progress: Progress,
+    path: NetworkPath | None = None,
 ) -> Scores:
-    """Score texts, identical ones once, in right-padded batches of similar length.
+    """Score texts, identical ones once.
+
+    A circuitgpt runs on the prefix tree of all texts, other networks on right-padded batches of
+    texts of similar length.
 
     Args:
         model: a loaded causal LM.
         texts: any number of prompts.
-        batch_tokens: budget of a batch in tokens, padding included; None leaves it to the device.
-            Large vocabularies get smaller batches.
+        batch_tokens: budget of a batch in tokens, padding included, or most nodes of a chunk of
+            the tree; None leaves it to the device. Large vocabularies get smaller batches.
         shards: where finished shards are kept; its fingerprint covers model identity, dtype,
             device and code, and is narrowed here to prompts, batching and plan.
         progress: is told of prompts as they are run.
+        path: how the network runs; None takes the tree where the network can.
 
     Raises:
         ModelError: a text's scored part is longer than the network can take, or a loss is not
@@ -94,22 +98,49 @@ def score(
     whole, row_of_text = tokenize(model.tokenizer, texts)
     table = whole.truncated(MAX_SCORED_TOKENS)
     _require_fit(model, table, row_of_text)
-    store = _narrow(shards, model, budget, table)
     losses = np.full(len(table), LOSS_OF_SHORT_PROMPT)
     (scored,) = np.nonzero(table.lengths > 1)
     with progress.track(len(scored)) as track:
-        for start in range(0, len(scored), SHARD_PROMPTS):
-            rows = scored[start : start + SHARD_PROMPTS]
+        run = _Run(model, table, scored, row_of_text, budget, shards, track)
+        if len(scored):
+            losses[scored] = run.on_tree() if runs_on_tree(model, path) else run.in_batches()
+    return Scores(losses=losses[row_of_text], lengths=whole.lengths[row_of_text])
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One scoring under way, of the rows ``scored`` of ``table``."""
+
+    model: LoadedModel
+    table: TokenTable
+    scored: IntArray
+    row_of_text: IntArray
+    budget: int
+    shards: ShardStore
+    track: Track
+
+    def on_tree(self) -> npt.NDArray[np.float64]:
+        parts = plan_parts(self.model, self.budget)
+        store = self.shards.narrowed("score", *parts, self.table.digest())
+        prompts = UnitPrompts(("all prompts",), self.table, (self.scored,))
+        done = TreePass(self.model, prompts, True, self.budget, store, self.track).run()
+        return done.require_losses()
+
+    def in_batches(self) -> npt.NDArray[np.float64]:
+        store = _narrow(self.shards, self.model, self.budget, self.table)
+        parts = []
+        for start in range(0, len(self.scored), SHARD_PROMPTS):
+            rows = self.scored[start : start + SHARD_PROMPTS]
             key = f"{start // SHARD_PROMPTS:05d}"
             stored = _sound(store.get(key), key, rows)
             if stored is None:
-                stored = sequence_losses(model, table, rows, budget, track)
-                _require_finite(stored, rows, row_of_text)
+                stored = sequence_losses(self.model, self.table, rows, self.budget, self.track)
+                _require_finite(stored, rows, self.row_of_text)
                 store.put(key, {"losses": stored})
             else:
-                track.skip(len(rows))
-            losses[rows] = stored
-    return Scores(losses=losses[row_of_text], lengths=whole.lengths[row_of_text])
+                self.track.skip(len(rows))
+            parts.append(stored)
+        return np.concatenate(parts)
 
 
 def sequence_losses(
@@ -136,10 +167,10 @@ def sequence_losses(
         ids = padded(table, rows[batch], model.tokenizer.pad_id, side="right")
         real = np.arange(ids.shape[1]) < lengths[batch, None]
         mask = mask_on_device(model, real)
-        targets = on_device(model, _targets(ids, real))
+        targets = on_device(model, targets_of(ids, real))
         with torch.inference_mode():
             logits = run(model.network, on_device(model, ids), mask, options).logits
-            return _mean_losses(logits, targets)
+            return mean_losses(logits, targets)
 
     def take(batch: IntArray, means: torch.Tensor) -> None:
         losses[on_device(model, batch)] = means
@@ -147,28 +178,6 @@ def sequence_losses(
 
     in_order(length_batches(lengths, max(fitting, 1)), run_batch, take, device=model.device)
     return losses.cpu().numpy()
-
-
-def _targets(ids: IntArray, real: npt.NDArray[np.bool_]) -> IntArray:
-    """int64 ``[batch, tokens]``: at each position the next token's id, or IGNORED."""
-    targets = np.full_like(ids, IGNORED)
-    targets[:, :-1] = np.where(real[:, 1:], ids[:, 1:], IGNORED)
-    return targets
-
-
-def _mean_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """float64 ``[batch]``: mean over scored positions, the log-softmax in float32 by slices."""
-    batch, tokens, vocabulary = logits.shape
-    rows = max(LOGITS_PER_SLICE // (tokens * vocabulary), 1)
-    means = torch.zeros(batch, dtype=torch.float64, device=logits.device)
-    for start in range(0, batch, rows):
-        part = slice(start, start + rows)
-        wanted = targets[part]
-        flat = logits[part].flatten(0, 1).float()
-        losses = cross_entropy(flat, wanted.flatten(), reduction="none", ignore_index=IGNORED)
-        total = losses.view(wanted.shape).double().sum(dim=1)
-        means[part] = total / (wanted != IGNORED).sum(dim=1)
-    return means
 
 
 def _sound(arrays: Arrays | None, key: str, rows: IntArray) -> npt.NDArray[np.float64] | None:
@@ -208,11 +217,4 @@ def _require_fit(model: LoadedModel, table: TokenTable, row_of_text: IntArray) -
 def _require_finite(losses: npt.NDArray[np.float64], rows: IntArray, row_of_text: IntArray) -> None:
     unsound = rows[~np.isfinite(losses)]
     if unsound.size:
-        text = int(np.flatnonzero(np.isin(row_of_text, unsound))[0])
-        raise ModelError(
-            "the loss of a prompt is not finite",
-            where=f"prompt {text}",
-            expected="a finite number of nats",
-            found="NaN or infinity",
-            remedy="use a wider dtype (ATLAS_DTYPE=bfloat16 or float32), or check the checkpoint",
-        )
+        raise loss_not_finite(f"prompt {np.flatnonzero(np.isin(row_of_text, unsound))[0]}")

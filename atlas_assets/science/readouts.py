@@ -44,6 +44,7 @@ class ReadoutTap:
         self._model = model
         self._local = _Batch()
         self._options = call_options(model.base)
+        self._network_options = call_options(model.network)
 
     def read(
         self,
@@ -66,13 +67,23 @@ class ReadoutTap:
         Raises:
             ModelError: an MLP module did not run, or its output has another shape.
         """
-        batch = self._local
-        batch.rows, batch.positions = {}, positions
         with torch.inference_mode():
+            self._local.rows, self._local.positions = {}, positions
             run(self._model.base, ids, attention_mask, self._options)
-            readouts = torch.stack([self._row(layer) for layer in range(self._model.n_layers)], 1)
-        batch.rows = {}
-        return readouts
+            return self._take()
+
+    def read_with_logits(
+        self, ids: torch.Tensor, positions: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the whole network on one batch; see `read`.
+
+        Returns:
+            The readouts, and the logits ``[batch, tokens, vocabulary]`` in the network's dtype.
+        """
+        with torch.inference_mode():
+            self._local.rows, self._local.positions = {}, positions
+            output = run(self._model.network, ids, attention_mask, self._network_options)
+            return self._take(), output.logits
 
     def keep(self, layer: int, output: Any) -> None:
         """Take the wanted rows out of one layer's output (called by the hooks)."""
@@ -89,6 +100,12 @@ class ReadoutTap:
             )
         rows = torch.arange(batch, device=tensor.device)
         self._local.rows[layer] = tensor[rows, positions].float()
+
+    def _take(self) -> torch.Tensor:
+        """The rows kept during the call, stacked; the tap is empty again."""
+        readouts = torch.stack([self._row(layer) for layer in range(self._model.n_layers)], 1)
+        self._local.rows = {}
+        return readouts
 
     def _row(self, layer: int) -> torch.Tensor:
         row = self._local.rows.get(layer)

@@ -14,7 +14,7 @@ import torch
 from atlas_assets.errors import ModelError, SettingsError
 from atlas_assets.formats.shards import ShardStore
 from atlas_assets.progress import Progress
-from atlas_assets.science import losses
+from atlas_assets.science import losses, sequence_loss
 from atlas_assets.science.losses import Scores, score
 from atlas_assets_tests.oracles import extraction_naive as naive
 from atlas_assets_tests.science import tiny_models
@@ -110,16 +110,16 @@ def test_identical_texts_run_once() -> None:
 def test_logits_are_bounded_and_cut_into_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(tiny_models.toy(), TEXTS)
     monkeypatch.setattr(losses, "LOGITS_PER_CALL", 60 * tiny_models.VOCABULARY)
-    monkeypatch.setattr(losses, "LOGITS_PER_SLICE", 45 * tiny_models.VOCABULARY)
+    monkeypatch.setattr(sequence_loss, "LOGITS_PER_SLICE", 45 * tiny_models.VOCABULARY)
     sizes: list[int] = []
-    cross_entropy = losses.cross_entropy
+    cross_entropy = sequence_loss.cross_entropy
 
     def watched(logits: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         sizes.append(logits.numel())
         assert logits.dtype == torch.float32
         return cross_entropy(logits, *args, **kwargs)
 
-    monkeypatch.setattr(losses, "cross_entropy", watched)
+    monkeypatch.setattr(sequence_loss, "cross_entropy", watched)
     model = tiny_models.toy()
     sliced = run(model, TEXTS)
     np.testing.assert_allclose(sliced.losses, whole.losses, rtol=1e-6)

@@ -74,7 +74,7 @@ class Recipe:
     steps: int = 4000
     warmup_steps: int = 100
     decay_steps: int = 800
-    learning_rate: float = 8e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0

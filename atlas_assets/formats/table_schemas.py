@@ -66,8 +66,8 @@ def _between(low: str, value: str, high: str) -> Rule:
 
 
 _KIND = Column("type", pl.String(), "ast or builtin", allowed=_KINDS)
-_EPSILON = Column("epsilon", pl.Float64(), "ε: the mean |readout| a neuron must exceed", minimum=0)
-_CONSISTENCY = Column(
+EPSILON = Column("epsilon", pl.Float64(), "ε: the mean |readout| a neuron must exceed", minimum=0)
+CONSISTENCY = Column(
     "consistency",
     pl.Float64(),
     "C: the share of prompts on which a neuron must fire, in (0, 1]",
@@ -115,8 +115,8 @@ def _neurons_are_a_mask() -> pl.Expr:
 
 UNIVERSAL_SWEEP = TableSchema(
     columns=(
-        _EPSILON,
-        _CONSISTENCY,
+        EPSILON,
+        CONSISTENCY,
         _concept("concept", "ast__{node} or builtin__{name}"),
         _KIND,
         _LAYER,
@@ -148,8 +148,8 @@ TARGET_CHECKER = TableSchema(
 
 SUMMARY = TableSchema(
     columns=(
-        _EPSILON,
-        _CONSISTENCY,
+        EPSILON,
+        CONSISTENCY,
         _count("n_testable", "concepts that have a keyword"),
         _count("n_ast", "AST nodes among them"),
         _count("n_builtin", "builtins among them"),

@@ -71,10 +71,6 @@ class _Table:
     key: tuple[str, ...]
     rules: tuple[str, ...]
 
-    @property
-    def anchor(self) -> str:
-        return f"columns-{self.name.replace('_', '-')}"
-
 
 @dataclass(frozen=True)
 class _Layout:
@@ -138,9 +134,6 @@ def render(existing: str, manifest: Manifest, repo_id: str) -> str:
 
 def generated(manifest: Manifest, repo_id: str) -> str:
     """The part between the markers, markers included."""
-    tables = _tables(manifest)
-    names = [table.name for table in tables]
-    default = viewer.DEFAULT_CONFIG if viewer.DEFAULT_CONFIG in names else "".join(names[:1])
     text = (
         _environment()
         .get_template(_TEMPLATE)
@@ -151,8 +144,8 @@ def generated(manifest: Manifest, repo_id: str) -> str:
             version=manifest.version,
             model=_model(manifest),
             facts=manifest.facts,
-            tables=tables,
-            default=default,
+            tables=_tables(manifest),
+            default=viewer.default_of(manifest),
             example=_example(manifest),
             stages=_stages(manifest),
             layouts=_layouts(manifest),

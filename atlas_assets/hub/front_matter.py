@@ -82,7 +82,8 @@ def _without(matter: str, keys: set[str]) -> list[str]:
     """The lines that belong to other keys, and comments."""
     kept: list[str] = []
     inside = False
-    for line in matter.splitlines(keepends=True):
+    # not splitlines, which knows line ends that YAML does not
+    for line in re.split(r"(?<=\n)", matter):
         found = _KEY.match(line)
         if found is not None:
             inside = next(group for group in found.groups() if group is not None) in keys
@@ -107,7 +108,8 @@ def _parsed(matter: str, where: str) -> dict[str, Any]:
 
 
 def _dump(values: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+    text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+    return text
 
 
 def _not_editable(where: str, expected: str, found: str | None = None) -> ArtifactError:

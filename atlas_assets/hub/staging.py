@@ -64,13 +64,13 @@ class Stage:
         folder: holds every file under its path inside the repository.
         manifest: of these files alone.
         left_out: what is not published, and why.
-        frames: path → digest of the rows of a table that the viewer shows.
+        rows: configuration → digest of all its rows.
     """
 
     folder: Path
     manifest: Manifest
     left_out: tuple[LeftOut, ...]
-    frames: dict[str, str]
+    rows: dict[str, str]
 
     def file(self, path: str) -> Path:
         """Where a published file lies."""
@@ -107,8 +107,8 @@ def staged(
         if not sound:
             raise _nothing(store, left_out)
         with _room(folder):
-            records, frames = _records(copy, sound, folder)
-        yield Stage(folder, _manifest(copy, settings, records), tuple(left_out), frames)
+            records, rows = _records(copy, sound, folder)
+        yield Stage(folder, _manifest(copy, settings, records), tuple(left_out), rows)
 
 
 def partition_of(setting: Setting | None) -> str | None:
@@ -211,20 +211,21 @@ def _remove_others(store: AtlasStore, sound: Collection[Cell]) -> None:
 def _records(
     store: AtlasStore, sound: Collection[Cell], folder: Path
 ) -> tuple[list[FileRecord], dict[str, str]]:
-    records, frames = [], {}
+    """The files, those for the viewer made on the way, and the digests of the tables' rows."""
+    records = []
+    rows: dict[str, viewer.RowsDigest] = {}
     for key, setting in sound:
         artifact = ARTIFACTS[key]
         table = None
         if viewer.shows(artifact):
             frame = viewer.frame_of(store.read(key, setting), setting)
-            path = viewer.path_of(artifact, setting)
-            frames[path] = viewer.rows_digest(frame.iter_rows())
+            rows.setdefault(key, viewer.RowsDigest()).add(frame.iter_rows())
             table = viewer.table_record(artifact, frame)
             if artifact.kind != "parquet":
                 records.append(_viewer_record(folder, artifact, setting, frame, table))
                 table = None
         records += _own_records(store, artifact, setting, table)
-    return records, frames
+    return records, {key: digest.hex for key, digest in rows.items()}
 
 
 def _own_records(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -95,12 +95,23 @@ def table_record(artifact: Artifact, frame: pl.DataFrame) -> TableRecord:
     )
 
 
-def rows_digest(rows: Iterator[Sequence[Any]]) -> str:
-    """SHA-256 over the values of all rows, in order."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(list(row), ensure_ascii=False).encode() + b"\n")
-    return digest.hexdigest()
+class RowsDigest:
+    """SHA-256 over the values of rows, in the order they are added."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Takes in rows, one at a time."""
+        for row in rows:
+            self._digest.update(json.dumps(list(row), ensure_ascii=False).encode() + b"\n")
+            self.count += 1
+
+    @property
+    def hex(self) -> str:
+        """Of all rows so far."""
+        return self._digest.hexdigest()
 
 
 def tables(manifest: Manifest) -> dict[str, list[tuple[FileRecord, TableRecord]]]:
@@ -114,10 +125,16 @@ def tables(manifest: Manifest) -> dict[str, list[tuple[FileRecord, TableRecord]]
     return {config: files for config, files in found.items() if files}
 
 
+def default_of(manifest: Manifest) -> str | None:
+    """The configuration that the viewer opens with; ``None`` where there is no table."""
+    shown = tables(manifest)
+    return DEFAULT_CONFIG if DEFAULT_CONFIG in shown else next(iter(shown), None)
+
+
 def front_matter(manifest: Manifest) -> dict[str, Any]:
     """``configs`` and ``dataset_info`` of the card: exactly one default, explicit paths."""
     shown = tables(manifest)
-    default = DEFAULT_CONFIG if DEFAULT_CONFIG in shown else next(iter(shown), None)
+    default = default_of(manifest)
     configs, infos = [], []
     for config, files in shown.items():
         paths = [file.path for file, _ in files]

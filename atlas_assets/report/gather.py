@@ -48,7 +48,7 @@ def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimRes
     subject = subject_of_atlas(store, settings)
     return Page(
         model=subject.model,
-        facts=_facts(store, subject.model, subject.readout),
+        facts=facts(store, subject.model, subject.readout),
         claims=tuple(claims),
         figures=_figures(store),
         analyses=_analyses(store),
@@ -57,25 +57,36 @@ def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimRes
     )
 
 
-def _facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str], ...]:
-    facts = [("model", model), ("readout", readout)]
+def facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str], ...]:
+    """(name, value) about model, readout, grid and extent.
+
+    Args:
+        store: of the atlas.
+        model: that it is about.
+        readout: likewise.
+
+    Raises:
+        ArtifactError: a file is damaged.
+        ProvenanceError: a file was made under other settings.
+    """
+    found = [("model", model), ("readout", readout)]
     lineage = _lineage(store)
     if lineage is not None:
-        facts += _facts_of(lineage)
+        found += _facts_of(lineage)
     if store.exists("masks"):
         masks = store.read("masks")
         concepts, layers = masks["concept"].n_unique(), masks["layer"].n_unique()
-        facts.append(("concepts", f"{concepts:,}"))
-        facts.append(("layers × neurons", f"{layers:,} × {masks['width'][0]:,}"))
+        found.append(("concepts", f"{concepts:,}"))
+        found.append(("layers × neurons", f"{layers:,} × {masks['width'][0]:,}"))
     if store.exists("object_prompts"):
         prompts = store.read("object_prompts")
         pairs = prompts.select("ast_node", "builtin_obj").n_unique()
-        facts.append(("pairs, object prompts", f"{pairs:,}, {prompts.height:,}"))
+        found.append(("pairs, object prompts", f"{pairs:,}, {prompts.height:,}"))
     epsilons = sorted({setting.epsilon for setting in store.sweep})
     consistencies = sorted({setting.consistency for setting in store.sweep})
-    facts.append(("ε of the sweep", ", ".join(map(str, epsilons))))
-    facts.append(("C of the sweep", ", ".join(map(str, consistencies))))
-    return tuple(facts)
+    found.append(("ε of the sweep", ", ".join(map(str, epsilons))))
+    found.append(("C of the sweep", ", ".join(map(str, consistencies))))
+    return tuple(found)
 
 
 def _facts_of(lineage: Lineage) -> list[tuple[str, str]]:

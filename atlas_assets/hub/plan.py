@@ -1,0 +1,205 @@
+"""What one commit would change: the staged files against the repository's head."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.hub import card
+from atlas_assets.hub import manifest as manifests
+from atlas_assets.hub.head import Head, same
+from atlas_assets.hub.manifest import Manifest, merged
+from atlas_assets.hub.staging import Stage
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+Kind = Literal["add", "change", "remove"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file that the commit touches.
+
+    Attributes:
+        kind: what becomes of it.
+        path: inside the repository.
+        size: bytes, afterwards; before, for one that is removed.
+    """
+
+    kind: Kind
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a path is to hold.
+
+    Attributes:
+        data: the bytes, or the staged file.
+        size: bytes.
+        sha256: of them, hex.
+        blob_id: git's id of them.
+    """
+
+    data: bytes | Path
+    size: int
+    sha256: str
+    blob_id: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One commit.
+
+    Attributes:
+        repo_id: of the dataset repository.
+        parent: sha of the head; ``None`` where there is no repository yet.
+        manifest: of what the repository will hold.
+        changes: sorted by path; none where nothing differs.
+        unchanged: how many files lie there already as they are.
+        kept: paths of an earlier publication that this one leaves as they are.
+        card_lines: how many lines of the card appear and disappear.
+        contents: path → what is, or would be, uploaded there.
+    """
+
+    repo_id: str
+    parent: str | None
+    manifest: Manifest
+    changes: tuple[Change, ...]
+    unchanged: int
+    kept: tuple[str, ...]
+    card_lines: tuple[int, int]
+    contents: Mapping[str, Content] = field(repr=False)
+
+    @property
+    def version(self) -> str:
+        """Name of the version, and of its tag."""
+        return self.manifest.version
+
+    def operations(self) -> list[CommitOperationAdd | CommitOperationDelete]:
+        """New operations for the commit; the Hub's client uses them up.
+
+        Raises:
+            ArtifactError: a staged file is not what it was when it was staged.
+        """
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        operations: list[CommitOperationAdd | CommitOperationDelete] = []
+        for change in self.changes:
+            if change.kind == "remove":
+                operations.append(CommitOperationDelete(change.path, is_folder=False))
+                continue
+            content = self.contents[change.path]
+            data = content.data if isinstance(content.data, bytes) else str(content.data)
+            operation = CommitOperationAdd(change.path, data)
+            found = operation.upload_info.sha256.hex()
+            if found != content.sha256:
+                raise _changed(change.path, content.sha256, found)
+            operations.append(operation)
+        return operations
+
+    @property
+    def message(self) -> str:
+        """Title of the commit."""
+        return f"Publish {self.version}"
+
+    @property
+    def description(self) -> str:
+        """Its text: what changes, in numbers."""
+        counted = dict.fromkeys(("add", "change", "remove"), 0)
+        for change in self.changes:
+            counted[change.kind] += 1
+        words = {"add": "added", "change": "changed", "remove": "removed"}
+        return ", ".join(f"{n} {words[kind]}" for kind, n in counted.items() if n)
+
+
+def plan(
+    stage: Stage,
+    repo_id: str,
+    head: Head | None,
+    earlier: Manifest | None,
+    *,
+    replace: bool = False,
+) -> Plan:
+    """What is to be committed on ``head`` so that it holds what is staged.
+
+    Nothing that this publication does not name is touched, with ``replace`` except for files of an
+    earlier one, which are removed.
+
+    Args:
+        stage: what is published.
+        repo_id: ``owner/name``.
+        head: of the repository; ``None`` where there is none.
+        earlier: the manifest at the head; ``None`` where nothing was published.
+        replace: whether what an earlier publication left there and this one has not is removed.
+
+    Raises:
+        ProvenanceError: the repository holds files of another atlas that would stay.
+        ArtifactError: the card's front matter cannot be edited safely.
+    """
+    files = head.files if head else {}
+    holds = head.holds if head else (lambda _: False)
+    manifest = stage.manifest if replace else merged(stage.manifest, earlier, holds)
+    ours = set(manifest.paths)
+    staged = set(stage.manifest.paths)
+    text = card.render(head.card if head else "", manifest, repo_id)
+    made = {
+        manifests.NAME: manifest.to_bytes(),
+        card.NAME: text.encode("utf-8", "surrogateescape"),
+    }
+    contents: dict[str, Content] = {
+        file.path: Content(stage.file(file.path), file.size, file.sha256, file.blob_id)
+        for file in stage.manifest.files
+    }
+    contents |= {path: Content(data, len(data), *digests_of(data)) for path, data in made.items()}
+    changes = [
+        Change("change" if path in files else "add", path, content.size)
+        for path, content in contents.items()
+        if not same(files.get(path), content.sha256, content.blob_id)
+    ]
+    gone = [file for file in earlier.files if file.path not in ours] if earlier and replace else []
+    changes += [Change("remove", file.path, file.size) for file in gone if holds(file)]
+    return Plan(
+        repo_id=repo_id,
+        parent=head.sha if head else None,
+        manifest=manifest,
+        changes=tuple(sorted(changes, key=lambda change: change.path)),
+        unchanged=len(contents) - sum(change.kind != "remove" for change in changes),
+        kept=tuple(sorted(ours - staged)),
+        card_lines=_changed_lines(head.card if head else "", text),
+        contents=contents,
+    )
+
+
+def _changed_lines(before: str, after: str) -> tuple[int, int]:
+    """How many lines appear and disappear."""
+    if before == after:
+        return 0, 0
+    old, new = before.splitlines(), after.splitlines()
+    matching = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    same_lines = sum(block.size for block in matching)
+    return len(new) - same_lines, len(old) - same_lines
+
+
+def digests_of(data: bytes) -> tuple[str, str]:
+    """SHA-256 and git's id of bytes, by one of which the Hub knows them."""
+    # git's own name for a content, not a signature
+    blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return hashlib.sha256(data).hexdigest(), blob_id
+
+
+def _changed(path: str, expected: str, found: str) -> ArtifactError:
+    return ArtifactError(
+        "a file changed while it was being published; nothing was committed",
+        where=path,
+        expected=f"content of SHA-256 {expected}",
+        found=found,
+        remedy="publish again; leave the copies in the temporary folder alone",
+    )

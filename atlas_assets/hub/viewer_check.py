@@ -1,0 +1,79 @@
+"""Loads every configuration of a repository with ``datasets``, as its users do, and reports.
+
+Run as a program of its own (`atlas_assets.hub.verify` does): caches, credentials and the Hub's
+address are then its own, and nothing of ``datasets`` stays behind in the process that publishes.
+Reads a request from standard input and writes a report to the file it names, both JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from atlas_assets.hub.viewer import SPLIT, RowsDigest
+
+_BATCH = 1000
+
+
+def main() -> None:
+    """Answers the request on standard input."""
+    request = json.load(sys.stdin)
+    report = check(request["source"], request["revision"])
+    Path(request["report"]).write_text(json.dumps(report), encoding="utf-8")
+
+
+def check(source: str, revision: str | None) -> dict[str, Any]:
+    """What ``datasets`` makes of the repository (or folder) ``source``.
+
+    Returns:
+        ``{"configs": [names], "default": name, "tables": {name: {"full": …, "streaming": …}}}``,
+        each with rows, columns and digest, or with an error.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.utils.logging.set_verbosity_error()
+    configs = datasets.get_dataset_config_names(source, revision=revision)
+    default = datasets.get_dataset_default_config_name(source, revision=revision)
+    tables = {
+        name: {
+            "full": _loaded(source, name, revision, streaming=False),
+            "streaming": _loaded(source, name, revision, streaming=True),
+        }
+        for name in configs
+    }
+    return {"configs": configs, "default": default, "tables": tables}
+
+
+def _loaded(source: str, name: str, revision: str | None, *, streaming: bool) -> dict[str, Any]:
+    import datasets
+
+    rows = RowsDigest()
+    try:
+        found = datasets.load_dataset(source, name, revision=revision, streaming=streaming)
+        table = found[SPLIT]
+        columns = {column: _dtype(feature) for column, feature in table.features.items()}
+        for batch in table.iter(batch_size=_BATCH):
+            rows.add(zip(*(batch[column] for column in columns), strict=True))
+    except Exception as error:  # the report says whatever went wrong, in any library
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {
+        "splits": sorted(map(str, found)),
+        "rows": rows.count,
+        "columns": columns,
+        "digest": rows.hex,
+    }
+
+
+def _dtype(feature: Any) -> str:
+    """``Value("int64")`` → ``int64``; ``List(Value("int32"))`` → ``list<int32>``."""
+    inner = getattr(feature, "feature", None)
+    if inner is not None:
+        return f"list<{_dtype(inner)}>"
+    return str(getattr(feature, "dtype", feature))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,11 +7,14 @@
 Names and arguments are those of the dataset card's quickstart; frames are polars (``.to_pandas()``
 gives pandas). ``data_root`` is any folder with the published file names, the paper's own download
 included; without it, the loaders read the atlas that the ``ATLAS_*`` variables describe and refuse
-files made under other settings. No model is needed, and neither torch nor dagster is imported.
+files made under other settings. A file that this atlas does not have is fetched where
+``ATLAS_HUB_SOURCE`` names a repository to fetch it from; offline, that is an error within seconds.
+No model is needed, and neither torch nor dagster is imported.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,6 +26,7 @@ from upath import UPath
 from atlas_assets.atlas import open_folder, open_in_force, require_file
 from atlas_assets.compare import AtlasDiff, compare
 from atlas_assets.errors import SettingsError
+from atlas_assets.formats.masks_file import layer_part
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.science.concepts import split_concept, split_pair
 from atlas_assets.science.masks import Masks
@@ -76,10 +80,7 @@ def load_universal_masks(
         SettingsError: a value is out of range.
     """
     masks = _concept_masks(eps, cons, stage, data_root)
-    return {
-        name: {layer: _indices(bits) for layer, bits in enumerate(unit)}
-        for name, unit in zip(masks.names, masks.bits, strict=True)
-    }
+    return dict(_neuron_sets(masks, range(masks.n_layers)))
 
 
 def load_universal_masks_as_arrays(
@@ -128,12 +129,10 @@ def load_pair_masks(
             found=repr(stage),
             remedy="load_universal_masks(stage='checker') gives the masks of the keywords",
         )
-    pairs = _read("object_masks", data_root, Setting(eps, cons)).pairs
-    layers = range(pairs.n_layers) if layer is None else [_layer(layer, pairs.n_layers)]
-    return {
-        split_pair(name): {layer: _indices(unit[layer]) for layer in layers}
-        for name, unit in zip(pairs.names, pairs.bits, strict=True)
-    }
+    part = None if layer is None else layer_part(_layer(layer))
+    pairs = _read("object_masks", data_root, Setting(eps, cons), part).pairs
+    layers = range(pairs.n_layers) if layer is None else [layer]
+    return {split_pair(name): sets for name, sets in _neuron_sets(pairs, layers)}
 
 
 def load_concept_inventory(
@@ -248,6 +247,8 @@ def _read(
     key: str, data_root: Folder | None, setting: Setting | None = None, part: str | None = None
 ) -> Any:
     store = _open(data_root)
+    if data_root is None:
+        _fetch_if_missing(store, key, setting)
     require_file(store, key, setting)
     return store.read(key, setting, part)
 
@@ -258,16 +259,35 @@ def _open(data_root: Folder | None) -> AtlasStore:
     return open_folder(data_root)
 
 
-def _indices(bits: npt.NDArray[np.bool_]) -> set[int]:
-    return set(np.flatnonzero(bits).tolist())
+def _fetch_if_missing(store: AtlasStore, key: str, setting: Setting | None) -> None:
+    """From ATLAS_HUB_SOURCE, if there is one; the Hub's client is loaded only then."""
+    settings = AtlasSettings.from_env()
+    if settings.hub_source is not None and not store.exists(key, setting):
+        from atlas_assets.hub.missing import fetch_missing
+
+        fetch_missing(settings, store, key, setting)
 
 
-def _layer(layer: int, n_layers: int) -> int:
-    if type(layer) is not int or not 0 <= layer < n_layers:
+def _neuron_sets(masks: Masks, layers: Iterable[int]) -> Iterator[tuple[str, NeuronSets]]:
+    # all sets share one int object per neuron: made anew, the ints would outweigh the sets
+    neurons = np.arange(masks.width).astype(object)
+    numbers = list(layers)
+    for name, unit in zip(masks.names, masks.bits, strict=True):
+        yield (
+            name,
+            {
+                layer: set(neurons[np.flatnonzero(bits)].tolist())
+                for layer, bits in zip(numbers, unit, strict=True)
+            },
+        )
+
+
+def _layer(layer: int) -> int:
+    if type(layer) is not int or layer < 0:
         raise SettingsError(
             "the atlas has no such layer",
             where="layer",
-            expected=f"0 to {n_layers - 1}",
+            expected="a whole number ≥ 0",
             found=repr(layer),
             remedy="correct it, or leave it out for all layers",
         )

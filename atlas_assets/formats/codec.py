@@ -60,6 +60,10 @@ class Codec(ABC, Generic[Value]):
         found = getattr(value, "setting", None)
         return found if isinstance(found, Setting) else None
 
+    def has_part(self, part: str) -> bool:
+        """Whether files of this format may have that part."""
+        return part in self.parts
+
     def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
         """All files that hold a value written at ``path``."""
         return (path,)
@@ -99,7 +103,7 @@ class Codec(ABC, Generic[Value]):
             MissingArtifactError: there is no such file.
             ArtifactError: it is damaged, does not follow its schema, or is about another setting.
         """
-        if part is not None and part not in self.parts:
+        if part is not None and not self.has_part(part):
             raise ArtifactError(
                 "the file has no such part",
                 where=label(source),

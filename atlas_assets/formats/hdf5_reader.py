@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5f, h5g, h5p, h5s, h5t
+from h5py import h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
 from atlas_assets.errors import ArtifactError, AtlasError
+from atlas_assets.formats.hdf5_bulk import FileBytes, read_vectors
 from atlas_assets.formats.hdf5_writer import METADATA
 from atlas_assets.formats.locations import Source, label, local_path, missing, unreadable
 from atlas_assets.formats.locations import content as bytes_of
@@ -45,7 +46,8 @@ class Hdf5Reader:
 
     def __init__(self, source: Source) -> None:
         self.label = label(source)
-        self._id = self._open(source)
+        self._id, image = self._open(source)
+        self._bytes = FileBytes(self._id, image)
 
     def __enter__(self) -> Hdf5Reader:
         return self
@@ -86,6 +88,7 @@ class Hdf5Reader:
         *,
         n_layers: int | None = None,
         width: int | None = None,
+        layer: int | None = None,
     ) -> tuple[tuple[str, ...], Array]:
         """Reads all of ``/{group}/layer_{L}/{name}``.
 
@@ -95,6 +98,7 @@ class Hdf5Reader:
                 class of number (integer, float).
             n_layers: how many layers there must be; ``None`` = as many as there are.
             width: length of every vector; ``None`` = that of the first.
+            layer: read this one alone; it must be there.
 
         Returns:
             The names, sorted, and an array ``[units, layers, width]``.
@@ -103,19 +107,22 @@ class Hdf5Reader:
             ArtifactError: a layer or dataset is missing, or has another width or type.
         """
         layers = self._layers(group, n_layers)
-        present = [set(self.names(f"{group}/{layer}")) for layer in layers]
+        if layer is not None:
+            layers = layers[layer : layer + 1]
+        present = [self._addresses(f"{group}/{folder}") for folder in layers]
         names = tuple(sorted(set().union(*present)))
-        for layer, here in zip(layers, present, strict=True):
+        for folder, here in zip(layers, present, strict=True):
             for name in names:
                 if name not in here:
-                    self.fail(f"/{group}/{layer}/{name}", "a dataset", "none of that name")
+                    self.fail(f"/{group}/{folder}/{name}", "a dataset", "none of that name")
         if width is None:
             if not names:
                 self.fail(f"/{group}/{layers[0]}", "at least one dataset", "an empty group")
             width = self._width(f"{group}/{layers[0]}/{names[0]}")
         values = np.empty((len(names), len(layers), width), dtype=dtype)
-        for position, layer in enumerate(layers):
-            self._read_layer(f"{group}/{layer}", names, values[:, position])
+        for position, (folder, here) in enumerate(zip(layers, present, strict=True)):
+            addresses = np.array([here[name] for name in names], dtype=np.int64)
+            self._read_layer(f"{group}/{folder}", names, addresses, values[:, position])
         if values.dtype == np.bool_ and values.view(np.uint8).max(initial=0) > 1:
             self.fail(f"/{group}", "boolean values", f"{values.view(np.uint8).max()}")
         return names, values
@@ -184,7 +191,8 @@ class Hdf5Reader:
             remedy=_REMEDY,
         )
 
-    def _open(self, source: Source) -> Any:
+    def _open(self, source: Source) -> tuple[Any, bytes | None]:
+        """The file, and its bytes where it is held in memory."""
         local = local_path(source)
         if local is None:
             image = bytes_of(source)
@@ -193,7 +201,7 @@ class Hdf5Reader:
             access.set_fapl_core(_GROWTH, False)
             access.set_file_image(image)
             with self._about(""):
-                return h5f.open(b"atlas.h5", h5f.ACC_RDONLY, access)
+                return h5f.open(b"atlas.h5", h5f.ACC_RDONLY, access), image
         try:
             with local.open("rb") as file:
                 head = file.read(8)
@@ -206,7 +214,7 @@ class Hdf5Reader:
         # files are replaced, never changed in place; locks fail on some network disks
         access.set_file_locking(False, True)
         with self._about(""):
-            return h5f.open(os.fsencode(local), h5f.ACC_RDONLY, access)
+            return h5f.open(os.fsencode(local), h5f.ACC_RDONLY, access), None
 
     def _check_signature(self, head: bytes) -> None:
         if head != _SIGNATURE:
@@ -239,18 +247,38 @@ class Hdf5Reader:
             self.fail(f"/{key}", "a vector", f"shape {shape}")
         return int(shape[0])
 
-    def _read_layer(self, group: str, names: Sequence[str], out: Array) -> None:
-        """Fills ``out`` ``[units, width]``; the loop does only what each vector needs.
+    def _addresses(self, group: str) -> dict[str, int]:
+        """Where the header of each dataset of ``/{group}`` lies; -1 for what is no hard link."""
+        found: dict[str, int] = {}
+
+        def note(name: bytes, link: Any) -> None:
+            found[name.decode()] = link.u if link.type == h5l.TYPE_HARD else -1
+
+        with self._about(group):
+            if not self.has(group):
+                self.fail(f"/{group}", "a group of that name", "none")
+            folder = h5g.open(self._id, group.encode())
+            folder.links.iterate(note, info=True)
+        return found
+
+    def _read_layer(
+        self, group: str, names: Sequence[str], addresses: npt.NDArray[np.int64], out: Array
+    ) -> None:
+        """Fills ``out`` ``[units, width]``: what is laid out as we do in bulk, the rest by HDF5.
 
         HDF5 converts silently between kinds of numbers, and from numbers to booleans: we refuse.
         """
+        if not names:
+            return
         memory_type = h5t.py_create(out.dtype)
         kind, shape = memory_type.get_class(), out.shape[1:]
         with self._about(group):
             folder = h5g.open(self._id, group.encode())
-        name = ""
+        name = names[0]
         try:
-            for row, name in enumerate(names):
+            left = read_vectors(self._bytes, h5d.open(folder, name.encode()), addresses, out)
+            for row in left.tolist():
+                name = names[row]
                 dataset = h5d.open(folder, name.encode())
                 if dataset.shape != shape:
                     self.fail(f"/{group}/{name}", f"shape {shape}", f"{dataset.shape}")

@@ -17,12 +17,13 @@ and some of the counts and lists; the spelling of C varies; both are accepted on
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, SettingsError
 from atlas_assets.formats.codec import Codec, instance_of, within
 from atlas_assets.formats.hdf5_metadata import (
     CONSISTENCY_SPELLINGS,
@@ -46,6 +47,7 @@ Value = TypeVar("Value")
 UNIVERSAL = "universal"
 
 _PAIRS, _UNIVERSALS, _CHECKERS = "pair_masks", "universal_masks", "token_checker_masks"
+_LAYER = re.compile(r"layer_(\d+)")
 _MATRICES = {"ast": "metrics/jaccard_ast_matrix", "builtin": "metrics/jaccard_builtin_matrix"}
 
 
@@ -59,7 +61,10 @@ class _MasksFile(Codec[Value]):
 
 @dataclass(frozen=True)
 class ObjectMasksFile(_MasksFile[ObjectMasks]):
-    """Pair masks, universal masks and their Jaccard matrices at one setting."""
+    """Pair masks, universal masks and their Jaccard matrices at one setting.
+
+    Its parts are ``universal``, and every layer alone (`layer_part`).
+    """
 
     parts = (UNIVERSAL,)
 
@@ -110,23 +115,41 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
         )
         return writer.finish()
 
+    def has_part(self, part: str) -> bool:
+        """Whether it is ``universal`` or a layer; which layers there are, only a file knows."""
+        return super().has_part(part) or _LAYER.fullmatch(part) is not None
+
     def decode(self, source: Source, *, part: str | None = None) -> ObjectMasks:
-        """The masks in a file; part ``universal`` leaves ``pairs`` unread (``None``)."""
-        with Hdf5Reader(source) as reader, within(label(source)):
-            universal = _read(reader, _UNIVERSALS)
-            _require_listed(reader, universal)
-            pairs = None
-            if part is None:
-                pairs = _read(reader, _PAIRS)
-                require_count(reader, _PAIRS, len(pairs.names))
-            matrices = {kind: _matrix(reader, universal, kind) for kind in _MATRICES}
-            return ObjectMasks(
-                setting=_setting(reader),
-                pairs=pairs,
-                universal=universal,
-                jaccard_ast=matrices["ast"],
-                jaccard_builtin=matrices["builtin"],
-            )
+        """The masks in a file.
+
+        Part ``universal`` leaves ``pairs`` unread (``None``). With a layer as part, pair masks and
+        universal masks are those of that layer, the only one they have.
+
+        Raises:
+            SettingsError: the file has no such layer.
+        """
+        with Hdf5Reader(source) as reader:
+            layer = _layer_of(reader, part)
+            with within(label(source)):
+                return self._decode(reader, part, layer)
+
+    def _decode(self, reader: Hdf5Reader, part: str | None, layer: int | None) -> ObjectMasks:
+        universal = _read(reader, _UNIVERSALS)
+        _require_listed(reader, universal)
+        matrices = {kind: _matrix(reader, universal, kind) for kind in _MATRICES}
+        pairs = None
+        if part != UNIVERSAL:
+            pairs = _read(reader, _PAIRS, layer)
+            require_count(reader, _PAIRS, len(pairs.names))
+        if layer is not None:
+            universal = Masks(universal.names, universal.bits[:, layer : layer + 1])
+        return ObjectMasks(
+            setting=_setting(reader),
+            pairs=pairs,
+            universal=universal,
+            jaccard_ast=matrices["ast"],
+            jaccard_builtin=matrices["builtin"],
+        )
 
 
 @dataclass(frozen=True)
@@ -218,12 +241,35 @@ def _write(writer: Hdf5Writer, group: str, masks: Masks) -> None:
     writer.vectors(group, masks.names, masks.bits)
 
 
-def _read(reader: Hdf5Reader, group: str) -> Masks:
+def layer_part(layer: int) -> str:
+    """The part of object masks that is one layer."""
+    return f"layer_{layer}"
+
+
+def _layer_of(reader: Hdf5Reader, part: str | None) -> int | None:
+    """Which layer a part is, if it is one."""
+    match = _LAYER.fullmatch(part or "")
+    if match is None:
+        return None
+    layer, n_layers = int(match[1]), len(reader.names(_PAIRS))
+    if layer >= n_layers:
+        raise SettingsError(
+            "the atlas has no such layer",
+            where=f"layer, {reader.label}",
+            expected=f"0 to {n_layers - 1}",
+            found=str(layer),
+            remedy="correct it, or leave it out for all layers",
+        )
+    return layer
+
+
+def _read(reader: Hdf5Reader, group: str, layer: int | None = None) -> Masks:
     names, bits = reader.vectors(
         group,
         np.bool_,
         n_layers=whole_number(reader, "n_layers"),
         width=whole_number(reader, "width"),
+        layer=layer,
     )
     return Masks(names, bits)
 

@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,11 @@ from atlas_assets.science.activations import Activations, payload_digest
 from atlas_assets.science.concepts import Kind, concept_name, inventory, split_concept, split_pair
 from atlas_assets.science.similarity import jaccard
 from atlas_assets.science.sweep import Setting
+from atlas_assets.science.thresholds import fewest_prompts, weakest_sums
 
 Bits = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
 
 #: the layer whose Jaccard matrices the mask files carry; shallower models use their last layer
 JACCARD_LAYER = 4
@@ -218,28 +220,32 @@ def sweep_masks(
 ) -> Iterator[tuple[Setting, Masks]]:
     """Masks of every unit at each setting, one setting at a time.
 
-    Means and firing rates are computed once for all settings. Only the bits that the caller keeps
-    stay alive, so a sweep needs memory for two float32 arrays and one bool array of the
-    activations' shape, however many settings it has.
+    Sums and counts are compared with the thresholds that the means and rates have, so that no array
+    of means or rates is made (`thresholds`). Only the bits that the caller keeps stay alive: a
+    sweep needs memory for three arrays of one byte per value, however many settings it has.
 
     Args:
         activations: sums and counts of all units.
         settings: in the order wanted; consecutive settings of one ε share half of the work.
 
     Yields:
-        (setting, masks of the same units), float32 comparisons as in docs/science.md §3.
+        (setting, masks of the same units), as float32 comparisons decide (docs/science.md §3).
     """
-    n = activations.n_prompts.astype(np.float32)[:, np.newaxis, np.newaxis]
-    means = activations.sums / n
-    rates = activations.counts.astype(np.float32)
-    rates /= n
+    n_prompts, unit = np.unique(activations.n_prompts, return_inverse=True)
+    counts = activations.counts.astype(np.min_scalar_type(int(n_prompts.max(initial=0))))
     epsilon, strong = None, np.empty(0, dtype=np.bool_)
     for setting in settings:
         if setting.epsilon != epsilon:
-            epsilon, strong = setting.epsilon, means > _float32(setting.epsilon)
-        bits = rates >= _float32(setting.consistency)
+            weakest = weakest_sums(n_prompts, setting.epsilon)
+            epsilon, strong = setting.epsilon, activations.sums >= _each(weakest[unit])
+        fewest = fewest_prompts(n_prompts, setting.consistency).astype(counts.dtype)
+        bits = counts >= _each(fewest[unit])
         bits &= strong
         yield setting, Masks(activations.names, bits)
+
+
+def _each(per_unit: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    return per_unit[:, np.newaxis, np.newaxis]
 
 
 def threshold(activations: Activations, setting: Setting) -> Masks:
@@ -373,12 +379,6 @@ def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) 
             found=f"{right.n_layers} layers of {right.width} neurons",
             remedy="materialise both from activations of one model",
         )
-
-
-def _float32(value: float) -> np.float32:
-    # a threshold beyond float32's range becomes inf, which no neuron exceeds: the right answer
-    with np.errstate(over="ignore"):
-        return np.float32(value)
 
 
 def _of_kind(names: tuple[str, ...], kind: Kind) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ import dagster as dg
 import polars as pl
 
 from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
-from atlas_assets.assets.extract import extract_units
+from atlas_assets.assets.extract import extract_object_prompts, extract_units
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.resources.model import AtlasModel
 from atlas_assets.science.activations import Activations
-from atlas_assets.science.units import units_of_checker_prompts, units_of_object_prompts
+from atlas_assets.science.units import units_of_checker_prompts
 from atlas_assets.settings import AtlasSettings
 
 
@@ -23,8 +23,7 @@ def activation_assets() -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[AtlasStore],
         object_prompts: pl.DataFrame,
     ) -> Activations:
-        units = units_of_object_prompts(object_prompts)
-        return extract_units(context, units, settings, model, store)
+        return extract_object_prompts(context, object_prompts, settings, model, store)
 
     @atlas_asset("checker_activations", kinds={"pytorch"}, pool=MODEL_POOL)
     def checker_activations(

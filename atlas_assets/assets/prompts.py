@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from atlas_assets.assets.declare import MODEL_POOL, atlas_asset
-from atlas_assets.assets.extract import score_prompts
+from atlas_assets.assets.extract import score_candidates
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.resources.model import AtlasModel
 from atlas_assets.science import checker_prompts as checkers
@@ -29,13 +29,7 @@ def prompt_assets() -> list[dg.AssetsDefinition]:
         model: dg.ResourceParam[AtlasModel],
         store: dg.ResourceParam[AtlasStore],
     ) -> pl.DataFrame:
-        candidates = objects.generate(
-            load_stimuli(),
-            ast_nodes=settings.ast_nodes,
-            builtins=settings.builtins,
-            variations=settings.variations,
-        )
-        scored = score_prompts(context, candidates, settings, model, store)
+        scored = score_candidates(context, settings, model, store)
         kept = objects.filter_by_loss(scored, model.loss_threshold)
         context.add_output_metadata(_filter_report(scored, kept, model.loss_threshold))
         return kept

@@ -76,6 +76,18 @@ class Activations:
         """Neurons per layer (the model's d_model)."""
         return int(self.sums.shape[2])
 
+    def select(self, names: tuple[str, ...]) -> Activations:
+        """Some of the units.
+
+        Args:
+            names: sorted, each a unit's and each once.
+        """
+        if names == self.names:
+            return self
+        place = {name: index for index, name in enumerate(self.names)}
+        where = [place[name] for name in names]
+        return Activations(names, self.n_prompts[where], self.sums[where], self.counts[where])
+
     def digest(self) -> str:
         """SHA-256 over names, shapes and values; equal exactly when the contents are."""
         return payload_digest(

@@ -73,17 +73,17 @@ class Recipe:
     seed: int = 0
     steps: int = 4000
     warmup_steps: int = 100
-    decay_steps: int = 800
-    learning_rate: float = 1e-2
+    decay_steps: int = 500
+    learning_rate: float = 8e-3
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     density: float = 0.125
     dense_steps: int = 200
-    annealed_step: int = 1600
+    annealed_step: int = 1500
     row_floor: int = 2
     sequence_lengths: tuple[int, ...] = (128, 128, 128, 512)
-    part_tokens: int = 1024
+    part_tokens: int = 512
     held_out_one_in: int = 20
     evaluate_every: int = 100
 

@@ -37,6 +37,8 @@ def kept(matrix: Tensor, density: float, row_floor: int) -> Tensor:
     flat = size.ravel()
     if count >= flat.size:
         return torch.ones_like(matrix, dtype=torch.bool)
+    if not count:
+        return torch.zeros_like(matrix, dtype=torch.bool)
     least = np.partition(flat, flat.size - count)[flat.size - count]
     stays = flat > least
     tied = np.flatnonzero(flat == least)

@@ -34,6 +34,20 @@ def claims_markdown(results: Sequence[ClaimResult]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def claims_table(results: Iterable[ClaimResult]) -> str:
+    """Statement, expected and observed, a row per claim: a table to put into another document."""
+    header = ("claim", f"expected (`{PAPER_MODEL}`)", "observed")
+    rows = [
+        (
+            _escaped(f"{result.statement} ({result.section})"),
+            _escaped(result.expected),
+            _escaped(result.observed) or "–",
+        )
+        for result in results
+    ]
+    return "\n".join(map(_row, [header, ["---"] * len(header), *rows]))
+
+
 def _subjects(results: Iterable[ClaimResult]) -> str:
     """Model and readout that the observations are of."""
     seen = dict.fromkeys((result.model, result.readout) for result in results)

@@ -27,7 +27,8 @@ _BROKEN = "broken"
     },
 )
 @click.option("--broken", "only_broken", is_flag=True, help="List only the broken claims.")
-def claims(only_broken: bool) -> Answer:
+@click.option("--markdown", is_flag=True, help="Print a Markdown table of expected and observed.")
+def claims(only_broken: bool, markdown: bool) -> Answer:
     """Hold the paper's published claims against this atlas, one by one.
 
     They are about openai/circuit-sparsity and the frozen artifacts; of any other model the value is
@@ -35,6 +36,7 @@ def claims(only_broken: bool) -> Answer:
     """
     from atlas_assets.atlas import open_in_force, require_folder
     from atlas_assets.checks.evaluate import evaluate_claims
+    from atlas_assets.checks.markdown import claims_table
     from atlas_assets.settings import AtlasSettings
 
     settings = AtlasSettings.from_env()
@@ -50,6 +52,9 @@ def claims(only_broken: bool) -> Answer:
     }
 
     def text() -> Iterator[str]:
+        if markdown:
+            yield claims_table(listed)
+            return
         yield f"atlas: {store.root}"
         yield from _subjects(results)
         yield ""

@@ -72,6 +72,18 @@ def test_claims_of_another_model_are_observed_not_claimed(made: Path, call: Call
     assert not claim["about_this_atlas"]
 
 
+def test_claims_as_a_table_for_another_document(made: Path, call: Call) -> None:
+    shown = call(made, "claims", "--markdown")
+    assert shown.code == 0
+    header, rule, *rows = shown.out.splitlines()
+    assert header == "| claim | expected (`openai/circuit-sparsity`) | observed |"
+    assert rule == "| --- | --- | --- |"
+    results = evaluate_claims(make_store(made))
+    assert len(rows) == len(results)
+    assert all(row.replace("\\|", "").count("|") == 4 for row in rows)
+    assert results[0].statement in rows[0]
+
+
 def make_store(data: Path):  # type: ignore[no-untyped-def]
     from atlas_assets.atlas import open_folder
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.formats.artifact import Parameters
 from atlas_assets.formats.folder import settings_present
 from atlas_assets.formats.identity import ModelIdentity
 from atlas_assets.formats.provenance import Grid, Lineage
@@ -16,17 +17,25 @@ from atlas_assets.resources.lineage import expected_lineage
 from atlas_assets.resources.model import AtlasModel
 from atlas_assets.science.sweep import Setting
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.versions import folder_in_force, folder_to_build, known_sha, pin_of
 
-
-def folder_in_force(settings: AtlasSettings) -> UPath:
-    """Where the atlas of these settings lies, there or not."""
-    return UPath(settings.data_dir).absolute() / settings.atlas_name
+__all__ = [
+    "folder_in_force",
+    "open_folder",
+    "open_in_force",
+    "open_to_build",
+    "open_with_model",
+    "require_file",
+    "require_folder",
+]
 
 
 def open_in_force(settings: AtlasSettings) -> AtlasStore:
     """The atlas of these settings; its files must not contradict them.
 
-    The model is compared by name and not by its digests: reading masks needs no model.
+    Of a model that is followed, it is the version that has passed its checks
+    (`atlas_assets.versions`). The model is compared by name and not by its digests: reading masks
+    needs no model.
     """
     return AtlasStore(
         folder_in_force(settings),
@@ -38,7 +47,17 @@ def open_in_force(settings: AtlasSettings) -> AtlasStore:
 
 def open_with_model(settings: AtlasSettings) -> AtlasStore:
     """As `open_in_force`, and the digests of the model are compared if it is on this machine."""
-    return _store(settings, expected_lineage(settings, AtlasModel(settings, ask_hub=False)))
+    pin = pin_of(settings)
+    model = AtlasModel(settings, ask_hub=False, sha=pin.in_force.sha if pin else None)
+    return _store(settings, expected_lineage(settings, model))
+
+
+def open_to_build(settings: AtlasSettings) -> tuple[AtlasStore, AtlasModel]:
+    """The atlas that runs work on, and its model: the latest version that has been seen."""
+    model = AtlasModel(settings, sha=known_sha(settings))
+    folder = folder_to_build(settings)
+    lineage = expected_lineage(settings, model)
+    return AtlasStore(folder, lineage, settings.sweep, settings.parameters), model
 
 
 def open_folder(folder: str | Path | UPath) -> AtlasStore:
@@ -52,7 +71,12 @@ def open_folder(folder: str | Path | UPath) -> AtlasStore:
     """
     root = UPath(folder).absolute()
     require_folder(root)
-    return AtlasStore(root, Lineage, _sweep_of(root))
+    sweep = _sweep_of(root)
+    parameters: Parameters = {
+        "epsilons": tuple(sorted({setting.epsilon for setting in sweep})),
+        "consistencies": tuple(sorted({setting.consistency for setting in sweep})),
+    }
+    return AtlasStore(root, Lineage, sweep, parameters if sweep else {})
 
 
 def require_folder(root: UPath) -> None:

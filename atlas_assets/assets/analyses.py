@@ -31,7 +31,7 @@ Outputs = Iterator[dg.Output[Any]]
 
 def analysis_assets(settings: AtlasSettings) -> list[dg.AssetsDefinition]:
     """Entanglement, profile and robustness; Ockham index and Jaccard; the permutation null."""
-    return [*_pair_assets(settings), *_similarity_assets(), _null_asset(settings)]
+    return [*_pair_assets(settings), *_similarity_assets(), _null_asset()]
 
 
 def _pair_assets(settings: AtlasSettings) -> list[dg.AssetsDefinition]:
@@ -96,13 +96,8 @@ def _similarity_assets() -> list[dg.AssetsDefinition]:
     return [ockham_index, jaccard_matrices]
 
 
-def _null_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
-    @atlas_asset(
-        "modularity_null",
-        parameters=settings.parameters,
-        output_required=False,
-        kinds={"polars"},
-    )
+def _null_asset() -> dg.AssetsDefinition:
+    @atlas_asset("modularity_null", output_required=False, kinds={"polars"})
     def modularity_null_(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[AtlasSettings],

@@ -1,18 +1,23 @@
 """How a catalogue entry becomes a Dagster asset.
 
 Key, group, kinds, owners, description, code version and IO manager all come from
-`atlas_assets.formats.catalog`, so that graph and files cannot disagree.
+`atlas_assets.formats.catalog`, so that graph and files cannot disagree. What runs the model depends
+on the external asset ``model``.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import dagster as dg
 
+from atlas_assets.assets.one_setting import skipped_under
+from atlas_assets.automation.conditions import stay_up_to_date
 from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.io_managers.versions import MODEL
+from atlas_assets.settings import AtlasSettings
 
 OWNERS = ["team:csp-atlas"]
 #: assets that run the network share this pool. It has no limit by default: a killed run would keep
@@ -24,7 +29,6 @@ def atlas_asset(
     key: str,
     *,
     partitions: dg.PartitionsDefinition[str] | None = None,
-    parameters: Mapping[str, int] | None = None,
     **extra: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Decorator: the asset that makes the artifact ``key`` of the catalogue.
@@ -34,10 +38,10 @@ def atlas_asset(
     Args:
         key: of the artifact.
         partitions: of the sweep, for an artifact with one file per setting.
-        parameters: settings that are part of the artifact's version (`Artifact.parameters`).
         extra: for `dagster.asset`.
     """
     artifact = ARTIFACTS[key]
+    deps = [*extra.pop("deps", ()), *([MODEL] if artifact.runs_model else ())]
     partitioned: dict[str, Any] = {}
     if artifact.partitioned:
         # one run may cover the whole sweep: activations are then read once for all settings
@@ -54,10 +58,30 @@ def atlas_asset(
             description=artifact.description,
             kinds={artifact.kind, *extra.pop("kinds", ())},
             owners=OWNERS,
-            code_version=artifact.version(parameters or {}),
+            code_version=artifact.version({}),
+            automation_condition=stay_up_to_date(),
             io_manager_key=f"{artifact.kind}_io_manager",
             metadata={"file": artifact.filename},
+            deps=deps,
             **partitioned,
             **extra,
         )
     return decorator
+
+
+def under(settings: AtlasSettings, assets: Iterable[dg.AssetsDefinition]) -> list[Any]:
+    """The assets as the settings want them.
+
+    Their versions name the settings that they depend on (`Artifact.version`); what the sweep in
+    force skips is never made without being asked.
+    """
+    skipped = skipped_under(settings)
+
+    def adapted(spec: dg.AssetSpec) -> dg.AssetSpec:
+        key = spec.key.to_user_string()
+        if key not in ARTIFACTS:
+            return spec
+        spec = spec.replace_attributes(code_version=ARTIFACTS[key].version(settings.parameters))
+        return spec.replace_attributes(automation_condition=None) if key in skipped else spec
+
+    return [asset.map_asset_specs(adapted) for asset in assets]

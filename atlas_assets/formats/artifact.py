@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +20,12 @@ Group = Literal[
     "stage_16_figures",
     "stage_17_report",
 ]
+#: the value of a setting that is part of a version
+Parameter = int | float | str | tuple[str, ...] | tuple[float, ...] | None
+Parameters = Mapping[str, Parameter]
+
+#: characters of a list that is spelled out in a version
+_LONGEST_LIST = 40
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Artifact:
             one file per setting, it reads that one.
         parameters: settings that change its content and that of nothing before it, with their
             defaults; they are part of its version.
+        departures: likewise, but named in its version only where they depart from the default.
         inputs_may_be_absent: whether it is made from whatever of its inputs is there.
     """
 
@@ -50,7 +58,8 @@ class Artifact:
     code_version: str = "1"
     runs_model: bool = False
     setting: Setting | None = None
-    parameters: Mapping[str, int] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
+    departures: Parameters = field(default_factory=dict)
     inputs_may_be_absent: bool = False
 
     @property
@@ -80,11 +89,25 @@ class Artifact:
             raise ValueError(f"{self.key} takes {needs}; got {setting}")
         return self.filename.format(tag=setting.file_tag) if setting else self.filename
 
-    def version(self, parameters: Mapping[str, int]) -> str:
+    def version(self, parameters: Parameters) -> str:
         """The code version with the parameters in force: ``1``, or ``1+permutations=200``.
 
         Args:
             parameters: name → value; what is absent has its default.
         """
         in_force = {name: parameters.get(name, self.parameters[name]) for name in self.parameters}
-        return "+".join([self.code_version, *(f"{k}={v}" for k, v in sorted(in_force.items()))])
+        for name, default in self.departures.items():
+            if parameters.get(name, default) != default:
+                in_force[name] = parameters[name]
+        named = (f"{name}={_spelled(value)}" for name, value in sorted(in_force.items()))
+        return "+".join([self.code_version, *named])
+
+
+def _spelled(value: Parameter) -> str:
+    """A value in a version; a long list is shown by how many it has and a digest."""
+    if not isinstance(value, tuple):
+        return str(value)
+    text = ",".join(map(str, value))
+    if len(text) <= _LONGEST_LIST:
+        return text
+    return f"{len(value)}:{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -14,8 +14,17 @@ from atlas_assets.formats.artifact import Artifact
 from atlas_assets.formats.catalog_analyses import ANALYSES, FIGURES, REPORTS
 from atlas_assets.formats.masks_file import CheckerMasksFile, ObjectMasksFile, UniversalMasksFile
 from atlas_assets.formats.tables import CsvTable, ParquetTable
-from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
+from atlas_assets.science.sweep import (
+    PUBLISHED_CONSISTENCIES,
+    PUBLISHED_EPSILONS,
+    REFERENCE,
+    STANDALONE,
+    Setting,
+)
 
+#: the cut of the grid, as `AtlasSettings.parameters` names it, where it decides which prompts are
+_CUT = {"ast_nodes": None, "builtins": None}
+_SWEEP = {"epsilons": PUBLISHED_EPSILONS, "consistencies": PUBLISHED_CONSISTENCIES}
 _TAG = "eps(?P<epsilon>[^_]+)_cons(?P<consistency>[^_]+)"
 
 _OBJECT_PROMPTS_FILE = "11A_object_prompts.parquet"
@@ -30,6 +39,7 @@ _PROMPTS = (
         description="50 prompts per (AST node, builtin) pair, scored by the model; pairs whose "
         "mean loss exceeds the threshold are dropped whole (paper §4).",
         runs_model=True,
+        departures={**_CUT, "variations": 50, "loss_threshold": None},
     ),
     Artifact(
         key="checker_prompts",
@@ -39,6 +49,7 @@ _PROMPTS = (
         description="Up to 50 prompts per testable concept that hold its keyword without the "
         "concept: in strings, comments, identifiers, dict keys and prints (paper §4).",
         runs_model=True,
+        departures=_CUT,
     ),
     Artifact(
         key="token_checker_prompts",
@@ -48,6 +59,7 @@ _PROMPTS = (
         description="The checker prompts of the token-independence analysis: the same method with "
         "its own identifier templates (paper §6).",
         runs_model=True,
+        departures=_CUT,
     ),
 )
 
@@ -101,6 +113,7 @@ _MASKS = (
         description="Masks of the keywords alone, from the token-checker prompts, at one setting.",
         inputs=("token_checker_prompts",),
         runs_model=True,
+        departures={"token_checker_setting": (REFERENCE.epsilon, REFERENCE.consistency)},
     ),
     Artifact(
         key="masks",
@@ -110,6 +123,7 @@ _MASKS = (
         description="The universal masks of the whole sweep in one tidy table, one row per "
         "setting, concept and layer. Materialising it completes the sweep.",
         inputs=("object_masks",),
+        departures=_SWEEP,
     ),
 )
 
@@ -131,6 +145,7 @@ _DECOMPOSITION = (
         description="Per setting: concept fraction |A∖B| / |A| and token fraction |A∩B| / |A|, "
         "means over concept × layer (paper §7.2).",
         inputs=("target_checker",),
+        departures=_SWEEP,
     ),
 )
 

@@ -15,7 +15,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.formats import provenance as records
-from atlas_assets.formats.artifact import Artifact
+from atlas_assets.formats.artifact import Artifact, Parameters
 from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.formats.codec import Kind
 from atlas_assets.formats.locations import file_digest, local_path
@@ -68,7 +68,7 @@ class AtlasStore:
     root: UPath
     expected: Callable[[], Lineage]
     sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
-    parameters: Mapping[str, int] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
 
     def path(self, key: str, setting: Setting | None = None) -> UPath:
         """Where the artifact lies, there or not."""
@@ -168,15 +168,15 @@ class AtlasStore:
         stored = self.provenance(key, setting)
         if stored is None:
             return None
-        version = artifact.version(self.parameters)
-        if stored.code_version != version:
-            return f"its code version is {stored.code_version}, now {version}"
         if stored.lineage is not None:
             found = records.contradictions(stored.lineage, self.expected())
             if found:
                 return "it was made with " + "; ".join(
                     f"{field} = {was}, now {wanted}" for field, was, wanted in found
                 )
+        version = artifact.version(self.parameters)
+        if stored.code_version != version:
+            return f"its code version is {stored.code_version}, now {version}"
         at = setting or artifact.setting
         for name in artifact.inputs:
             recorded, there = stored.inputs.get(name), self._has_input(name, at)

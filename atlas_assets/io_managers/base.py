@@ -15,8 +15,10 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.formats.artifact import Artifact
 from atlas_assets.formats.codec import Kind
+from atlas_assets.formats.data_versions import data_version, data_version_of_cells
 from atlas_assets.formats.store import AtlasStore, Written, artifact_named
 from atlas_assets.io_managers.metadata import content_metadata, file_metadata
+from atlas_assets.io_managers.versions import report_model, report_version
 from atlas_assets.partitions import setting_of
 from atlas_assets.science.sweep import Setting
 
@@ -41,15 +43,21 @@ class AtlasIOManager(dg.UPathIOManager):
         self.store = store
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Writes one value, or one per partition of the run."""
+        """Writes one value, or one per partition of the run, and tells Dagster its version."""
         artifact = self._artifact(context)
         if not context.has_asset_partitions:
-            context.add_output_metadata(self._write(context, artifact, obj, None))
+            written = self._write(context, artifact, obj, None)
+            context.add_output_metadata(self._metadata(context, obj, written))
+            report_version(context, data_version(written.provenance))
+            report_model(context, artifact, written.provenance.lineage)
             return
         # Dagster gives them in no particular order
         keys = sorted(context.asset_partition_keys)
+        cells = []
         for key, value in _by_partition(artifact.key, keys, obj).items():
-            metadata = self._write(context, artifact, value, setting_of(key))
+            written = self._write(context, artifact, value, setting_of(key))
+            cells.append((written.provenance, setting_of(key)))
+            metadata = self._metadata(context, value, written)
             if len(keys) == 1:
                 context.add_output_metadata(metadata)
             else:
@@ -57,6 +65,7 @@ class AtlasIOManager(dg.UPathIOManager):
                 context.step_context.add_asset_metadata(
                     metadata, asset_key=context.asset_key, partition_key=key
                 )
+        report_version(context, data_version_of_cells(self.store, cells))
 
     def load_partitions(self, context: dg.InputContext) -> Any:
         """One value, or {partition key: value}."""
@@ -107,9 +116,12 @@ class AtlasIOManager(dg.UPathIOManager):
 
     def _write(
         self, context: dg.OutputContext, artifact: Artifact, value: Any, setting: Setting | None
-    ) -> dict[str, Any]:
-        written: Written = self.store.write(artifact.key, value, setting)
+    ) -> Written:
+        written = self.store.write(artifact.key, value, setting)
         context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
+        return written
+
+    def _metadata(self, context: dg.OutputContext, value: Any, written: Written) -> dict[str, Any]:
         # in the order that the UI shows: a figure before the long record of its making
         return {**self.get_metadata(context, value), **file_metadata(written)}
 

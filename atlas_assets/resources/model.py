@@ -24,18 +24,31 @@ class AtlasModel:
     Args:
         settings: names the model, its revision, device and dtype.
         ask_hub: whether a Hub model may be downloaded; otherwise only its cached copy is used.
+        sha: the pinned commit of a followed Hub model; ``None`` where there is no pin yet.
     """
 
-    def __init__(self, settings: AtlasSettings, *, ask_hub: bool = True) -> None:
+    def __init__(
+        self, settings: AtlasSettings, *, ask_hub: bool = True, sha: str | None = None
+    ) -> None:
         self._settings = settings
         self._ask_hub = ask_hub
+        self._sha = sha
 
     @cached_property
     def source(self) -> ModelSource:
-        """Where the checkpoint lies; a Hub model is downloaded and pinned here."""
+        """Where the checkpoint lies; a Hub model is downloaded here.
+
+        The first use of a model that is followed pins it (`atlas_assets.versions`).
+        """
+        from atlas_assets import versions
         from atlas_assets.checkpoints.sources import resolve
 
-        return resolve(self._settings.model, self._settings.model_revision, ask_hub=self._ask_hub)
+        settings = self._settings
+        sha = self._sha or (versions.known_sha(settings) if self._ask_hub else None)
+        source = resolve(settings.model, sha or settings.model_revision, ask_hub=self._ask_hub)
+        if self._ask_hub and source.revision is not None and versions.is_followed(settings):
+            versions.pin_first(settings, source.revision)
+        return source
 
     @cached_property
     def identity(self) -> ModelIdentity:

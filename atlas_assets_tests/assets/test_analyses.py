@@ -244,8 +244,11 @@ def test_the_number_of_permutations_is_a_setting_that_makes_the_null_stale(
     assert versions == {9: "1+permutations=9", 10: "1+permutations=10"}
 
 
-def test_the_default_number_is_the_catalogues() -> None:
-    assert AtlasSettings().parameters == dict(ARTIFACTS["modularity_null"].parameters)
+def test_the_default_settings_are_the_catalogues() -> None:
+    settings = AtlasSettings()
+    for artifact in ARTIFACTS.values():
+        for name, default in {**artifact.parameters, **artifact.departures}.items():
+            assert settings.parameters[name] == default, (artifact.key, name)
 
 
 def test_the_report_is_of_this_atlas(

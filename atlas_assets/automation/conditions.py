@@ -1,0 +1,85 @@
+"""When an asset is made again without being asked: exactly when Dagster knows it to be stale.
+
+An asset is *outdated* when its code version or the data version of something it was made from has
+changed since it was made, or when a partition of its sweep is new. Outdated assets are requested
+together with everything that follows from them, so that one run brings the graph up to date
+(`atlas_assets.automation.follow`). Nothing is requested while anything it depends on is under way
+or has failed a blocking check, and an atlas of which nothing has ever been made is left alone.
+
+The condition looks at what is, not at what has changed between two looks: it notices changes made
+while no daemon was running.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+# Dagster's own account of what is stale and why (what its UI shows); not exported. Its version is
+# pinned and the tests run it.
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+
+Condition = dg.AutomationCondition[dg.AssetKey]
+Context = dg.AutomationContext[dg.AssetKey]
+Result = dg.AutomationResult[dg.AssetKey]
+
+
+class Outdated(Condition):
+    """Made from something else than there is now, or a partition beside others that are made."""
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "outdated"
+
+    def evaluate(self, context: Context) -> Result:
+        """The candidates that are stale, or missing in a sweep that is partly there."""
+        view = context.asset_graph_view
+        stale = CachingStaleStatusResolver(
+            view.instance, context.asset_graph, view, view.get_inner_queryer_for_back_compat()
+        )
+        if context.partitions_def is None:
+            outdated = stale.get_status(context.key) == StaleStatus.STALE
+            return dg.AutomationResult(
+                context, context.candidate_subset if outdated else context.get_empty_subset()
+            )
+        keys = context.candidate_subset.expensively_compute_partition_keys()
+        states = {key: stale.get_status(context.key, key) for key in keys}
+        wanted = {key for key, state in states.items() if state == StaleStatus.STALE}
+        missing = {key for key, state in states.items() if state == StaleStatus.MISSING}
+        if missing < set(context.partitions_def.get_partition_keys()):
+            wanted |= missing
+        subset = view.get_subset_from_partition_keys(context.key, context.partitions_def, wanted)
+        return dg.AutomationResult(context, subset)
+
+
+class Requested(Condition):
+    """Requested in this very tick, whatever its partitions."""
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "requested_in_this_tick"
+
+    def evaluate(self, context: Context) -> Result:
+        """What has been requested so far; what comes before an asset is evaluated before it."""
+        requested = context.request_subsets_by_key.get(context.key) or context.get_empty_subset()
+        return dg.AutomationResult(
+            context, context.candidate_subset.compute_intersection(requested)
+        )
+
+
+def stay_up_to_date() -> Condition:
+    """The condition of every asset of the graph."""
+    at_hand = dg.AutomationCondition
+    requested = Requested()
+    absent = at_hand.any_deps_match(at_hand.missing() & ~requested)
+    failed = at_hand.any_checks_match(at_hand.check_failed(), blocking_only=True)
+    unsound = at_hand.any_deps_match(failed & ~requested)
+    under_way = at_hand.in_progress() | at_hand.any_deps_in_progress()
+    due = Outdated() | at_hand.any_deps_match(requested)
+    return (
+        due.with_label("outdated_or_follows_from_it")
+        & ~under_way.with_label("under_way")
+        & ~absent.with_label("a_dependency_is_missing")
+        & ~unsound.with_label("a_dependency_failed_a_blocking_check")
+    )

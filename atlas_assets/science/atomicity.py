@@ -8,11 +8,10 @@ four. (Its text names layer 5; the release shows the cluster at layer 3, docs/sc
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster import hierarchy
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.science import leaf_order, streams
@@ -96,7 +95,7 @@ def linkage(universal: Masks, layer: int) -> Linkage:
     if len(names) < 2:
         return Linkage(names, np.empty((0, 4)), np.arange(len(names)))
     condensed = values[np.triu_indices(len(names), k=1)]
-    merges: Reals = hierarchy.linkage(condensed, method="ward")
+    merges: Reals = _hierarchy().linkage(condensed, method="ward")
     order = leaf_order.optimal_order(merges, values)
     return Linkage(names, leaf_order.oriented(merges, order), order)
 
@@ -123,7 +122,7 @@ def clusters(universal: Masks, layer: int, k: int = CUT) -> dict[str, int]:
     if len(names) <= k:
         labels = np.arange(len(names))
     else:
-        labels = hierarchy.fcluster(merges, k, criterion="maxclust")
+        labels = _hierarchy().fcluster(merges, k, criterion="maxclust")
     in_order = dict.fromkeys(labels[order].tolist())
     number = {label: i for i, label in enumerate(in_order, start=1)}
     return {name: number[label] for name, label in zip(names, labels.tolist(), strict=True)}
@@ -143,3 +142,10 @@ def forms_one_cluster(universal: Masks, layer: int, k: int = CUT) -> bool:
     groups = clusters(universal, layer, k)
     found = {groups.get(name) for name in ATOMIC_CONCEPTS}
     return len(found) == 1 and None not in found
+
+
+def _hierarchy() -> Any:
+    # scipy's clustering takes as long to import as the rest of the definitions together
+    from scipy.cluster import hierarchy
+
+    return hierarchy

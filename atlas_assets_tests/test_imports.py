@@ -1,0 +1,85 @@
+"""What starting up may import: a heavy library belongs in the function that needs it.
+
+Times are measured by the benchmarks (docs/performance.md); here, the cause of most of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+#: seconds to import, each, and never needed to say what there is
+HEAVY = {
+    "datasets",
+    "huggingface_hub",
+    "jinja2",
+    "matplotlib",
+    "numba",
+    "pandas",
+    "PIL",
+    "pyarrow",
+    "requests",
+    "scipy",
+    "tokenizers",
+    "torch",
+    "tqdm",
+    "transformers",
+}
+#: what looking at help needs none of either
+DATA = {"dagster", "fsspec", "h5py", "numpy", "polars", "pydantic", "upath"}
+
+DEFINITIONS = """
+from atlas_assets.definitions import build_definitions
+from atlas_assets.settings import AtlasSettings
+definitions = build_definitions(AtlasSettings())
+definitions.resolve_asset_graph()
+for job in ("atlas", "sweep", "analyses"):
+    definitions.resolve_job_def(job)
+"""
+HELP = """
+import sys
+from atlas_assets.cli import main
+sys.argv = ["atlas", *arguments]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+
+def imported(code: str) -> set[str]:
+    """Top-level modules that a fresh process holds after running the code."""
+    code += "\nimport json, sys\nprint(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], *([name, "--help"] for name in ("sweep", "show"))]
+)
+def test_help_imports_next_to_nothing(arguments: list[str]) -> None:
+    assert not imported(f"arguments = {arguments!r}{HELP}") & (HEAVY | DATA)
+
+
+def test_every_command_shows_its_help_without_data() -> None:
+    from atlas_assets.cli.app import atlas
+
+    names = sorted(atlas.commands)
+    code = "\n".join(
+        ["from atlas_assets.cli.app import atlas"]
+        + [f"atlas([{name!r}, '--help'], standalone_mode=False)" for name in names]
+    )
+    assert not imported(code) & (HEAVY | DATA)
+
+
+def test_the_loaders_import_what_they_read_with() -> None:
+    assert not imported("import atlas_assets.io") & (HEAVY | {"dagster"})
+
+
+def test_the_definitions_load_without_what_the_assets_compute_with() -> None:
+    assert not imported(DEFINITIONS) & HEAVY

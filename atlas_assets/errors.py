@@ -86,6 +86,10 @@ class HubPermanentError(HubError):
     """The Hub refuses, or must not be asked (offline mode): asking again gives the same."""
 
 
+class HubNotFoundError(HubPermanentError):
+    """The Hub has no such repository, or does not show it to this user."""
+
+
 class HubUnavailableError(HubError):
     """The Hub did not answer as it should, and the attempts are used up: it may do so later."""
 

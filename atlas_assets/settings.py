@@ -58,8 +58,9 @@ class AtlasSettings(BaseModel):
         str | None,
         Field(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            description="folder of this atlas under the data dir; default: a slug of the model "
-            "(and of whatever else departs from the defaults, so that two atlases never mix)",
+            description="folder of this atlas under the data dir; default: a slug of the "
+            "repository it is fetched from and of the model (and of whatever else departs from the "
+            "defaults, so that two atlases never mix)",
         ),
     ] = None
     model: Annotated[
@@ -240,8 +241,13 @@ def _slug(settings: AtlasSettings) -> str:
     if Path(stem).is_dir():
         folder = Path(stem).resolve()
         stem = f"{folder.name}-{_short_digest(str(folder))}"
+    source = settings.hub_source or ""
+    if source and stem == AtlasSettings.model_fields["model"].default:
+        stem = ""  # what was fetched, and what follows from it, is about no model of ours
     cut = (settings.ast_nodes, settings.builtins, settings.variations, settings.loss_threshold)
     parts = [
+        source,
+        (settings.hub_source_revision or "") if source else "",
         stem,
         settings.model_revision or "",
         "" if settings.readout == "last_token" else settings.readout,

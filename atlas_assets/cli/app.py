@@ -8,6 +8,8 @@ import click
 
 from atlas_assets.cli.claims import claims
 from atlas_assets.cli.diff import diff
+from atlas_assets.cli.fetch import fetch
+from atlas_assets.cli.publish import publish
 from atlas_assets.cli.show import show
 from atlas_assets.cli.status import status
 from atlas_assets.cli.sweep import sweep
@@ -16,7 +18,8 @@ from atlas_assets.cli.where import where
 _EPILOG = """\b
 Every command takes --json. Exit codes: 0 done; 1 it found something (stale
 files, a broken claim, a difference); 2 wrong usage or setting; 3 a file is
-missing or cannot be read.
+missing or cannot be read, or the Hub does not
+give or take it.
 
 \b
 Completion of commands, options and concepts, in the shell's start-up file:
@@ -40,5 +43,5 @@ def atlas() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (status, show, claims, diff, sweep, where):
+for _command in (status, show, claims, diff, sweep, fetch, where, publish):
     atlas.add_command(_command)

@@ -30,17 +30,36 @@ def write_with(path: UPath | Path, data: bytes, provenance: Provenance) -> None:
     Raises:
         ArtifactWriteError: the disk refused; an earlier file and its provenance are intact.
     """
+    put(path, data, provenance, what=provenance.artifact)
+
+
+def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what: str) -> None:
+    """As `write_with`, for content of the release as well, which has no provenance.
+
+    Args:
+        path: the target.
+        data: the file's bytes.
+        provenance: of the content; ``None``: it is the release's.
+        what: what is written, for the error message.
+
+    Raises:
+        ArtifactWriteError: the disk refused; an earlier file and its provenance are intact.
+    """
     records = {}
-    if path.exists() and not _siblings(path):
+    own = _sidecar(path, data)
+    known = bool(_siblings(path))
+    if path.exists() and not known and provenance is not None:
         # first: a release file must not look edited if we are killed before it is replaced
         records[_sidecar(path, content(path))] = _OF_THE_RELEASE
-    own = _sidecar(path, data)
-    records[own] = f"{provenance.to_json()}\n".encode()
+    if provenance is not None:
+        records[own] = f"{provenance.to_json()}\n".encode()
+    elif known:
+        records[own] = _OF_THE_RELEASE
     created = [record for record in records if not record.exists()]
     try:
         for record, text in records.items():
-            atomic.write_bytes(record, text, what=f"the provenance of {provenance.artifact}")
-        atomic.write_bytes(path, data, what=provenance.artifact)
+            atomic.write_bytes(record, text, what=f"the provenance of {what}")
+        atomic.write_bytes(path, data, what=what)
     except BaseException:
         _remove(created)
         raise

@@ -7,16 +7,13 @@ import io
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
-from upath import UPath
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.formats import sidecar
-from atlas_assets.formats.codec import Codec, instance_of
+from atlas_assets.formats.codec import Codec, SidecarCodec, instance_of
 from atlas_assets.formats.frame_digest import frame_digest
-from atlas_assets.formats.locations import Fetched, Source, content, label
+from atlas_assets.formats.locations import Source, content, label
 from atlas_assets.formats.provenance import Provenance
 from atlas_assets.formats.schemas import Column, TableSchema
 
@@ -93,7 +90,7 @@ class ParquetTable(_TableFile):
 
 
 @dataclass(frozen=True)
-class CsvTable(_TableFile):
+class CsvTable(SidecarCodec[pl.DataFrame], _TableFile):
     """A table as CSV, the way pandas writes it: UTF-8, ``\\n``, shortest decimals, True/False.
 
     The provenance lies beside the file (`atlas_assets.formats.sidecar`).
@@ -112,20 +109,6 @@ class CsvTable(_TableFile):
         writer.writerow(["" if name == self.index else name for name in value.columns])
         writer.writerows(value.iter_rows())
         return buffer.getvalue().encode()
-
-    def write(self, path: UPath | Path, value: pl.DataFrame, provenance: Provenance) -> int:
-        """As the base class says; file and sidecar belong together whenever the writer dies."""
-        self.check(value, where=provenance.artifact)
-        data = self.encode(value, provenance)
-        sidecar.write_with(path, data, provenance)
-        return len(data)
-
-    def provenance(self, source: Source) -> Provenance | None:
-        """The record in the sidecar of a file; ``None`` for bytes, which have none."""
-        if isinstance(source, bytes):
-            return None
-        path = source.path if isinstance(source, Fetched) else source
-        return sidecar.read(path, content(source))
 
     def _parse(self, data: bytes, where: str) -> pl.DataFrame:
         rows = _rows(data, where)

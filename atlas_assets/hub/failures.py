@@ -26,6 +26,7 @@ from atlas_assets.errors import (
     AtlasError,
     HubConflictError,
     HubError,
+    HubNotFoundError,
     HubPermanentError,
     HubUnavailableError,
 )
@@ -108,7 +109,7 @@ def _of_status(error: HfHubHTTPError, client: HubClient, what: str, where: str) 
 
 
 def _refused(error: HfHubHTTPError, what: str, where: str, found: str) -> HubPermanentError:
-    status = error.response.status_code
+    status, kind = error.response.status_code, HubPermanentError
     if isinstance(error, GatedRepoError):
         found, remedy = "access is gated", f"accept its terms on the Hub, then {_LOGIN}"
     elif isinstance(error, RevisionNotFoundError):
@@ -116,6 +117,7 @@ def _refused(error: HfHubHTTPError, what: str, where: str, found: str) -> HubPer
     elif isinstance(error, EntryNotFoundError):
         found, remedy = "no such file", "correct the file's name"
     elif isinstance(error, RepositoryNotFoundError):
+        kind = HubNotFoundError
         found = "no such repository, or a private one"
         remedy = f"correct its name; if it is private, {_LOGIN}"
     elif status == 401:
@@ -124,7 +126,7 @@ def _refused(error: HfHubHTTPError, what: str, where: str, found: str) -> HubPer
         remedy = f"give the token access to it (write access, to publish): {_LOGIN}"
     else:
         remedy = "correct what is asked of the Hub"
-    return HubPermanentError(
+    return kind(
         what,
         status=status,
         where=where,

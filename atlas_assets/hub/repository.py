@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from upath import UPath
+
 from atlas_assets.errors import HubUnavailableError
 from atlas_assets.hub.client import HubClient
 
@@ -39,7 +41,7 @@ class RemoteFile:
         """Without folders."""
         return self.path.rpartition("/")[2]
 
-    def is_content_of(self, path: Path) -> bool:
+    def is_content_of(self, path: Path | UPath) -> bool:
         """Whether the file at ``path`` has exactly this content."""
         if path.stat().st_size != self.size:
             return False
@@ -165,18 +167,18 @@ def download(
     )
 
 
-def sha256(path: Path) -> str:
+def sha256(path: Path | UPath) -> str:
     """SHA-256 of a file, hex."""
     return _digest(path, hashlib.sha256())
 
 
-def git_blob_id(path: Path) -> str:
+def git_blob_id(path: Path | UPath) -> str:
     """git's id of a file's content, hex."""
     # git's own name for a content, not a signature
     return _digest(path, hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False))
 
 
-def _digest(path: Path, digest: Any) -> str:
+def _digest(path: Path | UPath, digest: Any) -> str:
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)

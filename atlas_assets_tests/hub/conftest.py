@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub
 import pytest
+from huggingface_hub import constants as hub_constants
 
 from atlas_assets_tests.hub.local_hub import LocalHub
 
@@ -25,7 +25,7 @@ def only(hub: LocalHub, home: Path, monkeypatch: pytest.MonkeyPatch, *, xet: boo
         "HF_HUB_DISABLE_XET": not xet,
     }
     for constant, as_read in constants.items():
-        monkeypatch.setattr(huggingface_hub.constants, constant, as_read)
+        monkeypatch.setattr(hub_constants, constant, as_read)
 
 
 @pytest.fixture

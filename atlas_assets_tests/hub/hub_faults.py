@@ -25,6 +25,7 @@ class Call(NamedTuple):
     status: int
     n_bytes: int
     authorization: str
+    range: str = ""
 
 
 @dataclass

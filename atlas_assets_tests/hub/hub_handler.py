@@ -44,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         self.fault: Fault | None = None
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.hub.closing.is_set():  # on a connection that was kept open
+            return self._drop()
         fault = self.hub.fault_of(self.command, self.path)
         if fault is not None:
             self.hub.closing.wait(fault.delay)
@@ -70,8 +72,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == hub_api.DAILY:
             return
         said = self.headers.get("Authorization", "")
+        range_ = self.headers.get("Range", "")
+        call = Call(self.command, self.path, status, len(self.body), said, range_)
         with self.hub.lock:
-            self.hub.log.append(Call(self.command, self.path, status, len(self.body), said))
+            self.hub.log.append(call)
 
     def send(
         self,

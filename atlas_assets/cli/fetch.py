@@ -1,0 +1,230 @@
+"""``atlas fetch``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import FINDING, OK, UNREADABLE, USAGE, Answer, AnsweringCommand
+from atlas_assets.cli.text import count, paragraph, size, table
+from atlas_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    from atlas_assets.formats.store import AtlasStore
+    from atlas_assets.hub.fetch import Outcome
+    from atlas_assets.hub.source import PublishedFile, Source
+    from atlas_assets.science.sweep import Setting
+    from atlas_assets.settings import AtlasSettings
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        OK: "every file that was asked for is there",
+        FINDING: "a file could not be fetched; the others were",
+        USAGE: "the source has no such file, or a value is out of range",
+        UNREADABLE: "the Hub refuses or does not answer",
+    },
+)
+@click.argument("names", nargs=-1, metavar="[FILE or ASSET]...")
+@click.option(
+    "--source",
+    metavar="REPO",
+    help="Dataset repository, owner/name. Default: ATLAS_HUB_SOURCE, else the paper's.",
+)
+@click.option(
+    "--revision", help="Branch, tag or sha. Default: ATLAS_HUB_SOURCE_REVISION, else main."
+)
+@click.option(
+    "--setting",
+    "at",
+    metavar="EPS,C",
+    multiple=True,
+    help="Of files per setting, only this one, as 0.5,0.8; repeatable.",
+)
+@click.option("--list", "only_list", is_flag=True, help="Say what the source has; fetch nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace files of another content, too.")
+@click.option("--into", metavar="FOLDER", help="Another folder than that of the atlas in force.")
+def fetch(
+    names: Sequence[str],
+    source: str | None,
+    revision: str | None,
+    at: Sequence[str],
+    only_list: bool,
+    overwrite: bool,
+    into: str | None,
+) -> Answer:
+    """Fetch published files of an atlas from a dataset repository on the Hub.
+
+    Without names: every file that an atlas knows. Each is compared with the Hub's digest and
+    validated before it takes its place; one that is there already is left alone, so an interrupted
+    fetch goes on where it stopped. They go into a folder of their own, named after the source,
+    unless ATLAS_NAME names one.
+    """
+    from atlas_assets.hub import fetch as hub_fetch
+    from atlas_assets.hub.client import default_client
+    from atlas_assets.hub.source import open_source
+
+    settings = _with_source(source, revision)
+    wanted, store, client = _settings(at), _store(settings, into), default_client()
+    assert settings.hub_source is not None
+    if only_list:
+        client = client.interactive()
+    found = open_source(client, settings.hub_source, settings.hub_source_revision)
+    chosen = hub_fetch.choose(found, names, wanted)
+    if only_list:
+        return _listing(found, store, chosen)
+    outcomes = list(hub_fetch.fetch(client, found, store, chosen, overwrite=overwrite))
+    return _answer(found, store, outcomes, None if into else settings)
+
+
+def _with_source(source: str | None, revision: str | None) -> AtlasSettings:
+    """The settings in force; without a source among them, that of the paper."""
+    from atlas_assets.settings import DEFAULT_SOURCE, AtlasSettings
+
+    settings = AtlasSettings.from_env()
+    given = settings.model_dump(exclude_unset=True)
+    if source is not None and source != settings.hub_source:
+        given["hub_source_revision"] = None
+    given["hub_source"] = source or settings.hub_source or DEFAULT_SOURCE
+    if revision is not None:
+        given["hub_source_revision"] = revision
+    return AtlasSettings.build(**given)
+
+
+def _settings(spelled: Sequence[str]) -> list[Setting]:
+    from atlas_assets.science.sweep import Setting
+
+    found = []
+    for text in spelled:
+        try:
+            epsilon, consistency = map(float, text.split(","))
+        except ValueError:
+            raise SettingsError(
+                "not a setting",
+                where="--setting",
+                expected="EPS,C, as 0.5,0.8",
+                found=repr(text),
+                remedy="correct the option",
+            ) from None
+        found.append(Setting(epsilon, consistency))
+    return found
+
+
+def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:
+    from upath import UPath
+
+    from atlas_assets.atlas import open_in_force
+    from atlas_assets.formats.provenance import Lineage
+    from atlas_assets.formats.store import AtlasStore
+
+    if into is None:
+        return open_in_force(settings)
+    return AtlasStore(UPath(into).absolute(), Lineage)
+
+
+def _listing(source: Source, store: AtlasStore, chosen: Sequence[PublishedFile]) -> Answer:
+    records = [
+        _record(file) | {"present": store.exists(file.artifact.key, file.setting)}
+        for file in chosen
+    ]
+    document = {**_about(source, store), "files": records}
+
+    def text() -> Iterator[str]:
+        yield from _heading(source, store)
+        rows = [
+            (file.artifact.key, file.setting, file.files[0].path, size(file.size), _here(record))
+            for file, record in zip(chosen, records, strict=True)
+        ]
+        yield from table(("artifact", "setting", "file", "size", "here"), rows)
+        yield f"{count(len(chosen), 'file')} ({size(sum(file.size for file in chosen))})"
+
+    return Answer("atlas.fetch-list/1", document, text)
+
+
+def _here(record: dict[str, Any]) -> str | None:
+    return "yes" if record["present"] else None
+
+
+def _answer(
+    source: Source,
+    store: AtlasStore,
+    outcomes: Sequence[Outcome],
+    settings: AtlasSettings | None,
+) -> Answer:
+    states = Counter(outcome.state for outcome in outcomes)
+    document = {
+        **_about(source, store),
+        "counts": {state: states[state] for state in ("fetched", "unchanged", "failed")},
+        "files": [_outcome_record(outcome) for outcome in outcomes],
+    }
+
+    def text() -> Iterator[str]:
+        yield from _heading(source, store)
+        for outcome in outcomes:
+            yield from _outcome_text(outcome)
+        yield ", ".join(f"{number} {state}" for state, number in states.items()) or "no files"
+        if settings is not None and states["failed"] < len(outcomes):
+            yield from _how_to_use(settings)
+
+    return Answer("atlas.fetch/1", document, text, FINDING if states["failed"] else OK)
+
+
+def _about(source: Source, store: AtlasStore) -> dict[str, Any]:
+    return {
+        "source": source.repo_id,
+        "sha": source.sha,
+        "folder": str(store.root),
+        "notes": list(source.notes),
+    }
+
+
+def _heading(source: Source, store: AtlasStore) -> Iterator[str]:
+    yield f"source: {source.repo_id} at {source.sha}"
+    yield f"atlas: {store.root}"
+    for note in source.notes:
+        yield from paragraph(f"note: {note}", indent=0)
+
+
+def _record(file: PublishedFile) -> dict[str, Any]:
+    setting = file.setting
+    return {
+        "artifact": file.artifact.key,
+        "epsilon": setting.epsilon if setting else None,
+        "consistency": setting.consistency if setting else None,
+        "name": file.name,
+        "path_in_repository": file.files[0].path,
+        "size_bytes": file.size,
+    }
+
+
+def _outcome_record(outcome: Outcome) -> dict[str, Any]:
+    error = outcome.error
+    fields = ("what", "where", "expected", "found", "remedy")
+    return _record(outcome.file) | {
+        "path": str(outcome.path),
+        "state": outcome.state,
+        "sha256": outcome.record.sha256 if outcome.record else None,
+        "error": {name: getattr(error, name) for name in fields} if error else None,
+    }
+
+
+def _outcome_text(outcome: Outcome) -> Iterator[str]:
+    yield f"  {outcome.state:<9}  {outcome.file.name} ({size(outcome.file.size)})"
+    if outcome.error is not None:
+        for line in str(outcome.error).splitlines():
+            yield f"      {line}"
+
+
+def _how_to_use(settings: AtlasSettings) -> Iterator[str]:
+    """Only where the environment alone would not lead to this folder."""
+    from atlas_assets.atlas import folder_in_force
+    from atlas_assets.settings import AtlasSettings
+
+    if folder_in_force(AtlasSettings.from_env()) != folder_in_force(settings):
+        yield f"to work with these files: export ATLAS_HUB_SOURCE={settings.hub_source}"
+        if settings.hub_source_revision is not None:
+            yield f"  and: export ATLAS_HUB_SOURCE_REVISION={settings.hub_source_revision}"

@@ -1,0 +1,473 @@
+"""Files of a source into a folder: what is fetched, what is left alone, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from huggingface_hub import constants as hub_constants
+from upath import UPath
+
+from atlas_assets.errors import (
+    ArtifactError,
+    HubNotFoundError,
+    HubUnavailableError,
+    ProvenanceError,
+    SettingsError,
+)
+from atlas_assets.formats import source_record
+from atlas_assets.formats.provenance import Lineage
+from atlas_assets.formats.source_record import SourceRecord
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.hub.client import HubClient
+from atlas_assets.hub.fetch import Outcome, choose, fetch
+from atlas_assets.hub.source import Source, open_source
+from atlas_assets.science.sweep import REFERENCE, STANDALONE
+from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.formats import samples
+from atlas_assets_tests.hub import release_repo
+from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
+from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.hub.release_repo import OTHER_NAME, REPO
+
+SUMMARY = "14_summary.csv"
+MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"
+Get = Callable[..., dict[str, Outcome]]
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return release_repo.write(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def sha(hub: LocalHub, release: Path) -> str:
+    return hub.push_folder(REPO, release)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AtlasStore:
+    return AtlasStore(UPath(tmp_path / "atlas"), Lineage, release_repo.SWEEP)
+
+
+@pytest.fixture
+def get(hub: LocalHub, store: AtlasStore) -> Get:
+    """``get(names…)`` fetches into ``store``; {file name: outcome}."""
+
+    def get(*names: str, client: HubClient | None = None, **options: Any) -> dict[str, Outcome]:
+        client = client or hub.client()
+        source = open_source(client, REPO)
+        outcomes = fetch(client, source, store, choose(source, names), **options)
+        return {outcome.file.name: outcome for outcome in outcomes}
+
+    return get
+
+
+def states(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {name: outcome.state for name, outcome in outcomes.items()}
+
+
+def failures(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {name: str(outcome.error) for name, outcome in outcomes.items() if outcome.error}
+
+
+def files(folder: Path | UPath) -> list[str]:
+    return sorted(path.name for path in Path(str(folder)).iterdir() if path.is_file())
+
+
+# what is fetched ---------------------------------------------------------------------------------
+
+
+def test_everything_that_an_atlas_knows_is_fetched(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path
+) -> None:
+    outcomes = get()
+    assert set(states(outcomes).values()) == {"fetched"}
+    assert files(store.root) == sorted(outcomes)
+    published = {path.name: path.read_bytes() for path in release.rglob("*.*")}
+    assert "notes.csv" in published
+    assert "notes.csv" not in outcomes
+    for name, outcome in outcomes.items():
+        assert (store.root / name).read_bytes() == published[name]
+        assert outcome.record is not None
+        assert outcome.record.revision == sha
+        assert source_record.read(store.root / name) == outcome.record
+    # in the order of the pipeline
+    assert next(iter(outcomes)) == "11A_object_prompts.parquet"
+    assert not list(store.root.glob("**/*.tmp"))
+
+
+def test_the_quirks_of_the_release_load(sha: str, store: AtlasStore, get: Get) -> None:
+    outcomes = get()
+    assert failures(outcomes) == {}
+    for setting in release_repo.SWEEP:
+        assert samples.equal(store.read("object_masks", setting), samples.objects(setting))
+        assert samples.equal(store.read("checker_masks", setting), samples.checkers(setting))
+    with h5py.File(store.path("checker_masks", STANDALONE)) as file:
+        assert list(file) == ["metadata", "universal_masks"]
+        assert list(file["metadata"].attrs) == ["consistency_thresh", "epsilon"]
+    with h5py.File(store.path("checker_masks", REFERENCE)) as file:
+        assert list(file) == ["metadata", "token_checker_masks"]
+    with h5py.File(store.path("object_masks", STANDALONE)) as file:
+        assert "ast_nodes" not in file["metadata"]
+    with h5py.File(store.path("object_activations")) as file:
+        assert file["n_prompts/For__list"].shape == ()
+    assert samples.equal(store.read("object_activations"), samples.activations())
+    assert samples.equal(store.read("universal_masks"), samples.universal())
+    for key in ("object_prompts", "summary", "modularity_scores", "token_independence_detail"):
+        assert store.provenance(key) is None
+        store.read(key)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([SUMMARY], [SUMMARY]),
+        (["object_masks"], [f"13_object_masks_{s.file_tag}.h5" for s in release_repo.SWEEP]),
+        ([f"masks/{MASKS}", "summary"], [MASKS, SUMMARY]),
+    ],
+)
+def test_chosen_files(
+    sha: str, store: AtlasStore, get: Get, names: Sequence[str], expected: list[str]
+) -> None:
+    assert list(get(*names)) == expected
+    assert files(store.root) == sorted(expected)
+
+
+def test_chosen_settings(hub: LocalHub, sha: str) -> None:
+    source = open_source(hub.client(), REPO)
+    chosen = choose(source, settings=[REFERENCE])
+    assert {file.setting for file in chosen} == {None, REFERENCE}
+    assert [f.name for f in choose(source, ["object_masks"], [REFERENCE])] == [MASKS]
+    with pytest.raises(SettingsError, match=r"0\.001"):
+        choose(source, ["object_masks"], [samples.Setting(0.3, 0.8)])
+
+
+def test_a_name_that_the_source_does_not_have(hub: LocalHub, sha: str) -> None:
+    source = open_source(hub.client(), REPO)
+    with pytest.raises(SettingsError, match=SUMMARY) as caught:
+        choose(source, ["14_sumary.csv"])
+    assert REPO in str(caught.value)
+    with pytest.raises(SettingsError, match="figure_sweep"):
+        choose(source, ["figure_sweep"])
+
+
+def test_one_commit_is_read_throughout(hub: LocalHub, sha: str, store: AtlasStore) -> None:
+    client = hub.client()
+    source = open_source(client, REPO)
+    hub.push(REPO, {f"tables/{SUMMARY}": b"something else\n"})
+    (outcome,) = fetch(client, source, store, choose(source, ["summary"]))
+    assert outcome.state == "fetched"
+    assert outcome.record is not None
+    assert outcome.record.revision == sha
+
+
+def test_a_revision_by_name_and_by_sha(hub: LocalHub, sha: str) -> None:
+    later = hub.push(REPO, {"README.md": b"# Again\n"})
+    hub.repos["dataset", REPO].tags["v1"] = sha
+    for revision, expected in ((None, later), ("main", later), ("v1", sha), (sha, sha)):
+        assert open_source(hub.client(), REPO, revision).sha == expected
+
+
+@pytest.mark.parametrize(("there", "asked"), [(REPO, OTHER_NAME), (OTHER_NAME, REPO)])
+def test_the_papers_repository_has_two_names(
+    hub: LocalHub, release: Path, there: str, asked: str
+) -> None:
+    hub.push(there, {f"tables/{SUMMARY}": (release / "tables" / SUMMARY).read_bytes()})
+    source = open_source(hub.client(), asked)
+    assert source.repo_id == there
+    assert asked in source.notes[0]
+    with pytest.raises(HubNotFoundError, match="someone/else"):
+        open_source(hub.client(), "someone/else")
+
+
+# again -------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_is_not_downloaded_again(
+    hub: LocalHub, sha: str, get: Get, tmp_path: Path
+) -> None:
+    get()
+    hub.forget_calls()
+    outcomes = get(client=hub.client(tmp_path / "another_cache"))
+    assert set(states(outcomes).values()) == {"unchanged"}
+    assert hub.calls("GET", "/resolve/|/_cdn/") == []
+    assert len(hub.calls()) == 2
+
+
+def test_a_newer_commit_replaces_what_was_fetched(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get
+) -> None:
+    get("summary", "modularity_scores")
+    newer = samples.sample("summary").write_csv().encode()
+    later = hub.push(REPO, {f"tables/{SUMMARY}": newer})
+    outcomes = get("summary", "modularity_scores")
+    assert states(outcomes) == {SUMMARY: "fetched", "relaxed_modularity_scores.csv": "unchanged"}
+    assert (store.root / SUMMARY).read_bytes() == newer
+    for outcome in outcomes.values():
+        assert outcome.record is not None
+        assert outcome.record.revision == later
+
+
+def test_another_content_is_not_replaced_silently(
+    sha: str, store: AtlasStore, get: Get, release: Path
+) -> None:
+    store.write("summary", samples.sample("summary"), inputs={})
+    before = (store.root / SUMMARY).read_bytes()
+    message = failures(get("summary"))[SUMMARY]
+    assert "another content is in its place" in message
+    assert "--overwrite" in message
+    assert (store.root / SUMMARY).read_bytes() == before
+    assert states(get("summary", overwrite=True)) == {SUMMARY: "fetched"}
+    assert (store.root / SUMMARY).read_bytes() == (release / "tables" / SUMMARY).read_bytes()
+    # the record of the replaced file's making is not taken for that of the published one
+    assert store.provenance("summary") is None
+    assert source_record.read(store.root / SUMMARY) is not None
+
+
+def test_a_fetched_file_that_was_edited_is_not_replaced_silently(
+    sha: str, store: AtlasStore, get: Get
+) -> None:
+    get("summary")
+    (store.root / SUMMARY).write_text("edited\n")
+    assert source_record.read(store.root / SUMMARY) is None
+    assert "another content" in failures(get("summary"))[SUMMARY]
+
+
+def test_published_files_do_not_mix_with_a_computed_atlas(
+    hub: LocalHub, sha: str, tmp_path: Path
+) -> None:
+    store = sample_atlas.make(tmp_path)
+    client = hub.client()
+    source = open_source(client, REPO)
+    before = files(store.root)
+    with pytest.raises(ProvenanceError, match="would mix") as caught:
+        list(fetch(client, source, store, choose(source, ["token_checker_masks"])))
+    assert "11A_object_prompts.parquet, made with embedded" in str(caught.value)
+    assert "ATLAS_HUB_SOURCE" in str(caught.value)
+    assert files(store.root) == before
+
+
+# what is not sound -------------------------------------------------------------------------------
+
+
+def bad(value: bytes) -> dict[str, bytes]:
+    return {f"masks/{MASKS}": value}
+
+
+def masks_with_a_wrong_type(tmp_path: Path, release: Path) -> bytes:
+    path = tmp_path / "masks.h5"
+    path.write_bytes((release / "masks" / MASKS).read_bytes())
+    with h5py.File(path, "a") as file:
+        del file["universal_masks/layer_0/ast__For"]
+        file["universal_masks/layer_0/ast__For"] = np.zeros(samples.WIDTH, np.float64)
+    return path.read_bytes()
+
+
+def test_one_bad_file_leaves_the_others(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path, tmp_path: Path
+) -> None:
+    hub.push(REPO, bad(masks_with_a_wrong_type(tmp_path, release)))
+    outcomes = get()
+    assert list(failures(outcomes)) == [MASKS]
+    error = outcomes[MASKS].error
+    assert isinstance(error, ArtifactError)
+    assert f"{REPO}@" in str(error)
+    assert f"masks/{MASKS}" in str(error)
+    assert MASKS not in files(store.root)
+    assert len(files(store.root)) == len(outcomes) - 1
+
+
+def test_a_truncated_published_file_is_refused(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path
+) -> None:
+    hub.push(REPO, bad((release / "masks" / MASKS).read_bytes()[:3000]))
+    assert "not a sound object_masks" in failures(get("object_masks"))[MASKS]
+    assert MASKS not in files(store.root)
+
+
+def test_the_file_of_another_setting_is_refused(
+    hub: LocalHub, sha: str, get: Get, release: Path
+) -> None:
+    other = f"13_object_masks_{STANDALONE.file_tag}.h5"
+    hub.push(REPO, bad((release / "masks" / other).read_bytes()))
+    assert "another setting" in failures(get("object_masks"))[MASKS]
+
+
+def test_an_earlier_file_survives_a_bad_newer_one(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get
+) -> None:
+    get("object_masks")
+    before = (store.root / MASKS).read_bytes()
+    hub.push(REPO, bad(b"no HDF5"))
+    assert list(failures(get("object_masks"))) == [MASKS]
+    assert (store.root / MASKS).read_bytes() == before
+
+
+def test_files_of_one_name_with_different_contents(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path
+) -> None:
+    hub.push(REPO, {f"copy/{MASKS}": (release / "masks" / MASKS).read_bytes()})
+    assert states(get("object_masks"))[MASKS] == "fetched"
+    hub.push(REPO, {f"copy/{MASKS}": b"another"})
+    message = failures(get("object_masks"))[MASKS]
+    assert f"copy/{MASKS} and masks/{MASKS}" in message
+
+
+# faults on the way -------------------------------------------------------------------------------
+
+
+def resolve_faults() -> dict[str, dict[str, Any]]:
+    page = {"headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
+    return {
+        "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "0"}},
+        "500": {"status": 500},
+        "503": {"status": 503},
+        "HTML error page": {"status": 200, **page},
+        "dropped socket": {"drop": True},
+    }
+
+
+@pytest.mark.parametrize("fault", resolve_faults().values(), ids=resolve_faults())
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_a_fault_that_passes_is_not_noticed(
+    hub: LocalHub, sha: str, get: Get, method: str, fault: dict[str, Any]
+) -> None:
+    match = "/resolve/" if method == "HEAD" else "/_cdn/"
+    hub.fail(method, match, **fault, times=2)
+    assert states(get(MASKS)) == {MASKS: "fetched"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"status": 401}, "HTTP 401"),
+        ({"status": 403}, "HTTP 403"),
+        ({"status": 404, "headers": {"X-Error-Code": "EntryNotFound"}}, "no such file"),
+        ({"status": 429, "headers": {"Retry-After": "900"}}, "wait 900 s"),
+        ({"status": 500}, "HTTP 500"),
+        ({"status": 503}, "HTTP 503"),
+        ({"drop": True}, "RemoteProtocolError"),
+        ({"status": 200, "body": ERROR_PAGE}, "without the headers of a Hub"),
+    ],
+)
+def test_a_fault_that_stays_fails_that_file_alone(
+    hub: LocalHub, sha: str, get: Get, store: AtlasStore, fault: dict[str, Any], said: str
+) -> None:
+    hub.fail("HEAD", f"/resolve/.*{MASKS}", **fault, times=99)
+    outcomes = get("object_masks", "summary")
+    assert said in failures(outcomes)[MASKS]
+    assert states(outcomes)[SUMMARY] == "fetched"
+    assert hub.token not in failures(outcomes)[MASKS]
+    tries = len(hub.calls("HEAD", f"/resolve/.*{MASKS}"))
+    assert tries == (1 if "4" in said[:6] or "900" in said or "such" in said else 3)
+
+
+def test_a_stalled_download_ends(hub: LocalHub, sha: str, get: Get) -> None:
+    hub.fail("HEAD", "/resolve/", delay=30, times=99)
+    outcomes = get("object_masks", "summary", client=hub.client(timeout=0.1, attempts=2))
+    assert "Timeout" in failures(outcomes)[MASKS]
+    # two files in a row were not given: the rest is not waited for
+    assert "stopped answering" in failures(outcomes)[SUMMARY]
+    assert len(hub.calls("HEAD", "/resolve/")) == 0
+
+
+def test_a_truncated_download_goes_on_where_it_stopped(
+    hub: LocalHub, sha: str, get: Get, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # else 10 MB
+    hub.fail("GET", "/_cdn/", truncate=0.6)
+    assert states(get(MASKS)) == {MASKS: "fetched"}
+    size = (release / "masks" / MASKS).stat().st_size
+    first, second = hub.calls("GET", "/_cdn/")
+    assert (first.status, second.status) == (200, 206)
+    assert second.range == f"bytes={int(size * 0.6) // 1000 * 1000}-"
+
+
+def test_a_download_of_other_bytes_is_noticed(hub: LocalHub, sha: str, get: Get) -> None:
+    size = len(hub.files(REPO)[f"masks/{MASKS}"])
+    hub.fail("GET", "/_cdn/", status=200, body="x" * size, times=1)
+    assert states(get(MASKS)) == {MASKS: "fetched"}
+    hub.push(REPO, {f"masks/{MASKS}": b"y" * size})
+    hub.fail("GET", "/_cdn/", status=200, body="x" * size, times=9)
+    message = failures(get(MASKS))[MASKS]
+    assert "not the one that is published" in message
+
+
+def test_an_outage_in_the_middle_and_then_the_rest(
+    hub: LocalHub, sha: str, get: Get, store: AtlasStore
+) -> None:
+    hub.fail("HEAD", "/resolve/.*13_object", status=503, times=99)
+    first = states(get())
+    assert first["12_object_activations.h5"] == "fetched"
+    assert list(first.values()).count("failed") > 2
+    hub.faults.clear()
+    hub.forget_calls()
+    second = states(get())
+    assert {name for name, state in second.items() if state == "fetched"} == {
+        name for name, state in first.items() if state == "failed"
+    }
+    assert not hub.calls("HEAD", "/resolve/.*12_object")
+    assert files(store.root) == sorted(second)
+
+
+# without the Hub ---------------------------------------------------------------------------------
+
+
+def test_nothing_downloaded_and_nobody_answers(hub: LocalHub, sha: str) -> None:
+    hub.close()
+    with pytest.raises(HubUnavailableError, match="cannot look up"):
+        open_source(hub.client(), REPO)
+
+
+def test_what_was_downloaded_is_used_and_said_to_be_old(
+    hub: LocalHub, sha: str, get: Get, store: AtlasStore, tmp_path: Path
+) -> None:
+    get("summary", "object_masks")
+    client = hub.client()
+    hub.close()
+    source = open_source(client, REPO)
+    assert source.sha == sha
+    assert "may be stale" in source.notes[0]
+    assert sha in source.notes[0]
+    elsewhere = AtlasStore(UPath(tmp_path / "elsewhere"), Lineage)
+    outcomes = list(fetch(client, source, elsewhere, choose(source)))
+    assert {outcome.state for outcome in outcomes} == {"fetched"}
+    assert len(outcomes) == 3
+    assert outcomes[-1].record == source_record.read(store.root / SUMMARY)
+
+
+def test_a_refusal_is_not_taken_for_an_outage(hub: LocalHub, sha: str, get: Get) -> None:
+    get("summary")
+    with pytest.raises(Exception, match="Invalid credentials"):
+        open_source(hub.client(token="hf_wrong"), REPO)
+
+
+# records -----------------------------------------------------------------------------------------
+
+
+def test_a_record_speaks_of_one_content(tmp_path: Path) -> None:
+    path = tmp_path / "14_summary.csv"
+    path.write_text("a\n")
+    assert source_record.read(path) is None
+    digest = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"
+    record = SourceRecord(
+        repository=REPO, revision="0" * 40, path="t/14_summary.csv", sha256=digest, size=2
+    )
+    source_record.write(path, record)
+    assert source_record.read(path) == record
+    path.write_text("b\n")
+    assert source_record.read(path) is None
+    assert source_record.noted(path) == record
+    source_record.record_path(path).write_text("{}")
+    with pytest.raises(ArtifactError, match="record of a file's source is damaged"):
+        source_record.read(path)
+
+
+def test_a_source_names_itself(hub: LocalHub, sha: str) -> None:
+    source: Source = open_source(hub.client(), REPO)
+    assert str(source) == f"{REPO}@{sha[:12]}"

@@ -55,6 +55,11 @@ class LeftOut:
     name: str
     reason: str
 
+    @property
+    def present(self) -> bool:
+        """Whether the atlas has the file."""
+        return self.reason != _MISSING
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -317,7 +322,7 @@ def _room(folder: Path) -> Iterator[None]:
 
 
 def _nothing(store: AtlasStore, left_out: Collection[LeftOut]) -> ArtifactError:
-    found = [f"{file.name}: {file.reason}" for file in left_out if file.reason != _MISSING]
+    found = [f"{file.name}: {file.reason}" for file in left_out if file.present]
     return ArtifactError(
         "there is nothing to publish",
         where=str(store.root),

@@ -1,0 +1,187 @@
+"""``atlas publish``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import FINDING, OK, UNREADABLE, USAGE, Answer, AnsweringCommand
+from atlas_assets.cli.text import count, paragraph, size, table
+
+if TYPE_CHECKING:
+    from atlas_assets.checks.subject import Cell
+    from atlas_assets.formats.store import AtlasStore
+    from atlas_assets.hub.publish import Published
+    from atlas_assets.settings import AtlasSettings
+
+_SIGNS = {"add": "+", "change": "~", "remove": "-"}
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        OK: "published, or already there as it is",
+        FINDING: "the same, and files that are there were left out: stale, or not sound",
+        USAGE: "the command or an ATLAS_* variable is wrong, or there is no token",
+        UNREADABLE: "nothing was published: a file, a table or the card is in the way, or the Hub",
+    },
+)
+@click.option(
+    "--to", "target", metavar="OWNER/NAME", help="Dataset repository; else ATLAS_HUB_TARGET."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be committed; needs no token.")
+@click.option(
+    "--files",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this file or asset; repeat it for more. Others stay as they are.",
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Remove what an earlier publication left there and this one does not have.",
+)
+def publish(target: str | None, dry_run: bool, names: tuple[str, ...], replace: bool) -> Answer:
+    """Publish this atlas to a dataset repository of the Hugging Face Hub, in one commit.
+
+    Published is what is fresh and passes its checks: files, a manifest, and the dataset card, whose
+    hand-written text is kept. Every table is checked to load before anything is uploaded, and again
+    at the new commit, which is then tagged. Nothing changed: no commit.
+    """
+    from atlas_assets.atlas import open_with_model, require_folder
+    from atlas_assets.hub import publish as hub
+    from atlas_assets.hub.client import default_client
+    from atlas_assets.settings import AtlasSettings
+
+    settings = _targeted(AtlasSettings.from_env(), target)
+    store = open_with_model(settings)
+    require_folder(store.root)
+    cells = _cells(store, names) if names else None
+    do = hub.dry_run if dry_run else hub.publish
+    found = do(
+        store, settings, str(settings.hub_target), default_client(), cells=cells, replace=replace
+    )
+    document = {"folder": str(store.root), "dry_run": dry_run, **_record(found)}
+
+    def text() -> Iterator[str]:
+        yield f"atlas: {store.root}"
+        yield from _told(found, settings, dry_run=dry_run)
+
+    unfit = [file for file in found.left_out if file.present]
+    return Answer("atlas.publish/1", document, text, FINDING if unfit else OK)
+
+
+def _targeted(settings: AtlasSettings, target: str | None) -> AtlasSettings:
+    from atlas_assets.errors import SettingsError
+    from atlas_assets.settings import AtlasSettings
+
+    if target is not None:
+        return AtlasSettings.build(**{**settings.model_dump(), "hub_target": target})
+    if settings.hub_target is None:
+        raise SettingsError(
+            "it is not said where to publish",
+            where="ATLAS_HUB_TARGET",
+            expected="a dataset repository of the Hub: owner/name",
+            found="nothing",
+            remedy="set it, or pass --to owner/name",
+        )
+    return settings
+
+
+def _cells(store: AtlasStore, names: Iterable[str]) -> set[Cell]:
+    """The cells of assets and files that are named."""
+    from atlas_assets.errors import SettingsError
+    from atlas_assets.formats.catalog import ARTIFACTS
+    from atlas_assets.hub.staging import cells_of
+
+    by_name: dict[str, set[Cell]] = {}
+    for key, setting in cells_of(store):
+        by_name.setdefault(key, set()).add((key, setting))
+        for file in ARTIFACTS[key].format.files(store.path(key, setting)):
+            by_name.setdefault(file.name, set()).add((key, setting))
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], by_name, n=3)
+        raise SettingsError(
+            "the atlas has no such file or asset",
+            where=f"--files {unknown[0]}",
+            expected=" or ".join(near) or "a published file name, or the name of an asset",
+            found=repr(unknown[0]),
+            remedy="`atlas status` lists them",
+        )
+    return {cell for name in names for cell in by_name[name]}
+
+
+def _record(found: Published) -> dict[str, Any]:
+    plan = found.plan
+    return {
+        "repository": plan.repo_id,
+        "parent": plan.parent,
+        "version": plan.version,
+        "changes": [vars(change) for change in plan.changes],
+        "unchanged": plan.unchanged,
+        "kept": list(plan.kept),
+        "card_lines": {"added": plan.card_lines[0], "removed": plan.card_lines[1]},
+        "left_out": [vars(file) for file in found.left_out],
+        "committed": found.committed,
+        "tagged": found.tagged,
+        "sha": found.sha,
+        "url": found.url,
+    }
+
+
+def _told(found: Published, settings: AtlasSettings, *, dry_run: bool) -> Iterator[str]:
+    plan = found.plan
+    yield f"to: {plan.repo_id}{_state(found, settings)}"
+    yield f"version: {plan.version}"
+    yield ""
+    rows = [(f"{_SIGNS[c.kind]} {c.kind}", size(c.size), c.path) for c in plan.changes]
+    yield from table(("change", "size", "file"), rows)
+    if plan.changes:
+        total = sum(change.size for change in plan.changes if change.kind != "remove")
+        yield f"  {count(len(plan.changes), 'file')} to commit, {size(total)}"
+    yield f"  {count(plan.unchanged, 'file')} there already as they are"
+    if plan.kept:
+        yield f"  {count(len(plan.kept), 'file')} of an earlier publication stay as they are"
+    added, removed = plan.card_lines
+    if added or removed:
+        yield f"  README.md: {count(added, 'line')} added, {removed:,} removed"
+    yield from _left_out(found)
+    yield ""
+    yield from _end(found, dry_run=dry_run)
+
+
+def _state(found: Published, settings: AtlasSettings) -> str:
+    if found.plan.parent is not None:
+        return f", head {found.plan.parent[:12]}"
+    kind = "private" if settings.hub_private else "public"
+    return f", which is not there and would be created ({kind})"
+
+
+def _left_out(found: Published) -> Iterator[str]:
+    unfit = [file for file in found.left_out if file.present]
+    missing = [file.name for file in found.left_out if not file.present]
+    if unfit or missing:
+        yield ""
+        yield "left out:"
+    for file in unfit:
+        yield from paragraph(f"{file.name}: {file.reason}")
+    if missing:
+        yield from paragraph(f"missing: {', '.join(missing)}")
+
+
+def _end(found: Published, *, dry_run: bool) -> Iterator[str]:
+    if dry_run:
+        nothing = "" if found.plan.changes else ", and nothing would be"
+        yield f"dry run: nothing was written{nothing}"
+    elif found.committed:
+        yield f"committed {found.url}"
+        yield "every table was loaded at that commit, in full and streaming"
+    else:
+        yield f"nothing to commit: {found.url} holds it"
+    if found.tagged:
+        yield f"tagged {found.plan.version}"

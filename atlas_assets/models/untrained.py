@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scales:
-    """How large untrained weights are; the defaults are those of the embedded model.
+    """How large untrained weights are; the defaults are sparse like the family's.
 
     Attributes:
         density: share of a matrix's entries that are not zero.

@@ -169,3 +169,24 @@ def test_new_weights_are_drawn_by_transformers() -> None:
     assert named[tiny.PREFIX + "transformer.h.1.mlp.c_fc.weight"].std().item() == pytest.approx(
         0.02, rel=0.3
     )
+
+
+def test_training_and_inference_attend_alike() -> None:
+    """With a gradient wanted the sink is a key among keys, else part of the mask."""
+    model = tiny.network(seed=3)
+    ids = tiny.ids(3, 9)
+    everything = torch.ones_like(ids)
+
+    def losses_and_gradients(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        loss = model(*inputs, labels=ids).loss
+        return loss, *torch.autograd.grad(loss, list(model.parameters()))
+
+    as_key, in_mask = losses_and_gradients(ids), losses_and_gradients(ids, everything)
+    for found, expected in zip(as_key, in_mask, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    sinks = [p for name, p in model.named_parameters() if name.endswith("sink_logit")]
+    gradients = dict(zip(map(id, model.parameters()), as_key[1:], strict=True))
+    assert all(gradients[id(sink)].abs().max() > 0 for sink in sinks)
+    with torch.no_grad():
+        trained, frozen = model(ids).logits, model.requires_grad_(False)(ids).logits
+    torch.testing.assert_close(trained, frozen, rtol=1e-4, atol=1e-5)

@@ -18,7 +18,8 @@ from atlas_assets.checkpoints.files import END_OF_TEXT, CheckpointTokenizer
 from atlas_assets.models.bpe import SPLIT_PATTERN
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import identify, load, resolve
-from atlas_assets.models.make_embedded import HERE, Recipe
+from atlas_assets.models.training.export import EMBEDDED as HERE
+from atlas_assets.models.training.recipe import Recipe
 from atlas_assets.science import object_prompts
 from atlas_assets.science.sweep import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
 from atlas_assets.stimuli.tables import load_stimuli

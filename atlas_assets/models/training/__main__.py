@@ -20,7 +20,6 @@ from atlas_assets.models.training.record import Corpus, make_record
 from atlas_assets.science import object_prompts
 from atlas_assets.stimuli.tables import load_stimuli
 
-EMBEDDED = Path(__file__).parents[1] / "embedded"
 RECORD = "training.json"
 
 _log = logging.getLogger("atlas_assets.models.training")
@@ -74,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m atlas_assets.models.training")
     parser.description = "Train the embedded model, or go on with its training."
-    parser.add_argument("folder", nargs="?", type=Path, default=EMBEDDED, help="of the checkpoint")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=export.EMBEDDED, help="of the checkpoint"
+    )
     parser.add_argument(
         "--states", type=Path, required=True, help="folder from which a killed run goes on"
     )

@@ -15,6 +15,8 @@ from atlas_assets.formats.atomic import write_bytes
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 
+#: the checkpoint that ships with the package
+EMBEDDED = Path(__file__).parents[1] / "embedded"
 _PREFIX = "circuit_model."
 
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
-import huggingface_hub
-from huggingface_hub.errors import (
-    GatedRepoError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-
 from atlas_assets.checkpoints import files as checkpoint
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import HubError, HubNotFoundError, HubPermanentError, ModelError
 from atlas_assets.formats.identity import ModelIdentity
+from atlas_assets.hub import repository
+from atlas_assets.hub.client import HubClient, default_client
 
 EMBEDDED = "embedded"
 _EMBEDDED_FOLDER = Path(__file__).parents[1] / "models" / EMBEDDED
@@ -32,7 +28,7 @@ HUB_PATTERNS = (
     "vocab.json",
     "merges.txt",
 )
-HUB_TIMEOUT_SECONDS = 10.0
+_CONFIG = "config.json"
 
 _HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
@@ -55,13 +51,16 @@ class ModelSource:
     revision: str | None = None
 
 
-def resolve(model: str, revision: str | None, *, ask_hub: bool = True) -> ModelSource:
+def resolve(
+    model: str, revision: str | None, *, ask_hub: bool = True, client: HubClient | None = None
+) -> ModelSource:
     """Find the checkpoint, downloading a Hub model that is not in the cache.
 
     Args:
         model: ``embedded``, a folder, or a Hub id; an existing folder wins over a Hub id.
         revision: branch, tag or sha of a Hub model; None: its main branch.
         ask_hub: whether to ask the network; otherwise only the cache is looked at.
+        client: the Hub; None: the one that huggingface_hub's environment variables describe.
 
     Raises:
         ModelError: there is no such model, the Hub does not answer and the model is not in the
@@ -69,7 +68,10 @@ def resolve(model: str, revision: str | None, *, ask_hub: bool = True) -> ModelS
     """
     folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
     if not folder.is_dir():
-        return _from_hub(model, revision) if ask_hub else _from_cache(model, revision)
+        client = client or default_client()
+        _check_hub_id(model)
+        found = _from_hub if ask_hub and not client.is_offline() else _from_cache
+        return found(client, model, revision)
     if revision is not None:
         raise ModelError(
             "a revision is asked of a model that is not on the Hub",
@@ -115,76 +117,97 @@ def default_loss_threshold(source: ModelSource) -> float | None:
     return float(threshold)
 
 
-def _from_hub(model: str, revision: str | None) -> ModelSource:
-    _check_hub_id(model)
+def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSource:
     if revision is not None and _FULL_SHA.fullmatch(revision):
-        cached = _cached(model, revision)
+        cached = _cached(client, model, revision)
         if cached is not None:
             return cached
+    sha: str | None = None
     try:
-        return _download(model, revision)
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise _not_on_hub(model, revision, error) from error
-    except Exception as error:
-        # What a client raises when the Hub cannot be reached has no common base: HTTP and transport
-        # errors, ConnectionError, RuntimeError, JSONDecodeError.
-        cached = _cached(model, revision or "main")
+        sha = repository.head(client.interactive(), model, "model", revision)
+        return _download(client, model, revision, sha)
+    except HubPermanentError as error:
+        raise _refused(model, revision, error) from error
+    except HubError as error:
+        cached = _cached(client, model, revision or "main")
         if cached is None:
             raise _unreachable(model, revision, error) from error
         _log.warning(
-            "the Hub does not answer (%s); using the cached %s at %s",
-            type(error).__name__,
+            "the Hub does not answer (%s): using the cached %s at %s, %s",
+            error.found,
             model,
             cached.revision,
+            "which may be stale" if sha is None else f"which is stale: the Hub has {sha}",
         )
         return cached
 
 
-def _from_cache(model: str, revision: str | None) -> ModelSource:
-    _check_hub_id(model)
-    cached = _cached(model, revision or "main")
+def _from_cache(client: HubClient, model: str, revision: str | None) -> ModelSource:
+    cached = _cached(client, model, revision or "main")
     if cached is None:
+        offline = "; offline mode is on (HF_HUB_OFFLINE)" if client.is_offline() else ""
         raise ModelError(
             "the model is not on this machine",
-            where=model if revision is None else f"{model} at {revision}",
+            where=_named(model, revision),
             expected="a copy in the Hub's local cache",
-            found="none",
+            found=f"none{offline}",
             remedy=f"run `hf download {model}` where there is a network",
+        )
+    if client.is_offline() and revision != cached.revision:
+        _log.warning(
+            "offline mode (HF_HUB_OFFLINE): using the cached %s at %s, which may be stale",
+            model,
+            cached.revision,
         )
     return cached
 
 
-def _download(model: str, revision: str | None) -> ModelSource:
-    """The snapshot that ``revision`` means now.
-
-    The first request has a timeout, which the client's download has not, and tells which commit it
-    must be: the download by name, which notes the name in the cache for days without a network,
-    gives an older copy without a word when the Hub stumbles.
-    """
-    info = huggingface_hub.HfApi().model_info(
-        model, revision=revision, timeout=HUB_TIMEOUT_SECONDS, expand=["sha"]
-    )
-    for wanted in (revision or "main", info.sha):
-        folder = huggingface_hub.snapshot_download(
-            model,
-            revision=wanted,
-            allow_patterns=list(HUB_PATTERNS),
-            etag_timeout=HUB_TIMEOUT_SECONDS,
+def _download(client: HubClient, model: str, revision: str | None, sha: str) -> ModelSource:
+    """The snapshot at ``sha``, each file compared with the Hub's digest as it arrives."""
+    if _cached(client, model, sha) is None:
+        files = repository.entries(client, model, "model", sha)
+        wanted = [p for p in files if any(fnmatch(p, pattern) for pattern in HUB_PATTERNS)]
+        # the config is the last to come: where it is, all the others are (`_cached`)
+        for path in sorted(wanted, key=lambda path: (path == _CONFIG, path)):
+            repository.download(client, model, "model", sha, files[path])
+    # by name first: that is how the cache learns what the name means, for days without a network.
+    # Alone, it would give an older copy without a word when the Hub stumbles.
+    for name in (revision or "main", sha):
+        folder = client.call(
+            "cannot download the model",
+            partial(_snapshot, client, model, name),
+            where=f"{model}@{sha[:12]}",
         )
-        if Path(folder).name == info.sha:
+        if folder.name == sha:
             break
-    return ModelSource(model, Path(folder), info.sha)
+    return ModelSource(model, folder, sha)
 
 
-def _cached(model: str, revision: str) -> ModelSource | None:
+def _cached(client: HubClient, model: str, revision: str) -> ModelSource | None:
     """The complete snapshot in the local cache, or None."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     try:
-        folder = huggingface_hub.snapshot_download(
-            model, revision=revision, allow_patterns=list(HUB_PATTERNS), local_files_only=True
-        )
+        folder = _snapshot(client, model, revision, local=True)
     except LocalEntryNotFoundError:
         return None
-    return ModelSource(model, Path(folder), Path(folder).name)
+    return ModelSource(model, folder, folder.name) if (folder / _CONFIG).is_file() else None
+
+
+def _snapshot(client: HubClient, model: str, revision: str, *, local: bool = False) -> Path:
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        model,
+        revision=revision,
+        allow_patterns=list(HUB_PATTERNS),
+        cache_dir=client.cache_dir,
+        endpoint=client.endpoint,
+        token=client.token,
+        etag_timeout=client.timeout,
+        local_files_only=local,
+    )
+    return Path(folder)
 
 
 def _check_hub_id(model: str) -> None:
@@ -199,30 +222,27 @@ def _check_hub_id(model: str) -> None:
         )
 
 
-def _not_on_hub(model: str, revision: str | None, error: Exception) -> ModelError:
-    if isinstance(error, GatedRepoError):
-        found, remedy = "access is gated", "accept its terms on the Hub, then `hf auth login`"
-    elif isinstance(error, RevisionNotFoundError):
-        found, remedy = f"no revision {revision!r}", "correct ATLAS_MODEL_REVISION"
-    else:
-        found = "no such repository, or a private one"
-        remedy = "correct ATLAS_MODEL, or `hf auth login` if it is private"
+def _refused(model: str, revision: str | None, error: HubPermanentError) -> ModelError:
+    wrong = "ATLAS_MODEL" if isinstance(error, HubNotFoundError) else "ATLAS_MODEL_REVISION"
     return ModelError(
         "the Hub does not give this model",
-        where=model,
+        where=_named(model, revision),
         expected="a public model, or one you have access to",
-        found=found,
-        remedy=remedy,
+        found=error.found,
+        remedy=f"{error.remedy} ({wrong})" if error.status == 404 else error.remedy,
     )
 
 
-def _unreachable(model: str, revision: str | None, error: Exception) -> ModelError:
-    named = model if revision is None else f"{model} at {revision}"
+def _unreachable(model: str, revision: str | None, error: HubError) -> ModelError:
     return ModelError(
         "the model is not on this machine and the Hub does not answer",
-        where=named,
+        where=_named(model, revision),
         expected="a cached copy, or an answer from the Hub",
-        found=f"{type(error).__name__}: {error}",
-        remedy=f"go online (and unset HF_HUB_OFFLINE), or run `hf download {model}` where "
-        "there is a network, or set ATLAS_MODEL to embedded or to a folder",
+        found=error.found,
+        remedy=f"go online, or run `hf download {model}` where there is a network, or set "
+        "ATLAS_MODEL to embedded or to a folder",
     )
+
+
+def _named(model: str, revision: str | None) -> str:
+    return model if revision is None else f"{model} at {revision}"

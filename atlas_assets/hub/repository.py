@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from upath import UPath
 
-from atlas_assets.errors import HubUnavailableError
+from atlas_assets.errors import HubError
 from atlas_assets.hub.client import HubClient
 
 RepoType = Literal["model", "dataset"]
@@ -131,8 +131,8 @@ def download(
         Path in the cache; not to be changed.
 
     Raises:
-        HubPermanentError, HubUnavailableError: as for `head`; the latter also when the content is
-            not what the Hub's digest says, after a second download.
+        HubPermanentError, HubUnavailableError: as for `head`.
+        HubError: the content is not what the Hub's digest says, after a second download.
     """
     from huggingface_hub import hf_hub_download
 
@@ -157,14 +157,22 @@ def download(
         path = client.call("cannot download a file", partial(fetch, anew=anew), where=where)
         if file.is_content_of(path):
             return path
-    raise HubUnavailableError(
+    found = f"{path.stat().st_size} bytes of SHA-256 {sha256(path)}"
+    _forget(path)
+    raise HubError(
         "the downloaded file is not the one that is published",
         where=where,
         expected=f"{file.size} bytes of {'SHA-256' if file.sha256 else 'git id'} "
         f"{file.sha256 or file.blob_id}",
-        found=f"{path.stat().st_size} bytes of SHA-256 {sha256(path)}",
+        found=found,
         remedy="try again later; if it stays so, the copy on the Hub is damaged",
     )
+
+
+def _forget(path: Path) -> None:
+    """Removes a file from the cache: the next one to look there must not take it for sound."""
+    for name in (path.resolve(), path):
+        name.unlink(missing_ok=True)
 
 
 def sha256(path: Path | UPath) -> str:

@@ -1,0 +1,250 @@
+"""A model from the Hub: pinned, without anything that could run, and honest about old copies."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atlas_assets.checkpoints.sources import ModelSource
+from atlas_assets.definitions import build_resources
+from atlas_assets.errors import ModelError
+from atlas_assets.models.loading import identify, load, resolve
+from atlas_assets.settings import AtlasSettings
+from atlas_assets_tests.formats import samples
+from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
+from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.models import tiny
+
+MODEL = "openai/circuit-sparsity"
+KEPT = ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint as it is published: with code and pickled weights beside what is needed."""
+    folder = tiny.write(tmp_path_factory.mktemp("model") / "checkpoint")
+    (folder / "modeling.py").write_text("raise SystemExit('this must never run')\n")
+    (folder / "pytorch_model.bin").write_bytes(b"anything")
+    (folder / "training_args.pkl").write_bytes(b"anything")
+    (folder / "README.md").write_text("# A model\n")
+    return folder
+
+
+@pytest.fixture
+def sha(hub: LocalHub, folder: Path) -> str:
+    return hub.push_folder(MODEL, folder, "model")
+
+
+def changed(hub: LocalHub) -> str:
+    """A newer commit of the model, with other weights."""
+    return hub.push(
+        MODEL, {"config.json": hub.files(MODEL, "model")["config.json"] + b"\n"}, "model"
+    )
+
+
+def test_it_is_pinned_and_nothing_that_could_run_is_downloaded(
+    hub: LocalHub, sha: str, folder: Path
+) -> None:
+    source = resolve(MODEL, None)
+    assert (source.model_id, source.revision) == (MODEL, sha)
+    assert sorted(path.name for path in source.folder.iterdir()) == KEPT
+    wanted = {call.path for call in hub.calls(match="/resolve/")}
+    assert {path.rpartition("/")[2] for path in wanted} == set(KEPT)
+    assert all(f"/resolve/{sha}/" in path for path in wanted)
+    identity = identify(source)
+    assert identity.revision == sha
+    assert identity.weights_sha256 == identify(resolve(str(folder), None)).weights_sha256
+    assert load(source).identity == identity
+
+
+def test_a_branch_a_tag_and_a_sha(hub: LocalHub, sha: str) -> None:
+    later = changed(hub)
+    hub.repos["model", MODEL].tags["v1"] = sha
+    for revision, expected in (("main", later), ("v1", sha), (sha, sha), (None, later)):
+        assert resolve(MODEL, revision).revision == expected
+    # a sha that is here asks nothing of the network
+    hub.forget_calls()
+    assert resolve(MODEL, sha).revision == sha
+    assert hub.calls() == []
+
+
+def test_a_copy_that_is_there_costs_two_requests(hub: LocalHub, sha: str) -> None:
+    resolve(MODEL, None)
+    hub.forget_calls()
+    resolve(MODEL, None)
+    assert len(hub.calls()) <= 2
+
+
+def test_its_sha_is_recorded_in_what_is_made_with_it(
+    hub: LocalHub, sha: str, tmp_path: Path
+) -> None:
+    settings = AtlasSettings.build(data_dir=str(tmp_path), model=MODEL)
+    store = build_resources(settings)["store"]
+    written = store.write("object_prompts", samples.object_prompts())
+    assert written.provenance.lineage.model.model_id == MODEL
+    assert written.provenance.lineage.model.revision == sha
+
+
+# the Hub stumbles --------------------------------------------------------------------------------
+
+
+def faults() -> dict[str, dict[str, Any]]:
+    return {
+        "500": {"status": 500},
+        "503": {"status": 503},
+        "429": {"status": 429, "headers": {"Retry-After": "600"}},
+        "dropped": {"drop": True},
+        "page": {"status": 200, "body": ERROR_PAGE},
+    }
+
+
+@pytest.mark.parametrize("fault", faults().values(), ids=faults())
+def test_a_stale_copy_is_said_to_be_one(
+    hub: LocalHub, sha: str, caplog: pytest.LogCaptureFixture, fault: dict[str, Any]
+) -> None:
+    resolve(MODEL, None)
+    changed(hub)
+    hub.fail("GET", "/api/models/", **fault, times=99)
+    with caplog.at_level(logging.WARNING, logger="atlas_assets"):
+        source = resolve(MODEL, None, client=hub.client())
+    assert source.revision == sha
+    assert "the Hub does not answer" in caplog.text
+    assert sha in caplog.text
+    assert "may be stale" in caplog.text
+
+
+def test_a_newer_one_that_cannot_be_downloaded(
+    hub: LocalHub, sha: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    resolve(MODEL, None)
+    later = changed(hub)
+    hub.fail("HEAD", "/resolve/", status=503, times=99)
+    with caplog.at_level(logging.WARNING, logger="atlas_assets"):
+        assert resolve(MODEL, None, client=hub.client()).revision == sha
+    assert f"which is stale: the Hub has {later}" in caplog.text
+    hub.faults.clear()
+    assert resolve(MODEL, None).revision == later
+
+
+@pytest.mark.parametrize("fault", faults().values(), ids=faults())
+def test_without_a_copy_it_is_an_error(hub: LocalHub, sha: str, fault: dict[str, Any]) -> None:
+    hub.fail("GET", "/api/models/", **fault, times=99)
+    with pytest.raises(ModelError, match="not on this machine and the Hub does not answer") as said:
+        resolve(MODEL, "main", client=hub.client())
+    assert said.value.where == f"{MODEL} at main"
+    assert f"hf download {MODEL}" in str(said.value.remedy)
+    assert hub.token not in str(said.value)
+
+
+def test_a_stalled_hub_is_given_up_soon(hub: LocalHub, sha: str) -> None:
+    hub.fail("GET", "/api/models/", delay=60, times=99)
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="Timeout"):
+        resolve(MODEL, None, client=hub.client(timeout=0.2))
+    assert time.monotonic() - started < 5
+
+
+def test_what_the_hub_refuses_is_not_taken_for_an_outage(hub: LocalHub, sha: str) -> None:
+    resolve(MODEL, None)
+    for fault, said in (
+        ({"status": 401}, "HTTP 401"),
+        ({"status": 403, "headers": {"X-Error-Code": "GatedRepo"}}, "gated"),
+        ({"status": 404, "headers": {"X-Error-Code": "RepoNotFound"}}, "no such repository"),
+        ({"status": 404, "headers": {"X-Error-Code": "RevisionNotFound"}}, "no such revision"),
+    ):
+        hub.forget_calls()
+        hub.fail("GET", "/api/models/", **fault)
+        with pytest.raises(ModelError, match=said):
+            resolve(MODEL, None)
+        assert len(hub.calls()) == 1
+
+
+def test_a_truncated_download_goes_on(hub: LocalHub, sha: str) -> None:
+    hub.fail("GET", "/_cdn/", truncate=0.5)
+    source = resolve(MODEL, None)
+    assert load(source).identity.revision == sha
+
+
+def test_other_bytes_than_the_published_are_no_model(hub: LocalHub, sha: str) -> None:
+    size = len(hub.files(MODEL, "model")["model.safetensors"])
+    hub.fail("GET", "/_cdn/", status=200, body="x" * size, times=9)
+    for _ in range(2):  # the second time, nothing unsound is in the cache either
+        with pytest.raises(ModelError, match="bytes of SHA-256"):
+            resolve(MODEL, None)
+    hub.faults.clear()
+    assert load(resolve(MODEL, None)).identity.revision == sha
+
+
+def test_an_outage_in_the_middle_and_then_the_rest(hub: LocalHub, sha: str) -> None:
+    hub.fail("HEAD", "/resolve/.*tokenizer.json", status=503, times=99)
+    with pytest.raises(ModelError):
+        resolve(MODEL, None, client=hub.client())
+    hub.faults.clear()
+    hub.forget_calls()
+    assert resolve(MODEL, None).revision == sha
+    assert not hub.calls("GET", "/_cdn/")
+
+
+# without a network -------------------------------------------------------------------------------
+
+RESOLVE = """
+import logging
+from atlas_assets.checkpoints.sources import resolve
+from atlas_assets.errors import ModelError
+logging.basicConfig()
+try: print(resolve({model!r}, None).revision)
+except ModelError as error: print(error)
+"""
+
+
+def run(model: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: the Hub's client reads its settings when it is imported."""
+    return subprocess.run(
+        [sys.executable, "-c", RESOLVE.format(model=model)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+def test_offline_mode_uses_the_copy_and_sends_nothing(
+    hub: LocalHub, sha: str, tmp_path: Path
+) -> None:
+    online, offline = (hub.environment(tmp_path, **more) for more in ({}, {"HF_HUB_OFFLINE": "1"}))
+    assert run(MODEL, online).stdout.strip() == sha
+    hub.forget_calls()
+    done = run(MODEL, offline)
+    assert done.stdout.strip() == sha
+    assert "offline mode" in done.stderr
+    assert "may be stale" in done.stderr
+    missing = run("someone/other", offline)
+    assert "the model is not on this machine" in missing.stdout
+    assert "HF_HUB_OFFLINE" in missing.stdout
+    assert "hf download someone/other" in missing.stdout
+    assert hub.calls() == []
+
+
+def test_nobody_answers(tmp_path: Path, hub: LocalHub) -> None:
+    started = time.monotonic()
+    # port 9 (discard) of the loopback: nobody answers there
+    done = run(MODEL, hub.environment(tmp_path, HF_ENDPOINT="http://127.0.0.1:9"))
+    assert "the model is not on this machine and the Hub does not answer" in done.stdout
+    assert time.monotonic() - started < 45  # nearly all of it is importing, on a busy machine
+
+
+def test_looking_asks_the_cache_alone(hub: LocalHub, sha: str) -> None:
+    with pytest.raises(ModelError, match="not on this machine"):
+        resolve(MODEL, "v1", ask_hub=False)
+    assert hub.calls() == []
+    found = resolve(MODEL, None)
+    hub.forget_calls()
+    assert resolve(MODEL, None, ask_hub=False) == ModelSource(MODEL, found.folder, sha)
+    assert hub.calls() == []

@@ -106,7 +106,7 @@ class Attention(nn.Module):
 
         q · 0 adds nothing, so the extra key's logit is what the additive mask holds: the sink's.
         """
-        if visible is None and sink_logit.requires_grad:
+        if visible is None and sink_logit.requires_grad and torch.is_grad_enabled():
             return _attend_with_learned_sink(q, k, v, sink_logit)
         if visible is None:
             visible = causal(q.shape[-2], q.device)[None, None]

@@ -45,6 +45,8 @@ class LoadedModel:
         identity: names and digests of what was loaded.
         default_loss_threshold: mean loss (nats) above which this model drops a prompt pair; None:
             it names none.
+        kernels: which matrices run in which layout; results of models that differ in it alone
+            differ by the order of float sums.
     """
 
     network: nn.Module
@@ -58,3 +60,4 @@ class LoadedModel:
     max_positions: int
     identity: ModelIdentity
     default_loss_threshold: float | None
+    kernels: str = "dense"

@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from atlas_assets.checkpoints import files as checkpoint
 from atlas_assets.checkpoints.sources import ModelSource, default_loss_threshold, identify, resolve
 from atlas_assets.errors import AtlasError, ModelError, SettingsError
+from atlas_assets.models.acceleration import DENSE, accelerate
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.mlps import find_mlps, readout_width
@@ -35,13 +36,21 @@ DTYPES: Mapping[str, torch.dtype] = {
 _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
 
-def load(source: ModelSource, *, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
+def load(
+    source: ModelSource,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    sparse_weights: bool = True,
+) -> LoadedModel:
     """Load a checkpoint for inference.
 
     Args:
         source: see `resolve`.
         device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (a GPU when there is one).
         dtype: precision of the weights, a key of `DTYPES`.
+        sparse_weights: run matrices that are mostly zeros without them where that is faster on
+            this machine (`models.acceleration`); results change by the order of float sums.
 
     Raises:
         SettingsError: no such device or dtype.
@@ -57,6 +66,7 @@ def load(source: ModelSource, *, device: str = "cpu", dtype: str = "float32") ->
     _check_vocabulary(network, tokenizer, source)
     base = network.base_model
     mlps = find_mlps(network)
+    kernels = accelerate(network) if sparse_weights else DENSE
     return LoadedModel(
         network=network,
         base=base,
@@ -69,6 +79,7 @@ def load(source: ModelSource, *, device: str = "cpu", dtype: str = "float32") ->
         max_positions=_max_positions(network.config),
         identity=identity,
         default_loss_threshold=threshold,
+        kernels=kernels,
     )
 
 

@@ -5,19 +5,51 @@ Training-capable: gradients flow through the entries kept, and the choice itself
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from atlas_assets.models import cpu_kernels
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How a floating point format's bits order: as integers, but for the sign.
+
+    Attributes:
+        bits: the integer dtype of the same size.
+        name: numba's name of it.
+        nan: bits of infinity plus one; every NaN counts as that.
+        spread: see `cpu_kernels.select_largest`; a third of a magnitude's binade per rank and row.
+    """
+
+    bits: torch.dtype
+    name: str
+    nan: int
+    spread: float
+
+
+_FORMATS: Mapping[torch.dtype, _Format] = {
+    torch.float16: _Format(torch.int16, "int16", (31 << 10) + 1, 3.0 * 2**10),
+    torch.bfloat16: _Format(torch.int16, "int16", (255 << 7) + 1, 3.0 * 2**7),
+    torch.float32: _Format(torch.int32, "int32", (255 << 23) + 1, 3.0 * 2**23),
+    torch.float64: _Format(torch.int64, "int64", (2047 << 52) + 1, 3.0 * 2**52),
+}
 
 
 def abs_topk(x: Tensor, k: int) -> Tensor:
     """``x`` with all but the ``k`` entries of largest |x| along the last axis set to zero.
 
     Of equal magnitudes at the k-th place the lowest indices stay (docs/science.md §7 leaves the
-    choice open), so the result is the same on every device and in every batch. NaN stays NaN.
+    choice open), and NaN counts as larger than infinity, so the result is the same on every device
+    and in every batch, and a NaN stays visible. Nothing here waits for an accelerator.
 
     Args:
-        x: floating point ``[..., width]``.
+        x: float16, bfloat16, float32 or float64 ``[..., width]``.
         k: entries to keep, 0 ≤ k; k ≥ width keeps all.
 
     Returns:
@@ -27,37 +59,91 @@ def abs_topk(x: Tensor, k: int) -> Tensor:
         return x
     if k == 0:
         return torch.zeros_like(x)
-    magnitude = x.detach().abs()
-    least, next_below = _around_kth(magnitude, k)
-    # Zeros that tie for the last places are zero either way; only other ties need breaking.
-    tied = ((least == next_below) & (least > 0)).squeeze(-1)
-    first = _first_of_ties(magnitude[tied], least[tied], k) if tied.any() else None
-    # In place the comparison yields 0 and 1 in x's own dtype. A product with that is several
-    # times faster than masked_fill or where on a CPU, and leaves NaN visible.
-    kept = magnitude.ge_(least)
-    if first is not None:
-        kept[tied] = first
-    return x * kept
+    if x.device.type != "cpu":
+        return abs_topk_without_branches(x, k)
+    if torch.is_grad_enabled() and x.requires_grad:
+        kept: Tensor = _AbsTopK.apply(x, k)  # type: ignore[no-untyped-call]
+        return kept
+    return _select(x, k)[0]
 
 
-def _around_kth(magnitude: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k-th and the (k+1)-th largest of ``[..., width]``, each ``[..., 1]``."""
-    if magnitude.device.type == "cpu" and magnitude.dtype == torch.float32:
-        # The bits of non-negative floats order as integers do, and numpy's vectorised quickselect
-        # over integers takes a tenth of torch.topk's time on a CPU (given one rank, not two).
-        split = magnitude.shape[-1] - k
-        ordered = np.partition(magnitude.view(torch.int32).numpy(), split - 1, axis=-1)
-        bits = torch.from_numpy(ordered)
-        least = bits[..., split:].amin(dim=-1, keepdim=True)
-        next_below = bits[..., split - 1 : split].contiguous()
-        return least.view(torch.float32), next_below.view(torch.float32)
-    values = torch.topk(magnitude, k + 1, dim=-1).values
-    return values[..., k - 1 : k], values[..., k:]
+def abs_topk_without_branches(x: Tensor, k: int) -> Tensor:
+    """`abs_topk` for 0 < k < width as tensor operations alone, none of which looks at a value.
 
-
-def _first_of_ties(magnitude: Tensor, least: Tensor, k: int) -> Tensor:
-    """1 for the k largest, the first of those equal to the k-th, 0 elsewhere."""
-    above = magnitude > least
-    tied = magnitude == least
+    This is what accelerators run: the host queues it and goes on.
+    """
+    form = _FORMATS[x.dtype]
+    bits = x.detach().view(form.bits).bitwise_and(torch.iinfo(form.bits).max).clamp_(max=form.nan)
+    least = torch.topk(bits, k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
+    above, tied = bits > least, bits == least
     places = k - above.sum(dim=-1, keepdim=True)
-    return (above | (tied & (tied.cumsum(dim=-1) <= places))).to(magnitude.dtype)
+    kept = above | (tied & (tied.cumsum(dim=-1) <= places))
+    return torch.where(kept, x, 0)
+
+
+class _AbsTopK(torch.autograd.Function):
+    """The compiled kernel with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, k: int) -> Tensor:
+        out, *ctx.choice = _select(x, k)
+        ctx.save_for_backward(x)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return _select_same(x, grads[0], *ctx.choice), None
+
+
+def _select(x: Tensor, k: int) -> tuple[Tensor, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """On a CPU: what is kept, and per row the least magnitude kept and how many equal it."""
+    form = _FORMATS[x.dtype]
+    flat, stride = _flat(x, form)
+    out = torch.empty(x.shape, dtype=x.dtype)
+    written = _bits(out, form)
+    least = np.empty(len(written), written.dtype)
+    places = np.empty(len(written), np.int64)
+    bits = form.name
+    kernel = cpu_kernels.compiled(
+        cpu_kernels.select_largest,
+        f"void({bits}[::1],int64,int64,int64,float64,{bits}[:,::1],{bits}[::1],int64[::1])",
+    )
+    kernel(flat, stride, k, form.nan, form.spread, written, least, places)
+    return out, least, places
+
+
+def _select_same(
+    x: Tensor, payload: Tensor, least: np.ndarray[Any, Any], places: np.ndarray[Any, Any]
+) -> Tensor:
+    form = _FORMATS[x.dtype]
+    flat, stride = _flat(x, form)
+    out = torch.empty(x.shape, dtype=x.dtype)
+    bits = form.name
+    kernel = cpu_kernels.compiled(
+        cpu_kernels.select_same,
+        f"void({bits}[::1],int64,int64,{bits}[:,::1],{bits}[:,::1],{bits}[::1],int64[::1])",
+    )
+    kernel(
+        flat, stride, form.nan, _bits(payload.contiguous(), form), _bits(out, form), least, places
+    )
+    return out
+
+
+def _bits(x: Tensor, form: _Format) -> np.ndarray[Any, Any]:
+    """A contiguous tensor's bits as numpy's ``[rows, width]``, sharing its memory."""
+    array: np.ndarray[Any, Any] = x.detach().view(form.bits).numpy().reshape(-1, x.shape[-1])
+    return array
+
+
+def _flat(x: Tensor, form: _Format) -> tuple[np.ndarray[Any, Any], int]:
+    """The bits of ``[..., width]`` as one axis on which rows lie a fixed distance apart.
+
+    The parts of a chunked tensor are read where they lie.
+    """
+    rows = x.detach().view(form.bits).reshape(-1, x.shape[-1])  # a view where that is possible
+    if rows.stride(1) != 1 or rows.stride(0) < rows.shape[1]:
+        rows = rows.contiguous()
+    stride = rows.stride(0)
+    length = (len(rows) - 1) * stride + rows.shape[1] if len(rows) else 0
+    return rows.as_strided((length,), (1,)).numpy(), stride

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import hypothesis
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from atlas_assets.errors import ModelError
+from atlas_assets.models.sparse_linear import SparseLinear
+
+TOLERANCE = {torch.float16: 2e-2, torch.bfloat16: 1e-1, torch.float32: 1e-5, torch.float64: 1e-12}
+# the first call in a process compiles
+settings = hypothesis.settings(deadline=None, max_examples=60)
+
+
+def layer(
+    columns: int, rows: int, density: float, *, bias: bool = True, seed: int = 0
+) -> nn.Linear:
+    generator = torch.Generator().manual_seed(seed)
+    dense = nn.Linear(columns, rows, bias=bias).requires_grad_(False)
+    dense.weight.copy_(torch.randn(rows, columns, generator=generator))
+    dense.weight.mul_(torch.rand(rows, columns, generator=generator) < density)
+    if bias:
+        dense.bias.copy_(torch.randn(rows, generator=generator))
+    return dense
+
+
+def tokens(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+@given(
+    columns=st.integers(1, 40),
+    rows=st.integers(1, 40),
+    n_tokens=st.integers(0, 300),
+    density=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
+    bias=st.booleans(),
+)
+@settings
+def test_is_the_dense_layer(
+    columns: int, rows: int, n_tokens: int, density: float, bias: bool
+) -> None:
+    dense = layer(columns, rows, density, bias=bias)
+    x = tokens(n_tokens, columns)
+    torch.testing.assert_close(SparseLinear(dense)(x), dense(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_in_any_precision(dtype: torch.dtype) -> None:
+    dense, x = layer(70, 48, 0.1).to(dtype), tokens(2, 150, 70).to(dtype)
+    found = SparseLinear(dense)(x)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, dense(x), rtol=0, atol=TOLERANCE[dtype])
+
+
+def test_takes_views_and_any_leading_axes() -> None:
+    dense = layer(24, 16, 0.2)
+    sparse = SparseLinear(dense)
+    wide = tokens(5, 7, 72)
+    inputs = [*wide.chunk(3, dim=-1), wide[..., 3:27], wide[:, ::2, :24], wide[0, 0, :24]]
+    inputs.append(tokens(24, 9).mT)
+    for x in inputs:
+        assert sparse(x).shape == dense(x).shape
+        torch.testing.assert_close(sparse(x), dense(x), rtol=1e-5, atol=1e-5)
+
+
+def test_a_token_gives_the_same_bits_in_any_company() -> None:
+    sparse, x = SparseLinear(layer(64, 200, 0.1)), tokens(700, 64)
+    whole = sparse(x)
+    for first, last in ((0, 1), (3, 260), (255, 258), (699, 700)):
+        assert torch.equal(sparse(x[first:last]), whole[first:last])
+    assert torch.equal(sparse(x.flip(0)), whole.flip(0))
+
+
+def test_what_is_not_finite_stays_with_the_weights_it_meets() -> None:
+    dense = layer(4, 3, 1.0, bias=False)
+    dense.weight[0, 2] = 0
+    x = tokens(2, 4)
+    x[1, 2] = float("nan")
+    found = SparseLinear(dense)(x)
+    assert found.isnan().tolist() == [[False] * 3, [False, True, True]]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_state_dict_is_the_dense_layers(bias: bool) -> None:
+    dense = layer(12, 9, 0.3, bias=bias)
+    dense.weight[4] = 0
+    sparse = SparseLinear(dense)
+    found = nn.Sequential(sparse).state_dict()
+    assert found.keys() == nn.Sequential(dense).state_dict().keys()
+    assert torch.equal(found["0.weight"], dense.weight)
+    assert torch.equal(sparse.weight, dense.weight)
+    assert sparse.bias is None if not bias else torch.equal(found["0.bias"], dense.bias)
+
+
+def test_loads_another_layers_state() -> None:
+    other, x = layer(12, 9, 0.5, seed=5), tokens(4, 12)
+    sparse = nn.Sequential(SparseLinear(layer(12, 9, 0.3)))
+    sparse.load_state_dict(nn.Sequential(other).state_dict())
+    torch.testing.assert_close(sparse(x), other(x))
+    with pytest.raises(RuntimeError, match=r"Missing key.*0\.weight"):
+        sparse.load_state_dict({"0.bias": other.bias})
+    with pytest.raises(RuntimeError, match=r"0\.weight: expected shape \(9, 12\)"):
+        sparse.load_state_dict(nn.Sequential(layer(11, 9, 0.5)).state_dict())
+    torch.testing.assert_close(sparse(x), other(x))
+
+
+def test_is_printed_with_its_density() -> None:
+    assert repr(SparseLinear(layer(10, 10, 1.0))) == "SparseLinear(10, 10, bias=True, density=1)"
+
+
+def test_cannot_be_trained() -> None:
+    sparse, x = SparseLinear(layer(4, 3, 0.5)), tokens(2, 4).requires_grad_()
+    with pytest.raises(ModelError, match="cannot be trained"):
+        sparse(x)
+    with torch.no_grad():
+        assert sparse(x).shape == (2, 3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_on_a_gpu(dtype: torch.dtype) -> None:
+    dense, x = layer(70, 48, 0.1).to("cuda", dtype), tokens(2, 150, 70).to("cuda", dtype)
+    torch.testing.assert_close(SparseLinear(dense)(x), dense(x), rtol=0, atol=TOLERANCE[dtype])

@@ -215,6 +215,7 @@ class _Task:
             f"plan {shard_plan.PLAN_VERSION}, {shard_plan.SHARD_PROMPTS} prompts",
             f"batch_tokens {self.budget}",
             f"{self.model.dtype} on {self.model.device.type}, torch {torch.__version__}",
+            self.model.kernels,
         )
 
 

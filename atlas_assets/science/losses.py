@@ -198,6 +198,7 @@ def _narrow(
         f"plan {PLAN_VERSION}, {SHARD_PROMPTS} prompts",
         f"batch_tokens {batch_tokens}, {LOGITS_PER_CALL} logits",
         f"{model.dtype} on {model.device.type}, torch {torch.__version__}",
+        model.kernels,
         table.digest(),
     )
 

@@ -75,6 +75,7 @@ def plan_parts(model: LoadedModel, limit: int) -> tuple[str, ...]:
     return (
         f"tree plan {PLAN_VERSION}, {limit} nodes, {CHUNKS_PER_LEG} chunks",
         f"{model.dtype} on {model.device.type}, torch {torch.__version__}",
+        model.kernels,
     )
 
 

@@ -28,8 +28,11 @@ from atlas_assets.science.tree_tiles import TILE_NODES, tile_groups
 #: attention scores held at a time: small enough for a CPU's caches, enough to fill an accelerator
 SCORES_ON_CPU = 2**21
 SCORES_ELSEWHERE = 2**27
-#: logits held at a time, in float32 (16 MiB; 256 MiB)
-LOGITS_ON_CPU = 2**22
+#: attention biases of a whole chunk that are kept for all layers
+BIAS_ON_CPU = 2**23
+BIAS_ELSEWHERE = 2**28
+#: logits held at a time, in float32 (1 MiB; 256 MiB)
+LOGITS_ON_CPU = 2**18
 LOGITS_ELSEWHERE = 2**26
 
 
@@ -49,7 +52,7 @@ class ChunkReadings:
 
 @dataclass(frozen=True, eq=False)
 class _Tiles:
-    """A `TileGroup` on the device; ``hidden`` ``[tiles, 1, nodes, keys]`` is 0 or −inf."""
+    """A `TileGroup` on the device; ``hidden`` ``[tiles, 1 or heads, nodes, keys]`` is 0 or −inf."""
 
     tiles: Tensor
     keys: Tensor
@@ -80,6 +83,7 @@ class TreeNetwork:
         self._device, self._dtype = weight.device, weight.dtype
         on_cpu = self._device.type == "cpu"
         self._most_scores = (SCORES_ON_CPU if on_cpu else SCORES_ELSEWHERE) // self._config.n_head
+        self._most_bias = BIAS_ON_CPU if on_cpu else BIAS_ELSEWHERE
         self._most_logits = LOGITS_ON_CPU if on_cpu else LOGITS_ELSEWHERE
 
     @torch.inference_mode()
@@ -93,10 +97,7 @@ class TreeNetwork:
         tokens, depths, ends = (
             self._put(part) for part in (chunk.tokens, chunk.depths, chunk.ends)
         )
-        tiles = [
-            _Tiles(self._put(g.tiles), self._put(g.keys), self._hide(self._put(g.visible)))
-            for g in tile_groups(chunk, self._most_scores)
-        ]
+        tiles = self._tiles(chunk)
         x = self._stack.wte(tokens)
         positions = self._stack.wpe.weight[: int(chunk.depths.max()) + 1]
         if self._stack.adds_positions:
@@ -113,16 +114,35 @@ class TreeNetwork:
             losses=self._losses(chunk, tokens, x) if losses else None,
         )
 
+    def _tiles(self, chunk: TreeChunk) -> list[_Tiles]:
+        groups = list(tile_groups(chunk, self._most_scores))
+        # a sink's logits differ by head: a bias that is small is spread out once for all layers
+        heads = self._config.n_head
+        size = sum(group.visible.size for group in groups) * heads
+        spread = heads if self._config.sink and size <= self._most_bias else 1
+        return [
+            _Tiles(
+                self._put(group.tiles),
+                self._put(group.keys),
+                self._hide(self._put(group.visible), spread),
+            )
+            for group in groups
+        ]
+
     def _losses(self, chunk: TreeChunk, tokens: Tensor, x: Tensor) -> Tensor:
         model = self._network.circuit_model
         losses = torch.zeros(len(chunk), dtype=torch.float32, device=x.device)
         for piece in self._pieces(chunk):
-            logits = model.lm_head(self._stack.ln_f(x[piece.nodes])) + model.final_logits_bias
+            logits = model.lm_head(self._stack.ln_f(x[piece.nodes]))
+            logits += model.final_logits_bias
             if self._config.enable_bigram_table:
-                logits = logits + F.embedding(tokens[piece.nodes], model.bigram_table)
+                logits += F.embedding(tokens[piece.nodes], model.bigram_table)
             logits = logits.float()
+            # log Σ exp in place: the logits are by far the largest tensor here
+            logits -= logits.amax(dim=-1, keepdim=True)
             wanted = logits[piece.parents, tokens[piece.children]]
-            losses[piece.children] = torch.logsumexp(logits, dim=-1)[piece.parents] - wanted
+            total = logits.exp_().sum(dim=-1).log_()
+            losses[piece.children] = total[piece.parents] - wanted
         return losses
 
     def _pieces(self, chunk: TreeChunk) -> Iterator[_Piece]:
@@ -145,9 +165,10 @@ class TreeNetwork:
             return tensor
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
-    def _hide(self, visible: Tensor) -> Tensor:
+    def _hide(self, visible: Tensor, heads: int) -> Tensor:
         zeros = torch.zeros(visible.shape, dtype=self._dtype, device=self._device)
-        return zeros.masked_fill_(~visible, float("-inf"))[:, None]
+        hidden = zeros.masked_fill_(~visible, float("-inf"))[:, None]
+        return hidden if heads == 1 else hidden.expand(-1, heads, -1, -1).clone()
 
 
 def _run_block(
@@ -217,6 +238,8 @@ def _bias(attn: Attention, hidden: Tensor) -> Tensor:
     """What is added to the scores: −inf at what is not seen, the sink's logit at its place."""
     if attn.attn_imp is None:
         return hidden
-    bias = hidden.expand(-1, attn.n_head, -1, -1).clone()
+    bias = hidden
+    if hidden.shape[1] < attn.n_head:
+        bias = hidden.expand(-1, attn.n_head, -1, -1).clone()
     bias[..., 0] = attn.attn_imp.sink_logit.to(hidden.dtype)[None, :, None]
     return bias

@@ -125,9 +125,9 @@ the digest of each file of the corpus.
 - After each step only the largest entries of each matrix stay, embeddings included. Their share
   falls linearly from 1 at step {recipe["dense_steps"]:,} to {recipe["density"]} at step
   {recipe["annealed_step"]:,}. Each row keeps at least {recipe["row_floor"]}.
-- Time: {duration(run["wall_seconds"])} by the clock, pauses included, and
-  {duration(run["cpu_seconds"])} of processor time, on {made["cores"]} cores ({made["machine"]})
-  that did other work beside it.
+- Time: {duration(run["cpu_seconds"])} of processor time; by the clock
+  {duration(run["wall_seconds"])}, with pauses and whatever else the machine did, on
+  {made["cores"]} cores ({made["machine"]}).
 - torch {made["torch"]}, numpy {made["numpy"]}, tokenizers {made["tokenizers"]}.
 
 The same recipe, corpus, versions and kind of processor give the same bytes, interrupted or not.
@@ -179,9 +179,10 @@ def _limits(record: Record) -> str:
     return """
 ## What it is not
 
-One seed of one small model, trained for about an hour: a subject for trying the atlas on, and no
-evidence on the paper's model. Some of the concepts' names are rare in the standard library. No seed
-sweep was made, so nothing is known of which observations would be stable over seeds.
+One seed of one small model on a small corpus: a subject for trying the atlas on, and no evidence on
+the paper's model. Some of the concepts are rare in the standard library. No sweep over seeds or
+densities was made, so nothing is known of which observations would be stable over them. `--seed`
+and `--density` of `python -m atlas_assets.models.training` make other models.
 """
 
 

@@ -6,24 +6,31 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
-from upath import UPath
 
 from atlas_assets.assets.activations import activation_assets
 from atlas_assets.assets.analyses import analysis_assets
 from atlas_assets.assets.claims_report import claims_report_asset
+from atlas_assets.assets.declare import under
 from atlas_assets.assets.decomposition import decomposition_assets
 from atlas_assets.assets.downstream import downstream_assets
 from atlas_assets.assets.figures import figure_assets
 from atlas_assets.assets.masks import mask_assets, sweep_asset
 from atlas_assets.assets.prompts import prompt_assets
 from atlas_assets.assets.report import report_assets
+from atlas_assets.assets.version import version_asset
+from atlas_assets.atlas import open_to_build
+from atlas_assets.automation.fetching import fetch_job
+from atlas_assets.automation.follow import follow_sensor
 from atlas_assets.automation.jobs import atlas_jobs
+from atlas_assets.automation.model_watch import model_spec, poll_schedule, poll_sensor
+from atlas_assets.automation.publishing import hub_sync_sensor, publish_job
 from atlas_assets.checks.claims import claim_checks
 from atlas_assets.checks.integrity import integrity_checks
-from atlas_assets.formats.store import AtlasStore
+from atlas_assets.hub.client import HubClient
 from atlas_assets.io_managers.csv import CsvIOManager
 from atlas_assets.io_managers.documents import (
     FigureIOManager,
@@ -33,19 +40,18 @@ from atlas_assets.io_managers.documents import (
 from atlas_assets.io_managers.hdf5 import Hdf5IOManager
 from atlas_assets.io_managers.parquet import ParquetIOManager
 from atlas_assets.partitions import sweep_partitions
-from atlas_assets.resources.lineage import expected_lineage
-from atlas_assets.resources.model import AtlasModel
 from atlas_assets.settings import AtlasSettings
 
 
 def build_definitions(settings: AtlasSettings) -> dg.Definitions:
-    """Fresh definitions of one atlas: assets, jobs, resources."""
+    """Fresh definitions of one atlas: assets, jobs, what starts them, resources."""
     partitions = sweep_partitions(settings.sweep)
     resources = build_resources(settings)
     integrity = integrity_checks(partitions)
-    stages_11_to_13 = [*prompt_assets(), *activation_assets(), *mask_assets(partitions)]
-    assets = [
-        *stages_11_to_13,
+    stages_11_to_13 = under(
+        settings, [*prompt_assets(), *activation_assets(), *mask_assets(partitions)]
+    )
+    later = [
         sweep_asset([*stages_11_to_13, *integrity], resources),
         *decomposition_assets(partitions),
         *downstream_assets(),
@@ -54,10 +60,22 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
         *report_assets(settings),
         claims_report_asset(settings),
     ]
+    publish = publish_job()
     return dg.Definitions(
-        assets=assets,
+        assets=[
+            model_spec(settings),
+            *stages_11_to_13,
+            *under(settings, later),
+            version_asset(settings),
+        ],
         asset_checks=[*integrity, *claim_checks()],
-        jobs=atlas_jobs(partitions),
+        jobs=[*atlas_jobs(partitions), fetch_job(), publish],
+        schedules=[poll_schedule(settings)],
+        sensors=[
+            poll_sensor(settings),
+            follow_sensor(),
+            hub_sync_sensor(settings, publish, resources["hub"]),
+        ],
         resources=resources,
         # one process: the model is loaded once, and a laptop's memory holds one copy of everything
         executor=dg.in_process_executor,
@@ -67,14 +85,12 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
 
 def build_resources(settings: AtlasSettings) -> dict[str, Any]:
     """Settings, model, the atlas's folder, and an IO manager per file format."""
-    model = AtlasModel(settings)
-    folder = UPath(settings.data_dir).absolute() / settings.atlas_name
-    lineage = expected_lineage(settings, model)
-    store = AtlasStore(folder, lineage, settings.sweep, settings.parameters)
+    store, model = open_to_build(settings)
     return {
         "settings": settings,
         "model": model,
         "store": store,
+        "hub": HubClient(),
         "hdf5_io_manager": Hdf5IOManager(store),
         "parquet_io_manager": ParquetIOManager(store),
         "csv_io_manager": CsvIOManager(store),
@@ -87,4 +103,10 @@ def build_resources(settings: AtlasSettings) -> dict[str, Any]:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions of the atlas that the environment describes."""
-    return build_definitions(AtlasSettings.from_env())
+    return _in_force(AtlasSettings.from_env())
+
+
+@lru_cache(maxsize=1)
+def _in_force(settings: AtlasSettings) -> dg.Definitions:
+    # Dagster's command line asks for the definitions half a dozen times on its way to a run
+    return build_definitions(settings)

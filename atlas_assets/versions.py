@@ -144,6 +144,19 @@ def known_sha(settings: AtlasSettings) -> str | None:
     return _recorded_sha(settings) if is_followed(settings) else None
 
 
+def look_up(settings: AtlasSettings) -> Pin:
+    """Asks the Hub which commit the followed revision is now, and notes it. One request.
+
+    Raises:
+        HubError: the Hub does not say; the pin stays as it is.
+    """
+    from atlas_assets.hub.client import default_client
+    from atlas_assets.hub.repository import head
+
+    sha = head(default_client().interactive(), settings.model, "model", settings.model_revision)
+    return seen(settings, sha)
+
+
 def seen(settings: AtlasSettings, sha: str) -> Pin:
     """Notes that the followed revision now means ``sha``; the first one is in force at once.
 

@@ -91,23 +91,10 @@ def poll(settings: AtlasSettings, instance: dg.DagsterInstance) -> str:
     return f"{said}; {'new to Dagster, and reported' if new else 'nothing has changed'}"
 
 
-def look_up(settings: AtlasSettings) -> versions.Pin:
-    """Asks the Hub which commit a followed model is now, and moves the pin there. One request.
-
-    Raises:
-        HubError: the Hub does not say; the pin stays where it is.
-    """
-    from atlas_assets.hub.client import default_client
-    from atlas_assets.hub.repository import head
-
-    sha = head(default_client().interactive(), settings.model, "model", settings.model_revision)
-    return versions.seen(settings, sha)
-
-
 def _look(settings: AtlasSettings) -> tuple[ModelIdentity, str]:
     name = settings.model
     if versions.is_followed(settings):
-        sha = look_up(settings).latest.sha
+        sha = versions.look_up(settings).latest.sha
         return ModelIdentity(model_id=name, revision=sha), f"{name} is at {sha}"
     if versions.lies_on_hub(settings):
         pinned = settings.model_revision

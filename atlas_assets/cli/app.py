@@ -9,6 +9,7 @@ import click
 from atlas_assets.cli.claims import claims
 from atlas_assets.cli.diff import diff
 from atlas_assets.cli.fetch import fetch
+from atlas_assets.cli.follow import follow
 from atlas_assets.cli.publish import publish
 from atlas_assets.cli.show import show
 from atlas_assets.cli.status import status
@@ -43,5 +44,5 @@ def atlas() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (status, show, claims, diff, sweep, fetch, where, publish):
+for _command in (status, show, claims, diff, sweep, fetch, follow, where, publish):
     atlas.add_command(_command)

@@ -104,7 +104,7 @@ def hub_sync_sensor(
 
     @dg.sensor(
         name=SENSOR,
-        job=job,
+        job_name=job.name,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="When runs have ended and what they materialised has passed its blocking "

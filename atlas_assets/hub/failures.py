@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _CONFLICTS = (409, 412)
 _LOGIN = "`hf auth login`, or set HF_TOKEN"
 _INCONSISTENT = "Consistency check failed"
+#: hf_xet raises a ConnectionError whatever the answer was, and says which in words only
+_XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})\b")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ def _of_link(link: BaseException, client: HubClient, what: str, where: str) -> F
         return _of_status(link, client, what, where)
     if isinstance(link, HFValidationError | HfUriError):
         return Failure(_invalid(what, where, client.redact(str(link))), final=True)
+    xet = _XET_STATUS.search(str(link)) if isinstance(link, ConnectionError) else None
+    if xet is not None and int(xet[1]) not in TRANSIENT_STATUSES:
+        return Failure(_transfer_refused(what, where, int(xet[1])), final=True)
     found = _transient(link)
     if found is not None:
         return Failure(_unavailable(what, where, client.redact(found)), final=False)
@@ -133,6 +139,17 @@ def _refused(error: HfHubHTTPError, what: str, where: str, found: str) -> HubPer
         expected="what the Hub gives to this user",
         found=found,
         remedy=remedy,
+    )
+
+
+def _transfer_refused(what: str, where: str, status: int) -> HubPermanentError:
+    return HubPermanentError(
+        what,
+        status=status,
+        where=where,
+        expected="leave to transfer files through xet",
+        found=f"HTTP {status}",
+        remedy=f"give the token access to it (write access, to publish): {_LOGIN}",
     )
 
 

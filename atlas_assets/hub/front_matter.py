@@ -71,7 +71,7 @@ def with_keys(
     ours = {**added, **{key: value for key, value in owned.items() if value is not None}}
     matter = kept + (_dump(ours) if ours else "")
     expected = {key: value for key, value in before.items() if key not in owned} | ours
-    if _parsed(matter, where) != expected:
+    if not owned.keys().isdisjoint(_parsed(kept, where)) or _parsed(matter, where) != expected:
         raise _not_editable(where, "keys that each start a line of their own")
     if not document.opening:
         return Document("---\n", matter, "---\n", document.body) if matter else document

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from atlas_assets.errors import HubPermanentError, HubUnavailableError
+from atlas_assets.errors import HubNotFoundError, HubPermanentError, HubUnavailableError
 from atlas_assets.hub import card
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.client import HubClient
@@ -41,6 +42,13 @@ def same(remote: RemoteFile | None, sha256: str, blob_id: str) -> bool:
     return remote.sha256 == sha256 if remote.sha256 is not None else remote.blob_id == blob_id
 
 
+def digests_of(data: bytes) -> tuple[str, str]:
+    """SHA-256 and git's id of bytes, by one of which the Hub knows them."""
+    # git's own name for a content, not a signature
+    blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return hashlib.sha256(data).hexdigest(), blob_id
+
+
 def read_head(client: HubClient, repo_id: str) -> Head | None:
     """The head of a dataset repository; ``None`` where there is none. Two requests.
 
@@ -55,13 +63,13 @@ def read_head(client: HubClient, repo_id: str) -> Head | None:
     try:
         info = client.call("cannot read the repository", ask, where=repo_id)
     except HubPermanentError as error:
-        if error.status == _NOT_FOUND:
+        if isinstance(error, HubNotFoundError) or error.status == _NOT_FOUND:
             return None
         raise
     files = {file.path: file for file in map(_remote_file, info.siblings or ())}
     text = ""
     if card.NAME in files:
-        content = read_file(client, repo_id, info.sha, card.NAME)
+        content = read_file(client, repo_id, info.sha, files[card.NAME])
         text = content.decode("utf-8", "surrogateescape")
     return Head(info.sha, files, text)
 
@@ -74,12 +82,12 @@ def read_manifest(client: HubClient, repo_id: str, head: Head) -> Manifest | Non
     """
     if manifests.NAME not in head.files:
         return None
-    content = read_file(client, repo_id, head.sha, manifests.NAME)
+    content = read_file(client, repo_id, head.sha, head.files[manifests.NAME])
     return Manifest.from_bytes(content, where=f"{repo_id}@{head.sha[:12]}: {manifests.NAME}")
 
 
-def read_file(client: HubClient, repo_id: str, sha: str, path: str) -> bytes:
-    """A small file of a commit, in one request and past every cache.
+def read_file(client: HubClient, repo_id: str, sha: str, file: RemoteFile) -> bytes:
+    """A small file of a commit, in one request and past every cache, checked against its digest.
 
     Raises:
         HubPermanentError, HubUnavailableError: as for `read_head`.
@@ -89,13 +97,18 @@ def read_file(client: HubClient, repo_id: str, sha: str, path: str) -> bytes:
     def ask() -> bytes:
         token = client.token or get_token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        url = hf_hub_url(repo_id, path, repo_type="dataset", revision=sha, endpoint=client.endpoint)
+        url = hf_hub_url(
+            repo_id, file.path, repo_type="dataset", revision=sha, endpoint=client.endpoint
+        )
         response = get_session().get(url, headers=headers)
         hf_raise_for_status(response)
         content: bytes = response.content
+        if not same(file, *digests_of(content)):
+            # asked again: a page that some proxy sends in its place must not become the card
+            raise ConnectionError("the answer is not the file that the Hub lists")
         return content
 
-    return client.call("cannot read a file", ask, where=f"{repo_id}@{sha[:12]}: {path}")
+    return client.call("cannot read a file", ask, where=f"{repo_id}@{sha[:12]}: {file.path}")
 
 
 def tagged_manifest(client: HubClient, repo_id: str, tag: str) -> RemoteFile | None:
@@ -108,7 +121,7 @@ def tagged_manifest(client: HubClient, repo_id: str, tag: str) -> RemoteFile | N
     try:
         found = entries(client, repo_id, "dataset", tag, [manifests.NAME])
     except HubPermanentError as error:
-        if error.status == _NOT_FOUND:
+        if isinstance(error, HubNotFoundError) or error.status == _NOT_FOUND:
             return None
         raise
     if manifests.NAME in found:

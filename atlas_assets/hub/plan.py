@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from atlas_assets.errors import ArtifactError
 from atlas_assets.hub import card
 from atlas_assets.hub import manifest as manifests
-from atlas_assets.hub.head import Head, same
+from atlas_assets.hub.head import Head, digests_of, same
 from atlas_assets.hub.manifest import Manifest, merged
 from atlas_assets.hub.staging import Stage
 
@@ -186,13 +185,6 @@ def _changed_lines(before: str, after: str) -> tuple[int, int]:
     matching = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
     same_lines = sum(block.size for block in matching)
     return len(new) - same_lines, len(old) - same_lines
-
-
-def digests_of(data: bytes) -> tuple[str, str]:
-    """SHA-256 and git's id of bytes, by one of which the Hub knows them."""
-    # git's own name for a content, not a signature
-    blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-    return hashlib.sha256(data).hexdigest(), blob_id
 
 
 def _changed(path: str, expected: str, found: str) -> ArtifactError:

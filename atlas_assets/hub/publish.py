@@ -8,8 +8,10 @@ is not committed twice.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from atlas_assets.checks.subject import Cell
@@ -22,9 +24,9 @@ from atlas_assets.errors import (
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.client import HubClient
-from atlas_assets.hub.head import Head, read_head, read_manifest, same, tagged_manifest
+from atlas_assets.hub.head import Head, digests_of, read_head, read_manifest, same, tagged_manifest
 from atlas_assets.hub.manifest import Manifest
-from atlas_assets.hub.plan import Plan, digests_of, plan
+from atlas_assets.hub.plan import Plan, plan
 from atlas_assets.hub.repository import RemoteFile
 from atlas_assets.hub.staging import LeftOut, Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, Verifier
@@ -32,8 +34,6 @@ from atlas_assets.settings import AtlasSettings
 
 #: how often others may get in before us
 _CONFLICTS = 30
-_PAUSE = 0.05
-_LONGEST_PAUSE = 2.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Publication:
                 )
             except HubConflictError:
                 sent = None
-                time.sleep(min(_LONGEST_PAUSE, _PAUSE * conflicts))
+                time.sleep(self.client.backoff * conflicts / 20)
             else:
                 # an attempt whose answer was lost did commit, and the next one finds it there
                 return sent or planned, sha, sent is not None
@@ -170,14 +170,15 @@ class _Publication:
             self.checked = True
 
     def _commit(self, planned: Plan) -> str:
-        info = self.client.api().create_commit(
-            self.repo_id,
-            planned.operations(),
-            commit_message=planned.message,
-            commit_description=planned.description,
-            repo_type="dataset",
-            parent_commit=planned.parent,
-        )
+        with _bars_for_people():
+            info = self.client.api().create_commit(
+                self.repo_id,
+                planned.operations(),
+                commit_message=planned.message,
+                commit_description=planned.description,
+                repo_type="dataset",
+                parent_commit=planned.parent,
+            )
         return str(info.oid)
 
     def _is_tagged(self, planned: Plan) -> bool:
@@ -229,20 +230,40 @@ def publish(
     """
     verifier = verifier or DatasetsVerifier()
     verifier.require()
-    if not client.has_token():
-        raise SettingsError(
-            "there is no token to publish with",
-            where="HF_TOKEN",
-            expected="a token of the Hub with write access",
-            found="none",
-            remedy="`hf auth login`, or set HF_TOKEN",
-        )
+    _require_token(client)
     with staged(store, settings, cells) as stage:
-        under_way = _Publication(client, stage, repo_id, settings.hub_private, replace, verifier)
-        planned, sha, committed = under_way.land()
-        tagged = under_way.tag(planned, sha)
-        left_out = stage.left_out
-    return Published(planned, sha, committed, tagged, left_out, _url(client, repo_id, sha))
+        private = settings.hub_private
+        return publish_stage(
+            stage, repo_id, client, verifier=verifier, private=private, replace=replace
+        )
+
+
+def publish_stage(
+    stage: Stage,
+    repo_id: str,
+    client: HubClient,
+    *,
+    verifier: Verifier,
+    private: bool = False,
+    replace: bool = False,
+) -> Published:
+    """Publishes what is staged; see `publish`.
+
+    Args:
+        stage: what is published.
+        repo_id: ``owner/name``.
+        client: the Hub.
+        verifier: says whether the tables load.
+        private: whether a repository that is not there is made private.
+        replace: remove what an earlier publication left there and this one has not.
+
+    Raises:
+        ArtifactError, HubPermanentError, HubUnavailableError: as for `publish`.
+    """
+    under_way = _Publication(client, stage, repo_id, private, replace, verifier)
+    planned, sha, committed = under_way.land()
+    tagged = under_way.tag(planned, sha)
+    return Published(planned, sha, committed, tagged, stage.left_out, _url(client, repo_id, sha))
 
 
 def dry_run(
@@ -265,6 +286,36 @@ def dry_run(
         planned = plan(stage, repo_id, head, earlier, replace=replace)
         left_out = stage.left_out
     return Published(planned, None, False, False, left_out, None)
+
+
+def _require_token(client: HubClient) -> None:
+    if not client.has_token():
+        raise SettingsError(
+            "there is no token to publish with",
+            where="HF_TOKEN",
+            expected="a token of the Hub with write access",
+            found="none",
+            remedy="`hf auth login`, or set HF_TOKEN",
+        )
+
+
+@contextlib.contextmanager
+def _bars_for_people() -> Iterator[None]:
+    """Progress bars on a terminal; none in a log."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 def _earlier(client: HubClient, repo_id: str, head: Head, stage: Stage) -> Manifest | None:

@@ -222,8 +222,9 @@ def _records(
     for key, setting in sound:
         artifact = ARTIFACTS[key]
         table = None
-        if viewer.shows(artifact):
-            frame = viewer.frame_of(store.read(key, setting), setting)
+        frame = viewer.frame_of(store.read(key, setting), setting) if artifact.schema else None
+        # datasets cannot load a split without rows
+        if frame is not None and not frame.is_empty():
             rows.setdefault(key, viewer.RowsDigest()).add(frame.iter_rows())
             table = viewer.table_record(artifact, frame)
             if artifact.kind != "parquet":

@@ -37,11 +37,6 @@ _DTYPES: dict[Any, str] = {
 }
 
 
-def shows(artifact: Artifact) -> bool:
-    """Whether the viewer shows the artifact: all tables."""
-    return artifact.schema is not None
-
-
 def path_of(artifact: Artifact, setting: Setting | None) -> str:
     """The parquet file, inside the repository, that the viewer reads."""
     name = artifact.file_name(setting)

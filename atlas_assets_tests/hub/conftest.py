@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants as hub_constants
 
+from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.hub.publishing import Publisher, small_stage
 
 
 def only(hub: LocalHub, home: Path, monkeypatch: pytest.MonkeyPatch, *, xet: bool) -> None:
@@ -43,3 +45,23 @@ def xet_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHu
     with LocalHub(xet_dir=tmp_path / "xet") as running:
         only(running, tmp_path / "hf_home", monkeypatch, xet=True)
         yield running
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A small atlas, staged; nobody changes it."""
+    with small_stage(tmp_path_factory.mktemp("staged")) as staged:
+        yield staged
+
+
+@pytest.fixture(scope="session")
+def changed_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The same with another content in one of its tables."""
+    with small_stage(tmp_path_factory.mktemp("changed"), changed=True) as staged:
+        yield staged
+
+
+@pytest.fixture
+def publisher(hub: LocalHub, stage: Stage) -> Publisher:
+    """The small atlas, and an empty Hub."""
+    return Publisher(hub, stage)

@@ -1,0 +1,144 @@
+"""The card: everything on it comes from the artifacts; what people wrote on it stays."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.hub import viewer
+from atlas_assets.hub.card import BEGIN, END, LICENCE, render
+from atlas_assets.hub.front_matter import Document
+from atlas_assets.hub.manifest import Manifest, manifest_of
+from atlas_assets.hub.staging import Stage
+from atlas_assets_tests.hub.publishing import HAND_WRITTEN, REPO
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def card(stage: Stage) -> str:
+    return render("", stage.manifest, REPO)
+
+
+def test_rendering_again_changes_nothing(stage: Stage, card: str) -> None:
+    assert render(card, stage.manifest, REPO) == card
+    assert card.count(BEGIN) == card.count(END) == 1
+
+
+def test_hand_written_text_stays_around_the_generated_part(stage: Stage, card: str) -> None:
+    first = render(HAND_WRITTEN, stage.manifest, REPO)
+    assert first.index(HAND_WRITTEN) < first.index(BEGIN)
+    both = first + "\nAnd this after it.\n"
+    other = manifest_of(stage.manifest.files[:3])
+    changed = render(both, other, REPO)
+    assert changed.index(HAND_WRITTEN) < changed.index(BEGIN)
+    assert changed.endswith("\nAnd this after it.\n")
+    assert render(changed, stage.manifest, REPO) == both
+
+
+@pytest.mark.parametrize("text", ["", "x", "x\n", "x\n\n", "\r\nx\r\n", f"{END} x {BEGIN}\ny\n"])
+def test_any_text_survives(stage: Stage, text: str) -> None:
+    rendered = render(text, stage.manifest, REPO)
+    assert text in rendered and render(rendered, stage.manifest, REPO) == rendered
+
+
+def test_a_stray_marker_takes_nothing_with_it(stage: Stage, card: str) -> None:
+    stray = card.replace(BEGIN, f"{BEGIN}\nkeep me\n{BEGIN}")
+    rendered = render(stray, manifest_of(stage.manifest.files[:3]), REPO)
+    assert "keep me" in rendered and rendered.count(BEGIN) == 2
+
+
+def test_one_default_explicit_paths_and_parquet_alone(stage: Stage, card: str) -> None:
+    matter = yaml.safe_load(Document.of(card).matter)
+    configs = matter["configs"]
+    assert [c["config_name"] for c in configs if c.get("default")] == ["summary"]
+    names = [config["config_name"] for config in configs]
+    tables = {f.asset for f in stage.manifest.files if ARTIFACTS[f.asset].schema is not None}
+    assert sorted(names) == sorted(tables)
+    paths = [path for c in configs for data in c["data_files"] for path in data["path"]]
+    assert all(path.endswith(".parquet") and "*" not in path for path in paths)
+    assert set(paths) <= set(stage.manifest.paths)
+    infos = {info["config_name"]: info for info in matter["dataset_info"]}
+    assert sorted(infos) == sorted(names)
+    (split,) = infos["summary"]["splits"]
+    assert (split["name"], split["num_examples"]) == ("train", 4)
+    assert {"name": "neurons", "list": "int32"} in infos["masks"]["features"]
+    assert infos["target_checker"]["splits"][0]["num_examples"] == 4 * 3
+    assert infos["target_checker"]["features"][:2] == [
+        {"name": "epsilon", "dtype": "float64"},
+        {"name": "consistency", "dtype": "float64"},
+    ]
+
+
+def test_the_default_is_another_table_where_there_is_no_summary(stage: Stage) -> None:
+    files = [file for file in stage.manifest.files if file.asset != "summary"]
+    configs = viewer.front_matter(manifest_of(files))["configs"]
+    assert [c["config_name"] for c in configs if c.get("default")] == ["object_prompts"]
+
+
+def test_without_a_table_there_is_no_configuration(stage: Stage) -> None:
+    files = [file for file in stage.manifest.files if file.asset == "object_masks"]
+    card = render("", manifest_of(files), REPO)
+    assert "configs" not in card and "load_dataset" not in card
+    assert "/universal_masks/layer_0 … layer_5/" in card
+
+
+def test_every_claim_is_there_as_it_was_evaluated(stage: Stage, card: str) -> None:
+    rows = {line.split("|")[1].strip(): line for line in card.splitlines() if line[:3] == "| `"}
+    assert len(stage.manifest.claims) > 40
+    for claim in stage.manifest.claims:
+        row = rows[f"`{claim.id}`"].replace("\\", "")
+        assert claim.expected in row and claim.observed in row and claim.verdict in row
+
+
+def test_every_column_is_described_by_its_schema(card: str) -> None:
+    for key in ("object_prompts", "summary", "masks", "modularity_detail"):
+        schema = ARTIFACTS[key].schema
+        assert schema is not None
+        part = re.search(rf"<code>{key}</code>.*?</details>", card, re.DOTALL)
+        assert part is not None
+        shown = part[0].replace("\\", "")
+        for column in schema.columns:
+            assert f"| `{column.name}` |" in shown and f"| {column.description} |" in shown
+
+
+def test_every_file_is_listed_with_its_making(stage: Stage, card: str) -> None:
+    for file in stage.manifest.files:
+        if file.made_from is None:
+            assert file.provenance is not None
+            assert f"| `{file.path}` |" in card and file.provenance.payload_sha256[:16] in card
+
+
+def test_the_citation_is_that_of_the_repository(card: str) -> None:
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    cited = cff["preferred-citation"]
+    author = cited["authors"][0]
+    for text in (
+        cited["title"],
+        f"{author['family-names']}, {author['given-names']}",
+        str(cited["year"]),
+        cited["url"],
+        cited["identifiers"][0]["value"],
+    ):
+        assert text in card
+    assert cff["license"].lower() == LICENCE
+
+
+def test_nothing_on_the_card_is_typed_by_hand(stage: Stage) -> None:
+    """Numbers are those of the manifest: another manifest, another number."""
+    template = (ROOT / "atlas_assets" / "hub" / "card.md.j2").read_text(encoding="utf-8")
+    numbers = set(re.findall(r"\b\d[\d,.]*\b", re.sub(r"\{[{%].*?[}%]\}", "", template)))
+    # the paper's year and number, the licence's version, SHA-256
+    assert numbers == {"2026", "2605.24603", "2.0", "256"}
+    assert "5,151" not in render("", stage.manifest, REPO)
+    files = [
+        file.model_copy(update={"table": file.table.model_copy(update={"rows": 5151})})
+        if file.table is not None and file.table.config == "summary"
+        else file
+        for file in stage.manifest.files
+    ]
+    assert "5,151" in render("", Manifest(files=tuple(files)), REPO)

@@ -1,0 +1,96 @@
+"""The YAML at the head of a card: our keys are replaced, everything else stays byte for byte."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.hub.front_matter import Document, with_keys
+
+OWNED = {"configs": [{"config_name": "summary", "default": True}], "dataset_info": [{"a": 1}]}
+DEFAULTS = {"license": "apache-2.0", "tags": ["circuits"]}
+
+
+def edited(text: str, owned: dict | None = None, defaults: dict | None = None) -> str:
+    document = Document.of(text)
+    found = with_keys(document, OWNED if owned is None else owned, defaults or {}, where="card")
+    return found.text
+
+
+def matter_of(text: str) -> dict:
+    return yaml.safe_load(Document.of(text).matter)
+
+
+def test_a_card_without_front_matter_gets_one() -> None:
+    text = edited("Some words.\n", defaults=DEFAULTS)
+    assert text.startswith("---\nlicense: apache-2.0\n") and text.endswith("---\nSome words.\n")
+    assert matter_of(text) == {**DEFAULTS, **OWNED}
+
+
+def test_nothing_to_say_adds_nothing() -> None:
+    assert edited("Some words.\n", owned={"configs": None}) == "Some words.\n"
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "license: mit\n",
+        "license: mit # with a comment\n\n# and another\nlanguage:\n- en\n- de\n",
+        "'quoted key': 'a: b'\n\"other\": >\n  folded\n\n  text\n",
+        "mine:\n  configs: not ours\n",
+        "ключ: значение\nlist: [1,\n  2]\n",
+        "license: mit\r\ntags:\r\n- a\r\n",
+    ],
+)
+def test_what_others_wrote_stays_byte_for_byte(foreign: str) -> None:
+    old = "configs:\n- config_name: old\n  data_files: x.csv\n"
+    for matter in (foreign + old, old + foreign, foreign):
+        text = edited(f"---\n{matter}---\nBody.\n")
+        assert foreign in text and text.endswith("---\nBody.\n")
+        assert matter_of(text) == {**yaml.safe_load(foreign), **OWNED}
+        assert edited(text) == text
+
+
+def test_defaults_do_not_replace_what_is_there() -> None:
+    text = edited("---\nlicense: mit\n---\n", defaults=DEFAULTS)
+    assert matter_of(text) == {"license": "mit", "tags": ["circuits"], **OWNED}
+
+
+def test_a_key_of_ours_is_removed_where_there_is_nothing_to_say() -> None:
+    text = edited("---\na: 1\nconfigs:\n- x: 1\nb: 2\n---\n", owned={"configs": None})
+    assert text == "---\na: 1\nb: 2\n---\n"
+
+
+@pytest.mark.parametrize(
+    "matter",
+    [
+        "a: [1\n",  # no YAML
+        "- a\n- b\n",  # a list
+        "{license: mit, configs: [1]}\n",  # keys that share a line
+        "? configs\n: [1]\n",
+        "configs: &x [1]\nb: *x\n",  # others refer to what is ours
+    ],
+)
+def test_front_matter_that_cannot_be_edited_safely_is_refused(matter: str) -> None:
+    with pytest.raises(ArtifactError, match="without risk to what others wrote") as refused:
+        edited(f"---\n{matter}---\nBody.\n")
+    assert refused.value.where == "card"
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=6),
+        st.one_of(st.integers(), st.text(max_size=20), st.lists(st.text(max_size=5), max_size=3)),
+        max_size=5,
+    ),
+    st.text(max_size=40),
+)
+def test_any_mapping_survives(foreign: dict, body: str) -> None:
+    foreign = {key: value for key, value in foreign.items() if key not in OWNED}
+    matter = yaml.safe_dump(foreign, allow_unicode=True) if foreign else ""
+    text = edited(f"---\n{matter}---\n{body}")
+    assert matter_of(text) == {**(yaml.safe_load(matter) or {}), **OWNED}
+    assert matter in text and text.endswith(body)

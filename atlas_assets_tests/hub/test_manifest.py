@@ -1,0 +1,116 @@
+"""The manifest: deterministic, and merged with what was published before."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.formats.identity import ModelIdentity
+from atlas_assets.formats.provenance import Lineage
+from atlas_assets.hub.manifest import (
+    ClaimRecord,
+    FileRecord,
+    Manifest,
+    manifest_of,
+    merged,
+)
+from atlas_assets_tests.formats import samples
+
+
+def file(path: str, sha256: str = "a" * 64, **fields: object) -> FileRecord:
+    given = {"size": 3, "blob_id": "b" * 40, "asset": "summary", **fields}
+    return FileRecord(path=path, sha256=sha256, **given)  # type: ignore[arg-type]
+
+
+def claim(observed: str, *sources: str) -> ClaimRecord:
+    return ClaimRecord(
+        id="inventory",
+        section="§1",
+        statement="so",
+        setting="",
+        expected="1",
+        observed=observed,
+        verdict="holds" if observed else "not evaluated",
+        model="m",
+        readout="last_token",
+        sources=sources,
+    )
+
+
+def of_model(weights: str) -> object:
+    model = ModelIdentity(model_id="m", weights_sha256=weights)
+    return samples.provenance("summary", lineage=Lineage(model=model))
+
+
+def everything_is_there(_: FileRecord) -> bool:
+    return True
+
+
+def test_bytes_do_not_depend_on_the_order_of_files() -> None:
+    one, two = file("a.csv", provenance=samples.provenance("summary")), file("b.csv")
+    first, second = manifest_of([one, two]), manifest_of([two, one])
+    assert first.to_bytes() == second.to_bytes()
+    assert Manifest.from_bytes(first.to_bytes(), where="x") == first
+    document = json.loads(first.to_bytes())
+    assert document["version"] == first.version
+    assert document["version"].startswith("atlas-a1a1a1a1-")
+
+
+def test_the_version_follows_content_and_model() -> None:
+    versions = {
+        manifest_of([file("a.csv")]).version,
+        manifest_of([file("a.csv", "c" * 64)]).version,
+        manifest_of([file("a.csv", provenance=of_model("c" * 64))]).version,
+    }
+    assert len(versions) == 3
+    assert sum(version.startswith("atlas-frozen-") for version in versions) == 2
+    assert sum(version.startswith("atlas-cccccccc-") for version in versions) == 1
+
+
+def test_earlier_files_are_kept_unless_somebody_touched_them() -> None:
+    earlier = manifest_of([file("a.csv"), file("b.csv"), file("viewer/b", made_from="b.csv")])
+    new = manifest_of([file("a.csv", "c" * 64)])
+    assert merged(new, None, everything_is_there) == new
+    whole = merged(new, earlier, everything_is_there)
+    assert whole.paths == ("a.csv", "b.csv", "viewer/b")
+    assert whole.files[0].sha256 == "c" * 64
+    assert merged(new, earlier, lambda record: record.path != "b.csv") == new
+
+
+def test_claims_are_kept_while_what_they_were_seen_in_is_the_same() -> None:
+    seen = manifest_of([file("a.csv"), file("b.csv")], claims=[claim("106", "a.csv")])
+    other, same = [file("b.csv", "c" * 64)], [file("b.csv")]
+    kept = merged(manifest_of(other, claims=[claim("")]), seen, everything_is_there)
+    assert [c.observed for c in kept.claims] == ["106"]
+    news = manifest_of([file("a.csv", "c" * 64)], claims=[claim("")])
+    assert [c.observed for c in merged(news, seen, everything_is_there).claims] == [""]
+    newer = manifest_of(same, claims=[claim("7", "b.csv")])
+    assert [c.observed for c in merged(newer, seen, everything_is_there).claims] == ["7"]
+
+
+def test_files_of_another_model_are_not_kept() -> None:
+    earlier = manifest_of([file("a.csv", provenance=of_model("a" * 64)), file("b.csv")])
+    new = manifest_of([file("c.csv", provenance=of_model("c" * 64))])
+    with pytest.raises(ProvenanceError, match="another atlas") as refused:
+        merged(new, earlier, everything_is_there)
+    assert refused.value.where == "a.csv"
+    replacing = manifest_of([file("a.csv", provenance=of_model("c" * 64))])
+    assert merged(replacing, earlier, everything_is_there).paths == ("a.csv", "b.csv")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"format": "atlas.manifest/2"}',
+        b'{"format": "atlas.manifest/1", "x": 1}',
+    ],
+)
+def test_what_is_no_manifest_is_refused(data: bytes) -> None:
+    with pytest.raises(ArtifactError, match="manifest") as refused:
+        Manifest.from_bytes(data, where="someone/atlas@abc: atlas.json")
+    assert "someone/atlas" in str(refused.value)

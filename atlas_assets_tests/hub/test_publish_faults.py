@@ -1,0 +1,259 @@
+"""The fault table of docs/hub.md, row by row: the real client against a Hub that misbehaves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from atlas_assets.errors import HubNotFoundError, HubPermanentError, HubUnavailableError
+from atlas_assets.hub.staging import Stage
+from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
+from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Publisher, Trusting
+
+INFO, CARD, COMMIT = r"/api/datasets/[^/]+/[^/]+\?", r"/README\.md", r"/commit/"
+PREUPLOAD, PUT, BATCH, YAML, TAG = (
+    r"/preupload/",
+    r"/_lfs/",
+    r"lfs/objects",
+    r"validate-yaml",
+    r"/tag/",
+)
+CREATE, PATHS = r"/repos/create", r"/paths-info/"
+#: (method, path) of every request that publishing makes
+REQUESTS = {
+    "info": ("GET", INFO),
+    "card": ("GET", CARD),
+    "validate-yaml": ("POST", YAML),
+    "preupload": ("POST", PREUPLOAD),
+    "batch": ("POST", BATCH),
+    "upload": ("PUT", PUT),
+    "commit": ("POST", COMMIT),
+    "tag": ("POST", TAG),
+    "paths-info": ("POST", PATHS),
+}
+HTML = {"headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
+
+
+@pytest.fixture
+def publisher(publisher: Publisher) -> Publisher:
+    """One whose repository holds a card of somebody."""
+    publisher.hub.push(REPO, {"README.md": f"{FRONT}{HAND_WRITTEN}".encode()})
+    return publisher
+
+
+def _head(publisher: Publisher) -> str:
+    return publisher.hub.head(REPO)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("request_", ["info", "commit", "preupload", "tag"])
+def test_what_the_hub_refuses_is_not_tried_again(
+    publisher: Publisher, status: int, request_: str
+) -> None:
+    before, (method, path) = _head(publisher), REQUESTS[request_]
+    publisher.hub.fail(method, path, status=status, times=99)
+    if (request_, status) == ("info", 404):
+        # there is said to be none: it is made, and still does not show itself
+        with pytest.raises(HubPermanentError, match="does not show itself"):
+            publisher.publish()
+    else:
+        with pytest.raises(HubPermanentError) as refused:
+            publisher.publish()
+        assert refused.value.status == status
+        assert len(publisher.hub.calls(method, path)) == 1
+    if request_ == "tag":
+        assert publisher.commits() == 2
+    else:
+        assert _head(publisher) == before
+    publisher.hub.faults.clear()
+    publisher.publish()
+    assert publisher.is_whole() and publisher.commits() == 2
+
+
+def test_a_repository_that_may_not_be_made(publisher: Publisher) -> None:
+    publisher.hub.repos.clear()
+    publisher.hub.fail("POST", CREATE, status=403, times=99)
+    with pytest.raises(HubPermanentError, match="cannot create the repository"):
+        publisher.publish()
+    assert len(publisher.hub.calls("POST", CREATE)) == 1
+
+
+def test_a_card_that_the_hub_finds_invalid(publisher: Publisher) -> None:
+    before = _head(publisher)
+    said = '{"errors":[{"message":"license must be one of"}]}'
+    publisher.hub.fail("POST", YAML, status=400, body=said, times=99)
+    with pytest.raises(HubPermanentError):
+        publisher.publish()
+    assert len(publisher.hub.calls("POST", YAML)) == 1 and _head(publisher) == before
+
+
+def _gone(publisher: Publisher) -> Callable[[Stage], None]:
+    return lambda _: publisher.hub.repos.clear()
+
+
+def test_a_repository_that_is_deleted_meanwhile(publisher: Publisher) -> None:
+    with pytest.raises(HubNotFoundError):
+        publisher.publish(verifier=Trusting(between=_gone(publisher)))
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "1"}},
+    "500": {"status": 500},
+    "503": {"status": 503},
+    "dropped socket": {"drop": True},
+    "stalled socket": {"delay": 1.5},
+    "HTML error page": {"status": 502, **HTML},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("request_", ["info", "preupload", "upload", "commit"])
+def test_what_passes_is_tried_again(publisher: Publisher, fault: str, request_: str) -> None:
+    method, path = REQUESTS[request_]
+    publisher.hub.fail(method, path, **FAULTS[fault])
+    client = publisher.hub.client(timeout=0.7)
+    began = time.monotonic()
+    publisher.publish(client=client)
+    if fault.startswith("429"):
+        assert time.monotonic() - began >= 1.0
+    assert publisher.is_whole() and publisher.commits() == 2
+    assert HAND_WRITTEN in publisher.card()
+
+
+@pytest.mark.parametrize("request_", sorted(REQUESTS))
+def test_a_hub_that_is_down_is_given_up(publisher: Publisher, request_: str) -> None:
+    before, (method, path) = _head(publisher), REQUESTS[request_]
+    publisher.hub.fail(method, path, status=503, times=99)
+    with pytest.raises(HubUnavailableError) as down:
+        publisher.publish()
+    assert "503" in str(down.value) and "try again later" in str(down.value)
+    if request_ not in ("tag", "paths-info"):
+        assert _head(publisher) == before
+    publisher.hub.faults.clear()
+    publisher.publish()
+    assert publisher.is_whole() and publisher.commits() == 2
+
+
+def test_a_hub_that_asks_to_wait_for_long_is_given_up_at_once(publisher: Publisher) -> None:
+    publisher.hub.fail("POST", COMMIT, status=429, headers={"Retry-After": "3600"})
+    began = time.monotonic()
+    with pytest.raises(HubUnavailableError, match="429"):
+        publisher.publish()
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("lost", [{"drop": True}, {"status": 500}, {"status": 504, **HTML}])
+@pytest.mark.parametrize("request_", ["commit", "tag"])
+def test_an_answer_that_is_lost_after_the_work_is_done(
+    publisher: Publisher, lost: dict[str, Any], request_: str
+) -> None:
+    method, path = REQUESTS[request_]
+    publisher.hub.fail(method, path, after=True, **lost)
+    published = publisher.publish()
+    assert published.committed
+    assert publisher.is_whole() and publisher.commits() == 2
+    assert published.sha == _head(publisher)
+
+
+@pytest.mark.parametrize("request_", ["info", "card", "validate-yaml", "preupload"])
+def test_a_page_in_place_of_an_answer(publisher: Publisher, request_: str) -> None:
+    """A proxy's page says 200; it must never become the card."""
+    method, path = REQUESTS[request_]
+    publisher.hub.fail(method, path, status=200, **HTML)
+    publisher.publish()
+    assert publisher.is_whole() and publisher.commits() == 2
+    assert "DOCTYPE" not in publisher.card() and HAND_WRITTEN in publisher.card()
+
+
+def test_a_conflict_is_looked_at_anew(publisher: Publisher) -> None:
+    publisher.hub.fail("POST", COMMIT, status=409, times=2)
+    publisher.publish()
+    assert publisher.is_whole() and publisher.commits() == 2
+
+
+def test_a_stale_head_is_read_again_with_the_card_that_is_there_now(publisher: Publisher) -> None:
+    """The Hub's own 412: somebody commits after the head was read."""
+
+    def meanwhile(_: Stage) -> None:
+        newer = f"{FRONT}{HAND_WRITTEN}\nAnd more.\n"
+        publisher.hub.push(REPO, {"README.md": newer.encode(), "theirs.txt": b"theirs"})
+
+    published = publisher.publish(verifier=Trusting(between=meanwhile))
+    answers = [call.status for call in publisher.hub.calls("POST", COMMIT)]
+    assert answers == [412, 200]
+    assert publisher.is_whole() and publisher.commits() == 3
+    assert "And more." in publisher.card()
+    assert publisher.hub.files(REPO)["theirs.txt"] == b"theirs"
+    assert published.sha == _head(publisher)
+
+
+def test_a_repository_that_never_rests_is_given_up(publisher: Publisher) -> None:
+    publisher.hub.fail("POST", COMMIT, status=412, times=999)
+    with pytest.raises(HubUnavailableError, match="a moment in which nobody else commits"):
+        publisher.publish()
+    assert publisher.commits() == 1
+
+
+def test_eight_writers_at_once(publisher: Publisher) -> None:
+    """Their files and words survive, and so does the atlas; nobody's commit is lost."""
+    hub, failures = publisher.hub, []
+    start = threading.Barrier(9)
+
+    def write(number: int) -> None:
+        api = HfApi(endpoint=hub.url, token=hub.token)
+        start.wait()
+        for _ in range(40):
+            head = api.dataset_info(REPO).sha
+            card = hub.files(REPO, revision=head)["README.md"].decode()
+            mine = f"{card}\nWriter {number} was here.\n"
+            operations = [
+                CommitOperationAdd(f"writer-{number}.txt", str(number).encode()),
+                CommitOperationAdd("README.md", mine.encode()),
+            ]
+            try:
+                api.create_commit(
+                    REPO, operations, commit_message="w", repo_type="dataset", parent_commit=head
+                )
+            except Exception as error:  # a stale head, as ours
+                if "412" not in str(error):
+                    failures.append(error)
+                    return
+            else:
+                return
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    start.wait()
+    published = publisher.publish()
+    for writer in writers:
+        writer.join()
+    assert failures == [] and published.committed
+    assert publisher.is_whole() and publisher.commits() == 1 + 8 + 1
+    for number in range(8):
+        assert f"Writer {number} was here." in publisher.card()
+        assert hub.files(REPO)[f"writer-{number}.txt"] == str(number).encode()
+    assert publisher.publish().committed is False
+
+
+def test_eight_publications_of_one_atlas_make_one_commit(publisher: Publisher) -> None:
+    found: list[Any] = []
+
+    def publish() -> None:
+        try:
+            found.append(publisher.publish())
+        except Exception as error:  # shown by the assertion below
+            found.append(error)
+
+    threads = [threading.Thread(target=publish) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [p.committed for p in found].count(True) >= 1
+    assert publisher.commits() == 2 and publisher.is_whole()

@@ -116,13 +116,13 @@ def llama() -> LoadedModel:
     return loaded(network, network.model, [block.mlp for block in network.model.layers])
 
 
-def circuitgpt(**options: Any) -> LoadedModel:
+def circuitgpt(*, block_size: int = POSITIONS, **options: Any) -> LoadedModel:
     from atlas_assets.models import CircuitGPTConfig, CircuitGPTForCausalLM
 
     torch.manual_seed(3)
     config = CircuitGPTConfig(
         vocab_size=VOCABULARY,
-        block_size=POSITIONS,
+        block_size=block_size,
         n_layer=LAYERS,
         n_head=2,
         d_model=WIDTH,

@@ -75,7 +75,7 @@ def sweep_asset(
         complete_sweep(context, settings.sweep, store, stages_11_to_13, resources)
         return science.universal_table(
             {
-                setting: store.read("object_masks", setting, part="universal").universal
+                setting: store.recall("object_masks", setting, part="universal").universal
                 for setting in settings.sweep
             }
         )

@@ -34,7 +34,7 @@ def _reason(store: AtlasStore, key: str, setting: Setting) -> str | None:
         reason = store.stale_reason(key, setting)
         if reason is None:
             # a record may be intact where the content is not; of the pairs only the record is read
-            store.read(key, setting, part="universal" if key == "object_masks" else None)
+            store.recall(key, setting, part="universal" if key == "object_masks" else None)
     except ArtifactError as error:
         # a damaged cell is made again; if it is the activations, reading them will say so
         return f"it cannot be read ({error.what})"

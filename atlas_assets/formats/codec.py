@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -63,6 +63,13 @@ class Codec(ABC, Generic[Value]):
     def has_part(self, part: str) -> bool:
         """Whether files of this format may have that part."""
         return part in self.parts
+
+    def handed_over(self, value: Value) -> Mapping[str | None, Value]:  # noqa: ARG002
+        """{part: what reading that part of a file of ``value`` gives}, where it is worth keeping.
+
+        The part is ``None`` for all of it.
+        """
+        return {}
 
     def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
         """All files that hold a value written at ``path``."""

@@ -18,7 +18,7 @@ from h5py import h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
 from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.formats.hdf5_bulk import FileBytes, read_vectors
-from atlas_assets.formats.hdf5_writer import METADATA
+from atlas_assets.formats.hdf5_writer import METADATA, name_in_memory
 from atlas_assets.formats.locations import Source, label, local_path, missing, unreadable
 from atlas_assets.formats.locations import content as bytes_of
 
@@ -201,7 +201,7 @@ class Hdf5Reader:
             access.set_fapl_core(_GROWTH, False)
             access.set_file_image(image)
             with self._about(""):
-                return h5f.open(b"atlas.h5", h5f.ACC_RDONLY, access), image
+                return h5f.open(name_in_memory(), h5f.ACC_RDONLY, access), image
         try:
             with local.open("rb") as file:
                 head = file.read(8)

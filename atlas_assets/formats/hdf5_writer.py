@@ -9,6 +9,7 @@ stored: same content, same bytes.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ _GROWTH = 1 << 22
 _LEVEL = 1
 #: skeletons that are kept, each a few MB: activations, object masks, checker masks, and one more
 _KEPT = 4
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Hdf5Writer:
     def finish(self) -> bytes:
         """Gives the file's bytes."""
         skeleton = _skeleton(tuple(self._vectors))
-        file = h5f.open(b"atlas.h5", h5f.ACC_RDWR, _in_memory(skeleton.image))
+        file = h5f.open(name_in_memory(), h5f.ACC_RDWR, _in_memory(skeleton.image))
         for write in self._rest:
             write(file)
         image = _closed(file)
@@ -153,7 +155,7 @@ class Hdf5Writer:
 def _skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
     creation = h5p.create(h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
-    file = h5f.create(b"atlas.h5", h5f.ACC_TRUNC, creation, _in_memory())
+    file = h5f.create(name_in_memory(), h5f.ACC_TRUNC, creation, _in_memory())
     offsets = [_create(file, of) for of in vectors]
     image = _closed(file)
     content = np.frombuffer(image, dtype=np.uint8)
@@ -204,6 +206,11 @@ def _vector_creation(width: int, shuffle: bool) -> Any:
     creation.set_deflate(_LEVEL)
     creation.set_obj_track_times(False)
     return creation
+
+
+def name_in_memory() -> bytes:
+    """A name for a file in memory; two of one name, open at a time, HDF5 takes for the same."""
+    return b"atlas-%d.h5" % next(_NUMBERS)
 
 
 def _in_memory(image: bytes | None = None) -> Any:

@@ -18,7 +18,7 @@ and some of the counts and lists; the spelling of C varies; both are accepted on
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -93,6 +93,10 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
             "mean_pair_size": _mean_size(pairs) if pairs else 0.0,
             **_describe_concepts(value.universal),
         }
+
+    def handed_over(self, value: ObjectMasks) -> dict[str | None, ObjectMasks]:
+        """The universal part."""
+        return {UNIVERSAL: replace(value, pairs=None)}
 
     def encode(self, value: ObjectMasks, provenance: Provenance) -> bytes:
         """The file's bytes."""
@@ -171,6 +175,10 @@ class CheckerMasksFile(_MasksFile[CheckerMasks]):
     def describe(self, value: CheckerMasks) -> dict[str, int | float | str]:
         """Counts and sizes."""
         return {"setting": str(value.setting), **_describe_concepts(value.masks)}
+
+    def handed_over(self, value: CheckerMasks) -> dict[str | None, CheckerMasks]:
+        """All of it."""
+        return {None: value}
 
     def encode(self, value: CheckerMasks, provenance: Provenance) -> bytes:
         """The file's bytes."""

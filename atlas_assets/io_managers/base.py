@@ -6,7 +6,9 @@ between it and Dagster's contexts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, get_origin
 
 import dagster as dg
@@ -20,7 +22,9 @@ from atlas_assets.formats.store import AtlasStore, Written, artifact_named
 from atlas_assets.io_managers.metadata import content_metadata, file_metadata
 from atlas_assets.io_managers.versions import report_model, report_version
 from atlas_assets.partitions import setting_of
-from atlas_assets.science.sweep import Setting
+
+#: files that are written at a time
+_WRITERS = min(4, os.cpu_count() or 1)
 
 
 class AtlasIOManager(dg.UPathIOManager):
@@ -46,18 +50,19 @@ class AtlasIOManager(dg.UPathIOManager):
         """Writes one value, or one per partition of the run, and tells Dagster its version."""
         artifact = self._artifact(context)
         if not context.has_asset_partitions:
-            written = self._write(context, artifact, obj, None)
+            written = self.store.write(artifact.key, obj)
+            context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
             context.add_output_metadata(self._metadata(context, obj, written))
             report_version(context, data_version(written.provenance))
             report_model(context, artifact, written.provenance.lineage)
             return
         # Dagster gives them in no particular order
         keys = sorted(context.asset_partition_keys)
+        values = _by_partition(artifact.key, keys, obj)
         cells = []
-        for key, value in _by_partition(artifact.key, keys, obj).items():
-            written = self._write(context, artifact, value, setting_of(key))
+        for key, written in zip(keys, self._write_cells(artifact.key, values), strict=True):
             cells.append((written.provenance, setting_of(key)))
-            metadata = self._metadata(context, value, written)
+            metadata = self._metadata(context, values[key], written)
             if len(keys) == 1:
                 context.add_output_metadata(metadata)
             else:
@@ -65,7 +70,17 @@ class AtlasIOManager(dg.UPathIOManager):
                 context.step_context.add_asset_metadata(
                     metadata, asset_key=context.asset_key, partition_key=key
                 )
+        # one line for all: an event takes Dagster longer to store than a small file to write
+        context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
         report_version(context, data_version_of_cells(self.store, cells))
+
+    def _write_cells(self, key: str, values: Mapping[str, Any]) -> list[Written]:
+        """Writes the value of each partition, several at a time: deflating takes most of it."""
+        self.store.expected()
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            return list(
+                pool.map(lambda cell: self.store.write(key, values[cell], setting_of(cell)), values)
+            )
 
     def load_partitions(self, context: dg.InputContext) -> Any:
         """One value, or {partition key: value}."""
@@ -76,7 +91,7 @@ class AtlasIOManager(dg.UPathIOManager):
         values = {}
         for key in keys:
             try:
-                values[key] = self.store.read(artifact.key, setting_of(key), part)
+                values[key] = self.store.recall(artifact.key, setting_of(key), part)
             except MissingArtifactError:
                 if not skip:
                     raise
@@ -93,7 +108,7 @@ class AtlasIOManager(dg.UPathIOManager):
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
         """Reads an unpartitioned artifact; ``path`` follows from the artifact."""
         del path
-        return self.store.read(self._artifact(context).key, part=_part(context))
+        return self.store.recall(self._artifact(context).key, part=_part(context))
 
     def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
         """The published file name."""
@@ -113,13 +128,6 @@ class AtlasIOManager(dg.UPathIOManager):
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
         """What can be said about the value itself: counts, and the columns of a table."""
         return content_metadata(self._artifact(context), obj)
-
-    def _write(
-        self, context: dg.OutputContext, artifact: Artifact, value: Any, setting: Setting | None
-    ) -> Written:
-        written = self.store.write(artifact.key, value, setting)
-        context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
-        return written
 
     def _metadata(self, context: dg.OutputContext, value: Any, written: Written) -> dict[str, Any]:
         # in the order that the UI shows: a figure before the long record of its making

@@ -34,7 +34,10 @@ class OneRunSensor(dg.AutomationConditionSensorDefinition):
 
     def evaluate_tick(self, context: dg.SensorEvaluationContext) -> Any:
         """What Dagster's evaluation gives, its run requests merged into one."""
-        evaluated = super().evaluate_tick(context)
+        with warnings.catch_warnings():
+            # Dagster looks over its requests with a function of its own that it has deprecated
+            warnings.simplefilter("ignore", DeprecationWarning)
+            evaluated = super().evaluate_tick(context)
         requests = evaluated.run_requests or ()
         if not requests:
             return copy(evaluated, skip_message="every asset is up to date")

@@ -9,9 +9,11 @@ from typing import Literal
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError
+from atlas_assets.formats import source_record
 from atlas_assets.formats.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.formats.folder import file_names, settings_present
 from atlas_assets.formats.provenance import Provenance
+from atlas_assets.formats.source_record import SourceRecord
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.science.sweep import Setting
 
@@ -35,6 +37,7 @@ class FileState:
         reason: why it is not fresh.
         provenance: what the file says of its making; ``None`` for files of the release, and for
             missing and damaged ones.
+        source: where its present content was fetched from; ``None`` when it was not.
     """
 
     artifact: str
@@ -46,6 +49,7 @@ class FileState:
     state: State
     reason: str | None
     provenance: Provenance | None
+    source: SourceRecord | None = None
 
     @property
     def origin(self) -> str | None:
@@ -90,16 +94,18 @@ def _cells(store: AtlasStore, key: str) -> Sequence[Setting]:
 
 def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -> FileState:
     state, reason, provenance, size = _examined(store, key, setting, verify)
+    path = store.path(key, setting)
     return FileState(
         artifact=key,
         group=ARTIFACTS[key].group,
         setting=setting,
         on_grid=setting is None or setting in store.sweep,
-        path=store.path(key, setting),
+        path=path,
         size_bytes=size,
         state=state,
         reason=reason,
         provenance=provenance,
+        source=source_record.source_of(path),
     )
 
 

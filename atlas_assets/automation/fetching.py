@@ -36,6 +36,7 @@ def fetch_job() -> dg.JobDefinition:
     """``fetch``: brings published files from the source repository, one op, no model."""
 
     @dg.op(
+        out={},
         description="Downloads published files, verifies and validates each, puts it in its place "
         "and reports it as a materialisation of its asset. One that fails leaves the others."
     )
@@ -45,7 +46,7 @@ def fetch_job() -> dg.JobDefinition:
         settings: dg.ResourceParam[AtlasSettings],
         store: dg.ResourceParam[AtlasStore],
         hub: dg.ResourceParam[HubClient],
-    ) -> None:
+    ) -> Iterator[dg.AssetMaterialization]:
         source = open_source(hub, _source_of(settings), settings.hub_source_revision)
         context.log.info(f"{source.repo_id} at {source.sha}")
         for note in source.notes:
@@ -58,7 +59,8 @@ def fetch_job() -> dg.JobDefinition:
                 context.log.error(str(outcome.error))
                 failed.append(outcome)
             elif not _is_known(context.instance, outcome):
-                context.log_event(_materialisation(store, source, outcome))
+                # yielded, not logged: what is logged before a failure is lost
+                yield _materialisation(store, source, outcome)
         if failed:
             raise _incomplete(failed, len(chosen))
 

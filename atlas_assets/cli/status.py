@@ -89,6 +89,7 @@ def _record(state: FileState) -> dict[str, Any]:
         "reason": state.reason,
         "origin": state.origin,
         "provenance": state.provenance.model_dump(mode="json") if state.provenance else None,
+        "source": state.source.model_dump(mode="json") if state.source else None,
     }
 
 
@@ -98,6 +99,8 @@ def _made_with(states: list[FileState]) -> Iterator[str]:
     del accounts[None]
     for account, number in accounts.most_common():
         yield f"made with: {account} ({count(number, 'file')})"
+    for source, number in Counter(str(s.source) for s in states if s.source).items():
+        yield f"fetched from {source.replace('@', ' at ')} ({count(number, 'file')})"
 
 
 def _account(state: FileState) -> str | None:

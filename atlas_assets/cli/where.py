@@ -14,17 +14,23 @@ from atlas_assets.cli.text import size
 def where() -> Answer:
     """Say where the atlas in force lies and which files are there."""
     from atlas_assets.atlas import folder_in_force
+    from atlas_assets.formats import source_record
     from atlas_assets.formats.folder import file_names
     from atlas_assets.settings import AtlasSettings
 
     folder = folder_in_force(AtlasSettings.from_env())
     sizes = {name: int((folder / name).stat().st_size) for name in file_names(folder)}
-    files = [{"name": name, "size_bytes": n_bytes} for name, n_bytes in sizes.items()]
+    sources = {name: source_record.source_of(folder / name) for name in sizes}
+    files = [
+        {"name": name, "size_bytes": n_bytes, "source": source and source.model_dump(mode="json")}
+        for (name, n_bytes), source in zip(sizes.items(), sources.values(), strict=True)
+    ]
 
     def text() -> Iterator[str]:
         yield f"atlas: {folder}"
         for name, n_bytes in sizes.items():
-            yield f"  {size(n_bytes):>8}  {name}"
+            source = f"  (fetched from {sources[name]})" if sources[name] else ""
+            yield f"  {size(n_bytes):>8}  {name}{source}"
         if not files:
             yield "  no files yet: run `make atlas`"
         yield "open the UI on these runs: make ui, then http://127.0.0.1:3000"

@@ -72,6 +72,11 @@ def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Fa
         failure = _of_link(link, client, what, client.redact(where))
         if failure is not None:
             return failure
+    if any(type(link) is RuntimeError for link in chain):
+        # hf_xet's own: it has no other type for what goes wrong in its storage
+        said = client.redact(" ".join(str(error).split())[:300])
+        unavailable = _unavailable(what, client.redact(where), f"a failed transfer: {said}")
+        return Failure(unavailable, final=False)
     return None
 
 

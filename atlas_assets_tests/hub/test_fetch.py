@@ -465,7 +465,9 @@ def test_a_record_speaks_of_one_content(tmp_path: Path) -> None:
     assert source_record.noted(path) == record
     source_record.record_path(path).write_text("{}")
     with pytest.raises(ArtifactError, match="record of a file's source is damaged"):
-        source_record.read(path)
+        source_record.noted(path)
+    path.write_text("a\n")
+    assert source_record.source_of(path) is None
 
 
 def test_a_source_names_itself(hub: LocalHub, sha: str) -> None:

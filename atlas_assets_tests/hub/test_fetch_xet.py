@@ -1,0 +1,93 @@
+"""Fetching with xet on: the real hf_xet, against a directory as its store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from atlas_assets.formats.provenance import Lineage
+from atlas_assets.formats.store import AtlasStore
+from atlas_assets.hub.fetch import Outcome, choose, fetch
+from atlas_assets.hub.source import open_source
+from atlas_assets.science.sweep import REFERENCE
+from atlas_assets_tests.formats import samples
+from atlas_assets_tests.hub import release_repo
+from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.hub.release_repo import REPO
+
+MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"
+SUMMARY = "14_summary.csv"
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return release_repo.write(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def uploaded(xet_hub: LocalHub, release: Path) -> LocalHub:
+    """A Hub whose large files were uploaded through xet."""
+    client = xet_hub.client()
+    api = client.api()
+
+    def upload() -> None:
+        api.create_repo(REPO, repo_type="dataset", exist_ok=True)
+        api.upload_folder(repo_id=REPO, repo_type="dataset", folder_path=release)
+
+    client.call("cannot upload", upload, where=REPO)
+    assert xet_hub.storage.xet
+    xet_hub.forget_calls()
+    return xet_hub
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AtlasStore:
+    return AtlasStore(UPath(tmp_path / "atlas"), Lineage, release_repo.SWEEP)
+
+
+def fetched(hub: LocalHub, store: AtlasStore, *names: str) -> dict[str, Outcome]:
+    client = hub.client()
+    source = open_source(client, REPO)
+    outcomes = fetch(client, source, store, choose(source, names))
+    return {outcome.file.name: outcome for outcome in outcomes}
+
+
+def test_large_files_come_through_xet(uploaded: LocalHub, store: AtlasStore, release: Path) -> None:
+    outcomes = fetched(uploaded, store)
+    assert {outcome.state for outcome in outcomes.values()} == {"fetched"}
+    assert (store.root / MASKS).read_bytes() == (release / "masks" / MASKS).read_bytes()
+    assert samples.equal(store.read("object_masks", REFERENCE), samples.objects())
+    assert uploaded.calls(match="xet-read-token")
+    assert not uploaded.calls("GET", "/_cdn/")
+    uploaded.forget_calls()
+    again = fetched(uploaded, store)
+    assert {outcome.state for outcome in again.values()} == {"unchanged"}
+    assert not uploaded.calls(match="xet-read-token")
+
+
+def test_a_store_that_has_lost_its_content(uploaded: LocalHub, store: AtlasStore) -> None:
+    assert uploaded.storage.xet_dir is not None
+    cut = [path for path in uploaded.storage.xet_dir.rglob("xorbs/default.*") if path.is_file()]
+    assert cut
+    for path in cut:
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:100])
+    outcomes = fetched(uploaded, store, MASKS, SUMMARY)
+    assert outcomes[MASKS].state == "failed"
+    assert outcomes[SUMMARY].state == "fetched"
+    assert not (store.root / MASKS).exists()
+
+
+@pytest.mark.parametrize(("status", "times", "state"), [(403, 99, "failed"), (503, 2, "fetched")])
+def test_the_xet_token_is_not_given(
+    uploaded: LocalHub, store: AtlasStore, status: int, times: int, state: str
+) -> None:
+    uploaded.fail("GET", "xet-read-token", status=status, times=times)
+    outcomes = fetched(uploaded, store, MASKS, SUMMARY)
+    assert outcomes[MASKS].state == state
+    assert outcomes[SUMMARY].state == "fetched"
+    if state == "failed":
+        assert f"HTTP {status}" in str(outcomes[MASKS].error)
+        assert uploaded.token not in str(outcomes[MASKS].error)

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 
 from atlas_assets import versions
-from atlas_assets.errors import AtlasError
+from atlas_assets.errors import AtlasError, SettingsError
 from atlas_assets.formats.identity import ModelIdentity
 from atlas_assets.formats.provenance import Lineage
 from atlas_assets.io_managers.versions import MODEL, announce_model
@@ -43,19 +43,32 @@ def model_spec(settings: AtlasSettings) -> dg.AssetSpec:
 
 
 def poll_schedule(settings: AtlasSettings) -> dg.ScheduleDefinition:
-    """Polls at the times of ``ATLAS_MODEL_POLL_CRON``; off until it is switched on."""
+    """Polls at the times of ``ATLAS_MODEL_POLL_CRON``; off until it is switched on.
 
-    @dg.schedule(
+    Raises:
+        SettingsError: that is no cron schedule.
+    """
+
+    def poll_model(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
+        return dg.SkipReason(poll(settings, context.instance))
+
+    scheduled = dg.schedule(
         name=SCHEDULE,
         job_name="atlas",
         cron_schedule=settings.model_poll_cron,
         description="Looks up which commit the model's branch means now. It launches nothing: "
         "what is stale after that is made by keep_atlas_up_to_date.",
     )
-    def poll_model(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
-        return dg.SkipReason(poll(settings, context.instance))
-
-    return poll_model
+    try:
+        return scheduled(poll_model)
+    except dg.DagsterInvalidDefinitionError as error:
+        raise SettingsError(
+            "the times of the poll are no cron schedule",
+            where="ATLAS_MODEL_POLL_CRON",
+            expected="minute, hour, day of the month, month and day of the week, as in 0 6 * * *",
+            found=repr(settings.model_poll_cron),
+            remedy="correct the variable, or unset it for the default",
+        ) from error
 
 
 def poll_sensor(settings: AtlasSettings) -> dg.SensorDefinition:

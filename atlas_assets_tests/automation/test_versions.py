@@ -16,7 +16,7 @@ from atlas_assets.automation.model_watch import poll
 from atlas_assets.checks.failed import failed_checks
 from atlas_assets.cli.app import atlas
 from atlas_assets.definitions import build_definitions
-from atlas_assets.errors import ArtifactError, HubError, ProvenanceError
+from atlas_assets.errors import ArtifactError, HubError, ProvenanceError, SettingsError
 from atlas_assets.formats.identity import ModelIdentity
 from atlas_assets.formats.provenance import Lineage
 from atlas_assets.formats.store import AtlasStore
@@ -217,6 +217,11 @@ def test_schedule_and_sensor_poll(
     assert "nothing has changed" in (seen.skip_message or "")
     assert not tick.run_requests
     assert not seen.run_requests
+
+
+def test_times_that_are_no_schedule_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="ATLAS_MODEL_POLL_CRON"):
+        build_definitions(settings_in(tmp_path, model_poll_cron="every day"))
 
 
 # ---- builds

@@ -23,6 +23,9 @@ from atlas_assets.hub.staging import Stage
 
 #: seconds for all tables together
 _LIMIT = 900.0
+#: faults that a message lists
+_SHOWN = 5
+_NOT_TAGGED = "until it loads, the commit is not tagged as a version of the atlas"
 _REMEDY = (
     "nothing was uploaded; report it together with this message, as the tables that an atlas "
     "publishes are made to load"
@@ -75,13 +78,13 @@ class DatasetsVerifier:
             report = _run(str(stage.folder), None, {"HF_HUB_OFFLINE": "1"})
         finally:
             front.unlink()
-        faults = faults_of(report, stage.manifest, stage)
+        faults = failures_of(report) or faults_of(report, stage.manifest, stage)
         if faults:
             raise ArtifactError(
                 "a table would not load with datasets.load_dataset",
                 where=str(stage.folder),
                 expected="every configuration with its rows, columns and types",
-                found="; ".join(faults[:5]),
+                found="; ".join(faults[:_SHOWN]),
                 remedy=_REMEDY,
             )
 
@@ -91,21 +94,41 @@ class DatasetsVerifier:
         """Checks the commit ``sha`` through the Hub.
 
         Raises:
-            HubPermanentError: a table does not load, or not as it is.
-            HubUnavailableError: the check did not come to an end.
+            HubPermanentError: a table is not what was published.
+            HubUnavailableError: a table could not be loaded, or the check did not end.
         """
         report = _run(repo_id, sha, _credentials(client), client=client)
+        where = f"{repo_id}@{sha[:12]}"
+        failures = [client.redact(failure) for failure in failures_of(report)]
+        if failures:
+            # the same files did load before they were uploaded
+            raise HubUnavailableError(
+                "a published table could not be loaded to be checked",
+                where=where,
+                expected="every configuration to load with datasets.load_dataset",
+                found="; ".join(failures[:_SHOWN]),
+                remedy=f"publish again: nothing is committed twice; {_NOT_TAGGED}",
+            )
         faults = [client.redact(fault) for fault in faults_of(report, manifest, stage)]
         if faults:
             raise HubPermanentError(
-                "a published table does not load with datasets.load_dataset",
-                where=f"{repo_id}@{sha[:12]}",
+                "a published table does not load as it is with datasets.load_dataset",
+                where=where,
                 expected="every configuration with its rows, columns and types",
-                found="; ".join(faults[:5]),
-                remedy="the files are published, but not tagged as a version of the atlas; correct "
-                "what is in their way (a configuration file of another tool in the repository?) "
-                "and publish again",
+                found="; ".join(faults[:_SHOWN]),
+                remedy="correct what is in its way (a configuration file of another tool in the "
+                f"repository?) and publish again; {_NOT_TAGGED}",
             )
+
+
+def failures_of(report: Mapping[str, Any]) -> list[str]:
+    """What could not be loaded at all, and why."""
+    return [
+        f"{config}, {how}: {' '.join(str(found['error']).split())[:300]}"
+        for config, table in report["tables"].items()
+        for how, found in table.items()
+        if "error" in found
+    ]
 
 
 def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> list[str]:
@@ -138,8 +161,6 @@ def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> li
 
 
 def _differences(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    if "error" in found:
-        return [f"{what}: {' '.join(str(found['error']).split())[:300]}"]
     return [
         f"{what}: {name} {found.get(name)}, not {value}"
         for name, value in expected.items()

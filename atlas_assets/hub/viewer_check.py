@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from atlas_assets.hub.transport import install
 from atlas_assets.hub.viewer import SPLIT, RowsDigest
 
 _BATCH = 1000
@@ -33,6 +34,8 @@ def check(source: str, revision: str | None) -> dict[str, Any]:
     """
     import datasets
 
+    # no request without a timeout
+    install()
     datasets.disable_progress_bars()
     datasets.utils.logging.set_verbosity_error()
     configs = datasets.get_dataset_config_names(source, revision=revision)

@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import constants as hub_constants
 
 from atlas_assets.hub.staging import Stage
+from atlas_assets_tests.hub.built_atlas import Built, build, copy_of
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import Publisher, small_stage
 
@@ -65,3 +66,17 @@ def changed_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def publisher(hub: LocalHub, stage: Stage) -> Publisher:
     """The small atlas, and an empty Hub."""
     return Publisher(hub, stage)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """A tiny atlas that Dagster built; nobody changes it."""
+    with build(tmp_path_factory.mktemp("built")) as atlas:
+        yield atlas
+
+
+@pytest.fixture
+def own(built: Built, tmp_path: Path) -> Iterator[Built]:
+    """A copy of it, to be changed."""
+    with copy_of(built, tmp_path / "own") as atlas:
+        yield atlas

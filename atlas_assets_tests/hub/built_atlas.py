@@ -1,0 +1,92 @@
+"""A tiny atlas that Dagster built, with everything in it, and the instance that remembers it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from atlas_assets.automation.publishing import OP, hub_sync_sensor, publish_job
+from atlas_assets.definitions import build_definitions
+from atlas_assets.hub.client import HubClient
+from atlas_assets.settings import AtlasSettings
+from atlas_assets_tests.assets import tiny_atlas
+
+REPO = "someone/tiny"
+#: the settings that the further analyses speak of
+SWEEP = {"epsilons": "0.001,0.5", "consistencies": "0.8"}
+
+
+@dataclass
+class Built:
+    """An atlas of one's own, built.
+
+    Attributes:
+        data_dir: where it lies.
+        home: of the instance.
+        instance: remembers how it was built.
+    """
+
+    data_dir: Path
+    home: Path
+    instance: dg.DagsterInstance
+
+    def settings(self, **changes: Any) -> AtlasSettings:
+        fields = {**SWEEP, "hub_target": REPO, **changes}
+        return tiny_atlas.tiny_settings(self.data_dir, **fields)
+
+    def tick(
+        self, client: HubClient, cursor: str | None = None, **changes: Any
+    ) -> dg.SensorResult | dg.SkipReason:
+        """What the sensor says."""
+        sensor = hub_sync_sensor(self.settings(**changes), publish_job(), client)
+        with dg.build_sensor_context(instance=self.instance, cursor=cursor) as context:
+            found = sensor(context)
+        assert isinstance(found, dg.SensorResult | dg.SkipReason)
+        return found
+
+    def run(
+        self, client: HubClient, request: dg.RunRequest | None = None, **config: Any
+    ) -> dg.ExecuteInProcessResult:
+        """The job ``publish``, as the sensor requested it or with this config."""
+        run_config = request.run_config if request else {"ops": {OP: {"config": config}}}
+        return publish_job(retry_delay=0.01).execute_in_process(
+            instance=self.instance,
+            run_config=run_config,
+            resources={"settings": self.settings(), "hub": client},
+            raise_on_error=False,
+        )
+
+    def materialize(self, *assets: str) -> None:
+        """Makes assets again, and runs their checks."""
+        job = build_definitions(self.settings()).resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(
+            instance=self.instance, asset_selection=[dg.AssetKey(asset) for asset in assets]
+        )
+        assert result.success, tiny_atlas.failure_text(result)
+
+
+@contextmanager
+def build(folder: Path) -> Iterator[Built]:
+    """The atlas, built by the job ``atlas``."""
+    data_dir, home = folder / "data", folder / "home"
+    home.mkdir(parents=True)
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        built = Built(data_dir, home, instance)
+        result = tiny_atlas.run_job(built.settings(), instance)
+        assert result.success, tiny_atlas.failure_text(result)
+        yield built
+
+
+@contextmanager
+def copy_of(built: Built, folder: Path) -> Iterator[Built]:
+    """The same atlas and memory, to be changed."""
+    shutil.copytree(built.data_dir, folder / "data")
+    shutil.copytree(built.home, folder / "home")
+    with dg.DagsterInstance.local_temp(str(folder / "home")) as instance:
+        yield Built(folder / "data", folder / "home", instance)

@@ -16,7 +16,12 @@ import dagster as dg
 
 # Dagster's own account of what is stale and why (what its UI shows); not exported. Its version is
 # pinned and the tests run it.
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    StaleStatus,
+    extract_data_provenance_from_entry,
+)
+from dagster._core.definitions.events import AssetKeyPartitionKey
 
 Condition = dg.AutomationCondition[dg.AssetKey]
 Context = dg.AutomationContext[dg.AssetKey]
@@ -33,23 +38,36 @@ class Outdated(Condition):
 
     def evaluate(self, context: Context) -> Result:
         """The candidates that are stale, or missing in a sweep that is partly there."""
-        view = context.asset_graph_view
-        stale = CachingStaleStatusResolver(
-            view.instance, context.asset_graph, view, view.get_inner_queryer_for_back_compat()
-        )
-        if context.partitions_def is None:
-            outdated = stale.get_status(context.key) == StaleStatus.STALE
+        view, partitions = context.asset_graph_view, context.partitions_def
+        if partitions is None:
+            outdated = _status(context, None) == StaleStatus.STALE
             return dg.AutomationResult(
                 context, context.candidate_subset if outdated else context.get_empty_subset()
             )
         keys = context.candidate_subset.expensively_compute_partition_keys()
-        states = {key: stale.get_status(context.key, key) for key in keys}
+        states = {key: _status(context, key) for key in keys}
         wanted = {key for key, state in states.items() if state == StaleStatus.STALE}
         missing = {key for key, state in states.items() if state == StaleStatus.MISSING}
-        if missing < set(context.partitions_def.get_partition_keys()):
+        if missing < set(partitions.get_partition_keys()):
             wanted |= missing
-        subset = view.get_subset_from_partition_keys(context.key, context.partitions_def, wanted)
+        subset = view.get_subset_from_partition_keys(context.key, partitions, wanted)
         return dg.AutomationResult(context, subset)
+
+
+def _status(context: Context, partition: str | None) -> StaleStatus:
+    """As Dagster says, but what was fetched and not made here is never stale by itself."""
+    view = context.asset_graph_view
+    queryer = view.get_inner_queryer_for_back_compat()
+    resolver = CachingStaleStatusResolver(view.instance, context.asset_graph, view, queryer)
+    status = resolver.get_status(context.key, partition)
+    if status != StaleStatus.STALE:
+        return status
+    # of what was fetched Dagster knows no inputs, and compares times, which mean nothing here
+    record = queryer.get_latest_materialization_or_observation_record(
+        AssetKeyPartitionKey(context.key, partition)
+    )
+    made_here = record and extract_data_provenance_from_entry(record.event_log_entry) is not None
+    return status if made_here else StaleStatus.FRESH
 
 
 class Requested(Condition):

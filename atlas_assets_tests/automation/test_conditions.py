@@ -244,6 +244,19 @@ def test_making_the_same_again_by_hand_makes_nothing_else_stale(
         assert requested(settings, instance) == {}, selection
 
 
+def test_what_was_fetched_is_left_as_it_is_and_what_follows_made_from_it(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    for key, partition in (("summary", None), ("target_checker", "0.5|0.1")):
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                key, partition=partition, tags={"dagster/data_version": "fetched"}
+            )
+        )
+    wanted = set(requested(settings, instance))
+    assert wanted == {"figure_sweep", "claims_report", "atlas_report", "atlas_version"}
+
+
 def test_an_atlas_that_was_never_made_is_not_begun(tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path, **CHANGES)
     with dg.instance_for_test() as instance:

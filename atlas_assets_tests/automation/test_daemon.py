@@ -128,14 +128,11 @@ def wait_for(what: str, done: Callable[[], bool], daemon: Daemon) -> None:
         time.sleep(0.2)
 
 
-def two_more_ticks(instance: dg.DagsterInstance, daemon: Daemon) -> None:
-    """Of both sensors: each has then seen what the other saw."""
-    before = {sensor: len(ticks(instance, sensor)) for sensor in (WATCH, FOLLOW)}
-    wait_for(
-        "ticks",
-        lambda: all(len(ticks(instance, sensor)) >= n + 2 for sensor, n in before.items()),
-        daemon,
-    )
+def more_ticks(instance: dg.DagsterInstance, daemon: Daemon, n: int = 1) -> None:
+    """Of both sensors; of two, the second has seen everything that was there before."""
+    for sensor in (WATCH, FOLLOW):
+        wanted = len(ticks(instance, sensor)) + n
+        wait_for("ticks", lambda s=sensor, w=wanted: len(ticks(instance, s)) >= w, daemon)
 
 
 def pin(home: Path) -> dict:
@@ -150,7 +147,7 @@ def test_the_daemon_follows_the_model(
     assert pin(home)["in_force"] == {"sha": first, "folder": followed.NAME}
 
     # the same sha: nothing
-    two_more_ticks(instance, daemon)
+    more_ticks(instance, daemon)
     assert len(instance.get_runs()) == 1
     assert f"is at {first}; nothing has changed" in ticks(instance, WATCH)[0].skip_reason
 
@@ -158,7 +155,7 @@ def test_the_daemon_follows_the_model(
     second = followed.publish(hub, home / "second", seed=1)
     wait_for("the new version", lambda: pin(home)["in_force"]["sha"] == second, daemon)
     wait_for("the end of the run", lambda: all(r.is_finished for r in instance.get_runs()), daemon)
-    two_more_ticks(instance, daemon)
+    more_ticks(instance, daemon, 2)
     (run, *others) = instance.get_runs()
     assert len(others) == 1, [sorted(map(str, r.asset_selection or ())) for r in (run, *others)]
     assert run.is_success
@@ -184,7 +181,7 @@ def test_the_daemon_follows_the_model(
         lambda: ticks(instance, WATCH)[0].status == TickStatus.FAILURE,
         daemon,
     )
-    two_more_ticks(instance, daemon)
+    more_ticks(instance, daemon)
     failed = ticks(instance, WATCH)[0]
     said = failed.error.to_string()
     assert "cannot look up the model on the Hub" in said

@@ -72,6 +72,9 @@ def test_whatever_makes_another_atlas_makes_another_folder(tmp_path: Path) -> No
         {"builtins": "list"},
         {"loss_threshold": 3.0},
         {"token_checker_setting": "0.001,0.8"},
+        {"hub_source": "piotrwilam/CSP-Atlas"},
+        {"hub_source": "piotrwilam/CSP-Atlas", "hub_source_revision": "v1"},
+        {"hub_source": "piotrwilam/CSP-Atlas", "model": "openai/circuit-sparsity"},
     ]
     names = [AtlasSettings.build(**variant).atlas_name for variant in variants]
     assert len(set(names)) == len(names)
@@ -85,3 +88,13 @@ def test_the_sweep_does_not_change_the_folder() -> None:
 def test_every_setting_is_described() -> None:
     for field, info in AtlasSettings.model_fields.items():
         assert info.description, env_name(field)
+
+
+def test_a_repository_is_named_by_owner_and_name() -> None:
+    source = AtlasSettings.from_env({"ATLAS_HUB_SOURCE": "piotrwilam/CSP-Atlas"})
+    assert source.hub_source == "piotrwilam/CSP-Atlas"
+    assert source.atlas_name == "piotrwilam--csp-atlas"
+    assert AtlasSettings().hub_source is None
+    for name in ("ATLAS_HUB_SOURCE", "ATLAS_HUB_TARGET"):
+        with pytest.raises(SettingsError, match=name):
+            AtlasSettings.from_env({name: "https://huggingface.co/datasets/a/b"})

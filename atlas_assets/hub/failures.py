@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _CONFLICTS = (409, 412)
 _LOGIN = "`hf auth login`, or set HF_TOKEN"
 _INCONSISTENT = "Consistency check failed"
+_OF_THE_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO}
+)
 #: hf_xet raises a ConnectionError whatever the answer was, and says which in words only
 _XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})\b")
 
@@ -97,6 +100,8 @@ def _of_link(link: BaseException, client: HubClient, what: str, where: str) -> F
     found = _transient(link)
     if found is not None:
         return Failure(_unavailable(what, where, client.redact(found)), final=False)
+    if isinstance(link, OSError) and link.errno in _OF_THE_DISK:
+        return Failure(_not_stored(what, where, link), final=True)
     return None
 
 
@@ -165,6 +170,17 @@ def _offline(what: str, where: str) -> HubPermanentError:
         expected="a copy on this machine, as the Hub must not be asked",
         found="offline mode (HF_HUB_OFFLINE), and no copy",
         remedy="unset HF_HUB_OFFLINE, or fetch it first where there is a network",
+    )
+
+
+def _not_stored(what: str, where: str, error: OSError) -> HubPermanentError:
+    at = f" ({error.filename})" if error.filename else ""
+    return HubPermanentError(
+        what,
+        where=where,
+        expected="a disk of this machine to keep it on",
+        found=f"{error.strerror or type(error).__name__}{at}",
+        remedy="free some space, or set HF_HOME to a folder that can be written to",
     )
 
 

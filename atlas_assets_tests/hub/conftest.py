@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants as hub_constants
+from upath import UPath
 
+from atlas_assets.formats.provenance import Lineage
+from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.staging import Stage
+from atlas_assets_tests.hub import release_repo
 from atlas_assets_tests.hub.built_atlas import Built, build, copy_of
+from atlas_assets_tests.hub.fetching import Get
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import Publisher, small_stage
 
@@ -80,3 +85,27 @@ def own(built: Built, tmp_path: Path) -> Iterator[Built]:
     """A copy of it, to be changed."""
     with copy_of(built, tmp_path / "own") as atlas:
         yield atlas
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files as the paper's release has them; nobody changes them."""
+    return release_repo.write(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def sha(hub: LocalHub, release: Path) -> str:
+    """The paper's repository is on the Hub, at this commit."""
+    return hub.push_folder(release_repo.REPO, release)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AtlasStore:
+    """An empty folder for an atlas."""
+    return AtlasStore(UPath(tmp_path / "atlas"), Lineage, release_repo.SWEEP)
+
+
+@pytest.fixture
+def get(hub: LocalHub, store: AtlasStore) -> Get:
+    """Fetches from the paper's repository into `store`."""
+    return Get(hub, store)

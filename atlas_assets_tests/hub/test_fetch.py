@@ -2,82 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from huggingface_hub import constants as hub_constants
-from upath import UPath
 
 from atlas_assets.errors import (
     ArtifactError,
     HubNotFoundError,
-    HubUnavailableError,
     ProvenanceError,
     SettingsError,
 )
 from atlas_assets.formats import source_record
-from atlas_assets.formats.provenance import Lineage
 from atlas_assets.formats.source_record import SourceRecord
 from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub.client import HubClient
-from atlas_assets.hub.fetch import Outcome, choose, fetch
+from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import Source, open_source
 from atlas_assets.science.sweep import REFERENCE, STANDALONE
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.formats import samples
 from atlas_assets_tests.hub import release_repo
-from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
+from atlas_assets_tests.hub.fetching import MASKS, SUMMARY, Get, failures, files, states
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import OTHER_NAME, REPO
-
-SUMMARY = "14_summary.csv"
-MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"
-Get = Callable[..., dict[str, Outcome]]
-
-
-@pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return release_repo.write(tmp_path_factory.mktemp("release"))
-
-
-@pytest.fixture
-def sha(hub: LocalHub, release: Path) -> str:
-    return hub.push_folder(REPO, release)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> AtlasStore:
-    return AtlasStore(UPath(tmp_path / "atlas"), Lineage, release_repo.SWEEP)
-
-
-@pytest.fixture
-def get(hub: LocalHub, store: AtlasStore) -> Get:
-    """``get(names…)`` fetches into ``store``; {file name: outcome}."""
-
-    def get(*names: str, client: HubClient | None = None, **options: Any) -> dict[str, Outcome]:
-        client = client or hub.client()
-        source = open_source(client, REPO)
-        outcomes = fetch(client, source, store, choose(source, names), **options)
-        return {outcome.file.name: outcome for outcome in outcomes}
-
-    return get
-
-
-def states(outcomes: dict[str, Outcome]) -> dict[str, str]:
-    return {name: outcome.state for name, outcome in outcomes.items()}
-
-
-def failures(outcomes: dict[str, Outcome]) -> dict[str, str]:
-    return {name: str(outcome.error) for name, outcome in outcomes.items() if outcome.error}
-
-
-def files(folder: Path | UPath) -> list[str]:
-    return sorted(path.name for path in Path(str(folder)).iterdir() if path.is_file())
-
 
 # what is fetched ---------------------------------------------------------------------------------
 
@@ -316,135 +265,6 @@ def test_files_of_one_name_with_different_contents(
     hub.push(REPO, {f"copy/{MASKS}": b"another"})
     message = failures(get("object_masks"))[MASKS]
     assert f"copy/{MASKS} and masks/{MASKS}" in message
-
-
-# faults on the way -------------------------------------------------------------------------------
-
-
-def resolve_faults() -> dict[str, dict[str, Any]]:
-    page = {"headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
-    return {
-        "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "0"}},
-        "500": {"status": 500},
-        "503": {"status": 503},
-        "HTML error page": {"status": 200, **page},
-        "dropped socket": {"drop": True},
-    }
-
-
-@pytest.mark.parametrize("fault", resolve_faults().values(), ids=resolve_faults())
-@pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_a_fault_that_passes_is_not_noticed(
-    hub: LocalHub, sha: str, get: Get, method: str, fault: dict[str, Any]
-) -> None:
-    match = "/resolve/" if method == "HEAD" else "/_cdn/"
-    hub.fail(method, match, **fault, times=2)
-    assert states(get(MASKS)) == {MASKS: "fetched"}
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ({"status": 401}, "HTTP 401"),
-        ({"status": 403}, "HTTP 403"),
-        ({"status": 404, "headers": {"X-Error-Code": "EntryNotFound"}}, "no such file"),
-        ({"status": 429, "headers": {"Retry-After": "900"}}, "wait 900 s"),
-        ({"status": 500}, "HTTP 500"),
-        ({"status": 503}, "HTTP 503"),
-        ({"drop": True}, "RemoteProtocolError"),
-        ({"status": 200, "body": ERROR_PAGE}, "without the headers of a Hub"),
-    ],
-)
-def test_a_fault_that_stays_fails_that_file_alone(
-    hub: LocalHub, sha: str, get: Get, store: AtlasStore, fault: dict[str, Any], said: str
-) -> None:
-    hub.fail("HEAD", f"/resolve/.*{MASKS}", **fault, times=99)
-    outcomes = get("object_masks", "summary")
-    assert said in failures(outcomes)[MASKS]
-    assert states(outcomes)[SUMMARY] == "fetched"
-    assert hub.token not in failures(outcomes)[MASKS]
-    tries = len(hub.calls("HEAD", f"/resolve/.*{MASKS}"))
-    assert tries == (1 if "4" in said[:6] or "900" in said or "such" in said else 3)
-
-
-def test_a_stalled_download_ends(hub: LocalHub, sha: str, get: Get) -> None:
-    hub.fail("HEAD", "/resolve/", delay=30, times=99)
-    outcomes = get("object_masks", "summary", client=hub.client(timeout=0.1, attempts=2))
-    assert "Timeout" in failures(outcomes)[MASKS]
-    # two files in a row were not given: the rest is not waited for
-    assert "stopped answering" in failures(outcomes)[SUMMARY]
-    assert len(hub.calls("HEAD", "/resolve/")) == 0
-
-
-def test_a_truncated_download_goes_on_where_it_stopped(
-    hub: LocalHub, sha: str, get: Get, release: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub_constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # else 10 MB
-    hub.fail("GET", "/_cdn/", truncate=0.6)
-    assert states(get(MASKS)) == {MASKS: "fetched"}
-    size = (release / "masks" / MASKS).stat().st_size
-    first, second = hub.calls("GET", "/_cdn/")
-    assert (first.status, second.status) == (200, 206)
-    assert second.range == f"bytes={int(size * 0.6) // 1000 * 1000}-"
-
-
-def test_a_download_of_other_bytes_is_noticed(hub: LocalHub, sha: str, get: Get) -> None:
-    size = len(hub.files(REPO)[f"masks/{MASKS}"])
-    hub.fail("GET", "/_cdn/", status=200, body="x" * size, times=1)
-    assert states(get(MASKS)) == {MASKS: "fetched"}
-    hub.push(REPO, {f"masks/{MASKS}": b"y" * size})
-    hub.fail("GET", "/_cdn/", status=200, body="x" * size, times=9)
-    message = failures(get(MASKS))[MASKS]
-    assert "not the one that is published" in message
-
-
-def test_an_outage_in_the_middle_and_then_the_rest(
-    hub: LocalHub, sha: str, get: Get, store: AtlasStore
-) -> None:
-    hub.fail("HEAD", "/resolve/.*13_object", status=503, times=99)
-    first = states(get())
-    assert first["12_object_activations.h5"] == "fetched"
-    assert list(first.values()).count("failed") > 2
-    hub.faults.clear()
-    hub.forget_calls()
-    second = states(get())
-    assert {name for name, state in second.items() if state == "fetched"} == {
-        name for name, state in first.items() if state == "failed"
-    }
-    assert not hub.calls("HEAD", "/resolve/.*12_object")
-    assert files(store.root) == sorted(second)
-
-
-# without the Hub ---------------------------------------------------------------------------------
-
-
-def test_nothing_downloaded_and_nobody_answers(hub: LocalHub, sha: str) -> None:
-    hub.close()
-    with pytest.raises(HubUnavailableError, match="cannot look up"):
-        open_source(hub.client(), REPO)
-
-
-def test_what_was_downloaded_is_used_and_said_to_be_old(
-    hub: LocalHub, sha: str, get: Get, store: AtlasStore, tmp_path: Path
-) -> None:
-    get("summary", "object_masks")
-    client = hub.client()
-    hub.close()
-    source = open_source(client, REPO)
-    assert source.sha == sha
-    assert "may be stale" in source.notes[0]
-    assert sha in source.notes[0]
-    elsewhere = AtlasStore(UPath(tmp_path / "elsewhere"), Lineage)
-    outcomes = list(fetch(client, source, elsewhere, choose(source)))
-    assert {outcome.state for outcome in outcomes} == {"fetched"}
-    assert len(outcomes) == 3
-    assert outcomes[-1].record == source_record.read(store.root / SUMMARY)
-
-
-def test_a_refusal_is_not_taken_for_an_outage(hub: LocalHub, sha: str, get: Get) -> None:
-    get("summary")
-    with pytest.raises(Exception, match="Invalid credentials"):
-        open_source(hub.client(token="hf_wrong"), REPO)
 
 
 # records -----------------------------------------------------------------------------------------

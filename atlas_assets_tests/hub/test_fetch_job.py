@@ -35,16 +35,6 @@ DOWNSTREAM = [
 ]
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return release_repo.write(tmp_path_factory.mktemp("release"))
-
-
-@pytest.fixture
-def sha(hub: LocalHub, release: Path) -> str:
-    return hub.push_folder(REPO, release)
-
-
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:

@@ -5,25 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from upath import UPath
 
-from atlas_assets.formats.provenance import Lineage
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.fetch import Outcome, choose, fetch
 from atlas_assets.hub.source import open_source
 from atlas_assets.science.sweep import REFERENCE
 from atlas_assets_tests.formats import samples
-from atlas_assets_tests.hub import release_repo
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
 
 MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"
 SUMMARY = "14_summary.csv"
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return release_repo.write(tmp_path_factory.mktemp("release"))
 
 
 @pytest.fixture
@@ -40,11 +32,6 @@ def uploaded(xet_hub: LocalHub, release: Path) -> LocalHub:
     assert xet_hub.storage.xet
     xet_hub.forget_calls()
     return xet_hub
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> AtlasStore:
-    return AtlasStore(UPath(tmp_path / "atlas"), Lineage, release_repo.SWEEP)
 
 
 def fetched(hub: LocalHub, store: AtlasStore, *names: str) -> dict[str, Outcome]:

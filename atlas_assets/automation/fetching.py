@@ -38,7 +38,7 @@ def fetch_job() -> dg.JobDefinition:
     @dg.op(
         out={},
         description="Downloads published files, verifies and validates each, puts it in its place "
-        "and reports it as a materialisation of its asset. One that fails leaves the others."
+        "and reports it as a materialisation of its asset. One that fails leaves the others.",
     )
     def fetch_files(
         context: dg.OpExecutionContext,

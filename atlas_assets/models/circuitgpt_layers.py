@@ -16,6 +16,8 @@ from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.sparsity import abs_topk
 
 LAYER_NORM_EPS = 1e-5
+#: what attention pads to, see `padded_attention`
+QUERY_MULTIPLE, KEY_MULTIPLE = 8, 16
 
 
 class Sparsity(nn.Module):
@@ -89,34 +91,62 @@ class Attention(nn.Module):
             part.unflatten(-1, (self.n_head, self.d_head)).transpose(1, 2)
             for part in (self.sparse_q(q), self.sparse_k(k), self.sparse_v(v))
         )
-        if self.attn_imp is None:
-            heads = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=visible, is_causal=visible is None
-            )
-        else:
-            heads = self._attend_with_sink(q, k, v, visible, self.attn_imp.sink_logit)
+        heads = self._attend(q, k, v, visible)
         output: Tensor = self.sparse_out(self.c_proj(heads.transpose(1, 2).flatten(-2)))
         return output
 
-    @staticmethod
-    def _attend_with_sink(
-        q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, sink_logit: Tensor
-    ) -> Tensor:
-        """Attention ``[batch, heads, tokens, d_head]`` with one more key and value, both zero.
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+        """Attention ``[batch, heads, tokens, d_head]``.
 
-        q · 0 adds nothing, so the extra key's logit is what the additive mask holds: the sink's.
+        A sink is one more key and value, both zero: q · 0 adds nothing, so the extra key's logit is
+        what the additive mask holds.
         """
+        tokens = q.shape[-2]
+        if self.attn_imp is None:
+            if visible is None and tokens % KEY_MULTIPLE == 0:
+                return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return padded_attention(q, k, v, self._hidden(q, visible))
+        sink_logit = self.attn_imp.sink_logit
         if visible is None and sink_logit.requires_grad and torch.is_grad_enabled():
             return _attend_with_learned_sink(q, k, v, sink_logit)
+        hidden = self._hidden(q, visible)
+        sink = sink_logit.to(q.dtype)[None, :, None, None]
+        shape = (hidden.shape[0], q.shape[1], tokens)
+        bias = torch.cat([sink.expand(*shape, 1), hidden.expand(*shape, tokens)], dim=-1)
+        return padded_attention(q, F.pad(k, (0, 0, 1, 0)), F.pad(v, (0, 0, 1, 0)), bias)
+
+    @staticmethod
+    def _hidden(q: Tensor, visible: Tensor | None) -> Tensor:
+        """What is added to the scores: 0 at a visible key, −inf at others."""
         if visible is None:
             visible = causal(q.shape[-2], q.device)[None, None]
-        hidden = q.new_zeros(()).masked_fill(~visible, float("-inf"))
-        sink = sink_logit.to(q.dtype)[None, :, None, None]
-        shape = (visible.shape[0], q.shape[1], visible.shape[-2])
-        bias = torch.cat([sink.expand(*shape, 1), hidden.expand(*shape, visible.shape[-1])], dim=-1)
-        return F.scaled_dot_product_attention(
-            q, F.pad(k, (0, 0, 1, 0)), F.pad(v, (0, 0, 1, 0)), attn_mask=bias
-        )
+        return q.new_zeros(()).masked_fill(~visible, float("-inf"))
+
+
+def padded_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """Attention over keys and queries padded to multiples of `KEY_MULTIPLE`, `QUERY_MULTIPLE`.
+
+    Sums over a row of scores go by the vector registers of a CPU, and what does not fill one is
+    added in another order. Without a rest the result of a query is the same, bit by bit, however
+    much padding follows; seen to hold up to about 480 keys.
+
+    Args:
+        q: ``[batch, heads, queries, d_head]``.
+        k: ``[batch, heads, keys, d_head]``.
+        v: like k.
+        bias: ``[batch or 1, heads or 1, queries, keys]``, added to the scores.
+
+    Returns:
+        ``[batch, heads, queries, d_head]``.
+    """
+    queries, keys = bias.shape[-2:]
+    more_queries, more_keys = -queries % QUERY_MULTIPLE, -keys % KEY_MULTIPLE
+    if more_keys:
+        k, v = (F.pad(part, (0, 0, 0, more_keys)) for part in (k, v))
+        bias = F.pad(bias, (0, more_keys), value=float("-inf"))
+    if more_queries:
+        q, bias = F.pad(q, (0, 0, 0, more_queries)), F.pad(bias, (0, 0, 0, more_queries))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)[..., :queries, :]
 
 
 class MLP(nn.Module):

@@ -2,7 +2,7 @@
 
 What a layer does at a node depends on the node's ancestors alone. Per-token work runs on all nodes
 of a chunk as one matrix ``[nodes, width]``, by the network's own modules; only attention looks
-from a node to others, in the tiles of `science.tree_tiles`. No keys and values outlive their
+from a node to others, in the blocks of `science.tree_blocks`. No keys and values outlive their
 layer, so memory depends on the chunk's size and not on the number of prompts.
 
 The result is that of the network's ``forward`` up to the order of float sums.
@@ -21,9 +21,9 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
-from atlas_assets.models.circuitgpt_layers import Attention, Block
+from atlas_assets.models.circuitgpt_layers import KEY_MULTIPLE, QUERY_MULTIPLE, Attention, Block
 from atlas_assets.science.prefix_tree import TreeChunk
-from atlas_assets.science.tree_tiles import TILE_NODES, tile_groups
+from atlas_assets.science.tree_blocks import block_groups
 
 #: attention scores held at a time: small enough for a CPU's caches, enough to fill an accelerator
 SCORES_ON_CPU = 2**21
@@ -51,10 +51,18 @@ class ChunkReadings:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tiles:
-    """A `TileGroup` on the device; ``hidden`` ``[tiles, 1 or heads, nodes, keys]`` is 0 or −inf."""
+class _Blocks:
+    """A `BlockGroup` on the device.
 
-    tiles: Tensor
+    Attributes:
+        asked: int64 ``[blocks · queries]``, the nodes that ask; any node where there is none.
+        answered: likewise, the row behind the last node's where there is none.
+        keys: int64 ``[blocks, keys]``.
+        hidden: ``[blocks, 1 or heads, queries, keys]``, 0 or −inf.
+    """
+
+    asked: Tensor
+    answered: Tensor
     keys: Tensor
     hidden: Tensor
 
@@ -97,7 +105,7 @@ class TreeNetwork:
         tokens, depths, ends = (
             self._put(part) for part in (chunk.tokens, chunk.depths, chunk.ends)
         )
-        tiles = self._tiles(chunk)
+        blocks = self._blocks(chunk)
         x = self._stack.wte(tokens)
         positions = self._stack.wpe.weight[: int(chunk.depths.max()) + 1]
         if self._stack.adds_positions:
@@ -107,24 +115,32 @@ class TreeNetwork:
         for layer, block in enumerate(self._stack.h):
             # behind the last layer's readouts only the logits are to come
             wanted = ends if layer == last and not losses else None
-            x, readout = _run_block(cast(Block, block), x, positions, depths, tiles, wanted)
+            x, readout = _run_block(cast(Block, block), x, positions, depths, blocks, wanted)
             rows.append((readout if wanted is not None else readout[ends]).float())
         return ChunkReadings(
             readouts=torch.stack(rows, dim=1),
             losses=self._losses(chunk, tokens, x) if losses else None,
         )
 
-    def _tiles(self, chunk: TreeChunk) -> list[_Tiles]:
-        groups = list(tile_groups(chunk, self._most_scores))
-        # a sink's logits differ by head: a bias that is small is spread out once for all layers
+    def _blocks(self, chunk: TreeChunk) -> list[_Blocks]:
         heads = self._config.n_head
+        groups = list(
+            block_groups(
+                chunk,
+                most_scores=self._most_scores,
+                multiples=(QUERY_MULTIPLE, KEY_MULTIPLE),
+                sink=self._config.sink,
+            )
+        )
+        # a sink's logits differ by head: a bias that is small is spread out once for all layers
         size = sum(group.visible.size for group in groups) * heads
         spread = heads if self._config.sink and size <= self._most_bias else 1
         return [
-            _Tiles(
-                self._put(group.tiles),
-                self._put(group.keys),
-                self._hide(self._put(group.visible), spread),
+            _Blocks(
+                asked=self._put(np.minimum(group.queries, len(chunk) - 1).ravel()),
+                answered=self._put(group.queries.ravel()),
+                keys=self._put(group.keys),
+                hidden=self._hide(self._put(group.visible), spread),
             )
             for group in groups
         ]
@@ -176,7 +192,7 @@ def _run_block(
     x: Tensor,
     positions: Tensor,
     depths: Tensor,
-    tiles: list[_Tiles],
+    blocks: list[_Blocks],
     wanted: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """One layer's residual stream to the next, and its readout; see `Block.forward`.
@@ -186,10 +202,10 @@ def _run_block(
         x: ``[nodes, d_model]``.
         positions: position embeddings, by depth.
         depths: int64 ``[nodes]``.
-        tiles: the chunk's.
+        blocks: the chunk's.
         wanted: int64, the nodes to go on with after attention; None: all.
     """
-    update = _attend(block.attn, _beside(block.ln_1(x), block.ln_p1, positions, depths), tiles)
+    update = _attend(block.attn, _beside(block.ln_1(x), block.ln_p1, positions, depths), blocks)
     if wanted is not None:
         x, update, depths = x[wanted], update[wanted], depths[wanted]
     update = block.attn.sparse_out(block.attn.c_proj(update))
@@ -203,34 +219,31 @@ def _beside(x: Tensor, norm: nn.Module | None, positions: Tensor, depths: Tensor
     return x if norm is None else torch.cat([x, norm(positions)[depths]], dim=-1)
 
 
-def _attend(attn: Attention, x: Tensor, tiles: list[_Tiles]) -> Tensor:
+def _attend(attn: Attention, x: Tensor, blocks: list[_Blocks]) -> Tensor:
     """Heads ``[nodes, n_head · d_head]`` before their projection; see `Attention.forward`."""
     nodes, heads, width = len(x), attn.n_head, attn.d_head
-    n_tiles = -(-nodes // TILE_NODES)
     inner = heads * width
     q, k, v = attn.c_attn(attn.sparse_in(x)).chunk(3, dim=-1)
-    queries = x.new_empty(n_tiles * TILE_NODES, inner)
-    queries[:nodes] = attn.sparse_q(q)
-    queries[nodes:] = 0
-    # one row of zeros behind the nodes' own: the sink, and keys that are not there
+    q = attn.sparse_q(q)
+    # one more row of zeros: the sink, and keys that are not there
     pairs = x.new_empty(nodes + 1, 2, inner)
     pairs[:nodes, 0] = attn.sparse_k(k)
     pairs[:nodes, 1] = attn.sparse_v(v)
-    pairs[nodes:] = 0
-    result = torch.empty_like(queries)
-    by_tile, result_by_tile = (m.view(n_tiles, TILE_NODES, inner) for m in (queries, result))
-    for group in tiles:
+    pairs[nodes] = 0
+    result = x.new_empty(nodes + 1, inner)
+    for group in blocks:
         count, n_keys = group.keys.shape
         seen = pairs.view(nodes + 1, 2 * inner).index_select(0, group.keys.view(-1))
         seen = seen.view(count, n_keys, 2, heads, width).transpose(1, 3)
-        asked = by_tile.index_select(0, group.tiles).view(count, TILE_NODES, heads, width)
+        asked = q.index_select(0, group.asked).view(count, -1, heads, width)
         found = F.scaled_dot_product_attention(
             asked.transpose(1, 2),
             seen[:, :, 0],
             seen[:, :, 1],
             attn_mask=_bias(attn, group.hidden),
         )
-        result_by_tile.index_copy_(0, group.tiles, found.transpose(1, 2).flatten(2))
+        answers = found.transpose(1, 2).reshape(-1, inner)
+        result.index_copy_(0, group.answered, answers)
     return result[:nodes]
 
 

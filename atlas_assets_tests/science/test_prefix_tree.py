@@ -1,4 +1,4 @@
-"""The tree of prefixes and its tiles: every prefix once, and nobody sees but their ancestors."""
+"""The tree of prefixes and its blocks: every prefix once, and nobody sees but their ancestors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from atlas_assets.science.batching import TokenTable
 from atlas_assets.science.prefix_tree import PrefixTree, TreeChunk
-from atlas_assets.science.tree_tiles import KEY_MULTIPLE, TILE_NODES, tile_groups
+from atlas_assets.science.tree_blocks import BLOCK_NODES, block_groups
 
 Sequences = list[list[int]]
 
-#: few tokens, so that much is shared; chains longer than a tile; large ids
+#: few tokens, so that much is shared; chains longer than a block; large ids
 SEQUENCES = st.lists(
     st.one_of(
         st.lists(st.integers(0, 2), min_size=1, max_size=8),
@@ -60,47 +60,53 @@ def test_chunks_hold_every_sequence_once_and_every_prefix(sequences: Sequences, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(SEQUENCES, st.integers(1, 200), st.integers(1, 20000))
-def test_a_node_sees_itself_and_its_ancestors_and_nothing_else(
-    sequences: Sequences, limit: int, most_scores: int
+@given(
+    sequences=SEQUENCES,
+    limit=st.integers(1, 200),
+    most_scores=st.integers(1, 20000),
+    multiples=st.tuples(st.sampled_from([1, 8]), st.sampled_from([1, 16])),
+    sink=st.booleans(),
+)
+def test_a_node_sees_itself_and_its_ancestors_in_their_order_and_nothing_else(
+    sequences: Sequences, limit: int, most_scores: int, multiples: tuple[int, int], sink: bool
 ) -> None:
     tree, _ = PrefixTree.of(table_of(sequences), np.arange(len(sequences)))
     for chunk in tree.chunks(limit):
+        none = len(chunk)
         seen: dict[int, list[int]] = {}
-        for group in tile_groups(chunk, most_scores):
-            tiles, n_keys = group.keys.shape
-            assert group.visible.shape == (tiles, TILE_NODES, n_keys)
-            assert n_keys % KEY_MULTIPLE == 0
-            assert tiles == 1 or group.visible.size <= most_scores
-            assert not group.visible[:, :, 0].any()
-            assert (group.keys[:, 0] == len(chunk)).all()
-            for at, tile in enumerate(group.tiles.tolist()):
-                for slot in range(TILE_NODES):
-                    visible = group.keys[at][group.visible[at, slot]]
-                    node = tile * TILE_NODES + slot
-                    if node < len(chunk):
-                        assert node not in seen
-                        seen[node] = sorted(visible.tolist())
-                    else:
-                        assert visible.tolist() == [len(chunk)]
-        for node in range(len(chunk)):
+        for group in block_groups(chunk, most_scores=most_scores, multiples=multiples, sink=sink):
+            blocks, n_queries, n_keys = group.visible.shape
+            assert group.queries.shape == (blocks, n_queries)
+            assert group.keys.shape == (blocks, n_keys)
+            assert n_queries % multiples[0] == n_keys % multiples[1] == 0
+            assert n_queries <= BLOCK_NODES + multiples[0]
+            assert blocks == 1 or group.visible.size <= most_scores
+            for at, slot in np.ndindex(blocks, n_queries):
+                node, visible = int(group.queries[at, slot]), group.visible[at, slot]
+                if node == none:
+                    assert not visible.any()
+                    continue
+                assert node not in seen
+                # by depth, from the first column, or the second where a sink has the first
+                (columns,) = np.nonzero(visible)
+                assert columns.tolist() == [sink + depth for depth in range(len(columns))]
+                seen[node] = group.keys[at][visible].tolist()
+        for node in range(none):
             line = [node]
-            while chunk.parents[line[-1]] >= 0:
-                line.append(int(chunk.parents[line[-1]]))
-            assert seen[node] == sorted(line)
+            while chunk.parents[line[0]] >= 0:
+                line.insert(0, int(chunk.parents[line[0]]))
+            assert seen[node] == line
 
 
-def test_tiles_of_similar_trunks_attend_together() -> None:
+def test_blocks_of_similar_size_attend_together() -> None:
     sequences = [[1] * 100 + [2 + i, *([1] * 20)] for i in range(200)]
     sequences += [[500 + i, 1, 2, 3] for i in range(800)]
     tree, _ = PrefixTree.of(table_of(sequences), np.arange(len(sequences)))
     (chunk,) = tree.chunks(10**6)
-    groups = list(tile_groups(chunk, 10**9))
-    assert len(groups) < 12
-    scores = sum(group.visible.size for group in groups)
-    n_tiles = -(-len(chunk) // TILE_NODES)
-    trunks = chunk.depths[np.arange(n_tiles) * TILE_NODES]
-    assert scores < 1.3 * TILE_NODES * (1 + trunks + TILE_NODES).sum()
+    groups = list(block_groups(chunk, most_scores=10**9, multiples=(8, 16), sink=True))
+    assert len(groups) < 8
+    paths = (chunk.depths + 1).sum()
+    assert sum(group.visible.size for group in groups) < 1.6 * paths
 
 
 def test_only_the_rows_asked_for() -> None:

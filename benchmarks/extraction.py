@@ -1,0 +1,191 @@
+"""Reading the object prompts: on the tree of prefixes against plain padded batches of one pair.
+
+Both ways give readouts at the last token and losses. The plain way runs every pair as one batch,
+padded and with its repetitions, on dense weights. Each is measured on an even share of its work
+and scaled to the whole grid by tokens; the runs alternate, so that both see the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
+from atlas_assets.models.circuitgpt_tree import TreeNetwork
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loading import load, resolve
+from atlas_assets.models.untrained import Scales, untrained
+from atlas_assets.science import object_prompts as objects
+from atlas_assets.science.batching import CPU_BATCH_TOKENS, padded
+from atlas_assets.science.prefix_tree import PrefixTree, TreeChunk
+from atlas_assets.science.readouts import ReadoutTap, tapped
+from atlas_assets.science.reduction import Reduction
+from atlas_assets.science.sequence_loss import mean_losses, targets_of
+from atlas_assets.science.shard_plan import UnitPrompts, unit_prompts
+from atlas_assets.science.tree_pass import mean_losses as tree_losses
+from atlas_assets.science.units import units_of_object_prompts
+from atlas_assets.science.workers import in_order
+from atlas_assets.stimuli.tables import load_stimuli
+from benchmarks.measure import Measurement
+
+#: share of the grid's zero weights in the released models
+DENSITY = 0.01
+REPEATS = 3
+#: what both ways run of a small and of a wide model: one part in so many
+SMALL_PART, WIDE_PART = 60, 300
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Seconds for the whole grid, scaled from the share that ran; medians.
+
+    Attributes:
+        plain, tree: wall time.
+        plain_cpu, tree_cpu: of all cores together, which other work on the machine disturbs less.
+    """
+
+    plain: float
+    tree: float
+    plain_cpu: float
+    tree_cpu: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast the tree is."""
+        return self.plain / self.tree
+
+
+def measure() -> list[Measurement]:
+    """The embedded model, and an untrained one of d_model 512 with 99% zeros."""
+    embedded = resolve("embedded", None)
+    with tempfile.TemporaryDirectory() as folder:
+        wide = resolve(str(checkpoint(Path(folder) / "wide", d_model=512)), None)
+        small = compare(load(embedded, sparse_weights=False), load(embedded), SMALL_PART)
+        large = compare(load(wide, sparse_weights=False), load(wide), WIDE_PART)
+    return [
+        Measurement("embedded model, tree / plain time", 1 / small.ratio, "", 1 / 6),
+        Measurement("embedded model, whole grid on the tree", small.tree, "s", None),
+        Measurement("d_model 512, 99% zeros, tree / plain time", 1 / large.ratio, "", 1 / 20),
+        Measurement("d_model 512, whole grid on the tree", large.tree, "s", None),
+    ]
+
+
+def compare(plain: LoadedModel, fast: LoadedModel, part: int, repeats: int = REPEATS) -> Compared:
+    """Time both ways.
+
+    Args:
+        plain: with dense weights.
+        fast: the same model as an atlas runs it.
+        part: every so-many-th pair and chunk is run.
+        repeats: measurements, of which the median counts.
+    """
+    prompts = object_grid(plain)
+    runs = [
+        (
+            _timed(lambda: plain_pass(plain, prompts, part)),
+            _timed(lambda: tree(fast, prompts, part)),
+        )
+        for _ in range(repeats + 1)
+    ][1:]  # the first compiles and fills caches
+    medians = (
+        statistics.median(run[way][clock] for run in runs) for clock in (0, 1) for way in (0, 1)
+    )
+    return Compared(*medians)
+
+
+def _timed(run: Callable[[], float]) -> tuple[float, float]:
+    """Wall and CPU seconds of the whole grid, by the share of it that ``run`` says it did."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    share = run()
+    return (time.perf_counter() - wall) / share, (time.process_time() - cpu) / share
+
+
+def object_grid(model: LoadedModel) -> UnitPrompts:
+    """All object candidates, by pair."""
+    units = units_of_object_prompts(objects.generate(load_stimuli()))
+    return unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
+
+
+def plain_pass(model: LoadedModel, prompts: UnitPrompts, part: int) -> float:
+    """Every ``part``-th pair as a padded batch; the share of the grid's positions that this is."""
+    longest = [int(prompts.table.lengths[rows].max()) * len(rows) for rows in prompts.rows]
+    reduction = Reduction(model, len(prompts.names), len(prompts.names))
+    with tapped(model) as tap:
+        for unit in range(0, len(prompts.names), part):
+            readouts = _pair(model, tap, prompts, unit)
+            weights = np.ones((1, len(readouts)))
+            runs = np.full(len(readouts), unit)
+            reduction.add(readouts, weights, np.asarray([unit]), runs)
+    reduction.finish()
+    return sum(longest[::part]) / sum(longest)
+
+
+def _pair(model: LoadedModel, tap: ReadoutTap, prompts: UnitPrompts, unit: int) -> torch.Tensor:
+    rows = prompts.rows[unit]
+    lengths = prompts.table.lengths[rows]
+    ids = padded(prompts.table, rows, model.tokenizer.pad_id, side="right")
+    real = np.arange(ids.shape[1]) < lengths[:, None]
+    batch, last, mask = (torch.from_numpy(a) for a in (ids, lengths - 1, real.astype(np.int64)))
+    readouts, logits = tap.read_with_logits(batch, last, mask)
+    mean_losses(logits, torch.from_numpy(targets_of(ids, real)))
+    return readouts
+
+
+def tree(model: LoadedModel, prompts: UnitPrompts, part: int) -> float:
+    """Every ``part``-th chunk of the tree; the share of the tree's nodes that this is."""
+    whole, _ = PrefixTree.of(prompts.table, prompts.distinct)
+    network: Any = model.network
+    runner = TreeNetwork(network)
+    reduction = Reduction(model, 1, len(whole))
+    cuts = whole.cuts(CPU_BATCH_TOKENS)[::part]
+
+    def run(cut: tuple[int, int]) -> tuple[TreeChunk, Any]:
+        chunk = whole.chunk(*cut)
+        return chunk, runner.run(chunk, losses=True)
+
+    def take(_cut: tuple[int, int], result: tuple[TreeChunk, Any]) -> None:
+        chunk, readings = result
+        weights = np.ones((1, len(chunk.sequences)))
+        reduction.add(readings.readouts, weights, np.zeros(1, np.int64), chunk.sequences)
+        tree_losses(chunk, readings.losses.numpy())
+
+    in_order(cuts, run, take, device=model.device)
+    new = whole.lengths - whole.shared
+    return float(sum(new[first:last].sum() for first, last in cuts) / whole.n_nodes)
+
+
+def checkpoint(folder: Path, *, d_model: int, n_layer: int = 8, density: float = DENSITY) -> Path:
+    """An untrained checkpoint with the options and the vocabulary of the embedded one."""
+    embedded = resolve("embedded", None).folder
+    options: dict[str, Any] = json.loads((embedded / "config.json").read_text())
+    options |= {
+        "d_model": d_model,
+        "n_layer": n_layer,
+        "n_head": d_model // 16,
+        "d_head": 16,
+        "d_mlp": 4 * d_model,
+        "d_pos_emb": 32,
+    }
+    folder.mkdir(parents=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(embedded / name, folder / name)
+    (folder / "config.json").write_text(json.dumps(options))
+    kept = {key: value for key, value in options.items() if key in asdict(CircuitGPTConfig())}
+    network = untrained(CircuitGPTConfig(**kept), 0, Scales(density=density))
+    save_file(
+        {k: v.contiguous() for k, v in network.state_dict().items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    return folder

@@ -77,25 +77,56 @@ def test_one_pass_gives_what_prompts_alone_give(name: str, path: Any, batch_toke
     assert_equals_naive(model, UNITS, found)
 
 
-def test_the_embedded_model_on_real_prompts_of_a_cut_grid() -> None:
-    from atlas_assets.models.loading import load, resolve
+def real_units(**cut: Any) -> dict[str, list[str]]:
+    """Object prompts by pair."""
     from atlas_assets.science.object_prompts import generate
     from atlas_assets.science.units import units_of_object_prompts
     from atlas_assets.stimuli.tables import load_stimuli
 
+    return units_of_object_prompts(generate(load_stimuli(), **cut))
+
+
+def assert_both_paths_agree(units: Mapping[str, Sequence[str]]) -> None:
+    """Losses to 1e-5, masks at all nine settings and the sums behind them to the bit."""
+    from atlas_assets.models.loading import load, resolve
+    from atlas_assets.science.masks import sweep_masks
+    from atlas_assets.science.sweep import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS, grid
+
     model = load(resolve("embedded", None), device="cpu", dtype="float32")
-    cut = generate(
-        load_stimuli(),
-        ast_nodes=["For", "Pass", "If"],
-        builtins=["list", "_isolated_"],
-        variations=20,
-    )
-    units = units_of_object_prompts(cut)
     tree, plain = read(model, units), read(model, units, path="plain")
-    np.testing.assert_allclose(tree.activations.sums, plain.activations.sums, rtol=0, atol=2e-4)
-    np.testing.assert_array_equal(tree.activations.counts, plain.activations.counts)
     for name in units:
         np.testing.assert_allclose(tree.losses[name], plain.losses[name], rtol=0, atol=1e-5)
+    settings_ = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
+    masks = (sweep_masks(found.activations, settings_) for found in (tree, plain))
+    for (setting, one), (_, other) in zip(*masks, strict=True):
+        assert one.digest() == other.digest(), setting
+    np.testing.assert_array_equal(tree.activations.counts, plain.activations.counts)
+    # the readouts are the same bits; float64 sums in another order may round differently
+    np.testing.assert_allclose(tree.activations.sums, plain.activations.sums, rtol=2e-7, atol=0)
+
+
+def test_the_embedded_model_on_real_prompts_of_a_cut_grid() -> None:
+    assert_both_paths_agree(
+        real_units(ast_nodes=["For", "Pass", "If"], builtins=["list", "_isolated_"], variations=20)
+    )
+
+
+@pytest.mark.slow
+def test_the_embedded_model_on_the_full_grid() -> None:
+    torch.set_num_threads(2)
+    assert_both_paths_agree(real_units())
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("name", ["circuitgpt", "sparse circuitgpt"])
+def test_readouts_are_the_same_bits_in_chunks_and_batches_of_any_size(name: str) -> None:
+    model = tiny_models.ARCHITECTURES[name]()
+    units = {"a": [f"x{n % 3} = {'y' * (n % 50)}{n}" for n in range(60)]}
+    found = {
+        read(model, units, path=path, batch_tokens=tokens).activations.sums.tobytes()
+        for path, tokens in (("plain", 300), ("plain", 9000), ("tree", 150), ("tree", 9000))
+    }
+    assert len(found) == 1
 
 
 @settings(max_examples=40, deadline=None)

@@ -16,7 +16,7 @@ from atlas_assets_tests.hub import release_repo
 from atlas_assets_tests.hub.built_atlas import Built, build, copy_of
 from atlas_assets_tests.hub.fetching import Get
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.publishing import Publisher, small_stage
+from atlas_assets_tests.hub.publishing import FEW, Publisher, small_stage
 
 
 def only(hub: LocalHub, home: Path, monkeypatch: pytest.MonkeyPatch, *, xet: bool) -> None:
@@ -64,6 +64,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def changed_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The same with another content in one of its tables."""
     with small_stage(tmp_path_factory.mktemp("changed"), changed=True) as staged:
+        yield staged
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A few files of a small atlas, staged; nobody changes it."""
+    with small_stage(tmp_path_factory.mktemp("few"), cells=FEW) as staged:
         yield staged
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +11,28 @@ from typing import Any
 
 import polars as pl
 
+from atlas_assets.checks.subject import Cell
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.publish import Published, publish_stage
 from atlas_assets.hub.staging import Stage, staged
+from atlas_assets.science.sweep import REFERENCE
 from atlas_assets_tests.checks import sound_atlas
 from atlas_assets_tests.hub.local_hub import LocalHub
 
 REPO = "someone/atlas"
 FRONT = "---\nlicense: mit\n---\n"
+#: a few files of every kind: large file storage or not, shown in the viewer or not
+FEW = frozenset(
+    {
+        ("object_prompts", None),
+        ("checker_masks", REFERENCE),
+        ("target_checker", REFERENCE),
+        ("summary", None),
+        ("modularity_scores", None),
+    }
+)
 HAND_WRITTEN = "# Our atlas\n\nWritten by hand; *please keep*.\n"
 
 
@@ -90,12 +102,14 @@ class Publisher:
 
 
 @contextmanager
-def small_stage(data_dir: Path, *, changed: bool = False) -> Iterator[Stage]:
+def small_stage(
+    data_dir: Path, *, changed: bool = False, cells: Collection[Cell] | None = None
+) -> Iterator[Stage]:
     """A sound atlas, staged; another content in one of its tables where it is ``changed``."""
     store = sound_atlas.make(data_dir)
     if changed:
         rename_a_prompt(store)
-    with staged(store, sound_atlas.settings_in(data_dir)) as stage:
+    with staged(store, sound_atlas.settings_in(data_dir), cells) as stage:
         yield stage
 
 

@@ -13,6 +13,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from atlas_assets.errors import HubNotFoundError, HubPermanentError, HubUnavailableError
 from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
+from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Publisher, Trusting
 
 INFO, CARD, COMMIT = r"/api/datasets/[^/]+/[^/]+\?", r"/README\.md", r"/commit/"
@@ -40,8 +41,9 @@ HTML = {"headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
 
 
 @pytest.fixture
-def publisher(publisher: Publisher) -> Publisher:
-    """One whose repository holds a card of somebody."""
+def publisher(hub: LocalHub, few: Stage) -> Publisher:
+    """A few files, and a repository that holds a card of somebody."""
+    publisher = Publisher(hub, few)
     publisher.hub.push(REPO, {"README.md": f"{FRONT}{HAND_WRITTEN}".encode()})
     return publisher
 

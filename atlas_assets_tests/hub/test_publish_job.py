@@ -16,6 +16,7 @@ from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import Trusting
 
 COMMIT = r"/commit/"
+FEW = ["summary", "checker_masks|0.8|0.5"]
 CANARY = "hf_Canary0123456789Canary"
 
 
@@ -46,7 +47,7 @@ def test_the_sensors_run_makes_one_commit_and_says_so(built: Built, hub: LocalHu
 
 
 def test_a_part_is_published_by_name(built: Built, hub: LocalHub) -> None:
-    result = built.run(hub.client(), cells=["summary", "checker_masks|0.8|0.5"])
+    result = built.run(hub.client(), cells=FEW)
     assert result.success, failure_text(result)
     assert set(hub.files(REPO)) == {
         "14_summary.csv",
@@ -63,7 +64,7 @@ def test_a_part_is_published_by_name(built: Built, hub: LocalHub) -> None:
 def test_what_is_refused_is_tried_once(built: Built, hub: LocalHub, status: int) -> None:
     hub.create(REPO)
     hub.fail("POST", COMMIT, status=status, times=99)
-    result = built.run(hub.client())
+    result = built.run(hub.client(), cells=FEW)
     assert not result.success
     assert not _retries(result) and len(hub.calls("POST", COMMIT)) == 1
     assert f"HTTP {status}" in failure_text(result) or "no such repository" in failure_text(result)
@@ -72,12 +73,12 @@ def test_what_is_refused_is_tried_once(built: Built, hub: LocalHub, status: int)
 def test_what_passes_is_tried_again_a_bounded_number_of_times(built: Built, hub: LocalHub) -> None:
     fault = hub.fail("POST", COMMIT, status=503, times=99)
     client = hub.client(attempts=2)
-    result = built.run(client)
+    result = built.run(client, cells=FEW)
     assert not result.success and len(_retries(result)) == RETRIES
     assert len(hub.calls("POST", COMMIT)) == 2 * (RETRIES + 1)
     assert len(hub.commits(REPO)) == 1
     fault.times = 3
-    assert built.run(client).success and len(hub.commits(REPO)) == 2
+    assert built.run(client, cells=FEW).success and len(hub.commits(REPO)) == 2
 
 
 @pytest.mark.parametrize("refused", [False, True])
@@ -97,7 +98,7 @@ def test_the_token_is_told_to_nobody(
         hub.fail("POST", COMMIT, status=401, body=told, times=99)
         hub.tokens.add(CANARY)
     with caplog.at_level("DEBUG"):
-        result = built.run(hub.client(token=CANARY))
+        result = built.run(hub.client(token=CANARY), cells=FEW)
     assert result.success is not refused
     # it was used
     assert any(CANARY in call.authorization for call in hub.calls("POST", COMMIT))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.checks import sound_atlas
 from atlas_assets_tests.hub.hub_faults import Fault
+from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Publisher
 
 _PATIENCE = 60.0
@@ -26,9 +28,9 @@ _PATIENCE = 60.0
     ids=["while it uploads", "while it commits", "after it committed"],
 )
 def test_a_killed_publication(
-    publisher: Publisher, tmp_path: Path, method: str, path: str, landed: bool
+    hub: LocalHub, few: Stage, tmp_path: Path, method: str, path: str, landed: bool
 ) -> None:
-    hub = publisher.hub
+    publisher = Publisher(hub, few)
     before = hub.push(REPO, {"README.md": f"{FRONT}{HAND_WRITTEN}".encode()})
     sound_atlas.make(tmp_path / "data")
     (tmp_path / "tmp").mkdir()

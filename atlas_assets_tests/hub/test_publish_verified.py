@@ -22,6 +22,7 @@ from atlas_assets.hub.staging import Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, faults_of
 from atlas_assets_tests.hub.built_atlas import REPO, Built
 from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.hub.publishing import Trusting
 
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -65,9 +66,9 @@ def test_every_table_loads_and_the_quickstart_runs(
 
 @pytest.mark.parametrize("wrong", ["another table", "no parquet"])
 def test_a_table_that_does_not_load_is_not_uploaded(
-    stage: Stage, hub: LocalHub, tmp_path: Path, wrong: str
+    few: Stage, hub: LocalHub, tmp_path: Path, wrong: str
 ) -> None:
-    broken = _copied(stage, tmp_path / "stage")
+    broken = _copied(few, tmp_path / "stage")
     path = broken.file("viewer/summary.parquet")
     if wrong == "another table":
         pl.DataFrame({"a": [1]}).write_parquet(path)
@@ -102,25 +103,25 @@ def test_a_report_is_held_against_every_promise(stage: Stage) -> None:
         assert any(told in fault for fault in faults_of(changed, stage.manifest, stage)), told
 
 
-def test_a_hub_that_fails_while_tables_are_checked(stage: Stage, hub: LocalHub) -> None:
+def test_a_hub_that_fails_while_tables_are_checked(few: Stage, hub: LocalHub) -> None:
     """The commit is there and not tagged; publishing again checks, tags, and commits nothing."""
     hub.fail("GET", r"/_cdn/", status=404, times=10_000)
     hub.fail("HEAD", r"\.parquet", status=404, times=10_000)
     with pytest.raises(HubUnavailableError, match="could not be loaded") as failed:
-        publish_stage(stage, REPO, hub.client(), verifier=_OnTheHub())
+        publish_stage(few, REPO, hub.client(), verifier=_OnTheHub())
     assert hub.token not in str(failed.value)
     assert len(hub.commits(REPO)) == 2 and not hub.repos["dataset", REPO].tags
     hub.faults.clear()
-    again = publish_stage(stage, REPO, hub.client(), verifier=_OnTheHub())
+    again = publish_stage(few, REPO, hub.client(), verifier=Trusting())
     assert not again.committed and again.tagged and len(hub.commits(REPO)) == 2
 
 
 def test_a_check_that_does_not_end_is_ended(
-    stage: Stage, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+    few: Stage, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify, "_LIMIT", 1.0)
     with pytest.raises(HubUnavailableError, match="did not come to an end"):
-        DatasetsVerifier().folder(stage, REPO)
+        DatasetsVerifier().folder(few, REPO)
     assert hub.calls() == []
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from atlas_assets.atlas import open_with_model
 from atlas_assets.automation.follow import OneRunSensor
 from atlas_assets.automation.jobs import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -214,6 +215,15 @@ def test_a_changed_setting_makes_what_depends_on_it(
     assert first <= wanted
     assert not untouched & wanted
     assert "atlas_version" in wanted
+
+
+def test_the_files_say_so_too(settings: AtlasSettings) -> None:
+    """`atlas status` goes by the same versions."""
+    changed = AtlasSettings.build(**{**settings.model_dump(), "token_checker_setting": "0.2,0.5"})
+    assert open_with_model(settings).stale_reason("token_checker_masks") is None
+    reason = open_with_model(changed).stale_reason("token_checker_masks")
+    assert reason is not None
+    assert reason.endswith("+token_checker_setting=0.2,0.5")
 
 
 def test_new_settings_of_the_sweep_are_made_and_the_others_left(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from atlas_assets.formats.catalog import ARTIFACTS, artifact_of_file
@@ -41,6 +43,7 @@ PUBLISHED = {
     "claims_report": "claims.md",
     "atlas_report": "atlas_report.html",
 }
+REFERENCE_VALUES = (REFERENCE.epsilon, REFERENCE.consistency)
 PARTITIONED = {"object_masks", "checker_masks", "target_checker"}
 
 
@@ -105,3 +108,40 @@ def test_file_names_lead_back_to_their_artifact(key: str, setting: Setting) -> N
 )
 def test_other_names_have_no_artifact(name: str) -> None:
     assert artifact_of_file(name) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "parameters", "suffix"),
+    [
+        ("token_checker_masks", {}, ""),
+        ("token_checker_masks", {"token_checker_setting": REFERENCE_VALUES}, ""),
+        (
+            "token_checker_masks",
+            {"token_checker_setting": (0.2, 0.5), "variations": 3},
+            "+token_checker_setting=0.2,0.5",
+        ),
+        ("object_prompts", {"variations": 50, "ast_nodes": None}, ""),
+        (
+            "object_prompts",
+            {"variations": 4, "ast_nodes": ("For", "If"), "loss_threshold": 2.5},
+            "+ast_nodes=For,If+loss_threshold=2.5+variations=4",
+        ),
+        ("summary", {"epsilons": (0.1,)}, "+epsilons=0.1"),
+        ("modularity_null", {}, "+permutations=200"),
+        ("modularity_null", {"permutations": 9}, "+permutations=9"),
+    ],
+)
+def test_versions_name_the_settings_that_depart_from_the_default(
+    key: str, parameters: dict[str, Any], suffix: str
+) -> None:
+    artifact = ARTIFACTS[key]
+    assert artifact.version(parameters) == artifact.code_version + suffix
+
+
+def test_a_long_list_is_named_by_its_digest() -> None:
+    version = ARTIFACTS["checker_prompts"].version
+    names = tuple(f"Node{number}" for number in range(30))
+    one, other = version({"ast_nodes": names}), version({"ast_nodes": (*names[:-1], "Other")})
+    assert one != other
+    assert "ast_nodes=30:" in one
+    assert len(one) < 40

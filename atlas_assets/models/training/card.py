@@ -123,7 +123,7 @@ the digest of each file of the corpus.
 - Learning rate {recipe["learning_rate"]}, after {recipe["warmup_steps"]} steps of warm-up and
   before a linear decay over the last {recipe["decay_steps"]:,}.
 - After each step only the largest entries of each matrix stay, embeddings included. Their share
-  falls linearly from 1 at step {recipe["dense_steps"]:,} to {recipe["density"]} at step
+  falls linearly from all at step {recipe["dense_steps"]:,} to {recipe["density"]:.1%} at step
   {recipe["annealed_step"]:,}. Each row keeps at least {recipe["row_floor"]}.
 - Time: {duration(run["cpu_seconds"])} of processor time; by the clock
   {duration(run["wall_seconds"])}, with pauses and whatever else the machine did, on

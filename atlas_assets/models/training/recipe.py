@@ -71,16 +71,16 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=lambda: dict(OPTIONS))
     start: Scales = START
     seed: int = 0
-    steps: int = 4000
+    steps: int = 2400
     warmup_steps: int = 100
-    decay_steps: int = 500
+    decay_steps: int = 1000
     learning_rate: float = 8e-3
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
-    density: float = 0.125
+    density: float = 5 / 26
     dense_steps: int = 200
-    annealed_step: int = 1500
+    annealed_step: int = 1400
     row_floor: int = 2
     sequence_lengths: tuple[int, ...] = (128, 128, 128, 512)
     part_tokens: int = 512

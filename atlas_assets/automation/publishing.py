@@ -15,7 +15,7 @@ OP = "publish_atlas"
 SENSOR = "hub_sync_sensor"
 #: seconds between two looks
 INTERVAL = 60
-#: seconds before a run whose Hub did not answer tries again; doubled each time
+#: seconds before a run whose Hub did not answer tries again; 3, 7 and 15 times that after it
 RETRY_DELAY = 60.0
 RETRIES = 4
 CONTENT_TAG = "atlas/publishes"

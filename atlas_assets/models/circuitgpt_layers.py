@@ -18,6 +18,10 @@ from atlas_assets.models.sparsity import abs_topk
 LAYER_NORM_EPS = 1e-5
 #: what attention pads to, see `padded_attention`
 QUERY_MULTIPLE, KEY_MULTIPLE = 8, 16
+#: neurons of tokens that an MLP works on at a time on a CPU
+CACHED_NEURONS = 2**19
+#: a dense product wants this many tokens at least
+DENSE_TOKENS = 512
 
 
 class Sparsity(nn.Module):
@@ -163,9 +167,24 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, tokens, width_in]`` to the readout ``[batch, tokens, d_model]``."""
+        size = self._tokens_at_a_time(x)
+        if size >= x.shape[:-1].numel():
+            return self._run(x)
+        rows = x.reshape(-1, x.shape[-1])
+        pieces = [self._run(rows[first : first + size]) for first in range(0, len(rows), size)]
+        return torch.cat(pieces).view(*x.shape[:-1], -1)
+
+    def _run(self, x: Tensor) -> Tensor:
         hidden = self.sparse_neuron(self.activation(self.c_fc(self.sparse_in(x))))
         readout: Tensor = self.sparse_out(self.c_proj(hidden))
         return readout
+
+    def _tokens_at_a_time(self, x: Tensor) -> int:
+        """On a CPU without gradients, as many as keep their neurons in a core's cache."""
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return x.shape[:-1].numel()
+        dense = isinstance(self.c_fc, nn.Linear)
+        return max(CACHED_NEURONS // self.c_fc.out_features, DENSE_TOKENS if dense else 1)
 
 
 class Block(nn.Module):

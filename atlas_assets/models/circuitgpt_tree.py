@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_layers import KEY_MULTIPLE, QUERY_MULTIPLE, Attention, Block
+from atlas_assets.science.placing import placed
 from atlas_assets.science.prefix_tree import TreeChunk
 from atlas_assets.science.tree_blocks import block_groups
 
@@ -176,10 +177,7 @@ class TreeNetwork:
             )
 
     def _put(self, array: npt.NDArray[np.generic]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self._device.type == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self._device, non_blocking=True)
+        return placed(array, self._device)
 
     def _hide(self, visible: Tensor, heads: int) -> Tensor:
         zeros = torch.zeros(visible.shape, dtype=self._dtype, device=self._device)

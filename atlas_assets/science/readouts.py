@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from atlas_assets.errors import ModelError
+from atlas_assets.science.placing import placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,7 @@ def tapped(model: LoadedModel) -> Iterator[ReadoutTap]:
 
 def on_device(model: LoadedModel, array: npt.NDArray[np.generic]) -> torch.Tensor:
     """Whole numbers or booleans as int64 on the network's device."""
-    return torch.from_numpy(array).to(device=model.device, dtype=torch.int64)
+    return placed(array.astype(np.int64, copy=False), model.device)
 
 
 def mask_on_device(model: LoadedModel, real: npt.NDArray[np.bool_]) -> torch.Tensor | None:

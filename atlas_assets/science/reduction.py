@@ -16,6 +16,7 @@ import torch
 
 from atlas_assets.errors import ModelError
 from atlas_assets.science.batching import IntArray
+from atlas_assets.science.placing import placed
 
 if TYPE_CHECKING:
     from atlas_assets.models.loaded import LoadedModel
@@ -111,10 +112,7 @@ class Reduction:
         self._counts.copy_(torch.from_numpy(counts).view(self._counts.shape))
 
     def _put(self, array: npt.NDArray[np.generic]) -> torch.Tensor:
-        tensor = torch.from_numpy(array)
-        if self._device.type == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self._device, non_blocking=True)
+        return placed(array, self._device)
 
 
 def _not_finite(where: str) -> ModelError:

@@ -117,6 +117,16 @@ def test_the_norms_epsilon_is_the_dtypes(dtype: torch.dtype) -> None:
         assert found(x)[0, 0].item() == pytest.approx(expected, rel=0.01)
 
 
+def test_an_mlp_gives_many_tokens_what_it_gives_few() -> None:
+    mlp = tiny.network(afrac=None).circuit_model.transformer.h[0].mlp
+    x = torch.randn(3, 9000, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = mlp(x)
+        few = torch.cat([mlp(part) for part in x.split(1000, dim=1)], dim=1)
+    torch.testing.assert_close(found, few, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found, mlp(x), rtol=0, atol=1e-4)  # with gradients: in one go
+
+
 def test_trains(model: CircuitGPTForCausalLM) -> None:
     model.train()
     ids = tiny.ids(4, 12)

@@ -1,0 +1,108 @@
+"""The accelerator's path queues work and asks for no value, so that the host never waits.
+
+Without a GPU this is seen on tensors that hold no data (the meta device): whatever asks for a
+value there raises, and they take the path of every device that is not a CPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from atlas_assets.models.circuitgpt_tree import TreeNetwork
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loading import load, resolve
+from atlas_assets.science.batching import TokenTable
+from atlas_assets.science.placing import placed
+from atlas_assets.science.prefix_tree import PrefixTree, TreeChunk
+from atlas_assets.science.readouts import mask_on_device, on_device, tapped
+from atlas_assets.science.reduction import Reduction
+from atlas_assets_tests.models import tiny
+
+LENGTHS = np.asarray([9, 4, 7])
+IDS = tiny.ids(3, 9).numpy()
+REAL = np.arange(9) < LENGTHS[:, None]
+
+
+def model(folder: Path, device: str, dtype: str = "float32") -> LoadedModel:
+    loaded = load(resolve(str(tiny.write(folder)), None), device="cpu", dtype=dtype)
+    network = loaded.network.to(device)
+    where = next(network.parameters()).device
+    return dataclasses.replace(loaded, network=network, base=network.base_model, device=where)
+
+
+def chunk() -> TreeChunk:
+    tokens = np.concatenate([ids[:length] for ids, length in zip(IDS, LENGTHS, strict=True)])
+    offsets = np.concatenate([[0], np.cumsum(LENGTHS)])
+    table = TokenTable(tokens=tokens.astype(np.int32), offsets=offsets)
+    tree, _ = PrefixTree.of(table, np.arange(3))
+    (only,) = tree.chunks(100)
+    return only
+
+
+def in_batches(loaded: LoadedModel) -> torch.Tensor:
+    """Readouts of a padded batch, added up."""
+    reduction = Reduction(loaded, 1, 3)
+    with tapped(loaded) as tap:
+        last, mask = on_device(loaded, LENGTHS - 1), mask_on_device(loaded, REAL)
+        readouts = tap.read(on_device(loaded, IDS), last, mask)
+    reduction.add(readouts, np.ones((1, 3)), np.zeros(1, np.int64), np.arange(3))
+    return readouts
+
+
+def on_the_tree(loaded: LoadedModel) -> torch.Tensor:
+    """Readouts and losses of a chunk of the tree."""
+    readings = TreeNetwork(loaded.network).run(chunk(), losses=True)  # type: ignore[arg-type]
+    assert readings.losses is not None
+    return readings.readouts
+
+
+@pytest.mark.parametrize("way", [in_batches, on_the_tree])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_nothing_asks_for_a_value(tmp_path: Path, way: object, dtype: str) -> None:
+    assert callable(way)
+    found = way(model(tmp_path, "meta", dtype))
+    assert found.shape == (3, 2, 16)
+    assert found.device.type == "meta"
+
+
+def test_asking_for_a_value_would_raise() -> None:
+    with pytest.raises(RuntimeError, match="meta"):
+        bool(torch.ones(2, device="meta").any())
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        torch.ones(2, device="meta").nonzero()
+
+
+def test_placing_on_a_cpu_shares_the_memory() -> None:
+    array = np.arange(6).reshape(2, 3)
+    assert placed(array, torch.device("cpu")).data_ptr() == array.ctypes.data
+    assert placed(array.T, torch.device("cpu")).tolist() == array.T.tolist()
+
+
+@contextmanager
+def waiting_raises() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("way", [in_batches, on_the_tree])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_gpu_is_not_waited_for(tmp_path: Path, way: object, dtype: str) -> None:
+    assert callable(way)
+    loaded = model(tmp_path, "cuda", dtype)
+    first = way(loaded)  # libraries set themselves up, and may wait meanwhile
+    with waiting_raises():
+        second = way(loaded)
+    torch.testing.assert_close(second, first)
+    if dtype == "float32":
+        torch.testing.assert_close(first.cpu(), way(model(tmp_path, "cpu")), rtol=0, atol=1e-3)

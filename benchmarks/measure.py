@@ -1,34 +1,50 @@
-"""What one benchmark reports, and how a command is timed."""
+"""What a benchmark reports, and how a command or a function is timed."""
 
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number against its bar (an upper bound in the same unit; None: no bar)."""
+    """One number against its bar.
+
+    Attributes:
+        what: was measured.
+        seen: the number, a median where it was measured more than once.
+        unit: of the number; ``×`` for a ratio.
+        limit: the bar in the same unit; None: there is none.
+        at_least: whether the number must reach the bar; else it must stay under it.
+        note: how it came about, where the name does not say.
+    """
 
     what: str
     seen: float
     unit: str
-    limit: float | None
+    limit: float | None = None
+    at_least: bool = False
+    note: str = ""
 
     @property
     def bar(self) -> str:
         """The bar in words."""
-        return "none" if self.limit is None else f"under {self.limit:g} {self.unit}"
+        if self.limit is None:
+            return ""
+        return f"{'at least' if self.at_least else 'under'} {self.limit:g} {self.unit}".rstrip()
 
     @property
     def met(self) -> bool:
-        """Whether the number is under its bar."""
-        return self.limit is None or self.seen < self.limit
+        """Whether the number keeps its bar."""
+        if self.limit is None:
+            return True
+        return self.seen >= self.limit if self.at_least else self.seen < self.limit
 
     @property
     def verdict(self) -> str:
@@ -39,12 +55,52 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Numbers that are looked at together, such as how a cost grows."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one benchmark found."""
+
+    measurements: Sequence[Measurement]
+    tables: Sequence[Table] = field(default=())
+
+
+@dataclass(frozen=True)
 class Timed:
     """Wall time (s) and peak resident memory (GB) of a command and its children."""
 
     seconds: float
     peak_gb: float
     output: str
+
+
+def seconds(work: Callable[[], object], *, repeats: int = 3, warm: bool = True) -> float:
+    """Median wall time of a call.
+
+    Args:
+        work: is called ``repeats`` times.
+        repeats: how often.
+        warm: whether to call it once before, unmeasured.
+    """
+    if warm:
+        work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def alternately(first: Callable[[], float], second: Callable[[], float], repeats: int = 3) -> float:
+    """Median ratio of what the two return, called in turns so that both see the same machine."""
+    return statistics.median(first() / second() for _ in range(repeats))
 
 
 def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> Timed:
@@ -109,11 +165,20 @@ def _group_of(pid: int) -> int | None:
 
 
 def _resident_kb(pid: int) -> int:
+    return _status_kb(pid, "VmRSS")
+
+
+def own_peak_gb() -> float:
+    """Peak resident memory of this process so far, in GB, as the kernel kept it."""
+    return _status_kb(os.getpid(), "VmHWM") / 1e6
+
+
+def _status_kb(pid: int, key: str) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
     for line in status.splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{key}:"):
             return int(line.split()[1])
     return 0

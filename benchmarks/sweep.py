@@ -2,65 +2,124 @@
 
 from __future__ import annotations
 
-import os
+import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from atlas_assets.definitions import build_resources
-from atlas_assets.formats.store import AtlasStore
+from atlas_assets.science import decomposition, modularity, token_independence
 from atlas_assets.science.activations import Activations
-from atlas_assets.science.checker_prompts import concepts_with_keyword
-from atlas_assets.science.concepts import pair_name
-from atlas_assets.science.masks import checker_masks
-from atlas_assets.science.object_prompts import candidate_pairs
+from atlas_assets.science.checker_prompts import keyword_of
+from atlas_assets.science.masks import (
+    CheckerMasks,
+    ObjectMasks,
+    checker_masks,
+    sweep_masks,
+    universal_table,
+    with_universals,
+)
+from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stimuli.tables import load_stimuli
-from benchmarks.measure import Measurement, run
+from benchmarks import naive_sweep as naive
+from benchmarks.measure import Measurement, Timed, run, seconds
+from benchmarks.synthetic import SIZE, environment, write_inputs
 
-N_PAIRS, N_LAYERS, WIDTH, N_PROMPTS = 1276, 8, 2048, 50
+ROOT = Path(__file__).resolve().parents[1]
+REPEATS = 3
+SETTINGS = AtlasSettings.from_env({})
+
+#: object and checker masks of every setting
+Swept = dict[Setting, tuple[ObjectMasks, CheckerMasks]]
 
 
 def measure() -> list[Measurement]:
-    """Write synthetic activations, then run the ``sweep`` job through Dagster's command line."""
-    with tempfile.TemporaryDirectory() as folder:
-        env = {
-            "ATLAS_DATA_DIR": folder,
-            "ATLAS_NAME": "bench",
-            "DAGSTER_HOME": "",
-            "DAGSTER_MODULE_NAME": "atlas_assets.definitions",
-        }
-        _write_inputs(build_resources(AtlasSettings.from_env({**os.environ, **env}))["store"])
-        command = [str(Path(sys.executable).parent / "dagster"), "job", "execute", "-j", "sweep"]
-        timed = run(command, cwd=Path(folder), env=env)
-    size = f"{N_PAIRS:,} × {N_LAYERS} × {WIDTH:,}"
+    """Compute only, then everything with its files, called directly and through Dagster."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        objects, checkers = write_inputs(folder)
+        computed = seconds(lambda: compute(objects, checkers), repeats=REPEATS)
+        swept = compute(objects, checkers)
+        by_neuron, by_pair = _naive_seconds(objects, swept)
+        plain = folder / "plain.h5"
+        samples = [naive.plain_write(plain, swept[at][0]) for at in (STANDALONE, REFERENCE)]
+        written = statistics.mean(samples) * len(SETTINGS.sweep)
+        direct, dagster = _in_turns(folder)
+    on_its_own = statistics.median(one.seconds for one in direct)
+    ratios = [job.seconds / one.seconds for one, job in zip(direct, dagster, strict=True)]
+    shares = f"{naive.ORACLE_PAIRS} pairs, scaled"
     return [
-        Measurement(f"sweep job, {size}, nine settings, all tables", timed.seconds, "s", 15),
-        Measurement("peak memory of the sweep job", timed.peak_gb, "GB", None),
+        Measurement(f"sweep and all tables, {SIZE}, computing alone", computed, "s"),
+        Measurement(
+            "the tests' oracle / ours, computing alone", by_neuron / computed, "×", 10, True, shares
+        ),
+        Measurement("loops over pairs with numpy / ours, computing alone", by_pair / computed, "×"),
+        Measurement("from activations to all files, in a process of its own", on_its_own, "s"),
+        Measurement(
+            "the oracle and a dataset at a time / ours, with files",
+            (by_neuron + written) / on_its_own,
+            "×",
+            4,
+            True,
+        ),
+        Measurement(
+            "loops over pairs with numpy and a dataset at a time / ours, with files",
+            (by_pair + written) / on_its_own,
+            "×",
+        ),
+        Measurement(
+            "job sweep, from the command line", statistics.median(d.seconds for d in dagster), "s"
+        ),
+        Measurement("through Dagster / directly", statistics.median(ratios), "×", 1.5),
+        Measurement("peak memory of the job sweep", max(d.peak_gb for d in dagster), "GB"),
     ]
 
 
-def _write_inputs(store: AtlasStore) -> None:
-    pairs = sorted(pair_name(*pair) for pair in candidate_pairs(load_stimuli()))[:N_PAIRS]
-    concepts = sorted(concepts_with_keyword(load_stimuli()))
-    store.write("object_activations", synthetic(pairs, seed=0), inputs={})
-    checkers = synthetic(concepts, seed=1)
-    store.write("checker_activations", checkers, inputs={})
-    settings = AtlasSettings.from_env({})
-    store.write("token_checker_masks", checker_masks(checkers, settings.token_checker), inputs={})
-
-
-def synthetic(names: list[str], *, seed: int) -> Activations:
-    """Activations in which about a quarter of the neurons fire, most of them faintly."""
-    rng = np.random.default_rng(seed)
-    shape = (len(names), N_LAYERS, WIDTH)
-    counts = rng.binomial(N_PROMPTS, rng.beta(0.3, 0.9, size=shape[1:]), size=shape)
-    loudness = rng.lognormal(-2, 1.5, size=shape[1:]).astype(np.float32)
-    return Activations(
-        names=tuple(names),
-        n_prompts=np.full(len(names), N_PROMPTS, np.int32),
-        sums=(counts * loudness).astype(np.float32),
-        counts=counts.astype(np.int32),
+def compute(objects: Activations, checkers: Activations) -> Swept:
+    """Masks at every setting and every table, in memory."""
+    swept = {
+        setting: (with_universals(setting, pairs), checker_masks(checkers, setting))
+        for setting, pairs in sweep_masks(objects, SETTINGS.sweep)
+    }
+    universal = {setting: masks.universal for setting, (masks, _) in swept.items()}
+    universal_table(universal)
+    decomposition.summary(
+        {
+            setting: decomposition.target_checker(masks.universal, checked.masks)
+            for setting, (masks, checked) in swept.items()
+        }
     )
+    modularity.scores(universal[REFERENCE])
+    modularity.detail(universal[REFERENCE])
+    tokens = swept[SETTINGS.token_checker][1].masks
+    keywords = keyword_of(load_stimuli())
+    detail = token_independence.detail(universal[SETTINGS.token_checker], tokens, keywords)
+    token_independence.summary(detail)
+    token_independence.no_keyword(universal[REFERENCE], keywords)
+    return swept
+
+
+def _naive_seconds(objects: Activations, swept: Swept) -> tuple[float, float]:
+    """For all settings and tables: neuron by neuron, and with numpy for each pair and layer."""
+    by_setting = [(at, masks.universal, of.masks) for at, (masks, of) in swept.items()]
+    at_reference, tokens = swept[REFERENCE]
+    pairs = at_reference.pairs
+    rest = naive.tables(by_setting, at_reference.universal, tokens.masks)
+    rest += len(swept) * (naive.universals(pairs) if pairs else 0.0)
+    masks = [
+        statistics.median(of(objects, setting) for setting in (STANDALONE, REFERENCE))
+        for of in (naive.masks_neuron_by_neuron, naive.masks_pair_by_pair)
+    ]
+    by_neuron, by_pair = (len(swept) * one + rest for one in masks)
+    return by_neuron, by_pair
+
+
+def _in_turns(folder: Path) -> tuple[list[Timed], list[Timed]]:
+    """The files written by the functions and by the job, each in a fresh process."""
+    env = environment(folder)
+    command = [str(Path(sys.executable).with_name("dagster")), "job", "execute", "-j", "sweep"]
+    direct, dagster = [], []
+    for _ in range(REPEATS):
+        direct.append(run([sys.executable, "-m", "benchmarks.direct_sweep"], cwd=ROOT, env=env))
+        dagster.append(run(command, cwd=folder, env=env))
+    return direct, dagster

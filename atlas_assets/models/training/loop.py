@@ -16,8 +16,8 @@ from atlas_assets.models.training.data import IntArray, TokenStream, batch, wind
 from atlas_assets.models.training.recipe import Recipe
 from atlas_assets.models.training.sparsify import project
 from atlas_assets.models.training.state import (
-    BEFORE_DECAY,
     NEWEST,
+    TRUNK_END,
     Point,
     State,
     restore,
@@ -71,8 +71,8 @@ def train(
                 _report(state, recipe, seconds)
         if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
             save_state(folder / NEWEST, state, recipe, corpus)
-        if state.step == recipe.decays_from:
-            save_state(folder / BEFORE_DECAY, state, recipe, corpus)
+        if state.step == recipe.trunk_steps:
+            save_state(folder / TRUNK_END, state, recipe, corpus)
     return state
 
 

@@ -44,8 +44,8 @@ START = Scales(density=1.0, gain=1.0, readout=0.3, readout_spread=0.0, readout_b
 class Recipe:
     """Everything that decides the weights, next to the corpus and the machine's arithmetic.
 
-    Learning rate and density are functions of the step alone until the final decay, so runs that
-    differ in ``steps`` are the same run until the shorter one decays.
+    Learning rate and density are functions of the step alone until the final fall, so runs that
+    differ in ``steps`` are the same run until the shorter one comes to it.
 
     Attributes:
         options: the keys of ``config.json``, without the loss threshold.
@@ -53,8 +53,10 @@ class Recipe:
         seed: of the starting weights and of the batches.
         steps: optimiser steps.
         warmup_steps: steps in which the learning rate rises linearly.
-        decay_steps: last steps, in which it falls linearly to nearly zero.
-        learning_rate: between the two.
+        learning_rate: after them, until the matrices are sparse.
+        decay_steps: steps in which it would fall linearly to zero from then on.
+        floor: share of it at which that fall stops.
+        final_steps: last steps, in which it falls linearly from there to nearly zero.
         weight_decay: AdamW's, of matrices only.
         betas: AdamW's.
         clip: largest Euclidean norm of the whole gradient.
@@ -71,10 +73,12 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=lambda: dict(OPTIONS))
     start: Scales = START
     seed: int = 0
-    steps: int = 2400
+    steps: int = 3600
     warmup_steps: int = 100
-    decay_steps: int = 1000
     learning_rate: float = 8e-3
+    decay_steps: int = 1000
+    floor: float = 0.25
+    final_steps: int = 400
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
@@ -88,19 +92,20 @@ class Recipe:
     evaluate_every: int = 100
 
     def __post_init__(self) -> None:
-        if self.decays_from < self.annealed_step:
+        least = self.annealed_step + self.decay_steps + self.final_steps
+        if self.steps < least:
             raise SettingsError(
-                "the recipe decays before it is sparse",
+                "the recipe ends before it is sparse and settled",
                 where="training recipe",
-                expected=f"at least {self.annealed_step + self.decay_steps} steps",
+                expected=f"at least {least} steps",
                 found=f"{self.steps} steps",
                 remedy="train for more steps, or anneal sooner",
             )
 
     @property
-    def decays_from(self) -> int:
-        """The step after which the learning rate falls."""
-        return self.steps - self.decay_steps
+    def trunk_steps(self) -> int:
+        """The step after which the learning rate falls to zero."""
+        return self.steps - self.final_steps
 
     @property
     def batch_tokens(self) -> int:
@@ -108,10 +113,11 @@ class Recipe:
         return self.part_tokens * len(self.sequence_lengths)
 
     def learning_rate_at(self, step: int) -> float:
-        """Of step 1, 2, …, ``steps``: a rise, a plateau and a fall, all linear."""
+        """Of step 1, 2, …, ``steps``: a rise, a plateau, a fall, a plateau and a last fall."""
         rise = min(step / self.warmup_steps, 1.0)
-        fall = min((self.steps + 1 - step) / self.decay_steps, 1.0)
-        return self.learning_rate * min(rise, fall)
+        fall = min((self.annealed_step + self.decay_steps + 1 - step) / self.decay_steps, 1.0)
+        last = min((self.steps + 1 - step) / self.final_steps, 1.0)
+        return self.learning_rate * min(rise, max(fall, self.floor)) * last
 
     def density_at(self, step: int) -> float:
         """Share of each matrix's entries that stay after step 1, 2, …, ``steps``."""
@@ -124,6 +130,6 @@ class Recipe:
         return plain
 
     def trunk_digest(self) -> str:
-        """SHA-256 of all that decides the steps before the decay."""
+        """SHA-256 of all that decides the steps before the final fall."""
         trunk = {name: value for name, value in self.as_json().items() if name != "steps"}
         return hashlib.sha256(json.dumps(trunk, sort_keys=True).encode()).hexdigest()

@@ -21,8 +21,8 @@ from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.training.recipe import Recipe
 from atlas_assets.models.untrained import untrained
 
-#: the newest state, and the one just before the decay, from which a run of other length can go on
-NEWEST, BEFORE_DECAY = "newest.safetensors", "before_decay.safetensors"
+#: the newest state, and the one before the final fall, from which a run of other length can go on
+NEWEST, TRUNK_END = "newest.safetensors", "trunk_end.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _STEP = "step"
 
@@ -120,13 +120,13 @@ def save_state(path: Path, state: State, recipe: Recipe, corpus: str) -> None:
 def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
     """The latest state in ``folder`` that is of this run; a fresh one where there is no file.
 
-    A state of a run with another number of steps counts as long as neither run decays yet.
+    A state of a run with another number of steps counts while neither run is in its final fall.
 
     Raises:
         ModelError: there are states, and none is of this run, or one cannot be read.
     """
     found = []
-    for path in (folder / NEWEST, folder / BEFORE_DECAY):
+    for path in (folder / NEWEST, folder / TRUNK_END):
         if not path.exists():
             continue
         told, tensors = _read(path)
@@ -137,7 +137,7 @@ def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
         raise ModelError(
             "the folder holds the state of another training",
             where=str(folder),
-            expected=f"a state of this recipe and corpus, before step {recipe.decays_from}",
+            expected=f"a state of this recipe and corpus, before step {recipe.trunk_steps}",
             found=", ".join(found),
             remedy="go on with that run's recipe, or choose or empty another folder",
         )
@@ -148,7 +148,7 @@ def _fits(told: Mapping[str, Any], recipe: Recipe, corpus: str) -> bool:
     if (told["trunk"], told["corpus"]) != (recipe.trunk_digest(), corpus):
         return False
     shorter = min(told["steps"], recipe.steps)
-    common: bool = told["step"] <= shorter - recipe.decay_steps
+    common: bool = told["step"] <= shorter - recipe.final_steps
     return told["steps"] == recipe.steps or common
 
 

@@ -9,34 +9,38 @@ from atlas_assets.models.training.recipe import Recipe
 from atlas_assets_tests.models.training import samples
 
 
-def test_the_learning_rate_rises_stays_and_falls() -> None:
-    recipe = samples.recipe(learning_rate=0.4, warmup_steps=4, decay_steps=5, steps=24)
+def test_the_learning_rate_rises_stays_falls_stays_and_falls() -> None:
+    recipe = samples.recipe(
+        learning_rate=0.4, warmup_steps=4, annealed_step=8, decay_steps=4, floor=0.5, final_steps=4
+    )
     rates = [recipe.learning_rate_at(step) for step in range(1, 25)]
-    assert rates[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
-    assert rates[19:] == pytest.approx([0.4, 0.32, 0.24, 0.16, 0.08])
-    assert set(rates[3:20]) == {0.4}
+    assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert set(rates[3:9]) == {0.4}
+    assert rates[9:11] == pytest.approx([0.3, 0.2])
+    assert set(rates[10:21]) == {0.2}
+    assert rates[21:] == pytest.approx([0.15, 0.1, 0.05])
 
 
 def test_the_density_falls_linearly_from_dense_to_the_target() -> None:
-    recipe = samples.recipe(density=0.2, dense_steps=4, annealed_step=14)
+    recipe = samples.recipe(density=0.2, dense_steps=4, annealed_step=14, decay_steps=2)
     densities = [recipe.density_at(step) for step in range(1, 25)]
     assert densities[:4] == [1.0] * 4
     assert densities[4:14] == pytest.approx([1 - 0.08 * n for n in range(1, 11)])
     assert densities[13:] == pytest.approx([0.2] * 11)
 
 
-def test_runs_of_other_length_are_the_same_until_the_shorter_decays() -> None:
+def test_runs_of_other_length_are_the_same_until_the_shorter_comes_to_its_end() -> None:
     short, long = samples.recipe(steps=24), samples.recipe(steps=40)
     assert short.trunk_digest() == long.trunk_digest()
     assert short.trunk_digest() != samples.recipe(seed=1).trunk_digest()
-    for step in range(1, short.decays_from + 1):
+    for step in range(1, short.trunk_steps + 1):
         assert short.learning_rate_at(step) == long.learning_rate_at(step)
         assert short.density_at(step) == long.density_at(step)
 
 
-def test_a_recipe_must_be_sparse_before_it_decays() -> None:
-    with pytest.raises(SettingsError, match="at least 20 steps"):
-        samples.recipe(steps=19)
+def test_a_recipe_must_be_sparse_before_it_ends() -> None:
+    with pytest.raises(SettingsError, match="at least 22 steps"):
+        samples.recipe(steps=21)
 
 
 def test_the_recipe_survives_json() -> None:

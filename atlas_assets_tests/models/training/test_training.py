@@ -13,7 +13,7 @@ from atlas_assets.errors import ModelError
 from atlas_assets.models.training.data import token_stream
 from atlas_assets.models.training.loop import held_out_loss, train
 from atlas_assets.models.training.recipe import Recipe
-from atlas_assets.models.training.state import BEFORE_DECAY, NEWEST, State
+from atlas_assets.models.training.state import NEWEST, TRUNK_END, State
 from atlas_assets_tests.models.training import samples
 
 
@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> State:
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
-    state = run(tmp_path, samples.recipe(learning_rate=0.01, steps=72, decay_steps=24))
+    state = run(tmp_path, samples.recipe(learning_rate=0.01, steps=72, final_steps=24))
     first, last = state.curve[0], state.curve[-1]
     assert last.train_loss < first.train_loss - 1.0
     assert last.held_out_loss < first.held_out_loss - 1.0
@@ -111,22 +111,22 @@ def test_a_finished_run_is_not_run_again(whole: State, tmp_path: Path) -> None:
     assert (again.wall_seconds, told(again)) == (done.wall_seconds, told(done))
 
 
-def test_a_run_may_be_made_longer_or_shorter_before_its_decay(tmp_path: Path) -> None:
+def test_a_run_may_be_made_longer_or_shorter_before_its_end(tmp_path: Path) -> None:
     long = samples.recipe(steps=36)
     straight = run(tmp_path / "straight", long)
-    run(tmp_path / "changed")  # 24 steps: its state before the decay is of step 18
+    run(tmp_path / "changed")  # 24 steps: its state at the trunk's end is of step 18
     (tmp_path / "changed" / NEWEST).unlink()
     assert weights(run(tmp_path / "changed", long)) == weights(straight)
 
 
-def test_the_state_before_the_decay_serves_where_the_newest_does_not(tmp_path: Path) -> None:
+def test_the_state_at_the_trunks_end_serves_where_the_newest_does_not(tmp_path: Path) -> None:
     straight = run(tmp_path / "straight", samples.recipe(steps=36))
     run(tmp_path / "changed")
     longer = run(tmp_path / "changed", samples.recipe(steps=36))
     assert weights(longer) == weights(straight)
 
 
-@pytest.mark.parametrize("change", ["recipe", "corpus", "decayed"])
+@pytest.mark.parametrize("change", ["recipe", "corpus", "past the trunk"])
 def test_the_states_of_another_run_are_refused(tmp_path: Path, change: str) -> None:
     run(tmp_path)
     recipe, corpus = samples.recipe(), "corpus"
@@ -135,7 +135,7 @@ def test_the_states_of_another_run_are_refused(tmp_path: Path, change: str) -> N
     elif change == "corpus":
         corpus = "another"
     else:
-        (tmp_path / BEFORE_DECAY).unlink()
+        (tmp_path / TRUNK_END).unlink()
         recipe = samples.recipe(steps=30)
     with pytest.raises(ModelError, match="step 24 of 24") as caught:
         run(tmp_path, recipe, corpus)

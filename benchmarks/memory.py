@@ -84,7 +84,7 @@ def run_chunks(folder: Path, chunks: int) -> dict[str, float]:
         seen.update(nodes=float(new[: cuts[-1][1]].sum()), all_nodes=float(tree.n_nodes))
         return cuts
 
-    PrefixTree.cuts = first_cuts  # type: ignore[method-assign]
+    PrefixTree.cuts = first_cuts  # type: ignore[method-assign, assignment]
     started = time.perf_counter()
     read_prompts(
         model,

@@ -1,0 +1,97 @@
+"""The benchmarks compare like with like, and report it the same way each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from atlas_assets.definitions import build_definitions, build_resources
+from atlas_assets.science.masks import checker_masks
+from atlas_assets.settings import AtlasSettings
+from atlas_assets_tests.assets.test_sweep import CONCEPTS, PAIRS, activations
+from atlas_assets_tests.assets.tiny_atlas import files_of, tiny_settings
+from benchmarks import direct_sweep, report
+from benchmarks.__main__ import SECTIONS
+from benchmarks.measure import Findings, Measurement, Table
+
+FOUND = Findings(
+    [
+        Measurement("a ratio", 12.345, "×", 10, at_least=True, note="a share"),
+        Measurement("a time", 2.5, "s", 2),
+        Measurement("a size", 1234.5, "MB"),
+    ],
+    [Table("Growth", ("prompts", "time (s)"), (("× 1", 0.01234), ("× 2", 0.0)))],
+)
+
+
+def inputs(folder: Path) -> AtlasSettings:
+    settings = tiny_settings(
+        folder, epsilons="0.001,0.1,0.5", consistencies="0.2,0.5,0.8"
+    ).model_copy(update={"name": "tiny"})
+    store = build_resources(settings)["store"]
+    checkers = activations(CONCEPTS, seed=1)
+    store.write("object_activations", activations(PAIRS, seed=0), inputs={})
+    store.write("checker_activations", checkers, inputs={})
+    store.write("token_checker_masks", checker_masks(checkers, settings.token_checker), inputs={})
+    return settings
+
+
+def test_the_direct_sweep_writes_the_files_of_the_job_byte_by_byte(tmp_path: Path) -> None:
+    by_job, directly = inputs(tmp_path / "job"), inputs(tmp_path / "direct")
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_definitions(by_job).resolve_job_def("sweep")
+        assert job.execute_in_process(instance=instance).success
+    store = build_resources(directly)["store"]
+    direct_sweep.write_tables(store, direct_sweep.write_masks(store, directly.sweep))
+    made = files_of(Path(by_job.data_dir) / "tiny")
+    assert len(made) == 3 + 35
+    assert files_of(Path(directly.data_dir) / "tiny") == made
+
+
+def test_the_report() -> None:
+    document = report.merged({"sections": {}}, {"files": FOUND}, SECTIONS)
+    text = report.markdown(document, SECTIONS)
+    assert "| a ratio (a share) | 12.3 × | at least 10 × | met |" in text
+    assert "| a time | 2.50 s | under 2 s | missed |" in text
+    assert "| a size | 1,234 MB |  |  |" in text
+    assert "| × 1 | 0.0123 |\n| × 2 | 0 |" in text
+    assert report.markdown(document, SECTIONS) == text
+    assert "a ratio" not in report.markdown(document, SECTIONS, only=["sweep"])
+
+
+def test_sections_measured_elsewhere_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "performance.json"
+    document = report.merged(report.read(path), {"sweep": FOUND}, SECTIONS)
+    report.write(path, document)
+    both = report.merged(report.read(path), {"files": FOUND}, SECTIONS)
+    assert list(both["sections"]) == ["files", "sweep"]
+    elsewhere = {**document, "machine": "another"}
+    assert list(report.merged(elsewhere, {"files": FOUND}, SECTIONS)["sections"]) == ["files"]
+
+
+def test_the_numbers_go_between_the_marks(tmp_path: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "performance.md"
+    copy = tmp_path / "performance.md"
+    copy.write_text(page.read_text())
+    for _ in range(2):
+        report.fill_in(copy, "the numbers")
+    before, _, rest = page.read_text().partition(report.BEGIN)
+    after = rest.partition(report.END)[2]
+    assert copy.read_text() == f"{before}{report.BEGIN}\n\nthe numbers\n{report.END}{after}"
+    (tmp_path / "bare.md").write_text("no marks")
+    with pytest.raises(RuntimeError, match="no place for the numbers"):
+        report.fill_in(tmp_path / "bare.md", "the numbers")
+
+
+def test_every_section_is_there() -> None:
+    from benchmarks.__main__ import _module
+
+    assert all(_module(name) for name in SECTIONS)
+
+
+def test_significant_digits() -> None:
+    assert [report._number(x) for x in (0, 0.05, 1.234, 56.78, 999.6, 12345.6)] == [
+        "0", "0.0500", "1.23", "56.8", "1,000", "12,346",
+    ]  # fmt: skip

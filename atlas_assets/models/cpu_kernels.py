@@ -124,24 +124,41 @@ def select_same(
             target[j] = given[j] if bits > level or tied else zero
 
 
-def transpose_pairs(x: Array, stride: int, out: Array) -> None:
+def transpose_pairs(
+    x: Array,
+    start: int,
+    stride: int,
+    out: Array,
+    out_start: int,
+    out_stride: int,
+    words: int,
+    pairs: int,
+) -> None:
     """Transpose 32-bit entries, two by two in 64-bit words: half the time of one by one.
 
     Args:
-        x: uint64, flat; row r of an even number of 32-bit entries begins at ``r · stride`` words.
-        stride: distance of rows in words.
-        out: uint64 ``[columns of x, rows of x / 2]``, written.
+        x: uint64, flat; row r of ``2 · pairs``, of ``words`` words each, begins at
+            ``start + r · stride``.
+        start: see x.
+        stride: see x.
+        out: uint64, flat, written: row c of ``2 · words``, of ``pairs`` words each, begins at
+            ``out_start + c · out_stride``.
+        out_start: see out.
+        out_stride: see out.
+        words: half the columns of x.
+        pairs: half its rows.
     """
     low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
-    words, pairs = out.shape[0] // 2, out.shape[1]
     next_row, tile = np.uint64(stride), 8  # whole cache lines, few enough to stay in the cache
     for first_word in range(0, words, tile):
         for first in range(0, pairs, tile):
-            last = min(first + tile, pairs)
+            size = min(first + tile, pairs) - first
             for word in range(first_word, min(first_word + tile, words)):
-                source, at = x[2 * first * stride + word :], np.uint64(0)
-                even, odd = out[2 * word, first:last], out[2 * word + 1, first:last]
-                for pair in range(last - first):
+                # slices, because a compiled index that may be negative costs two thirds more
+                source, at = x[start + 2 * first * stride + word :], np.uint64(0)
+                upper = out_start + 2 * word * out_stride + first
+                even, odd = out[upper : upper + size], out[upper + out_stride :][:size]
+                for pair in range(size):
                     a, b = source[at], source[at + next_row]
                     even[pair] = (a & low) | (b << half)
                     odd[pair] = (a >> half) | (b & ~low)

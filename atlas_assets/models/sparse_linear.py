@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ CPU_SLAB_ENTRIES = 2**18
 LEAST_TOKENS, MOST_TOKENS = 32, 256
 #: an accelerator wants large pieces
 ACCELERATOR_SLAB = 2**14
-_PAIR = 2
+_TRANSPOSE = "void(uint64[::1],int64,int64,uint64[::1],int64,int64,int64,int64)"
 
 
 class SparseLinear(nn.Module):
@@ -67,9 +68,12 @@ class SparseLinear(nn.Module):
         rows = x.reshape(-1, self.in_features)
         out = x.new_empty(len(rows), self.out_features)
         size = self._tokens_at_a_time() if x.device.type == "cpu" else ACCELERATOR_SLAB
-        scratch = x.new_empty((self.in_features + self.has_bias) * min(size, len(rows)))
-        for first in range(0, len(rows), size):
-            self._slab(rows[first : first + size], scratch, out[first : first + size])
+        done = self._by_pairs(rows, out, size) if _pairs_up(rows, out) else 0
+        for first in range(done, len(rows), size):
+            piece = rows[first : first + size]
+            features = x.new_ones(self.in_features + self.has_bias, len(piece))
+            features[: self.in_features] = piece.t()
+            out[first : first + size] = self._sums(features).t()
         return out.view(*x.shape[:-1], self.out_features)
 
     @property
@@ -92,20 +96,43 @@ class SparseLinear(nn.Module):
         fitting = CPU_SLAB_ENTRIES // (self.in_features + self.out_features)
         return min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
 
-    def _slab(self, rows: Tensor, scratch: Tensor, out: Tensor) -> None:
-        tokens = len(rows)
-        features = scratch[: (self.in_features + self.has_bias) * tokens].view(-1, tokens)
-        _transpose(rows, features[: self.in_features])
-        if self.has_bias:  # one more feature that is always 1
-            features[self.in_features] = 1
-        sums = torch.embedding_bag(
+    def _by_pairs(self, rows: Tensor, out: Tensor, size: int) -> int:
+        """On a CPU, as many tokens as make whole pairs; how many that was."""
+        transpose = cpu_kernels.compiled(cpu_kernels.transpose_pairs, _TRANSPOSE)
+        source, stride = _words(rows), rows.stride(0) // 2
+        target, target_stride = _words(out), self.out_features // 2
+        many = len(rows) // 2 * 2
+        size = min(size, many)
+        features = rows.new_ones(self.in_features + self.has_bias, size)
+        for first in range(0, many, max(size, 1)):
+            tokens = min(size, many - first)
+            if tokens < size:
+                features = rows.new_ones(self.in_features + self.has_bias, tokens)
+            pairs = tokens // 2
+            transpose(
+                source,
+                first * stride,
+                stride,
+                _words(features),
+                0,
+                pairs,
+                self.in_features // 2,
+                pairs,
+            )
+            sums = _words(self._sums(features))
+            start = first * target_stride
+            transpose(sums, 0, pairs, target, start, target_stride, pairs, target_stride)
+        return many
+
+    def _sums(self, features: Tensor) -> Tensor:
+        """``[in_features (and a row of ones for a bias), tokens]`` to ``[out_features, tokens]``."""
+        return torch.embedding_bag(
             features,
             self.columns,
             self.offsets,
             per_sample_weights=self.values,
             include_last_offset=True,
         )[0]
-        _transpose(sums, out)
 
     def _pack(self, weight: Tensor, bias: Tensor | None) -> dict[str, Tensor]:
         """Entries row after row, columns ascending, the bias behind each row's last."""
@@ -164,17 +191,16 @@ class SparseLinear(nn.Module):
             setattr(self, name, packed)
 
 
-def _transpose(x: Tensor, out: Tensor) -> None:
-    """Write ``[a, b]`` to the contiguous ``[b, a]``."""
-    pairs = x.dtype == torch.float32 and x.device.type == "cpu" and x.stride(1) == 1
-    places = (x.storage_offset(), x.stride(0), out.storage_offset(), *x.shape)
-    if not pairs or any(place % _PAIR for place in places):
-        out.copy_(x.t())
-        return
-    words = x.view(torch.int64)
-    length = (len(words) - 1) * words.stride(0) + words.shape[1]
-    flat = words.as_strided((length,), (1,)).numpy().view(np.uint64)
-    kernel = cpu_kernels.compiled(
-        cpu_kernels.transpose_pairs, "void(uint64[::1],int64,uint64[:,::1])"
-    )
-    kernel(flat, words.stride(0), out.view(torch.int64).numpy().view(np.uint64))
+def _pairs_up(rows: Tensor, out: Tensor) -> bool:
+    """Whether two entries side by side can be moved as one word."""
+    single = rows.dtype == torch.float32 and rows.device.type == "cpu"
+    if not single or rows.stride(1) != 1 or rows.stride(0) < rows.shape[1]:
+        return False
+    places = (rows.storage_offset(), rows.stride(0), rows.shape[1], out.shape[1])
+    return not any(place % 2 for place in places)
+
+
+def _words(x: Tensor) -> npt.NDArray[np.uint64]:
+    """The memory of a matrix from its first entry to its last as 64-bit words."""
+    length = (len(x) - 1) * x.stride(0) + x.shape[1] if x.numel() else 0
+    return x.as_strided((length,), (1,)).numpy().view(np.uint64)

@@ -22,7 +22,7 @@ FOUND = Findings(
         Measurement("a time", 2.5, "s", 2),
         Measurement("a size", 1234.5, "MB"),
     ],
-    [Table("Growth", ("prompts", "time (s)"), (("× 1", 0.01234), ("× 2", 0.0)))],
+    [Table("Growth", ("prompts", "time (s)"), (("× 1", 0.01234), ("× 2", 2000)))],
 )
 
 
@@ -56,7 +56,7 @@ def test_the_report() -> None:
     assert "| a ratio (a share) | 12.3 × | at least 10 × | met |" in text
     assert "| a time | 2.50 s | under 2 s | missed |" in text
     assert "| a size | 1,234 MB |  |  |" in text
-    assert "| × 1 | 0.0123 |\n| × 2 | 0 |" in text
+    assert "| × 1 | 0.0123 |\n| × 2 | 2,000 |" in text
     assert report.markdown(document, SECTIONS) == text
     assert "a ratio" not in report.markdown(document, SECTIONS, only=["sweep"])
 
@@ -92,6 +92,6 @@ def test_every_section_is_there() -> None:
 
 
 def test_significant_digits() -> None:
-    assert [report._number(x) for x in (0, 0.05, 1.234, 56.78, 999.6, 12345.6)] == [
+    assert [report._number(x) for x in (0.0, 0.05, 1.234, 56.78, 999.6, 12345.6)] == [
         "0", "0.0500", "1.23", "56.8", "1,000", "12,346",
     ]  # fmt: skip

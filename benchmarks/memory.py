@@ -81,7 +81,7 @@ def run_chunks(folder: Path, chunks: int) -> dict[str, float]:
     def first_cuts(tree: PrefixTree, limit: int) -> list[tuple[int, int]]:
         cuts = all_cuts(tree, limit)[:chunks]
         new = tree.lengths - tree.shared
-        seen.update(nodes=float(new[: cuts[-1][1]].sum()), all_nodes=float(tree.n_nodes))
+        seen.update(nodes=int(new[: cuts[-1][1]].sum()), all_nodes=int(tree.n_nodes))
         return cuts
 
     PrefixTree.cuts = first_cuts  # type: ignore[method-assign, assignment]

@@ -106,7 +106,9 @@ def _cell(value: str | float) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, thousands apart, no exponent."""
+    """Three significant digits, thousands apart, no exponent; whole numbers in full."""
+    if isinstance(value, int):
+        return f"{value:,}"
     if value == 0:
         return "0"
     digits = max(0, 2 - _exponent(abs(value)))

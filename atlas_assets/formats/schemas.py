@@ -100,7 +100,7 @@ class TableSchema:
                 raise _error(where, f"column {column.name!r}", f"type {column.dtype}", str(found))
         if frame.is_empty() and not self.may_be_empty:
             raise _error(where, "the table", "at least one row", "none")
-        for column in columns:
+        for column in _with_broken_values(frame, columns):
             _check_values(frame, column, where)
         self._check_key(frame, where)
         for rule in self.rules:
@@ -140,6 +140,20 @@ class TableSchema:
             row = int(broken.arg_max() or 0)
             values = ", ".join(f"{name}={_shown(frame[name][row])}" for name in rule.columns)
             raise _error(where, f"row {row} (from 0)", rule.statement, values)
+
+
+def _with_broken_values(frame: pl.DataFrame, columns: tuple[Column, ...]) -> list[Column]:
+    """The columns in which a value is not what it must be, from one query over all of them."""
+    conditions = {column.name: _conditions(column) for column in columns}
+    broken = frame.select(
+        pl.any_horizontal(broken.fill_null(value=False).any() for _, broken in of_column).alias(
+            name
+        )
+        for name, of_column in conditions.items()
+        if of_column
+    )
+    found = broken.row(0, named=True) if broken.width else {}
+    return [column for column in columns if found.get(column.name)]
 
 
 def _check_values(frame: pl.DataFrame, column: Column, where: str) -> None:

@@ -125,7 +125,7 @@ class SparseLinear(nn.Module):
         return many
 
     def _sums(self, features: Tensor) -> Tensor:
-        """``[in_features (and a row of ones for a bias), tokens]`` to ``[out_features, tokens]``."""
+        """Features (and ones for the bias) ``[rows, tokens]`` to ``[out_features, tokens]``."""
         return torch.embedding_bag(
             features,
             self.columns,

@@ -1,8 +1,10 @@
 """Reading the object prompts: on the tree of prefixes against plain padded batches of one pair.
 
 Both ways give readouts at the last token and losses. The plain way runs every pair as one batch,
-padded and with its repetitions, on dense weights. Each is measured on an even share of its work
-and scaled to the whole grid by tokens; the runs alternate, so that both see the same machine.
+padded and with its repetitions, on dense weights, and selects activations by ``torch.topk``; how
+it would do with this project's selection is stated beside it. Each is measured on an even share of
+its work and scaled to the whole grid by tokens; the runs alternate, so that all see the same
+machine.
 """
 
 from __future__ import annotations
@@ -12,15 +14,18 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from atlas_assets.models import circuitgpt_layers
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.circuitgpt_tree import TreeNetwork
 from atlas_assets.models.loaded import LoadedModel
@@ -37,7 +42,7 @@ from atlas_assets.science.tree_pass import mean_losses as tree_losses
 from atlas_assets.science.units import units_of_object_prompts
 from atlas_assets.science.workers import in_order
 from atlas_assets.stimuli.tables import load_stimuli
-from benchmarks.measure import Measurement
+from benchmarks.measure import Findings, Measurement
 
 #: share of the grid's zero weights in the released models
 DENSITY = 0.01
@@ -48,41 +53,51 @@ SMALL_PART, WIDE_PART = 60, 300
 
 @dataclass(frozen=True)
 class Compared:
-    """Seconds for the whole grid, scaled from the share that ran; medians.
+    """Seconds of wall time for the whole grid, scaled from the share that ran; medians.
 
     Attributes:
-        plain, tree: wall time.
-        plain_cpu, tree_cpu: of all cores together, which other work on the machine disturbs less.
+        plain: padded batches of one pair, activations selected by ``torch.topk``.
+        own_topk: the same with this project's selection.
+        tree: the tree of prefixes.
     """
 
     plain: float
+    own_topk: float
     tree: float
-    plain_cpu: float
-    tree_cpu: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times as fast the tree is."""
-        return self.plain / self.tree
 
 
-def measure() -> list[Measurement]:
+def measure() -> Findings:
     """The embedded model, and an untrained one of d_model 512 with 99% zeros."""
-    embedded = resolve("embedded", None)
     with tempfile.TemporaryDirectory() as folder:
-        wide = resolve(str(checkpoint(Path(folder) / "wide", d_model=512)), None)
-        small = compare(load(embedded, sparse_weights=False), load(embedded), SMALL_PART)
-        large = compare(load(wide, sparse_weights=False), load(wide), WIDE_PART)
+        wide = checkpoint(Path(folder) / "wide", d_model=512)
+        rows = [
+            *_rows("embedded model", "embedded", SMALL_PART, bar=6),
+            *_rows("d_model 512, 99% zeros", str(wide), WIDE_PART, bar=20),
+        ]
+    return Findings(rows)
+
+
+def _rows(what: str, model: str, part: int, *, bar: float) -> list[Measurement]:
+    source = resolve(model, None)
+    fast = load(source)
+    found = compare(load(source, sparse_weights=False), fast, part)
+    note = f"1/{part} of the grid, scaled; {fast.kernels}"
+    ratio = found.plain / found.tree
     return [
-        Measurement("embedded model, tree / plain time", 1 / small.ratio, "", 1 / 6),
-        Measurement("embedded model, whole grid on the tree", small.tree, "s", None),
-        Measurement("d_model 512, 99% zeros, tree / plain time", 1 / large.ratio, "", 1 / 20),
-        Measurement("d_model 512, whole grid on the tree", large.tree, "s", None),
+        Measurement(f"extraction on the tree, {what}", ratio, "×", bar, at_least=True, note=note),
+        Measurement(
+            f"against plain batches with this project's selection, {what}",
+            found.own_topk / found.tree,
+            "×",
+            note=note,
+        ),
+        Measurement(f"whole grid on the tree, {what}", found.tree, "s", note=note),
+        Measurement(f"whole grid in plain batches, {what}", found.plain, "s", note=note),
     ]
 
 
 def compare(plain: LoadedModel, fast: LoadedModel, part: int, repeats: int = REPEATS) -> Compared:
-    """Time both ways.
+    """Time all ways in turns.
 
     Args:
         plain: with dense weights.
@@ -91,24 +106,38 @@ def compare(plain: LoadedModel, fast: LoadedModel, part: int, repeats: int = REP
         repeats: measurements, of which the median counts.
     """
     prompts = object_grid(plain)
-    runs = [
-        (
-            _timed(lambda: plain_pass(plain, prompts, part)),
-            _timed(lambda: tree(fast, prompts, part)),
-        )
-        for _ in range(repeats + 1)
-    ][1:]  # the first compiles and fills caches
-    medians = (
-        statistics.median(run[way][clock] for run in runs) for clock in (0, 1) for way in (0, 1)
+
+    def by_torch() -> float:
+        with selection_of_torch():
+            return plain_pass(plain, prompts, part)
+
+    ways = (
+        by_torch,
+        lambda: plain_pass(plain, prompts, part),
+        lambda: tree(fast, prompts, part),
     )
-    return Compared(*medians)
+    # the first of all compiles and fills caches
+    runs = [[_timed(way) for way in ways] for _ in range(repeats + 1)][1:]
+    return Compared(*(statistics.median(times) for times in zip(*runs, strict=True)))
 
 
-def _timed(run: Callable[[], float]) -> tuple[float, float]:
-    """Wall and CPU seconds of the whole grid, by the share of it that ``run`` says it did."""
-    wall, cpu = time.perf_counter(), time.process_time()
+@contextmanager
+def selection_of_torch() -> Iterator[None]:
+    """Activation sparsity as one writes it without further thought."""
+
+    def by_topk(x: torch.Tensor, k: int) -> torch.Tensor:
+        places = torch.topk(x.abs(), k, dim=-1, sorted=False).indices
+        return torch.zeros_like(x).scatter_(-1, places, x.gather(-1, places))
+
+    with mock.patch.object(circuitgpt_layers, "abs_topk", by_topk):
+        yield
+
+
+def _timed(run: Callable[[], float]) -> float:
+    """Seconds for the whole grid, by the share of it that ``run`` says it did."""
+    started = time.perf_counter()
     share = run()
-    return (time.perf_counter() - wall) / share, (time.process_time() - cpu) / share
+    return (time.perf_counter() - started) / share
 
 
 def object_grid(model: LoadedModel) -> UnitPrompts:

@@ -27,7 +27,7 @@ from atlas_assets.science.prefix_tree import TreeChunk
 from atlas_assets.science.tree_blocks import block_groups
 
 #: attention scores held at a time: small enough for a CPU's caches, enough to fill an accelerator
-SCORES_ON_CPU = 2**21
+SCORES_ON_CPU = 2**17
 SCORES_ELSEWHERE = 2**27
 #: attention biases of a whole chunk that are kept for all layers
 BIAS_ON_CPU = 2**23

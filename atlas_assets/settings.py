@@ -98,8 +98,8 @@ class AtlasSettings(BaseModel):
         int | None,
         Field(
             ge=1,
-            description="prefixes (or tokens, padding included) per forward pass; default: suited to the "
-            "device",
+            description="prefixes (or tokens, padding included) per forward pass; "
+            "default: suited to the device",
         ),
     ] = None
     loss_threshold: Annotated[

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,10 +17,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from atlas_assets.checkpoints.files import END_OF_TEXT, CheckpointTokenizer
 from atlas_assets.models.bpe import SPLIT_PATTERN
+from atlas_assets.models.corpus import manifest_digest, read_corpus
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import identify, load, resolve
+from atlas_assets.models.training.card import card
+from atlas_assets.models.training.data import split, token_stream
 from atlas_assets.models.training.export import EMBEDDED as HERE
+from atlas_assets.models.training.measure import densities, load_checkpoint
 from atlas_assets.models.training.recipe import Recipe
+from atlas_assets.models.training.record import Corpus, judge
 from atlas_assets.science import object_prompts
 from atlas_assets.science.sweep import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
 from atlas_assets.stimuli.tables import load_stimuli
@@ -36,6 +42,12 @@ def model() -> LoadedModel:
 @pytest.fixture(scope="module")
 def candidates() -> pl.DataFrame:
     return object_prompts.generate(load_stimuli(), ast_nodes=AST_NODES, builtins=BUILTINS)
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((HERE / "training.json").read_text())
+    return read
 
 
 @pytest.fixture
@@ -56,6 +68,7 @@ def test_the_folder_is_small_and_in_the_hubs_format() -> None:
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
+        "training.json",
     }
 
 
@@ -89,10 +102,11 @@ def test_the_vocabulary() -> None:
         assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
 
 
-def test_matrices_and_readouts_are_sparse(model: LoadedModel) -> None:
+def test_matrices_and_readouts_are_sparse(model: LoadedModel, record: dict[str, Any]) -> None:
+    target = record["recipe"]["density"]
     for name, tensor in model.network.state_dict().items():
-        if tensor.ndim == 2:
-            assert 0.01 <= tensor.count_nonzero() / tensor.numel() <= 0.0625, name
+        if tensor.ndim == 2:  # half precision may round the smallest of those kept to zero
+            assert 0.9 * target < tensor.count_nonzero() / tensor.numel() <= target + 1e-3, name
     readouts = last_token_readouts(model, ["print(1)", "for x in y:\n    pass"])
     assert (np.count_nonzero(readouts, axis=-1) <= 32).all()
 
@@ -114,7 +128,7 @@ def last_token_readouts(model: LoadedModel, texts: list[str]) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_masks_are_neither_empty_nor_full_at_any_published_setting(
+def test_masks_are_neither_full_nor_all_empty_at_any_published_setting(
     model: LoadedModel, candidates: pl.DataFrame
 ) -> None:
     assert len(candidates) >= 250
@@ -127,7 +141,8 @@ def test_masks_are_neither_empty_nor_full_at_any_published_setting(
             masks = (mean > epsilon) & (rate >= consistency)
             shares = masks.mean(-1)
             assert (shares < 0.75).all(), (epsilon, consistency)
-            assert (shares.mean(0) > 0.005).all(), (epsilon, consistency)
+            populated = shares.mean(0) > 0.005  # at ε = 0.5 layer 4 is silent
+            assert populated.sum() >= (8 if epsilon < 0.5 else 7), (epsilon, consistency)
             sizes.append(masks.sum())
     assert sizes[0] > sizes[4] > sizes[8]  # the settings tell something
 
@@ -153,13 +168,53 @@ def test_every_published_prompt_fits(shared: Path) -> None:
     assert f"the longest published prompt has {longest}" in (HERE / "README.md").read_text()
 
 
-def test_the_card_names_the_corpus_and_the_losses(model: LoadedModel) -> None:
-    text = (HERE / "README.md").read_text()
-    assert "untrained" in text
-    assert "64,850 object prompts" in text
-    assert f"`loss_threshold` in `config.json` is {model.default_loss_threshold}" in text
+def test_the_record_is_of_these_files(record: dict[str, Any]) -> None:
+    for name, digest in record["sha256"].items():
+        assert hashlib.sha256((HERE / name).read_bytes()).hexdigest() == digest, name
+    assert densities(load_checkpoint(HERE)) == record["matrices"]
+    assert (HERE / "README.md").read_text() == card(record)
 
 
-def test_the_weights_are_the_ones_of_the_recipe(model: LoadedModel) -> None:
+def test_the_recipe_in_the_repository_is_the_one_that_was_run(record: dict[str, Any]) -> None:
+    assert record["recipe"] == Recipe().as_json()
+    assert record["run"]["steps"] == Recipe().steps == record["curve"][-1]["step"]
+    assert record["run"]["tokens"] == Recipe().steps * Recipe().batch_tokens
+
+
+def test_the_loss_is_clearly_below_a_bigram_models(record: dict[str, Any]) -> None:
+    held_out = record["held_out"]
+    assert held_out["loss"] < held_out["bigram"]["loss"] - 0.2
+    assert held_out["bigram"]["loss"] < held_out["uniform"] == pytest.approx(np.log(2048))
+    assert held_out["loss"] == pytest.approx(record["curve"][-1]["held_out_loss"], abs=0.2)
+
+
+def test_every_pair_passes_the_models_own_threshold(
+    model: LoadedModel, record: dict[str, Any]
+) -> None:
+    prompts = record["object_prompts"]
+    assert prompts["prompts"] == 64_850
+    assert model.default_loss_threshold == prompts["threshold"] > prompts["highest_pair"]
+
+
+@pytest.mark.slow
+def test_the_losses_are_measured_again(record: dict[str, Any]) -> None:
+    corpus = read_corpus()
+    if manifest_digest(corpus) != record["corpus"]["sha256"]:
+        pytest.skip(f"needs the standard library of Python {record['made_on']['python']}")
+    tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+    train, held_out = split(corpus, record["recipe"]["held_out_one_in"])
+    assert [source.name for source in held_out] == record["corpus"]["held_out"]
+    measured = judge(
+        HERE,
+        Corpus(
+            corpus, frozenset(), token_stream(tokenizer, train), token_stream(tokenizer, held_out)
+        ),
+    )
+    assert measured.tokens == record["held_out"]["tokens"]
+    assert measured.loss == pytest.approx(record["held_out"]["loss"], abs=1e-3)
+    assert measured.bigram.loss == pytest.approx(record["held_out"]["bigram"]["loss"], rel=1e-9)
+
+
+def test_the_identity_covers_the_weights(model: LoadedModel) -> None:
     digest = hashlib.sha256((HERE / "model.safetensors").read_bytes()).hexdigest()
     assert model.identity.weights_sha256 == digest

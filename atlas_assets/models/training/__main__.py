@@ -14,7 +14,8 @@ from atlas_assets.models.corpus import Source, read_corpus
 from atlas_assets.models.training import export, measure
 from atlas_assets.models.training.card import card
 from atlas_assets.models.training.data import split, token_stream
-from atlas_assets.models.training.loop import train
+from atlas_assets.models.training.gauge import set_residual_scale
+from atlas_assets.models.training.loop import curve_sample, train
 from atlas_assets.models.training.recipe import Recipe
 from atlas_assets.models.training.record import Corpus, make_record
 from atlas_assets.science import object_prompts
@@ -57,13 +58,14 @@ def make(
         corpus.digest,
     )
     state = train(recipe, corpus.train, corpus.held_out, states, corpus.digest)
+    factor = set_residual_scale(state.network, curve_sample(corpus.held_out))
     export.write_tokenizer(folder, tokenizer, recipe.options["block_size"])
     export.write_weights(folder, state.network)
     export.write_config(folder, recipe.options, None)
     candidates = object_prompts.generate(load_stimuli(), variations=variations)
     prompts = measure.prompt_losses(folder, candidates)
     export.write_config(folder, recipe.options, prompts.threshold)
-    record = make_record(folder, recipe, corpus, state, prompts)
+    record = make_record(folder, recipe, corpus, state, prompts, factor)
     write_bytes(folder / RECORD, export.as_json(record), what="the training record")
     write_bytes(folder / "README.md", card(record).encode(), what="the model card")
     _log.info("%s: held-out loss %.3f", folder, record["held_out"]["loss"])

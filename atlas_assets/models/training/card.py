@@ -127,6 +127,10 @@ the digest of each file of the corpus.
 - After each step only the largest entries of each matrix stay, embeddings included. Their share
   falls linearly from all at step {recipe["dense_steps"]:,} to {recipe["density"]:.1%} at step
   {recipe["annealed_step"]:,}. Each row keeps at least {recipe["row_floor"]}.
+- In the end all that is written to the residual stream is multiplied by {run["residual_factor"]:g}.
+  The logits do not see it (every reader norms the stream first), and the readouts that are not zero
+  get a root mean square of 1, to the nearest power of two. Without such a rule thresholds on
+  readouts would compare with a scale that training leaves to chance.
 - Time: {duration(run["cpu_seconds"])} of processor time; by the clock
   {duration(run["wall_seconds"])}, with pauses and whatever else the machine did, on
   {made["cores"]} cores ({made["machine"]}).

@@ -58,8 +58,7 @@ def train(
         ArtifactWriteError: a state cannot be written.
     """
     state = restore(folder, recipe, corpus)
-    rows = windows(held_out, HELD_OUT_LENGTH)
-    sample = rows[:: max(len(rows) // CURVE_SEQUENCES, 1)][:CURVE_SEQUENCES]
+    sample = curve_sample(held_out)
     _log.info("training from step %d to %d", state.step, recipe.steps)
     first, start = state.step, time.monotonic()
     while state.step < recipe.steps:
@@ -74,6 +73,12 @@ def train(
         if state.step == recipe.trunk_steps:
             save_state(folder / TRUNK_END, state, recipe, corpus)
     return state
+
+
+def curve_sample(held_out: TokenStream) -> IntArray:
+    """int64 ``[sequences, tokens]``: a fixed part of the held-out tokens, evenly spread."""
+    rows = windows(held_out, HELD_OUT_LENGTH)
+    return rows[:: max(len(rows) // CURVE_SEQUENCES, 1)][:CURVE_SEQUENCES]
 
 
 def held_out_loss(network: nn.Module, rows: IntArray) -> float:

@@ -73,7 +73,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=lambda: dict(OPTIONS))
     start: Scales = START
     seed: int = 0
-    steps: int = 3600
+    steps: int = 2800
     warmup_steps: int = 100
     learning_rate: float = 8e-3
     decay_steps: int = 1000

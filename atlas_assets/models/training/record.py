@@ -87,7 +87,12 @@ def judge(folder: Path, corpus: Corpus) -> HeldOut:
 
 
 def make_record(
-    folder: Path, recipe: Recipe, corpus: Corpus, state: State, prompts: PromptLosses
+    folder: Path,
+    recipe: Recipe,
+    corpus: Corpus,
+    state: State,
+    prompts: PromptLosses,
+    residual_factor: float,
 ) -> dict[str, Any]:
     """Plain data that describes the checkpoint in ``folder`` and how it came about.
 
@@ -103,6 +108,7 @@ def make_record(
             "epochs": tokens / len(corpus.train.ids),
             "wall_seconds": state.wall_seconds,
             "cpu_seconds": state.cpu_seconds,
+            "residual_factor": residual_factor,
         },
         "made_on": {
             "python": platform.python_version(),

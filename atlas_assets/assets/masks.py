@@ -1,6 +1,7 @@
 """Stage 13: binary masks at every (ε, C) setting, and the sweep as a whole."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -25,10 +26,10 @@ def mask_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefin
     def object_masks(
         context: dg.AssetExecutionContext, object_activations: Activations
     ) -> dict[str, Any]:
-        keys = {setting_of(key): key for key in context.partition_keys}
+        # made as they are written: one setting's masks are as large as all tables together
         return {
-            keys[setting]: science.with_universals(setting, pairs)
-            for setting, pairs in science.sweep_masks(object_activations, sorted(keys))
+            key: partial(science.object_masks, object_activations, setting_of(key))
+            for key in context.partition_keys
         }
 
     @atlas_asset("checker_masks", partitions=partitions, kinds={"numpy"})

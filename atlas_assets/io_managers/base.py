@@ -31,8 +31,9 @@ class AtlasIOManager(dg.UPathIOManager):
     """Keeps the artifacts of one atlas under their published names.
 
     An output of several partitions (a single-run backfill) is a mapping from partition key to
-    value; an input of several partitions is one as well, and so is one of a single partition whose
-    type annotation is a mapping. Input metadata ``{"part": "universal"}`` reads only that part of
+    value, or to a function without arguments that makes it when it is written; an input of several
+    partitions is one as well, and so is one of a single partition whose type annotation is a
+    mapping. Input metadata ``{"part": "universal"}`` reads only that part of
     each file; ``{"allow_missing_partitions": True}`` leaves out what is not there.
 
     Attributes:
@@ -58,11 +59,9 @@ class AtlasIOManager(dg.UPathIOManager):
             return
         # Dagster gives them in no particular order
         keys = sorted(context.asset_partition_keys)
-        values = _by_partition(artifact.key, keys, obj)
         cells = []
-        for key, written in zip(keys, self._write_cells(artifact.key, values), strict=True):
+        for key, (written, metadata) in zip(keys, self._cells(context, keys, obj), strict=True):
             cells.append((written.provenance, setting_of(key)))
-            metadata = self._metadata(context, values[key], written)
             if len(keys) == 1:
                 context.add_output_metadata(metadata)
             else:
@@ -74,13 +73,21 @@ class AtlasIOManager(dg.UPathIOManager):
         context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
         report_version(context, data_version_of_cells(self.store, cells))
 
-    def _write_cells(self, key: str, values: Mapping[str, Any]) -> list[Written]:
+    def _cells(
+        self, context: dg.OutputContext, keys: list[str], obj: Any
+    ) -> list[tuple[Written, dict[str, Any]]]:
         """Writes the value of each partition, several at a time: deflating takes most of it."""
+        artifact = self._artifact(context)
+        values = _by_partition(artifact.key, keys, obj)
         self.store.expected()
+
+        def write(key: str) -> tuple[Written, dict[str, Any]]:
+            value = values[key]() if callable(values[key]) else values[key]
+            written = self.store.write(artifact.key, value, setting_of(key))
+            return written, self._metadata(context, value, written)
+
         with ThreadPoolExecutor(_WRITERS) as pool:
-            return list(
-                pool.map(lambda cell: self.store.write(key, values[cell], setting_of(cell)), values)
-            )
+            return list(pool.map(write, keys))
 
     def load_partitions(self, context: dg.InputContext) -> Any:
         """One value, or {partition key: value}."""

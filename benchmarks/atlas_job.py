@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import Measurement, run
+from benchmarks.synthetic import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -14,14 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def measure() -> list[Measurement]:
     """As ``make atlas`` runs it, once everything is installed."""
     with tempfile.TemporaryDirectory() as name:
-        home = Path(name) / "home"
-        home.mkdir()
-        (home / "dagster.yaml").write_text((ROOT / ".dagster_home" / "dagster.yaml").read_text())
-        env = {
-            "ATLAS_DATA_DIR": str(Path(name) / "data"),
-            "DAGSTER_HOME": str(home),
-            "DAGSTER_MODULE_NAME": "atlas_assets.definitions",
-        }
+        env = environment(Path(name) / "data", dagster_home=Path(name) / "home")
         dagster = str(Path(sys.executable).with_name("dagster"))
         timed = run([dagster, "job", "execute", "-j", "atlas"], cwd=ROOT, env=env)
     return [

@@ -116,7 +116,7 @@ def _naive_seconds(objects: Activations, swept: Swept) -> tuple[float, float]:
 
 def _in_turns(folder: Path) -> tuple[list[Timed], list[Timed]]:
     """The files written by the functions and by the job, each in a fresh process."""
-    env = environment(folder)
+    env = environment(folder, dagster_home=folder / "home")
     command = [str(Path(sys.executable).with_name("dagster")), "job", "execute", "-j", "sweep"]
     direct, dagster = [], []
     for _ in range(REPEATS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from atlas_assets.science.object_prompts import candidate_pairs
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stimuli.tables import load_stimuli
 
+ROOT = Path(__file__).resolve().parents[1]
 N_PAIRS, N_LAYERS, WIDTH, N_PROMPTS = 1276, 8, 2048, 50
 SIZE = f"{N_PAIRS:,} × {N_LAYERS} × {WIDTH:,}"
 NAME = "bench"
@@ -39,12 +41,15 @@ def activations(names: list[str], *, seed: int, width: int = WIDTH) -> Activatio
     )
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Variables of an atlas in ``folder``."""
+def environment(folder: Path, *, dagster_home: Path | None = None) -> dict[str, str]:
+    """Variables of an atlas in ``folder``; a home for Dagster, set up as the package's is."""
+    if dagster_home is not None:
+        dagster_home.mkdir(parents=True)
+        shutil.copy(ROOT / ".dagster_home" / "dagster.yaml", dagster_home)
     return {
         "ATLAS_DATA_DIR": str(folder),
         "ATLAS_NAME": NAME,
-        "DAGSTER_HOME": "",
+        "DAGSTER_HOME": str(dagster_home or ""),
         "DAGSTER_MODULE_NAME": "atlas_assets.definitions",
     }
 

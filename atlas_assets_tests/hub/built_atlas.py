@@ -71,22 +71,24 @@ class Built:
         assert result.success, tiny_atlas.failure_text(result)
 
 
-@contextmanager
-def build(folder: Path) -> Iterator[Built]:
-    """The atlas, built by the job ``atlas``."""
-    data_dir, home = folder / "data", folder / "home"
-    home.mkdir(parents=True)
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        built = Built(data_dir, home, instance)
-        result = tiny_atlas.run_job(built.settings(), instance)
+def build(folder: Path) -> None:
+    """The atlas and its memory, built by the job ``atlas`` in ``folder``."""
+    (folder / "home").mkdir(parents=True)
+    with opened(folder) as built:
+        result = tiny_atlas.run_job(built.settings(), built.instance)
         assert result.success, tiny_atlas.failure_text(result)
-        yield built
 
 
 @contextmanager
-def copy_of(built: Built, folder: Path) -> Iterator[Built]:
-    """The same atlas and memory, to be changed."""
-    shutil.copytree(built.data_dir, folder / "data")
-    shutil.copytree(built.home, folder / "home")
+def opened(folder: Path) -> Iterator[Built]:
+    """The atlas in ``folder``; no longer than needed, for Dagster looks into an open instance."""
     with dg.DagsterInstance.local_temp(str(folder / "home")) as instance:
         yield Built(folder / "data", folder / "home", instance)
+
+
+@contextmanager
+def copy_of(original: Path, folder: Path) -> Iterator[Built]:
+    """The same atlas and memory, to be changed."""
+    shutil.copytree(original, folder)
+    with opened(folder) as built:
+        yield built

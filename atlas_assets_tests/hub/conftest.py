@@ -13,7 +13,7 @@ from atlas_assets.formats.provenance import Lineage
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.hub import release_repo
-from atlas_assets_tests.hub.built_atlas import Built, build, copy_of
+from atlas_assets_tests.hub.built_atlas import Built, build, copy_of, opened
 from atlas_assets_tests.hub.fetching import Get
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import FEW, Publisher, small_stage
@@ -81,16 +81,24 @@ def publisher(hub: LocalHub, stage: Stage) -> Publisher:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """A tiny atlas that Dagster built; nobody changes it."""
-    with build(tmp_path_factory.mktemp("built")) as atlas:
+def built_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny atlas that Dagster built, with Dagster's memory of it; nobody changes it."""
+    folder = tmp_path_factory.mktemp("built")
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def built(built_folder: Path) -> Iterator[Built]:
+    """It, to be looked at."""
+    with opened(built_folder) as atlas:
         yield atlas
 
 
 @pytest.fixture
-def own(built: Built, tmp_path: Path) -> Iterator[Built]:
+def own(built_folder: Path, tmp_path: Path) -> Iterator[Built]:
     """A copy of it, to be changed."""
-    with copy_of(built, tmp_path / "own") as atlas:
+    with copy_of(built_folder, tmp_path / "own") as atlas:
         yield atlas
 
 

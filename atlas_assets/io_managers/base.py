@@ -6,9 +6,7 @@ between it and Dagster's contexts.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, get_origin
 
 import dagster as dg
@@ -22,9 +20,6 @@ from atlas_assets.formats.store import AtlasStore, Written, artifact_named
 from atlas_assets.io_managers.metadata import content_metadata, file_metadata
 from atlas_assets.io_managers.versions import report_model, report_version
 from atlas_assets.partitions import setting_of
-
-#: files that are written at a time
-_WRITERS = min(4, os.cpu_count() or 1)
 
 
 class AtlasIOManager(dg.UPathIOManager):
@@ -60,8 +55,11 @@ class AtlasIOManager(dg.UPathIOManager):
         # Dagster gives them in no particular order
         keys = sorted(context.asset_partition_keys)
         cells = []
-        for key, (written, metadata) in zip(keys, self._cells(context, keys, obj), strict=True):
+        for key, value in _by_partition(artifact.key, keys, obj).items():
+            made = value() if callable(value) else value
+            written = self.store.write(artifact.key, made, setting_of(key))
             cells.append((written.provenance, setting_of(key)))
+            metadata = self._metadata(context, made, written)
             if len(keys) == 1:
                 context.add_output_metadata(metadata)
             else:
@@ -72,22 +70,6 @@ class AtlasIOManager(dg.UPathIOManager):
         # one line for all: an event takes Dagster longer to store than a small file to write
         context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
         report_version(context, data_version_of_cells(self.store, cells))
-
-    def _cells(
-        self, context: dg.OutputContext, keys: list[str], obj: Any
-    ) -> list[tuple[Written, dict[str, Any]]]:
-        """Writes the value of each partition, several at a time: deflating takes most of it."""
-        artifact = self._artifact(context)
-        values = _by_partition(artifact.key, keys, obj)
-        self.store.expected()
-
-        def write(key: str) -> tuple[Written, dict[str, Any]]:
-            value = values[key]() if callable(values[key]) else values[key]
-            written = self.store.write(artifact.key, value, setting_of(key))
-            return written, self._metadata(context, value, written)
-
-        with ThreadPoolExecutor(_WRITERS) as pool:
-            return list(pool.map(write, keys))
 
     def load_partitions(self, context: dg.InputContext) -> Any:
         """One value, or {partition key: value}."""

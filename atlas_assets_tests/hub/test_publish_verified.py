@@ -20,7 +20,7 @@ from atlas_assets.hub import verify
 from atlas_assets.hub.publish import publish_stage
 from atlas_assets.hub.staging import Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, faults_of
-from atlas_assets_tests.hub.built_atlas import REPO, Built
+from atlas_assets_tests.hub.built_atlas import REPO, opened
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import Trusting
 
@@ -28,9 +28,10 @@ _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def whole(built: Built) -> Any:
+def whole(built_folder: Path) -> Any:
     """Every artifact there is, staged."""
-    settings = built.settings()
+    with opened(built_folder) as built:
+        settings = built.settings()
     with staged(open_with_model(settings), settings) as stage:
         assert stage.left_out == ()
         yield stage

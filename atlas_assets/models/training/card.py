@@ -137,7 +137,8 @@ the digest of each file of the corpus.
 - torch {made["torch"]}, numpy {made["numpy"]}, tokenizers {made["tokenizers"]}.
 
 The same recipe, corpus, versions and kind of processor give the same bytes, interrupted or not: the
-tests hold that on a small model, and no run of this size was repeated as a whole. Elsewhere sums round differently, and training amplifies that: expect other weights of the same
+tests hold that on a small model, and no run of this size was repeated as a whole.
+Elsewhere sums round differently, and training amplifies that: expect other weights of the same
 quality. SHA-256 of the weights: `{record["sha256"]["model.safetensors"]}`.
 """
 

@@ -121,9 +121,7 @@ the digest of each file of the corpus.
   {" and ".join(map(str, sorted(set(recipe["sequence_lengths"]))))} that begin where a line does:
   {run["tokens"] / 1e6:.1f} million tokens, {run["epochs"]:.1f} times the corpus.
 - Learning rate {recipe["learning_rate"]} after {recipe["warmup_steps"]} steps of warm-up and until
-  the matrices are sparse; then it falls linearly, within {recipe["decay_steps"]:,} steps were it to
-  reach zero, but stops at {recipe["floor"]:.0%} until a last linear fall over the final
-  {recipe["final_steps"]:,} steps.
+  the matrices are sparse; then it falls linearly to zero at the last step.
 - After each step only the largest entries of each matrix stay, embeddings included. Their share
   falls linearly from all at step {recipe["dense_steps"]:,} to {recipe["density"]:.1%} at step
   {recipe["annealed_step"]:,}. Each row keeps at least {recipe["row_floor"]}.

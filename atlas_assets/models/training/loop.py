@@ -70,7 +70,7 @@ def train(
                 _report(state, recipe, seconds)
         if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
             save_state(folder / NEWEST, state, recipe, corpus)
-        if state.step == recipe.trunk_steps:
+        if state.step == recipe.annealed_step:
             save_state(folder / TRUNK_END, state, recipe, corpus)
     return state
 

@@ -44,8 +44,8 @@ START = Scales(density=1.0, gain=1.0, readout=0.3, readout_spread=0.0, readout_b
 class Recipe:
     """Everything that decides the weights, next to the corpus and the machine's arithmetic.
 
-    Learning rate and density are functions of the step alone until the final fall, so runs that
-    differ in ``steps`` are the same run until the shorter one comes to it.
+    Learning rate and density are functions of the step alone until the matrices are sparse, so runs
+    that differ in ``steps`` are the same run up to there.
 
     Attributes:
         options: the keys of ``config.json``, without the loss threshold.
@@ -53,10 +53,8 @@ class Recipe:
         seed: of the starting weights and of the batches.
         steps: optimiser steps.
         warmup_steps: steps in which the learning rate rises linearly.
-        learning_rate: after them, until the matrices are sparse.
-        decay_steps: steps in which it would fall linearly to zero from then on.
-        floor: share of it at which that fall stops.
-        final_steps: last steps, in which it falls linearly from there to nearly zero.
+        learning_rate: after them, until the matrices are sparse; from there it falls linearly, to
+            nearly zero at the last step.
         weight_decay: AdamW's, of matrices only.
         betas: AdamW's.
         clip: largest Euclidean norm of the whole gradient.
@@ -73,18 +71,15 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=lambda: dict(OPTIONS))
     start: Scales = START
     seed: int = 0
-    steps: int = 2800
+    steps: int = 5000
     warmup_steps: int = 100
     learning_rate: float = 8e-3
-    decay_steps: int = 1000
-    floor: float = 0.25
-    final_steps: int = 400
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
-    density: float = 5 / 26
+    density: float = 0.2
     dense_steps: int = 200
-    annealed_step: int = 1400
+    annealed_step: int = 2000
     row_floor: int = 2
     sequence_lengths: tuple[int, ...] = (128, 128, 128, 512)
     part_tokens: int = 512
@@ -92,20 +87,14 @@ class Recipe:
     evaluate_every: int = 100
 
     def __post_init__(self) -> None:
-        least = self.annealed_step + self.decay_steps + self.final_steps
-        if self.steps < least:
+        if self.steps <= self.annealed_step:
             raise SettingsError(
-                "the recipe ends before it is sparse and settled",
+                "the recipe ends before the learning rate can fall",
                 where="training recipe",
-                expected=f"at least {least} steps",
+                expected=f"more than {self.annealed_step} steps, after which the model is sparse",
                 found=f"{self.steps} steps",
                 remedy="train for more steps, or anneal sooner",
             )
-
-    @property
-    def trunk_steps(self) -> int:
-        """The step after which the learning rate falls to zero."""
-        return self.steps - self.final_steps
 
     @property
     def batch_tokens(self) -> int:
@@ -113,11 +102,10 @@ class Recipe:
         return self.part_tokens * len(self.sequence_lengths)
 
     def learning_rate_at(self, step: int) -> float:
-        """Of step 1, 2, …, ``steps``: a rise, a plateau, a fall, a plateau and a last fall."""
+        """Of step 1, 2, …, ``steps``: a rise, a plateau and a fall."""
         rise = min(step / self.warmup_steps, 1.0)
-        fall = min((self.annealed_step + self.decay_steps + 1 - step) / self.decay_steps, 1.0)
-        last = min((self.steps + 1 - step) / self.final_steps, 1.0)
-        return self.learning_rate * min(rise, max(fall, self.floor)) * last
+        fall = min((self.steps + 1 - step) / (self.steps - self.annealed_step), 1.0)
+        return self.learning_rate * rise * fall
 
     def density_at(self, step: int) -> float:
         """Share of each matrix's entries that stay after step 1, 2, …, ``steps``."""
@@ -130,6 +118,6 @@ class Recipe:
         return plain
 
     def trunk_digest(self) -> str:
-        """SHA-256 of all that decides the steps before the final fall."""
+        """SHA-256 of all that decides the steps until the matrices are sparse."""
         trunk = {name: value for name, value in self.as_json().items() if name != "steps"}
         return hashlib.sha256(json.dumps(trunk, sort_keys=True).encode()).hexdigest()

@@ -21,7 +21,8 @@ from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.training.recipe import Recipe
 from atlas_assets.models.untrained import untrained
 
-#: the newest state, and the one before the final fall, from which a run of other length can go on
+#: the newest state, and the one when the matrices are sparse, from which a run of other length can
+#: go on
 NEWEST, TRUNK_END = "newest.safetensors", "trunk_end.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _STEP = "step"
@@ -120,7 +121,7 @@ def save_state(path: Path, state: State, recipe: Recipe, corpus: str) -> None:
 def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
     """The latest state in ``folder`` that is of this run; a fresh one where there is no file.
 
-    A state of a run with another number of steps counts while neither run is in its final fall.
+    A state of a run with another number of steps counts until the matrices are sparse.
 
     Raises:
         ModelError: there are states, and none is of this run, or one cannot be read.
@@ -137,7 +138,7 @@ def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
         raise ModelError(
             "the folder holds the state of another training",
             where=str(folder),
-            expected=f"a state of this recipe and corpus, before step {recipe.trunk_steps}",
+            expected=f"a state of this recipe and corpus, up to step {recipe.annealed_step}",
             found=", ".join(found),
             remedy="go on with that run's recipe, or choose or empty another folder",
         )
@@ -147,9 +148,8 @@ def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
 def _fits(told: Mapping[str, Any], recipe: Recipe, corpus: str) -> bool:
     if (told["trunk"], told["corpus"]) != (recipe.trunk_digest(), corpus):
         return False
-    shorter = min(told["steps"], recipe.steps)
-    common: bool = told["step"] <= shorter - recipe.final_steps
-    return told["steps"] == recipe.steps or common
+    common: bool = told["step"] <= recipe.annealed_step
+    return common or told["steps"] == recipe.steps
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -29,8 +29,6 @@ def recipe(**changes: Any) -> Recipe:
         "options": {**OPTIONS, **SIZES, "d_mlp": 24, "d_pos_emb": 4},
         "steps": 24,
         "warmup_steps": 4,
-        "decay_steps": 4,
-        "final_steps": 6,
         "density": 0.25,
         "dense_steps": 4,
         "annealed_step": 12,

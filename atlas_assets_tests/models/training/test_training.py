@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> State:
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
-    state = run(tmp_path, samples.recipe(learning_rate=0.01, steps=72, final_steps=24))
+    state = run(tmp_path, samples.recipe(learning_rate=0.01, steps=72, annealed_step=48))
     first, last = state.curve[0], state.curve[-1]
     assert last.train_loss < first.train_loss - 1.0
     assert last.held_out_loss < first.held_out_loss - 1.0
@@ -114,7 +114,7 @@ def test_a_finished_run_is_not_run_again(whole: State, tmp_path: Path) -> None:
 def test_a_run_may_be_made_longer_or_shorter_before_its_end(tmp_path: Path) -> None:
     long = samples.recipe(steps=36)
     straight = run(tmp_path / "straight", long)
-    run(tmp_path / "changed")  # 24 steps: its state at the trunk's end is of step 18
+    run(tmp_path / "changed")  # 24 steps: its state at the trunk's end is of step 12
     (tmp_path / "changed" / NEWEST).unlink()
     assert weights(run(tmp_path / "changed", long)) == weights(straight)
 

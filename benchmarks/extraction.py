@@ -42,13 +42,15 @@ from atlas_assets.science.tree_pass import mean_losses as tree_losses
 from atlas_assets.science.units import units_of_object_prompts
 from atlas_assets.science.workers import in_order
 from atlas_assets.stimuli.tables import load_stimuli
-from benchmarks.measure import Findings, Measurement
+from benchmarks.measure import Findings, Measurement, seconds
 
 #: share of the grid's zero weights in the released models
 DENSITY = 0.01
 REPEATS = 3
 #: what both ways run of a small and of a wide model: one part in so many
-SMALL_PART, WIDE_PART = 60, 300
+SMALL_PART, WIDE_PART = 60, 100
+#: before they are timed, a share so many times smaller
+WARM_UP = 10
 
 
 @dataclass(frozen=True)
@@ -106,19 +108,25 @@ def compare(plain: LoadedModel, fast: LoadedModel, part: int, repeats: int = REP
         repeats: measurements, of which the median counts.
     """
     prompts = object_grid(plain)
+    # the tree of the whole grid is there before its first chunk runs, so its time is not scaled
+    planned = seconds(lambda: prefix_tree(prompts), repeats=repeats)
+    whole = prefix_tree(prompts)
 
-    def by_torch() -> float:
+    def by_torch(part: int) -> None:
         with selection_of_torch():
-            return plain_pass(plain, prompts, part)
+            plain_pass(plain, prompts, part)
 
-    ways = (
-        by_torch,
-        lambda: plain_pass(plain, prompts, part),
-        lambda: tree(fast, prompts, part),
+    ways: tuple[tuple[Callable[[int], None], float, float], ...] = (
+        (by_torch, positions_share(prompts, part), 0.0),
+        (lambda part: plain_pass(plain, prompts, part), positions_share(prompts, part), 0.0),
+        (lambda part: tree_pass(fast, whole, part), nodes_share(whole, part), planned),
     )
-    # the first of all compiles and fills caches
-    runs = [[_timed(way) for way in ways] for _ in range(repeats + 1)][1:]
-    return Compared(*(statistics.median(times) for times in zip(*runs, strict=True)))
+    for run, _, _ in ways:  # compiles, fills caches
+        run(WARM_UP * part)
+    times = [
+        [once + _spent(run, part) / share for run, share, once in ways] for _ in range(repeats)
+    ]
+    return Compared(*(statistics.median(one) for one in zip(*times, strict=True)))
 
 
 @contextmanager
@@ -133,11 +141,10 @@ def selection_of_torch() -> Iterator[None]:
         yield
 
 
-def _timed(run: Callable[[], float]) -> float:
-    """Seconds for the whole grid, by the share of it that ``run`` says it did."""
+def _spent(run: Callable[[int], None], part: int) -> float:
     started = time.perf_counter()
-    share = run()
-    return (time.perf_counter() - started) / share
+    run(part)
+    return time.perf_counter() - started
 
 
 def object_grid(model: LoadedModel) -> UnitPrompts:
@@ -146,9 +153,14 @@ def object_grid(model: LoadedModel) -> UnitPrompts:
     return unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
 
 
-def plain_pass(model: LoadedModel, prompts: UnitPrompts, part: int) -> float:
-    """Every ``part``-th pair as a padded batch; the share of the grid's positions that this is."""
-    longest = [int(prompts.table.lengths[rows].max()) * len(rows) for rows in prompts.rows]
+def positions_share(prompts: UnitPrompts, part: int) -> float:
+    """The share of the grid's padded positions that every ``part``-th pair has."""
+    positions = [int(prompts.table.lengths[rows].max()) * len(rows) for rows in prompts.rows]
+    return sum(positions[::part]) / sum(positions)
+
+
+def plain_pass(model: LoadedModel, prompts: UnitPrompts, part: int) -> None:
+    """Every ``part``-th pair as a padded batch."""
     reduction = Reduction(model, len(prompts.names), len(prompts.names))
     with tapped(model) as tap:
         for unit in range(0, len(prompts.names), part):
@@ -157,7 +169,6 @@ def plain_pass(model: LoadedModel, prompts: UnitPrompts, part: int) -> float:
             runs = np.full(len(readouts), unit)
             reduction.add(readouts, weights, np.asarray([unit]), runs)
     reduction.finish()
-    return sum(longest[::part]) / sum(longest)
 
 
 def _pair(model: LoadedModel, tap: ReadoutTap, prompts: UnitPrompts, unit: int) -> torch.Tensor:
@@ -171,13 +182,23 @@ def _pair(model: LoadedModel, tap: ReadoutTap, prompts: UnitPrompts, unit: int) 
     return readouts
 
 
-def tree(model: LoadedModel, prompts: UnitPrompts, part: int) -> float:
-    """Every ``part``-th chunk of the tree; the share of the tree's nodes that this is."""
-    whole, _ = PrefixTree.of(prompts.table, prompts.distinct)
+def prefix_tree(prompts: UnitPrompts) -> PrefixTree:
+    """The tree of all prompts."""
+    return PrefixTree.of(prompts.table, prompts.distinct)[0]
+
+
+def nodes_share(whole: PrefixTree, part: int) -> float:
+    """The share of the tree's nodes that every ``part``-th chunk has."""
+    new = whole.lengths - whole.shared
+    run = sum(int(new[first:last].sum()) for first, last in whole.cuts(CPU_BATCH_TOKENS)[::part])
+    return run / whole.n_nodes
+
+
+def tree_pass(model: LoadedModel, whole: PrefixTree, part: int) -> None:
+    """Every ``part``-th chunk of the tree."""
     network: Any = model.network
     runner = TreeNetwork(network)
     reduction = Reduction(model, 1, len(whole))
-    cuts = whole.cuts(CPU_BATCH_TOKENS)[::part]
 
     def run(cut: tuple[int, int]) -> tuple[TreeChunk, Any]:
         chunk = whole.chunk(*cut)
@@ -189,9 +210,7 @@ def tree(model: LoadedModel, prompts: UnitPrompts, part: int) -> float:
         reduction.add(readings.readouts, weights, np.zeros(1, np.int64), chunk.sequences)
         tree_losses(chunk, readings.losses.numpy())
 
-    in_order(cuts, run, take, device=model.device)
-    new = whole.lengths - whole.shared
-    return float(sum(new[first:last].sum() for first, last in cuts) / whole.n_nodes)
+    in_order(whole.cuts(CPU_BATCH_TOKENS)[::part], run, take, device=model.device)
 
 
 def checkpoint(folder: Path, *, d_model: int, n_layer: int = 8, density: float = DENSITY) -> Path:

@@ -18,9 +18,8 @@ import torch
 
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
-from atlas_assets.science.prefix_tree import PrefixTree
 from atlas_assets.science.shard_plan import UnitPrompts
-from benchmarks.extraction import checkpoint, object_grid, tree
+from benchmarks.extraction import checkpoint, nodes_share, object_grid, prefix_tree, tree_pass
 from benchmarks.measure import Findings, Measurement, Table, seconds
 from benchmarks.sweep import compute
 from benchmarks.synthetic import N_LAYERS, N_PAIRS, activations, pair_names
@@ -57,12 +56,12 @@ def measure() -> Findings:
 def _by_prompts(machine: Machine) -> Table:
     model = load(resolve("embedded", None))
     whole = object_grid(model)
-    tree(model, whole, 10 * CHUNKS_IN)  # compiles, fills caches
+    tree_pass(model, prefix_tree(whole), 10 * CHUNKS_IN)  # compiles, fills caches
     rows = []
     for times, part in enumerate(PAIRS_IN):
         prompts = _part(whole, part)
-        nodes = PrefixTree.of(prompts.table, prompts.distinct)[0].n_nodes
-        spent = _spent(lambda prompts=prompts: tree(model, prompts, 1))  # type: ignore[misc]
+        nodes = prefix_tree(prompts).n_nodes
+        spent = _spent(lambda p=prompts: tree_pass(model, prefix_tree(p), 1))  # type: ignore[misc]
         positions = sum(int(prompts.table.lengths[r].max()) * len(r) for r in prompts.rows)
         rows.append((f"× {2**times}", positions, nodes, spent, *_limits(model, nodes, machine)))
     return Table(
@@ -79,16 +78,10 @@ def _by_width(machine: Machine) -> Table:
         for times, width in enumerate(WIDTHS):
             folder = checkpoint(Path(name) / str(width), d_model=width)
             model = load(resolve(str(folder), None))
-            prompts = object_grid(model)
-            tree(model, prompts, 10 * CHUNKS_IN)  # compiles, fills caches
-            share = 0.0
-
-            def run(model: LoadedModel = model, prompts: UnitPrompts = prompts) -> None:
-                nonlocal share
-                share = tree(model, prompts, CHUNKS_IN)
-
-            spent = _spent(run)
-            nodes = round(PrefixTree.of(prompts.table, prompts.distinct)[0].n_nodes * share)
+            tree = prefix_tree(object_grid(model))
+            tree_pass(model, tree, 10 * CHUNKS_IN)  # compiles, fills caches
+            spent = _spent(lambda m=model, t=tree: tree_pass(m, t, CHUNKS_IN))  # type: ignore[misc]
+            nodes = round(tree.n_nodes * nodes_share(tree, CHUNKS_IN))
             limits = _limits(model, nodes, machine)
             rows.append((f"× {2**times} ({width})", nodes, spent, *limits, model.kernels))
     return Table(

@@ -20,7 +20,7 @@ from benchmarks.measure import Findings, Measurement, Table, own_peak_gb, run
 ROOT = Path(__file__).resolve().parents[1]
 D_MODEL = 2048
 #: chunks of the tree that are run
-CHUNKS = (2, 4, 8)
+CHUNKS = (8, 16, 40)
 
 
 def measure() -> Findings:

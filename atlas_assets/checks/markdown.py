@@ -38,14 +38,16 @@ def claims_table(results: Iterable[ClaimResult]) -> str:
     """Statement, expected and observed, a row per claim: a table to put into another document."""
     header = ("claim", f"expected (`{PAPER_MODEL}`)", "observed")
     rows = [
-        (
-            _escaped(f"{result.statement} ({result.section})"),
-            _escaped(result.expected),
-            _escaped(result.observed) or "–",
-        )
+        (f"{result.statement} ({result.section})", result.expected, result.observed)
         for result in results
     ]
-    return "\n".join(map(_row, [header, ["---"] * len(header), *rows]))
+    return markdown_table(header, rows)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts below a header that is Markdown already; empty cells hold a dash."""
+    shown = [[_escaped(cell) or "–" for cell in row] for row in rows]
+    return "\n".join(map(_row, [header, ["---"] * len(header), *shown]))
 
 
 def _subjects(results: Iterable[ClaimResult]) -> str:

@@ -12,6 +12,7 @@ from atlas_assets.cli.fetch import fetch
 from atlas_assets.cli.follow import follow
 from atlas_assets.cli.publish import publish
 from atlas_assets.cli.show import show
+from atlas_assets.cli.stability import stability
 from atlas_assets.cli.status import status
 from atlas_assets.cli.sweep import sweep
 from atlas_assets.cli.where import where
@@ -19,8 +20,7 @@ from atlas_assets.cli.where import where
 _EPILOG = """\b
 Every command takes --json. Exit codes: 0 done; 1 it found something (stale
 files, a broken claim, a difference); 2 wrong usage or setting; 3 a file is
-missing or cannot be read, or the Hub does not
-give or take it.
+missing or cannot be read, or the Hub does not give or take it.
 
 \b
 Completion of commands, options and concepts, in the shell's start-up file:
@@ -44,5 +44,5 @@ def atlas() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (status, show, claims, diff, sweep, fetch, follow, where, publish):
+for _command in (status, show, claims, diff, stability, sweep, fetch, follow, where, publish):
     atlas.add_command(_command)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
+from atlas_assets.cli.folders import named_atlas
 from atlas_assets.cli.text import count, paragraph, table
 
 if TYPE_CHECKING:
     import polars as pl
-    from upath import UPath
 
     from atlas_assets.compare import AtlasDiff
 
@@ -41,9 +41,7 @@ def diff(a: str, b: str, top: int, claims: bool) -> Answer:
     from atlas_assets.atlas import open_folder
     from atlas_assets.compare import compare
 
-    folders = _folder(a), _folder(b)
-    for folder in folders:
-        _require_atlas(folder)
+    folders = named_atlas(a), named_atlas(b)
     found = compare(*map(open_folder, folders), claims=claims)
     document = {
         "a": str(folders[0]),
@@ -63,37 +61,6 @@ def diff(a: str, b: str, top: int, claims: bool) -> Answer:
         lambda: _text(document, found, top),
         OK if found.identical else FINDING,
     )
-
-
-def _folder(named: str) -> UPath:
-    """A path, or the name of an atlas in the folder of atlases."""
-    from upath import UPath
-
-    from atlas_assets.settings import AtlasSettings
-
-    path = UPath(named).absolute()
-    if not path.exists() and "/" not in named:
-        beside = UPath(AtlasSettings.from_env().data_dir).absolute() / named
-        if beside.is_dir():
-            return beside
-    return path
-
-
-def _require_atlas(folder: UPath) -> None:
-    from atlas_assets.atlas import require_folder
-    from atlas_assets.errors import MissingArtifactError
-    from atlas_assets.formats.catalog import artifact_of_file
-    from atlas_assets.formats.folder import file_names
-
-    require_folder(folder)
-    if not any(map(artifact_of_file, file_names(folder))):
-        raise MissingArtifactError(
-            "there is nothing to compare",
-            where=str(folder),
-            expected="a folder with the files of an atlas, by their published names",
-            found="no file of an atlas",
-            remedy="correct the path",
-        )
 
 
 def _text(document: dict[str, Any], found: AtlasDiff, top: int) -> Iterator[str]:

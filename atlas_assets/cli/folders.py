@@ -1,0 +1,45 @@
+"""From what someone types to the folder of an atlas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+
+def named_atlas(typed: str) -> UPath:
+    """The atlas in a folder, or of that name in the folder of atlases (ATLAS_DATA_DIR).
+
+    Raises:
+        MissingArtifactError: there is no such folder, or no file of an atlas in it.
+    """
+    from atlas_assets.atlas import require_folder
+    from atlas_assets.errors import MissingArtifactError
+    from atlas_assets.formats.catalog import artifact_of_file
+    from atlas_assets.formats.folder import file_names
+
+    folder = _folder(typed)
+    require_folder(folder)
+    if not any(map(artifact_of_file, file_names(folder))):
+        raise MissingArtifactError(
+            "there is nothing to compare",
+            where=str(folder),
+            expected="a folder with the files of an atlas, by their published names",
+            found="no file of an atlas",
+            remedy="correct the path",
+        )
+    return folder
+
+
+def _folder(typed: str) -> UPath:
+    from upath import UPath
+
+    from atlas_assets.settings import AtlasSettings
+
+    path = UPath(typed).absolute()
+    if not path.exists() and "/" not in typed:
+        beside = UPath(AtlasSettings.from_env().data_dir).absolute() / typed
+        if beside.is_dir():
+            return beside
+    return path

@@ -1,0 +1,110 @@
+"""``atlas stability``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import Answer, AnsweringCommand
+from atlas_assets.cli.folders import named_atlas
+from atlas_assets.cli.text import count, table
+
+if TYPE_CHECKING:
+    from atlas_assets.stability import Stability
+
+
+@click.command(cls=AnsweringCommand)
+@click.argument("folders", metavar="FOLDER FOLDER...", nargs=-1, type=click.Path())
+@click.option("--markdown", is_flag=True, help="Print two Markdown tables.")
+def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
+    """Say what several atlases agree on, such as those of one recipe from several seeds.
+
+    The published claims as each atlas shows them, and Spearman's ρ between the atlases: whether
+    circuit sizes, concept fractions and the similarity of two circuits put the concepts into the
+    same order. A FOLDER may also be the name of an atlas under ATLAS_DATA_DIR.
+    """
+    if len(folders) < 2:
+        raise click.UsageError("name two atlases or more")
+    from atlas_assets.atlas import open_folder
+    from atlas_assets.stability import stability as compare
+
+    paths = [named_atlas(folder) for folder in folders]
+    found = compare([open_folder(path) for path in paths])
+    names = _short([str(path) for path in paths])
+    document = {
+        "folders": [str(path) for path in paths],
+        "claims": [
+            {
+                **{key: getattr(one.claim, key) for key in ("id", "section", "statement")},
+                **{key: getattr(one.claim, key) for key in ("setting", "expected")},
+                "observed": list(one.observed),
+                "same": one.same,
+            }
+            for one in found.claims
+        ],
+        "ranks": [
+            {
+                "quantity": one.quantity,
+                "epsilon": one.setting.epsilon,
+                "consistency": one.setting.consistency,
+                **(asdict(one.found) if one.found else {"items": 0, "mean": None, "lowest": None}),
+            }
+            for one in found.ranks
+        ],
+    }
+    show = _markdown if markdown else _text
+    return Answer("atlas.stability/1", document, lambda: show(document, names, found))
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """The last parts of the paths, or letters where these are not distinct."""
+    last = [path.rstrip("/").rpartition("/")[2] for path in paths]
+    return last if len(set(last)) == len(last) else [chr(ord("a") + n) for n in range(len(last))]
+
+
+def _text(document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
+    for name, folder in zip(names, document["folders"], strict=True):
+        yield f"{name}: {folder}"
+    alike = sum(one.same for one in found.claims)
+    yield ""
+    yield f"claims: {alike} of {len(found.claims)} come out the same in all"
+    rows = [
+        (one.claim.statement, one.claim.expected, *(seen or None for seen in one.observed))
+        for one in found.claims
+        if not one.same
+    ]
+    limits = {"claim": 36, "expected": 16, **dict.fromkeys(names, 16)}
+    yield from table(("claim", "expected", *names), rows, limits)
+    yield ""
+    yield f"Spearman's ρ between {count(len(names), 'atlas').replace('atlass', 'atlases')}"
+    yield from table(("number", "setting", "items", "mean", "lowest"), _ranks(found))
+
+
+def _ranks(found: Stability) -> Iterator[tuple[object, ...]]:
+    for one in found.ranks:
+        numbers = (one.found.items, one.found.mean, one.found.lowest) if one.found else (None,) * 3
+        yield one.quantity, str(one.setting), *numbers
+
+
+def _markdown(_document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
+    from atlas_assets.checks.markdown import markdown_table
+
+    rows = [
+        (f"{one.claim.statement} ({one.claim.section})", one.claim.expected, *one.observed)
+        for one in found.claims
+    ]
+    yield markdown_table(("claim", "expected", *names), rows)
+    yield ""
+    ranked = [
+        (
+            one.quantity,
+            str(one.setting),
+            f"{one.found.mean:.2f}" if one.found else "",
+            f"{one.found.lowest:.2f}" if one.found else "",
+        )
+        for one in found.ranks
+    ]
+    yield markdown_table(("ranked by", "setting", "mean ρ", "lowest ρ"), ranked)

@@ -1,0 +1,70 @@
+"""``atlas stability``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atlas_assets.atlas import open_folder
+from atlas_assets.checks.evaluate import evaluate_claims
+from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.cli.conftest import Call
+from atlas_assets_tests.sample_atlas import NAME
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("three")
+    for seed, name in enumerate((NAME, "second", "third")):
+        sample_atlas.make(data, name=name, seed=10 * seed)
+    return data
+
+
+def test_claims_are_told_for_every_atlas(three: Path, call: Call) -> None:
+    found = call(three, "stability", NAME, "second", str(three / "third"), "--json")
+    assert found.code == 0
+    assert found.json["schema"] == "atlas.stability/1"
+    assert found.json["folders"] == [str(three / name) for name in (NAME, "second", "third")]
+    each = [evaluate_claims(open_folder(folder)) for folder in found.json["folders"]]
+    for claim, results in zip(found.json["claims"], zip(*each, strict=True), strict=True):
+        assert claim["id"] == results[0].id
+        assert claim["observed"] == [result.observed for result in results]
+        assert claim["same"] == (claim["observed"][0] != "" and len(set(claim["observed"])) == 1)
+
+
+def test_an_atlas_agrees_with_itself(three: Path, call: Call) -> None:
+    found = call(three, "stability", NAME, NAME, "--json").json
+    assert [row["lowest"] for row in found["ranks"]] == pytest.approx([1.0] * len(found["ranks"]))
+    quantities = {row["quantity"] for row in found["ranks"]}
+    assert quantities == {"circuit size", "Jaccard of two circuits", "concept fraction"}
+    assert {(row["epsilon"], row["consistency"]) for row in found["ranks"]} == {
+        (0.1, 0.8),
+        (0.5, 0.8),
+    }
+
+
+def test_as_text_and_as_tables(three: Path, call: Call) -> None:
+    text = call(three, "stability", NAME, "second", "third")
+    assert text.code == 0
+    lines = text.out.splitlines()
+    assert "Spearman's ρ between 3 atlases" in lines
+    assert any(line.startswith("claims: ") for line in lines)
+    tables = call(three, "stability", NAME, "second", "--markdown").out
+    header, rule, first, *_ = tables.splitlines()
+    assert header == f"| claim | expected | {NAME} | second |"
+    assert rule == "| --- | --- | --- | --- |"
+    assert first.count(" | ") == 3
+    assert "| ranked by | setting | mean ρ | lowest ρ |" in tables
+
+
+def test_one_atlas_is_too_few(three: Path, call: Call) -> None:
+    found = call(three, "stability", NAME)
+    assert found.code == 2
+    assert "two atlases or more" in found.err
+
+
+def test_a_folder_without_an_atlas(three: Path, tmp_path: Path, call: Call) -> None:
+    found = call(three, "stability", NAME, str(tmp_path))
+    assert found.code == 3
+    assert "no file of an atlas" in found.err

@@ -32,13 +32,12 @@ def find_concept(typed: str, concepts: Sequence[str]) -> str:
             break
     if len(meant) == 1:
         return meant[0]
-    found = " and ".join(meant) if meant else _near(typed, concepts)
     raise SettingsError(
         "the name is ambiguous" if meant else "the atlas has no such concept",
         where=repr(typed),
         expected="one of its concepts, as ast__For, builtin__len, or For where that is clear",
-        found=("it may mean " if meant else "the nearest: ") + (found or "none"),
-        remedy="correct the name" if not meant else "give the full name",
+        found=f"it may mean {' and '.join(meant)}" if meant else _instead(typed, concepts),
+        remedy="give the full name" if meant else "correct the name, or look into another atlas",
     )
 
 
@@ -50,14 +49,26 @@ def complete_concept(
     """The concepts of the published inventory that begin so, with or without prefix."""
     from click.shell_completion import CompletionItem
 
-    from atlas_assets.stimuli.tables import load_stimuli
-
     return [
         CompletionItem(word)
-        for concept in load_stimuli().concepts
+        for concept in _published()
         for word in (concept, _bare(concept))
         if word.startswith(incomplete)
     ]
+
+
+def _instead(typed: str, concepts: Sequence[str]) -> str:
+    """What there is in place of a concept that the atlas lacks."""
+    published = [name for name in _published() if typed in (name, _bare(name))]
+    if published:
+        return f"{published[0]} is published, but not among this atlas's {len(concepts)} concepts"
+    return f"the nearest: {_near(typed, concepts) or 'none'}"
+
+
+def _published() -> tuple[str, ...]:
+    from atlas_assets.stimuli.tables import load_stimuli
+
+    return tuple(load_stimuli().concepts)
 
 
 def _near(typed: str, concepts: Iterable[str]) -> str:

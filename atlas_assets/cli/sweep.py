@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.options import as_json
+from atlas_assets.cli.options import CONSISTENCY, EPSILON, as_json
 from atlas_assets.cli.text import count, size, table
 from atlas_assets.errors import SettingsError
 
@@ -30,12 +30,12 @@ _TYPES = ("pair", "ast", "builtin")
     },
 )
 @click.option(
-    "--epsilon", "-e", "epsilons", type=float, multiple=True, required=True, help="ε; repeatable."
+    "--epsilon", "-e", "epsilons", type=EPSILON, multiple=True, required=True, help="ε; repeatable."
 )
 @click.option(
     "--consistency",
     *("-c", "consistencies"),
-    type=float,
+    type=CONSISTENCY,
     multiple=True,
     required=True,
     help="C; repeatable.",

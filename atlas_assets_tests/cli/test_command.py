@@ -19,7 +19,18 @@ from atlas_assets.cli.naming import complete_concept, find_concept
 from atlas_assets.errors import ArtifactError, SettingsError
 from atlas_assets_tests.cli.conftest import Call
 
-COMMANDS = ("claims", "diff", "fetch", "follow", "publish", "show", "status", "sweep", "where")
+COMMANDS = (
+    "claims",
+    "diff",
+    "fetch",
+    "follow",
+    "publish",
+    "show",
+    "stability",
+    "status",
+    "sweep",
+    "where",
+)
 
 
 def test_the_commands() -> None:

@@ -129,7 +129,17 @@ def test_a_setting_that_is_not_there_names_those_that_are(made: Path, call: Call
 def test_a_setting_out_of_range(made: Path, call: Call) -> None:
     shown = call(made, "show", "For", "--consistency", "2")
     assert shown.code == 2
-    assert "consistency is out of range" in shown.err
+    assert "Invalid value for '--consistency'" in shown.err
+    assert "0<x<=1" in shown.err
+    assert call(made, "sweep", "--epsilon", "-1", "--consistency", "0.5").code == 2
+
+
+def test_a_published_concept_outside_the_grid_is_not_called_a_typing_error(
+    made: Path, call: Call
+) -> None:
+    shown = call(made, "show", "While")
+    assert shown.code == 2
+    assert "ast__While is published, but not among this atlas's" in shown.err
 
 
 def test_masks_of_another_readout_are_refused(made: Path, call: Call) -> None:

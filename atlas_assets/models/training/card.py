@@ -184,10 +184,10 @@ def _limits(record: Record) -> str:
     return """
 ## What it is not
 
-One seed of one small model on a small corpus: a subject for trying the atlas on, and no evidence on
-the paper's model. Some of the concepts are rare in the standard library. No sweep over seeds or
-densities was made, so nothing is known of which observations would be stable over them. `--seed`
-and `--density` of `python -m atlas_assets.models.training` make other models.
+One small model on a small corpus: a subject for trying the atlas on, and no evidence on the paper's
+model. Some of the concepts are rare in the standard library. What models from other seeds show is
+in the project's README. `--seed`, `--steps` and `--density` of
+`python -m atlas_assets.models.training` make other models.
 """
 
 

@@ -11,7 +11,7 @@ from atlas_assets.errors import MissingArtifactError, SettingsError
 from atlas_assets.formats.data_versions import data_version, data_version_of_cells
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.client import HubClient
-from atlas_assets.hub.fetch import Outcome, choose, fetch
+from atlas_assets.hub.fetch import Outcome, choose, fetch, require_files
 from atlas_assets.hub.source import Source, open_source
 from atlas_assets.io_managers.versions import DATA_VERSION_TAG
 from atlas_assets.partitions import partition_key
@@ -52,6 +52,7 @@ def fetch_job() -> dg.JobDefinition:
         for note in source.notes:
             context.log.warning(note)
         chosen = choose(source, config.files)
+        require_files(source, chosen)
         failed = []
         for outcome in fetch(hub, source, store, chosen, overwrite=config.overwrite):
             context.log.info(f"{outcome.state}: {outcome.file.name}")

@@ -5,18 +5,27 @@ A command returns an `Answer`; how it is shown is decided here, once.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import textwrap
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from atlas_assets.cli.text import printable
 from atlas_assets.errors import AtlasError, SettingsError
 
 OK, FINDING, USAGE, UNREADABLE = 0, 1, 2, 3
+#: as sysexits.h has it (EX_SOFTWARE); nothing that a command finds ends with it
+DEFECT = 70
 _JSON = "--json"
+_HELP_WIDTH = 78
+#: control characters that lay out what is printed
+_LAYOUT = "\n\t"
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,10 @@ class AnsweringCommand(click.Command):
             OK: "done, nothing to report",
             USAGE: "the command or an ATLAS_* variable is wrong",
             UNREADABLE: "a file is missing or cannot be read",
+            DEFECT: "a defect of this program",
             **(exit_codes or {}),
         }
-        lines = [f"  {code}  {meanings[code]}" for code in sorted(meanings)]
+        lines = [line for code in sorted(meanings) for line in _described(code, meanings[code])]
         self.epilog = "\b\nExit codes:\n" + "\n".join(lines)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -75,29 +85,71 @@ class AnsweringCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command, prints its answer and ends with its exit code."""
         try:
-            answer: Answer = super().invoke(ctx)
+            code = self._answer(ctx)
         except AtlasError as error:
             code = USAGE if isinstance(error, SettingsError) else UNREADABLE
             _explain(ctx, error, code)
-            ctx.exit(code)
+        except Exception as error:
+            if _is_of_click(error):
+                raise
+            code = DEFECT
+            _explain(ctx, _defect(ctx, error), code, kind=type(error).__name__)
+        ctx.exit(code)
+
+    def _answer(self, ctx: click.Context) -> int:
+        answer: Answer = super().invoke(ctx)
         if ctx.meta[_JSON]:
             click.echo(_dump({"schema": answer.schema, **answer.document}))
         else:
             for line in answer.text():
-                click.echo(line)
-        ctx.exit(answer.exit_code)
+                click.echo(printable(line, keep=_LAYOUT))
+        return answer.exit_code
 
 
-def _explain(ctx: click.Context, error: AtlasError, code: int, *, show: bool = True) -> None:
+def _described(code: int, meaning: str) -> list[str]:
+    return textwrap.wrap(
+        f"{code:<2}  {meaning}", _HELP_WIDTH, initial_indent="  ", subsequent_indent=" " * 6
+    )
+
+
+def _is_of_click(error: Exception) -> bool:
+    """Whether click itself knows what to do: its own ways to end, and a reader that has left."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EPIPE
+    return isinstance(error, click.exceptions.Exit | click.Abort | click.ClickException)
+
+
+def _defect(ctx: click.Context, error: Exception) -> AtlasError:
+    """Shows where it happened; no secret is told."""
+    from atlas_assets.hub.client import default_client
+
+    redact = default_client().redact
+    click.echo(printable(redact("".join(traceback.format_exception(error))), _LAYOUT), err=True)
+    return AtlasError(
+        "this is a defect of the program, not of what was asked",
+        where=ctx.command_path,
+        found=redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"),
+        remedy="please report it, with the lines above",
+    )
+
+
+def _explain(
+    ctx: click.Context,
+    error: AtlasError,
+    code: int,
+    *,
+    show: bool = True,
+    kind: str | None = None,
+) -> None:
     """The error in words on standard error, and as JSON where that is wanted."""
     if show:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(printable(f"Error: {error}", keep=_LAYOUT), err=True)
     if ctx.meta[_JSON]:
         fields = ("what", "where", "expected", "found", "remedy")
         document = {
             "schema": "atlas.error/1",
             "exit_code": code,
-            "kind": type(error).__name__,
+            "kind": kind or type(error).__name__,
             "error": {field: getattr(error, field) for field in fields},
         }
         click.echo(_dump(document))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.text import count, paragraph, size, table
+from atlas_assets.cli.options import with_options
+from atlas_assets.cli.text import count, paragraph, printable, size, table
 from atlas_assets.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
         OK: "every file that was asked for is there",
         FINDING: "a file could not be fetched; the others were",
         USAGE: "the source has no such file, or a value is out of range",
-        UNREADABLE: "the Hub refuses or does not answer",
+        UNREADABLE: "the Hub refuses or does not answer; it has no file of an atlas, or one of "
+        "another atlas than the settings or the folder",
     },
 )
 @click.argument("names", nargs=-1, metavar="[FILE or ASSET]...")
@@ -62,7 +64,8 @@ def fetch(
     Without names: every file that an atlas knows. Each is compared with the Hub's digest and
     validated before it takes its place; one that is there already is left alone, so an interrupted
     fetch goes on where it stopped. They go into a folder of their own, named after the source,
-    unless ATLAS_NAME names one.
+    unless ATLAS_NAME names one. What the manifest of the source says of model and grid is compared
+    first, with the settings in force, or with the files in the folder of --into.
     """
     from atlas_assets.hub import fetch as hub_fetch
     from atlas_assets.hub.client import default_client
@@ -77,6 +80,7 @@ def fetch(
     chosen = hub_fetch.choose(found, names, wanted)
     if only_list:
         return _listing(found, store, chosen)
+    hub_fetch.require_files(found, chosen)
     outcomes = list(hub_fetch.fetch(client, found, store, chosen, overwrite=overwrite))
     return _answer(found, store, outcomes, None if into else settings)
 
@@ -89,10 +93,12 @@ def _with_source(source: str | None, revision: str | None) -> AtlasSettings:
     given = settings.model_dump(exclude_unset=True)
     if source is not None and source != settings.hub_source:
         given["hub_source_revision"] = None
-    given["hub_source"] = source or settings.hub_source or DEFAULT_SOURCE
-    if revision is not None:
-        given["hub_source_revision"] = revision
-    return AtlasSettings.build(**given)
+    given["hub_source"] = settings.hub_source or DEFAULT_SOURCE
+    options = {
+        "hub_source": ("--source", source),
+        "hub_source_revision": ("--revision", revision),
+    }
+    return with_options(given, options)
 
 
 def _settings(spelled: Sequence[str]) -> list[Setting]:
@@ -123,6 +129,14 @@ def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:
 
     if into is None:
         return open_in_force(settings)
+    if not into.strip():
+        raise SettingsError(
+            "no folder is named",
+            where="--into",
+            expected="the path of a folder, there or not",
+            found=repr(into),
+            remedy="correct the option (. is the current folder), or leave it out",
+        )
     return AtlasStore(UPath(into).absolute(), Lineage)
 
 
@@ -136,7 +150,13 @@ def _listing(source: Source, store: AtlasStore, chosen: Sequence[PublishedFile])
     def text() -> Iterator[str]:
         yield from _heading(source, store)
         rows = [
-            (file.artifact.key, file.setting, file.files[0].path, size(file.size), _here(record))
+            (
+                file.artifact.key,
+                file.setting,
+                printable(file.files[0].path),
+                size(file.size),
+                _here(record),
+            )
             for file, record in zip(chosen, records, strict=True)
         ]
         yield from table(("artifact", "setting", "file", "size", "here"), rows)

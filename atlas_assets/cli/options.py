@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from atlas_assets.errors import SettingsError
 from atlas_assets.science.sweep import REFERENCE, Setting
+
+if TYPE_CHECKING:
+    from atlas_assets.settings import AtlasSettings
 
 #: what ε and C may be
 EPSILON = click.FloatRange(min=0)
@@ -31,3 +35,33 @@ def at_setting(function: Function) -> Function:
 def as_json(setting: Setting) -> dict[str, float]:
     """A setting in a JSON document."""
     return {"epsilon": setting.epsilon, "consistency": setting.consistency}
+
+
+def with_options(
+    values: Mapping[str, Any], options: Mapping[str, tuple[str, str | None]]
+) -> AtlasSettings:
+    """Settings in which options take the place of variables.
+
+    Args:
+        values: field → value of the settings in force.
+        options: field → name of its option and what was given there; ``None``: nothing.
+
+    Raises:
+        SettingsError: a value is out of range; it names the option that it came from.
+    """
+    from atlas_assets.settings import AtlasSettings, env_name
+
+    given = {field: value for field, (_, value) in options.items() if value is not None}
+    try:
+        return AtlasSettings.build(**{**values, **given})
+    except SettingsError as error:
+        named = {env_name(field): options[field][0] for field in given}
+        if error.where not in named:
+            raise
+        raise SettingsError(
+            "an option is not usable",
+            where=named[error.where],
+            expected=error.expected,
+            found=error.found,
+            remedy="correct the option, or leave it out",
+        ) from None

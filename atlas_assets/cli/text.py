@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 WIDTH = 96
 _GAP = "  "
 _NOTHING = "–"
+#: control characters, what turns the direction of writing, lone surrogates
+_STEERING = ("Cc", "Cf", "Cs")
 _NUMBER = re.compile(r"[-+]?[\d.,]+( ?(%|[kMG]?B))?")
 
 
@@ -71,6 +74,18 @@ def size(n_bytes: int) -> str:
 def count(number: int, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """``text`` with characters that would steer a terminal spelled out, as ``\\x1b``.
+
+    Args:
+        text: of whatever origin.
+        keep: of those characters, the ones to leave.
+    """
+    return "".join(
+        repr(c)[1:-1] if unicodedata.category(c) in _STEERING and c not in keep else c for c in text
+    )
 
 
 def _shown(cell: object) -> str:

@@ -177,7 +177,7 @@ def require(
         found.insert(0, ("setting", stored.setting.model_dump(), str(setting)))
     if not found:
         return
-    remove = "remove it and " if _of_another_atlas(found) else ""
+    remove = "remove it and " if is_of_another_atlas(found) else ""
     raise _contradicted(
         f"{artifact} was made under other settings than the ones in force",
         path,
@@ -199,7 +199,7 @@ def require_same_atlas(
     if stored is None or stored.lineage is None:
         return
     found = contradictions(stored.lineage, expected)
-    if _of_another_atlas(found):
+    if is_of_another_atlas(found):
         raise _contradicted(
             f"{artifact} would replace a file of another atlas, made under other settings",
             path,
@@ -208,7 +208,7 @@ def require_same_atlas(
         )
 
 
-def _of_another_atlas(found: Sequence[Contradiction]) -> bool:
+def is_of_another_atlas(found: Sequence[Contradiction]) -> bool:
     """Whether the settings differ, and not just the state of the model."""
     fields = {field for field, _, _ in found}
     if "model.weights_sha256" in fields:
@@ -225,8 +225,8 @@ def _contradicted(
     return ProvenanceError(
         what,
         where=str(path),
-        expected="; ".join(f"{field} = {_show(wanted)}" for field, _, wanted in found),
-        found="; ".join(f"{field} = {_show(was)}" for field, was, _ in found),
+        expected="; ".join(f"{field} = {spelled(wanted)}" for field, _, wanted in found),
+        found="; ".join(f"{field} = {spelled(was)}" for field, was, _ in found),
         remedy=f"{again}{put_back}, or choose another ATLAS_NAME",
     )
 
@@ -242,8 +242,8 @@ def combine(lineages: Sequence[Lineage], *, artifact: str) -> Lineage:
             raise ProvenanceError(
                 f"the inputs of {artifact} were made under different settings",
                 where=field,
-                expected=_show(one),
-                found=_show(two),
+                expected=spelled(one),
+                found=spelled(two),
                 remedy=f"materialise the inputs of {artifact} again under one setting",
             )
     return lineages[0]
@@ -261,6 +261,12 @@ _VARIABLES: Mapping[str, str] = {
     "grid.variations": "ATLAS_VARIATIONS",
     "grid.loss_threshold": "ATLAS_LOSS_THRESHOLD",
 }
+
+
+def variable(field: str) -> str | None:
+    """The variable that a contradicting field is set with; ``None`` if it follows from others."""
+    return _VARIABLES.get(field)
+
 
 #: what a user chooses, as opposed to what a model happens to be at the time
 _CHOSEN = {
@@ -287,7 +293,8 @@ def _leaves(lineage: Lineage) -> dict[str, Any]:
     return {field: value for field, value in leaves.items() if value is not None or field in values}
 
 
-def _show(value: object) -> str:
+def spelled(value: object) -> str:
+    """A value of a lineage, as messages spell it."""
     return "none" if value is None else str(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ from atlas_assets.errors import (
     HubPermanentError,
     HubUnavailableError,
 )
-from atlas_assets.hub.transport import TRANSIENT_STATUSES, TransientError
+from atlas_assets.hub.transport import TRANSIENT_STATUSES, NotUnderstoodError, TransientError
 
 if TYPE_CHECKING:
     from atlas_assets.hub.client import HubClient
@@ -42,6 +43,8 @@ _INCONSISTENT = "Consistency check failed"
 _OF_THE_DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO}
 )
+#: what comes of reading JSON that has another shape than expected, or none that ends
+_STUMBLES = (TypeError, KeyError, AttributeError, IndexError, RecursionError)
 #: hf_xet raises a ConnectionError whatever the answer was, and says which in words only
 _XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})\b")
 
@@ -75,6 +78,9 @@ def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Fa
         failure = _of_link(link, client, what, client.redact(where))
         if failure is not None:
             return failure
+    if _is_not_understood(error):
+        said = client.redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return Failure(_strange(what, client.redact(where), said), final=False)
     if any(type(link) is RuntimeError for link in chain):
         # hf_xet's own: it has no other type for what goes wrong in its storage
         said = client.redact(" ".join(str(error).split())[:300])
@@ -92,6 +98,10 @@ def _of_link(link: BaseException, client: HubClient, what: str, where: str) -> F
         return Failure(unavailable, final=link.exhausted, retry_after=link.retry_after)
     if isinstance(link, HfHubHTTPError):
         return _of_status(link, client, what, where)
+    if isinstance(link, NotUnderstoodError):
+        return Failure(_strange(what, where, client.redact(str(link)[:300])), final=False)
+    if isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+        return Failure(_no_address(client, what, where, client.redact(str(link))), final=True)
     if isinstance(link, HFValidationError | HfUriError):
         return Failure(_invalid(what, where, client.redact(str(link))), final=True)
     xet = _XET_STATUS.search(str(link)) if isinstance(link, ConnectionError) else None
@@ -168,7 +178,7 @@ def _offline(what: str, where: str) -> HubPermanentError:
         what,
         where=where,
         expected="a copy on this machine, as the Hub must not be asked",
-        found="offline mode (HF_HUB_OFFLINE), and no copy",
+        found="offline mode (HF_HUB_OFFLINE), and no copy of it",
         remedy="unset HF_HUB_OFFLINE, or fetch it first where there is a network",
     )
 
@@ -191,6 +201,29 @@ def _invalid(what: str, where: str, found: str) -> HubPermanentError:
         expected="a name as the Hub takes it: owner/name",
         found=found,
         remedy="correct the name",
+    )
+
+
+def _no_address(client: HubClient, what: str, where: str, found: str) -> HubPermanentError:
+    from huggingface_hub import constants
+
+    return HubPermanentError(
+        what,
+        where=where,
+        expected="the address of a Hub: https://…",
+        found=f"{client.redact(client.endpoint or constants.ENDPOINT)!r}: {found}",
+        remedy="correct HF_ENDPOINT, or unset it for the public Hub",
+    )
+
+
+def _strange(what: str, where: str, found: str) -> HubUnavailableError:
+    return HubUnavailableError(
+        f"{what}: the Hub's answer is not understood",
+        where=where,
+        expected="JSON as a Hub sends it",
+        found=found,
+        remedy="try again later; if it stays so, check HF_ENDPOINT (a proxy?), and whether there "
+        "is a newer atlas-assets",
     )
 
 
@@ -221,6 +254,17 @@ def _transient(link: BaseException) -> str | None:
     if isinstance(link, OSError) and link.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
         return str(link)
     return None
+
+
+def _is_not_understood(error: BaseException) -> bool:
+    """Whether huggingface_hub stumbled over what it was answered; it does not look before."""
+    if not isinstance(error, _STUMBLES):
+        return False
+    modules = [
+        str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    inside = any(name.startswith("huggingface_hub.") for name in modules)
+    return inside and not modules[-1].startswith("atlas_assets.")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -16,17 +16,17 @@ from atlas_assets.errors import (
     AtlasError,
     HubError,
     HubUnavailableError,
-    ProvenanceError,
+    MissingArtifactError,
     SettingsError,
 )
 from atlas_assets.formats import atomic, provenance, sidecar, source_record
-from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.formats.codec import SidecarCodec
-from atlas_assets.formats.provenance import Provenance
+from atlas_assets.formats.provenance import Lineage, Provenance
 from atlas_assets.formats.source_record import SourceRecord
 from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub import repository
+from atlas_assets.hub import downloads, repository
 from atlas_assets.hub.client import HubClient
+from atlas_assets.hub.one_atlas import Destination, destination
 from atlas_assets.hub.source import PublishedFile, Source
 from atlas_assets.science.sweep import Setting
 
@@ -115,6 +115,25 @@ def _require_setting(setting: Setting, source: Source, named: Iterable[Published
     )
 
 
+def require_files(source: Source, chosen: Sequence[PublishedFile]) -> None:
+    """Refuses to fetch nothing.
+
+    Raises:
+        MissingArtifactError: the source has no file of an atlas.
+    """
+    if chosen:
+        return
+    among = " among those that were downloaded before" if source.is_copy else ""
+    raise MissingArtifactError(
+        "there is nothing to fetch",
+        where=str(source),
+        expected="files of an atlas, by their published names",
+        found=f"none{among}",
+        remedy="correct --source (ATLAS_HUB_SOURCE) or --revision"
+        + ("; or fetch while the Hub answers" if source.is_copy else ""),
+    )
+
+
 def fetch(
     client: HubClient,
     source: Source,
@@ -140,10 +159,11 @@ def fetch(
         One outcome per file, as soon as it is known.
 
     Raises:
-        ProvenanceError: files of the paper's release would come to lie among files that a model
-            was run for: two atlases never mix.
+        ProvenanceError: two atlases would mix: the manifest speaks of another one than the settings
+            in force, or than the files in a folder that they do not speak of; or files of the
+            paper's release would come to lie among files that a model was run for.
     """
-    _require_same_origin(store, chosen)
+    folder = destination(source, store, chosen, overwrite=overwrite)
     refused = 0
     for file in chosen:
         path = store.path(file.artifact.key, file.setting)
@@ -151,7 +171,7 @@ def fetch(
             yield Outcome(file, path, "failed", error=_not_tried(source, file))
             continue
         try:
-            yield _one(client, source, store, file, overwrite=overwrite)
+            yield _one(client, folder, store, file, overwrite=overwrite)
             refused = 0
         except AtlasError as error:
             refused = refused + 1 if isinstance(error, HubUnavailableError) else 0
@@ -159,8 +179,14 @@ def fetch(
 
 
 def _one(
-    client: HubClient, source: Source, store: AtlasStore, file: PublishedFile, *, overwrite: bool
+    client: HubClient,
+    folder: Destination,
+    store: AtlasStore,
+    file: PublishedFile,
+    *,
+    overwrite: bool,
 ) -> Outcome:
+    source = folder.source
     _require_one_meaning(source, file)
     path = store.path(file.artifact.key, file.setting)
     targets = [path.parent / part.name for part in file.files]
@@ -173,7 +199,9 @@ def _one(
         repository.download(client, source.repo_id, "dataset", source.sha, part)
         for part in file.files
     ]
-    value, stored = _validated(source, store, file, local[0])
+    if not source.is_copy:
+        downloads.note_meaning(client, source.repo_id, source.revision, source.sha)
+    value, stored = _validated(folder, file, local[0])
     # of several files, the one of the published name is the last to take its place
     for target, copy in list(zip(targets, local, strict=True))[::-1]:
         _put(file, target, copy.read_bytes(), stored)
@@ -209,7 +237,7 @@ def _put(file: PublishedFile, target: UPath, data: bytes, stored: Provenance | N
 
 
 def _validated(
-    source: Source, store: AtlasStore, file: PublishedFile, path: Path
+    folder: Destination, file: PublishedFile, path: Path
 ) -> tuple[Any, Provenance | None]:
     """The value in a downloaded file, and what it, or the repository's manifest, says of it."""
     artifact, setting = file.artifact, file.setting or file.artifact.setting
@@ -218,17 +246,20 @@ def _validated(
         value, stored = artifact.format.read(path, setting=file.setting)
         if stored is None and told is not None and file.record is not None:
             stored = _told(file, told, value, path)
+        # what it is about, beyond that, is for the folder to judge
+        provenance.require(
+            stored, Lineage(), artifact=artifact.key, path=file.name, setting=setting
+        )
     except ArtifactError as error:
         raise ArtifactError(
             f"the published file is not a sound {artifact.key}: {error.what}",
-            where=f"{source}: {file.files[0].path}",
+            where=f"{folder.source}: {file.files[0].path}",
             expected=error.expected,
             found=error.found,
             remedy="nothing was changed; choose another --revision, or tell the publisher",
         ) from error
-    provenance.require(
-        stored, store.expected(), artifact=artifact.key, path=file.name, setting=setting
-    )
+    if stored is not None and stored.lineage is not None:
+        folder.require([file], stored.lineage)
     return value, stored
 
 
@@ -271,27 +302,6 @@ def _require_replaceable(target: UPath, source: Source, *, overwrite: bool) -> N
         remedy="--overwrite replaces it (in the job: overwrite: true); or keep both: --into, or "
         "another ATLAS_NAME",
     )
-
-
-def _require_same_origin(store: AtlasStore, chosen: Iterable[PublishedFile]) -> None:
-    """Refuses to mix files of the release, of which nothing is known, with those of a model."""
-    if all(file.record is not None and file.record.provenance is not None for file in chosen):
-        return
-    for key, artifact in ARTIFACTS.items():
-        if not artifact.runs_model or not store.exists(key):
-            continue
-        stored = store.provenance(key)
-        if stored is None or source_record.noted(store.path(key)) is not None:
-            continue
-        model = stored.lineage.model.model_id if stored.lineage and stored.lineage.model else None
-        raise ProvenanceError(
-            "the published files would mix with an atlas that was computed here",
-            where=str(store.root),
-            expected="a folder without files that a model was run for",
-            found=f"{artifact.filename}, made with {model or 'a model'}",
-            remedy="set ATLAS_HUB_SOURCE (the atlas then lies in a folder of its own), or another "
-            "ATLAS_NAME, or --into",
-        )
 
 
 def _not_tried(source: Source, file: PublishedFile) -> HubError:

@@ -151,14 +151,14 @@ class Manifest(_Record):
                 raise _unknown(where, fields)
             fields.pop("version", None)
             return cls.model_validate(fields)
-        except (ValueError, ValidationError) as error:
+        except (ValueError, ValidationError, RecursionError) as error:
             raise ArtifactError(
                 "the manifest is damaged",
                 where=where,
                 expected=f"a JSON document of format {FORMAT}",
                 found=str(error).splitlines()[0],
-                remedy="put back the one of an earlier commit, or remove it: then the repository "
-                "counts as one that nothing was published to",
+                remedy="put back the one of an earlier commit; or remove it, and publish with "
+                "--overwrite: then the repository counts as one that nothing was published to",
             ) from error
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from upath import UPath
 
-from atlas_assets.errors import HubError
+from atlas_assets.errors import HubError, HubPermanentError
 from atlas_assets.hub.client import HubClient
 
 RepoType = Literal["model", "dataset"]
@@ -97,18 +97,20 @@ def entries(
     Raises:
         HubPermanentError, HubUnavailableError: as for `head`.
     """
+    from huggingface_hub.hf_api import RepoFolder
+
     wanted = None if paths is None else sorted(paths)
 
-    def ask() -> list[Any]:
+    def ask() -> list[RemoteFile]:
         api = client.api()
+        listed: Iterable[Any]
         if wanted is None:
-            return list(
-                api.list_repo_tree(repo_id, recursive=True, revision=sha, repo_type=repo_type)
-            )
-        return list(api.get_paths_info(repo_id, wanted, revision=sha, repo_type=repo_type))
+            listed = api.list_repo_tree(repo_id, recursive=True, revision=sha, repo_type=repo_type)
+        else:
+            listed = api.get_paths_info(repo_id, wanted, revision=sha, repo_type=repo_type)
+        return [_remote_file(item) for item in listed if not isinstance(item, RepoFolder)]
 
-    listed = client.call("cannot list the repository", ask, where=f"{repo_id}@{sha}")
-    files = [_remote_file(item) for item in listed if getattr(item, "blob_id", None)]
+    files = client.call("cannot list the repository", ask, where=f"{repo_id}@{sha}")
     return {file.path: file for file in sorted(files, key=lambda file: file.path)}
 
 
@@ -131,12 +133,22 @@ def download(
         Path in the cache; not to be changed.
 
     Raises:
-        HubPermanentError, HubUnavailableError: as for `head`.
+        HubPermanentError: as for `head`; or the path that is listed is no place in a repository.
+        HubUnavailableError: as for `head`.
         HubError: the content is not what the Hub's digest says, after a second download.
     """
     from huggingface_hub import hf_hub_download
 
     where = f"{repo_id}@{sha[:12]}: {file.path}"
+    if not is_place_inside(file.path):
+        raise HubPermanentError(
+            "a file is listed at a path that is no place in a repository, and is not downloaded",
+            where=where,
+            expected="a relative path without . and ..",
+            found=repr(file.path),
+            remedy="tell the publisher, or choose another revision; if the Hub is not yours, "
+            "mistrust it",
+        )
 
     def fetch(*, anew: bool) -> Path:
         return Path(
@@ -169,6 +181,12 @@ def download(
     )
 
 
+def is_place_inside(path: str) -> bool:
+    """Whether a path leads to a place below the folder that it starts from, on any machine."""
+    parts = path.replace("\\", "/").split("/")
+    return not {"", ".", ".."}.intersection(parts) and "\0" not in path
+
+
 def _forget(path: Path) -> None:
     """Removes a file from the cache: the next one to look there must not take it for sound."""
     for name in (path.resolve(), path):
@@ -194,7 +212,18 @@ def _digest(path: Path | UPath, digest: Any) -> str:
 
 
 def _remote_file(item: Any) -> RemoteFile:
+    """As the Hub describes it.
+
+    Raises:
+        NotUnderstoodError: it is described otherwise than a Hub does.
+    """
+    from atlas_assets.hub.transport import NotUnderstoodError
+
     lfs = item.lfs
-    return RemoteFile(
+    file = RemoteFile(
         path=item.path, size=item.size, sha256=lfs.sha256 if lfs else None, blob_id=item.blob_id
     )
+    texts = (file.path, file.blob_id, *([file.sha256] if lfs else []))
+    if not all(isinstance(text, str) and text for text in texts) or type(file.size) is not int:
+        raise NotUnderstoodError(f"a file that is listed as {file}")
+    return file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,14 @@ from pathlib import Path
 from atlas_assets.errors import ArtifactError, HubError, HubNotFoundError, HubPermanentError
 from atlas_assets.formats.artifact import Artifact
 from atlas_assets.formats.catalog import ARTIFACTS, artifact_of_file
-from atlas_assets.hub import manifest, repository
+from atlas_assets.hub import downloads, manifest, repository
 from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.manifest import FileRecord, Manifest
-from atlas_assets.hub.repository import RemoteFile
+from atlas_assets.hub.repository import RemoteFile, is_place_inside
 from atlas_assets.science.sweep import Setting
 
 #: one repository of the paper, by the name on the dataset card and by the one in the release
 SAME_REPOSITORY = ("piotrwilam/CSP-Atlas", "piotrwilam/AtlasCSP")
-_FULL_SHA = re.compile(r"[0-9a-f]{40}")
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +60,16 @@ class Source:
         sha: full sha of the commit that everything is read at.
         published: what it has of an atlas, in the order of the pipeline, settings ascending.
         notes: what a user should know: another name, a copy that may be stale.
+        revision: what it was asked for by; ``None``: nothing, so the main branch.
+        is_copy: whether it is what was downloaded before, the Hub not being asked.
     """
 
     repo_id: str
     sha: str
     published: tuple[PublishedFile, ...]
     notes: tuple[str, ...] = ()
+    revision: str | None = None
+    is_copy: bool = False
 
     def __str__(self) -> str:
         return f"{self.repo_id}@{self.sha[:12]}"
@@ -77,7 +79,8 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
     """Resolves a revision to its commit, once, and lists what lies there.
 
     The paper's repository is known by two names: where one is not there, the other is tried. Where
-    the Hub does not answer or must not be asked, the copy that was downloaded last is used.
+    the Hub does not answer or must not be asked, what was downloaded of the commit that the
+    revision meant at the last download is used, and of no other branch.
 
     Args:
         client: the Hub.
@@ -90,6 +93,7 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
         HubUnavailableError: the Hub does not answer, and nothing was downloaded before.
     """
     notes: list[str] = []
+    is_copy = False
     try:
         repo_id, sha = _resolved(client, repo_id, revision, notes)
         files = repository.entries(client, repo_id, "dataset", sha)
@@ -97,15 +101,19 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
         copy = None if _is_refusal(client, error) else _downloaded(client, repo_id, revision)
         if copy is None:
             raise
-        repo_id, sha = copy
-        files = _downloaded_files(client, repo_id, sha)
+        (repo_id, sha), is_copy = copy, True
+        files = downloads.files(client, repo_id, sha)
+        why = "was not asked: offline mode, HF_HUB_OFFLINE"
+        if not client.is_offline():
+            why = f"did not answer: {error.found}"
         notes.append(
-            f"the Hub was not asked or did not answer ({error.found}); these are the files of "
-            f"{repo_id} at {sha}, as downloaded before: they may be stale, and others may exist"
+            f"the Hub {why}; these are the files of {repo_id} at {sha}, as downloaded before: they "
+            "may be stale, and others may exist"
         )
         _log.warning(notes[-1])
     told = _manifest(client, repo_id, sha, files)
-    return Source(repo_id, sha, tuple(_published(files, told)), tuple(notes))
+    published = tuple(_published(files, told))
+    return Source(repo_id, sha, published, tuple(notes), revision, is_copy)
 
 
 def _resolved(
@@ -160,12 +168,16 @@ def _published(files: Mapping[str, RemoteFile], told: Manifest | None) -> Iterat
     for artifact, setting, name in sorted(
         cells, key=lambda cell: (order[cell[0].key], cell[1] or Setting(0.0, 1.0))
     ):
-        candidates = sorted(by_name[name], key=lambda file: (file.path.count("/"), file.path))
+        candidates = sorted(by_name[name], key=_clearest_first)
         first = candidates[0]
         clash = tuple(file.path for file in candidates[1:] if file.blob_id != first.blob_id)
         beside = _beside(artifact, first, files)
         record = told.file(first.path) if told else None
         yield PublishedFile(artifact, setting, (first, *beside), record, clash)
+
+
+def _clearest_first(file: RemoteFile) -> tuple[bool, int, str]:
+    return not is_place_inside(file.path), file.path.count("/"), file.path
 
 
 def _beside(
@@ -179,40 +191,10 @@ def _beside(
 
 
 def _downloaded(client: HubClient, repo_id: str, revision: str | None) -> tuple[str, str] | None:
-    """Name and sha of the commit that was downloaded last; ``None`` if none was."""
+    """Name and sha of the commit that the revision meant at the last download; ``None``: never."""
     names = SAME_REPOSITORY if repo_id in SAME_REPOSITORY else (repo_id,)
     for name in sorted(names, key=lambda name: name != repo_id):
-        folder = _cache_folder(client, name)
-        ref = folder / "refs" / (revision or "main")
-        wanted = ref.read_text().strip() if ref.is_file() else revision
-        snapshots = [path for path in (folder / "snapshots").glob("*") if path.is_dir()]
-        if wanted is not None:
-            snapshots = [path for path in snapshots if path.name == wanted]
-        if snapshots:
-            return name, max(snapshots, key=lambda path: (path.stat().st_mtime, path.name)).name
+        sha = downloads.meant(client, name, revision)
+        if sha is not None:
+            return name, sha
     return None
-
-
-def _downloaded_files(client: HubClient, repo_id: str, sha: str) -> dict[str, RemoteFile]:
-    """The files of a commit that are in the cache, each with the digest that it is kept under."""
-    snapshot = _cache_folder(client, repo_id) / "snapshots" / sha
-    found = {}
-    for path in sorted(snapshot.rglob("*")):
-        if path.is_file():
-            blob, name = path.resolve().name, path.relative_to(snapshot).as_posix()
-            is_sha256 = re.fullmatch(r"[0-9a-f]{64}", blob) is not None
-            is_git = _FULL_SHA.fullmatch(blob) is not None
-            found[name] = RemoteFile(
-                path=name,
-                size=path.stat().st_size,
-                sha256=blob if is_sha256 else None,
-                blob_id=blob if is_git else repository.git_blob_id(path),
-            )
-    return found
-
-
-def _cache_folder(client: HubClient, repo_id: str) -> Path:
-    from huggingface_hub import constants
-
-    cache = client.cache_dir or Path(constants.HF_HUB_CACHE)
-    return Path(cache) / f"datasets--{repo_id.replace('/', '--')}"

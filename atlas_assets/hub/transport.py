@@ -9,7 +9,9 @@ decides what to look at before the next attempt.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _READING = frozenset({"GET", "HEAD"})
 #: huggingface_hub asks for this of its own accord, once a day; nothing waits for the answer
 _BESIDES = "/api/agent-harnesses"
+#: where a list of files is asked for
+_LISTING = re.compile(r"/api/.+/(tree|paths-info)/")
 _TRANSIENT_ERRORS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 
 
@@ -81,6 +85,10 @@ class TransientError(Exception):
         self.retry_after = retry_after
         self.exhausted = exhausted
         super().__init__(message)
+
+
+class NotUnderstoodError(Exception):
+    """An answer that says 200 and is none of a Hub's: JSON of another shape."""
 
 
 _own: ContextVar[Policy | None] = ContextVar("_own", default=None)
@@ -158,6 +166,7 @@ class _HubHttpClient(httpx2.Client):
         except _TRANSIENT_ERRORS as error:
             raise TransientError(f"{type(error).__name__}: {error or 'no answer'}") from error
         if response.status_code not in TRANSIENT_STATUSES:
+            _require_listing(request, response)
             return response
         response.close()
         raise TransientError(
@@ -165,6 +174,22 @@ class _HubHttpClient(httpx2.Client):
             status=response.status_code,
             retry_after=_retry_after(response),
         )
+
+
+def _require_listing(request: httpx2.Request, response: httpx2.Response) -> None:
+    """Refuses what is no list where one was asked for: huggingface_hub takes ``{}`` for no files.
+
+    Raises:
+        NotUnderstoodError: it is JSON, and none.
+    """
+    if response.status_code != 200 or not _LISTING.search(request.url.path):
+        return
+    try:
+        found = json.loads(response.read())
+    except ValueError:
+        return  # no JSON at all: huggingface_hub says so
+    if not isinstance(found, list):
+        raise NotUnderstoodError(f"a list of files that is {type(found).__name__}")
 
 
 def _policy() -> Policy | None:

@@ -121,7 +121,10 @@ def test_another_source_revision_and_folder(
     [
         (("nonsense.csv",), 2, "the source has no such file"),
         (("--setting", "high"), 2, "not a setting"),
-        (("--source", "no-owner"), 2, "ATLAS_HUB_SOURCE"),
+        (("--source", "no-owner"), 2, "where: --source"),
+        (("--source", ""), 2, "where: --source"),
+        (("--revision", ""), 2, "where: --revision"),
+        (("--into", ""), 2, "where: --into"),
         (("--source", "someone/else"), 3, "no such repository"),
         (("--revision", "v9"), 3, "no such revision"),
     ],
@@ -133,6 +136,70 @@ def test_wrong_usage(
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert "ATLAS_" not in done.stderr or said not in ("where: --source", "where: --revision")
+
+
+def test_without_the_hub_a_named_revision_finds_its_copy(
+    hub: LocalHub, sha: str, tmp_path: Path, folder: Path
+) -> None:
+    hub.push(
+        REPO, {f"tables/{SUMMARY}": samples.sample("summary").write_csv().encode()}, branch="x"
+    )
+    env = fetched.environment(hub, tmp_path)
+    for revision in ("main", "x"):
+        done = fetched.atlas(
+            env, "fetch", "--revision", revision, "summary", "--into", str(tmp_path / revision)
+        )
+        assert done.returncode == 0, done.stderr
+    hub.forget_calls()
+    offline = {**env, "HF_HUB_OFFLINE": "1"}
+    for arguments in (("--revision", "main"), ()):
+        done = fetched.atlas(offline, "fetch", "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        found = fetched.document(done)
+        assert found["sha"] == sha
+        assert "was not asked: offline mode" in found["notes"][0]
+        assert "no copy" not in found["notes"][0]
+    refused = fetched.atlas(offline, "fetch", "--revision", "v1")
+    assert refused.returncode == 3
+    assert "no copy" in refused.stderr
+    assert hub.calls() == []
+
+
+def test_nothing_is_not_everything(hub: LocalHub, tmp_path: Path) -> None:
+    hub.push("someone/empty", {"README.md": b"# Nothing yet\n"})
+    env = fetched.environment(hub, tmp_path)
+    done = fetched.atlas(env, "fetch", "--source", "someone/empty")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is nothing to fetch" in done.stderr
+    assert not (tmp_path / "data").exists()
+    shown = fetched.atlas(env, "fetch", "--source", "someone/empty", "--list")
+    assert (shown.returncode, "0 files" in shown.stdout) == (0, True)
+
+
+def test_two_atlases_do_not_mix_by_way_of_into(hub: LocalHub, sha: str, tmp_path: Path) -> None:
+    root = sample_atlas.make(tmp_path / "data").root
+    for name in (SUMMARY, MASKS):
+        (root / name).unlink()
+    done = fetched.atlas(
+        fetched.environment(hub, tmp_path), "fetch", "summary", "object_masks", "--into", str(root)
+    )
+    assert done.returncode == 3
+    assert "would mix" in done.stderr
+    assert not (root / SUMMARY).exists()
+
+
+def test_a_path_does_not_steer_the_terminal(hub: LocalHub, release: Path, tmp_path: Path) -> None:
+    folder = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
+    path = release / "tables" / SUMMARY
+    hub.push("someone/odd", {f"{folder}/{SUMMARY}": path.read_bytes()})
+    env = fetched.environment(hub, tmp_path)
+    for arguments in (("--list",), ("--list", f"{folder}/14_summary.cs"), ()):
+        done = fetched.atlas(env, "fetch", "--source", "someone/odd", *arguments)
+        assert done.returncode in (0, 2), done.stderr
+        shown = done.stdout + done.stderr
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"}.intersection(shown)
+        assert "\\x1b[2J" in shown or not arguments, shown
 
 
 def test_a_killed_fetch_goes_on(hub: LocalHub, sha: str, tmp_path: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,7 @@ import pytest
 from huggingface_hub import constants as hub_constants
 from upath import UPath
 
-from atlas_assets.errors import (
-    HubUnavailableError,
-)
+from atlas_assets.errors import HubPermanentError, HubUnavailableError
 from atlas_assets.formats import source_record
 from atlas_assets.formats.provenance import Lineage
 from atlas_assets.formats.store import AtlasStore
@@ -126,6 +125,76 @@ def test_an_outage_in_the_middle_and_then_the_rest(
     assert files(store.root) == sorted(second)
 
 
+# answers of another shape -------------------------------------------------------------------------
+
+INFO, TREE = "/api/datasets/[^/]+/[^/]+(/revision/[^/]+)?(\\?|$)", "/api/datasets/.*/tree/"
+
+
+OTHERWISE = ["null", "{}", '"text"', "7", '{"sha": 7}', "[" * 100_000]
+
+
+@pytest.mark.parametrize(
+    ("match", "body"),
+    # an empty list of files is that of an empty repository
+    [(INFO, "[]"), *((match, body) for match in (INFO, TREE) for body in OTHERWISE)],
+)
+def test_an_answer_of_another_shape_is_said_to_be_one(
+    hub: LocalHub, sha: str, match: str, body: str
+) -> None:
+    page = {"status": 200, "headers": {"Content-Type": "application/json"}, "body": body}
+    hub.fail("GET", match, **page, times=2)
+    assert open_source(hub.client(), REPO).sha == sha
+    hub.fail("GET", match, **page, times=99)
+    with pytest.raises(HubUnavailableError, match=r"not understood|which is no commit"):
+        open_source(hub.client(), REPO)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '{"type": "file", "size": 3, "oid": "a"}',
+        '{"type": "file", "path": "14_summary.csv", "size": "3", "oid": "a"}',
+        '{"type": "file", "path": null, "size": 3, "oid": "a"}',
+        '{"type": "file", "path": "a.h5", "size": 3, "oid": "a", "lfs": {"oid": null}}',
+        "null",
+    ],
+)
+def test_a_file_that_is_listed_otherwise(hub: LocalHub, sha: str, entry: str) -> None:
+    hub.fail("GET", TREE, status=200, body=f"[{entry}]", times=99)
+    with pytest.raises(HubUnavailableError, match="not understood") as caught:
+        open_source(hub.client(), REPO)
+    assert "cannot list the repository" in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["../", "/", "a/../", "./", "a//", "..\\"])
+def test_a_path_that_leads_out_of_the_repository_is_refused_alone(
+    hub: LocalHub, store: AtlasStore, release: Path, folder: str
+) -> None:
+    files = {folder + SUMMARY: (release / "tables" / SUMMARY).read_bytes()}
+    hub.push("someone/odd", {**files, MASKS: (release / "masks" / MASKS).read_bytes()})
+    client = hub.client()
+    source = open_source(client, "someone/odd")
+    outcomes = {o.file.name: o for o in fetch(client, source, store, choose(source))}
+    (odd,) = (name for name in outcomes if name != MASKS) if len(outcomes) > 1 else (None,)
+    assert outcomes[MASKS].state == "fetched"
+    if odd is not None:
+        assert "no place in a repository" in str(outcomes[odd].error)
+    assert [path.name for path in Path(str(store.root)).glob("*.csv")] == []
+
+
+def test_a_manifest_without_end_is_damaged(hub: LocalHub, sha: str) -> None:
+    hub.push(REPO, {"atlas.json": b"[" * 200_000})
+    assert open_source(hub.client(), REPO).published
+
+
+def test_an_address_that_is_none(hub: LocalHub) -> None:
+    for endpoint in ("notaurl", "ftp://hub"):
+        with pytest.raises(HubPermanentError, match="HF_ENDPOINT") as caught:
+            open_source(replace(hub.client(), endpoint=endpoint), REPO)
+        assert endpoint in str(caught.value.found)
+        assert "later" not in str(caught.value)
+
+
 # without the Hub ---------------------------------------------------------------------------------
 
 
@@ -150,6 +219,42 @@ def test_what_was_downloaded_is_used_and_said_to_be_old(
     assert {outcome.state for outcome in outcomes} == {"fetched"}
     assert len(outcomes) == 3
     assert outcomes[-1].record == source_record.read(store.root / SUMMARY)
+
+
+def test_a_name_finds_its_own_copy(hub: LocalHub, sha: str, store: AtlasStore) -> None:
+    later = hub.push(REPO, {f"tables/{SUMMARY}": b"of an experiment\n"}, branch="exp/1")
+    hub.repos["dataset", REPO].tags["v1"] = sha
+    client = hub.client()
+    for revision, expected in (("v1", sha), (None, sha), ("exp/1", later)):
+        source = open_source(client, REPO, revision)
+        outcomes = list(fetch(client, source, store, choose(source, ["summary"]), overwrite=True))
+        assert source.sha == expected
+        # the last one is no summary, and is downloaded all the same
+        assert [outcome.state for outcome in outcomes] == [
+            "failed" if revision == "exp/1" else ("fetched" if revision == "v1" else "unchanged")
+        ]
+    open_source(client, REPO, None)
+    hub.close()
+    for revision, expected in (("v1", sha), ("exp/1", later), (sha, sha), (later, later)):
+        source = open_source(client, REPO, revision)
+        assert (source.sha, source.is_copy) == (expected, True)
+    for unknown in ("v2", "exp", "../snapshots", "f" * 40, sha[:12]):
+        with pytest.raises(HubUnavailableError):
+            open_source(client, REPO, unknown)
+
+
+def test_another_branch_is_not_taken_for_the_main_one(
+    hub: LocalHub, sha: str, store: AtlasStore
+) -> None:
+    hub.push(REPO, {"notes.md": b"an experiment\n"}, branch="exp")
+    client = hub.client()
+    source = open_source(client, REPO, "exp")
+    (outcome,) = fetch(client, source, store, choose(source, ["summary"]))
+    assert outcome.state == "fetched"
+    hub.close()
+    assert open_source(client, REPO, "exp").is_copy
+    with pytest.raises(HubUnavailableError, match="cannot look up"):
+        open_source(client, REPO)
 
 
 def test_a_refusal_is_not_taken_for_an_outage(hub: LocalHub, sha: str, get: Get) -> None:

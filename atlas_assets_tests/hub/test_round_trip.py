@@ -10,6 +10,7 @@ from upath import UPath
 
 from atlas_assets.atlas import open_with_model
 from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.formats.identity import ModelIdentity
 from atlas_assets.formats.provenance import Lineage
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub import manifest as manifests
@@ -50,9 +51,26 @@ def test_a_published_atlas_is_fetched_as_it_was(published: Publisher, tmp_path: 
 
 def test_an_atlas_of_other_settings_is_refused(published: Publisher, tmp_path: Path) -> None:
     settings = sound_atlas.settings_in(tmp_path).model_copy(update={"readout": "published"})
-    (outcome,) = fetched(published, open_with_model(settings), "summary")
+    store = open_with_model(settings)
+    published.hub.forget_calls()
+    with pytest.raises(ProvenanceError, match="set ATLAS_READOUT=last_token; or") as caught:
+        fetched(published, store)
+    assert "--into" in str(caught.value)
+    assert "remove it" not in str(caught.value)
+    assert not store.root.exists()
+    # what the manifest says is enough: nothing else was downloaded
+    assert {call.path.rpartition("/")[2] for call in published.hub.calls("HEAD")} <= {"atlas.json"}
+
+
+def test_without_a_manifest_the_files_say_what_they_are_about(
+    published: Publisher, tmp_path: Path
+) -> None:
+    published.hub.push(REPO, {}, delete=[manifests.NAME])
+    settings = sound_atlas.settings_in(tmp_path).model_copy(update={"variations": 7})
+    (outcome,) = fetched(published, open_with_model(settings), "object_prompts")
     assert isinstance(outcome.error, ProvenanceError)
-    assert "ATLAS_READOUT" in str(outcome.error)
+    assert "set ATLAS_VARIATIONS=" in str(outcome.error)
+    assert "remove it" not in str(outcome.error)
     assert not outcome.path.exists()
 
 
@@ -73,3 +91,57 @@ def test_a_table_that_its_manifest_does_not_speak_of(published: Publisher, tmp_p
     assert isinstance(outcome.error, ArtifactError)
     assert "manifest" in str(outcome.error)
     assert not outcome.path.exists()
+
+
+# into a folder of which the settings say nothing --------------------------------------------------
+
+
+def of_another_model(publisher: Publisher) -> str:
+    """The same atlas, said to be of another model, in a repository of its own."""
+    other = ModelIdentity(model_id="other", weights_sha256="b" * 64)
+    files = []
+    for file in publisher.manifest().files:
+        said = file.provenance
+        if said is not None and said.lineage is not None:
+            lineage = said.lineage.model_copy(update={"model": other})
+            said = said.model_copy(update={"lineage": lineage})
+        files.append(file.model_copy(update={"provenance": said}))
+    told = publisher.manifest().model_copy(update={"files": tuple(files)}).to_bytes()
+    there = {path: publisher.hub.files(REPO)[path] for path in publisher.manifest().paths}
+    publisher.hub.push("me/m2", {**there, manifests.NAME: told})
+    return "me/m2"
+
+
+def into(publisher: Publisher, repo_id: str, folder: Path, *names: str) -> list[Outcome]:
+    client = publisher.hub.client()
+    source = open_source(client, repo_id)
+    store = AtlasStore(UPath(folder), Lineage)
+    return list(fetch(client, source, store, choose(source, names)))
+
+
+def test_two_atlases_do_not_mix_in_a_folder_that_is_named(
+    published: Publisher, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mix"
+    into(published, REPO, folder)
+    for name in ("14_summary.csv", "token_checker_masks.h5"):
+        (folder / name).unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    other = of_another_model(published)
+    for names in (("summary", "token_checker_masks"), ()):
+        with pytest.raises(ProvenanceError, match="would mix") as caught:
+            into(published, other, folder, *names)
+        assert "model.model_id = embedded" in str(caught.value.expected)
+        assert "model.model_id = other" in str(caught.value.found)
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert after == before
+    assert {outcome.state for outcome in into(published, other, tmp_path / "empty")} == {"fetched"}
+
+
+def test_the_rest_of_the_same_atlas_is_welcome(published: Publisher, tmp_path: Path) -> None:
+    folder = tmp_path / "mix"
+    into(published, REPO, folder)
+    (folder / "14_summary.csv").unlink()
+    states = [outcome.state for outcome in into(published, REPO, folder)]
+    assert states.count("fetched") == 1
+    assert states.count("failed") == 0

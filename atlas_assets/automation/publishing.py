@@ -30,11 +30,14 @@ class PublishConfig(dg.Config):
         repository: ``owner/name``; by default ATLAS_HUB_TARGET.
         replace: whether files that an earlier publication left there and this one does not have
             are removed.
+        overwrite: whether to publish although files of an atlas are there that no publication
+            left: those of the same path are replaced, the others stay.
     """
 
     cells: list[str] | None = None
     repository: str | None = None
     replace: bool = False
+    overwrite: bool = False
 
 
 def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
@@ -72,6 +75,7 @@ def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
                 hub,
                 cells=cells or None,
                 replace=config.replace,
+                overwrite=config.overwrite,
             )
         except HubUnavailableError:
             raise

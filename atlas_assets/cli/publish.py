@@ -26,7 +26,8 @@ _SIGNS = {"add": "+", "change": "~", "remove": "-"}
         OK: "published, or already there as it is",
         FINDING: "the same, and files that are there were left out: stale, or not sound",
         USAGE: "the command or an ATLAS_* variable is wrong, or there is no token",
-        UNREADABLE: "nothing was published: a file, a table or the card is in the way, or the Hub",
+        UNREADABLE: "not published, or not to the end: a file, a table, the card or the Hub is in "
+        "the way; where the commit landed all the same, the error names it",
     },
 )
 @click.option(
@@ -45,7 +46,15 @@ _SIGNS = {"add": "+", "change": "~", "remove": "-"}
     is_flag=True,
     help="Remove what an earlier publication left there and this one does not have.",
 )
-def publish(target: str | None, dry_run: bool, names: tuple[str, ...], replace: bool) -> Answer:
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Publish although files of an atlas are there that no publication left: those of the "
+    "same path are replaced, the others stay.",
+)
+def publish(
+    target: str | None, dry_run: bool, names: tuple[str, ...], replace: bool, overwrite: bool
+) -> Answer:
     """Publish this atlas to a dataset repository of the Hugging Face Hub, in one commit.
 
     Published is what is fresh and passes its checks: files, a manifest, and the dataset card, whose
@@ -63,7 +72,13 @@ def publish(target: str | None, dry_run: bool, names: tuple[str, ...], replace: 
     cells = _cells(store, names) if names else None
     do = hub.dry_run if dry_run else hub.publish
     found = do(
-        store, settings, str(settings.hub_target), default_client(), cells=cells, replace=replace
+        store,
+        settings,
+        str(settings.hub_target),
+        default_client(),
+        cells=cells,
+        replace=replace,
+        overwrite=overwrite,
     )
     document = {"folder": str(store.root), "dry_run": dry_run, **_record(found)}
 
@@ -129,6 +144,8 @@ def _record(found: Published) -> dict[str, Any]:
         "left_out": [vars(file) for file in found.left_out],
         "committed": found.committed,
         "tagged": found.tagged,
+        "would_tag": found.would_tag,
+        "tables_loaded": found.loaded,
         "sha": found.sha,
         "url": found.url,
     }
@@ -176,12 +193,15 @@ def _left_out(found: Published) -> Iterator[str]:
 
 def _end(found: Published, *, dry_run: bool) -> Iterator[str]:
     if dry_run:
-        nothing = "" if found.plan.changes else ", and nothing would be"
+        nothing = "" if found.plan.changes or found.would_tag else ", and nothing would be"
         yield f"dry run: nothing was written{nothing}"
     elif found.committed:
         yield f"committed {found.url}"
-        yield "every table was loaded at that commit, in full and streaming"
     else:
         yield f"nothing to commit: {found.url} holds it"
+    if found.would_tag:
+        yield f"the tag {found.plan.version} would be made"
+    if found.loaded:
+        yield "every table was loaded at that commit, in full and streaming"
     if found.tagged:
         yield f"tagged {found.plan.version}"

@@ -1,12 +1,12 @@
 """The dataset card: rendered from the manifest into the card that is at the Hub's head.
 
-Between the markers, and under the keys of the front matter that are ours, the text is generated;
-whatever else a card says was written by people and stays byte for byte.
+Between the markers (`atlas_assets.hub.card_markers`), and under the keys of the front matter that
+are ours, the text is generated; whatever else a card says was written by people and stays byte for
+byte.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,18 +21,16 @@ from atlas_assets.formats.artifact import Artifact
 from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub import viewer
+from atlas_assets.hub.card_markers import BEGIN, END, generated_part
 from atlas_assets.hub.front_matter import Document, with_keys
 from atlas_assets.hub.manifest import FileRecord, Manifest, TableRecord
 from atlas_assets.science.published_claims import PAPER_MODEL
 from atlas_assets.science.sweep import REFERENCE
 
 NAME = "README.md"
-BEGIN, END = "<!-- atlas:begin -->", "<!-- atlas:end -->"
 LICENCE = "apache-2.0"
 
 _TEMPLATE = "card.md.j2"
-#: the innermost pair of markers: a stray marker in somebody's text takes nothing with it
-_OURS = re.compile(f"{re.escape(BEGIN)}(?:(?!{re.escape(BEGIN)}).)*?{re.escape(END)}", re.DOTALL)
 _DIGITS = 16
 _TAGS = ["interpretability", "circuits", "sparsity", "python", "code"]
 
@@ -107,24 +105,27 @@ def render(existing: str, manifest: Manifest, repo_id: str) -> str:
         The text; equal arguments give equal text, and rendering twice changes nothing.
 
     Raises:
-        ArtifactError: the front matter cannot be edited without touching what others wrote.
+        ArtifactError: the front matter cannot be edited without touching what others wrote, or the
+            markers do not say which part is generated.
     """
     front = viewer.front_matter(manifest)
+    where = f"{repo_id}: {NAME}"
+    before = Document.of(existing)
+    first_line = (before.opening + before.matter + before.closing).count("\n") + 1
+    part = generated_part(before.body, where=where, first_line=first_line)
     document = with_keys(
-        Document.of(existing),
+        before,
         owned={"configs": front.get("configs"), "dataset_info": front.get("dataset_info")},
         defaults={
             "license": LICENCE,
             "pretty_name": f"CSP-Atlas of {_model(manifest)}",
             "tags": _TAGS,
         },
-        where=f"{repo_id}: {NAME}",
+        where=where,
     )
     ours = generated(manifest, repo_id)
-    found = list(_OURS.finditer(document.body))
-    if found:
-        last = found[-1]
-        body = document.body[: last.start()] + ours + document.body[last.end() :]
+    if part is not None:
+        body = document.body[: part[0]] + ours + document.body[part[1] :]
     else:
         space = "" if not document.body or document.body.endswith("\n\n") else "\n"
         between = "\n" if document.body and not document.body.endswith("\n") else ""

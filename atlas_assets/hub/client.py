@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from atlas_assets.errors import HubError
+from atlas_assets.errors import HubError, HubPermanentError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -67,8 +67,8 @@ class HubClient:
             What ``do`` returns.
 
         Raises:
-            HubPermanentError: the Hub refuses (401, 403, 404, a request it finds invalid), or
-                offline mode is on. Raised at the first such answer.
+            HubPermanentError: the Hub refuses (401, 403, 404, a request it finds invalid), offline
+                mode is on, or the token is none that can be sent. Raised at the first such answer.
             HubConflictError: 409 or 412. Raised at the first such answer.
             HubUnavailableError: transient failures (408, 429, 5xx, no answer, an answer that is
                 no Hub's) until the last attempt.
@@ -77,6 +77,7 @@ class HubClient:
         from atlas_assets.hub.failures import explain
         from atlas_assets.hub.transport import policy_in_force
 
+        self._require_sendable_token(what, where)
         attempt, policy = 1, self._policy()
         while True:
             failure, wait = None, None
@@ -124,6 +125,20 @@ class HubClient:
         from huggingface_hub import get_token
 
         return bool(self.token or get_token())
+
+    def _require_sendable_token(self, what: str, where: str) -> None:
+        """Refuses a token that no HTTP header can hold, without quoting it."""
+        from huggingface_hub import get_token
+
+        token = self.token or get_token() or ""
+        if not (token.isascii() and token.isprintable()):
+            raise HubPermanentError(
+                what,
+                where=self.redact(where),
+                expected="a token of the Hub: ASCII letters, digits and underscores",
+                found="a token with other characters, which cannot be sent",
+                remedy="`hf auth login`, or correct HF_TOKEN",
+            )
 
     def _policy(self) -> Policy:
         from atlas_assets.hub.transport import Policy

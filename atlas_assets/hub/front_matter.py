@@ -11,6 +11,7 @@ import yaml
 
 from atlas_assets.errors import ArtifactError
 
+_BYTE_ORDER_MARK = "\ufeff"
 #: as the Hub finds it: a line of three dashes first, another one after
 _BLOCK = re.compile(r"\A(\s*---\r?\n)(.*?)^(---(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE)
 #: a line that starts a top-level key, quoted or not
@@ -35,7 +36,11 @@ class Document:
 
     @classmethod
     def of(cls, text: str) -> Document:
-        """The parts of a card."""
+        """The parts of a card.
+
+        A byte order mark before it is dropped: the Hub finds no front matter after one.
+        """
+        text = text.lstrip(_BYTE_ORDER_MARK)
         found = _BLOCK.match(text)
         if found is None:
             return cls("", "", "", text)

@@ -14,6 +14,7 @@ from atlas_assets.hub.manifest import FileRecord, Manifest
 from atlas_assets.hub.repository import RemoteFile, entries
 
 _NOT_FOUND = 404
+_FREE_THE_TAG = "delete the tag on the Hub, or rename it, and publish again; it is never moved"
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,30 @@ def read_file(client: HubClient, repo_id: str, sha: str, file: RemoteFile) -> by
     return client.call("cannot read a file", ask, where=f"{repo_id}@{sha[:12]}: {file.path}")
 
 
-def tagged_manifest(client: HubClient, repo_id: str, tag: str) -> RemoteFile | None:
-    """The manifest in the commit that a tag marks; ``None`` where there is no tag. One request.
+def is_tagged(client: HubClient, repo_id: str, manifest: Manifest) -> bool:
+    """Whether the tag of a version is there. One request.
 
     Raises:
-        HubPermanentError: no access, or the tagged commit has no manifest.
+        HubPermanentError: no access, or it marks something else.
         HubUnavailableError: the Hub does not answer.
     """
+    found = _tagged_manifest(client, repo_id, manifest.version)
+    if found is None:
+        return False
+    record = digests_of(manifest.to_bytes())
+    if same(found, *record):
+        return True
+    raise HubPermanentError(
+        "the tag of this version marks another one",
+        where=f"{repo_id}@{manifest.version}",
+        expected=f"{manifests.NAME} of SHA-256 {record[0]}",
+        found=f"{found.sha256 or found.blob_id}",
+        remedy=_FREE_THE_TAG,
+    )
+
+
+def _tagged_manifest(client: HubClient, repo_id: str, tag: str) -> RemoteFile | None:
+    """The manifest in the commit that a tag marks; ``None`` where there is no tag."""
     try:
         found = entries(client, repo_id, "dataset", tag, [manifests.NAME])
     except HubPermanentError as error:
@@ -131,7 +149,7 @@ def tagged_manifest(client: HubClient, repo_id: str, tag: str) -> RemoteFile | N
         where=f"{repo_id}@{tag}",
         expected=f"a commit with {manifests.NAME}",
         found="none",
-        remedy="delete the tag on the Hub, or rename it, and publish again; it is never moved",
+        remedy=_FREE_THE_TAG,
     )
 
 

@@ -8,17 +8,21 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from atlas_assets.errors import ArtifactError
-from atlas_assets.hub import card
+from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.formats.catalog import artifact_of_file
+from atlas_assets.hub import card, viewer
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.head import Head, digests_of, same
 from atlas_assets.hub.manifest import Manifest, merged
+from atlas_assets.hub.repository import RemoteFile
 from atlas_assets.hub.staging import Stage
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
 Kind = Literal["add", "change", "remove"]
+#: how many names a message lists
+_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,11 @@ class Plan:
         """Name of the version, and of its tag."""
         return self.manifest.version
 
+    @property
+    def n_tables(self) -> int:
+        """How many configurations the repository will have."""
+        return len(viewer.tables(self.manifest))
+
     def operations(self) -> list[CommitOperationAdd | CommitOperationDelete]:
         """New operations for the commit; the Hub's client uses them up.
 
@@ -126,6 +135,7 @@ def plan(
     earlier: Manifest | None,
     *,
     replace: bool = False,
+    overwrite: bool = False,
 ) -> Plan:
     """What is to be committed on ``head`` so that it holds what is staged.
 
@@ -138,14 +148,19 @@ def plan(
         head: of the repository; ``None`` where there is none.
         earlier: the manifest at the head; ``None`` where nothing was published.
         replace: whether what an earlier publication left there and this one has not is removed.
+        overwrite: whether files of an atlas that no publication left there are in order: those at
+            the paths of this one are replaced, the others stay.
 
     Raises:
-        ProvenanceError: the repository holds files of another atlas that would stay.
-        ArtifactError: the card's front matter cannot be edited safely.
+        ProvenanceError: the repository holds files of another atlas that would stay, or files that
+            no publication left there.
+        ArtifactError: the card cannot be edited safely.
     """
     files = head.files if head else {}
     holds = head.holds if head else (lambda _: False)
     manifest = stage.manifest if replace else merged(stage.manifest, earlier, holds)
+    if not overwrite:
+        _require_no_strangers(stage.manifest, manifest, earlier, files)
     ours = set(manifest.paths)
     staged = set(stage.manifest.paths)
     text = card.render(head.card if head else "", manifest, repo_id)
@@ -175,6 +190,43 @@ def plan(
         card_lines=_changed_lines(head.card if head else "", text),
         contents=contents,
     )
+
+
+def _require_no_strangers(
+    staged: Manifest, manifest: Manifest, earlier: Manifest | None, files: Mapping[str, RemoteFile]
+) -> None:
+    """Refuses a head with files of an atlas that somebody put there in another way.
+
+    Such a file would be lost if it lies where one of ours is to lie, and beside ours would be taken
+    for a part of the same atlas. One with the content of ours is no stranger.
+    """
+    known = set(earlier.paths) if earlier else set()
+    strangers = [
+        path
+        for path, file in sorted(files.items())
+        if path not in known and _is_stranger(file, staged, manifest)
+    ]
+    if not strangers:
+        return
+    listed = ", ".join(strangers[:_LISTED]) + (", …" if len(strangers) > _LISTED else "")
+    raise ProvenanceError(
+        "the repository holds files of an atlas that no publication left there",
+        where=listed,
+        expected=f"files that {manifests.NAME} at the head lists, or of the same content as ours",
+        found=f"{len(strangers)} of another content, which nothing says the origin of",
+        remedy="publish to another repository; or move or remove them there; or pass --overwrite "
+        "(`overwrite: true` of the job): those that lie where ours are to lie are replaced, the "
+        "others stay",
+    )
+
+
+def _is_stranger(file: RemoteFile, staged: Manifest, manifest: Manifest) -> bool:
+    mine = staged.file(file.path)
+    if mine is None:
+        if artifact_of_file(file.name) is None:
+            return False
+        mine = manifest.file(file.name)
+    return mine is None or not same(file, mine.sha256, mine.blob_id)
 
 
 def _changed_lines(before: str, after: str) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from atlas_assets.checks.subject import Cell
 from atlas_assets.errors import (
     HubConflictError,
+    HubError,
     HubPermanentError,
     HubUnavailableError,
     SettingsError,
@@ -24,7 +25,7 @@ from atlas_assets.errors import (
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.client import HubClient
-from atlas_assets.hub.head import Head, digests_of, read_head, read_manifest, same, tagged_manifest
+from atlas_assets.hub.head import Head, digests_of, is_tagged, read_head, read_manifest, same
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.plan import Plan, plan
 from atlas_assets.hub.repository import RemoteFile
@@ -34,6 +35,10 @@ from atlas_assets.settings import AtlasSettings
 
 #: how often others may get in before us
 _CONFLICTS = 30
+_UNKNOWN = (
+    "whether a commit landed before that is not known: publishing again finds out, and commits "
+    "nothing twice"
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Published:
         sha: of the commit that holds the atlas; ``None`` for a dry run.
         committed: whether this publication made that commit.
         tagged: whether it made the tag.
+        would_tag: of a dry run: whether the version's tag is still to be made.
+        loaded: how many tables were loaded at that commit to check them.
         left_out: what is not published, and why.
         url: of the commit.
     """
@@ -55,6 +62,8 @@ class Published:
     tagged: bool
     left_out: tuple[LeftOut, ...]
     url: str | None
+    would_tag: bool = False
+    loaded: int = 0
 
 
 @dataclass
@@ -66,26 +75,40 @@ class _Publication:
     repo_id: str
     private: bool
     replace: bool
+    overwrite: bool
     verifier: Verifier
     checked: bool = field(default=False)
 
     def land(self) -> tuple[Plan, str, bool]:
-        """The plan, the sha that holds it, and whether a commit was made for it."""
+        """The plan, the sha that holds it, and whether a commit was made for it.
+
+        Raises:
+            HubError: nothing was committed, or the error says that this is not known.
+        """
         sent: Plan | None = None
+        lost = False
 
         def attempt() -> tuple[Plan, str]:
-            nonlocal sent
-            head = read_head(self.client, self.repo_id) or self._created()
+            nonlocal sent, lost
+            lost = sent is not None
+            head = read_head(self.client, self.repo_id)
+            if head is None:
+                # what cannot be published makes no empty repository
+                self._check()
+                head = self._created()
             planned = plan(
                 self.stage,
                 self.repo_id,
                 head,
-                self._earlier(head),
+                _earlier(self.client, self.repo_id, head, self.stage),
                 replace=self.replace,
+                overwrite=self.overwrite,
             )
             if not planned.changes:
                 return planned, head.sha
             self._check()
+            # a tag that marks something else would be in the way only after the commit
+            is_tagged(self.client, self.repo_id, planned.manifest)
             sent = planned
             return planned, self._commit(planned)
 
@@ -97,6 +120,10 @@ class _Publication:
             except HubConflictError:
                 sent = None
                 time.sleep(self.client.backoff * conflicts / 20)
+            except HubError as error:
+                if lost or (sent is not None and isinstance(error, HubUnavailableError)):
+                    raise _told(error, f"{error.remedy}; {_UNKNOWN}") from None
+                raise
             else:
                 # an attempt whose answer was lost did commit, and the next one finds it there
                 return sent or planned, sha, sent is not None
@@ -108,16 +135,27 @@ class _Publication:
             remedy="publish again when the other writers have finished",
         )
 
-    def tag(self, planned: Plan, sha: str) -> bool:
-        """Marks the version; whether the tag is new.
+    def finish(self, planned: Plan, sha: str, *, committed: bool) -> tuple[bool, int]:
+        """Whether the tag of the version is new, and how many tables were checked at the commit.
 
         Raises:
             HubPermanentError: the tag marks something else, or a table does not load.
+            HubUnavailableError: the Hub does not answer.
         """
-        if self._is_tagged(planned):
-            return False
-        # the tag says that the commit was found to be in order
-        self.verifier.repository(self.client, self.repo_id, sha, planned.manifest, self.stage)
+        try:
+            there = is_tagged(self.client, self.repo_id, planned.manifest)
+            if there and not committed:
+                return False, 0
+            # the tag says that the commit was found to be in order
+            self.verifier.repository(self.client, self.repo_id, sha, planned.manifest, self.stage)
+            return not there and self._tag(planned, sha), planned.n_tables
+        except HubError as error:
+            landed = "landed" if committed else "is there"
+            left = f"the commit {sha} {landed}; to check its tables and to tag it as"
+            raise _told(error, f"{left} {planned.version} is left to do: {error.remedy}") from None
+
+    def _tag(self, planned: Plan, sha: str) -> bool:
+        """Marks the version; whether the tag is new."""
 
         def create() -> None:
             self.client.api().create_tag(
@@ -127,10 +165,10 @@ class _Publication:
         try:
             self.client.call("cannot tag the version", create, where=self.repo_id)
         except HubConflictError:
-            if not self._is_tagged(planned):
+            if not is_tagged(self.client, self.repo_id, planned.manifest):
                 raise
             return False
-        if not self._is_tagged(planned):
+        if not is_tagged(self.client, self.repo_id, planned.manifest):
             raise HubUnavailableError(
                 "the tag was made and is not there",
                 where=f"{self.repo_id}@{planned.version}",
@@ -160,9 +198,6 @@ class _Publication:
             )
         return head
 
-    def _earlier(self, head: Head) -> Manifest | None:
-        return _earlier(self.client, self.repo_id, head, self.stage)
-
     def _check(self) -> None:
         """Once, and only if something is to be uploaded."""
         if not self.checked:
@@ -181,21 +216,6 @@ class _Publication:
             )
         return str(info.oid)
 
-    def _is_tagged(self, planned: Plan) -> bool:
-        found = tagged_manifest(self.client, self.repo_id, planned.version)
-        if found is None:
-            return False
-        record = _manifest_digests(planned.manifest)
-        if same(found, *record):
-            return True
-        raise HubPermanentError(
-            "the tag of this version marks another one",
-            where=f"{self.repo_id}@{planned.version}",
-            expected=f"{manifests.NAME} of SHA-256 {record[0]}",
-            found=f"{found.sha256 or found.blob_id}",
-            remedy="delete the tag on the Hub, or rename it, and publish again; it is never moved",
-        )
-
 
 def publish(
     store: AtlasStore,
@@ -205,6 +225,7 @@ def publish(
     *,
     cells: Collection[Cell] | None = None,
     replace: bool = False,
+    overwrite: bool = False,
     verifier: Verifier | None = None,
 ) -> Published:
     """Publishes what is sound of an atlas to a dataset repository, which is made if need be.
@@ -218,13 +239,15 @@ def publish(
         client: the Hub.
         cells: only these files; the others are left as they are in the repository.
         replace: remove what an earlier publication left there and this one has not.
+        overwrite: publish although files of an atlas are there that no publication left: those at
+            the paths of this one are replaced, the others stay.
         verifier: says whether the tables load; by default asks ``datasets``.
 
     Raises:
         SettingsError: there is no token.
         ArtifactError: nothing is fit to be published, a table does not load, ``datasets`` is not
             installed, or the card cannot be edited; ProvenanceError: files of another atlas would
-            stay beside it.
+            stay beside it, or files are there that no publication left.
         HubPermanentError: the Hub refuses, or the version's tag marks something else.
         HubUnavailableError: the Hub does not answer; publishing again goes on.
     """
@@ -234,7 +257,13 @@ def publish(
     with staged(store, settings, cells) as stage:
         private = settings.hub_private
         return publish_stage(
-            stage, repo_id, client, verifier=verifier, private=private, replace=replace
+            stage,
+            repo_id,
+            client,
+            verifier=verifier,
+            private=private,
+            replace=replace,
+            overwrite=overwrite,
         )
 
 
@@ -246,6 +275,7 @@ def publish_stage(
     verifier: Verifier,
     private: bool = False,
     replace: bool = False,
+    overwrite: bool = False,
 ) -> Published:
     """Publishes what is staged; see `publish`.
 
@@ -256,14 +286,17 @@ def publish_stage(
         verifier: says whether the tables load.
         private: whether a repository that is not there is made private.
         replace: remove what an earlier publication left there and this one has not.
+        overwrite: publish although files of an atlas are there that no publication left.
 
     Raises:
-        ArtifactError, HubPermanentError, HubUnavailableError: as for `publish`.
+        ArtifactError, HubPermanentError, HubUnavailableError: as for `publish`; one that comes
+            after the commit names it.
     """
-    under_way = _Publication(client, stage, repo_id, private, replace, verifier)
+    under_way = _Publication(client, stage, repo_id, private, replace, overwrite, verifier)
     planned, sha, committed = under_way.land()
-    tagged = under_way.tag(planned, sha)
-    return Published(planned, sha, committed, tagged, stage.left_out, _url(client, repo_id, sha))
+    tagged, loaded = under_way.finish(planned, sha, committed=committed)
+    url = _url(client, repo_id, sha)
+    return Published(planned, sha, committed, tagged, stage.left_out, url, loaded=loaded)
 
 
 def dry_run(
@@ -274,6 +307,7 @@ def dry_run(
     *,
     cells: Collection[Cell] | None = None,
     replace: bool = False,
+    overwrite: bool = False,
 ) -> Published:
     """What `publish` would do now. Reads the repository and writes nothing; needs no token.
 
@@ -283,9 +317,10 @@ def dry_run(
     with staged(store, settings, cells) as stage:
         head = read_head(client, repo_id)
         earlier = _earlier(client, repo_id, head, stage) if head else None
-        planned = plan(stage, repo_id, head, earlier, replace=replace)
+        planned = plan(stage, repo_id, head, earlier, replace=replace, overwrite=overwrite)
+        would_tag = head is None or not is_tagged(client, repo_id, planned.manifest)
         left_out = stage.left_out
-    return Published(planned, None, False, False, left_out, None)
+    return Published(planned, None, False, False, left_out, None, would_tag)
 
 
 def _require_token(client: HubClient) -> None:
@@ -328,6 +363,18 @@ def _earlier(client: HubClient, repo_id: str, head: Head, stage: Stage) -> Manif
 
 def _manifest_digests(manifest: Manifest) -> tuple[str, str]:
     return digests_of(manifest.to_bytes())
+
+
+def _told(error: HubError, remedy: str) -> HubError:
+    """The same error with more to say about what to do."""
+    return type(error)(
+        error.what,
+        status=error.status,
+        where=error.where,
+        expected=error.expected,
+        found=error.found,
+        remedy=remedy,
+    )
 
 
 def _url(client: HubClient, repo_id: str, sha: str) -> str:

@@ -97,7 +97,7 @@ def staged(
         cells: only these; ``None``: all.
 
     Raises:
-        ArtifactError: nothing is left to be published.
+        ArtifactError: nothing is left to be published, or a folder lies where a file is to lie.
         ArtifactWriteError: there is no room for the copies.
     """
     with tempfile.TemporaryDirectory(prefix="atlas-publish-") as name:
@@ -154,10 +154,19 @@ def _copy_records(store: AtlasStore, folder: Path) -> None:
 
 def _copy(source: UPath, target: Path) -> None:
     local = local_path(source)
-    if local is not None:
-        shutil.copyfile(local, target)
-    else:
-        target.write_bytes(content(source))
+    try:
+        if local is not None:
+            shutil.copyfile(local, target)
+        else:
+            target.write_bytes(content(source))
+    except IsADirectoryError as error:
+        raise ArtifactError(
+            "cannot copy a file of the atlas to publish it",
+            where=str(source),
+            expected="a file",
+            found="a folder",
+            remedy="move the folder out of the atlas, or remove it, and publish again",
+        ) from error
 
 
 def _judged(store: AtlasStore, cells: Collection[Cell] | None) -> tuple[list[Cell], list[LeftOut]]:

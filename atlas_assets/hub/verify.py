@@ -26,6 +26,18 @@ _LIMIT = 900.0
 #: faults that a message lists
 _SHOWN = 5
 _NOT_TAGGED = "until it loads, the commit is not tagged as a version of the atlas"
+#: of the user's environment, not of the check's: credentials, caches, and whether to ask the Hub
+_NOT_PASSED_ON = frozenset(
+    {
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HF_HUB_CACHE",
+        "HF_ASSETS_CACHE",
+        "HF_HUB_OFFLINE",
+        "HF_DATASETS_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+    }
+)
 _REMEDY = (
     "nothing was uploaded; report it together with this message, as the tables that an atlas "
     "publishes are made to load"
@@ -67,11 +79,13 @@ class DatasetsVerifier:
             )
 
     def folder(self, stage: Stage, repo_id: str) -> None:
-        """Checks the staged files, offline.
+        """Checks the staged files, offline; there is nothing to check where none is a table.
 
         Raises:
             ArtifactError: a table does not load, or not as it is.
         """
+        if not viewer.tables(stage.manifest):
+            return
         front = stage.file(card.NAME)
         front.write_text(card.render("", stage.manifest, repo_id), encoding="utf-8")
         try:
@@ -91,12 +105,14 @@ class DatasetsVerifier:
     def repository(
         self, client: HubClient, repo_id: str, sha: str, manifest: Manifest, stage: Stage
     ) -> None:
-        """Checks the commit ``sha`` through the Hub.
+        """Checks the commit ``sha`` through the Hub; nothing where it holds no table.
 
         Raises:
             HubPermanentError: a table is not what was published.
             HubUnavailableError: a table could not be loaded, or the check did not end.
         """
+        if not viewer.tables(manifest):
+            return
         report = _run(repo_id, sha, _credentials(client), client=client)
         where = f"{repo_id}@{sha[:12]}"
         failures = [client.redact(failure) for failure in failures_of(report)]
@@ -201,11 +217,7 @@ def _run(
 
 def _environment(home: Path) -> dict[str, str]:
     """Of the check: caches of its own, none of the user's credentials."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_ASSETS_CACHE")
-    }
+    kept = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED_ON}
     return {
         **kept,
         "PYTHONWARNINGS": "ignore",

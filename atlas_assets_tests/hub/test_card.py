@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from atlas_assets.errors import ArtifactError
 from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.hub import viewer
 from atlas_assets.hub.card import BEGIN, END, LICENCE, render
@@ -40,16 +41,61 @@ def test_hand_written_text_stays_around_the_generated_part(stage: Stage, card: s
     assert render(changed, stage.manifest, REPO) == both
 
 
-@pytest.mark.parametrize("text", ["", "x", "x\n", "x\n\n", "\r\nx\r\n", f"{END} x {BEGIN}\ny\n"])
+_PROSE = f"Text between `{BEGIN}` and `{END}` is generated.\n"
+_EXAMPLE = f"1. So:\n\n   ```html\n{BEGIN}\n{END}\n   ```\n\n~~~\n```\n{END}\n~~~\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "x\n", "x\n\n", "\r\nx\r\n", f"{END} x {BEGIN}\ny\n", _PROSE, _EXAMPLE, f"  {END}\n"],
+)
 def test_any_text_survives(stage: Stage, text: str) -> None:
     rendered = render(text, stage.manifest, REPO)
     assert text in rendered and render(rendered, stage.manifest, REPO) == rendered
 
 
-def test_a_stray_marker_takes_nothing_with_it(stage: Stage, card: str) -> None:
-    stray = card.replace(BEGIN, f"{BEGIN}\nkeep me\n{BEGIN}")
-    rendered = render(stray, manifest_of(stage.manifest.files[:3]), REPO)
-    assert "keep me" in rendered and rendered.count(BEGIN) == 2
+@pytest.mark.parametrize("words", [_PROSE, _EXAMPLE])
+def test_words_about_the_markers_are_no_markers(stage: Stage, card: str, words: str) -> None:
+    around = card.replace(f"{BEGIN}\n", f"{words}\n{BEGIN}\n") + words
+    other = render(around, manifest_of(stage.manifest.files[:3]), REPO)
+    assert other.count(words) == 2 and len(other) < len(around)
+    assert render(other, stage.manifest, REPO) == around
+
+
+@pytest.mark.parametrize(("old", "new"), [("\n", "\r\n"), (f"{BEGIN}\n", f"{BEGIN}  \n")])
+def test_markers_are_found_at_other_line_ends(stage: Stage, card: str, old: str, new: str) -> None:
+    rendered = render(card.replace(old, new), stage.manifest, REPO)
+    assert rendered.count(BEGIN) == rendered.count(END) == 1
+    assert render(rendered, stage.manifest, REPO) == rendered
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (f"{BEGIN}\n", f"{BEGIN}\nkeep me\n{BEGIN}\n"),
+        (f"{END}\n", ""),
+        (f"{BEGIN}\n", ""),
+        (f"{END}\n", f"{END} and my words\n"),
+        (f"{END}\n", f"{END}\n{BEGIN}\n{END}\n"),
+        (f"{BEGIN}\n", f"```\n{BEGIN}\n"),
+    ],
+)
+def test_markers_that_are_no_pair_are_refused(stage: Stage, card: str, old: str, new: str) -> None:
+    assert card.count(old) == 1
+    with pytest.raises(ArtifactError, match="not clear which part") as refused:
+        render(card.replace(old, new), stage.manifest, REPO)
+    assert "in line " in str(refused.value.found)
+
+
+def test_fenced_code_that_does_not_end_is_refused(stage: Stage) -> None:
+    with pytest.raises(ArtifactError, match="not clear") as refused:
+        render("---\na: 1\n---\nSo:\n```\nx\n", stage.manifest, REPO)
+    assert refused.value.found == "fenced code that begins in line 5 and does not end"
+
+
+def test_a_byte_order_mark_makes_no_second_front_matter(stage: Stage, card: str) -> None:
+    assert render(f"\ufeff{card}", stage.manifest, REPO) == card
+    assert render(f"\ufeff{HAND_WRITTEN}", stage.manifest, REPO).startswith("---\nlicense: ")
 
 
 def test_one_default_explicit_paths_and_parquet_alone(stage: Stage, card: str) -> None:

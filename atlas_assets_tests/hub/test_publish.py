@@ -172,13 +172,26 @@ def test_the_tag_of_a_version_is_never_moved(publisher: Publisher) -> None:
     publisher.hub.repos["dataset", REPO].tags[version] = other
     with pytest.raises(HubPermanentError, match="marks a commit of something else"):
         publisher.publish()
-    publisher.hub.push(REPO, {"atlas.json": b"{}"}, branch="side")
-    publisher.hub.repos["dataset", REPO].tags[version] = publisher.hub.repos["dataset", REPO].refs[
-        "side"
-    ]
+    side = publisher.hub.push(REPO, {"atlas.json": b"{}"}, branch="side")
+    publisher.hub.repos["dataset", REPO].tags[version] = side
     with pytest.raises(HubPermanentError, match="marks another one"):
         publisher.publish()
-    assert publisher.hub.repos["dataset", REPO].tags[version] != publisher.hub.head(REPO)
+    # noticed before anything was committed
+    assert publisher.hub.head(REPO) == other
+    assert not publisher.hub.calls("POST", "/preupload/")
+    assert publisher.hub.repos["dataset", REPO].tags == {version: side}
+
+
+def test_a_version_that_is_published_again_is_checked_again(
+    publisher: Publisher, changed_stage: Stage
+) -> None:
+    first = publisher.publish()
+    publisher.publish(changed_stage)
+    verifier = Trusting()
+    back = publisher.publish(verifier=verifier)
+    assert back.committed and not back.tagged and back.loaded > 1
+    assert verifier.asked == ["folder", back.sha]
+    assert publisher.hub.repos["dataset", REPO].tags[first.plan.version] == first.sha
 
 
 def test_a_new_repository_is_private_where_the_setting_says_so(hub: LocalHub, stage: Stage) -> None:
@@ -241,10 +254,37 @@ def test_a_dry_run_shows_the_commit_and_writes_nothing(
     publisher.hub.forget_calls()
     shown = dry_run(store, settings, REPO, publisher.hub.client())
     assert shown.sha is None and not shown.committed
-    assert {call.method for call in publisher.hub.calls()} == {"GET"}
+    writing = [call for call in publisher.hub.calls() if call.method != "GET"]
+    assert all("/paths-info/" in call.path for call in writing)
+    assert shown.would_tag
     done = publish(store, settings, REPO, publisher.hub.client(), verifier=Trusting())
     assert done.plan.changes == shown.plan.changes
     assert done.plan.version == shown.plan.version
+
+
+def test_a_dry_run_looks_at_the_tag(publisher: Publisher, tmp_path: Path) -> None:
+    store, settings = sound_atlas.make(tmp_path), sound_atlas.settings_in(tmp_path)
+    client = publisher.hub.client()
+    publisher.publish()
+    assert not dry_run(store, settings, REPO, client).would_tag
+    tags = publisher.hub.repos["dataset", REPO].tags
+    (version,) = tags
+    del tags[version]
+    shown = dry_run(store, settings, REPO, client)
+    assert shown.would_tag and not shown.plan.changes and tags == {}
+    tags[version] = publisher.hub.push(REPO, {"atlas.json": b"{}"}, branch="side")
+    with pytest.raises(HubPermanentError, match="marks another one"):
+        dry_run(store, settings, REPO, client)
+
+
+def test_a_folder_in_the_place_of_a_file(hub: LocalHub, tmp_path: Path) -> None:
+    store, settings = sound_atlas.make(tmp_path), sound_atlas.settings_in(tmp_path)
+    folder = Path(str(store.path("claims_report")))
+    folder.mkdir()
+    with pytest.raises(ArtifactError, match="cannot copy a file of the atlas") as refused:
+        publish(store, settings, REPO, hub.client(), verifier=Trusting())
+    assert refused.value.where == str(folder) and refused.value.found == "a folder"
+    assert hub.calls() == []
 
 
 def test_an_atlas_that_is_rebuilt_is_published_as_it_was_staged(

@@ -53,6 +53,7 @@ def test_publish(hub: LocalHub, environment: dict[str, str], tmp_path: Path) -> 
     assert "which is not there and would be created (public)" in dry.stdout
     assert "+ add" in dry.stdout and "14_summary.csv" in dry.stdout
     assert "dry run: nothing was written" in dry.stdout and hub.repos == {}
+    assert "would be made" in dry.stdout
     target = {**environment, "ATLAS_HUB_TARGET": REPO}
     done = answer(target)
     assert done["schema"] == "atlas.publish/1" and done["committed"] and done["tagged"]
@@ -64,6 +65,38 @@ def test_publish(hub: LocalHub, environment: dict[str, str], tmp_path: Path) -> 
     again = run(target)
     assert again.returncode == 0 and "nothing to commit" in again.stdout and again.stderr == ""
     assert hub.token not in dry.stdout + dry.stderr + again.stdout + json.dumps(done)
+
+
+def test_a_part_without_tables(hub: LocalHub, environment: dict[str, str]) -> None:
+    done = run(environment, "--to", REPO, "--files", "object_masks")
+    assert done.returncode == 0, done.stderr
+    assert "committed " in done.stdout and "every table" not in done.stdout
+    del hub.repos["dataset", REPO].tags[next(iter(hub.repos["dataset", REPO].tags))]
+    dry = run(environment, "--to", REPO, "--files", "object_masks", "--dry-run")
+    assert "dry run: nothing was written\n" in dry.stdout and "would be made" in dry.stdout
+
+
+def test_others_files_are_replaced_only_when_that_is_said(
+    hub: LocalHub, environment: dict[str, str]
+) -> None:
+    elsewhere = "old/13_universal_masks_sweep.parquet"
+    hub.push(REPO, {"14_summary.csv": b"theirs\n", elsewhere: b"theirs"})
+    arguments = ("--to", REPO, "--files", "summary")
+    refused = run(environment, *arguments)
+    assert refused.returncode == 3 and "--overwrite" in refused.stderr
+    assert hub.files(REPO)["14_summary.csv"] == b"theirs\n" and len(hub.commits(REPO)) == 2
+    done = answer(environment, *arguments, "--overwrite")
+    assert done["committed"] and done["tables_loaded"] == 1
+    assert hub.files(REPO)["14_summary.csv"] != b"theirs\n"
+    assert hub.files(REPO)[elsewhere] == b"theirs"
+
+
+def test_a_token_that_cannot_be_sent(hub: LocalHub, environment: dict[str, str]) -> None:
+    done = run({**environment, "HF_TOKEN": "hf_tökén"}, "--to", REPO)
+    assert done.returncode == 3, done.stderr
+    assert "a token with other characters" in done.stderr and "HF_TOKEN" in done.stderr
+    assert "tök" not in done.stdout + done.stderr and "Traceback" not in done.stderr
+    assert hub.calls() == []
 
 
 def test_what_is_left_out_is_a_finding(

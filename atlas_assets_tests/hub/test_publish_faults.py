@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -70,6 +71,8 @@ def test_what_the_hub_refuses_is_not_tried_again(
         assert len(publisher.hub.calls(method, path)) == 1
     if request_ == "tag":
         assert publisher.commits() == 2
+        told = str(refused.value)
+        assert f"the commit {_head(publisher)} landed" in told and "is left to do" in told
     else:
         assert _head(publisher) == before
     publisher.hub.faults.clear()
@@ -134,8 +137,12 @@ def test_a_hub_that_is_down_is_given_up(publisher: Publisher, request_: str) -> 
     with pytest.raises(HubUnavailableError) as down:
         publisher.publish()
     assert "503" in str(down.value) and "try again later" in str(down.value)
-    if request_ not in ("tag", "paths-info"):
+    if request_ == "tag":
+        assert f"the commit {_head(publisher)} landed" in str(down.value)
+    else:
         assert _head(publisher) == before
+    # where a commit may have landed although nobody said so, that is said
+    assert (request_ == "commit") <= ("whether a commit landed" in str(down.value))
     publisher.hub.faults.clear()
     publisher.publish()
     assert publisher.is_whole() and publisher.commits() == 2
@@ -160,6 +167,38 @@ def test_an_answer_that_is_lost_after_the_work_is_done(
     assert published.committed
     assert publisher.is_whole() and publisher.commits() == 2
     assert published.sha == _head(publisher)
+
+
+def test_what_is_not_known_of_a_commit_is_said(publisher: Publisher) -> None:
+    """Its answer is lost, and then nobody lets us look."""
+    publisher.hub.fail("POST", COMMIT, after=True, drop=True)
+
+    def refuse(_: Stage) -> None:
+        publisher.hub.fail("GET", INFO, status=403, times=99)
+
+    with pytest.raises(HubPermanentError, match="whether a commit landed") as refused:
+        publisher.publish(verifier=Trusting(between=refuse))
+    assert refused.value.status == 403
+    publisher.hub.faults.clear()
+    again = publisher.publish()
+    assert not again.committed and again.tagged and publisher.commits() == 2
+
+
+def test_a_tag_that_somebody_makes_meanwhile(publisher: Publisher) -> None:
+    """It marks something else, and was not there before the commit."""
+    publisher.hub.fail("POST", TAG, status=409)
+    version = publisher.stage.manifest.version
+    side = publisher.hub.push(REPO, {"atlas.json": b"{}"}, branch="side")
+
+    @dataclass
+    class Slow(Trusting):
+        def repository(self, *_: Any) -> None:
+            publisher.hub.repos["dataset", REPO].tags[version] = side
+
+    with pytest.raises(HubPermanentError, match="marks another one") as refused:
+        publisher.publish(verifier=Slow())
+    assert f"the commit {_head(publisher)} landed" in str(refused.value)
+    assert publisher.hub.repos["dataset", REPO].tags == {version: side}
 
 
 @pytest.mark.parametrize("request_", ["info", "card", "validate-yaml", "preupload"])

@@ -70,6 +70,22 @@ def test_what_is_refused_is_tried_once(built: Built, hub: LocalHub, status: int)
     assert f"HTTP {status}" in failure_text(result) or "no such repository" in failure_text(result)
 
 
+def test_a_token_that_cannot_be_sent_is_tried_once(built: Built, hub: LocalHub) -> None:
+    result = built.run(hub.client(token="hf_tökén"), cells=FEW)
+    assert not result.success and not _retries(result) and hub.calls() == []
+    assert "a token with other characters" in failure_text(result)
+    assert "tök" not in failure_text(result)
+
+
+def test_others_files_are_replaced_only_when_that_is_said(built: Built, hub: LocalHub) -> None:
+    hub.push(REPO, {"14_summary.csv": b"theirs"})
+    refused = built.run(hub.client(), cells=FEW)
+    assert not refused.success and not _retries(refused)
+    assert "no publication left there" in failure_text(refused)
+    assert built.run(hub.client(), cells=FEW, overwrite=True).success
+    assert hub.files(REPO)["14_summary.csv"] != b"theirs"
+
+
 def test_what_passes_is_tried_again_a_bounded_number_of_times(built: Built, hub: LocalHub) -> None:
     fault = hub.fail("POST", COMMIT, status=503, times=99)
     client = hub.client(attempts=2)

@@ -17,6 +17,7 @@ from atlas_assets.atlas import open_with_model
 from atlas_assets.errors import ArtifactError, HubUnavailableError
 from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.hub import verify
+from atlas_assets.hub.manifest import manifest_of
 from atlas_assets.hub.publish import publish_stage
 from atlas_assets.hub.staging import Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, faults_of
@@ -117,6 +118,38 @@ def test_a_hub_that_fails_while_tables_are_checked(few: Stage, hub: LocalHub) ->
     assert not again.committed and again.tagged and len(hub.commits(REPO)) == 2
 
 
+def test_offline_mode_of_other_libraries_is_not_the_checks(
+    few: Stage, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    monkeypatch.setenv("TRANSFORMERS_OFFLINE", "1")
+    published = publish_stage(few, REPO, hub.client(), verifier=DatasetsVerifier())
+    assert published.committed and published.tagged and published.loaded == 4
+
+
+@pytest.mark.parametrize("asset", ["object_masks", "figure_sweep"])
+def test_a_part_without_tables(whole: Stage, hub: LocalHub, asset: str) -> None:
+    """Nothing is to be loaded; beside tables that are there, those are."""
+    part = _part(whole, asset)
+    published = publish_stage(part, REPO, hub.client(), verifier=DatasetsVerifier())
+    assert published.committed and published.tagged and published.loaded == 0
+    assert set(hub.files(REPO)) == {*part.manifest.paths, "atlas.json", "README.md"}
+    summary = _part(whole, "summary")
+    published = publish_stage(summary, REPO, hub.client(), verifier=DatasetsVerifier())
+    assert published.committed and published.tagged and published.loaded == 1
+    assert {file.asset for file in published.plan.manifest.files} == {asset, "summary"}
+
+
+def test_what_cannot_be_published_makes_no_repository(
+    few: Stage, hub: LocalHub, tmp_path: Path
+) -> None:
+    broken = _copied(few, tmp_path / "stage")
+    broken.file("viewer/summary.parquet").write_bytes(b"no parquet")
+    with pytest.raises(ArtifactError, match="would not load"):
+        publish_stage(broken, REPO, hub.client(), verifier=DatasetsVerifier())
+    assert hub.repos == {} and {call.method for call in hub.calls()} == {"GET"}
+
+
 def test_a_check_that_does_not_end_is_ended(
     few: Stage, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +172,14 @@ class _OnTheHub(DatasetsVerifier):
 
     def folder(self, stage: Stage, repo_id: str) -> None:
         del stage, repo_id
+
+
+def _part(stage: Stage, asset: str) -> Stage:
+    """One asset of it."""
+    files = [file for file in stage.manifest.files if file.asset == asset]
+    manifest = manifest_of(files, stage.manifest.facts, stage.manifest.claims)
+    rows = {config: rows for config, rows in stage.rows.items() if config == asset}
+    return replace(stage, manifest=manifest, rows=rows)
 
 
 def _copied(stage: Stage, folder: Path) -> Stage:

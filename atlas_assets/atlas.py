@@ -17,7 +17,7 @@ from atlas_assets.resources.lineage import expected_lineage
 from atlas_assets.resources.model import AtlasModel
 from atlas_assets.science.sweep import Setting
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.versions import folder_in_force, folder_to_build, known_sha, pin_of
+from atlas_assets.versions import folder_in_force, folder_to_build, known, known_sha
 
 __all__ = [
     "folder_in_force",
@@ -47,7 +47,7 @@ def open_in_force(settings: AtlasSettings) -> AtlasStore:
 
 def open_with_model(settings: AtlasSettings) -> AtlasStore:
     """As `open_in_force`, and the digests of the model are compared if it is on this machine."""
-    pin = pin_of(settings)
+    pin = known(settings)
     model = AtlasModel(settings, ask_hub=False, sha=pin.in_force.sha if pin else None)
     return _store(settings, expected_lineage(settings, model))
 

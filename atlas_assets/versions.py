@@ -9,7 +9,11 @@ the atlas's folder pins it, ``<data dir>/<atlas>.model.json``:
 * Each version has a folder of its own. The first one lies in ``<atlas>``, as the atlas of a model
   that is not followed; each later one beside it in ``<atlas>@<first 12 digits of the sha>``.
 * Readers use the version *in force*. A newer one is *being built* until it is complete and has
-  passed its blocking checks; then `promote` puts it in force. Nothing is ever deleted.
+  passed its blocking checks; then `promote` puts it in force, and notes so in its folder. Nothing
+  is ever deleted.
+* Where the pin is lost, the folders tell it (`known`): in force is the version that was put in
+  force last. A folder without that note counts less than any with one; of several, the plain one
+  counts most, then the one with the most files, then the first by name.
 
 A model that cannot change under its name (embedded, a folder, a full sha) has no pin; its files
 lie in ``<atlas>``.
@@ -25,12 +29,16 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.formats import atomic
-from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.formats.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.formats.folder import file_names
 from atlas_assets.formats.provenance import Lineage
+from atlas_assets.formats.sidecar import FOLDER
 from atlas_assets.settings import AtlasSettings
 
 FORMAT_VERSION = 1
 _EMBEDDED = "embedded"
+#: the note in a folder that was put in force
+_NOTE = "atlas_version.json"
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
 
 
@@ -48,6 +56,20 @@ class Version(_Record):
 
     sha: str
     folder: str
+
+
+class _Note(_Record):
+    """In the folder of a version: that it was put in force.
+
+    Attributes:
+        format_version: of this record.
+        sha: the model's.
+        number: of the times that a version of this atlas was put in force, which one it was.
+    """
+
+    format_version: int = FORMAT_VERSION
+    sha: str
+    number: int
 
 
 class Pin(_Record):
@@ -106,7 +128,8 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
             where=str(path),
             expected=f"a JSON record of format version {FORMAT_VERSION}",
             found=str(error).splitlines()[0],
-            remedy="remove it: the next run writes it anew from the atlas beside it",
+            remedy="remove it: the next run (or `atlas follow`) writes it anew, from the folders "
+            "beside it; in force is then the version that was put in force last",
         ) from error
     if (pin.model, pin.revision) != (settings.model, settings.model_revision):
         raise ProvenanceError(
@@ -119,6 +142,20 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
     return pin
 
 
+def known(settings: AtlasSettings) -> Pin | None:
+    """The pin; where there is none, as the folders of an atlas that is there tell it.
+
+    Raises:
+        ArtifactError, ProvenanceError: as `pin_of`.
+    """
+    return pin_of(settings) or (_told_by_folders(settings) if is_followed(settings) else None)
+
+
+def is_begun(settings: AtlasSettings, version: Version) -> bool:
+    """Whether there is any file of this version's atlas."""
+    return any(map(artifact_of_file, file_names(_data_dir(settings) / version.folder)))
+
+
 def pin_path(settings: AtlasSettings) -> UPath:
     """Where the pin lies, there or not."""
     return _data_dir(settings) / f"{settings.atlas_name}.model.json"
@@ -126,22 +163,20 @@ def pin_path(settings: AtlasSettings) -> UPath:
 
 def folder_in_force(settings: AtlasSettings) -> UPath:
     """The folder that readers use, there or not."""
-    pin = pin_of(settings)
+    pin = known(settings)
     return _data_dir(settings) / (pin.in_force.folder if pin else settings.atlas_name)
 
 
 def folder_to_build(settings: AtlasSettings) -> UPath:
     """The folder that runs work on, there or not."""
-    pin = pin_of(settings)
+    pin = known(settings)
     return _data_dir(settings) / (pin.latest.folder if pin else settings.atlas_name)
 
 
 def known_sha(settings: AtlasSettings) -> str | None:
     """The sha that runs work on, without asking the Hub: as pinned, else as the files there say."""
-    pin = pin_of(settings)
-    if pin is not None:
-        return pin.latest.sha
-    return _recorded_sha(settings) if is_followed(settings) else None
+    pin = known(settings)
+    return pin.latest.sha if pin else None
 
 
 def look_up(settings: AtlasSettings) -> Pin:
@@ -162,7 +197,7 @@ def seen(settings: AtlasSettings, sha: str) -> Pin:
 
     An atlas that is there already, made before there was a pin, stays the one in force.
     """
-    pin = pin_first(settings, _recorded_sha(settings) or sha)
+    pin = pin_first(settings, sha)
     building = None if sha == pin.in_force.sha else _version(settings, pin, sha)
     if building != pin.building:
         pin = pin.model_copy(update={"building": building})
@@ -171,11 +206,14 @@ def seen(settings: AtlasSettings, sha: str) -> Pin:
 
 
 def pin_first(settings: AtlasSettings, sha: str) -> Pin:
-    """The pin; where there is none yet, one with ``sha`` in force, in the plain folder."""
+    """The pin; where there is none yet, one as the folders tell it.
+
+    Where there is no atlas either, ``sha`` is in force, in the plain folder.
+    """
     pin = pin_of(settings)
     if pin is None:
         first = Version(sha=sha, folder=settings.atlas_name)
-        pin = Pin(model=settings.model, revision=settings.model_revision, in_force=first)
+        pin = known(settings) or _pin(settings, first)
         _write(settings, pin)
     return pin
 
@@ -195,6 +233,7 @@ def promote(settings: AtlasSettings, sha: str) -> Pin | None:
     others = (*(known for known in pin.earlier if known.sha != sha), pin.in_force)
     newer = pin.building if pin.building and pin.building.sha != sha else None
     pin = pin.model_copy(update={"in_force": version, "building": newer, "earlier": others})
+    _note_in_force(settings, version)
     _write(settings, pin)
     return pin
 
@@ -207,17 +246,78 @@ def _version(settings: AtlasSettings, pin: Pin, sha: str) -> Version:
     return Version(sha=sha, folder=f"{settings.atlas_name}@{sha[:12]}")
 
 
-def _recorded_sha(settings: AtlasSettings) -> str | None:
-    """The model's sha according to the files in the plain folder, made before there was a pin."""
-    folder = _data_dir(settings) / settings.atlas_name
+def _told_by_folders(settings: AtlasSettings) -> Pin | None:
+    """The pin that was lost, or that of an atlas made before there was one."""
+    found = {
+        folder: sha
+        for folder in _folders(settings)
+        if (sha := _recorded_sha(settings, folder)) is not None
+    }
+    if not found:
+        return None
+    numbers = {folder: _number(settings, folder, sha) for folder, sha in found.items()}
+
+    def rank(folder: str) -> tuple[int, bool, int]:
+        n_files = len(file_names(_data_dir(settings) / folder))
+        return numbers[folder], folder == settings.atlas_name, n_files
+
+    *others, last = sorted(sorted(found, reverse=True), key=rank)
+    # one that was never in force is unfinished: it is none of the earlier ones
+    were = [other for other in others if numbers[other] or other == settings.atlas_name]
+    earlier = tuple(Version(sha=found[folder], folder=folder) for folder in were)
+    return _pin(settings, Version(sha=found[last], folder=last), earlier)
+
+
+def _pin(settings: AtlasSettings, in_force: Version, earlier: tuple[Version, ...] = ()) -> Pin:
+    return Pin(
+        model=settings.model,
+        revision=settings.model_revision,
+        in_force=in_force,
+        earlier=earlier,
+    )
+
+
+def _folders(settings: AtlasSettings) -> list[str]:
+    """Names of the folders that versions of the atlas may lie in, sorted."""
+    data, pattern = _data_dir(settings), rf"{re.escape(settings.atlas_name)}(@[0-9a-f]{{12}})?"
+    if not data.is_dir():
+        return []
+    return sorted(path.name for path in data.iterdir() if re.fullmatch(pattern, path.name))
+
+
+def _recorded_sha(settings: AtlasSettings, name: str) -> str | None:
+    """The model's sha according to the files in a folder; that of a later version is its name."""
+    folder = _data_dir(settings) / name
     for artifact in ARTIFACTS.values():
         if not artifact.runs_model or not (folder / artifact.filename).exists():
             continue
         stored = artifact.format.provenance(folder / artifact.filename)
         lineage = stored.lineage if stored and stored.lineage else Lineage()
         if lineage.model and lineage.model.model_id == settings.model and lineage.model.revision:
-            return lineage.model.revision
+            sha = lineage.model.revision
+            return (
+                sha if name in (settings.atlas_name, f"{settings.atlas_name}@{sha[:12]}") else None
+            )
     return None
+
+
+def _number(settings: AtlasSettings, folder: str, sha: str | None = None) -> int:
+    """When the version in a folder was put in force (1, 2, …); 0: never, as far as is known."""
+    path = _data_dir(settings) / folder / FOLDER / _NOTE
+    try:
+        note = _Note.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError):
+        return 0
+    return note.number if sha in (None, note.sha) else 0
+
+
+def _note_in_force(settings: AtlasSettings, version: Version) -> None:
+    folder = _data_dir(settings) / version.folder
+    if not folder.is_dir():
+        return
+    number = 1 + max(_number(settings, name) for name in _folders(settings))
+    text = f"{_Note(sha=version.sha, number=number).model_dump_json()}\n"
+    atomic.write_bytes(folder / FOLDER / _NOTE, text.encode(), what="the note of a version")
 
 
 def _write(settings: AtlasSettings, pin: Pin) -> None:

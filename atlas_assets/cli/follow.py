@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     cls=AnsweringCommand,
     exit_codes={
         OK: "the atlas in force is of the model's head, or the model cannot change",
-        FINDING: "a newer version is to be built, or is being built",
+        FINDING: "a version is to be built, the first or a newer one, or is being built",
         UNREADABLE: "the Hub does not answer, or the record of versions cannot be read",
     },
 )
@@ -35,16 +35,18 @@ def follow(offline: bool) -> Answer:
     settings = AtlasSettings.from_env()
     pin = None
     if versions.is_followed(settings):
-        pin = versions.pin_of(settings) if offline else versions.look_up(settings)
+        pin = versions.known(settings) if offline else versions.look_up(settings)
+    built = pin is not None and versions.is_begun(settings, pin.in_force)
     document = {
         "model": settings.model,
         "followed": versions.is_followed(settings),
         "revision": settings.model_revision,
+        "built": built if versions.is_followed(settings) else None,
         "in_force": _record(pin.in_force if pin else None),
         "building": _record(pin.building if pin else None),
         "earlier": [_record(version) for version in pin.earlier] if pin else [],
     }
-    code = FINDING if pin and pin.building else OK
+    code = FINDING if pin and (pin.building or not built) else OK
     return Answer("atlas.follow/1", document, lambda: _text(settings, pin), code)
 
 
@@ -60,7 +62,13 @@ def _text(settings: AtlasSettings, pin: Pin | None) -> Iterator[str]:
     elif pin is None:
         yield "no version yet: the first run looks the model up"
     else:
-        yield f"in force: {pin.in_force.sha} in {pin.in_force.folder}"
+        if versions.is_begun(settings, pin.in_force):
+            yield f"in force: {pin.in_force.sha} in {pin.in_force.folder}"
+        else:
+            yield (
+                f"nothing has been built yet: {pin.in_force.sha} is to be, in "
+                f"{pin.in_force.folder} (run `make atlas`)"
+            )
         for version in pin.earlier:
             yield f"earlier: {version.sha} in {version.folder}"
         if pin.building:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from upath import UPath
 
 from atlas_assets import versions
 from atlas_assets.atlas import open_in_force, open_to_build, open_with_model
@@ -107,6 +109,68 @@ def test_an_atlas_made_before_there_was_a_pin_stays_in_force(tmp_path: Path) -> 
     assert (pin.in_force.sha, pin.in_force.folder) == (A, NAME)
     assert pin.building is not None
     assert pin.building.sha == B
+
+
+def made(settings: AtlasSettings, folder: str, sha: str) -> None:
+    """The first file of an atlas of this state of the model."""
+    made_with = Lineage(model=ModelIdentity(model_id=MODEL, revision=sha))
+    root = UPath(settings.data_dir).absolute() / folder
+    AtlasStore(root, lambda: made_with).write("object_prompts", samples.object_prompts())
+
+
+def test_a_pin_that_is_lost_is_told_by_the_folders(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.seen(settings, A)
+    made(settings, NAME, A)
+    versions.seen(settings, B)
+    made(settings, FOLDER_OF_B, B)
+    promoted = versions.promote(settings, B)
+    versions.seen(settings, C)
+    made(settings, f"{NAME}@{C[:12]}", C)  # begun, and never in force
+
+    versions.pin_path(settings).write_text("{")
+    with pytest.raises(ArtifactError, match="remove it"):
+        versions.folder_in_force(settings)
+    versions.pin_path(settings).unlink()
+    assert versions.pin_of(settings) is None
+    assert versions.known(settings) == promoted
+    assert versions.folder_in_force(settings).name == FOLDER_OF_B
+    assert versions.folder_to_build(settings).name == FOLDER_OF_B
+    assert open_with_model(settings).root.name == FOLDER_OF_B
+    # a run writes what the folders tell; the model's head is what is to be built
+    assert versions.pin_first(settings, C) == promoted == versions.pin_of(settings)
+    assert versions.seen(settings, C).latest.folder == f"{NAME}@{C[:12]}"
+
+
+def test_and_without_the_folder_of_the_first_version(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.seen(settings, A)
+    made(settings, NAME, A)
+    for sha in (B, C):
+        versions.seen(settings, sha)
+        made(settings, f"{NAME}@{sha[:12]}", sha)
+        versions.promote(settings, sha)
+    versions.pin_path(settings).unlink()
+    shutil.rmtree(tmp_path / NAME)
+    pin = versions.seen(settings, C)
+    assert pin.in_force == versions.Version(sha=C, folder=f"{NAME}@{C[:12]}")
+    assert [version.sha for version in pin.earlier] == [B]
+    # back again, and lost again: the last one that was in force
+    versions.seen(settings, B)
+    versions.promote(settings, B)
+    versions.pin_path(settings).unlink()
+    assert versions.folder_in_force(settings).name == FOLDER_OF_B
+
+
+def test_folders_without_a_note_of_having_been_in_force(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    made(settings, FOLDER_OF_B, B)
+    made(settings, f"{NAME}@{A[:12]}", B)  # not what its name says
+    assert versions.folder_in_force(settings).name == FOLDER_OF_B
+    assert versions.known_sha(settings) == B
+    made(settings, NAME, A)
+    pin = versions.seen(settings, B)
+    assert (pin.in_force.folder, pin.latest.folder) == (NAME, FOLDER_OF_B)
 
 
 @pytest.mark.parametrize(
@@ -281,6 +345,11 @@ def test_the_command_tells_the_versions(
         return CliRunner().invoke(atlas, ["follow", *arguments], env=env, prog_name="atlas")
 
     assert "no version yet" in call("--offline").stdout
+    told = call()
+    assert told.exit_code == 1
+    assert f"nothing has been built yet: {first} is to be, in {NAME}" in told.stdout
+    assert json.loads(call("--json").stdout)["built"] is False
+    made(settings_in(tmp_path / "data"), NAME, first)
     told = call()
     assert told.exit_code == 0
     assert f"in force: {first} in {NAME}" in told.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -101,6 +102,67 @@ def test_errors_end_with_the_code_of_their_kind(error: type[ArtifactError], code
     assert result.exit_code == code
     assert result.stderr == "Error: it failed\n  where: here\n  what to do: do this\n"
     assert result.stdout == ""
+
+
+def failing_with(error: Exception) -> AnsweringCommand:
+    @click.command(cls=AnsweringCommand)
+    def failing() -> Answer:
+        raise error
+
+    return failing
+
+
+@pytest.mark.parametrize("error", [KeyError("path"), RecursionError("deep"), OSError(5, "disk")])
+def test_a_defect_is_not_taken_for_a_finding(error: Exception) -> None:
+    shown = CliRunner().invoke(failing_with(error), [])
+    assert (shown.exit_code, shown.stdout) == (70, "")
+    assert "Traceback" in shown.stderr
+    assert "Error: this is a defect of the program" in shown.stderr
+    assert f"found: {type(error).__name__}: " in shown.stderr
+    document = CliRunner().invoke(failing_with(error), ["--json"])
+    assert document.exit_code == 70
+    found = json.loads(document.stdout)
+    assert (found["schema"], found["exit_code"]) == ("atlas.error/1", 70)
+    assert found["kind"] == type(error).__name__
+
+
+def test_a_defect_tells_no_secret_and_steers_no_terminal() -> None:
+    secret = "hf_" + "a" * 34
+    error = ValueError(f"{secret} at https://cdn/x?X-Amz-Signature=1 \x1b[2J")
+    for arguments in ([], ["--json"]):
+        shown = CliRunner().invoke(failing_with(error), arguments)
+        assert shown.exit_code == 70
+        assert secret not in shown.output
+        assert "Signature" not in shown.output
+        assert "\x1b" not in shown.output
+
+
+def test_a_defect_in_what_is_printed_is_one_too() -> None:
+    @click.command(cls=AnsweringCommand)
+    def failing() -> Answer:
+        return Answer("test/1", {}, lambda: [str({}["a"])])
+
+    assert CliRunner().invoke(failing, []).exit_code == 70
+    assert CliRunner().invoke(failing, ["--json"]).exit_code == 0
+
+
+def test_how_click_ends_a_command_is_no_defect() -> None:
+    for error, code in (
+        (click.Abort(), 1),
+        (click.ClickException("x"), 1),
+        (click.exceptions.Exit(4), 4),
+    ):
+        assert CliRunner().invoke(failing_with(error), []).exit_code == code
+    # the reader of a pipe has left
+    assert CliRunner().invoke(failing_with(BrokenPipeError(errno.EPIPE, "")), []).exit_code == 1
+
+
+@given(st.text())
+def test_what_is_printed_steers_no_terminal(typed: str) -> None:
+    shown = text.printable(typed)
+    assert text.printable(shown) == shown
+    assert shown.isprintable() or not typed.isprintable()
+    assert text.printable("a\x1b[1m\tb\n", keep="\n\t") == "a\\x1b[1m\tb\n"
 
 
 CONCEPTS = ("ast__Assert", "ast__Set", "ast__list", "builtin__list", "builtin__set")

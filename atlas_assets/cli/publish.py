@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, USAGE, Answer, AnsweringCommand
+from atlas_assets.cli.options import with_options
 from atlas_assets.cli.text import count, paragraph, size, table
 
 if TYPE_CHECKING:
@@ -92,10 +93,9 @@ def publish(
 
 def _targeted(settings: AtlasSettings, target: str | None) -> AtlasSettings:
     from atlas_assets.errors import SettingsError
-    from atlas_assets.settings import AtlasSettings
 
     if target is not None:
-        return AtlasSettings.build(**{**settings.model_dump(), "hub_target": target})
+        return with_options(settings.model_dump(), {"hub_target": ("--to", target)})
     if settings.hub_target is None:
         raise SettingsError(
             "it is not said where to publish",

@@ -45,6 +45,8 @@ _OF_THE_DISK = frozenset(
 )
 #: what comes of reading JSON that has another shape than expected, or none that ends
 _STUMBLES = (TypeError, KeyError, AttributeError, IndexError, RecursionError)
+#: how huggingface_hub says so itself, in a ValueError
+_COMPLAINT = re.compile(r"improperly formatted|[Mm]alformed|parsing datetime")
 #: hf_xet raises a ConnectionError whatever the answer was, and says which in words only
 _XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})\b")
 
@@ -258,7 +260,8 @@ def _transient(link: BaseException) -> str | None:
 
 def _is_not_understood(error: BaseException) -> bool:
     """Whether huggingface_hub stumbled over what it was answered; it does not look before."""
-    if not isinstance(error, _STUMBLES):
+    said = isinstance(error, ValueError) and _COMPLAINT.search(str(error))
+    if not said and not isinstance(error, _STUMBLES):
         return False
     modules = [
         str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)

@@ -70,6 +70,19 @@ def test_wrong_usage_ends_with_2_and_as_json_too(
     assert document.json["error"]["what"]
 
 
+@pytest.mark.parametrize(
+    ("option", "command"),
+    [("--to", "publish"), ("--source", "fetch"), ("--revision", "fetch"), ("--into", "fetch")],
+)
+def test_a_wrong_option_is_named_as_such(made: Path, call: Call, option: str, command: str) -> None:
+    for value in ("", "no owner") if option in ("--to", "--source") else ("",):
+        shown = call(made, command, option, value, "--json")
+        assert shown.code == 2
+        assert shown.json["error"]["where"] == option
+        assert shown.json["error"]["found"].startswith(repr(value))
+        assert "option" in shown.json["error"]["remedy"]
+
+
 @pytest.mark.parametrize("command", [("status",), ("show", "For"), ("where",), ("claims",)])
 def test_a_wrong_variable_ends_with_2_and_its_name(
     made: Path, call: Call, command: tuple[str, ...]

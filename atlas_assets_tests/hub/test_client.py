@@ -226,6 +226,34 @@ def test_no_error_tells_a_secret(hub: LocalHub, sha: str) -> None:
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("match", ["/preupload/", "/commit/"])
+@pytest.mark.parametrize("body", ["[]", "null", '{"files": [{"path": 1}]}', "[" * 100_000])
+def test_an_answer_to_a_commit_that_is_not_understood(
+    hub: LocalHub, sha: str, match: str, body: str
+) -> None:
+    client = hub.client()
+
+    def publish() -> None:
+        files = [CommitOperationAdd("a.txt", b"a")]
+        client.api().create_commit(REPO, files, commit_message="a", repo_type="dataset")
+
+    hub.fail("POST", match, status=200, body=body, times=99)
+    with pytest.raises(
+        HubUnavailableError, match="cannot publish: the Hub's answer is not"
+    ) as said:
+        client.call("cannot publish", publish, where=REPO)
+    assert said.value.__context__ is None
+    assert hub.head(REPO) == sha
+
+
+def test_a_mistake_of_our_own_is_not_the_hubs(hub: LocalHub) -> None:
+    def broken(key: str) -> Any:
+        return {}[key]
+
+    with pytest.raises(KeyError):
+        hub.client().call("outer", lambda: broken("sha"), where="there")
+
+
 def test_redaction() -> None:
     text = "hf_" + "a" * 34 + " at https://cdn/x?X-Amz-Signature=1&y=2 with Authorization: Bearer t"
     assert redact(text) == "[hidden] at https://cdn/x with Authorization: Bearer [hidden]"

@@ -150,9 +150,9 @@ class _Publication:
             self.verifier.repository(self.client, self.repo_id, sha, planned.manifest, self.stage)
             return not there and self._tag(planned, sha), planned.n_tables
         except HubError as error:
-            landed = "landed" if committed else "is there"
-            left = f"the commit {sha} {landed}; to check its tables and to tag it as"
-            raise _told(error, f"{left} {planned.version} is left to do: {error.remedy}") from None
+            landed = f"the commit {sha} {'landed' if committed else 'is there'}"
+            left = f"its tables' check and its tag {planned.version}, if not there, are left to do"
+            raise _told(error, f"{landed}; {left}: {error.remedy}") from None
 
     def _tag(self, planned: Plan, sha: str) -> bool:
         """Marks the version; whether the tag is new."""

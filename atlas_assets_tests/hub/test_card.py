@@ -62,6 +62,22 @@ def test_words_about_the_markers_are_no_markers(stage: Stage, card: str, words: 
     assert render(other, stage.manifest, REPO) == around
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "- ```bash\n  cmd\n  ```\n",
+        "> ~~~\n> a\n> ~~~\n",
+        "1. a\n\n    ```sh\n    x\n    ```\n",
+        "~~~~\n~~~\n~~~~~\n",
+        "````md\n```\n````\n",
+        "``` `one line` ```\n",
+    ],
+)
+def test_code_that_people_wrote_hides_no_marker(stage: Stage, card: str, code: str) -> None:
+    around = card.replace(f"{BEGIN}\n", f"{code}{BEGIN}\n") + code
+    assert render(around, stage.manifest, REPO) == around
+
+
 @pytest.mark.parametrize(("old", "new"), [("\n", "\r\n"), (f"{BEGIN}\n", f"{BEGIN}  \n")])
 def test_markers_are_found_at_other_line_ends(stage: Stage, card: str, old: str, new: str) -> None:
     rendered = render(card.replace(old, new), stage.manifest, REPO)

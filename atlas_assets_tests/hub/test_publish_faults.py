@@ -72,7 +72,7 @@ def test_what_the_hub_refuses_is_not_tried_again(
     if request_ == "tag":
         assert publisher.commits() == 2
         told = str(refused.value)
-        assert f"the commit {_head(publisher)} landed" in told and "is left to do" in told
+        assert f"the commit {_head(publisher)} landed" in told and "are left to do" in told
     else:
         assert _head(publisher) == before
     publisher.hub.faults.clear()

@@ -21,6 +21,7 @@ from atlas_assets.errors import (
 )
 from atlas_assets.formats import atomic, provenance, sidecar, source_record
 from atlas_assets.formats.codec import SidecarCodec
+from atlas_assets.formats.hdf5_heaps import require_heaps_that_end
 from atlas_assets.formats.provenance import Lineage, Provenance
 from atlas_assets.formats.source_record import SourceRecord
 from atlas_assets.formats.store import AtlasStore
@@ -243,6 +244,8 @@ def _validated(
     artifact, setting = file.artifact, file.setting or file.artifact.setting
     told = file.record.provenance if file.record else None
     try:
+        if artifact.format.kind == "hdf5":
+            require_heaps_that_end(path)
         value, stored = artifact.format.read(path, setting=file.setting)
         if stored is None and told is not None and file.record is not None:
             stored = _told(file, told, value, path)

@@ -239,6 +239,21 @@ def test_a_truncated_published_file_is_refused(
     assert MASKS not in files(store.root)
 
 
+def test_a_file_that_hdf5_would_read_for_ever_is_refused(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get, tmp_path: Path
+) -> None:
+    path = sample_atlas.make(tmp_path / "data").path("object_masks", REFERENCE)
+    data = bytearray(path.read_bytes())
+    provenance = data.index(b"GCOL") + 16
+    size = int.from_bytes(data[provenance + 8 : provenance + 16], "little")
+    second = provenance + 16 + -(-size // 8) * 8
+    data[second + 9] += 1  # 256 bytes more: into the zeros of the free space
+    hub.push(REPO, bad(bytes(data)))
+    message = failures(get("object_masks"))[MASKS]
+    assert "cannot be read to an end" in message
+    assert MASKS not in files(store.root)
+
+
 def test_the_file_of_another_setting_is_refused(
     hub: LocalHub, sha: str, get: Get, release: Path
 ) -> None:

@@ -1,0 +1,65 @@
+"""The one damage to an HDF5 file that HDF5 does not complain of: it reads on for ever.
+
+Texts lie in *global heaps*: ``GCOL``, a version, the heap's size, then one object after the other,
+each with its index and size, the last one (index 0) being the free space. HDF5 steps from object to
+object, and does not move where a damaged size leads it to free space of no size.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from pathlib import Path
+
+from atlas_assets.errors import ArtifactError
+
+_HEAP = re.compile(rb"GCOL\x01\0\0\0")
+#: where the superblock says how long a size is, by its version
+_LENGTH_AT = {0: 14, 1: 14, 2: 10, 3: 10}
+_VERSION_AT, _HEAP_HEADER, _OBJECT_HEADER, _WORD = 8, 16, 16, 8
+_OBJECT = struct.Struct("<HHIQ")  # index, references, nothing, bytes
+_SIZE = struct.Struct("<Q")
+
+
+def require_heaps_that_end(path: Path) -> None:
+    """Refuses a file in which HDF5 would be caught; any other damage is for HDF5 to find.
+
+    Reads the whole file. One with sizes of other than eight bytes is not looked at.
+
+    Raises:
+        ArtifactError: a heap has no end.
+    """
+    if path.stat().st_size < 4 * _HEAP_HEADER:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        length_at = _LENGTH_AT.get(data[_VERSION_AT])
+        if length_at is None or data[length_at] != _WORD:
+            return
+        for start in [heap.start() for heap in _HEAP.finditer(data)]:
+            at = _caught_at(data, start)
+            if at is not None:
+                raise ArtifactError(
+                    "the HDF5 file is damaged: its texts cannot be read to an end",
+                    where=str(path),
+                    expected=f"a heap of texts at byte {start} that ends",
+                    found=f"free space of 0 bytes at byte {at}",
+                    remedy="materialise it again, or fetch it again",
+                )
+
+
+def _caught_at(data: mmap.mmap, start: int) -> int | None:
+    """Where HDF5 would stay for ever in the heap at ``start``."""
+    if start + _HEAP_HEADER > len(data):
+        return None
+    (size,) = _SIZE.unpack_from(data, start + _WORD)
+    end, at = start + size, start + _HEAP_HEADER
+    if end > len(data):
+        return None
+    while end - at >= _OBJECT_HEADER:
+        index, _, _, n_bytes = _OBJECT.unpack_from(data, at)
+        step = n_bytes if index == 0 else _OBJECT_HEADER + -(-n_bytes // _WORD) * _WORD
+        if step == 0:
+            return at
+        at += step
+    return None

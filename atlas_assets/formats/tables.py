@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -141,28 +141,36 @@ def _rows(data: bytes, where: str) -> list[list[str]]:
 
 def _values(texts: Sequence[str], column: Column, where: str) -> list[object]:
     """The fields of a column as values of its declared type; an empty field is absent."""
-    values: list[object] = []
-    for row, text in enumerate(texts):
-        try:
-            values.append(None if text == "" else _value(text, column))
-        except (ValueError, KeyError) as error:
-            raise _malformed(
-                where, f"column {column.name!r}, row {row} (from 0)", f"{column.dtype}", repr(text)
-            ) from error
-    return values
+    value = _VALUES.get(column.dtype, str)
+    try:
+        return [value(text) if text else None for text in texts]
+    except (ValueError, KeyError) as error:
+        row = next(row for row, text in enumerate(texts) if text and not _is_read(value, text))
+        place = f"column {column.name!r}, row {row} (from 0)"
+        raise _malformed(where, place, f"{column.dtype}", repr(texts[row])) from error
 
 
-def _value(text: str, column: Column) -> object:
-    if column.dtype == pl.Boolean:
-        return _TRUTH[text]
-    if column.dtype == pl.Float64:
-        return float(text)
-    if column.dtype == pl.Int64:
-        number = int(text)
-        if abs(number) >= 1 << 63:
-            raise ValueError(text)
-        return number
-    return text
+def _is_read(value: Callable[[str], object], text: str) -> bool:
+    try:
+        value(text)
+    except (ValueError, KeyError):
+        return False
+    return True
+
+
+def _int64(text: str) -> int:
+    number = int(text)
+    if abs(number) >= 1 << 63:
+        raise ValueError(text)
+    return number
+
+
+#: how a field is read, by the column's type; any other is text
+_VALUES: dict[object, Callable[[str], object]] = {
+    pl.Boolean(): _TRUTH.__getitem__,
+    pl.Float64(): float,
+    pl.Int64(): _int64,
+}
 
 
 def _malformed(where: str, place: str, expected: str, found: str) -> ArtifactError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NoReturn
 
 import polars as pl
@@ -17,6 +18,8 @@ from atlas_assets.science.checker_prompts import avoids_concept
 from atlas_assets.stimuli.tables import Keyword
 
 
+# the prompts of a whole grid: claims and checks ask the same of them several times in a run
+@lru_cache(maxsize=2**17)
 def shows_node(text: str, ast_node: str) -> bool:
     """Whether a text is Python in which a node of that type occurs (what ``ast_verified`` says)."""
     try:

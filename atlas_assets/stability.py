@@ -26,17 +26,30 @@ class ClaimAcross:
     """One claim, as each atlas shows it.
 
     Attributes:
-        claim: as evaluated on the first atlas.
-        observed: by atlas; empty where it could not be evaluated.
+        results: by atlas.
     """
 
-    claim: ClaimResult
-    observed: tuple[str, ...]
+    results: tuple[ClaimResult, ...]
+
+    @property
+    def claim(self) -> ClaimResult:
+        """What is claimed is the same of each."""
+        return self.results[0]
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """As printed, by atlas; empty where it could not be evaluated."""
+        return tuple(result.observed for result in self.results)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether every atlas shows something."""
+        return all(self.observed)
 
     @property
     def same(self) -> bool:
-        """Whether every atlas shows the same."""
-        return bool(self.observed[0]) and len(set(self.observed)) == 1
+        """Whether every atlas shows the same, as it is printed."""
+        return self.evaluated and len(set(self.observed)) == 1
 
 
 @dataclass(frozen=True)
@@ -61,10 +74,12 @@ class Stability:
     Attributes:
         claims: the published claims.
         ranks: per quantity, each common setting.
+        not_ranked: quantities whose files not all of them have at any common setting.
     """
 
     claims: list[ClaimAcross]
     ranks: list[RankAgreement]
+    not_ranked: list[str]
 
 
 def stability(stores: Sequence[AtlasStore]) -> Stability:
@@ -77,16 +92,14 @@ def stability(stores: Sequence[AtlasStore]) -> Stability:
         ArtifactError: a file of theirs is damaged.
     """
     results = [evaluate_claims(store) for store in stores]
-    claims = [
-        ClaimAcross(of_one[0], tuple(result.observed for result in of_one))
-        for of_one in zip(*results, strict=True)
-    ]
+    claims = [ClaimAcross(of_one) for of_one in zip(*results, strict=True)]
     ranks = [
         RankAgreement(name, setting, agreement([numbers(store, setting) for store in stores]))
         for name, (key, numbers) in QUANTITIES.items()
         for setting in _common(stores, key)
     ]
-    return Stability(claims, ranks)
+    ranked = {one.quantity for one in ranks}
+    return Stability(claims, ranks, [name for name in QUANTITIES if name not in ranked])
 
 
 def _common(stores: Sequence[AtlasStore], key: str) -> list[Setting]:

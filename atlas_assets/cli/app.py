@@ -19,9 +19,9 @@ from atlas_assets.cli.where import where
 
 _EPILOG = """\b
 Every command takes --json. Exit codes: 0 done; 1 it found something (stale
-files, a broken claim, a difference); 2 wrong usage or setting; 3 a file is
-missing or cannot be read, or the Hub does not give or take it; 70 a defect of
-this program (a traceback says where).
+or missing files, a broken claim, a difference, files left out); 2 wrong usage
+or setting; 3 what it needs is missing or damaged, or the Hub does not give or
+take it; 70 a defect of this program (a traceback says where).
 
 \b
 Completion of commands, options and concepts, in the shell's start-up file:

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlas_assets.cli.command import Answer, AnsweringCommand
+from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.cli.folders import named_atlas
-from atlas_assets.cli.text import count, table
+from atlas_assets.cli.text import count, paragraph, table
 
 if TYPE_CHECKING:
     from atlas_assets.stability import Stability
 
 
-@click.command(cls=AnsweringCommand)
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={UNREADABLE: "there is no atlas in a folder, or a file is damaged"},
+)
 @click.argument("folders", metavar="FOLDER FOLDER...", nargs=-1, type=click.Path())
 @click.option("--markdown", is_flag=True, help="Print two Markdown tables.")
 def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     """Say what several atlases agree on, such as those of one recipe from several seeds.
 
-    The published claims as each atlas shows them, and Spearman's ρ between the atlases: whether
-    circuit sizes, concept fractions and the similarity of two circuits put the concepts into the
-    same order. A FOLDER may also be the name of an atlas under ATLAS_DATA_DIR.
+    The published claims as each atlas shows them (the same: as printed, to four decimals), and
+    Spearman's ρ between the atlases: whether circuit sizes, concept fractions and the similarity
+    of two circuits put the concepts into the same order. What a file is missing for is left out,
+    and named. A FOLDER may also be the name of an atlas under ATLAS_DATA_DIR.
     """
     if len(folders) < 2:
         raise click.UsageError("name two atlases or more")
@@ -41,6 +45,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
                 **{key: getattr(one.claim, key) for key in ("id", "section", "statement")},
                 **{key: getattr(one.claim, key) for key in ("setting", "expected")},
                 "observed": list(one.observed),
+                "holds": [result.holds for result in one.results],
                 "same": one.same,
             }
             for one in found.claims
@@ -54,6 +59,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
             }
             for one in found.ranks
         ],
+        "not_ranked": found.not_ranked,
     }
     show = _markdown if markdown else _text
     return Answer("atlas.stability/1", document, lambda: show(document, names, found))
@@ -68,19 +74,33 @@ def _short(paths: Sequence[str]) -> list[str]:
 def _text(document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
     for name, folder in zip(names, document["folders"], strict=True):
         yield f"{name}: {folder}"
-    alike = sum(one.same for one in found.claims)
     yield ""
-    yield f"claims: {alike} of {len(found.claims)} come out the same in all"
+    yield from paragraph(_tally(found), 0, 2)
     rows = [
-        (one.claim.statement, one.claim.expected, *(seen or None for seen in one.observed))
+        (
+            one.claim.statement,
+            one.claim.expected,
+            *(seen or None for seen in one.observed),
+            f"{sum(result.holds is True for result in one.results)} of {len(names)}",
+        )
         for one in found.claims
-        if not one.same
+        if not one.same and any(one.observed)
     ]
     limits = {"claim": 36, "expected": 16, **dict.fromkeys(names, 16)}
-    yield from table(("claim", "expected", *names), rows, limits)
+    yield from table(("claim", "expected", *names, "as expected"), rows, limits)
     yield ""
     yield f"Spearman's ρ between {count(len(names), 'atlas').replace('atlass', 'atlases')}"
     yield from table(("number", "setting", "items", "mean", "lowest"), _ranks(found))
+    if found.not_ranked:
+        yield f"not compared, for lack of a common file: {', '.join(found.not_ranked)}"
+
+
+def _tally(found: Stability) -> str:
+    evaluated = [one for one in found.claims if one.evaluated]
+    alike = sum(one.same for one in evaluated)
+    rest = len(found.claims) - len(evaluated)
+    told = f"claims: {alike} of the {len(evaluated)} evaluated in all come out the same"
+    return f"{told}; {rest} are not evaluated in each" if rest else told
 
 
 def _ranks(found: Stability) -> Iterator[tuple[object, ...]]:
@@ -89,9 +109,12 @@ def _ranks(found: Stability) -> Iterator[tuple[object, ...]]:
         yield one.quantity, str(one.setting), *numbers
 
 
-def _markdown(_document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
+def _markdown(document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
     from atlas_assets.checks.markdown import markdown_table
 
+    for name, folder in zip(names, document["folders"], strict=True):
+        yield f"- `{name}`: `{folder}`"
+    yield ""
     rows = [
         (f"{one.claim.statement} ({one.claim.section})", one.claim.expected, *one.observed)
         for one in found.claims

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def test_claims_are_told_for_every_atlas(three: Path, call: Call) -> None:
     for claim, results in zip(found.json["claims"], zip(*each, strict=True), strict=True):
         assert claim["id"] == results[0].id
         assert claim["observed"] == [result.observed for result in results]
-        assert claim["same"] == (claim["observed"][0] != "" and len(set(claim["observed"])) == 1)
+        assert claim["holds"] == [result.holds for result in results]
+        assert claim["same"] == (all(claim["observed"]) and len(set(claim["observed"])) == 1)
 
 
 def test_an_atlas_agrees_with_itself(three: Path, call: Call) -> None:
@@ -49,13 +51,28 @@ def test_as_text_and_as_tables(three: Path, call: Call) -> None:
     assert text.code == 0
     lines = text.out.splitlines()
     assert "Spearman's ρ between 3 atlases" in lines
-    assert any(line.startswith("claims: ") for line in lines)
+    assert any(line.startswith("claims: ") and "come out the same" in line for line in lines)
     tables = call(three, "stability", NAME, "second", "--markdown").out
-    header, rule, first, *_ = tables.splitlines()
+    one, other, _, header, rule, first, *_ = tables.splitlines()
+    assert one == f"- `{NAME}`: `{three / NAME}`"
+    assert other.startswith("- `second`")
     assert header == f"| claim | expected | {NAME} | second |"
     assert rule == "| --- | --- | --- | --- |"
     assert first.count(" | ") == 3
     assert "| ranked by | setting | mean ρ | lowest ρ |" in tables
+
+
+def test_what_lacks_a_file_is_named(three: Path, tmp_path: Path, call: Call) -> None:
+    part = shutil.copytree(three / NAME, tmp_path / "part")
+    for file in part.glob("14_target_checker*.csv"):
+        file.unlink()
+    found = call(three, "stability", NAME, str(part))
+    assert found.code == 0
+    assert "not compared, for lack of a common file: concept fraction" in found.out
+    assert "are not evaluated in each" in found.out
+    assert call(three, "stability", NAME, str(part), "--json").json["not_ranked"] == [
+        "concept fraction"
+    ]
 
 
 def test_one_atlas_is_too_few(three: Path, call: Call) -> None:

@@ -83,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=Recipe.seed, help="default: %(default)s")
-    parser.add_argument("--density", type=float, default=Recipe.density, help="%(default)s")
+    parser.add_argument(
+        "--density", type=float, default=Recipe.density, help="default: %(default)s"
+    )
     parser.add_argument("--variations", type=int, default=50, help="prompts scored per pair")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -11,6 +11,8 @@ from atlas_assets.progress import duration
 Record = Mapping[str, Any]
 #: rows of the loss curve shown, about
 _CURVE_ROWS = 14
+#: a bar would end the cell
+_IN_A_CELL = END_OF_TEXT.replace("|", r"\|")
 _KINDS = {
     "wte": "token embedding",
     "wpe": "position embedding",
@@ -62,7 +64,7 @@ def _sizes(record: Record) -> str:
 | d_model, d_mlp, d_head | {options["d_model"]}, {options["d_mlp"]}, {options["d_head"]} |
 | block size | {options["block_size"]} tokens; the longest published prompt has \
 {record["object_prompts"]["longest"]} |
-| vocabulary | {options["vocab_size"]} byte-level BPE ids; the last is `{END_OF_TEXT}` |
+| vocabulary | {options["vocab_size"]} byte-level BPE ids; the last is `{_IN_A_CELL}` |
 | matrix entries that are not zero | {_share(matrices)} of {matrices["entries"]:,} |
 | activations kept | {options["afrac"]:.0%} at {places} |
 | position embedding | width {options["d_pos_emb"]}, concatenated |
@@ -186,8 +188,9 @@ def _limits(record: Record) -> str:
 
 One small model on a small corpus: a subject for trying the atlas on, and no evidence on the paper's
 model. Some of the concepts are rare in the standard library. What models from other seeds show is
-in the project's README. `--seed`, `--steps` and `--density` of
-`python -m atlas_assets.models.training` make other models.
+in the project's README. Another model, in a folder of its own:
+`python -m atlas_assets.models.training FOLDER --states FOLDER --seed 1`; see also `--steps` and
+`--density`.
 """
 
 

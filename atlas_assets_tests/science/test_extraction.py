@@ -30,6 +30,8 @@ from atlas_assets_tests.science import resumed_extraction, tiny_models
 
 #: what batching may change: the order of float32 sums inside the network's matrix products
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
+#: of the embedded model, whose residual stream is larger: what readouts may differ by
+OF_EMBEDDED = {"rtol": 2e-5, "atol": 1e-5}
 FINGERPRINT = "0123456789abcdef"
 UNITS = {
     "While__len": ["while x:\n    pass", "len", "while len(x) > 3:\n    x = x[1:]"],
@@ -85,7 +87,7 @@ def test_last_token_in_batches_equals_single_prompts(architecture: Any, batch_to
 
 def test_last_token_of_the_embedded_model_equals_single_prompts(embedded: Any) -> None:
     found = run(embedded, UNITS, batch_tokens=64)
-    assert_equals(found, naive.last_token(embedded, UNITS))
+    assert_equals(found, naive.last_token(embedded, UNITS), **OF_EMBEDDED)
 
 
 MORE_THAN_A_BATCH = {
@@ -101,7 +103,7 @@ def test_published_equals_the_release(architecture: Any) -> None:
 
 def test_published_of_the_embedded_model_equals_the_release(embedded: Any) -> None:
     found = run(embedded, UNITS, readout="published")
-    assert_equals(found, naive.published(embedded, UNITS))
+    assert_equals(found, naive.published(embedded, UNITS), **OF_EMBEDDED)
 
 
 def test_the_two_readouts_differ_where_prompts_of_a_batch_differ_in_length() -> None:

@@ -164,15 +164,7 @@ def plan(
     ours = set(manifest.paths)
     staged = set(stage.manifest.paths)
     text = card.render(head.card if head else "", manifest, repo_id)
-    made = {
-        manifests.NAME: manifest.to_bytes(),
-        card.NAME: text.encode("utf-8", "surrogateescape"),
-    }
-    contents: dict[str, Content] = {
-        file.path: Content(stage.file(file.path), file.size, file.sha256, file.blob_id)
-        for file in stage.manifest.files
-    }
-    contents |= {path: Content(data, len(data), *digests_of(data)) for path, data in made.items()}
+    contents = _contents(stage, manifest, text)
     changes = [
         Change("change" if path in files else "add", path, content.size)
         for path, content in contents.items()
@@ -190,6 +182,21 @@ def plan(
         card_lines=_changed_lines(head.card if head else "", text),
         contents=contents,
     )
+
+
+def _contents(stage: Stage, manifest: Manifest, card_text: str) -> dict[str, Content]:
+    """What the staged files, the manifest and the card are to hold, by path."""
+    made = {
+        manifests.NAME: manifest.to_bytes(),
+        card.NAME: card_text.encode("utf-8", "surrogateescape"),
+    }
+    staged = {
+        file.path: Content(stage.file(file.path), file.size, file.sha256, file.blob_id)
+        for file in stage.manifest.files
+    }
+    return staged | {
+        path: Content(data, len(data), *digests_of(data)) for path, data in made.items()
+    }
 
 
 def _require_no_strangers(

@@ -140,15 +140,7 @@ def download(
     from huggingface_hub import hf_hub_download
 
     where = f"{repo_id}@{sha[:12]}: {file.path}"
-    if not is_place_inside(file.path):
-        raise HubPermanentError(
-            "a file is listed at a path that is no place in a repository, and is not downloaded",
-            where=where,
-            expected="a relative path without . and ..",
-            found=repr(file.path),
-            remedy="tell the publisher, or choose another revision; if the Hub is not yours, "
-            "mistrust it",
-        )
+    _require_place_inside(file.path, where)
 
     def fetch(*, anew: bool) -> Path:
         return Path(
@@ -179,6 +171,18 @@ def download(
         found=found,
         remedy="try again later; if it stays so, the copy on the Hub is damaged",
     )
+
+
+def _require_place_inside(path: str, where: str) -> None:
+    if not is_place_inside(path):
+        raise HubPermanentError(
+            "a file is listed at a path that is no place in a repository, and is not downloaded",
+            where=where,
+            expected="a relative path without . and ..",
+            found=repr(path),
+            remedy="tell the publisher, or choose another revision; if the Hub is not yours, "
+            "mistrust it",
+        )
 
 
 def is_place_inside(path: str) -> bool:

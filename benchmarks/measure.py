@@ -104,7 +104,7 @@ def alternately(first: Callable[[], float], second: Callable[[], float], repeats
 
 
 def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> Timed:
-    """Run a command to its end.
+    """Run a command to its end, with compiled modules cached as an installed package has them.
 
     Raises:
         RuntimeError: it failed; the message ends with its last output.
@@ -113,7 +113,7 @@ def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = No
     with subprocess.Popen(
         list(command),
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=_environment(env or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -126,6 +126,16 @@ def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = No
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{output[-3000:]}")
     return Timed(time.perf_counter() - started, peak.gigabytes, output)
+
+
+def _environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with changes.
+
+    Where ``PYTHONDONTWRITEBYTECODE`` is set, every start of a checkout would compile it anew,
+    which the start of an installed package does not.
+    """
+    kept = {name: at for name, at in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **changes}
 
 
 class _PeakMemory(threading.Thread):

@@ -31,9 +31,11 @@ class Sparsity(nn.Module):
         super().__init__()
         self.kept = config.kept(location, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[..., width]`` to the same shape."""
-        return x if self.kept is None else abs_topk(x, self.kept)
+    def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """``[..., width]`` to the same shape; into ``out`` where given, see `abs_topk`."""
+        if self.kept is None:
+            return x if out is None else out.copy_(x)
+        return abs_topk(x, self.kept, out)
 
     def extra_repr(self) -> str:
         """The number kept, for printing a model."""

@@ -27,8 +27,10 @@ def select_largest(
     nan: int,
     spread: float,
     out: Array,
+    out_stride: int,
     least: Array,
     places: Array,
+    width: int,
 ) -> None:
     """Keep the ``k`` entries of largest magnitude of every row, of equal ones the first.
 
@@ -43,18 +45,21 @@ def select_largest(
         nan: bits of infinity plus one: the place of every NaN in the order.
         spread: bits by which the magnitude of one rank differs from the next in a typical row,
             times the width. It steers the second guess, and only the speed depends on it.
-        out: ``[rows, width]``, written: the bits of x where kept, else zero.
+        out: flat, written: the bits of x where kept, else zero; row r begins at ``r · out_stride``.
+        out_stride: see out.
         least: ``[rows]``, written: the k-th largest magnitude.
         places: int64 ``[rows]``, written: how many entries equal to it are kept.
+        width: entries of a row.
     """
-    rows, width = out.shape
+    rows = len(least)
     zero, magnitude, most = x.dtype.type(0), x.dtype.type(np.iinfo(x.dtype).max), x.dtype.type(nan)
     bits = np.empty(width, x.dtype)
     guess = np.int64(0)
     slope = spread / width
     for row in range(rows):
         # slices, because a compiled index that may be negative costs two thirds of the speed
-        source, target = x[row * stride : row * stride + width], out[row]
+        source = x[row * stride : row * stride + width]
+        target = out[row * out_stride : row * out_stride + width]
         largest, nonzero = zero, np.int32(0)
         for j in range(width):
             size = x.dtype.type(source[j] & magnitude)

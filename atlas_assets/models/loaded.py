@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from atlas_assets.formats.identity import ModelIdentity
-from atlas_assets.science.tokens import Tokenizer
+from atlas_assets.science.tokens import CorpusTokenizer
 
 
-class ModelTokenizer(Tokenizer, Protocol):
+class ModelTokenizer(CorpusTokenizer, Protocol):
     """A tokenizer that can also pad a batch for its model."""
 
     @property

@@ -41,7 +41,7 @@ _FORMATS: Mapping[torch.dtype, _Format] = {
 }
 
 
-def abs_topk(x: Tensor, k: int) -> Tensor:
+def abs_topk(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
     """``x`` with all but the ``k`` entries of largest |x| along the last axis set to zero.
 
     Of equal magnitudes at the k-th place the lowest indices stay (docs/science.md §7 leaves the
@@ -51,20 +51,33 @@ def abs_topk(x: Tensor, k: int) -> Tensor:
     Args:
         x: float16, bfloat16, float32 or float64 ``[..., width]``.
         k: entries to keep, 0 ≤ k; k ≥ width keeps all.
+        out: where to write the result, without gradients: ``[rows, width]``, whose rows may lie
+            apart. None: in memory of its own, or, where all is kept, nowhere.
 
     Returns:
-        A tensor of the shape and dtype of ``x``.
+        ``out``, or a tensor of the shape and dtype of ``x``.
+
+    Raises:
+        ValueError: ``out`` is not of that shape or its rows are not contiguous.
     """
+    if out is not None and not (
+        out.shape == x.shape
+        and out.dim() == 2
+        and out.stride(1) == 1 <= out.shape[1] <= out.stride(0)
+    ):
+        raise ValueError(f"out has shape {tuple(out.shape)} and strides {out.stride()}")
+    if 0 < k < x.shape[-1] and x.device.type == "cpu":
+        if torch.is_grad_enabled() and x.requires_grad and out is None:
+            kept: Tensor = _AbsTopK.apply(x, k)  # type: ignore[no-untyped-call]
+            return kept
+        return _select(x, k, out)[0]
     if k >= x.shape[-1]:
-        return x
-    if k == 0:
-        return torch.zeros_like(x)
-    if x.device.type != "cpu":
-        return abs_topk_without_branches(x, k)
-    if torch.is_grad_enabled() and x.requires_grad:
-        kept: Tensor = _AbsTopK.apply(x, k)  # type: ignore[no-untyped-call]
-        return kept
-    return _select(x, k)[0]
+        result = x
+    elif k == 0:
+        result = torch.zeros_like(x)
+    else:
+        result = abs_topk_without_branches(x, k)
+    return result if out is None else out.copy_(result)
 
 
 def abs_topk_without_branches(x: Tensor, k: int) -> Tensor:
@@ -96,20 +109,24 @@ class _AbsTopK(torch.autograd.Function):
         return _select_same(x, grads[0], *ctx.choice), None
 
 
-def _select(x: Tensor, k: int) -> tuple[Tensor, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _select(
+    x: Tensor, k: int, out: Tensor | None = None
+) -> tuple[Tensor, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """On a CPU: what is kept, and per row the least magnitude kept and how many equal it."""
     form = _FORMATS[x.dtype]
     flat, stride = _flat(x, form)
-    out = torch.empty(x.shape, dtype=x.dtype)
-    written = _bits(out, form)
-    least = np.empty(len(written), written.dtype)
-    places = np.empty(len(written), np.int64)
+    if out is None:
+        out = torch.empty(x.shape, dtype=x.dtype)
+    written, out_stride = _flat(out, form)
+    width = x.shape[-1]
+    least = np.empty(x.numel() // width, flat.dtype)
+    places = np.empty(len(least), np.int64)
     bits = form.name
     kernel = cpu_kernels.compiled(
         cpu_kernels.select_largest,
-        f"void({bits}[::1],int64,int64,int64,float64,{bits}[:,::1],{bits}[::1],int64[::1])",
+        f"void({bits}[::1],int64,int64,int64,float64,{bits}[::1],int64,{bits}[::1],int64[::1],int64)",
     )
-    kernel(flat, stride, k, form.nan, form.spread, written, least, places)
+    kernel(flat, stride, k, form.nan, form.spread, written, out_stride, least, places, width)
     return out, least, places
 
 

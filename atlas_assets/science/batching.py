@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.science.tokens import Tokenizer
+from atlas_assets.science.tokens import CorpusTokenizer
 
 IntArray = npt.NDArray[np.int64]
 #: on a CPU a batch should stay in the caches; larger ones were measured slower
 CPU_BATCH_TOKENS = 2048
 #: an accelerator needs enough work to fill it
 ACCELERATOR_BATCH_TOKENS = 16384
+#: texts given to the tokenizer at a time
+TEXTS_PER_CALL = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +59,27 @@ class TokenTable:
         return digest.hexdigest()
 
 
-def tokenize(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
+def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
     """Encode ``texts`` without special tokens, identical sequences once.
 
     Returns:
         The distinct sequences in order of first appearance, and int64 ``[texts]``: the row of
         each text's sequence.
     """
+    texts = list(texts)
     row_of_text: dict[str, int] = {}
     row_of_ids: dict[bytes, int] = {}
     sequences: list[npt.NDArray[np.int32]] = []
-    rows: list[int] = []
-    for text in texts:
-        if text not in row_of_text:
-            ids = np.asarray(tokenizer.encode(text), dtype=np.int32)
+    distinct = list(dict.fromkeys(texts))
+    for start in range(0, len(distinct), TEXTS_PER_CALL):
+        some = distinct[start : start + TEXTS_PER_CALL]
+        for text, encoded in zip(some, tokenizer.encode_all(some), strict=True):
+            ids = np.asarray(encoded, dtype=np.int32)
             row = row_of_ids.setdefault(ids.tobytes(), len(sequences))
             if row == len(sequences):
                 sequences.append(ids)
             row_of_text[text] = row
-        rows.append(row_of_text[text])
+    rows = [row_of_text[text] for text in texts]
     return _flat(sequences), np.asarray(rows, dtype=np.int64)
 
 

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from atlas_assets.errors import ModelError, StimulusError
 from atlas_assets.science.batching import IntArray, TokenTable, tokenize
-from atlas_assets.science.tokens import Tokenizer
+from atlas_assets.science.tokens import CorpusTokenizer
 
 #: raise it when the plan changes, so that shards of another plan are not taken for this one's
 PLAN_VERSION = 1
@@ -86,7 +86,7 @@ class UnitPrompts:
 
 
 def unit_prompts(
-    tokenizer: Tokenizer, units: Mapping[str, Sequence[str]], *, max_positions: int
+    tokenizer: CorpusTokenizer, units: Mapping[str, Sequence[str]], *, max_positions: int
 ) -> UnitPrompts:
     """Encode the prompts of all units.
 

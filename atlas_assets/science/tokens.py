@@ -18,6 +18,14 @@ class Tokenizer(Protocol):
         ...
 
 
+class CorpusTokenizer(Tokenizer, Protocol):
+    """A tokenizer for very many texts."""
+
+    def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
+        """Ids of every text: what ``encode`` gives, only faster."""
+        ...
+
+
 class KeywordSearch:
     """Finds keywords in prompts as a tokenizer sees them (paper §6, checker prompts).
 

@@ -7,6 +7,7 @@ grow in the same order, when they were written does not show in the result.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 #: how a network gets its prompts: as chunks of their prefix tree, or in padded batches
 NetworkPath = Literal["tree", "plain"]
+#: a chunk's first sequence and the one behind its last
+Cut = tuple[int, int]
 #: raise it when the plan or the arithmetic changes
 PLAN_VERSION = 1
 #: chunks in a leg: what a kill may cost beyond the time since the last note
@@ -116,12 +119,7 @@ class TreePass:
         legs = [cuts[at : at + CHUNKS_PER_LEG] for at in range(0, len(cuts), CHUNKS_PER_LEG)]
         done = walk.resume()
         self.track.skip(legs[done][0][0] if done < len(legs) else len(tree))
-        noted = time.monotonic()
-        for number, leg in enumerate(legs[done:], start=done + 1):
-            walk.leg(leg)
-            if number == len(legs) or time.monotonic() - noted > NOTE_SECONDS:
-                walk.note(number)
-                noted = time.monotonic()
+        walk.go(legs, done)
         return walk.finish(places)
 
 
@@ -161,29 +159,50 @@ class _Walk:
         arrays: Arrays = {**self._reduction.state(), "legs": np.asarray([legs])}
         self._task.store.put("state", {**arrays, "losses": self._losses})
 
-    def leg(self, cuts: list[tuple[int, int]]) -> None:
-        """Run some chunks and add them up."""
+    def go(self, legs: list[list[Cut]], done: int) -> None:
+        """Run the legs behind the first ``done``; one begins before the one ahead is added up."""
         waiting: list[tuple[TreeChunk, torch.Tensor]] = []
+        number_of_end = {leg[-1]: number for number, leg in enumerate(legs, start=1)}
+        noted = time.monotonic()
 
-        def run(cut: tuple[int, int]) -> tuple[TreeChunk, ChunkReadings]:
+        def run(cut: Cut) -> tuple[TreeChunk, ChunkReadings]:
             chunk = self._tree.chunk(*cut)
             return chunk, self._network.run(chunk, losses=self._task.scored)
 
-        def take(cut: tuple[int, int], result: tuple[TreeChunk, ChunkReadings]) -> None:
+        def take(cut: Cut, result: tuple[TreeChunk, ChunkReadings]) -> None:
+            nonlocal noted
             chunk, readings = result
-            columns = self._weights[:, cut[0] : cut[1]]
-            units = np.unique(columns.indices).astype(np.int64)
-            weights = columns[units].toarray()
-            self._reduction.add(readings.readouts, weights, units, chunk.sequences)
+            self._add(cut, chunk, readings.readouts)
             if readings.losses is not None:
                 waiting.append((chunk, readings.losses))
-            self._task.track.advance(len(chunk.sequences))
+            number = number_of_end.get(cut)
+            if number is None:
+                return
+            self._end_leg(waiting)
+            waiting.clear()
+            if number == len(legs) or time.monotonic() - noted > NOTE_SECONDS:
+                self.note(number)
+                noted = time.monotonic()
 
+        cuts = itertools.chain.from_iterable(legs[done:])
         in_order(cuts, run, take, device=self._task.model.device)
+
+    def _add(self, cut: Cut, chunk: TreeChunk, readouts: torch.Tensor) -> None:
+        columns = self._weights[:, slice(*cut)]
+        units = np.unique(columns.indices).astype(np.int64)
+        self._reduction.add(readouts, columns[units].toarray(), units, chunk.sequences)
+        self._task.track.advance(len(chunk.sequences))
+
+    def _end_leg(self, waiting: list[tuple[TreeChunk, torch.Tensor]]) -> None:
+        """Wait for the device, and see that what the leg gave is sound.
+
+        Raises:
+            ModelError: a readout or a loss is not finite.
+        """
         self._reduction.require_finite(self._holder)
         for chunk, losses in waiting:
             self._losses[chunk.sequences] = mean_losses(chunk, losses.cpu().numpy())
-        self._require_losses(cuts[0][0], cuts[-1][1])
+            self._require_losses(chunk.sequences)
 
     def finish(self, places: IntArray) -> UnitSums:
         """Everything, the losses in the order of the distinct prompts."""
@@ -194,10 +213,10 @@ class _Walk:
     def _holder(self, sequence: int) -> tuple[str, int]:
         return self._task.prompts.holder(int(self._tree.rows[sequence]))
 
-    def _require_losses(self, first: int, last: int) -> None:
-        unsound = np.flatnonzero(~np.isfinite(self._losses[first:last]))
+    def _require_losses(self, sequences: IntArray) -> None:
+        unsound = sequences[~np.isfinite(self._losses[sequences])]
         if unsound.size:
-            unit, prompt = self._holder(first + int(unsound[0]))
+            unit, prompt = self._holder(int(unsound[0]))
             raise loss_not_finite(f"unit {unit}, prompt {prompt}")
 
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.models import circuitgpt_tree
+from atlas_assets.models import circuitgpt_tree, tree_attention
 from atlas_assets.models.circuitgpt_config import LOCATIONS
 from atlas_assets.models.circuitgpt_tree import TreeNetwork
 from atlas_assets.science.batching import tokenize
@@ -157,7 +157,8 @@ def test_how_much_is_held_at_a_time_does_not_matter(
     model = tiny_models.sparse_circuitgpt()
     expected, expected_losses = read(model, TEXTS, 500)
     for name, value in bounds.items():
-        monkeypatch.setattr(circuitgpt_tree, name, value)
+        module = circuitgpt_tree if name == "LOGITS_ON_CPU" else tree_attention
+        monkeypatch.setattr(module, name, value)
     readouts, losses = read(model, TEXTS, 500)
     np.testing.assert_allclose(readouts, expected, rtol=0, atol=2e-6)
     np.testing.assert_allclose(losses, expected_losses, rtol=0, atol=1e-6)

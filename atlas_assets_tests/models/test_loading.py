@@ -133,6 +133,14 @@ def test_the_tokenizer_adds_nothing_and_cuts_nothing(tmp_path: Path) -> None:
     assert found.encode("") == []
 
 
+def test_many_texts_at_once_are_encoded_as_one_by_one(tmp_path: Path) -> None:
+    tokenizer = loaded(tiny.write(tmp_path)).tokenizer
+    texts = [TEXT[start:stop] for start in range(20) for stop in range(start, 40, 3)]
+    texts += ["", END_OF_TEXT, "é → 𝛆\r\n\t", "\x00", *texts[:3]]
+    assert tokenizer.encode_all(texts) == [tokenizer.encode(text) for text in texts]
+    assert tokenizer.encode_all([]) == []
+
+
 def test_vocabulary_and_merges_do_as_a_tokenizer(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path, {**tiny.OPTIONS, "eos_token_id": 7}, tokenizer=False)
     tiny.byte_tokenizer(end=None).model.save(str(folder))

@@ -97,6 +97,22 @@ def test_leaves_its_input_alone_and_works_on_views() -> None:
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("k", [0, 3, 12, 40])
+def test_writes_where_it_is_told_to(k: int) -> None:
+    x = torch.randn(5, 24, generator=torch.Generator().manual_seed(0))[:, :12]
+    among = torch.full((5, 2, 12), 7.0)
+    assert abs_topk(x, k, out=among[:, 1]).data_ptr() == among[:, 1].data_ptr()
+    assert_same(among[:, 1], abs_topk(x, k))
+    assert (among[:, 0] == 7).all()
+
+
+def test_refuses_to_write_where_rows_are_not_contiguous() -> None:
+    x = torch.ones(4, 6)
+    for out in (torch.empty(6, 4).mT, torch.empty(1, 6).expand(4, 6), torch.empty(4, 5)):
+        with pytest.raises(ValueError, match="out has shape"):
+            abs_topk(x, 2, out=out)
+
+
 def test_no_rows() -> None:
     assert abs_topk(torch.zeros(0, 3, 8), 2).shape == (0, 3, 8)
 

@@ -6,6 +6,8 @@ import io
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL import Image
@@ -78,11 +80,17 @@ def preview(figure: Figure, limit: int = PREVIEW_LIMIT) -> bytes:
 
 
 def _pixels(figure: Figure, dpi: float) -> Image.Image:
-    buffer = io.BytesIO()
+    """The figure, drawn once: ``savefig`` draws twice, for layouts that these figures have not."""
+    before = figure.dpi
     with paper():
-        figure.savefig(buffer, format="rgba", dpi=dpi)
-    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
-    return Image.frombytes("RGBA", (width, height), buffer.getvalue()).convert("RGB")
+        figure.dpi = dpi
+        try:
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()  # type: ignore[no-untyped-call]
+        finally:
+            figure.dpi = before
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return Image.fromarray(pixels).convert("RGB")
 
 
 def _with_palette(image: Image.Image) -> bytes:

@@ -139,9 +139,10 @@ def compare(plain: LoadedModel, fast: LoadedModel, part: int, repeats: int = REP
 def selection_of_torch() -> Iterator[None]:
     """Activation sparsity as one writes it without further thought."""
 
-    def by_topk(x: torch.Tensor, k: int) -> torch.Tensor:
+    def by_topk(x: torch.Tensor, k: int, out: torch.Tensor | None = None) -> torch.Tensor:
         places = torch.topk(x.abs(), k, dim=-1, sorted=False).indices
-        return torch.zeros_like(x).scatter_(-1, places, x.gather(-1, places))
+        kept = torch.zeros_like(x).scatter_(-1, places, x.gather(-1, places))
+        return kept if out is None else out.copy_(kept)
 
     with mock.patch.object(circuitgpt_layers, "abs_topk", by_topk):
         yield

@@ -33,10 +33,14 @@ def status(cells: bool, verify: bool) -> Answer:
     was written. Files of the paper's release carry no record and count as fresh.
     """
     from atlas_assets.atlas import open_with_model, require_folder
+    from atlas_assets.science.object_prompts import candidate_pairs
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stimuli.tables import load_stimuli
     from atlas_assets.survey import other_files, survey
 
     settings = AtlasSettings.from_env()
+    # a misspelt name would make every file look stale
+    candidate_pairs(load_stimuli(), settings.ast_nodes, settings.builtins)
     store = open_with_model(settings)
     require_folder(store.root)
     states = survey(store, verify=verify)

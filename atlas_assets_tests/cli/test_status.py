@@ -95,6 +95,14 @@ def test_no_atlas(tmp_path: Path, call: Call) -> None:
         assert str(tmp_path / NAME) in shown.err
 
 
+def test_a_misspelt_name_in_the_settings_is_said(made: Path, call: Call) -> None:
+    shown = call(made, "status", ast_nodes="Fro,Pass")
+    assert shown.code == 2
+    assert "ATLAS_AST_NODES" in shown.err
+    assert "For" in shown.err
+    assert shown.out == ""
+
+
 def test_where(made: Path, tmp_path: Path, call: Call) -> None:
     shown = call(made, "where")
     assert shown.code == 0

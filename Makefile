@@ -40,7 +40,8 @@ ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127
 	env -u DAGSTER_MODULE_NAME $(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 test: $(VENV)/.dev ## the tests: no network, GPU or token needed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@# compiled modules are kept, whatever the environment says: the tests start hundreds of processes
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev ## lint, format check, types
 	$(BIN)/ruff check .

@@ -81,14 +81,15 @@ def preview(figure: Figure, limit: int = PREVIEW_LIMIT) -> bytes:
 
 def _pixels(figure: Figure, dpi: float) -> Image.Image:
     """The figure, drawn once: ``savefig`` draws twice, for layouts that these figures have not."""
-    before = figure.dpi
+    dpi_before, canvas_before = figure.dpi, figure.canvas
     with paper():
         figure.dpi = dpi
         try:
             canvas = FigureCanvasAgg(figure)
             canvas.draw()  # type: ignore[no-untyped-call]
         finally:
-            figure.dpi = before
+            figure.dpi = dpi_before
+            figure.set_canvas(canvas_before)
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return Image.fromarray(pixels).convert("RGB")
 

@@ -84,7 +84,11 @@ def _shuffled(dataset: Any, out: npt.NDArray[Any]) -> bool | None:
     if dataset.shape != out.shape[1:] or dataset.dtype != out.dtype.newbyteorder("<"):
         return None
     filters = tuple(creation.get_filter(i)[0] for i in range(creation.get_nfilters()))
-    return len(filters) == 2 if filters in _DEFLATED else None
+    if filters not in _DEFLATED or not dataset.get_num_chunks():
+        return None
+    if dataset.get_chunk_info(0).filter_mask:  # of the filters some were skipped
+        return None
+    return len(filters) == 2
 
 
 def _inflate(

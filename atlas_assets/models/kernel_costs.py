@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import time
@@ -49,6 +50,10 @@ class KernelCosts:
     dense: float
     packed: float
     moved: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(cost) and cost >= 0 for cost in asdict(self).values()):
+            raise ValueError(f"no times: {self}")
 
     def of_dense(self, rows: int, columns: int) -> float:
         """Predicted time per token of a dense ``[rows, columns]`` product."""

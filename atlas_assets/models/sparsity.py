@@ -52,20 +52,17 @@ def abs_topk(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
         x: float16, bfloat16, float32 or float64 ``[..., width]``.
         k: entries to keep, 0 ≤ k; k ≥ width keeps all.
         out: where to write the result, without gradients: ``[rows, width]``, whose rows may lie
-            apart. None: in memory of its own, or, where all is kept, nowhere.
+            apart; ``x`` itself, or memory of which ``x`` is no part. None: in memory of its own,
+            or, where all is kept, nowhere.
 
     Returns:
         ``out``, or a tensor of the shape and dtype of ``x``.
 
     Raises:
-        ValueError: ``out`` is not of that shape or its rows are not contiguous.
+        ValueError: ``out`` is not like ``x``, or its rows are not contiguous.
     """
-    if out is not None and not (
-        out.shape == x.shape
-        and out.dim() == 2
-        and out.stride(1) == 1 <= out.shape[1] <= out.stride(0)
-    ):
-        raise ValueError(f"out has shape {tuple(out.shape)} and strides {out.stride()}")
+    if out is not None:
+        _require_like(out, x)
     if 0 < k < x.shape[-1] and x.device.type == "cpu":
         if torch.is_grad_enabled() and x.requires_grad and out is None:
             kept: Tensor = _AbsTopK.apply(x, k)  # type: ignore[no-untyped-call]
@@ -77,7 +74,14 @@ def abs_topk(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
         result = torch.zeros_like(x)
     else:
         result = abs_topk_without_branches(x, k)
-    return result if out is None else out.copy_(result)
+    return result if out is None else out.copy_(result.detach())
+
+
+def _require_like(out: Tensor, x: Tensor) -> None:
+    alike = (out.shape, out.dtype, out.device) == (x.shape, x.dtype, x.device)
+    if not (alike and out.dim() == 2 and out.stride(1) == 1 <= out.shape[1] <= out.stride(0)):
+        found = f"{out.dtype} {tuple(out.shape)} on {out.device}, strides {out.stride()}"
+        raise ValueError(f"out is not like x, in rows: {found}")
 
 
 def abs_topk_without_branches(x: Tensor, k: int) -> Tensor:

@@ -123,8 +123,12 @@ class _Run:
         parts = plan_parts(self.model, self.budget)
         store = self.shards.narrowed("score", *parts, self.table.digest())
         prompts = UnitPrompts(("all prompts",), self.table, (self.scored,))
-        done = TreePass(self.model, prompts, True, self.budget, store, self.track).run()
-        return done.require_losses()
+        task = TreePass(self.model, prompts, True, self.budget, store, self.track, self._holder)
+        return task.run().require_losses()
+
+    def _holder(self, row: int) -> tuple[str, int]:
+        """The first text that is a row of the table."""
+        return "all prompts", int(np.flatnonzero(self.row_of_text == row)[0])
 
     def in_batches(self) -> npt.NDArray[np.float64]:
         store = _narrow(self.shards, self.model, self.budget, self.table)

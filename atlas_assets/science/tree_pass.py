@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -93,6 +94,7 @@ class TreePass:
         limit: most nodes of a chunk.
         store: where the state is kept; its fingerprint covers everything that changes it.
         track: is told of prompts as they are run.
+        holder: unit and prompt of a row of the table, for messages; None: as ``prompts`` say.
     """
 
     model: LoadedModel
@@ -101,6 +103,7 @@ class TreePass:
     limit: int
     store: ShardStore
     track: Track
+    holder: Callable[[int], tuple[str, int]] | None = None
 
     def run(self) -> UnitSums:
         """Sums and counts of all units and, if wanted, losses by distinct prompt.
@@ -117,7 +120,7 @@ class TreePass:
         walk = _Walk(self, tree, csc_array(self.prompts.multiplicity @ sequence_of_row))
         cuts = tree.cuts(self.limit)
         legs = [cuts[at : at + CHUNKS_PER_LEG] for at in range(0, len(cuts), CHUNKS_PER_LEG)]
-        done = walk.resume()
+        done = walk.resume(len(legs))
         self.track.skip(legs[done][0][0] if done < len(legs) else len(tree))
         walk.go(legs, done)
         return walk.finish(places)
@@ -134,8 +137,8 @@ class _Walk:
         self._reduction = Reduction(task.model, len(task.prompts.names), len(tree))
         self._losses = np.zeros(len(tree) if task.scored else 0)
 
-    def resume(self) -> int:
-        """Take up a stored state; how many legs it has behind it."""
+    def resume(self, legs: int) -> int:
+        """Take up a stored state; how many of so many legs it has behind it."""
         arrays = self._task.store.get("state")
         if arrays is None:
             return 0
@@ -145,7 +148,8 @@ class _Walk:
             "losses": (self._losses.shape, np.dtype(np.float64)),
             **{name: (state[name].shape, state[name].dtype) for name in state},
         }
-        if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected:
+        found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+        if found != expected or not 0 < int(arrays["legs"][0]) <= legs:
             _log.warning("the stored sums are not of this plan and will be computed again")
             return 0
         self._reduction.resume(arrays["sums"].astype(np.float64), arrays["counts"].astype(np.int32))
@@ -211,7 +215,8 @@ class _Walk:
         return UnitSums(sums=done.sums, counts=done.counts, losses=losses)
 
     def _holder(self, sequence: int) -> tuple[str, int]:
-        return self._task.prompts.holder(int(self._tree.rows[sequence]))
+        holder = self._task.holder or self._task.prompts.holder
+        return holder(int(self._tree.rows[sequence]))
 
     def _require_losses(self, sequences: IntArray) -> None:
         unsound = sequences[~np.isfinite(self._losses[sequences])]

@@ -72,14 +72,16 @@ def _take_first(
 def _pool(workers: int, threads_each: int) -> Iterator[ThreadPoolExecutor]:
     """Worker threads that share torch's threads among them; what is set for that is put back."""
     threads, interval = torch.get_num_threads(), sys.getswitchinterval()
-    torch.set_num_threads(threads_each)
-    sys.setswitchinterval(SWITCH_INTERVAL)
     pool = ThreadPoolExecutor(
         workers, "batch", initializer=torch.set_num_threads, initargs=(threads_each,)
     )
     try:
+        torch.set_num_threads(threads_each)
+        sys.setswitchinterval(SWITCH_INTERVAL)
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)
-        sys.setswitchinterval(interval)
-        torch.set_num_threads(threads)
+        try:
+            pool.shutdown(cancel_futures=True)
+        finally:  # interrupted again while it waits, too
+            sys.setswitchinterval(interval)
+            torch.set_num_threads(threads)

@@ -81,6 +81,13 @@ def test_the_resolution_is_the_one_asked_for() -> None:
         assert image.width == int(figure.get_figwidth() * 80)
 
 
+def test_a_figure_is_left_as_it_was() -> None:
+    figure = FIGURES["entanglement"]()
+    before = figure.dpi, figure.canvas
+    render.to_png(figure, dpi=80)
+    assert (figure.dpi, figure.canvas) == before
+
+
 def test_a_preview_of_noise_fits_too() -> None:
     """The hardest image to compress, on a sheet far larger than any of ours."""
     with style.paper():

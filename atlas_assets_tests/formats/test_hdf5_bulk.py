@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,21 @@ def with_an_attribute(group: h5py.Group, name: str, vector: np.ndarray) -> objec
     return dataset
 
 
+def a_filter_skipped(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    options = {"dtype": vector.dtype, "compression": "gzip", "shuffle": True}
+    dataset = group.create_dataset(name, vector.shape, chunks=vector.shape, **options)
+    dataset.id.write_direct_chunk((0,), zlib.compress(vector.tobytes()), filter_mask=1)
+    return dataset
+
+
+def never_written(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    if name == NAMES[0]:
+        options = {"dtype": vector.dtype, "compression": "gzip", "fillvalue": int(vector[0])}
+        vector[:] = vector[0]
+        return group.create_dataset(name, vector.shape, chunks=vector.shape, **options)
+    return gzipped(group, name, vector)
+
+
 def chosen_at_random(group: h5py.Group, name: str, vector: np.ndarray) -> object:
     ways = (plain, gzipped, several_chunks, another_filter, big_endian, behind_a_link)
     return ways[int(name[1:]) * 7 % len(ways)](group, name, vector)
@@ -122,6 +138,8 @@ def chosen_at_random(group: h5py.Group, name: str, vector: np.ndarray) -> object
         big_endian,
         behind_a_link,
         with_an_attribute,
+        a_filter_skipped,
+        never_written,
         chosen_at_random,
     ],
 )

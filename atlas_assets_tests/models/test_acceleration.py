@@ -137,7 +137,18 @@ def test_another_process_may_be_first(tmp_path: Path, monkeypatch: pytest.Monkey
     assert kernel_costs(CPU, SINGLE, tmp_path) != NEVER
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"dense": "fast"}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"dense": "fast"}',
+        "null",
+        '{"dense": NaN, "packed": 1, "moved": 1}',
+        '{"dense": 1, "packed": -1, "moved": 1}',
+    ],
+)
 def test_a_damaged_file_is_measured_anew(
     tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -106,11 +106,13 @@ def test_writes_where_it_is_told_to(k: int) -> None:
     assert (among[:, 0] == 7).all()
 
 
-def test_refuses_to_write_where_rows_are_not_contiguous() -> None:
+@pytest.mark.parametrize("k", [0, 2, 6])
+def test_refuses_to_write_into_what_is_not_like_its_input(k: int) -> None:
     x = torch.ones(4, 6)
-    for out in (torch.empty(6, 4).mT, torch.empty(1, 6).expand(4, 6), torch.empty(4, 5)):
-        with pytest.raises(ValueError, match="out has shape"):
-            abs_topk(x, 2, out=out)
+    unlike = [torch.empty(6, 4).mT, torch.empty(1, 6).expand(4, 6), torch.empty(4, 5)]
+    for out in (*unlike, torch.empty(4, 6, dtype=torch.float16), torch.empty(4, 6, device="meta")):
+        with pytest.raises(ValueError, match="out is not like x"):
+            abs_topk(x, k, out=out)
 
 
 def test_no_rows() -> None:

@@ -146,6 +146,15 @@ def test_a_loss_that_is_not_finite_is_never_stored(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.safetensors")) == []
 
 
+@pytest.mark.parametrize("path", ["plain", "tree"])
+def test_what_is_not_finite_is_named_by_its_place_among_all_prompts(path: Any) -> None:
+    model = tiny_models.circuitgpt()
+    with torch.no_grad():
+        model.base.transformer.wte.weight[ord("~")] = float("nan")
+    with pytest.raises(ModelError, match="prompt 5"):
+        run(model, ["a", "b", "b", "c", "xx", "b~"], path=path)
+
+
 def test_a_prompt_longer_than_the_network_takes() -> None:
     with pytest.raises(ModelError, match=r"prompt 1\n.*at most 5 tokens\n.*6 tokens"):
         run(tiny_models.toy(positions=5), ["xx", "xxxxxx"])

@@ -286,6 +286,25 @@ def test_a_note_of_other_units_is_not_used(
     assert "not of this plan" in caplog.text
 
 
+@pytest.mark.parametrize("legs", [-1, 0, 999])
+def test_a_note_of_so_many_legs_is_not_used(
+    legs: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_models.sparse_circuitgpt()
+    expected = read(model, MANY, shards=ShardStore(tmp_path, FINGERPRINT))
+    stored = ShardStore.get
+
+    def changed(store: ShardStore, key: str) -> Any:
+        note = stored(store, key)
+        assert note is not None
+        return {**note, "legs": np.asarray([legs])}
+
+    monkeypatch.setattr(ShardStore, "get", changed)
+    with caplog.at_level(logging.WARNING):
+        assert same(read(model, MANY, shards=ShardStore(tmp_path, FINGERPRINT)), expected)
+    assert "not of this plan" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("units", "batch_tokens"),
     [(MANY, 21), ({**MANY, "unit 0": ["x"]}, 20), ({**MANY, "unit 9": ["x"]}, 20)],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -72,6 +74,27 @@ def test_workers_share_the_threads_and_the_caller_gets_them_back(threads: int, e
     )
     assert seen == {each}
     assert torch.get_num_threads() == threads
+
+
+def test_interrupted_twice_the_caller_gets_back_what_was_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.set_num_threads(2)
+    interval, shutdown = sys.getswitchinterval(), ThreadPoolExecutor.shutdown
+
+    def interrupted(pool: ThreadPoolExecutor, **options: bool) -> None:
+        shutdown(pool, **options)
+        raise KeyboardInterrupt
+
+    def take(_batch: int, _result: None) -> None:
+        assert sys.getswitchinterval() < interval
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_order(range(10), lambda _batch: None, take, device=CPU)
+    assert sys.getswitchinterval() == interval
+    assert torch.get_num_threads() == 2
 
 
 def test_an_accelerator_runs_one_batch_after_the_other_in_the_calling_thread() -> None:

@@ -86,7 +86,7 @@ def killed_at_every_step(before: str, write: str, after: str, folder: Path) -> l
     script = f"""
         import json, os, shutil, signal, sys
         from pathlib import Path
-        import atlas_assets_tests.formats.test_store  # once, not in every child
+        import atlas_assets_tests.formats.test_store_on_bad_disks  # once, not in every child
         folder = Path({str(folder)!r})
         answer = Path({str(folder)!r} + ".json")
 

@@ -17,8 +17,8 @@ from atlas_assets.formats.hdf5_reader import Hdf5Reader
 from atlas_assets.formats.recent import Recent
 from atlas_assets.formats.store import AtlasStore
 from atlas_assets_tests.formats import samples
+from atlas_assets_tests.formats.full_store import store_at
 from atlas_assets_tests.formats.test_hdf5_bulk import image, values
-from atlas_assets_tests.formats.test_store import store_at
 
 SETTING = samples.objects().setting
 

@@ -41,7 +41,7 @@ ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127
 
 test: $(VENV)/.dev ## the tests: no network, GPU or token needed
 	@# compiled modules are kept, whatever the environment says: the tests start hundreds of processes
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## lint, format check, types
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ TIERS = {
     "slow": "takes minutes; lift with --run-slow",
     "gpu": "needs a CUDA device; lift with --run-gpu on a machine that has one",
 }
+#: modules of a minute and more run first, so that no worker is left alone with one at the end
+LONGEST = ("test_atlas_job", "test_daemon", "test_command_line", "test_ui", "test_conditions")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.stem) in LONGEST else 99)
     for tier, reason in TIERS.items():
         if config.getoption(f"--run-{tier}"):
             continue

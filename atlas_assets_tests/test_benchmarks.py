@@ -6,14 +6,17 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import torch
 
 from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.science.masks import checker_masks
 from atlas_assets.settings import AtlasSettings
 from atlas_assets_tests.assets.test_sweep import CONCEPTS, PAIRS, activations
 from atlas_assets_tests.assets.tiny_atlas import files_of, tiny_settings
+from atlas_assets_tests.science import tiny_models
 from benchmarks import direct_sweep, report
 from benchmarks.__main__ import SECTIONS
+from benchmarks.extraction import selection_of_torch
 from benchmarks.measure import Findings, Measurement, Table
 
 FOUND = Findings(
@@ -95,3 +98,13 @@ def test_significant_digits() -> None:
     assert [report._number(x) for x in (0.0, 0.05, 1.234, 56.78, 999.6, 12345.6)] == [
         "0", "0.0500", "1.23", "56.8", "1,000", "12,346",
     ]  # fmt: skip
+
+
+def test_the_plain_network_of_the_benchmark_computes_the_same() -> None:
+    model = tiny_models.sparse_circuitgpt()
+    ids = torch.tensor([model.tokenizer.encode("for x in y:\n    pass")])
+    with torch.inference_mode():
+        expected = model.network(ids).logits
+        with selection_of_torch():
+            found = model.network(ids).logits
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)

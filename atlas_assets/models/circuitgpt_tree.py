@@ -2,8 +2,8 @@
 
 What a layer does at a node depends on the node's ancestors alone. Per-token work runs on all nodes
 of a chunk as one matrix ``[nodes, width]``, by the network's own modules; only attention looks
-from a node to others, in the blocks of `science.tree_blocks`. No keys and values outlive their
-layer, so memory depends on the chunk's size and not on the number of prompts.
+from a node to others (`models.tree_attention`). No keys and values outlive their layer, so memory
+depends on the chunk's size and not on the number of prompts.
 
 The result is that of the network's ``forward`` up to the order of float sums.
 """

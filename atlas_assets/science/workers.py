@@ -22,8 +22,8 @@ Result = TypeVar("Result")
 #: more batches at a time than this would cost memory for little speed
 MAX_WORKERS = 8
 #: seconds after which a worker may claim the interpreter from another. A batch is thousands of
-#: calls that let it go for microseconds, too short for the others to wake up in: with Python's
-#: own 5 ms two workers kept 1.85 cores busy, with this 1.93 (embedded model)
+#: calls that let it go for microseconds, too short for the others to wake up in, so that with
+#: Python's own 5 ms cores stood idle
 SWITCH_INTERVAL = 2e-4
 
 

@@ -81,6 +81,18 @@ def test_the_resolution_is_the_one_asked_for() -> None:
         assert image.width == int(figure.get_figwidth() * 80)
 
 
+@pytest.mark.parametrize("name", ["entanglement", "heatmap"])
+def test_pixels_are_those_of_savefig(name: str) -> None:
+    figure = FIGURES[name]()
+    with style.paper():
+        figure.savefig(expected := io.BytesIO(), format="png", dpi=73)
+    with (
+        Image.open(expected) as image,
+        Image.open(io.BytesIO(render.to_png(figure, dpi=73))) as ours,
+    ):
+        assert np.array_equal(np.asarray(ours), np.asarray(image.convert("RGB")))
+
+
 def test_a_figure_is_left_as_it_was() -> None:
     figure = FIGURES["entanglement"]()
     before = figure.dpi, figure.canvas

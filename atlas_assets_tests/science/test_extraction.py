@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from atlas_assets.science.readouts import ReadoutTap, tapped
 from atlas_assets_tests.oracles import extraction_naive as naive
 from atlas_assets_tests.science import tiny_models
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 #: what batching may change: the order of float32 sums inside the network's matrix products
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
 #: of the embedded model, whose residual stream is larger: what readouts may differ by
@@ -49,15 +50,6 @@ def assert_equals(found: Activations, expected: naive.Sums, **tolerance: float) 
         np.testing.assert_allclose(found.sums[unit], sums, **(tolerance or TOLERANCE))
         np.testing.assert_array_equal(found.counts[unit], counts)
         assert found.n_prompts[unit] == n_prompts
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads only get in each other's way on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=sorted(tiny_models.ARCHITECTURES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from atlas_assets.science.losses import Scores, score
 from atlas_assets_tests.oracles import extraction_naive as naive
 from atlas_assets_tests.science import tiny_models
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FINGERPRINT = "0123456789abcdef"
 TEXTS = [
     "while x:\n    pass",
@@ -41,15 +42,6 @@ def assert_equals_naive(model: Any, texts: Sequence[str], found: Scores) -> None
     assert found.losses.dtype == np.float64
     np.testing.assert_allclose(found.losses, expected, rtol=0, atol=1e-5)
     assert found.lengths.tolist() == [len(model.tokenizer.encode(text)) for text in texts]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads only get in each other's way on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=sorted(tiny_models.ARCHITECTURES))

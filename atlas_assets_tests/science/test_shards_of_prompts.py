@@ -6,13 +6,12 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,21 +22,13 @@ from atlas_assets.science.activations import Activations
 from atlas_assets.science.extraction import extract
 from atlas_assets_tests.science import resumed_extraction, tiny_models
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FINGERPRINT = "0123456789abcdef"
 
 
 def run(model: Any, units: Mapping[str, Sequence[str]], **options: Any) -> Activations:
     options.setdefault("shards", ShardStore(None, FINGERPRINT))
     return extract(model, units, progress=Progress("reading"), **options)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads only get in each other's way on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # ---------------------------------------------------------------- the plan

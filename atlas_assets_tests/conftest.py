@@ -11,7 +11,14 @@ TIERS = {
     "gpu": "needs a CUDA device; lift with --run-gpu on a machine that has one",
 }
 #: modules of a minute and more run first, so that no worker is left alone with one at the end
-LONGEST = ("test_atlas_job", "test_daemon", "test_command_line", "test_ui", "test_conditions")
+LONGEST = (
+    "test_frozen",
+    "test_atlas_job",
+    "test_daemon",
+    "test_command_line",
+    "test_ui",
+    "test_conditions",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,161 @@
+"""The files of an atlas as items: a readable name, and a value that says what is in the file.
+
+Values do not depend on the physical layout of HDF5 and Parquet, nor on the libraries' versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+from PIL import Image
+
+Items = dict[str, Any]
+
+#: aspects of a file that depend on the processor and the libraries' versions
+MACHINE = ("bits", "payload", "pixels", "provenance", "sidecar")
+#: formats whose bytes, and so whose sidecar's name, do not follow the libraries' versions
+PLAIN = (".csv", ".md")
+SIDECAR = re.compile(r"^(?P<file>.+)\.(?P<digest>[0-9a-f]{16})\.json$")
+VERSION_ROW = re.compile(r'(<th scope="row">[\w-]+</th><td>)\d[\w.+]*(</td>)')
+DATA_URI = re.compile(r"(data:[\w/+.-]+;base64,)[A-Za-z0-9+/=]+")
+MEDIA_BOX = re.compile(rb"/MediaBox ?\[ ?([0-9. ]+?) ?\]")
+
+
+def sha256(parts: Iterable[bytes]) -> str:
+    """SHA-256 of the parts, each with its length, so that no two sequences coincide."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def atlas_items(folder: Path) -> Items:
+    """Every file of the atlas, hidden ones included, as ``name | aspect`` → value."""
+    items: Items = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        sidecar = SIDECAR.match(name)
+        if path.is_dir():
+            items[f"{name}/ | is there"] = True
+        elif sidecar:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            items |= _provenance(sidecar["file"], record)
+            plain = sidecar["file"].endswith(PLAIN)
+            items[f"{sidecar['file']} | {'name' if plain else 'sidecar'}"] = sidecar["digest"]
+        else:
+            aspects = READERS[path.suffix](path)
+            record = aspects.pop("record", None)
+            items |= {f"{name} | {aspect}": value for aspect, value in aspects.items()}
+            if record is not None:
+                items |= _provenance(name, json.loads(record))
+    return items
+
+
+def _provenance(name: str, record: dict[str, Any]) -> Items:
+    """A record less the versions in it, whose libraries stay named."""
+    items = {f"{name} | payload": record["payload_sha256"]}
+    stable = {**record, "versions": sorted(record["versions"])}
+    text = json.dumps(stable, sort_keys=True).encode()
+    # what goes into the masks from the activations is another digest on another processor
+    everywhere = {**stable, "inputs": sorted(record["inputs"]), "payload_sha256": None}
+    return {
+        **items,
+        f"{name} | provenance": sha256([text]),
+        f"{name} | record": sha256([json.dumps(everywhere, sort_keys=True).encode()]),
+    }
+
+
+def _hdf5(path: Path) -> Items:
+    rest: list[bytes] = []
+    bits: list[bytes] = []
+    sums: dict[str, list[float]] = {}
+    found: Items = {}
+
+    def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
+        rest.append(name.encode())
+        for key in sorted(node.attrs):
+            value = node.attrs[key]
+            if key == "provenance":
+                found["record"] = value
+            else:
+                rest.append(f"@{key} {type(value).__name__} {value!r}".encode())
+        if isinstance(node, h5py.Dataset):
+            rest.append(f"{node.dtype} {node.shape}".encode())
+            values = node[()]
+            if node.dtype == np.float32:  # activations
+                bits.append(name.encode() + values.tobytes())
+                layer = name.rpartition("/")[0]
+                of_layer = sums.setdefault(layer, [0.0, 0.0])
+                of_layer[0] += float(np.abs(values, dtype=np.float64).sum())
+                of_layer[1] += float(np.square(values, dtype=np.float64).sum())
+            elif node.dtype == object:
+                rest.append(repr(np.asarray(values).tolist()).encode())
+            else:
+                rest.append(np.asarray(values).tobytes())
+
+    with h5py.File(path) as file:
+        visit("/", file)
+        names: list[str] = []
+        file.visit(names.append)
+        for name in sorted(names):
+            visit(name, file[name])
+    found["content"] = sha256(rest)
+    if bits:
+        found["bits"] = sha256(bits)
+    return found | {f"sums {layer}": [f"{s:.8g}" for s in both] for layer, both in sums.items()}
+
+
+def _parquet(path: Path) -> Items:
+    frame = pl.read_parquet(path)
+    metadata = pl.read_parquet_metadata(path)
+    found: Items = {"record": metadata["atlas_provenance"], "schema": str(dict(frame.schema))}
+    found["metadata"] = sorted(metadata)
+    if "sequence_loss" in frame.columns:
+        losses = frame["sequence_loss"]
+        found["bits"] = sha256([losses.to_numpy().tobytes()])
+        found["sums sequence_loss"] = [f"{losses.sum():.8g}"]
+        frame = frame.drop("sequence_loss")
+    return {**found, "content": sha256(repr(row).encode() for row in frame.iter_rows())}
+
+
+def _bytes(path: Path) -> Items:
+    return {"content": sha256([path.read_bytes()])}
+
+
+def _html(path: Path) -> Items:
+    text = path.read_text(encoding="utf-8")
+    text = VERSION_ROW.sub(r"\1*\2", DATA_URI.sub(r"\1*", text))
+    return {"content": sha256([text.encode()])}
+
+
+def _png(path: Path) -> Items:
+    with Image.open(path) as image:
+        pixels = sha256([image.mode.encode(), str(image.size).encode(), image.tobytes()])
+        return {"mode": image.mode, "pixels": pixels}
+
+
+def _pdf(path: Path) -> Items:
+    content = path.read_bytes()
+    boxes = [box.decode() for box in MEDIA_BOX.findall(content)]
+    return {"pages": content.count(b"/Type /Page "), "pixels": boxes}
+
+
+READERS = {
+    ".csv": _bytes,
+    ".h5": _hdf5,
+    ".html": _html,
+    ".json": _bytes,
+    ".md": _bytes,
+    ".parquet": _parquet,
+    ".pdf": _pdf,
+    ".png": _png,
+}

@@ -52,7 +52,7 @@ bench: $(VENV)/.dev ## measure the bars of docs/performance.md on this machine
 	$(BIN)/python -m benchmarks
 
 train-embedded: $(VENV)/.product ## train the embedded model anew (an hour or two); resumes when killed
-	$(BIN)/python -m atlas_assets.models.training --states data/training/embedded
+	$(BIN)/python -m tools.train_embedded --states data/training/embedded
 
 format: $(VENV)/.dev ## format and fix what ruff can
 	$(BIN)/ruff format .

@@ -11,35 +11,35 @@ from typing import Any
 
 import dagster as dg
 
-from atlas_assets.assets.activations import activation_assets
-from atlas_assets.assets.analyses import analysis_assets
-from atlas_assets.assets.claims_report import claims_report_asset
-from atlas_assets.assets.declare import under
-from atlas_assets.assets.decomposition import decomposition_assets
-from atlas_assets.assets.downstream import downstream_assets
-from atlas_assets.assets.figures import figure_assets
-from atlas_assets.assets.masks import mask_assets, sweep_asset
-from atlas_assets.assets.prompts import prompt_assets
-from atlas_assets.assets.report import report_assets
-from atlas_assets.assets.version import version_asset
-from atlas_assets.atlas import open_to_build
-from atlas_assets.automation.fetching import fetch_job
-from atlas_assets.automation.follow import follow_sensor
-from atlas_assets.automation.jobs import atlas_jobs
-from atlas_assets.automation.model_watch import model_spec, poll_schedule, poll_sensor
-from atlas_assets.automation.publishing import hub_sync_sensor, publish_job
-from atlas_assets.checks.claims import claim_checks
-from atlas_assets.checks.integrity import integrity_checks
-from atlas_assets.hub.client import HubClient
-from atlas_assets.io_managers.csv import CsvIOManager
-from atlas_assets.io_managers.documents import (
+from atlas_assets.atlas.open import open_to_build
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.orchestration.assets.activations import activation_assets
+from atlas_assets.orchestration.assets.analyses import analysis_assets
+from atlas_assets.orchestration.assets.claims_report import claims_report_asset
+from atlas_assets.orchestration.assets.declare import under
+from atlas_assets.orchestration.assets.decomposition import decomposition_assets
+from atlas_assets.orchestration.assets.downstream import downstream_assets
+from atlas_assets.orchestration.assets.figures import figure_assets
+from atlas_assets.orchestration.assets.masks import mask_assets, sweep_asset
+from atlas_assets.orchestration.assets.prompts import prompt_assets
+from atlas_assets.orchestration.assets.report import report_assets
+from atlas_assets.orchestration.assets.version import version_asset
+from atlas_assets.orchestration.automation.fetching import fetch_job
+from atlas_assets.orchestration.automation.follow import follow_sensor
+from atlas_assets.orchestration.automation.jobs import atlas_jobs
+from atlas_assets.orchestration.automation.model_watch import model_spec, poll_schedule, poll_sensor
+from atlas_assets.orchestration.automation.publishing import hub_sync_sensor, publish_job
+from atlas_assets.orchestration.checks.claims import claim_checks
+from atlas_assets.orchestration.checks.integrity import integrity_checks
+from atlas_assets.orchestration.io_managers.csv import CsvIOManager
+from atlas_assets.orchestration.io_managers.documents import (
     FigureIOManager,
     HtmlIOManager,
     MarkdownIOManager,
 )
-from atlas_assets.io_managers.hdf5 import Hdf5IOManager
-from atlas_assets.io_managers.parquet import ParquetIOManager
-from atlas_assets.partitions import sweep_partitions
+from atlas_assets.orchestration.io_managers.hdf5 import Hdf5IOManager
+from atlas_assets.orchestration.io_managers.parquet import ParquetIOManager
+from atlas_assets.orchestration.partitions import sweep_partitions
 from atlas_assets.settings import AtlasSettings
 
 

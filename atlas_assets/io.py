@@ -23,15 +23,15 @@ import numpy.typing as npt
 import polars as pl
 from upath import UPath
 
-from atlas_assets.atlas import open_folder, open_in_force, require_file
-from atlas_assets.compare import AtlasDiff, compare
+from atlas_assets.atlas.compare import AtlasDiff, compare
+from atlas_assets.atlas.open import open_folder, open_in_force, require_file
 from atlas_assets.errors import SettingsError
-from atlas_assets.formats.masks_file import layer_part
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.science.concepts import split_concept, split_pair
-from atlas_assets.science.masks import Masks
-from atlas_assets.science.sweep import REFERENCE, Setting
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.concepts import split_concept, split_pair
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.storage.masks import layer_part
+from atlas_assets.storage.store import AtlasStore
 
 __all__ = [
     "AtlasDiff",
@@ -169,7 +169,7 @@ def load_target_checker(
 
     Returns:
         ``target``, then a column per layer (``L0``, …) of ``co / sh / to`` (paper §6);
-        `atlas_assets.science.decomposition.parse_target_checker` gives the numbers.
+        `atlas_assets.stages.decomposition.decomposition.parse_target_checker` gives the numbers.
     """
     return _frame("target_checker", data_root, Setting(eps, cons))
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic import model_validator as pydantic_model_validator
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.science.sweep import (
+from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
     REFERENCE,
@@ -29,7 +29,7 @@ from atlas_assets.science.sweep import (
 )
 
 if TYPE_CHECKING:
-    from atlas_assets.formats.artifact import Parameter
+    from atlas_assets.stages.artifact import Parameter
 
 PREFIX = "ATLAS_"
 #: where the paper's frozen files are published, as the dataset card says

@@ -6,18 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from atlas_assets.atlas import open_with_model
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.science import decomposition, modularity
-from atlas_assets.science.masks import (
-    Masks,
-    checker_masks,
-    object_masks,
-    universal_table,
-)
-from atlas_assets.science.sweep import REFERENCE, Setting
+from atlas_assets.atlas.open import open_with_model
 from atlas_assets.settings import AtlasSettings
-from atlas_assets_tests.formats import samples
+from atlas_assets.stages.analyses import modularity
+from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.masks.masks import Masks, checker_masks, object_masks, universal_table
+from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.storage import samples
 
 NAME = "sample"
 GRID = {"epsilons": "0.1,0.5", "consistencies": "0.8"}

@@ -20,10 +20,10 @@ from atlas_assets.errors import (
     ProvenanceError,
     SettingsError,
 )
-from atlas_assets.science.decomposition import parse_target_checker
-from atlas_assets.science.sweep import Setting
+from atlas_assets.stages.decomposition.decomposition import parse_target_checker
+from atlas_assets.stages.setting import Setting
 from atlas_assets_tests import sample_atlas
-from atlas_assets_tests.formats import release_files, samples
+from atlas_assets_tests.storage import release_files, samples
 
 SETTING = Setting(0.5, 0.8)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.science.sweep import Setting
 from atlas_assets.settings import AtlasSettings, env_name
+from atlas_assets.stages.setting import Setting
 
 
 def test_an_empty_environment_is_the_published_experiment_with_the_embedded_model() -> None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import sys
 import time
 
-from atlas_assets.atlas import open_in_force
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.science import decomposition, modularity, token_independence
-from atlas_assets.science import masks as science
-from atlas_assets.science.checker_prompts import keyword_of
-from atlas_assets.science.masks import Masks
-from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
+from atlas_assets.atlas.open import open_in_force
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stimuli.tables import load_stimuli
+from atlas_assets.stages.analyses import modularity, token_independence
+from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.masks import masks as science
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.prompts.checker_prompts import keyword_of
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
+from atlas_assets.storage.store import AtlasStore
 
 
 def main() -> None:

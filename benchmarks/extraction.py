@@ -25,24 +25,24 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from atlas_assets.extraction.batching import CPU_BATCH_TOKENS, padded
+from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
+from atlas_assets.extraction.readouts import ReadoutTap, tapped
+from atlas_assets.extraction.reduction import Reduction
+from atlas_assets.extraction.sequence_loss import mean_losses, targets_of
+from atlas_assets.extraction.shard_plan import UnitPrompts, unit_prompts
+from atlas_assets.extraction.tree_network import TreeNetwork
+from atlas_assets.extraction.tree_pass import mean_losses as tree_losses
+from atlas_assets.extraction.workers import in_order
 from atlas_assets.models import circuitgpt_layers
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
-from atlas_assets.models.circuitgpt_tree import TreeNetwork
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
-from atlas_assets.models.untrained import Scales, untrained
-from atlas_assets.science import object_prompts as objects
-from atlas_assets.science.batching import CPU_BATCH_TOKENS, padded
-from atlas_assets.science.prefix_tree import PrefixTree, TreeChunk
-from atlas_assets.science.readouts import ReadoutTap, tapped
-from atlas_assets.science.reduction import Reduction
-from atlas_assets.science.sequence_loss import mean_losses, targets_of
-from atlas_assets.science.shard_plan import UnitPrompts, unit_prompts
-from atlas_assets.science.tree_pass import mean_losses as tree_losses
-from atlas_assets.science.units import units_of_object_prompts
-from atlas_assets.science.workers import in_order
-from atlas_assets.stimuli.tables import load_stimuli
+from atlas_assets.stages.activations.units import units_of_object_prompts
+from atlas_assets.stages.prompts import object_prompts as objects
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 from benchmarks.measure import Findings, Measurement, seconds
+from tools.train_embedded.untrained import Scales, untrained
 
 #: share of the grid's zero weights in the released models
 DENSITY = 0.01

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from atlas_assets import io
-from atlas_assets.atlas import open_to_build
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.science.masks import ObjectMasks, object_masks
-from atlas_assets.science.sweep import REFERENCE, Setting
+from atlas_assets.atlas.open import open_to_build
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.masks.masks import ObjectMasks, object_masks
+from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.storage.store import AtlasStore
 from benchmarks import plain_files
 from benchmarks.measure import Findings, Measurement, Table, run, seconds
 from benchmarks.synthetic import NAME, SIZE, activations, environment, pair_names

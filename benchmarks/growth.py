@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from atlas_assets.extraction.shard_plan import UnitPrompts
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
-from atlas_assets.science.shard_plan import UnitPrompts
 from benchmarks.extraction import checkpoint, nodes_share, object_grid, prefix_tree, tree_pass
 from benchmarks.measure import Findings, Measurement, Table, seconds
 from benchmarks.sweep import compute
@@ -133,9 +133,9 @@ def _part(whole: UnitPrompts, part: int) -> UnitPrompts:
 
 
 def _concepts(pairs: list[str]) -> list[str]:
-    from atlas_assets.science.checker_prompts import concepts_with_keyword
-    from atlas_assets.science.concepts import concept_name, split_pair
-    from atlas_assets.stimuli.tables import load_stimuli
+    from atlas_assets.stages.concepts import concept_name, split_pair
+    from atlas_assets.stages.prompts.checker_prompts import concepts_with_keyword
+    from atlas_assets.stages.prompts.stimuli import load_stimuli
 
     present = {concept_name("ast", split_pair(pair)[0]) for pair in pairs}
     present |= {concept_name("builtin", split_pair(pair)[1]) for pair in pairs}

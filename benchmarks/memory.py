@@ -78,14 +78,14 @@ def _whole(found: list[dict[str, float]]) -> float:
 
 def run_chunks(folder: Path, chunks: int) -> dict[str, float]:
     """Extract, but for all chunks beyond the first so many."""
-    from atlas_assets.formats.shards import ShardStore
+    from atlas_assets.extraction.extraction import read_prompts
+    from atlas_assets.extraction.prefix_tree import PrefixTree
+    from atlas_assets.extraction.shards import ShardStore
     from atlas_assets.models.loading import load, resolve
     from atlas_assets.progress import Progress
-    from atlas_assets.science import object_prompts as objects
-    from atlas_assets.science.extraction import read_prompts
-    from atlas_assets.science.prefix_tree import PrefixTree
-    from atlas_assets.science.units import units_of_object_prompts
-    from atlas_assets.stimuli.tables import load_stimuli
+    from atlas_assets.stages.activations.units import units_of_object_prompts
+    from atlas_assets.stages.prompts import object_prompts as objects
+    from atlas_assets.stages.prompts.stimuli import load_stimuli
 
     model = load(resolve(str(folder), None))
     loaded = own_peak_gb()

@@ -15,11 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from atlas_assets.science.activations import Activations
-from atlas_assets.science.checker_prompts import keyword_of
-from atlas_assets.science.masks import Masks, ObjectMasks
-from atlas_assets.science.sweep import Setting
-from atlas_assets.stimuli.tables import load_stimuli
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.masks.masks import Masks, ObjectMasks
+from atlas_assets.stages.prompts.checker_prompts import keyword_of
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import Setting
 
 #: pairs whose masks the oracle makes, and those numpy does
 ORACLE_PAIRS, NUMPY_PAIRS = 4, 160

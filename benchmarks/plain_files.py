@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from atlas_assets.science.masks import Masks, ObjectMasks
+from atlas_assets.stages.masks.masks import Masks, ObjectMasks
 
 
 def write(path: Path, value: ObjectMasks) -> None:

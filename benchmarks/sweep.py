@@ -8,10 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from atlas_assets.science import decomposition, modularity, token_independence
-from atlas_assets.science.activations import Activations
-from atlas_assets.science.checker_prompts import keyword_of
-from atlas_assets.science.masks import (
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.analyses import modularity, token_independence
+from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.masks.masks import (
     CheckerMasks,
     ObjectMasks,
     checker_masks,
@@ -19,9 +20,9 @@ from atlas_assets.science.masks import (
     universal_table,
     with_universals,
 )
-from atlas_assets.science.sweep import REFERENCE, STANDALONE, Setting
-from atlas_assets.settings import AtlasSettings
-from atlas_assets.stimuli.tables import load_stimuli
+from atlas_assets.stages.prompts.checker_prompts import keyword_of
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
 from benchmarks import naive_sweep as naive
 from benchmarks.measure import Measurement, Timed, run, seconds
 from benchmarks.synthetic import SIZE, environment, write_inputs

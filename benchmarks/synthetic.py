@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from atlas_assets.atlas import open_to_build
-from atlas_assets.science.activations import Activations
-from atlas_assets.science.checker_prompts import concepts_with_keyword
-from atlas_assets.science.concepts import pair_name
-from atlas_assets.science.masks import checker_masks
-from atlas_assets.science.object_prompts import candidate_pairs
+from atlas_assets.atlas.open import open_to_build
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stimuli.tables import load_stimuli
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.concepts import pair_name
+from atlas_assets.stages.masks.masks import checker_masks
+from atlas_assets.stages.prompts.checker_prompts import concepts_with_keyword
+from atlas_assets.stages.prompts.object_prompts import candidate_pairs
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 
 ROOT = Path(__file__).resolve().parents[1]
 N_PAIRS, N_LAYERS, WIDTH, N_PROMPTS = 1276, 8, 2048, 50

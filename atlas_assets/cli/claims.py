@@ -13,7 +13,7 @@ from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringC
 from atlas_assets.cli.text import count, paragraph, table
 
 if TYPE_CHECKING:
-    from atlas_assets.checks.evaluate import ClaimResult
+    from atlas_assets.soundness.evaluate import ClaimResult
 
 _BROKEN = "broken"
 
@@ -34,10 +34,10 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
     They are about openai/circuit-sparsity and the frozen artifacts; of any other model the value is
     observed and nothing is claimed. A claim whose files are missing is not evaluated.
     """
-    from atlas_assets.atlas import open_in_force, require_folder
-    from atlas_assets.checks.evaluate import evaluate_claims
-    from atlas_assets.checks.markdown import claims_table
+    from atlas_assets.atlas.open import open_in_force, require_folder
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.soundness.evaluate import evaluate_claims
+    from atlas_assets.stages.report.markdown import claims_table
 
     settings = AtlasSettings.from_env()
     store = open_in_force(settings)

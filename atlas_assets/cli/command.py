@@ -121,7 +121,7 @@ def _is_of_click(error: Exception) -> bool:
 
 def _defect(ctx: click.Context, error: Exception) -> AtlasError:
     """Shows where it happened; no secret is told."""
-    from atlas_assets.hub.client import default_client
+    from atlas_assets.hub_client.client import default_client
 
     redact = default_client().redact
     click.echo(printable(redact("".join(traceback.format_exception(error))), _LAYOUT), err=True)

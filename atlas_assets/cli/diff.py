@@ -14,7 +14,7 @@ from atlas_assets.cli.text import count, paragraph, table
 if TYPE_CHECKING:
     import polars as pl
 
-    from atlas_assets.compare import AtlasDiff
+    from atlas_assets.atlas.compare import AtlasDiff
 
 
 @click.command(
@@ -38,8 +38,8 @@ def diff(a: str, b: str, top: int, claims: bool) -> Answer:
     lost (A∖B) per concept and layer at every setting that both have, and which published claims
     come out differently. A and B may also be names of atlases under ATLAS_DATA_DIR.
     """
-    from atlas_assets.atlas import open_folder
-    from atlas_assets.compare import compare
+    from atlas_assets.atlas.compare import compare
+    from atlas_assets.atlas.open import open_folder
 
     folders = named_atlas(a), named_atlas(b)
     found = compare(*map(open_folder, folders), claims=claims)
@@ -127,7 +127,7 @@ def _changed_most(neurons: pl.DataFrame, top: int) -> pl.DataFrame:
 
 def _spelled(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
     """Rows that begin with a setting, ε and C as short as they can be spelled."""
-    from atlas_assets.science.sweep import spell
+    from atlas_assets.stages.setting import spell
 
     return [(spell(epsilon), spell(c), *rest) for epsilon, c, *rest in frame.rows()]
 

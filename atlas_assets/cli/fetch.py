@@ -14,11 +14,11 @@ from atlas_assets.cli.text import count, paragraph, printable, size, table
 from atlas_assets.errors import SettingsError
 
 if TYPE_CHECKING:
-    from atlas_assets.formats.store import AtlasStore
     from atlas_assets.hub.fetch import Outcome
     from atlas_assets.hub.source import PublishedFile, Source
-    from atlas_assets.science.sweep import Setting
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.setting import Setting
+    from atlas_assets.storage.store import AtlasStore
 
 
 @click.command(
@@ -68,8 +68,8 @@ def fetch(
     first, with the settings in force, or with the files in the folder of --into.
     """
     from atlas_assets.hub import fetch as hub_fetch
-    from atlas_assets.hub.client import default_client
     from atlas_assets.hub.source import open_source
+    from atlas_assets.hub_client.client import default_client
 
     settings = _with_source(source, revision)
     wanted, store, client = _settings(at), _store(settings, into), default_client()
@@ -102,7 +102,7 @@ def _with_source(source: str | None, revision: str | None) -> AtlasSettings:
 
 
 def _settings(spelled: Sequence[str]) -> list[Setting]:
-    from atlas_assets.science.sweep import Setting
+    from atlas_assets.stages.setting import Setting
 
     found = []
     for text in spelled:
@@ -123,9 +123,9 @@ def _settings(spelled: Sequence[str]) -> list[Setting]:
 def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:
     from upath import UPath
 
-    from atlas_assets.atlas import open_in_force
-    from atlas_assets.formats.provenance import Lineage
-    from atlas_assets.formats.store import AtlasStore
+    from atlas_assets.atlas.open import open_in_force
+    from atlas_assets.storage.provenance import Lineage
+    from atlas_assets.storage.store import AtlasStore
 
     if into is None:
         return open_in_force(settings)
@@ -241,7 +241,7 @@ def _outcome_text(outcome: Outcome) -> Iterator[str]:
 
 def _how_to_use(settings: AtlasSettings) -> Iterator[str]:
     """Only where the environment alone would not lead to this folder."""
-    from atlas_assets.atlas import folder_in_force
+    from atlas_assets.atlas.open import folder_in_force
     from atlas_assets.settings import AtlasSettings
 
     if folder_in_force(AtlasSettings.from_env()) != folder_in_force(settings):

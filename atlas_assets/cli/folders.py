@@ -14,10 +14,10 @@ def named_atlas(typed: str) -> UPath:
     Raises:
         MissingArtifactError: there is no such folder, or no file of an atlas in it.
     """
-    from atlas_assets.atlas import require_folder
+    from atlas_assets.atlas.open import require_folder
     from atlas_assets.errors import MissingArtifactError
-    from atlas_assets.formats.catalog import artifact_of_file
-    from atlas_assets.formats.folder import file_names
+    from atlas_assets.stages.catalog import artifact_of_file
+    from atlas_assets.storage.folder import file_names
 
     folder = _folder(typed)
     require_folder(folder)

@@ -10,8 +10,8 @@ import click
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
 
 if TYPE_CHECKING:
+    from atlas_assets.atlas.versions import Pin, Version
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.versions import Pin, Version
 
 
 @click.command(
@@ -29,7 +29,7 @@ def follow(offline: bool) -> Answer:
     One request. A new version is built beside the one in force by the next `make atlas` (or, with
     the daemon, by itself), and takes its place once it has passed its checks.
     """
-    from atlas_assets import versions
+    from atlas_assets.atlas import versions
     from atlas_assets.settings import AtlasSettings
 
     settings = AtlasSettings.from_env()
@@ -51,7 +51,7 @@ def follow(offline: bool) -> Answer:
 
 
 def _text(settings: AtlasSettings, pin: Pin | None) -> Iterator[str]:
-    from atlas_assets import versions
+    from atlas_assets.atlas import versions
 
     revision = settings.model_revision
     yield f"model: {settings.model}" + (f" at {revision}" if revision else "")

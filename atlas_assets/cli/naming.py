@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.science.concepts import SEPARATOR
+from atlas_assets.stages.concepts import SEPARATOR
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -66,7 +66,7 @@ def _instead(typed: str, concepts: Sequence[str]) -> str:
 
 
 def _published() -> tuple[str, ...]:
-    from atlas_assets.stimuli.tables import load_stimuli
+    from atlas_assets.stages.prompts.stimuli import load_stimuli
 
     return tuple(load_stimuli().concepts)
 

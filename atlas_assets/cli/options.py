@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.science.sweep import REFERENCE, Setting
+from atlas_assets.stages.setting import REFERENCE, Setting
 
 if TYPE_CHECKING:
     from atlas_assets.settings import AtlasSettings

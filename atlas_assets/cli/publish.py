@@ -13,10 +13,10 @@ from atlas_assets.cli.options import with_options
 from atlas_assets.cli.text import count, paragraph, size, table
 
 if TYPE_CHECKING:
-    from atlas_assets.checks.subject import Cell
-    from atlas_assets.formats.store import AtlasStore
     from atlas_assets.hub.publish import Published
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.soundness.subject import Cell
+    from atlas_assets.storage.store import AtlasStore
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-"}
 
@@ -62,9 +62,9 @@ def publish(
     hand-written text is kept. Every table is checked to load before anything is uploaded, and again
     at the new commit, which is then tagged. Nothing changed: no commit.
     """
-    from atlas_assets.atlas import open_with_model, require_folder
+    from atlas_assets.atlas.open import open_with_model, require_folder
     from atlas_assets.hub import publish as hub
-    from atlas_assets.hub.client import default_client
+    from atlas_assets.hub_client.client import default_client
     from atlas_assets.settings import AtlasSettings
 
     settings = _targeted(AtlasSettings.from_env(), target)
@@ -110,8 +110,8 @@ def _targeted(settings: AtlasSettings, target: str | None) -> AtlasSettings:
 def _cells(store: AtlasStore, names: Iterable[str]) -> set[Cell]:
     """The cells of assets and files that are named."""
     from atlas_assets.errors import SettingsError
-    from atlas_assets.formats.catalog import ARTIFACTS
     from atlas_assets.hub.staging import cells_of
+    from atlas_assets.stages.catalog import ARTIFACTS
 
     by_name: dict[str, set[Cell]] = {}
     for key, setting in cells_of(store):

@@ -14,10 +14,10 @@ from atlas_assets.cli.text import paragraph, table
 from atlas_assets.errors import SettingsError
 
 if TYPE_CHECKING:
-    from atlas_assets.formats.provenance import Provenance
-    from atlas_assets.formats.store import AtlasStore
-    from atlas_assets.science.masks import Masks
-    from atlas_assets.science.sweep import Setting
+    from atlas_assets.stages.masks.masks import Masks
+    from atlas_assets.stages.setting import Setting
+    from atlas_assets.storage.provenance import Provenance
+    from atlas_assets.storage.store import AtlasStore
 
 _KINDS = {"ast": "AST node", "builtin": "builtin"}
 
@@ -52,10 +52,10 @@ def show(
     neurons, where A is its circuit and B that of its keyword alone, and the concept whose circuit
     is most similar (Jaccard |A∩B| / |A∪B|; of two equal ones, the first by name).
     """
-    from atlas_assets.atlas import open_in_force, require_file
-    from atlas_assets.science.neighbours import nearest
-    from atlas_assets.science.sweep import Setting
+    from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.masks.neighbours import nearest
+    from atlas_assets.stages.setting import Setting
 
     settings, setting = AtlasSettings.from_env(), Setting(epsilon, consistency)
     store = open_in_force(settings)
@@ -97,8 +97,8 @@ def _decomposition(
     store: AtlasStore, setting: Setting, universal: Masks, concept: str
 ) -> tuple[list[dict[str, int | float]] | None, str | None]:
     """Per layer, how the circuit divides; or why that is not known."""
-    from atlas_assets.science.decomposition import counts
-    from atlas_assets.science.rounding import fractions
+    from atlas_assets.stages.decomposition.decomposition import counts
+    from atlas_assets.stages.rounding import fractions
 
     if not store.exists("checker_masks", setting):
         return None, f"the atlas has no checker masks at {setting}"
@@ -120,7 +120,7 @@ def _layer_record(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from atlas_assets.science.neighbours import nearest
+    from atlas_assets.stages.masks.neighbours import nearest
 
     neurons = np.flatnonzero(universal.bits[universal.index(concept), layer]).tolist()
     closest = [other for other in nearest(universal, concept, layer)[:1] if other[1] > 0]

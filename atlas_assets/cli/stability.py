@@ -13,7 +13,7 @@ from atlas_assets.cli.folders import named_atlas
 from atlas_assets.cli.text import count, paragraph, table
 
 if TYPE_CHECKING:
-    from atlas_assets.stability import Stability
+    from atlas_assets.atlas.stability import Stability
 
 
 @click.command(
@@ -32,8 +32,8 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     """
     if len(folders) < 2:
         raise click.UsageError("name two atlases or more")
-    from atlas_assets.atlas import open_folder
-    from atlas_assets.stability import stability as compare
+    from atlas_assets.atlas.open import open_folder
+    from atlas_assets.atlas.stability import stability as compare
 
     paths = [named_atlas(folder) for folder in folders]
     found = compare([open_folder(path) for path in paths])
@@ -110,7 +110,7 @@ def _ranks(found: Stability) -> Iterator[tuple[object, ...]]:
 
 
 def _markdown(document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
-    from atlas_assets.checks.markdown import markdown_table
+    from atlas_assets.stages.report.markdown import markdown_table
 
     for name, folder in zip(names, document["folders"], strict=True):
         yield f"- `{name}`: `{folder}`"

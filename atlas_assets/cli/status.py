@@ -13,7 +13,7 @@ from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringC
 from atlas_assets.cli.text import count, paragraph, size, table
 
 if TYPE_CHECKING:
-    from atlas_assets.survey import FileState
+    from atlas_assets.atlas.status import FileState
 
 
 @click.command(
@@ -32,11 +32,11 @@ def status(cells: bool, verify: bool) -> Answer:
     A file is stale when its inputs, the code that makes it or the settings have changed since it
     was written. Files of the paper's release carry no record and count as fresh.
     """
-    from atlas_assets.atlas import open_with_model, require_folder
-    from atlas_assets.science.object_prompts import candidate_pairs
+    from atlas_assets.atlas.open import open_with_model, require_folder
+    from atlas_assets.atlas.status import other_files, survey
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.stimuli.tables import load_stimuli
-    from atlas_assets.survey import other_files, survey
+    from atlas_assets.stages.prompts.object_prompts import candidate_pairs
+    from atlas_assets.stages.prompts.stimuli import load_stimuli
 
     settings = AtlasSettings.from_env()
     # a misspelt name would make every file look stale
@@ -168,7 +168,7 @@ def _span(files: list[FileState]) -> str:
 
 
 def _totals(states: list[FileState]) -> str:
-    from atlas_assets.survey import STATES
+    from atlas_assets.atlas.status import STATES
 
     numbers = {name: sum(state.state == name for state in states) for name in STATES}
     total = size(sum(state.size_bytes or 0 for state in states))

@@ -15,9 +15,9 @@ from atlas_assets.errors import SettingsError
 if TYPE_CHECKING:
     import polars as pl
 
-    from atlas_assets.formats.store import AtlasStore
-    from atlas_assets.science.masks import CheckerMasks, ObjectMasks
-    from atlas_assets.science.sweep import Setting
+    from atlas_assets.stages.masks.masks import CheckerMasks, ObjectMasks
+    from atlas_assets.stages.setting import Setting
+    from atlas_assets.storage.store import AtlasStore
 
 _TYPES = ("pair", "ast", "builtin")
 
@@ -51,9 +51,9 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
 
     Every ε is combined with every C. The grid of the sweep, and its files, are left as they are.
     """
-    from atlas_assets.atlas import open_in_force, require_file
-    from atlas_assets.science.sweep import grid
+    from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.setting import grid
 
     settings, wanted = AtlasSettings.from_env(), grid(epsilons, consistencies)
     if write:
@@ -72,7 +72,7 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
 
 
 def _refuse_grid(wanted: Sequence[Setting], on_grid: Sequence[Setting]) -> None:
-    from atlas_assets.science.sweep import spell
+    from atlas_assets.stages.setting import spell
 
     for setting in wanted:
         if setting in on_grid:
@@ -90,7 +90,7 @@ def _refuse_grid(wanted: Sequence[Setting], on_grid: Sequence[Setting]) -> None:
 def _object_masks(
     store: AtlasStore, wanted: Sequence[Setting]
 ) -> Iterator[tuple[Setting, ObjectMasks]]:
-    from atlas_assets.science.masks import sweep_masks, with_universals
+    from atlas_assets.stages.masks.masks import sweep_masks, with_universals
 
     for setting, pairs in sweep_masks(store.read("object_activations"), wanted):
         yield setting, with_universals(setting, pairs)
@@ -98,7 +98,7 @@ def _object_masks(
 
 def _checker_masks(store: AtlasStore, wanted: Sequence[Setting]) -> dict[Setting, CheckerMasks]:
     """None without checker activations: masks need only those of the objects."""
-    from atlas_assets.science.masks import CheckerMasks, sweep_masks
+    from atlas_assets.stages.masks.masks import CheckerMasks, sweep_masks
 
     if not store.exists("checker_activations"):
         return {}
@@ -107,7 +107,7 @@ def _checker_masks(store: AtlasStore, wanted: Sequence[Setting]) -> dict[Setting
 
 
 def _record(masks: ObjectMasks, checker: CheckerMasks | None) -> dict[str, Any]:
-    from atlas_assets.science.layer_profile import profile
+    from atlas_assets.stages.analyses.layer_profile import profile
 
     assert masks.pairs is not None
     sizes = masks.universal.sizes()
@@ -124,7 +124,7 @@ def _record(masks: ObjectMasks, checker: CheckerMasks | None) -> dict[str, Any]:
 
 def _decomposition(masks: ObjectMasks, checker: CheckerMasks) -> dict[str, Any]:
     """The row of the published summary, and concept fractions per layer and type."""
-    from atlas_assets.science import decomposition
+    from atlas_assets.stages.decomposition import decomposition
 
     targets = decomposition.target_checker(masks.universal, checker.masks)
     summary = decomposition.summary({masks.setting: targets}).drop("epsilon", "consistency")
@@ -134,8 +134,8 @@ def _decomposition(masks: ObjectMasks, checker: CheckerMasks) -> dict[str, Any]:
 def _by_layer(targets: pl.DataFrame) -> list[dict[str, float | int | None]]:
     import numpy as np
 
-    from atlas_assets.science.decomposition import parse_target_checker
-    from atlas_assets.science.rounding import fractions, means
+    from atlas_assets.stages.decomposition.decomposition import parse_target_checker
+    from atlas_assets.stages.rounding import fractions, means
 
     cells = parse_target_checker(targets)
     shares = fractions(cells[..., 0], cells[..., 0] + cells[..., 1])
@@ -151,7 +151,7 @@ def _by_layer(targets: pl.DataFrame) -> list[dict[str, float | int | None]]:
 def _write(
     store: AtlasStore, masks: ObjectMasks, checker: CheckerMasks | None
 ) -> list[dict[str, Any]]:
-    from atlas_assets.science.decomposition import target_checker
+    from atlas_assets.stages.decomposition.decomposition import target_checker
 
     values: dict[str, Any] = {"object_masks": masks}
     if checker is not None:
@@ -172,7 +172,7 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _setting_text(record: Mapping[str, Any]) -> Iterator[str]:
-    from atlas_assets.science.sweep import Setting
+    from atlas_assets.stages.setting import Setting
 
     setting = Setting(record["epsilon"], record["consistency"])
     yield f"{setting}{' (on the grid)' if record['on_grid'] else ''}"

@@ -13,10 +13,10 @@ from atlas_assets.cli.text import size
 @click.command(cls=AnsweringCommand)
 def where() -> Answer:
     """Say where the atlas in force lies and which files are there."""
-    from atlas_assets.atlas import folder_in_force
-    from atlas_assets.formats import source_record
-    from atlas_assets.formats.folder import file_names
+    from atlas_assets.atlas.open import folder_in_force
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.storage import source_record
+    from atlas_assets.storage.folder import file_names
 
     folder = folder_in_force(AtlasSettings.from_env())
     sizes = {name: int((folder / name).stat().st_size) for name in file_names(folder)}

@@ -17,15 +17,15 @@ from typing import Any
 
 import jinja2
 
-from atlas_assets.formats.artifact import Artifact
-from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub import viewer
 from atlas_assets.hub.card_markers import BEGIN, END, generated_part
 from atlas_assets.hub.front_matter import Document, with_keys
 from atlas_assets.hub.manifest import FileRecord, Manifest, TableRecord
-from atlas_assets.science.published_claims import PAPER_MODEL
-from atlas_assets.science.sweep import REFERENCE
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.report.published_claims import PAPER_MODEL
+from atlas_assets.stages.setting import REFERENCE
 
 NAME = "README.md"
 LICENCE = "apache-2.0"

@@ -19,17 +19,18 @@ from atlas_assets.errors import (
     MissingArtifactError,
     SettingsError,
 )
-from atlas_assets.formats import atomic, provenance, sidecar, source_record
-from atlas_assets.formats.codec import SidecarCodec
-from atlas_assets.formats.hdf5_heaps import require_heaps_that_end
-from atlas_assets.formats.provenance import Lineage, Provenance
-from atlas_assets.formats.source_record import SourceRecord
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub import downloads, repository
-from atlas_assets.hub.client import HubClient
+from atlas_assets.files import atomic
 from atlas_assets.hub.one_atlas import Destination, destination
 from atlas_assets.hub.source import PublishedFile, Source
-from atlas_assets.science.sweep import Setting
+from atlas_assets.hub_client import downloads, repository
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage import provenance, sidecar, source_record
+from atlas_assets.storage.codec import SidecarCodec
+from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
+from atlas_assets.storage.provenance import Lineage, Provenance
+from atlas_assets.storage.source_record import SourceRecord
+from atlas_assets.storage.store import AtlasStore
 
 State = Literal["fetched", "unchanged", "failed"]
 #: files in a row that the Hub does not give before the rest is not asked for

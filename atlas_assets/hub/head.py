@@ -9,9 +9,9 @@ from typing import Any
 from atlas_assets.errors import HubNotFoundError, HubPermanentError, HubUnavailableError
 from atlas_assets.hub import card
 from atlas_assets.hub import manifest as manifests
-from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.manifest import FileRecord, Manifest
-from atlas_assets.hub.repository import RemoteFile, entries
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.hub_client.repository import RemoteFile, entries
 
 _NOT_FOUND = 404
 _FREE_THE_TAG = "delete the tag on the Hub, or rename it, and publish again; it is never moved"

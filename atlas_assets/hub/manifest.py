@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
-from atlas_assets.formats.catalog import ARTIFACTS
-from atlas_assets.formats.provenance import Contradiction, Lineage, Provenance, contradictions
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.storage.provenance import Contradiction, Lineage, Provenance, contradictions
 
 NAME = "atlas.json"
 FORMAT = "atlas.manifest/1"

@@ -7,14 +7,14 @@ import re
 
 from upath import UPath
 
-from atlas_assets.formats import source_record
-from atlas_assets.formats.folder import file_names
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub.client import HubClient, default_client
 from atlas_assets.hub.fetch import fetch
 from atlas_assets.hub.source import SAME_REPOSITORY, open_source
-from atlas_assets.science.sweep import Setting
+from atlas_assets.hub_client.client import HubClient, default_client
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage import source_record
+from atlas_assets.storage.folder import file_names
+from atlas_assets.storage.store import AtlasStore
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
-from atlas_assets.formats import source_record
-from atlas_assets.formats.catalog import ARTIFACTS, artifact_of_file
-from atlas_assets.formats.folder import file_names
-from atlas_assets.formats.provenance import (
+from atlas_assets.hub.source import PublishedFile, Source
+from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.storage import source_record
+from atlas_assets.storage.folder import file_names
+from atlas_assets.storage.provenance import (
     Contradiction,
     Lineage,
     Provenance,
@@ -18,8 +19,7 @@ from atlas_assets.formats.provenance import (
     spelled,
     variable,
 )
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub.source import PublishedFile, Source
+from atlas_assets.storage.store import AtlasStore
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
-from atlas_assets.formats.catalog import artifact_of_file
 from atlas_assets.hub import card, viewer
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.head import Head, digests_of, same
 from atlas_assets.hub.manifest import Manifest, merged
-from atlas_assets.hub.repository import RemoteFile
 from atlas_assets.hub.staging import Stage
+from atlas_assets.hub_client.repository import RemoteFile
+from atlas_assets.stages.catalog import artifact_of_file
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete

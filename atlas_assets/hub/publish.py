@@ -14,7 +14,6 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from atlas_assets.checks.subject import Cell
 from atlas_assets.errors import (
     HubConflictError,
     HubError,
@@ -22,16 +21,17 @@ from atlas_assets.errors import (
     HubUnavailableError,
     SettingsError,
 )
-from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub import manifest as manifests
-from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.head import Head, digests_of, is_tagged, read_head, read_manifest, same
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.plan import Plan, plan
-from atlas_assets.hub.repository import RemoteFile
 from atlas_assets.hub.staging import LeftOut, Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, Verifier
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.hub_client.repository import RemoteFile
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.soundness.subject import Cell
+from atlas_assets.storage.store import AtlasStore
 
 #: how often others may get in before us
 _CONFLICTS = 30

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas_assets.errors import ArtifactError, HubError, HubNotFoundError, HubPermanentError
-from atlas_assets.formats.artifact import Artifact
-from atlas_assets.formats.catalog import ARTIFACTS, artifact_of_file
-from atlas_assets.hub import downloads, manifest, repository
-from atlas_assets.hub.client import HubClient
+from atlas_assets.hub import manifest
 from atlas_assets.hub.manifest import FileRecord, Manifest
-from atlas_assets.hub.repository import RemoteFile, is_place_inside
-from atlas_assets.science.sweep import Setting
+from atlas_assets.hub_client import downloads, repository
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.hub_client.repository import RemoteFile, is_place_inside
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.stages.setting import Setting
 
 #: one repository of the paper, by the name on the dataset card and by the one in the release
 SAME_REPOSITORY = ("piotrwilam/CSP-Atlas", "piotrwilam/AtlasCSP")

@@ -17,24 +17,24 @@ from pathlib import Path
 import polars as pl
 from upath import UPath
 
-from atlas_assets.checks.evaluate import ClaimResult, evaluate_claims
-from atlas_assets.checks.inspection import Inspection, MaskReader, NotComparedError
-from atlas_assets.checks.soundness import checks_of
-from atlas_assets.checks.subject import Cell, subject_of_atlas
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError
-from atlas_assets.formats import sidecar
-from atlas_assets.formats.artifact import Artifact
-from atlas_assets.formats.catalog import ARTIFACTS
-from atlas_assets.formats.folder import settings_present
-from atlas_assets.formats.locations import content, local_path
-from atlas_assets.formats.store import AtlasStore
+from atlas_assets.files.locations import content, local_path
 from atlas_assets.hub import viewer
 from atlas_assets.hub.layouts import hdf5_layout
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, TableRecord, manifest_of
-from atlas_assets.hub.repository import git_blob_id, sha256
-from atlas_assets.report.gather import facts
-from atlas_assets.science.sweep import Setting, spell
+from atlas_assets.hub_client.repository import git_blob_id, sha256
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.soundness.checks import checks_of
+from atlas_assets.soundness.evaluate import ClaimResult, evaluate_claims
+from atlas_assets.soundness.gather import facts
+from atlas_assets.soundness.inspection import Inspection, MaskReader, NotComparedError
+from atlas_assets.soundness.subject import Cell, subject_of_atlas
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.setting import Setting, spell
+from atlas_assets.storage import sidecar
+from atlas_assets.storage.folder import settings_present
+from atlas_assets.storage.store import AtlasStore
 
 _MISSING = "it is missing"
 

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from atlas_assets.errors import ArtifactError, HubPermanentError, HubUnavailableError
 from atlas_assets.hub import card, viewer
-from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.staging import Stage
+from atlas_assets.hub_client.client import HubClient
 
 #: seconds for all tables together
 _LIMIT = 900.0

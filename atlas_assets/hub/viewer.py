@@ -15,12 +15,12 @@ from typing import Any
 
 import polars as pl
 
-from atlas_assets.formats.artifact import Artifact
-from atlas_assets.formats.catalog import ARTIFACTS
-from atlas_assets.formats.schemas import Column
-from atlas_assets.formats.table_schemas import CONSISTENCY, EPSILON
 from atlas_assets.hub.manifest import ColumnRecord, FileRecord, Manifest, TableRecord
-from atlas_assets.science.sweep import Setting
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.schema import Column
+from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.table_schemas import CONSISTENCY, EPSILON
 
 FOLDER = "viewer"
 SPLIT = "train"

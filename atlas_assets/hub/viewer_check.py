@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from atlas_assets.hub.transport import install
 from atlas_assets.hub.viewer import SPLIT, RowsDigest
+from atlas_assets.hub_client.transport import install
 
 _BATCH = 1000
 

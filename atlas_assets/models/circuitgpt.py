@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
 from atlas_assets.errors import ModelError
@@ -230,3 +230,9 @@ def _visible(attention_mask: Tensor | None, tokens: int) -> Tensor | None:
     real = attention_mask.bool()[:, None, None, :]
     own = torch.eye(tokens, dtype=torch.bool, device=attention_mask.device)
     return causal(tokens, attention_mask.device) & (real | own)
+
+
+# with this, transformers' Auto classes know the family
+AutoConfig.register(CircuitGPTConfig.model_type, CircuitGPTConfig, exist_ok=True)
+AutoModel.register(CircuitGPTConfig, CircuitGPTModel, exist_ok=True)
+AutoModelForCausalLM.register(CircuitGPTConfig, CircuitGPTForCausalLM, exist_ok=True)

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from atlas_assets.errors import ArtifactWriteError
-from atlas_assets.formats.atomic import write_bytes
+from atlas_assets.files.atomic import write_bytes
 from atlas_assets.models.sparse_linear import SparseLinear
 
 #: raise it when the packed layout or the measurement changes

@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from atlas_assets.formats.identity import ModelIdentity
-from atlas_assets.science.tokens import CorpusTokenizer
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.stages.prompts.tokens import CorpusTokenizer
 
 
 class ModelTokenizer(CorpusTokenizer, Protocol):

@@ -15,13 +15,14 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from atlas_assets.checkpoints import files as checkpoint
-from atlas_assets.checkpoints.sources import ModelSource, default_loss_threshold, identify, resolve
+import atlas_assets.models.circuitgpt  # noqa: F401 - registers the family with transformers
 from atlas_assets.errors import AtlasError, ModelError, SettingsError
+from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.acceleration import DENSE, accelerate
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.mlps import find_mlps, readout_width
+from atlas_assets.models.sources import ModelSource, default_loss_threshold, identify, resolve
 from atlas_assets.models.tensors import check_loaded
 
 __all__ = ["ModelSource", "default_loss_threshold", "identify", "load", "resolve"]

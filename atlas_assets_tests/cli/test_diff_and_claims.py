@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from atlas_assets.checks.evaluate import evaluate_claims
-from atlas_assets.science.sweep import STANDALONE, Setting
+from atlas_assets.soundness.evaluate import evaluate_claims
+from atlas_assets.stages.setting import STANDALONE, Setting
 from atlas_assets_tests.cli.conftest import Call
-from atlas_assets_tests.formats import release_files, samples
 from atlas_assets_tests.sample_atlas import NAME, make
+from atlas_assets_tests.storage import release_files, samples
 
 
 def test_the_same_atlas(made: Path, tmp_path: Path, call: Call) -> None:
@@ -85,7 +85,7 @@ def test_claims_as_a_table_for_another_document(made: Path, call: Call) -> None:
 
 
 def make_store(data: Path):  # type: ignore[no-untyped-def]
-    from atlas_assets.atlas import open_folder
+    from atlas_assets.atlas.open import open_folder
 
     return open_folder(data / NAME)
 

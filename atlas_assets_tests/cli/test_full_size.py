@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atlas_assets.formats.catalog import ARTIFACTS
-from atlas_assets.science.masks import CheckerMasks, Masks, with_universals
-from atlas_assets.science.sweep import REFERENCE
-from atlas_assets.stimuli.tables import load_stimuli
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.masks.masks import CheckerMasks, Masks, with_universals
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.cli.test_tiny_atlas import cpu_seconds
-from atlas_assets_tests.formats.samples import provenance
+from atlas_assets_tests.storage.samples import provenance
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ import pytest
 
 from atlas_assets import io
 from atlas_assets_tests.cli.conftest import Call
-from atlas_assets_tests.formats.samples import LAYERS, WIDTH
 from atlas_assets_tests.sample_atlas import NAME
+from atlas_assets_tests.storage.samples import LAYERS, WIDTH
 
 
 @pytest.mark.parametrize("typed", ["ast__For", "For", "for", "AST__for"])

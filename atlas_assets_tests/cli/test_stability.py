@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from atlas_assets.atlas import open_folder
-from atlas_assets.checks.evaluate import evaluate_claims
+from atlas_assets.atlas.open import open_folder
+from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import NAME

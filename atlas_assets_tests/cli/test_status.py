@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atlas_assets.formats.catalog import ARTIFACTS
+from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import NAME
 

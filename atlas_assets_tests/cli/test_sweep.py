@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from atlas_assets import io
-from atlas_assets.science.masks import object_masks
-from atlas_assets.science.sweep import Setting
-from atlas_assets_tests.assets.tiny_atlas import files_of
+from atlas_assets.stages.masks.masks import object_masks
+from atlas_assets.stages.setting import Setting
 from atlas_assets_tests.cli.conftest import Call
-from atlas_assets_tests.formats import samples
+from atlas_assets_tests.orchestration.assets.tiny_atlas import files_of
 from atlas_assets_tests.sample_atlas import NAME
+from atlas_assets_tests.storage import samples
 
 
 def test_a_setting_of_the_grid_gives_what_its_files_hold(made: Path, call: Call) -> None:

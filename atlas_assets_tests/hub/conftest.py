@@ -9,9 +9,9 @@ import pytest
 from huggingface_hub import constants as hub_constants
 from upath import UPath
 
-from atlas_assets.formats.provenance import Lineage
-from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.staging import Stage
+from atlas_assets.storage.provenance import Lineage
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub import release_repo
 from atlas_assets_tests.hub.built_atlas import Built, build, copy_of, opened
 from atlas_assets_tests.hub.fetching import Get

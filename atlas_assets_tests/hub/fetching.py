@@ -8,11 +8,11 @@ from typing import Any
 
 from upath import UPath
 
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.fetch import Outcome, choose, fetch
 from atlas_assets.hub.source import open_source
-from atlas_assets.science.sweep import REFERENCE
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
 

@@ -25,7 +25,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from atlas_assets.hub.client import HubClient
+from atlas_assets.hub_client.client import HubClient
 from atlas_assets_tests.hub.hub_faults import Call, Fault
 from atlas_assets_tests.hub.hub_handler import handler_of
 from atlas_assets_tests.hub.hub_repos import GITATTRIBUTES, Entry, Repo, Storage

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from atlas_assets.definitions import build_resources
-from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.publish import publish
-from atlas_assets_tests.checks import sound_atlas
+from atlas_assets.hub_client.client import HubClient
 from atlas_assets_tests.hub.publishing import FEW, REPO, Trusting
+from atlas_assets_tests.soundness import sound_atlas
 
 
 def main() -> None:

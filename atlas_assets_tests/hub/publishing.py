@@ -11,15 +11,15 @@ from typing import Any
 
 import polars as pl
 
-from atlas_assets.checks.subject import Cell
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub.client import HubClient
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.publish import Published, publish_stage
 from atlas_assets.hub.staging import Stage, staged
-from atlas_assets.science.sweep import REFERENCE
-from atlas_assets_tests.checks import sound_atlas
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.soundness.subject import Cell
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.soundness import sound_atlas
 
 REPO = "someone/atlas"
 FRONT = "---\nlicense: mit\n---\n"

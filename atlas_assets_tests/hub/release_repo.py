@@ -6,10 +6,10 @@ from pathlib import Path
 
 import h5py
 
-from atlas_assets.science import decomposition
-from atlas_assets.science.masks import CheckerMasks
-from atlas_assets.science.sweep import REFERENCE, STANDALONE
-from atlas_assets_tests.formats import release_files, samples
+from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.masks.masks import CheckerMasks
+from atlas_assets.stages.setting import REFERENCE, STANDALONE
+from atlas_assets_tests.storage import release_files, samples
 
 REPO = "piotrwilam/CSP-Atlas"
 OTHER_NAME = "piotrwilam/AtlasCSP"

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.hub import viewer
 from atlas_assets.hub.card import BEGIN, END, LICENCE, render
 from atlas_assets.hub.front_matter import Document
 from atlas_assets.hub.manifest import Manifest, manifest_of
 from atlas_assets.hub.staging import Stage
+from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets_tests.hub.publishing import HAND_WRITTEN, REPO
 
 ROOT = Path(__file__).parents[2]

@@ -15,18 +15,18 @@ from atlas_assets.errors import (
     ProvenanceError,
     SettingsError,
 )
-from atlas_assets.formats import source_record
-from atlas_assets.formats.source_record import SourceRecord
-from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import Source, open_source
-from atlas_assets.science.sweep import REFERENCE, STANDALONE
+from atlas_assets.stages.setting import REFERENCE, STANDALONE
+from atlas_assets.storage import source_record
+from atlas_assets.storage.source_record import SourceRecord
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests import sample_atlas
-from atlas_assets_tests.formats import samples
 from atlas_assets_tests.hub import release_repo
 from atlas_assets_tests.hub.fetching import MASKS, SUMMARY, Get, failures, files, states
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import OTHER_NAME, REPO
+from atlas_assets_tests.storage import samples
 
 # what is fetched ---------------------------------------------------------------------------------
 

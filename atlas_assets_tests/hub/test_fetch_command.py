@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from atlas_assets import io
-from atlas_assets.atlas import open_in_force
+from atlas_assets.atlas.open import open_in_force
 from atlas_assets.errors import HubUnavailableError, MissingArtifactError, ProvenanceError
-from atlas_assets.formats import source_record
 from atlas_assets.hub.missing import fetch_missing
-from atlas_assets.science.sweep import REFERENCE, STANDALONE
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.setting import REFERENCE, STANDALONE
+from atlas_assets.storage import source_record
 from atlas_assets_tests import sample_atlas
-from atlas_assets_tests.formats import samples
 from atlas_assets_tests.hub import fetched
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import OTHER_NAME, REPO
+from atlas_assets_tests.storage import samples
 
 Atlas = Callable[..., subprocess.CompletedProcess[str]]
 MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"

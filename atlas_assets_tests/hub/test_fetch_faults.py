@@ -11,11 +11,11 @@ from huggingface_hub import constants as hub_constants
 from upath import UPath
 
 from atlas_assets.errors import HubPermanentError, HubUnavailableError
-from atlas_assets.formats import source_record
-from atlas_assets.formats.provenance import Lineage
-from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import open_source
+from atlas_assets.storage import source_record
+from atlas_assets.storage.provenance import Lineage
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.fetching import MASKS, SUMMARY, Get, failures, files, states
 from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
 from atlas_assets_tests.hub.local_hub import LocalHub

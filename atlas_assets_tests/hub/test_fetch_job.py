@@ -9,19 +9,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from atlas_assets.atlas import open_in_force
-from atlas_assets.checks.evaluate import evaluate_claims
+from atlas_assets.atlas.open import open_in_force
 from atlas_assets.definitions import build_definitions
-from atlas_assets.formats.store import AtlasStore
-from atlas_assets.hub.client import HubClient
-from atlas_assets.science import modularity
-from atlas_assets.science.sweep import REFERENCE, STANDALONE
+from atlas_assets.hub_client.client import HubClient
 from atlas_assets.settings import AtlasSettings
-from atlas_assets_tests.assets.tiny_atlas import failure_text, materialize
-from atlas_assets_tests.formats import samples
+from atlas_assets.soundness.evaluate import evaluate_claims
+from atlas_assets.stages.analyses import modularity
+from atlas_assets.stages.setting import REFERENCE, STANDALONE
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub import fetched, release_repo
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
+from atlas_assets_tests.orchestration.assets.tiny_atlas import failure_text, materialize
+from atlas_assets_tests.storage import samples
 
 MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"
 DOWNSTREAM = [

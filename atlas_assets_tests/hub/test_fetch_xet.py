@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub.fetch import Outcome, choose, fetch
 from atlas_assets.hub.source import open_source
-from atlas_assets.science.sweep import REFERENCE
-from atlas_assets_tests.formats import samples
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
+from atlas_assets_tests.storage import samples
 
 MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"
 SUMMARY = "14_summary.csv"

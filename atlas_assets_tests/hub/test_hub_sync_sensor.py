@@ -8,13 +8,13 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from atlas_assets.automation.publishing import CONTENT_TAG, OP
-from atlas_assets.checks.soundness import checks_of
-from atlas_assets.partitions import partition_key
-from atlas_assets.science.sweep import REFERENCE
-from atlas_assets_tests.assets.tiny_atlas import ASSET_KEYS
+from atlas_assets.orchestration.automation.publishing import CONTENT_TAG, OP
+from atlas_assets.orchestration.partitions import partition_key
+from atlas_assets.soundness.checks import checks_of
+from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.hub.built_atlas import Built
 from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.orchestration.assets.tiny_atlas import ASSET_KEYS
 
 REFERENCE_KEY = str(partition_key(REFERENCE))
 

@@ -7,8 +7,6 @@ import json
 import pytest
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
-from atlas_assets.formats.identity import ModelIdentity
-from atlas_assets.formats.provenance import Lineage
 from atlas_assets.hub.manifest import (
     ClaimRecord,
     FileRecord,
@@ -16,7 +14,9 @@ from atlas_assets.hub.manifest import (
     manifest_of,
     merged,
 )
-from atlas_assets_tests.formats import samples
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.storage.provenance import Lineage
+from atlas_assets_tests.storage import samples
 
 
 def file(path: str, sha256: str = "a" * 64, **fields: object) -> FileRecord:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from atlas_assets.checkpoints.sources import ModelSource
 from atlas_assets.definitions import build_resources
 from atlas_assets.errors import ModelError
 from atlas_assets.models.loading import identify, load, resolve
+from atlas_assets.models.sources import ModelSource
 from atlas_assets.settings import AtlasSettings
-from atlas_assets_tests.formats import samples
 from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.models import tiny
+from atlas_assets_tests.storage import samples
 
 MODEL = "openai/circuit-sparsity"
 KEPT = ["config.json", "model.safetensors", "tokenizer.json"]
@@ -195,7 +195,7 @@ def test_an_outage_in_the_middle_and_then_the_rest(hub: LocalHub, sha: str) -> N
 
 RESOLVE = """
 import logging
-from atlas_assets.checkpoints.sources import resolve
+from atlas_assets.models.sources import resolve
 from atlas_assets.errors import ModelError
 logging.basicConfig()
 try: print(resolve({model!r}, None).revision)

@@ -14,12 +14,11 @@ from atlas_assets.errors import (
     ProvenanceError,
     SettingsError,
 )
-from atlas_assets.formats.provenance import Lineage
 from atlas_assets.hub.manifest import Manifest, manifest_of
 from atlas_assets.hub.publish import dry_run, publish
 from atlas_assets.hub.staging import Stage, staged
-from atlas_assets.science.sweep import REFERENCE
-from atlas_assets_tests.checks import sound_atlas
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.storage.provenance import Lineage
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import (
     HAND_WRITTEN,
@@ -29,6 +28,7 @@ from atlas_assets_tests.hub.publishing import (
     rename_a_prompt,
     temporary_folders,
 )
+from atlas_assets_tests.soundness import sound_atlas
 
 
 def test_everything_is_published_in_one_commit_and_tagged(publisher: Publisher) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atlas_assets.atlas.status import survey
 from atlas_assets.definitions import build_resources
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.publish import dry_run
 from atlas_assets.hub.source import open_source
-from atlas_assets.survey import survey
-from atlas_assets_tests.checks import sound_atlas
 from atlas_assets_tests.hub.publishing import REPO, Publisher
+from atlas_assets_tests.soundness import sound_atlas
 
 
 def test_a_fetched_atlas_is_the_published_one(publisher: Publisher, tmp_path: Path) -> None:

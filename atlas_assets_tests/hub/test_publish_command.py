@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from atlas_assets.cli.app import atlas
-from atlas_assets_tests.checks import sound_atlas
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, rename_a_prompt
+from atlas_assets_tests.soundness import sound_atlas
 
 
 @pytest.fixture

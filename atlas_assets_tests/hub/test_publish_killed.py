@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from atlas_assets.hub.staging import Stage
-from atlas_assets_tests.checks import sound_atlas
 from atlas_assets_tests.hub.hub_faults import Fault
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Publisher
+from atlas_assets_tests.soundness import sound_atlas
 
 _PATIENCE = 60.0
 

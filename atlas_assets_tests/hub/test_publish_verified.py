@@ -13,14 +13,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from atlas_assets.atlas import open_with_model
+from atlas_assets.atlas.open import open_with_model
 from atlas_assets.errors import ArtifactError, HubUnavailableError
-from atlas_assets.formats.catalog import ARTIFACTS
 from atlas_assets.hub import verify
 from atlas_assets.hub.manifest import manifest_of
 from atlas_assets.hub.publish import publish_stage
 from atlas_assets.hub.staging import Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, faults_of
+from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets_tests.hub.built_atlas import REPO, opened
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import Trusting

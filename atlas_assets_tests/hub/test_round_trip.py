@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from atlas_assets.atlas import open_with_model
+from atlas_assets.atlas.open import open_with_model
 from atlas_assets.errors import ArtifactError, ProvenanceError
-from atlas_assets.formats.identity import ModelIdentity
-from atlas_assets.formats.provenance import Lineage
-from atlas_assets.formats.store import AtlasStore
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.fetch import Outcome, choose, fetch
 from atlas_assets.hub.source import open_source
-from atlas_assets_tests.checks import sound_atlas
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.storage.provenance import Lineage
+from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.publishing import REPO, Publisher
+from atlas_assets_tests.soundness import sound_atlas
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.kernel_costs import KernelCosts, kernel_costs
 from atlas_assets.models.loading import load, resolve
 from atlas_assets.models.sparse_linear import SparseLinear
-from atlas_assets.models.untrained import Scales, untrained
 from atlas_assets_tests.models import tiny
+from tools.train_embedded.untrained import Scales, untrained
 
 PAYS = KernelCosts(dense=1.0, packed=1.0, moved=0.0)
 NEVER = KernelCosts(dense=1.0, packed=100.0, moved=100.0)

@@ -15,20 +15,21 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from atlas_assets.checkpoints.files import END_OF_TEXT, CheckpointTokenizer
-from atlas_assets.models.bpe import SPLIT_PATTERN
-from atlas_assets.models.corpus import manifest_digest, read_corpus
+import atlas_assets.models.circuitgpt  # noqa: F401 - registers the family with transformers
+from atlas_assets.models.checkpoint_files import END_OF_TEXT, CheckpointTokenizer
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import identify, load, resolve
-from atlas_assets.models.training.card import card
-from atlas_assets.models.training.data import split, token_stream
-from atlas_assets.models.training.export import EMBEDDED as HERE
-from atlas_assets.models.training.measure import densities, load_checkpoint
-from atlas_assets.models.training.recipe import Recipe
-from atlas_assets.models.training.record import Corpus, judge
-from atlas_assets.science import object_prompts
-from atlas_assets.science.sweep import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
-from atlas_assets.stimuli.tables import load_stimuli
+from atlas_assets.stages.prompts import object_prompts
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
+from tools.train_embedded.bpe import SPLIT_PATTERN
+from tools.train_embedded.card import card
+from tools.train_embedded.corpus import manifest_digest, read_corpus
+from tools.train_embedded.data import split, token_stream
+from tools.train_embedded.export import EMBEDDED as HERE
+from tools.train_embedded.measure import densities, load_checkpoint
+from tools.train_embedded.recipe import Recipe
+from tools.train_embedded.record import Corpus, judge
 
 AST_NODES = ("For", "If", "Pass", "Return")
 BUILTINS = ("len", "list", "print", "_isolated_")

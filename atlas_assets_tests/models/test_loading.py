@@ -22,8 +22,8 @@ from transformers import (
     OPTForCausalLM,
 )
 
-from atlas_assets.checkpoints.files import END_OF_TEXT
 from atlas_assets.errors import ModelError, SettingsError
+from atlas_assets.models.checkpoint_files import END_OF_TEXT
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
 from atlas_assets_tests.models import tiny

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from atlas_assets.models.circuitgpt_tree import TreeNetwork
+from atlas_assets.extraction.batching import TokenTable
+from atlas_assets.extraction.placing import placed
+from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
+from atlas_assets.extraction.readouts import mask_on_device, on_device, tapped
+from atlas_assets.extraction.reduction import Reduction
+from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
-from atlas_assets.science.batching import TokenTable
-from atlas_assets.science.placing import placed
-from atlas_assets.science.prefix_tree import PrefixTree, TreeChunk
-from atlas_assets.science.readouts import mask_on_device, on_device, tapped
-from atlas_assets.science.reduction import Reduction
 from atlas_assets_tests.models import tiny
 
 LENGTHS = np.asarray([9, 4, 7])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from atlas_assets.checkpoints.sources import ModelSource
 from atlas_assets.errors import ModelError
 from atlas_assets.models.loading import default_loss_threshold, identify, load, resolve
+from atlas_assets.models.sources import ModelSource
 from atlas_assets_tests.models import tiny
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from atlas_assets.checkpoints.files import END_OF_TEXT
+from atlas_assets.models.checkpoint_files import END_OF_TEXT
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_config import LOCATIONS, CircuitGPTConfig
 

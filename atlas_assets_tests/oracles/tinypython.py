@@ -12,7 +12,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 class TinyPython:
-    """Byte-level BPE with 2,048 ids, as ``atlas_assets.science.tokens.Tokenizer``."""
+    """Byte-level BPE with 2,048 ids, as ``atlas_assets.stages.prompts.tokens.Tokenizer``."""
 
     def __init__(self, folder: Path) -> None:
         vocabulary = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))

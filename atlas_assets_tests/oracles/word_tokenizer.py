@@ -8,7 +8,7 @@ PIECE = re.compile(r" ?[A-Za-z]+|\d|\s+|.")
 
 
 class WordTokenizer:
-    """As ``atlas_assets.science.tokens.Tokenizer``; ids are given out in order of first sight.
+    """As ``atlas_assets.stages.prompts.tokens.Tokenizer``; ids in order of first sight.
 
     A space before a word belongs to the word, as in byte-level BPE, so a keyword inside a string
     has another id than the bare keyword and is found by decoding alone.

@@ -1,1 +1,0 @@
-"""One module per stage: an asset loads, calls, returns; the science is elsewhere."""

@@ -1,0 +1,80 @@
+"""The model in force, resolved, identified and loaded at most once per process."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.settings import AtlasSettings
+
+if TYPE_CHECKING:
+    from atlas_assets.models.loaded import LoadedModel, ModelTokenizer
+    from atlas_assets.models.sources import ModelSource
+
+#: the paper's threshold on a pair's mean loss, in nats (docs/science.md §1)
+PAPER_LOSS_THRESHOLD = 3.0
+
+
+class AtlasModel:
+    """The model that ``ATLAS_MODEL`` names.
+
+    torch and transformers are imported when the model is first asked for, not before.
+
+    Args:
+        settings: names the model, its revision, device and dtype.
+        ask_hub: whether a Hub model may be downloaded; otherwise only its cached copy is used.
+        sha: the pinned commit of a followed Hub model; ``None`` where there is no pin yet.
+    """
+
+    def __init__(
+        self, settings: AtlasSettings, *, ask_hub: bool = True, sha: str | None = None
+    ) -> None:
+        self._settings = settings
+        self._ask_hub = ask_hub
+        self._sha = sha
+
+    @cached_property
+    def source(self) -> ModelSource:
+        """Where the checkpoint lies; a Hub model is downloaded here.
+
+        The first use of a model that is followed pins it (`atlas_assets.atlas.versions`).
+        """
+        from atlas_assets.atlas import versions
+        from atlas_assets.models.sources import resolve
+
+        settings = self._settings
+        sha = self._sha or (versions.known_sha(settings) if self._ask_hub else None)
+        source = resolve(settings.model, sha or settings.model_revision, ask_hub=self._ask_hub)
+        if self._ask_hub and source.revision is not None and versions.is_followed(settings):
+            versions.pin_first(settings, source.revision)
+        return source
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        """Id, revision and digests, without building the network."""
+        from atlas_assets.models.sources import identify
+
+        return identify(self.source)
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The network on its device, with its tokenizer."""
+        from atlas_assets.models.loading import load
+
+        return load(self.source, device=self._settings.device, dtype=self._settings.dtype)
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        """The model's tokenizer."""
+        return self.loaded.tokenizer
+
+    @property
+    def loss_threshold(self) -> float:
+        """The filter's threshold (nats): the setting, else the model's own, else the paper's."""
+        from atlas_assets.models.sources import default_loss_threshold
+
+        if self._settings.loss_threshold is not None:
+            return self._settings.loss_threshold
+        own = default_loss_threshold(self.source)
+        return PAPER_LOSS_THRESHOLD if own is None else own

@@ -1,0 +1,135 @@
+"""The state of every file of an atlas: present, fresh or stale, damaged, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from upath import UPath
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage import source_record
+from atlas_assets.storage.folder import file_names, settings_present
+from atlas_assets.storage.provenance import Provenance
+from atlas_assets.storage.source_record import SourceRecord
+from atlas_assets.storage.store import AtlasStore
+
+State = Literal["fresh", "stale", "missing", "damaged"]
+#: from the best to the worst
+STATES: tuple[State, ...] = ("fresh", "stale", "missing", "damaged")
+
+
+@dataclass(frozen=True)
+class FileState:
+    """One file that an atlas has or should have.
+
+    Attributes:
+        artifact: asset key.
+        group: asset group.
+        setting: of a file per setting, which one.
+        on_grid: whether that setting is one of the sweep's.
+        path: where it lies, or would.
+        size_bytes: ``None`` when it is missing.
+        state: ``fresh``: need not be made again; ``stale``; ``missing``; ``damaged``.
+        reason: why it is not fresh.
+        provenance: what the file says of its making; ``None`` for files of the release, and for
+            missing and damaged ones.
+        source: where its present content was fetched from; ``None`` when it was not.
+    """
+
+    artifact: str
+    group: str
+    setting: Setting | None
+    on_grid: bool
+    path: UPath
+    size_bytes: int | None
+    state: State
+    reason: str | None
+    provenance: Provenance | None
+    source: SourceRecord | None = None
+
+    @property
+    def origin(self) -> str | None:
+        """``atlas``, ``release``, or ``None`` when there is no legible file."""
+        if self.state in ("missing", "damaged"):
+            return None
+        return self.provenance.origin if self.provenance else "release"
+
+
+def survey(store: AtlasStore, *, verify: bool = False) -> list[FileState]:
+    """The state of every file, in the order of the pipeline, settings ascending.
+
+    Files at settings off the sweep are listed where they are there.
+
+    Args:
+        store: the atlas.
+        verify: read every file whole and check its content against its digest; otherwise damage
+            is noticed only where a file's record of its making cannot be read.
+    """
+    return [
+        _state(store, key, setting, verify)
+        for key, artifact in ARTIFACTS.items()
+        for setting in (_cells(store, key) if artifact.partitioned else (None,))
+    ]
+
+
+def other_files(store: AtlasStore) -> list[str]:
+    """Sorted names of files in the folder that no artifact has."""
+    known = {
+        file.name
+        for artifact in ARTIFACTS.values()
+        if not artifact.partitioned
+        for file in artifact.format.files(store.path(artifact.key))
+    }
+    names = file_names(store.root)
+    return [name for name in names if name not in known and artifact_of_file(name) is None]
+
+
+def _cells(store: AtlasStore, key: str) -> Sequence[Setting]:
+    return sorted({*store.sweep, *settings_present(store.root, key)})
+
+
+def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -> FileState:
+    state, reason, provenance, size = _examined(store, key, setting, verify)
+    path = store.path(key, setting)
+    return FileState(
+        artifact=key,
+        group=ARTIFACTS[key].group,
+        setting=setting,
+        on_grid=setting is None or setting in store.sweep,
+        path=path,
+        size_bytes=size,
+        state=state,
+        reason=reason,
+        provenance=provenance,
+        source=source_record.source_of(path),
+    )
+
+
+def _examined(
+    store: AtlasStore, key: str, setting: Setting | None, verify: bool
+) -> tuple[State, str | None, Provenance | None, int | None]:
+    if not store.exists(key, setting):
+        return "missing", "it is missing", None, None
+    size = sum(
+        file.stat().st_size for file in ARTIFACTS[key].format.files(store.path(key, setting))
+    )
+    try:
+        provenance = store.provenance(key, setting)
+        if verify:
+            ARTIFACTS[key].format.read(store.path(key, setting), setting=setting)
+    except ArtifactError as error:
+        return "damaged", _one_line(error), None, size
+    try:
+        reason = store.stale_reason(key, setting)
+    except ArtifactError as error:
+        return "stale", f"an input is damaged: {_one_line(error)}", provenance, size
+    return ("stale" if reason else "fresh"), reason, provenance, size
+
+
+def _one_line(error: ArtifactError) -> str:
+    found = f" ({error.found})" if error.found else ""
+    return f"{error.what}, {error.where}{found}" if error.where else f"{error.what}{found}"

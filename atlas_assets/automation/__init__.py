@@ -1,1 +1,0 @@
-"""When the graph runs: jobs (and later schedules and sensors)."""

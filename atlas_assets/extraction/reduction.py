@@ -1,0 +1,125 @@
+"""Sums and counts per unit, added up on the network's device as the readouts come.
+
+In float64, and rounded to float32 once, so that neither memory nor the result depends on how the
+prompts fall into batches (beyond the float tolerance of the network itself).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from atlas_assets.errors import ModelError
+from atlas_assets.extraction.batching import IntArray
+from atlas_assets.extraction.placing import placed
+
+if TYPE_CHECKING:
+    from atlas_assets.models.loaded import LoadedModel
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitSums:
+    """Reduced readouts of some units, and losses of their prompts.
+
+    Attributes:
+        sums: float32 ``[units, layers, width]``.
+        counts: int32 ``[units, layers, width]``.
+        losses: float64 ``[distinct prompts]`` in nats per token; None where none were computed.
+    """
+
+    sums: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int32]
+    losses: Doubles | None = None
+
+    def require_losses(self) -> Doubles:
+        """The losses, where they were asked for."""
+        if self.losses is None:
+            raise ValueError("this pass computed no losses")
+        return self.losses
+
+
+class Reduction:
+    """Adds readouts up without waiting for the device.
+
+    Args:
+        model: gives layers, width and device.
+        units: how many units there are.
+        runs: how many sequences are run in all.
+    """
+
+    def __init__(self, model: LoadedModel, units: int, runs: int) -> None:
+        self._shape = (units, model.n_layers, model.width)
+        size = (units, model.n_layers * model.width)
+        self._device = model.device
+        self._sums = torch.zeros(size, dtype=torch.float64, device=model.device)
+        self._counts = torch.zeros(size, dtype=torch.int32, device=model.device)
+        self._unsound = torch.zeros((runs, model.n_layers), dtype=torch.bool, device=model.device)
+
+    def add(
+        self, readouts: torch.Tensor, weights: Doubles, units: IntArray, runs: IntArray
+    ) -> None:
+        """Add one batch.
+
+        Args:
+            readouts: float32 ``[batch, layers, width]``.
+            weights: ``[some units, batch]``, how often each of them counts each prompt.
+            units: int64 ``[some units]``, which these are, each once.
+            runs: int64 ``[batch]``, the prompts' numbers among all that are run.
+        """
+        strength = readouts.abs()
+        self._unsound[self._put(runs)] = ~torch.isfinite(strength).all(dim=2)
+        share, where = self._put(weights), self._put(units)
+        # products with whole-number weights: exact for counts, one float64 rounding per term
+        self._sums[where] += share @ strength.flatten(1).double()
+        self._counts[where] += (share @ (strength > 0).flatten(1).double()).int()
+
+    def require_finite(self, prompt_of: Callable[[int], tuple[str, int]]) -> None:
+        """Wait for the device and see whether all readouts were finite.
+
+        Args:
+            prompt_of: unit and prompt of a run, for the message.
+
+        Raises:
+            ModelError: a readout was not; the message names unit, prompt and layer.
+        """
+        unsound = np.argwhere(self._unsound.cpu().numpy())
+        if unsound.size:
+            unit, prompt = prompt_of(int(unsound[0, 0]))
+            raise _not_finite(f"unit {unit}, prompt {prompt}, layer {unsound[0, 1]}")
+
+    def finish(self) -> UnitSums:
+        """Round once and move to the host."""
+        sums = self._sums.float().cpu().numpy().reshape(self._shape)
+        return UnitSums(sums=sums, counts=self._counts.cpu().numpy().reshape(self._shape))
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What has been added up so far: ``sums`` in float64 and ``counts``."""
+        return {
+            "sums": self._sums.cpu().numpy().reshape(self._shape),
+            "counts": self._counts.cpu().numpy().reshape(self._shape),
+        }
+
+    def resume(self, sums: Doubles, counts: npt.NDArray[np.int32]) -> None:
+        """Go on from an earlier `state`."""
+        self._sums.copy_(torch.from_numpy(sums).view(self._sums.shape))
+        self._counts.copy_(torch.from_numpy(counts).view(self._counts.shape))
+
+    def _put(self, array: npt.NDArray[np.generic]) -> torch.Tensor:
+        return placed(array, self._device)
+
+
+def _not_finite(where: str) -> ModelError:
+    return ModelError(
+        "the network's readout is not finite",
+        where=where,
+        expected="finite activations",
+        found="NaN or infinity",
+        remedy="use a wider dtype (ATLAS_DTYPE=bfloat16 or float32), or check the checkpoint",
+    )

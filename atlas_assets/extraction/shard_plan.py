@@ -1,0 +1,172 @@
+"""Which units are worked on together: those that share prompts, in a fixed order.
+
+A prompt that several units hold is run once, so these units must be finished together. In the
+published grid texts repeat within one AST node only, and the groups stay small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array, csc_array
+from scipy.sparse.csgraph import connected_components
+
+from atlas_assets.errors import ModelError, StimulusError
+from atlas_assets.extraction.batching import IntArray, TokenTable, tokenize
+from atlas_assets.stages.prompts.tokens import CorpusTokenizer
+
+#: raise it when the plan changes, so that shards of another plan are not taken for this one's
+PLAN_VERSION = 1
+#: distinct prompts after which a shard is full: small enough to lose little in a kill, large
+#: enough to make batches of similar length
+SHARD_PROMPTS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class UnitPrompts:
+    """Units and the token sequences of their prompts.
+
+    Attributes:
+        names: unit names, sorted.
+        table: the distinct sequences of all units.
+        rows: per unit, int64 ``[prompts]``: each prompt's row of ``table``, in prompt order.
+    """
+
+    names: tuple[str, ...]
+    table: TokenTable
+    rows: tuple[IntArray, ...]
+
+    @property
+    def n_prompts(self) -> npt.NDArray[np.int32]:
+        """int32 ``[units]``: prompts per unit, repeated ones counted as often as they occur."""
+        return np.asarray([len(rows) for rows in self.rows], dtype=np.int32)
+
+    @cached_property
+    def distinct(self) -> IntArray:
+        """int64, sorted: the rows of ``table`` that these units use."""
+        return np.unique(np.concatenate(self.rows))
+
+    @cached_property
+    def multiplicity(self) -> csc_array:
+        """float64 ``[units, distinct]``: how often each unit holds each distinct prompt."""
+        units = np.repeat(np.arange(len(self.names)), self.n_prompts)
+        columns = np.searchsorted(self.distinct, np.concatenate(self.rows))
+        shape = (len(self.names), len(self.distinct))
+        # duplicates are added up, which makes them counts
+        return csc_array(coo_array((np.ones(len(units)), (units, columns)), shape=shape))
+
+    def select(self, units: Sequence[int]) -> UnitPrompts:
+        """Some of the units, by index, with the same table."""
+        return UnitPrompts(
+            names=tuple(self.names[unit] for unit in units),
+            table=self.table,
+            rows=tuple(self.rows[unit] for unit in units),
+        )
+
+    def holder(self, row: int) -> tuple[str, int]:
+        """The first unit that holds sequence ``row``, and the prompt's index in it."""
+        for name, rows in zip(self.names, self.rows, strict=True):
+            (places,) = np.nonzero(rows == row)
+            if places.size:
+                return name, int(places[0])
+        raise KeyError(row)
+
+    def digest(self) -> str:
+        """SHA-256 over unit names, their prompts' order and all token ids."""
+        digest = hashlib.sha256(self.table.digest().encode())
+        for name, rows in zip(self.names, self.rows, strict=True):
+            digest.update(f"\0{name}\0{len(rows)}\0".encode())
+            digest.update(rows.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def unit_prompts(
+    tokenizer: CorpusTokenizer, units: Mapping[str, Sequence[str]], *, max_positions: int
+) -> UnitPrompts:
+    """Encode the prompts of all units.
+
+    Args:
+        tokenizer: the model's; gives ids without special tokens.
+        units: unit name → its prompts in order.
+        max_positions: tokens the network can take.
+
+    Raises:
+        StimulusError: there are no units, a unit has no prompts, or a prompt has no tokens.
+        ModelError: a prompt is longer than ``max_positions``.
+    """
+    names = tuple(sorted(units))
+    _require_prompts(names, units)
+    table, rows = tokenize(tokenizer, (text for name in names for text in units[name]))
+    ends = np.cumsum([len(units[name]) for name in names])
+    prompts = UnitPrompts(names, table, tuple(np.split(rows, ends[:-1])))
+    _require_lengths(prompts, max_positions)
+    return prompts
+
+
+def shards(prompts: UnitPrompts, target: int) -> Iterator[UnitPrompts]:
+    """Cut the units into shards such that no prompt occurs in two of them.
+
+    Units are connected when they share a prompt; the connected groups, ordered by their first
+    unit's name, are packed until a shard holds ``target`` distinct prompts. The result depends on
+    the prompts alone.
+    """
+    packed: list[int] = []
+    held = 0
+    for group in _connected(prompts):
+        packed += group
+        held += len(np.unique(np.concatenate([prompts.rows[unit] for unit in group])))
+        if held >= target:
+            yield prompts.select(sorted(packed))
+            packed, held = [], 0
+    if packed:
+        yield prompts.select(sorted(packed))
+
+
+def _connected(prompts: UnitPrompts) -> list[list[int]]:
+    incidence = prompts.multiplicity
+    _, labels = connected_components(incidence @ incidence.T, directed=False)
+    groups: dict[int, list[int]] = {}
+    for unit, label in enumerate(labels):
+        groups.setdefault(int(label), []).append(unit)
+    return list(groups.values())
+
+
+def _require_prompts(names: tuple[str, ...], units: Mapping[str, Sequence[str]]) -> None:
+    empty = [name for name in names if not units[name]]
+    if not names or empty:
+        raise StimulusError(
+            "there are no prompts to run",
+            where=f"unit {empty[0]}" if empty else None,
+            expected="at least one unit, each with at least one prompt",
+            found="0 prompts" if empty else "0 units",
+            remedy="materialise the prompts again, or take the unit out",
+        )
+
+
+def _require_lengths(prompts: UnitPrompts, max_positions: int) -> None:
+    lengths = prompts.table.lengths
+    (empty,) = np.nonzero(lengths == 0)
+    if empty.size:
+        name, prompt = prompts.holder(int(empty[0]))
+        raise StimulusError(
+            "a prompt has no tokens, so it has no last token to read",
+            where=f"unit {name}, prompt {prompt}",
+            expected="at least one token",
+            found="0 tokens",
+            remedy="take the prompt out, or check the tokenizer",
+        )
+    (long,) = np.nonzero(lengths > max_positions)
+    if long.size:
+        name, prompt = prompts.holder(int(long[0]))
+        raise ModelError(
+            "a prompt is longer than the network can take",
+            where=f"unit {name}, prompt {prompt}",
+            expected=f"at most {max_positions} tokens",
+            found=f"{lengths[long[0]]} tokens",
+            remedy="shorten the prompt or choose a model with more positions",
+        )

@@ -1,0 +1,133 @@
+"""Scratch files that let a long computation resume after a kill.
+
+A computation is cut into shards by a deterministic plan; each finished shard's arrays lie in one
+safetensors file under a folder named by a fingerprint of everything that changes their values. A
+re-run loads what is there and computes the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from atlas_assets.errors import ArtifactError, ArtifactWriteError
+from atlas_assets.files.atomic import write_bytes
+from atlas_assets.stages.activations.activations import payload_digest
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+_log = logging.getLogger(__name__)
+_FINGERPRINT = re.compile(r"[0-9a-f]{8,64}")
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_SUFFIX = ".safetensors"
+
+
+class ShardStore:
+    """The finished shards of one computation.
+
+    Args:
+        folder: belongs to this computation alone (nothing else keeps files in it); None keeps the
+            shards in memory only. What other fingerprints left in it is removed at first use.
+        fingerprint: 8 to 64 hexadecimal digits covering whatever changes the numbers.
+
+    Raises:
+        ArtifactError: the fingerprint is not of that form.
+    """
+
+    def __init__(self, folder: Path | None, fingerprint: str) -> None:
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            raise ArtifactError(
+                "the fingerprint of a shard store is not usable as a folder name",
+                expected="8 to 64 digits out of 0-9a-f, such as a SHA-256",
+                found=repr(fingerprint),
+                remedy="pass the hexadecimal digest of what the computation depends on",
+            )
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self._memory: dict[str, Arrays] = {}
+        self._opened = False
+
+    def narrowed(self, *parts: str) -> ShardStore:
+        """The store in the same folder whose fingerprint covers ``parts`` too."""
+        text = "\0".join((self.fingerprint, *parts))
+        return ShardStore(self.folder, hashlib.sha256(text.encode()).hexdigest())
+
+    def get(self, key: str) -> Arrays | None:
+        """The arrays of shard ``key``, or None where it is missing or damaged.
+
+        A damaged shard (truncated, altered) is reported as a warning in the log.
+        """
+        if self.folder is None:
+            return self._memory.get(key)
+        path = self._path(key)
+        if not path.is_file():
+            return None
+        try:
+            return _read(path)
+        except (OSError, ValueError, SafetensorError) as error:
+            _log.warning("shard %s is damaged and will be computed again: %s", path, error)
+            return None
+
+    def put(self, key: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Store a finished shard, whole or not at all.
+
+        Raises:
+            ArtifactWriteError: the folder cannot be written or the disk is full.
+        """
+        kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        if self.folder is None:
+            self._memory[key] = kept
+            return
+        data = save(kept, metadata={"sha256": payload_digest((), kept)})
+        write_bytes(self._path(key), data, what=f"shard {key}")
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ArtifactError(
+                "not the key of a shard",
+                expected="letters, digits, - and _",
+                found=repr(key),
+                remedy="choose another key",
+            )
+        if self.folder is None:
+            raise ArtifactError("a shard store in memory has no files", remedy="give it a folder")
+        if not self._opened:
+            _remove_others(self.folder, self.fingerprint)
+            self._opened = True
+        return self.folder / self.fingerprint / f"{key}{_SUFFIX}"
+
+
+def _read(path: Path) -> Arrays:
+    with safe_open(path, framework="numpy") as file:
+        recorded = (file.metadata() or {}).get("sha256")
+        arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if recorded != payload_digest((), arrays):
+        raise ValueError("its contents do not match its recorded digest")
+    return arrays
+
+
+def _remove_others(folder: Path, fingerprint: str) -> None:
+    """Remove the shards of computations with other settings: nobody can resume from them."""
+    if not folder.is_dir():
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.name == fingerprint or not _FINGERPRINT.fullmatch(entry.name):
+            continue
+        try:
+            shutil.rmtree(entry)
+        except OSError as error:
+            raise ArtifactWriteError(
+                "cannot remove the scratch files of an earlier computation",
+                where=str(entry),
+                found=str(error),
+                remedy="remove the folder by hand or make it writable",
+            ) from error

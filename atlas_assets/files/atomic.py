@@ -1,0 +1,134 @@
+"""Writes that happen completely or not at all.
+
+The bytes go to a sibling of the target, are flushed to the disk, read back and compared, and only
+then take the target's name. Whatever fails before that leaves an earlier file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from upath import UPath
+
+from atlas_assets.errors import ArtifactWriteError
+from atlas_assets.files.locations import file_digest, local_path
+
+#: a temporary file this old (seconds) belongs to a writer that was killed
+_ABANDONED_AFTER = 3600.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def write_bytes(path: UPath | Path, data: bytes | memoryview, *, what: str) -> None:
+    """Puts ``data`` at ``path`` in one step; makes the folder if need be.
+
+    Args:
+        path: the target, on any fsspec filesystem.
+        data: the file's bytes.
+        what: what is written, for the error message (``"object_masks"``).
+
+    Raises:
+        ArtifactWriteError: the disk is full, the folder is read-only, or the bytes did not arrive
+            as sent. The earlier file, if there was one, is intact and no temporary file is left.
+    """
+    local = local_path(path)
+    try:
+        if local is not None:
+            _write_local(local, data)
+        else:
+            _write_remote(UPath(path), data)
+    except OSError as error:
+        raise _explain(error, path, len(data), what) from error
+
+
+def _write_local(path: Path, data: bytes | memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
+    temporary = path.with_name(_temporary_name(path.name))
+    try:
+        # 0o666 less the umask: other members of a group may read an atlas
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _verify(file_digest(temporary), data)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _write_remote(path: UPath, data: bytes | memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(_temporary_name(path.name))
+    try:
+        temporary.write_bytes(bytes(data))
+        _verify(file_digest(temporary), data)
+        path.fs.mv(temporary.path, path.path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _verify(found: str, data: bytes | memoryview) -> None:
+    if found != hashlib.sha256(data).hexdigest():
+        raise OSError(errno.EIO, "the bytes read back are not the bytes written")
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name}.{uuid.uuid4().hex}.tmp"
+
+
+def _remove_abandoned(path: Path) -> None:
+    """A killed writer cannot clean up; the next one does, long after any live one has ended."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
+                left.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the new name survive a power cut; not every filesystem offers it for folders."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explain(error: OSError, path: UPath | Path, size: int, what: str) -> ArtifactWriteError:
+    expected, remedy = f"{size:,} bytes written to it", "check the disk and run again"
+    if error.errno in _NO_SPACE:
+        remedy = f"free some space or set ATLAS_DATA_DIR to another disk{_free_space(path)}"
+    elif error.errno in _NO_PERMISSION:
+        expected = "a folder this process may write to"
+        remedy = "give write permission, or set ATLAS_DATA_DIR to a folder that is writable"
+    return ArtifactWriteError(
+        f"cannot write {what}; an earlier file is left as it was",
+        where=str(path),
+        expected=expected,
+        found=error.strerror or str(error) or type(error).__name__,
+        remedy=remedy,
+    )
+
+
+def _free_space(path: UPath | Path) -> str:
+    local = local_path(path)
+    if local is None:
+        return ""
+    existing = next((folder for folder in local.parents if folder.is_dir()), None)
+    if existing is None:
+        return ""
+    return f" ({shutil.disk_usage(existing).free:,} bytes are free on this one)"

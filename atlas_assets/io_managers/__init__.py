@@ -1,1 +1,0 @@
-"""The on-disk formats joined to Dagster's partitions and metadata; thin."""

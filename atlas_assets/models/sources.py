@@ -1,0 +1,248 @@
+"""From what a user writes in ``ATLAS_MODEL`` to a folder with a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+
+from atlas_assets.errors import HubError, HubNotFoundError, HubPermanentError, ModelError
+from atlas_assets.hub_client import repository
+from atlas_assets.hub_client.client import HubClient, default_client
+from atlas_assets.models import checkpoint_files as checkpoint
+from atlas_assets.models.identity import ModelIdentity
+
+EMBEDDED = "embedded"
+_EMBEDDED_FOLDER = Path(__file__).parent / EMBEDDED
+#: everything a checkpoint needs and nothing that could run
+HUB_PATTERNS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+)
+_CONFIG = "config.json"
+
+_HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
+_FULL_SHA = re.compile(r"[0-9a-f]{40}")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A checkpoint on this machine.
+
+    Attributes:
+        model_id: ``embedded``, a Hub id, or the folder's name.
+        folder: where its files lie.
+        revision: the commit sha of a Hub model, else None.
+    """
+
+    model_id: str
+    folder: Path
+    revision: str | None = None
+
+
+def resolve(
+    model: str, revision: str | None, *, ask_hub: bool = True, client: HubClient | None = None
+) -> ModelSource:
+    """Find the checkpoint, downloading a Hub model that is not in the cache.
+
+    Args:
+        model: ``embedded``, a folder, or a Hub id; an existing folder wins over a Hub id.
+        revision: branch, tag or sha of a Hub model; None: its main branch.
+        ask_hub: whether to ask the network; otherwise only the cache is looked at.
+        client: the Hub; None: the one that huggingface_hub's environment variables describe.
+
+    Raises:
+        ModelError: there is no such model, the Hub does not answer and the model is not in the
+            cache, or a revision is asked of something that is not on the Hub.
+    """
+    folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
+    if not folder.is_dir():
+        client = client or default_client()
+        _check_hub_id(model)
+        found = _from_hub if ask_hub and not client.is_offline() else _from_cache
+        return found(client, model, revision)
+    if revision is not None:
+        raise ModelError(
+            "a revision is asked of a model that is not on the Hub",
+            where=model,
+            expected="no revision",
+            found=f"revision {revision!r}",
+            remedy="unset ATLAS_MODEL_REVISION, or name a Hub model",
+        )
+    return ModelSource(EMBEDDED if model == EMBEDDED else folder.resolve().name, folder)
+
+
+def identify(source: ModelSource) -> ModelIdentity:
+    """Names and digests of a checkpoint, without building the network.
+
+    Raises:
+        ModelError: it has no weights in safetensors, or no tokenizer.
+    """
+    return ModelIdentity(
+        model_id=source.model_id,
+        revision=source.revision,
+        weights_sha256=checkpoint.digest(checkpoint.weight_files(source.folder)),
+        tokenizer_sha256=checkpoint.digest(checkpoint.tokenizer_files(source.folder)),
+    )
+
+
+def default_loss_threshold(source: ModelSource) -> float | None:
+    """The checkpoint's own ``loss_threshold`` (nats), or None.
+
+    Raises:
+        ModelError: it is no positive number.
+    """
+    threshold = checkpoint.read_config(source.folder).get("loss_threshold")
+    if threshold is None:
+        return None
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or threshold <= 0:
+        raise ModelError(
+            "the model's own loss threshold is out of range",
+            where=f"{source.folder / 'config.json'}: loss_threshold",
+            expected="a number > 0 (nats), or null",
+            found=repr(threshold),
+            remedy="correct config.json",
+        )
+    return float(threshold)
+
+
+def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSource:
+    if revision is not None and _FULL_SHA.fullmatch(revision):
+        cached = _cached(client, model, revision)
+        if cached is not None:
+            return cached
+    sha: str | None = None
+    try:
+        sha = repository.head(client.interactive(), model, "model", revision)
+        return _download(client, model, revision, sha)
+    except HubPermanentError as error:
+        raise _refused(model, revision, error) from error
+    except HubError as error:
+        cached = _cached(client, model, revision or "main")
+        if cached is None:
+            raise _unreachable(model, revision, error) from error
+        _log.warning(
+            "the Hub does not answer (%s): using the cached %s at %s, %s",
+            error.found,
+            model,
+            cached.revision,
+            "which may be stale" if sha is None else f"which is stale: the Hub has {sha}",
+        )
+        return cached
+
+
+def _from_cache(client: HubClient, model: str, revision: str | None) -> ModelSource:
+    cached = _cached(client, model, revision or "main")
+    if cached is None:
+        offline = "; offline mode is on (HF_HUB_OFFLINE)" if client.is_offline() else ""
+        raise ModelError(
+            "the model is not on this machine",
+            where=_named(model, revision),
+            expected="a copy in the Hub's local cache",
+            found=f"none{offline}",
+            remedy=f"run `hf download {model}` where there is a network",
+        )
+    if client.is_offline() and revision != cached.revision:
+        _log.warning(
+            "offline mode (HF_HUB_OFFLINE): using the cached %s at %s, which may be stale",
+            model,
+            cached.revision,
+        )
+    return cached
+
+
+def _download(client: HubClient, model: str, revision: str | None, sha: str) -> ModelSource:
+    """The snapshot at ``sha``, each file compared with the Hub's digest as it arrives."""
+    if _cached(client, model, sha) is None:
+        files = repository.entries(client, model, "model", sha)
+        wanted = [p for p in files if any(fnmatch(p, pattern) for pattern in HUB_PATTERNS)]
+        # the config is the last to come: where it is, all the others are (`_cached`)
+        for path in sorted(wanted, key=lambda path: (path == _CONFIG, path)):
+            repository.download(client, model, "model", sha, files[path])
+    # by name first: that is how the cache learns what the name means, for days without a network.
+    # Alone, it would give an older copy without a word when the Hub stumbles.
+    for name in (revision or "main", sha):
+        folder = client.call(
+            "cannot download the model",
+            partial(_snapshot, client, model, name),
+            where=f"{model}@{sha[:12]}",
+        )
+        if folder.name == sha:
+            break
+    return ModelSource(model, folder, sha)
+
+
+def _cached(client: HubClient, model: str, revision: str) -> ModelSource | None:
+    """The complete snapshot in the local cache, or None."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = _snapshot(client, model, revision, local=True)
+    except LocalEntryNotFoundError:
+        return None
+    return ModelSource(model, folder, folder.name) if (folder / _CONFIG).is_file() else None
+
+
+def _snapshot(client: HubClient, model: str, revision: str, *, local: bool = False) -> Path:
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        model,
+        revision=revision,
+        allow_patterns=list(HUB_PATTERNS),
+        cache_dir=client.cache_dir,
+        endpoint=client.endpoint,
+        token=client.token,
+        etag_timeout=client.timeout,
+        local_files_only=local,
+    )
+    return Path(folder)
+
+
+def _check_hub_id(model: str) -> None:
+    """Refuse, before the network is asked, what is a path or cannot be an id."""
+    if not _HUB_ID.fullmatch(model):
+        raise ModelError(
+            "there is no such model",
+            where=model,
+            expected=f"{EMBEDDED!r}, an existing folder, or a Hub id (owner/name)",
+            found="no folder of this name, and no Hub id",
+            remedy="correct ATLAS_MODEL",
+        )
+
+
+def _refused(model: str, revision: str | None, error: HubPermanentError) -> ModelError:
+    wrong = "ATLAS_MODEL" if isinstance(error, HubNotFoundError) else "ATLAS_MODEL_REVISION"
+    return ModelError(
+        "the Hub does not give this model",
+        where=_named(model, revision),
+        expected="a public model, or one you have access to",
+        found=error.found,
+        remedy=f"{error.remedy} ({wrong})" if error.status == 404 else error.remedy,
+    )
+
+
+def _unreachable(model: str, revision: str | None, error: HubError) -> ModelError:
+    return ModelError(
+        "the model is not on this machine and the Hub does not answer",
+        where=_named(model, revision),
+        expected="a cached copy, or an answer from the Hub",
+        found=error.found,
+        remedy=f"go online, or run `hf download {model}` where there is a network, or set "
+        "ATLAS_MODEL to embedded or to a folder",
+    )
+
+
+def _named(model: str, revision: str | None) -> str:
+    return model if revision is None else f"{model} at {revision}"

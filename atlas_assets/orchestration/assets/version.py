@@ -1,0 +1,83 @@
+"""The end of the graph: a complete atlas that has passed its checks becomes the one in force."""
+
+from typing import Any
+
+import dagster as dg
+
+from atlas_assets.atlas import versions
+from atlas_assets.atlas.status import FileState, survey
+from atlas_assets.errors import ArtifactError
+from atlas_assets.orchestration.assets.declare import OWNERS
+from atlas_assets.orchestration.assets.one_setting import skipped_under
+from atlas_assets.orchestration.automation.conditions import stay_up_to_date
+from atlas_assets.orchestration.checks.failed import failed_checks
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.storage.store import AtlasStore
+
+KEY = "atlas_version"
+GROUP = "stage_18_version"
+
+
+def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
+    """``atlas_version``: after everything that the sweep in force makes, and its checks."""
+    skipped = skipped_under(settings)
+
+    @dg.asset(
+        key=KEY,
+        group_name=GROUP,
+        description="The version of the atlas in force. Where the model is followed, a version "
+        "that is complete, fresh and has passed its blocking checks takes the place of the one "
+        "before, whose files stay.",
+        kinds={"json"},
+        owners=OWNERS,
+        code_version="1",
+        automation_condition=stay_up_to_date(),
+        deps=[key for key in ARTIFACTS if key not in skipped],
+    )
+    def atlas_version(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+    ) -> dg.MaterializeResult[Any]:
+        pin = versions.pin_of(settings)
+        model = store.expected().model if pin else None
+        sha = model.revision if model else None
+        if pin is not None and sha is not None and sha != pin.in_force.sha:
+            _require_sound(store, skipped_under(settings), context.instance)
+            versions.promote(settings, sha)
+            context.log.info(f"{store.root} is in force now: made with {settings.model} at {sha}")
+        return dg.MaterializeResult(
+            metadata={"folder": str(store.root), **({"model_sha": sha} if sha else {})}
+        )
+
+    return atlas_version
+
+
+def _require_sound(
+    store: AtlasStore, skipped: frozenset[str], instance: dg.DagsterInstance
+) -> None:
+    """Refuses to put a version in force that is not whole.
+
+    Raises:
+        ArtifactError: a file is missing, stale or damaged, or failed a blocking check.
+    """
+    lacking = [
+        _told(state)
+        for state in survey(store)
+        if state.on_grid and state.artifact not in skipped and state.state != "fresh"
+    ]
+    lacking += [f"{check} failed" for check in failed_checks(instance, tuple(store.sweep))]
+    if lacking:
+        raise ArtifactError(
+            "the new version of the atlas is not put in force",
+            where=str(store.root),
+            expected="every file fresh, every blocking check passed",
+            found="; ".join(lacking[:5]) + (f"; and {len(lacking) - 5} more" * (len(lacking) > 5)),
+            remedy="run the job atlas; the version before stays in force until it succeeds",
+        )
+
+
+def _told(state: FileState) -> str:
+    at = f" at {state.setting}" if state.setting else ""
+    return f"{state.artifact}{at}: {state.reason}"

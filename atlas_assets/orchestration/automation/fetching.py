@@ -1,0 +1,160 @@
+"""The job ``fetch``: published files become this atlas's, and materialisations of their assets."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from atlas_assets.errors import MissingArtifactError, SettingsError
+from atlas_assets.hub.fetch import Outcome, choose, fetch, require_files
+from atlas_assets.hub.source import Source, open_source
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.orchestration.data_versions import data_version, data_version_of_cells
+from atlas_assets.orchestration.io_managers.versions import DATA_VERSION_TAG
+from atlas_assets.orchestration.partitions import partition_key
+from atlas_assets.settings import DEFAULT_SOURCE, AtlasSettings
+from atlas_assets.storage.store import AtlasStore
+
+_SHA256 = "source_sha256"
+
+
+class FetchConfig(dg.Config):
+    """Which files, and whether others may be replaced.
+
+    Attributes:
+        files: file names, paths in the repository, or asset keys; none: all.
+        overwrite: whether a file of another content that was not fetched is replaced.
+    """
+
+    files: list[str] = Field(default_factory=list)
+    overwrite: bool = False
+
+
+def fetch_job() -> dg.JobDefinition:
+    """``fetch``: brings published files from the source repository, one op, no model."""
+
+    @dg.op(
+        out={},
+        description="Downloads published files, verifies and validates each, puts it in its place "
+        "and reports it as a materialisation of its asset. One that fails leaves the others.",
+    )
+    def fetch_files(
+        context: dg.OpExecutionContext,
+        config: FetchConfig,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
+        hub: dg.ResourceParam[HubClient],
+    ) -> Iterator[dg.AssetMaterialization]:
+        source = open_source(hub, _source_of(settings), settings.hub_source_revision)
+        context.log.info(f"{source.repo_id} at {source.sha}")
+        for note in source.notes:
+            context.log.warning(note)
+        chosen = choose(source, config.files)
+        require_files(source, chosen)
+        failed = []
+        for outcome in fetch(hub, source, store, chosen, overwrite=config.overwrite):
+            context.log.info(f"{outcome.state}: {outcome.file.name}")
+            if outcome.error is not None:
+                context.log.error(str(outcome.error))
+                failed.append(outcome)
+            elif not _is_known(context.instance, outcome):
+                # yielded, not logged: what is logged before a failure is lost
+                yield _materialisation(store, source, outcome)
+        if failed:
+            raise _incomplete(failed, len(chosen))
+
+    @dg.job(
+        name="fetch",
+        description="Published files from ATLAS_HUB_SOURCE, verified and validated, as "
+        "materialisations of their assets: what follows from them can be computed with no model. "
+        'Some only: ops: {fetch_files: {config: {files: ["object_masks", "14_summary.csv"]}}}.',
+    )
+    def job() -> None:
+        fetch_files()
+
+    return job
+
+
+def _source_of(settings: AtlasSettings) -> str:
+    if settings.hub_source is not None:
+        return settings.hub_source
+    if settings.name is not None:
+        return DEFAULT_SOURCE
+    raise SettingsError(
+        "published files would come to lie in the atlas of a model",
+        where=f"{settings.data_dir}/{settings.atlas_name}",
+        expected="an atlas for what is fetched",
+        found="no ATLAS_HUB_SOURCE and no ATLAS_NAME",
+        remedy=f"set ATLAS_HUB_SOURCE={DEFAULT_SOURCE} where Dagster runs: the atlas in force is "
+        "then the fetched one, in a folder of its own",
+    )
+
+
+def _materialisation(
+    store: AtlasStore, source: Source, outcome: Outcome
+) -> dg.AssetMaterialization:
+    file, record = outcome.file, outcome.record
+    assert record is not None
+    metadata: dict[str, Any] = {
+        "path": dg.MetadataValue.path(str(outcome.path)),
+        "size": file.size,
+        "source_repository": source.repo_id,
+        "source_revision": record.revision,
+        "source_path": record.path,
+        _SHA256: record.sha256,
+        "origin": outcome.provenance.origin if outcome.provenance else "release",
+        **outcome.described,
+    }
+    if outcome.provenance is not None:
+        metadata["provenance"] = dg.MetadataValue.json(outcome.provenance.model_dump(mode="json"))
+    return dg.AssetMaterialization(
+        asset_key=file.artifact.key,
+        partition=_partition(outcome),
+        description=f"fetched from {source}",
+        metadata=metadata,
+        tags={DATA_VERSION_TAG: _data_version(store, outcome)},
+    )
+
+
+def _data_version(store: AtlasStore, outcome: Outcome) -> str:
+    """As if it had been made here; of a file of the release, its bytes."""
+    if outcome.provenance is None:
+        return outcome.record.sha256 if outcome.record else ""
+    if outcome.file.setting is not None:
+        # of a file per setting, what it was made from counts, where that is here
+        with contextlib.suppress(MissingArtifactError):
+            return data_version_of_cells(store, [(outcome.provenance, outcome.file.setting)])
+    return data_version(outcome.provenance)
+
+
+def _is_known(instance: dg.DagsterInstance, outcome: Outcome) -> bool:
+    """Whether the asset's last materialisation is of this very file."""
+    partition, record = _partition(outcome), outcome.record
+    where = dg.AssetRecordsFilter(
+        dg.AssetKey(outcome.file.artifact.key),
+        asset_partitions=None if partition is None else [partition],
+    )
+    found = instance.fetch_materializations(where, limit=1).records
+    last = found[0].asset_materialization if found else None
+    said = last.metadata.get(_SHA256) if last else None
+    return said is not None and record is not None and said.value == record.sha256
+
+
+def _partition(outcome: Outcome) -> str | None:
+    return partition_key(outcome.file.setting) if outcome.file.setting else None
+
+
+def _incomplete(failed: list[Outcome], n_chosen: int) -> dg.Failure:
+    def told() -> Iterator[str]:
+        for outcome in failed:
+            assert outcome.error is not None
+            yield f"{outcome.file.name}: {outcome.error.what}"
+
+    return dg.Failure(
+        description=f"{len(failed)} of {n_chosen} files could not be fetched; the others were. "
+        + "; ".join(told()),
+        metadata={outcome.file.name: str(outcome.error) for outcome in failed},
+        allow_retries=False,
+    )

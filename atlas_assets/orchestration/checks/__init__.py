@@ -1,0 +1,1 @@
+"""The asset checks: integrity, and the paper's claims."""

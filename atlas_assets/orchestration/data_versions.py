@@ -1,0 +1,76 @@
+"""What Dagster compares to tell whether an artifact, or the model, has become another.
+
+Two artifacts with the same data version have the same content and are about the same model and
+grid: making one again from the same inputs gives the same version, and nothing after it is stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.provenance import Lineage, Provenance
+
+if TYPE_CHECKING:
+    from atlas_assets.storage.store import AtlasStore
+
+_DEFAULT_DTYPE = "float32"
+
+
+def model_version(lineage: Lineage) -> str | None:
+    """The model and how it is read: ``<sha>+last_token``, or ``…+published+float16``.
+
+    For a model that is not from the Hub, a digest of its weights and tokenizer stands for the sha.
+
+    Returns:
+        ``None`` where the lineage does not tell which model it is.
+    """
+    model = lineage.model
+    if model is None:
+        return None
+    state = model.revision
+    if state is None and model.weights_sha256 is not None:
+        state = _digest((model.weights_sha256, str(model.tokenizer_sha256)))
+    if state is None:
+        return None
+    dtype = None if lineage.dtype == _DEFAULT_DTYPE else lineage.dtype
+    return "+".join(part for part in (state, lineage.readout, dtype) if part)
+
+
+def data_version(written: Provenance) -> str:
+    """Of an artifact with one file: its content and what it is about."""
+    return _digest((written.payload_sha256, _about(written)))
+
+
+def data_version_of_cells(
+    store: AtlasStore, cells: Iterable[tuple[Provenance, Setting | None]]
+) -> str:
+    """Of partitions made in one run, for which Dagster has one version: what they were made from.
+
+    It does not depend on how many of the partitions the run made, so that making one of them again
+    leaves what follows as fresh as it was.
+
+    Args:
+        store: holds what the partitions were made from.
+        cells: what each says of its making, and its setting.
+    """
+    return _digest(sorted({_made_from(store, record, setting) for record, setting in cells}))
+
+
+def _made_from(store: AtlasStore, record: Provenance, setting: Setting | None) -> str:
+    parts = [record.artifact, record.code_version, _about(record)]
+    for name, digest in sorted(record.inputs.items()):
+        before = store.provenance(name, setting) if ARTIFACTS[name].partitioned else None
+        parts.append(digest if before is None else _made_from(store, before, setting))
+    return _digest(parts)
+
+
+def _about(record: Provenance) -> str:
+    return record.lineage.model_dump_json() if record.lineage else ""
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

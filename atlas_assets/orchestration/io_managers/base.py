@@ -1,0 +1,173 @@
+"""What the IO managers share: published file names, partitions, metadata.
+
+Paths, validation, provenance and atomic writes are the store's; an IO manager only translates
+between it and Dagster's contexts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, get_origin
+
+import dagster as dg
+from upath import UPath
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.orchestration.data_versions import data_version, data_version_of_cells
+from atlas_assets.orchestration.io_managers.metadata import content_metadata, file_metadata
+from atlas_assets.orchestration.io_managers.versions import report_model, report_version
+from atlas_assets.orchestration.partitions import setting_of
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.storage.codec import Kind
+from atlas_assets.storage.store import AtlasStore, Written, artifact_named
+
+
+class AtlasIOManager(dg.UPathIOManager):
+    """Keeps the artifacts of one atlas under their published names.
+
+    An output of several partitions (a single-run backfill) is a mapping from partition key to
+    value, or to a function without arguments that makes it when it is written; an input of several
+    partitions is one as well, and so is one of a single partition whose type annotation is a
+    mapping. Input metadata ``{"part": "universal"}`` reads only that part of
+    each file; ``{"allow_missing_partitions": True}`` leaves out what is not there.
+
+    Attributes:
+        kind: of files that this IO manager handles.
+        store: reads and writes them.
+    """
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, store: AtlasStore) -> None:
+        super().__init__(base_path=UPath(store.root))
+        self.store = store
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Writes one value, or one per partition of the run, and tells Dagster its version."""
+        artifact = self._artifact(context)
+        if not context.has_asset_partitions:
+            written = self.store.write(artifact.key, obj)
+            context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
+            context.add_output_metadata(self._metadata(context, obj, written))
+            report_version(context, data_version(written.provenance))
+            report_model(context, artifact, written.provenance.lineage)
+            return
+        # Dagster gives them in no particular order
+        keys = sorted(context.asset_partition_keys)
+        cells = []
+        for key, value in _by_partition(artifact.key, keys, obj).items():
+            made = value() if callable(value) else value
+            written = self.store.write(artifact.key, made, setting_of(key))
+            cells.append((written.provenance, setting_of(key)))
+            metadata = self._metadata(context, made, written)
+            if len(keys) == 1:
+                context.add_output_metadata(metadata)
+            else:
+                # each partition's materialisation gets the metadata of its own file
+                context.step_context.add_asset_metadata(
+                    metadata, asset_key=context.asset_key, partition_key=key
+                )
+        # one line for all: an event takes Dagster longer to store than a small file to write
+        context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
+        report_version(context, data_version_of_cells(self.store, cells))
+
+    def load_partitions(self, context: dg.InputContext) -> Any:
+        """One value, or {partition key: value}."""
+        artifact = self._artifact(context)
+        part = _part(context)
+        keys = sorted(context.asset_partition_keys)
+        skip = bool((context.definition_metadata or {}).get("allow_missing_partitions"))
+        values = {}
+        for key in keys:
+            try:
+                values[key] = self.store.recall(artifact.key, setting_of(key), part)
+            except MissingArtifactError:
+                if not skip:
+                    raise
+                context.log.warning(f"{artifact.key} has no partition {key}; it is left out")
+        if len(keys) == 1 and not _wants_mapping(context):
+            return values.get(keys[0])
+        return values
+
+    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
+        """Writes the value of an unpartitioned artifact; ``path`` follows from the artifact."""
+        del path
+        self.store.write(self._artifact(context).key, obj)
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
+        """Reads an unpartitioned artifact; ``path`` follows from the artifact."""
+        del path
+        return self.store.recall(self._artifact(context).key, part=_part(context))
+
+    def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
+        """The published file name."""
+        return UPath(self._artifact(context).filename)
+
+    def get_path_for_partition(
+        self,
+        context: dg.InputContext | dg.OutputContext,
+        path: UPath,
+        partition: str,
+    ) -> UPath:
+        """The published file of the partition; Dagster gives its key as ``0.8/0.5``."""
+        del path
+        key = partition.replace("/", "|")
+        return self.store.path(self._artifact(context).key, setting_of(key))
+
+    def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
+        """What can be said about the value itself: counts, and the columns of a table."""
+        return content_metadata(self._artifact(context), obj)
+
+    def _metadata(self, context: dg.OutputContext, value: Any, written: Written) -> dict[str, Any]:
+        # in the order that the UI shows: a figure before the long record of its making
+        return {**self.get_metadata(context, value), **file_metadata(written)}
+
+    def _artifact(self, context: dg.InputContext | dg.OutputContext) -> Artifact:
+        key = context.asset_key.to_user_string() if context.has_asset_key else context.name
+        artifact = artifact_named(key)
+        if artifact.kind != self.kind:
+            raise ArtifactError(
+                "an asset is joined to the IO manager of another format",
+                where=key,
+                expected=f"io_manager_key={artifact.kind}_io_manager",
+                found=type(self).__name__,
+                remedy="declare the asset with the IO manager of its format",
+            )
+        return artifact
+
+
+def _by_partition(artifact: str, keys: list[str], value: Any) -> Mapping[str, Any]:
+    """{partition key: value} in the order of ``keys``; a bare value belongs to the only key."""
+    if not keys:
+        raise ArtifactError(
+            "the run covers no partition",
+            where=artifact,
+            expected="at least one partition",
+            found="none: each dimension of the sweep is a range of its own",
+            remedy="name the first partition of the range first: both its consistency and its "
+            "epsilon come before those of the last",
+        )
+    if len(keys) == 1 and not isinstance(value, Mapping):
+        return {keys[0]: value}
+    given = set(value) if isinstance(value, Mapping) else set()
+    if given != set(keys):
+        raise ArtifactError(
+            "a run over several partitions must return one value for each",
+            where=artifact,
+            expected=f"a mapping with the keys {', '.join(keys)}",
+            found=f"keys {', '.join(sorted(map(str, given)))}" if given else type(value).__name__,
+            remedy="return {partition key: value} for all of context.partition_keys",
+        )
+    return {key: value[key] for key in keys}
+
+
+def _part(context: dg.InputContext) -> str | None:
+    part = (context.definition_metadata or {}).get("part")
+    return None if part is None else str(part)
+
+
+def _wants_mapping(context: dg.InputContext) -> bool:
+    """Whether the asset annotates the input as a mapping."""
+    annotation = context.dagster_type.typing_type
+    kind = get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, Mapping)

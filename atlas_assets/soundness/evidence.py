@@ -1,0 +1,261 @@
+"""What claims are computed from: the files of an atlas, or what those that are there amount to.
+
+A table that is missing or out of date is computed from what it is made of, where that is there
+(the release has no ``compositionality.csv``, but the masks it follows from). Nothing that is out
+of date itself is ever used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from atlas_assets.errors import ArtifactError, AtlasError, MissingArtifactError
+from atlas_assets.soundness.subject import Cell
+from atlas_assets.stages.analyses import (
+    compositionality,
+    layer_profile,
+    modularity,
+    ockham,
+    token_independence,
+)
+from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.masks import masks
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.prompts.checker_prompts import keyword_of
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.report.claims import Claim, Observed
+from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
+from atlas_assets.storage.store import AtlasStore
+
+Request = tuple[str, Setting | None]
+
+
+@dataclass
+class _Found:
+    """A value with the files it came from, or why it could not be had."""
+
+    value: Any = None
+    error: AtlasError | None = None
+    sources: frozenset[Cell] = frozenset()
+
+
+@dataclass
+class StoreEvidence:
+    """The evidence that an atlas on disk offers; everything is read once.
+
+    Attributes:
+        store: of the atlas.
+    """
+
+    store: AtlasStore
+    _found: dict[Request, _Found] = field(default_factory=dict)
+    _using: set[Cell] = field(default_factory=set)
+    _damage: list[ArtifactError] = field(default_factory=list)
+
+    def observe(self, claim: Claim) -> tuple[Observed, frozenset[Cell]]:
+        """What the atlas shows of a claim, and the files that it was seen in.
+
+        Raises:
+            AtlasError: the evidence is missing, out of date or damaged, or the atlas does not hold
+                what the claim speaks of.
+        """
+        self._using = set()
+        observed = claim.observe(self)
+        return observed, frozenset(self._using)
+
+    def table(self, key: str, setting: Setting | None = None) -> pl.DataFrame:
+        """The table of an artifact, read or computed."""
+        table: pl.DataFrame = self._once((key, setting), lambda: self._table(key, setting))
+        return table
+
+    def universal(self, setting: Setting) -> Masks:
+        """The universal masks at ``setting``: of the sweep's table, or of that setting's file."""
+        universal: Masks = self._once(("universal", setting), lambda: self._universal(setting))
+        return universal
+
+    def object_masks(self, setting: Setting) -> masks.ObjectMasks:
+        """Pair masks and universal masks at ``setting``."""
+        found: masks.ObjectMasks = self._once(
+            ("object_masks", setting), lambda: self._read("object_masks", setting)
+        )
+        return found
+
+    def checker_masks(self, setting: Setting) -> masks.CheckerMasks:
+        """Checker masks at ``setting``."""
+        found: masks.CheckerMasks = self._once(
+            ("checker_masks", setting), lambda: self._read("checker_masks", setting)
+        )
+        return found
+
+    def any_universal(self) -> Masks:
+        """The universal masks at the reference setting, or at the first other one that is there."""
+        for setting in (REFERENCE, *self.store.sweep, STANDALONE):
+            if self._holder_of_universal(setting) is not None:
+                return self.universal(setting)
+        return self.universal(REFERENCE)
+
+    def concepts(self) -> tuple[str, ...]:
+        """All concepts that have a universal mask, sorted."""
+        return self.any_universal().names
+
+    def is_damage(self, error: AtlasError) -> bool:
+        """Whether ``error``, raised by `observe`, comes from a file that cannot be read."""
+        return any(found in (error, error.__cause__) for found in self._damage)
+
+    def _once(self, request: Request, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, made once; the files it used count as used by every claim."""
+        found = self._found.get(request)
+        if found is None:
+            outer, self._using = self._using, set()
+            try:
+                found = _Found(value=make(), sources=frozenset(self._using))
+            except AtlasError as error:
+                found = _Found(error=error)
+            finally:
+                self._using = outer
+            self._found[request] = found
+        if found.error is not None:
+            raise found.error
+        self._using |= found.sources
+        return found.value
+
+    def _table(self, key: str, setting: Setting | None) -> pl.DataFrame:
+        reason = self._stale_reason(key, setting)
+        if reason is None or key not in _COMPUTED:
+            table: pl.DataFrame = self._read(key, setting)
+            return table
+        try:
+            return _COMPUTED[key](self, setting)
+        except AtlasError as error:
+            name = f"{key} at {setting}" if setting else key
+            raise ArtifactError(
+                f"{name} cannot be used: {reason}; nor what it is computed from: {error.what}",
+                where=error.where,
+                expected=error.expected,
+                found=error.found,
+                remedy=f"materialise {key} again",
+            ) from error
+
+    def _read(self, key: str, setting: Setting | None, part: str | None = None) -> Any:
+        if self.store.exists(key, setting):
+            reason = self._stale_reason(key, setting)
+            if reason is not None:
+                raise _out_of_date(f"{key} at {setting}" if setting else key, reason)
+        with self._noting_damage():
+            value = self.store.read(key, setting, part)
+        self._using.add((key, setting))
+        return value
+
+    def _stale_reason(self, key: str, setting: Setting | None) -> str | None:
+        with self._noting_damage():
+            return self.store.stale_reason(key, setting)
+
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except MissingArtifactError:
+            raise
+        except ArtifactError as error:
+            self._damage.append(error)
+            raise
+
+    def _universal(self, setting: Setting) -> Masks:
+        holder = self._holder_of_universal(setting)
+        if holder == "masks":
+            return masks.universal_from_table(self.table("masks"), setting)
+        if holder == "object_masks":
+            whole = self._found.get(("object_masks", setting))
+            if whole is not None and whole.error is None:
+                return self.object_masks(setting).universal
+            part: masks.ObjectMasks = self._read("object_masks", setting, "universal")
+            return part.universal
+        if holder == "universal_masks":
+            universal: Masks = self._read("universal_masks", None)
+            return universal
+        raise MissingArtifactError(
+            f"there are no universal masks at {setting}",
+            where=str(setting),
+            expected="the setting among those of the sweep",
+            found="neither a row of masks nor a file of object_masks",
+            remedy="add it to ATLAS_EPSILONS and ATLAS_CONSISTENCIES, then materialise masks",
+        )
+
+    def _holder_of_universal(self, setting: Setting) -> str | None:
+        """The artifact to read the universal masks at ``setting`` from."""
+        if self.store.exists("masks") and self._stale_reason("masks", None) is None:
+            here = {"epsilon": setting.epsilon, "consistency": setting.consistency}
+            if not self.table("masks").filter(**here).is_empty():
+                return "masks"
+        if self.store.exists("object_masks", setting):
+            return "object_masks"
+        if setting == STANDALONE and self.store.exists("universal_masks"):
+            return "universal_masks"
+        return None
+
+
+def _modularity_scores(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
+    return modularity.scores(evidence.universal(REFERENCE))
+
+
+def _compositionality(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
+    return compositionality.entanglement(*_pairs_and_universal(evidence))
+
+
+def _layer_profile(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
+    return layer_profile.profile(*_pairs_and_universal(evidence))
+
+
+def _ockham_index(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
+    return ockham.ockham_index(evidence.universal(STANDALONE))
+
+
+def _no_keyword(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
+    return token_independence.no_keyword(evidence.any_universal(), keyword_of(load_stimuli()))
+
+
+def _target_checker(evidence: StoreEvidence, setting: Setting | None) -> pl.DataFrame:
+    at = setting or REFERENCE
+    universal, checker = evidence.universal(at), evidence.checker_masks(at).masks
+    both = sorted(set(universal.names) & set(checker.names))
+    return decomposition.target_checker(universal, checker.select(both))
+
+
+def _summary(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
+    return decomposition.summary(
+        {at: evidence.table("target_checker", at) for at in evidence.store.sweep}
+    )
+
+
+def _pairs_and_universal(evidence: StoreEvidence) -> tuple[Masks, Masks]:
+    found = evidence.object_masks(STANDALONE)
+    if found.pairs is None:
+        raise _out_of_date(f"object_masks at {STANDALONE}", "its pair masks were not read")
+    return found.pairs, found.universal
+
+
+#: how a table follows from what is before it in the pipeline
+_COMPUTED: Mapping[str, Callable[[StoreEvidence, Setting | None], pl.DataFrame]] = {
+    "compositionality": _compositionality,
+    "layer_profile": _layer_profile,
+    "modularity_scores": _modularity_scores,
+    "ockham_index": _ockham_index,
+    "summary": _summary,
+    "target_checker": _target_checker,
+    "token_independence_no_keyword": _no_keyword,
+}
+
+
+def _out_of_date(name: str, reason: str) -> ArtifactError:
+    return ArtifactError(
+        f"{name} is out of date: {reason}",
+        where=name,
+        expected="a file that follows from those it is computed from",
+        found=reason,
+        remedy="materialise it again",
+    )

@@ -1,0 +1,197 @@
+"""Files read back through the store, to be checked: what lies on disk, not what was handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from upath import UPath
+
+from atlas_assets.errors import AtlasError
+from atlas_assets.files.locations import local_path
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.masks.integrity import PackedMasks, pack
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.store import AtlasStore
+
+Details = dict[str, int | float | str]
+
+
+#: when a file was changed, its size, its inode
+_State = tuple[int, int, int]
+
+
+class NotComparedError(AtlasError):
+    """What an artifact is to be compared with is not there, or is not what it was made from."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFile:
+    """One mask file, as it was read.
+
+    Attributes:
+        units: packed masks of the pairs, or of the checked concepts.
+        universal: masks of the concepts; those of the file itself for checker masks.
+        source: digest of the activations they were made from; empty for a file of the release.
+        description: counts and sizes.
+    """
+
+    units: PackedMasks
+    universal: Masks
+    source: str
+    description: Details
+
+
+@dataclass
+class MaskReader:
+    """Reads mask files whole, each state of a file once.
+
+    A file of pair masks takes some tenths of a second to read, and a sweep compares each with its
+    neighbours and its tables: what is kept of one is an eighth of its size.
+    """
+
+    _kept: dict[str, tuple[_State, MaskFile]] = field(default_factory=dict)
+
+    def read(self, store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
+        """The masks in a file of ``object_masks``, ``checker_masks`` or ``token_checker_masks``.
+
+        Raises:
+            AtlasError: the file is missing, damaged, or about something else.
+        """
+        path = store.path(key, setting)
+        state, kept = _state(path), self._kept.get(str(path))
+        if kept is not None and kept[0] == state:
+            return kept[1]
+        found = _read_masks(store, key, setting)
+        if state is not None:
+            self._kept[str(path)] = (state, found)
+        return found
+
+    def universal(self, store: AtlasStore, setting: Setting) -> Masks:
+        """The universal masks in a file of ``object_masks``, without the rest if that is not kept.
+
+        Raises:
+            AtlasError: as for `read`.
+        """
+        path = store.path("object_masks", setting)
+        kept = self._kept.get(str(path))
+        if kept is not None and kept[0] == _state(path):
+            return kept[1].universal
+        universal: Masks = store.read("object_masks", setting, part="universal").universal
+        return universal
+
+
+def _state(path: UPath) -> _State | None:
+    """What changes when a file on this machine is written; ``None`` for a remote one."""
+    local = local_path(path)
+    if local is None or not local.exists():
+        return None
+    stat = local.stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _read_masks(store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
+    artifact = ARTIFACTS[key]
+    value = store.read(key, setting)
+    stored = store.provenance(key, setting)
+    (source,) = artifact.inputs
+    units = value.pairs if key == "object_masks" else value.masks
+    universal = value.universal if key == "object_masks" else value.masks
+    return MaskFile(
+        units=pack(units),
+        universal=universal,
+        source=stored.inputs.get(source, "") if stored else "",
+        description=dict(artifact.format.describe(value)),
+    )
+
+
+@dataclass
+class Inspection:
+    """One file of one artifact, under inspection.
+
+    Attributes:
+        store: of the atlas.
+        reader: of mask files.
+        key: the artifact.
+        setting: of the file, where there is one per setting.
+        together: settings that are inspected in the same run.
+    """
+
+    store: AtlasStore
+    reader: MaskReader
+    key: str
+    setting: Setting | None = None
+    together: tuple[Setting, ...] = ()
+    _value: Any = None
+
+    @property
+    def value(self) -> Any:
+        """The content of the file, read whole, once."""
+        if self._value is None:
+            self._value = self.store.read(self.key, self.setting)
+        return self._value
+
+    @property
+    def masks(self) -> MaskFile:
+        """The content of a mask file."""
+        return self.reader.read(self.store, self.key, self.setting)
+
+    def input(self, key: str, setting: Setting | None = None) -> Any:
+        """The content of an artifact that this one is to agree with.
+
+        Raises:
+            NotComparedError: it is not there, cannot be read, or has changed since.
+        """
+        return self._other(key, setting, lambda: self.store.read(key, setting))
+
+    def mask_input(self, key: str, setting: Setting | None = None) -> Masks:
+        """The masks of another artifact; of ``object_masks``, the universal ones."""
+
+        def read() -> Masks:
+            if key == "object_masks" and setting is not None:
+                return self.reader.universal(self.store, setting)
+            return self.reader.read(self.store, key, setting).universal
+
+        masks: Masks = self._other(key, setting, read)
+        return masks
+
+    def _other(self, key: str, setting: Setting | None, read: Callable[[], Any]) -> Any:
+        name = f"{key} at {setting}" if setting else key
+        if not self.store.exists(key, setting):
+            raise _not_compared(name, "it is not there")
+        if key in ARTIFACTS[self.key].inputs:
+            reason = self.store.stale_reason(self.key, self.setting)
+            if reason is not None:
+                raise _not_compared(self.key, reason)
+        try:
+            return read()
+        except AtlasError as error:
+            raise _not_compared(name, error.what) from error
+
+
+def neighbour(inspection: Inspection, other: Setting, own: MaskFile) -> MaskFile:
+    """The masks of the same artifact at another setting, made from the same activations.
+
+    Raises:
+        NotComparedError: they cannot be read, or are made from others.
+    """
+    name = f"{inspection.key} at {other}"
+    try:
+        found = inspection.reader.read(inspection.store, inspection.key, other)
+    except AtlasError as error:
+        raise _not_compared(name, error.what) from error
+    if found.source != own.source:
+        raise _not_compared(name, "it was made from other activations")
+    return found
+
+
+def _not_compared(name: str, reason: str) -> NotComparedError:
+    return NotComparedError(
+        f"not compared: {name}: {reason}",
+        where=name,
+        expected="the artifacts that the other was made from",
+        found=reason,
+        remedy="materialise it, and then what depends on it",
+    )

@@ -1,0 +1,1 @@
+"""Stage 15: what is read off the masks, one file per analysis."""

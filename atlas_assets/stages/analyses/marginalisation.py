@@ -1,0 +1,126 @@
+"""Marginalisation robustness: circuit size as one intersects 1, 2, … pairs (docs/science.md §5).
+
+A universal circuit is the intersection of the circuits of all pairs of a concept. How soon its
+size settles says whether it would survive yet another partner. The pairs have no natural order, so
+the sizes are averaged over random ones.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atlas_assets.stages import streams
+from atlas_assets.stages.concepts import concept_name, split_concept, split_pair
+from atlas_assets.stages.masks.masks import Masks
+
+SCHEMA = pl.Schema(
+    {
+        "concept": pl.String(),
+        "type": pl.String(),
+        "layer": pl.Int64(),
+        "n_pairs_intersected": pl.Int64(),
+        "mean_size": pl.Float64(),
+        "min_size": pl.Int64(),
+        "max_size": pl.Int64(),
+    }
+)
+
+_WORD = 64
+
+Counts = npt.NDArray[np.int64]
+
+
+def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFrame:
+    """Sizes of every concept's circuit as its pairs are intersected one after another.
+
+    Args:
+        pairs: masks of the pairs at one setting.
+        orders: random orders of each concept's pairs, ≥ 1.
+        seed: of the orders, ≥ 0. A concept's orders depend on the seed, its name and its number
+            of pairs only; they are the same at every layer.
+
+    Returns:
+        Columns ``SCHEMA``, sizes in neurons; mean, smallest and largest over the orders. One row
+        per concept, layer and number of pairs (1, 2, … all of them), in that order. With all
+        pairs the three sizes are that of the universal circuit.
+
+    Raises:
+        SettingsError: ``orders`` or ``seed`` is out of range.
+        StimulusError: a name is not that of a pair.
+    """
+    streams.require_between(orders, 1, sys.maxsize, "orders")
+    words = _packed(pairs.bits)
+    tables = [SCHEMA.to_frame()]
+    for concept, rows in sorted(_pairs_of(pairs.names).items()):
+        sizes = shrinking_sizes(words[rows], random_orders(concept, len(rows), orders, seed))
+        tables.append(_table(concept, sizes))
+    return pl.concat(tables)
+
+
+def random_orders(concept: str, n_pairs: int, orders: int, seed: int) -> npt.NDArray[np.intp]:
+    """The orders in which a concept's pairs are intersected.
+
+    Returns:
+        intp ``[orders, n_pairs]``, each row a permutation; the first rows of a larger number of
+        orders are those of a smaller one.
+
+    Raises:
+        SettingsError: the seed is out of range.
+    """
+    stream = streams.of_concept(seed, concept)
+    return np.stack([stream.permutation(n_pairs) for _ in range(orders)]).astype(np.intp)
+
+
+def shrinking_sizes(words: npt.NDArray[np.uint64], orders: npt.NDArray[np.intp]) -> Counts:
+    """Sizes of the intersection of the first 1, 2, … pairs.
+
+    Args:
+        words: uint64 ``[pairs, layers, words]``, the masks of one concept's pairs, packed.
+        orders: intp ``[orders, pairs]``.
+
+    Returns:
+        int64 ``[orders, pairs, layers]``, never growing along the second axis.
+    """
+    sizes = np.empty((*orders.shape, words.shape[1]), dtype=np.int64)
+    for order, found in zip(orders, sizes, strict=True):
+        common = np.bitwise_and.accumulate(words[order], axis=0)
+        np.bitwise_count(common).sum(axis=2, dtype=np.int64, out=found)
+    return sizes
+
+
+def _pairs_of(names: tuple[str, ...]) -> dict[str, list[int]]:
+    """Concept → rows of its pairs."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        ast_node, builtin = split_pair(name)
+        for concept in (concept_name("ast", ast_node), concept_name("builtin", builtin)):
+            rows.setdefault(concept, []).append(row)
+    return rows
+
+
+def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """bool ``[…, width]`` as uint64 ``[…, words]``, padded with zeros."""
+    width = bits.shape[-1]
+    n_words = -(-width // _WORD)
+    octets = np.zeros((*bits.shape[:-1], n_words * _WORD // 8), dtype=np.uint8)
+    octets[..., : -(-width // 8)] = np.packbits(bits, axis=-1)
+    return octets.view(np.uint64)
+
+
+def _table(concept: str, sizes: Counts) -> pl.DataFrame:
+    _, n_pairs, n_layers = sizes.shape
+    n_rows = n_pairs * n_layers
+    columns = {
+        "concept": [concept] * n_rows,
+        "type": [split_concept(concept)[0]] * n_rows,
+        "layer": np.repeat(np.arange(n_layers), n_pairs),
+        "n_pairs_intersected": np.tile(np.arange(1, n_pairs + 1), n_layers),
+        "mean_size": sizes.mean(axis=0).T.ravel(),
+        "min_size": sizes.min(axis=0).T.ravel(),
+        "max_size": sizes.max(axis=0).T.ravel(),
+    }
+    return pl.DataFrame(columns, schema=SCHEMA)

@@ -1,0 +1,143 @@
+"""Relaxed modularity: which circuits stand apart from all others (paper §6.1, docs/science.md §5).
+
+Per layer, a concept's *trimmed mean* is its mean Jaccard similarity to the other concepts after the
+share p of the most similar ones is dropped. Its *percentile* is the share of concepts whose trimmed
+mean is at most its own; below 0.05 the layer is significant for that concept.
+
+The release keeps similarities and means in float32, where other trimmed means fall together than in
+float64, and a tie decides a percentile. So everything here is float32 as well, in the same order of
+summation. (The card speaks of a permutation null; the released code has none.)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atlas_assets.stages.concepts import split_concept
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.similarity import jaccard
+from atlas_assets.stages.rounding import decimals
+
+#: shares of nearest neighbours that are dropped
+TRIMS = (0.0, 0.05, 0.1, 0.25)
+#: a layer is significant below this percentile
+SIGNIFICANCE = 0.05
+
+DETAIL_SCHEMA = pl.Schema(
+    {
+        "object": pl.String(),
+        "type": pl.String(),
+        "layer": pl.Int64(),
+        "p_trim": pl.Float64(),
+        "observed_trimmed_jaccard": pl.Float64(),
+        "percentile": pl.Float64(),
+        "significant": pl.Boolean(),
+    }
+)
+SCORES_SCHEMA = pl.Schema(
+    {
+        "index": pl.String(),
+        "type": pl.String(),
+        **{f"p={trim}": pl.Int64() for trim in TRIMS},
+    }
+)
+
+Singles = npt.NDArray[np.float32]
+
+
+def trimmed_means(bits: npt.NDArray[np.bool_]) -> Singles:
+    """Mean Jaccard to the others after trimming.
+
+    Args:
+        bits: bool ``[concepts, width]``, one layer's universal masks.
+
+    Returns:
+        float32 ``[trims, concepts]``, in the order of ``TRIMS``; 0 for a concept without others.
+    """
+    n_others = len(bits) - 1
+    if n_others < 1:
+        return np.zeros((len(TRIMS), len(bits)), dtype=np.float32)
+    itself = np.eye(len(bits), dtype=np.bool_)
+    others = jaccard(bits).astype(np.float32)[~itself].reshape(len(bits), n_others)
+    descending = np.sort(others, axis=1)[:, ::-1]
+    # untrimmed means are summed in the order of the concepts, trimmed ones in descending order
+    kept = [others if n == 0 else descending[:, n:] for n in _dropped(n_others)]
+    return np.stack([np.ascontiguousarray(rows).mean(axis=1) for rows in kept])
+
+
+def _dropped(n_others: int) -> list[int]:
+    return [math.floor(trim * n_others) for trim in TRIMS]
+
+
+def percentiles(trimmed: Singles) -> npt.NDArray[np.float64]:
+    """Share of concepts whose trimmed mean is at most one's own, itself included.
+
+    Args:
+        trimmed: float32 ``[…, concepts]``.
+
+    Returns:
+        float64 of the same shape, in (0, 1].
+    """
+    at_most = trimmed[..., np.newaxis, :] <= trimmed[..., :, np.newaxis]
+    shares: npt.NDArray[np.float64] = np.count_nonzero(at_most, axis=-1) / trimmed.shape[-1]
+    return shares
+
+
+def detail(universal: Masks) -> pl.DataFrame:
+    """The published detail table.
+
+    Args:
+        universal: universal masks of the concepts, at ε = 0.5 and C = 0.8 in the paper.
+
+    Returns:
+        One row per layer, object and p_trim, in that order; columns ``DETAIL_SCHEMA``, trimmed
+        mean and percentile to 4 decimals, ``significant`` from the unrounded percentile.
+    """
+    trimmed, shares = _all_layers(universal)
+    n_layers, n_concepts, n_trims = trimmed.shape
+    kinds = [split_concept(name)[0] for name in universal.names]
+    # the release rounds in float32; the second rounding only picks the decimal's own float64
+    observed = decimals(np.round(trimmed, 4).astype(np.float64))
+    columns = {
+        "object": np.tile(np.repeat(universal.names, n_trims), n_layers).tolist(),
+        "type": np.tile(np.repeat(kinds, n_trims), n_layers).tolist(),
+        "layer": np.repeat(np.arange(n_layers), n_concepts * n_trims),
+        "p_trim": np.tile(TRIMS, n_layers * n_concepts),
+        "observed_trimmed_jaccard": observed.ravel(),
+        "percentile": decimals(shares).ravel(),
+        "significant": (shares < SIGNIFICANCE).ravel(),
+    }
+    return pl.DataFrame(columns, schema=DETAIL_SCHEMA)
+
+
+def scores(universal: Masks) -> pl.DataFrame:
+    """The published score table: in how many layers each concept is significant.
+
+    Args:
+        universal: universal masks of the concepts, at ε = 0.5 and C = 0.8 in the paper.
+
+    Returns:
+        Columns ``SCORES_SCHEMA``, ``index`` being the concept; sorted by ``p=0.0`` and then
+        ``p=0.25``, both descending, and then by concept.
+    """
+    significant = _all_layers(universal)[1] < SIGNIFICANCE
+    layers = np.count_nonzero(significant, axis=0)
+    trims = [f"p={trim}" for trim in TRIMS]
+    columns = {
+        "index": list(universal.names),
+        "type": [split_concept(name)[0] for name in universal.names],
+        **{trim: layers[:, i] for i, trim in enumerate(trims)},
+    }
+    table = pl.DataFrame(columns, schema=SCORES_SCHEMA)
+    return table.sort(trims[0], trims[-1], "index", descending=[True, True, False])
+
+
+def _all_layers(universal: Masks) -> tuple[Singles, npt.NDArray[np.float64]]:
+    """Trimmed means and percentiles, each ``[layers, concepts, trims]``."""
+    layers = range(universal.n_layers)
+    trimmed = np.stack([trimmed_means(universal.bits[:, layer]) for layer in layers])
+    return trimmed.swapaxes(1, 2), percentiles(trimmed).swapaxes(1, 2)

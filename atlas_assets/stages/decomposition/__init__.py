@@ -1,0 +1,1 @@
+"""Stage 14: what of a circuit is concept and what is token (paper §6)."""

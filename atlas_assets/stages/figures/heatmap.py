@@ -1,0 +1,182 @@
+"""Jaccard similarity of one layer's universal circuits, in the order of their dendrogram."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Patch
+
+from atlas_assets.stages.analyses import atomicity
+from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.figures.dendrogram import Tree, draw_branches, label_leaf, leaf_width, tree
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.similarity import jaccard
+
+#: as many circuits fit a single column, and as many have all their labels on one side
+_SINGLE, _ONE_SIDE = 24, 60
+#: inches: the tree above the matrix, the strip of kinds, the gap between, the colour bar's room
+_TREE, _STRIP, _GAP, _FOOT, _TOP = 0.55, 0.09, 0.04, 0.78, 0.05
+_LABEL_SIZE = 6.0
+#: points from the matrix to a label, and from a label to the edge
+_TICK, _EDGE = 5.0, 6.0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where the matrix stands, in inches from the lower left corner of the sheet's body."""
+
+    width: float
+    left: float
+    side: float
+    both_sides: bool
+
+    @property
+    def height(self) -> float:
+        return self.side + _FOOT + _TREE + _STRIP + 2 * _GAP + _TOP
+
+
+def draw(
+    universal: Masks, layer: int, caption: Caption, *, clusters: int = atomicity.CUT
+) -> Figure:
+    """The similarity matrix of one layer under its dendrogram.
+
+    Args:
+        universal: universal masks of the concepts at one setting.
+        layer: which layer; one the model lacks is said to be missing.
+        caption: what the masks were computed on.
+        clusters: number of clusters that the dendrogram is cut into.
+
+    Returns:
+        A figure of a double column's width, or a single one's up to 24 circuits. With more than 60
+        circuits the labels alternate between the left and the right side.
+    """
+    heading = f"Jaccard similarity of universal circuits, layer {layer}"
+    found = tree(universal, layer, clusters)
+    with style.paper():
+        if found is None or len(found.names) < 2:
+            return _nothing(found, heading, caption, layer, universal.n_layers)
+        plan = _plan(found)
+        notes = _footnotes(found, plan.both_sides, clusters)
+        page = style.sheet(plan.width, plan.height, heading, caption, footnotes=notes)
+        page.figure.set_layout_engine("none")
+        rows = [universal.index(name) for name in found.names]
+        image = _draw_matrix(page, plan, found, jaccard(universal.bits[rows, layer]))
+        _draw_top(page, plan, found)
+        _draw_keys(page, plan, image)
+        return page.figure
+
+
+def _plan(found: Tree) -> _Plan:
+    n = len(found.names)
+    width = style.SINGLE_COLUMN if n <= _SINGLE else style.DOUBLE_COLUMN
+    both = n > _ONE_SIDE
+    widest = max(leaf_width(name, _LABEL_SIZE) for name in found.names)
+    labels = (widest + _TICK + _EDGE) / 72
+    return _Plan(width, labels, width - labels - (labels if both else 2 * _EDGE / 72), both)
+
+
+def _draw_matrix(
+    page: style.Sheet, plan: _Plan, found: Tree, values: npt.NDArray[np.float64]
+) -> AxesImage:
+    n = len(found.names)
+    axes = page.figure.add_axes(page.fraction(plan.left, _FOOT, plan.side, plan.side))
+    image = axes.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+    image.set_interpolation("nearest")
+    pitch = plan.side * 72 / n
+    _label_rows(axes, found, range(0, n, 2) if plan.both_sides else range(n), pitch)
+    axes.set_xlabel("the same circuits, in the order of the rows", labelpad=3)
+    if plan.both_sides:
+        right = axes.twinx()
+        right.set_ylim(axes.get_ylim())
+        _label_rows(right, found, range(1, n, 2), pitch)
+    return image
+
+
+def _label_rows(axes: Axes, found: Tree, rows: range, pitch: float) -> None:
+    axes.set_yticks(list(rows), [style.bare(found.names[i]) for i in rows])
+    axes.set_xticks([])
+    axes.tick_params(axis="y", length=3, width=0.4, pad=1.5)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    size = min(_LABEL_SIZE, max(style.SMALLEST_FONT, pitch * rows.step - 0.5))
+    for i, label in zip(rows, axes.get_yticklabels(), strict=True):
+        label_leaf(label, found.names[i], size=size)
+
+
+def _draw_top(page: style.Sheet, plan: _Plan, found: Tree) -> None:
+    """Above the matrix: the strip of kinds, and the dendrogram with its cut."""
+    bottom = _FOOT + plan.side + _GAP
+    strip = page.figure.add_axes(page.fraction(plan.left, bottom, plan.side, _STRIP))
+    _draw_kinds(strip, found)
+    bottom += _STRIP + _GAP
+    axes = page.figure.add_axes(page.fraction(plan.left, bottom, plan.side, _TREE))
+    draw_branches(axes, found, upright=True, line_width=0.6)
+    axes.set_xlim(-0.5, len(found.names) - 0.5)
+    axes.set_ylim(0, found.height * 1.04 or 1.0)
+    axes.set_axis_off()
+    if found.cut is not None:
+        axes.axhline(found.cut, color=style.BLACK, linewidth=0.6, linestyle=(0, (4, 2)))
+
+
+def _draw_kinds(axes: Axes, found: Tree) -> None:
+    """A strip along the columns: dark where the circuit is an AST node's."""
+    is_ast = [style.kind_of(name) is style.KINDS["ast"] for name in found.names]
+    colours = ListedColormap([style.KINDS["builtin"].colour, style.KINDS["ast"].colour])
+    axes.imshow(
+        np.array([is_ast], dtype=int), cmap=colours, vmin=0, vmax=1, aspect="auto"
+    ).set_interpolation("nearest")
+    axes.set_axis_off()
+
+
+def _draw_keys(page: style.Sheet, plan: _Plan, image: AxesImage) -> None:
+    """The colour bar and, beside it, what the strip's two colours stand for."""
+    bar = page.figure.add_axes(page.fraction(plan.left, 0.36, plan.side * 0.55, 0.1))
+    scale = page.figure.colorbar(image, cax=bar, orientation="horizontal")
+    scale.set_ticks([0, 0.5, 1])
+    scale.set_label("Jaccard similarity", labelpad=1)
+    scale.outline.set_linewidth(0.4)
+    handles = [
+        Patch(facecolor=style.KINDS[kind].colour, label=style.KINDS[kind].label)
+        for kind in ("ast", "builtin")
+    ]
+    x, y, _, _ = page.fraction(plan.left + plan.side, 0.41, 0, 0)
+    page.figure.legend(
+        handles=handles,
+        loc="center right",
+        bbox_to_anchor=(x, y),
+        borderaxespad=0,
+        handlelength=1.2,
+        ncols=2,
+        columnspacing=1.0,
+    )
+
+
+def _nothing(
+    found: Tree | None, heading: str, caption: Caption, layer: int, n_layers: int
+) -> Figure:
+    page = style.sheet(style.SINGLE_COLUMN, 1.4, heading, caption)
+    if found is None:
+        text = f"No layer {layer}: the model\nhas layers 0 to {n_layers - 1}."
+    else:
+        text = f"Fewer than two circuits\nare not empty at layer {layer}."
+    style.say(page.figure.subplots(), text)
+    return style.settle(page.figure)
+
+
+def _footnotes(found: Tree, both_sides: bool, clusters: int) -> list[str]:
+    notes = ["Builtins in italics, atomic concepts on yellow."]
+    if both_sides:
+        notes.insert(0, "Row labels alternate between left and right.")
+    if found.cut is not None:
+        notes.append(f"Dashed: the cut into {clusters} clusters.")
+    if found.n_empty:
+        total = found.n_empty + len(found.names)
+        notes.append(f"{found.n_empty} of {total} circuits are empty at this layer and left out.")
+    return notes

@@ -1,0 +1,142 @@
+"""The sweep: concept fractions of AST and builtin circuits at every setting, as a grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.setting import REFERENCE, Setting, spell
+
+_COLUMNS = (("ast", "ast_concept_fraction"), ("builtin", "blt_concept_fraction"))
+#: inches; a panel may be wider
+_PANEL_WIDTH, _PANEL_HEIGHT = 1.3, 0.85
+
+
+def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
+    """One panel per setting, rows by ε and columns by C, each with two bars.
+
+    Args:
+        summary: the ``summary`` table of the sweep (docs/science.md §4).
+        caption: what the table was computed on; its setting is None.
+
+    Returns:
+        A double-column figure for the published 3 × 3; other grids get a panel for each (ε, C)
+        that the table's values of ε and C span, and a setting that was not computed says so.
+    """
+    cells = {
+        Setting(row["epsilon"], row["consistency"]): row for row in summary.iter_rows(named=True)
+    }
+    epsilons = sorted({setting.epsilon for setting in cells})
+    consistencies = sorted({setting.consistency for setting in cells})
+    width = _width(len(consistencies))
+    with style.paper():
+        page = style.sheet(
+            width,
+            max(len(epsilons) * _PANEL_HEIGHT + 0.6, 1.4),
+            "Concept fraction over the sweep",
+            caption,
+            settings=_named(epsilons, consistencies),
+            footnotes=_footnotes(cells),
+            key_rows=1,
+        )
+        if not cells:
+            style.say(page.figure.subplots(), "The summary has no setting.")
+            return style.settle(page.figure)
+        panels = page.figure.subplots(
+            len(epsilons), len(consistencies), sharex=True, sharey=True, squeeze=False
+        )
+        for i, epsilon in enumerate(epsilons):
+            for j, consistency in enumerate(consistencies):
+                setting = Setting(epsilon, consistency)
+                _draw_cell(panels[i, j], cells.get(setting), setting)
+        _label_grid(panels, epsilons, consistencies)
+        page.add_key(style.swatches(), columns=2)
+        return style.settle(page.figure)
+
+
+def _draw_cell(axes: Axes, row: dict[str, float | None] | None, setting: Setting) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(1.6, -0.6)
+    axes.set_yticks([0, 1], ["AST", "builtin"])
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.set_xticks([0, 0.5, 1])
+    axes.grid(axis="x")
+    if setting == REFERENCE:
+        for spine in axes.spines.values():
+            spine.set(visible=True, linewidth=1.4)
+    if row is None:
+        axes.text(0.5, 0.5, "not computed", ha="center", va="center", color=style.GREY)
+        return
+    for at, (kind, column) in enumerate(_COLUMNS):
+        _draw_bar(axes, at, kind, row[column])
+
+
+def _draw_bar(axes: Axes, at: int, kind: str, share: float | None) -> None:
+    look = style.KINDS[kind]
+    if share is None:
+        axes.text(0.02, at, f"no {look.label} concept", va="center", color=style.GREY, fontsize=6)
+        return
+    axes.barh(
+        at,
+        share,
+        height=0.72,
+        color=look.colour,
+        hatch=look.hatch,
+        edgecolor=style.BLACK,
+        linewidth=0.5,
+    )
+    inside = share > 0.75
+    axes.annotate(
+        f"{share:.1%}",
+        (share, at),
+        xytext=(-3 if inside else 3, 0),
+        textcoords="offset points",
+        ha="right" if inside else "left",
+        va="center",
+        fontsize=6.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+    )
+
+
+def _label_grid(
+    panels: npt.NDArray[np.object_], epsilons: list[float], consistencies: list[float]
+) -> None:
+    for axes, epsilon in zip(panels[:, 0], epsilons, strict=True):
+        axes.set_ylabel(f"ε = {spell(epsilon)}", fontweight="bold", labelpad=6)
+    for axes, consistency in zip(panels[0], consistencies, strict=True):
+        axes.set_title(f"C = {spell(consistency)}", fontweight="bold")
+    for axes in panels[-1]:
+        axes.set_xlabel("mean concept fraction")
+
+
+def _width(n_columns: int) -> float:
+    """A journal's column, or as much as panels with legible ticks need."""
+    fits = style.SINGLE_COLUMN if n_columns == 1 else style.DOUBLE_COLUMN
+    return max(fits, _PANEL_WIDTH * n_columns + 0.5)
+
+
+def _named(epsilons: list[float], consistencies: list[float]) -> str:
+    if not epsilons:
+        return "no setting"
+    listed = [", ".join(spell(value) for value in values) for values in (epsilons, consistencies)]
+    return f"ε ∈ {{{listed[0]}}}, C ∈ {{{listed[1]}}}"
+
+
+def _footnotes(cells: dict[Setting, dict[str, float | None]]) -> list[str]:
+    counts = sorted({(row["n_ast"], row["n_builtin"]) for row in cells.values()})
+    notes = []
+    if len(counts) == 1:
+        n_ast, n_builtin = counts[0]
+        notes.append(
+            f"Means over {n_ast} AST nodes and {n_builtin} builtins with a keyword, all layers."
+        )
+    if REFERENCE in cells:
+        notes.append(f"Framed: the paper's reference setting, {REFERENCE}.")
+    return notes

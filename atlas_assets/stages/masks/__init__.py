@@ -1,0 +1,1 @@
+"""Stage 13: binary masks at a setting (ε, C), and how alike two masks are."""

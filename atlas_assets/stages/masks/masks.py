@@ -1,0 +1,396 @@
+"""Stage 13: from activations to masks, and from pair masks to universal masks (docs/science.md §3).
+
+A neuron is in a unit's mask when it is strong and consistent on that unit's prompts::
+
+    mask = (sums / n > ε) & (float32(counts) / n >= C)        in float32 arithmetic
+
+A concept's universal mask is the intersection of the masks of all its pairs: what stays active
+whatever the concept is paired with (paper §5, card "Stage 13").
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NoReturn, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.activations.activations import Activations, payload_digest
+from atlas_assets.stages.concepts import Kind, concept_name, inventory, split_concept, split_pair
+from atlas_assets.stages.masks.similarity import jaccard
+from atlas_assets.stages.masks.thresholds import fewest_prompts, weakest_sums
+from atlas_assets.stages.setting import Setting
+
+Bits = npt.NDArray[np.bool_]
+Matrix = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
+
+#: the layer whose Jaccard matrices the mask files carry; shallower models use their last layer
+JACCARD_LAYER = 4
+#: columns of the tidy table of universal masks; ``neurons`` are the sorted indices of a mask
+UNIVERSAL_SCHEMA = pl.Schema(
+    {
+        "epsilon": pl.Float64(),
+        "consistency": pl.Float64(),
+        "concept": pl.String(),
+        "type": pl.String(),
+        "layer": pl.Int64(),
+        "width": pl.Int64(),
+        "size": pl.Int64(),
+        "neurons": pl.List(pl.Int32()),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Which neurons belong to each unit (pair or concept), per layer.
+
+    Attributes:
+        names: unit names, sorted, each once; may be empty.
+        bits: bool ``[units, layers, width]``, at least one layer and one neuron.
+
+    Raises:
+        ArtifactError: names are not sorted and unique, or ``bits`` has another dtype or shape.
+    """
+
+    names: tuple[str, ...]
+    bits: Bits
+
+    def __post_init__(self) -> None:
+        for left, right in pairwise(self.names):
+            if left >= right:
+                _unsound("unit names", "sorted, each once", f"{right!r} after {left!r}")
+        if self.bits.dtype != np.bool_:
+            _unsound("bits", "dtype bool", f"dtype {self.bits.dtype}")
+        shape = self.bits.shape
+        if len(shape) != 3 or shape[0] != len(self.names) or 0 in shape[1:]:
+            expected = f"shape ({len(self.names)}, layers ≥ 1, width ≥ 1)"
+            _unsound("bits", expected, f"shape {shape}")
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return int(self.bits.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Neurons per layer (the model's d_model)."""
+        return int(self.bits.shape[2])
+
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Number of neurons in each mask, int64 ``[units, layers]``."""
+        sizes: npt.NDArray[np.int64] = np.count_nonzero(self.bits, axis=2).astype(np.int64)
+        return sizes
+
+    def index(self, name: str) -> int:
+        """Position of ``name`` along the first axis.
+
+        Raises:
+            ArtifactError: there is no such unit; near matches are named.
+        """
+        position = bisect_left(self.names, name)
+        if position == len(self.names) or self.names[position] != name:
+            near = difflib.get_close_matches(name, self.names)
+            raise ArtifactError(
+                "the masks lack a unit",
+                where=name,
+                expected="one of the units of these masks",
+                found=f"{len(self.names)} units, the nearest: {', '.join(near) or 'none'}",
+                remedy="correct the name, or materialise the masks again for a grid that has it",
+            )
+        return position
+
+    def select(self, names: Iterable[str]) -> Masks:
+        """The masks of ``names`` only, in sorted order.
+
+        Raises:
+            ArtifactError: one of them is missing.
+        """
+        kept = tuple(sorted(set(names)))
+        rows = np.array([self.index(name) for name in kept], dtype=np.intp)
+        return Masks(kept, self.bits[rows])
+
+    def digest(self) -> str:
+        """SHA-256 over names, shape and bits; equal exactly when the contents are."""
+        return payload_digest(self.names, {"bits": self.bits})
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectMasks:
+    """All masks of the object prompts at one setting: what one ``13_object_masks_*`` file holds.
+
+    Attributes:
+        setting: the (ε, C) they were made at.
+        pairs: masks of the pairs, or None when only the universal part was read.
+        universal: masks of the concepts, names ``ast__X`` and ``builtin__Y``.
+        jaccard_ast: float64 ``[n_ast, n_ast]``, universal masks at ``JACCARD_LAYER``, sorted names.
+        jaccard_builtin: float64 ``[n_builtin, n_builtin]``, likewise.
+
+    Raises:
+        ArtifactError: the parts have different layers, widths, concepts or matrix sizes.
+    """
+
+    setting: Setting
+    pairs: Masks | None
+    universal: Masks
+    jaccard_ast: Matrix
+    jaccard_builtin: Matrix
+
+    def __post_init__(self) -> None:
+        for part, matrix, names in (
+            ("jaccard_ast", self.jaccard_ast, self.ast_nodes),
+            ("jaccard_builtin", self.jaccard_builtin, self.builtins),
+        ):
+            expected = (len(names), len(names))
+            if matrix.dtype != np.float64 or matrix.shape != expected:
+                _unsound(part, f"float64 {expected}", f"{matrix.dtype} {matrix.shape}")
+        if self.pairs is None:
+            return
+        require_same_layers(self.universal, self.pairs, "universal masks", "pair masks")
+        if inventory(self.pairs.names) != (self.ast_nodes, self.builtins):
+            _unsound(
+                "universal masks",
+                "the concepts that the pairs are made of",
+                f"{len(self.ast_nodes)} AST nodes and {len(self.builtins)} builtins",
+            )
+
+    @property
+    def ast_nodes(self) -> tuple[str, ...]:
+        """The AST nodes (without prefix), sorted; the order of ``jaccard_ast``."""
+        return _of_kind(self.universal.names, "ast")
+
+    @property
+    def builtins(self) -> tuple[str, ...]:
+        """The builtins (without prefix), sorted; the order of ``jaccard_builtin``."""
+        return _of_kind(self.universal.names, "builtin")
+
+    def digest(self) -> str:
+        """SHA-256 over the pair masks, the universal masks and both matrices.
+
+        Raises:
+            ArtifactError: the pair masks were not read.
+        """
+        if self.pairs is None:
+            raise ArtifactError(
+                "cannot digest object masks without their pair masks",
+                where=str(self.setting),
+                expected="pair masks and universal masks",
+                found="the universal part only",
+                remedy="read the whole file",
+            )
+        matrices = payload_digest(
+            self.universal.names, {"ast": self.jaccard_ast, "builtin": self.jaccard_builtin}
+        )
+        parts = f"{self.pairs.digest()}\n{self.universal.digest()}\n{matrices}\n"
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class CheckerMasks:
+    """Masks of the checker (or token-checker) prompts at one setting.
+
+    Attributes:
+        setting: the (ε, C) they were made at.
+        masks: one unit per testable concept, names ``ast__X`` and ``builtin__Y``.
+    """
+
+    setting: Setting
+    masks: Masks
+
+    def __post_init__(self) -> None:
+        for name in self.masks.names:
+            split_concept(name)
+
+    def digest(self) -> str:
+        """SHA-256 over the masks."""
+        return self.masks.digest()
+
+
+def sweep_masks(
+    activations: Activations, settings: Iterable[Setting]
+) -> Iterator[tuple[Setting, Masks]]:
+    """Masks of every unit at each setting, one setting at a time.
+
+    Sums and counts are compared with the thresholds that the means and rates have, so that no array
+    of means or rates is made (`thresholds`). Only the bits that the caller keeps stay alive: a
+    sweep needs memory for three arrays of one byte per value, however many settings it has.
+
+    Args:
+        activations: sums and counts of all units.
+        settings: in the order wanted; consecutive settings of one ε share half of the work.
+
+    Yields:
+        (setting, masks of the same units), as float32 comparisons decide (docs/science.md §3).
+    """
+    n_prompts, unit = np.unique(activations.n_prompts, return_inverse=True)
+    counts = activations.counts.astype(np.min_scalar_type(int(n_prompts.max(initial=0))))
+    epsilon, strong = None, np.empty(0, dtype=np.bool_)
+    for setting in settings:
+        if setting.epsilon != epsilon:
+            weakest = weakest_sums(n_prompts, setting.epsilon)
+            epsilon, strong = setting.epsilon, activations.sums >= _each(weakest[unit])
+        fewest = fewest_prompts(n_prompts, setting.consistency).astype(counts.dtype)
+        bits = counts >= _each(fewest[unit])
+        bits &= strong
+        yield setting, Masks(activations.names, bits)
+
+
+def _each(per_unit: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    return per_unit[:, np.newaxis, np.newaxis]
+
+
+def threshold(activations: Activations, setting: Setting) -> Masks:
+    """Masks of every unit at one setting: bool ``[units, layers, width]`` (docs/science.md §3)."""
+    _, masks = next(sweep_masks(activations, [setting]))
+    return masks
+
+
+def universal(pairs: Masks) -> Masks:
+    """Universal masks of all concepts: the AND of each one's pair masks (docs/science.md §3).
+
+    Args:
+        pairs: masks of pairs, names ``{ast}__{builtin}``.
+
+    Returns:
+        Masks of the AST nodes and the builtins, names ``ast__X`` and ``builtin__Y``. A concept with
+        a single pair has that pair's mask.
+
+    Raises:
+        StimulusError: a name is not that of a pair.
+    """
+    members = [
+        (concept_name("ast", ast_node), concept_name("builtin", builtin))
+        for ast_node, builtin in map(split_pair, pairs.names)
+    ]
+    names = tuple(sorted({concept for concepts in members for concept in concepts}))
+    row = {name: i for i, name in enumerate(names)}
+    bits = np.ones((len(names), pairs.n_layers, pairs.width), dtype=np.bool_)
+    for concepts, mask in zip(members, pairs.bits, strict=True):
+        for concept in concepts:
+            bits[row[concept]] &= mask
+    return Masks(names, bits)
+
+
+def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
+    """Pair masks completed with their universal masks and the two Jaccard matrices."""
+    concepts = universal(pairs)
+    layer = min(JACCARD_LAYER, pairs.n_layers - 1)
+    is_ast = np.array([split_concept(name)[0] == "ast" for name in concepts.names], dtype=np.bool_)
+    bits = concepts.bits[:, layer]
+    return ObjectMasks(setting, pairs, concepts, jaccard(bits[is_ast]), jaccard(bits[~is_ast]))
+
+
+def object_masks(activations: Activations, setting: Setting) -> ObjectMasks:
+    """Stage 13 for the object prompts at one setting; units are pairs."""
+    return with_universals(setting, threshold(activations, setting))
+
+
+def checker_masks(activations: Activations, setting: Setting) -> CheckerMasks:
+    """Stage 13 for the checker or token-checker prompts at one setting; units are concepts."""
+    return CheckerMasks(setting, threshold(activations, setting))
+
+
+def universal_table(by_setting: Mapping[Setting, Masks]) -> pl.DataFrame:
+    """The universal masks of a whole sweep as one tidy table.
+
+    Args:
+        by_setting: the universal masks of each setting.
+
+    Returns:
+        One row per setting, concept and layer, empty masks included, in that order;
+        columns ``UNIVERSAL_SCHEMA``.
+    """
+    parts = [_tidy(setting, masks) for setting, masks in sorted(by_setting.items())]
+    return pl.concat([UNIVERSAL_SCHEMA.to_frame(), *parts])
+
+
+def _tidy(setting: Setting, masks: Masks) -> pl.DataFrame:
+    sizes = masks.sizes().ravel()
+    neurons = np.nonzero(masks.bits)[2].astype(np.int32)
+    columns = {
+        "epsilon": np.full(sizes.size, setting.epsilon),
+        "consistency": np.full(sizes.size, setting.consistency),
+        "concept": [name for name in masks.names for _ in range(masks.n_layers)],
+        "type": [split_concept(name)[0] for name in masks.names for _ in range(masks.n_layers)],
+        "layer": np.tile(np.arange(masks.n_layers), len(masks.names)),
+        "width": np.full(sizes.size, masks.width),
+        "size": sizes,
+        "neurons": np.split(neurons, np.cumsum(sizes)[:-1]) if sizes.size else [],
+    }
+    return pl.DataFrame(columns, schema=UNIVERSAL_SCHEMA)
+
+
+def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
+    """The universal masks of one setting, back from ``universal_table``.
+
+    Raises:
+        ArtifactError: the table lacks the setting, or its rows are not one full set of masks.
+    """
+    here = {"epsilon": setting.epsilon, "consistency": setting.consistency}
+    rows = table.filter(**here).sort("concept", "layer")
+    if rows.is_empty():
+        present = table.select("epsilon", "consistency").unique().sort("epsilon", "consistency")
+        raise ArtifactError(
+            "the sweep's universal masks lack a setting",
+            where=str(setting),
+            expected="a setting of the sweep",
+            found=", ".join(str(Setting(*row)) for row in present.rows()) or "an empty table",
+            remedy="the table is of another sweep than the one in force: materialise masks again, "
+            "with the setting in ATLAS_EPSILONS and ATLAS_CONSISTENCIES",
+        )
+    names = tuple(rows["concept"].unique().sort())
+    n_layers, width = rows["layer"].n_unique(), int(rows["width"][0])
+    layers = np.tile(np.arange(n_layers), len(names))
+    if not np.array_equal(rows["layer"], layers) or rows["width"].n_unique() != 1:
+        found = f"{rows.height} rows, {len(names)} concepts, {n_layers} layers"
+        _unsound(str(setting), "one row per concept and layer, all of one width", found)
+    neurons = rows["neurons"].explode().drop_nulls().to_numpy()
+    if neurons.size and not 0 <= neurons.min() <= neurons.max() < width:
+        found = f"{neurons.min()} to {neurons.max()}"
+        _unsound(f"neurons at {setting}", f"indices from 0 to {width - 1}", found)
+    bits = np.zeros((rows.height, width), dtype=np.bool_)
+    bits[np.repeat(np.arange(rows.height), rows["neurons"].list.len()), neurons] = True
+    masks = Masks(names, bits.reshape(len(names), n_layers, width))
+    if not np.array_equal(masks.sizes().ravel(), rows["size"]):
+        _unsound(f"neurons at {setting}", "as many distinct indices as `size` says", "others")
+    return masks
+
+
+def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) -> None:
+    """Masks can only be compared when they are about the same layers and neurons.
+
+    Raises:
+        ArtifactError: number of layers or width differ.
+    """
+    if left.bits.shape[1:] != right.bits.shape[1:]:
+        raise ArtifactError(
+            f"the {left_is} and the {right_is} are not about the same model",
+            where=right_is,
+            expected=f"{left.n_layers} layers of {left.width} neurons, as in the {left_is}",
+            found=f"{right.n_layers} layers of {right.width} neurons",
+            remedy="materialise both from activations of one model",
+        )
+
+
+def _of_kind(names: tuple[str, ...], kind: Kind) -> tuple[str, ...]:
+    split = [split_concept(name) for name in names]
+    return tuple(name for found, name in split if found == kind)
+
+
+def _unsound(where: str, expected: str, found: str) -> NoReturn:
+    raise ArtifactError(
+        "the masks are not sound",
+        where=where,
+        expected=expected,
+        found=found,
+        remedy="materialise the masks again, or fetch the file again if it was downloaded",
+    )

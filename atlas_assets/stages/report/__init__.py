@@ -1,0 +1,1 @@
+"""Stage 17: the paper's claims, and the pages that are written for readers."""

@@ -1,0 +1,109 @@
+"""The claims as a document: ``claims.md``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from atlas_assets.soundness.evaluate import ClaimResult
+from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT
+
+_COLUMNS = ("claim", "where", "statement", "setting", "expected", "observed", "verdict")
+_EXPLANATION = f"""\
+*Expected* is what Wilam (2026), CSP-Atlas, arXiv:2605.24603, or the report on it, states of
+`{PAPER_MODEL}` and its frozen artifacts (readout `{PAPER_READOUT}`); *observed* is what this atlas
+shows, computed the same way. A claim *holds* or is *broken* only where the paper claims it of the
+atlas at hand; of another model, or of a part of the grid, it is *observed, not claimed*.
+Numbers are compared to ±0.001, counts and names exactly, circuit sizes to the decimal printed."""
+
+
+def claims_markdown(results: Sequence[ClaimResult]) -> str:
+    """The table of claims, claim by claim; depends on nothing but ``results``.
+
+    Args:
+        results: of `evaluate_claims`, in the order wanted.
+    """
+    parts = [
+        "# Claims",
+        _EXPLANATION,
+        _subjects(results),
+        _tally(results),
+        _table(results),
+        _notes(results),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def claims_table(results: Iterable[ClaimResult]) -> str:
+    """Statement, expected and observed, a row per claim: a table to put into another document."""
+    header = ("claim", f"expected (`{PAPER_MODEL}`)", "observed")
+    rows = [
+        (f"{result.statement} ({result.section})", result.expected, result.observed)
+        for result in results
+    ]
+    return markdown_table(header, rows)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts below a header that is Markdown already; empty cells hold a dash."""
+    shown = [[_escaped(cell) or "–" for cell in row] for row in rows]
+    return "\n".join(map(_row, [header, ["---"] * len(header), *shown]))
+
+
+def _subjects(results: Iterable[ClaimResult]) -> str:
+    """Model and readout that the observations are of."""
+    seen = dict.fromkeys((result.model, result.readout) for result in results)
+    lines = []
+    for model, readout in seen:
+        differs = "" if readout == PAPER_READOUT else f" (the claims' data: `{PAPER_READOUT}`)"
+        lines.append(f"- model `{model}`, readout `{readout}`{differs}")
+    return "\n".join(["Observed in:", "", *lines])
+
+
+def _tally(results: Iterable[ClaimResult]) -> str:
+    counts = Counter(result.verdict for result in results)
+    told = "; ".join(f"{verdict}: {number}" for verdict, number in sorted(counts.items()))
+    return f"{sum(counts.values())} claims. {told[:1].upper()}{told[1:]}."
+
+
+def _table(results: Iterable[ClaimResult]) -> str:
+    rows = [
+        (
+            f"`{result.id}`",
+            result.section,
+            _escaped(result.statement),
+            result.setting or "–",
+            _escaped(result.expected),
+            _escaped(result.observed) or "–",
+            result.verdict,
+        )
+        for result in results
+    ]
+    lines = [_row(_COLUMNS), _row(["---"] * len(_COLUMNS)), *map(_row, rows)]
+    return "\n".join(lines)
+
+
+def _notes(results: Iterable[ClaimResult]) -> str:
+    """Why claims could not be evaluated, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        if result.holds is None:
+            reasons.setdefault(result.note, []).append(result.id)
+    if not reasons:
+        return ""
+    lines = [
+        f"- {', '.join(f'`{name}`' for name in ids)}: {_escaped(reason)}"
+        for reason, ids in reasons.items()
+    ]
+    return "\n".join(["## Not evaluated", "", *lines])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """Text as Markdown shows it: bars would end a cell, underscores would set names in italics."""
+    for mark in ("\\", "|", "*", "_", "`", "<", ">"):
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())

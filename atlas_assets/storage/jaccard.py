@@ -1,0 +1,154 @@
+"""Jaccard matrices of all layers as HDF5.
+
+Layout::
+
+    /jaccard/layer_L/{ast,builtin}   float64 [n, n], symmetric
+    /metadata                        epsilon, consistency_thresh, n_layers, provenance,
+                                     format_version; datasets ast_nodes, builtin_objs: the order of
+                                     rows and columns
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.files.locations import Source, label
+from atlas_assets.stages.activations.activations import payload_digest
+from atlas_assets.stages.analyses.ockham import KINDS, JaccardMatrices
+from atlas_assets.stages.concepts import Kind, concept_name, split_concept
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codec import Codec, instance_of, within
+from atlas_assets.storage.hdf5.metadata import (
+    CONSISTENCY_SPELLINGS,
+    provenance_attributes,
+    read_provenance,
+    read_setting,
+    whole_number,
+)
+from atlas_assets.storage.hdf5.reader import Hdf5Reader
+from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer
+from atlas_assets.storage.provenance import Provenance
+
+_GROUP = "jaccard"
+_LISTS: dict[Kind, str] = {"ast": "ast_nodes", "builtin": "builtin_objs"}
+
+
+@dataclass(frozen=True)
+class JaccardMatricesFile(Codec[JaccardMatrices]):
+    """The matrices of one setting.
+
+    Attributes:
+        setting: the (ε, C) the file is about by definition.
+    """
+
+    setting: Setting
+    kind = "hdf5"
+
+    def check(self, value: JaccardMatrices, *, where: str) -> None:
+        """Matrices of as many layers for both types, symmetric, between 0 and 1."""
+        instance_of(value, JaccardMatrices, where=where)
+        if len({len(value.values[kind]) for kind in KINDS}) != 1:
+            raise _unsound(where, "as many layers for both types", "different numbers")
+        for kind in KINDS:
+            names, matrices = value.names[kind], value.values[kind]
+            if list(names) != sorted({*names}) or any(split_concept(n)[0] != kind for n in names):
+                raise _unsound(f"{where}, {kind}", f"{kind} concepts, sorted, each once", "others")
+            if matrices.shape[1:] != (len(names), len(names)):
+                raise _unsound(f"{where}, {kind}", f"{len(names)} rows", f"{matrices.shape}")
+            if not _are_similarities(matrices):
+                raise _unsound(f"{where}, {kind}", "symmetric values from 0 to 1", "others")
+
+    def payload_digest(self, value: JaccardMatrices) -> str:
+        """Digest over names and matrices."""
+        names = tuple(name for kind in KINDS for name in value.names[kind])
+        return payload_digest(names, {kind: value.values[kind] for kind in KINDS})
+
+    def describe(self, value: JaccardMatrices) -> dict[str, int | float | str]:
+        """Counts."""
+        return {
+            "setting": str(self.setting),
+            "n_ast": len(value.names["ast"]),
+            "n_builtin": len(value.names["builtin"]),
+            "layers": len(value.values["ast"]),
+        }
+
+    def setting_of(self, value: JaccardMatrices) -> Setting | None:  # noqa: ARG002
+        """The setting of the file."""
+        return self.setting
+
+    def encode(self, value: JaccardMatrices, provenance: Provenance) -> bytes:
+        """The file's bytes."""
+        writer = Hdf5Writer()
+        writer.matrices(_GROUP, {})
+        n_layers = len(value.values["ast"])
+        for layer in range(n_layers):
+            writer.matrices(
+                f"{_GROUP}/layer_{layer}", {kind: value.values[kind][layer] for kind in KINDS}
+            )
+        attributes = {
+            "epsilon": self.setting.epsilon,
+            CONSISTENCY_SPELLINGS[0]: self.setting.consistency,
+            "n_layers": n_layers,
+            **provenance_attributes(provenance),
+        }
+        names = {_LISTS[kind]: [split_concept(n)[1] for n in value.names[kind]] for kind in KINDS}
+        writer.metadata(attributes, names)
+        return writer.finish()
+
+    def decode(self, source: Source, *, part: str | None = None) -> JaccardMatrices:  # noqa: ARG002
+        """The matrices in a file; one that names another setting is refused."""
+        with Hdf5Reader(source) as reader, within(label(source)):
+            found = read_setting(reader)
+            if found != self.setting:
+                reader.fail(f"/{METADATA} epsilon", str(self.setting), str(found))
+            value = JaccardMatrices(
+                {kind: _names(reader, kind) for kind in KINDS},
+                {kind: _matrices(reader, kind) for kind in KINDS},
+            )
+            self.check(value, where=label(source))
+            return value
+
+    def provenance(self, source: Source) -> Provenance | None:
+        """The record in ``/metadata``."""
+        return read_provenance(source)
+
+
+def _names(reader: Hdf5Reader, kind: Kind) -> tuple[str, ...]:
+    listed = reader.name_list(_LISTS[kind])
+    if listed is None:
+        reader.fail(f"/{METADATA}/{_LISTS[kind]}", "a list of names", "none")
+    return tuple(concept_name(kind, name) for name in listed)
+
+
+def _matrices(reader: Hdf5Reader, kind: Kind) -> Array:
+    n_layers = whole_number(reader, "n_layers")
+    if not n_layers:
+        reader.fail(f"/{METADATA} n_layers", "at least one layer", str(n_layers))
+    matrices: list[Array] = []
+    for layer in range(n_layers):
+        key = f"{_GROUP}/layer_{layer}/{kind}"
+        matrix = reader.matrix(key)
+        if matrix is None:
+            reader.fail(f"/{key}", "a matrix", "none")
+        if matrices and matrix.shape != matrices[0].shape:
+            reader.fail(f"/{key}", f"shape {matrices[0].shape}", f"{matrix.shape}")
+        matrices.append(matrix)
+    return np.stack(matrices)
+
+
+def _are_similarities(matrices: Array) -> bool:
+    in_range = np.isfinite(matrices) & (matrices >= 0) & (matrices <= 1)
+    return bool(in_range.all() and np.array_equal(matrices, matrices.swapaxes(1, 2)))
+
+
+def _unsound(where: str, expected: str, found: str) -> ArtifactError:
+    return ArtifactError(
+        "the Jaccard matrices are not sound",
+        where=where,
+        expected=expected,
+        found=found,
+        remedy="materialise jaccard_matrices again",
+    )

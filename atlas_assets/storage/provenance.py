@@ -1,0 +1,308 @@
+"""What an artifact was made from: kept in every file, compared with the settings on every read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.stages.setting import Setting
+
+FORMAT_VERSION = 1
+Origin = Literal["atlas", "release"]
+Contradiction = tuple[str, object, object]
+
+#: leaves whose ``None`` is a value (all of them), not ignorance
+_NONE_MEANS_ALL = ("grid.ast_nodes", "grid.builtins")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Grid(_Record):
+    """How the prompt grid was cut.
+
+    Attributes:
+        ast_nodes: only these AST nodes; ``None`` = all.
+        builtins: only these builtins; ``None`` = all.
+        variations: prompts per pair.
+        loss_threshold: mean loss (nats) above which a pair was dropped.
+    """
+
+    ast_nodes: tuple[str, ...] | None = None
+    builtins: tuple[str, ...] | None = None
+    variations: int = 50
+    loss_threshold: float | None = None
+
+    @property
+    def cut(self) -> str:
+        """What is left of the published grid, in words; empty for all of it."""
+        parts = []
+        if self.ast_nodes is not None:
+            parts.append(f"{len(self.ast_nodes)} AST nodes")
+        if self.builtins is not None:
+            parts.append(f"{len(self.builtins)} builtins")
+        if self.variations != Grid.model_fields["variations"].default:
+            parts.append(f"{self.variations} prompts per pair")
+        return ", ".join(parts)
+
+
+class Lineage(_Record):
+    """What a computation is about; ``None`` = not known.
+
+    Attributes:
+        model: the model that was run.
+        readout: ``last_token`` or ``published``.
+        dtype: precision of the model's weights.
+        grid: how the prompt grid was cut.
+        seeds: seeds of the random generators, by purpose.
+    """
+
+    model: ModelIdentity | None = None
+    readout: str | None = None
+    dtype: str | None = None
+    grid: Grid | None = None
+    seeds: dict[str, int] = {}
+
+
+class SettingRecord(_Record):
+    """A setting of the sweep, as stored."""
+
+    epsilon: float
+    consistency: float
+
+    @classmethod
+    def of(cls, setting: Setting) -> SettingRecord:
+        """The stored form of ``setting``."""
+        return cls(epsilon=setting.epsilon, consistency=setting.consistency)
+
+
+class Provenance(_Record):
+    """Everything a file says about its making.
+
+    Attributes:
+        format_version: version of the on-disk formats.
+        artifact: asset key.
+        code_version: of the code that computed the content.
+        origin: ``release`` when any input came from the paper's release, whose files carry no
+            provenance; else ``atlas``.
+        lineage: model, readout, grid; ``None`` when an input's is unknown.
+        setting: the (ε, C) of the content, where it has one.
+        inputs: asset key → digest of the input that was read.
+        payload_sha256: digest of the content, independent of the file's encoding.
+        versions: libraries that took part.
+    """
+
+    format_version: int = FORMAT_VERSION
+    artifact: str
+    code_version: str
+    origin: Origin
+    lineage: Lineage | None = None
+    setting: SettingRecord | None = None
+    inputs: dict[str, str] = {}
+    payload_sha256: str
+    versions: dict[str, str] = {}
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no whitespace; equal records give equal text."""
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str) -> Provenance:
+        """The record in ``text``.
+
+        Raises:
+            ArtifactError: not a provenance record, or one of a newer format version.
+        """
+        try:
+            fields = json.loads(text)
+            version = fields["format_version"] if isinstance(fields, dict) else None
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise _newer(version, where)
+            return cls.model_validate(fields)
+        except (ValueError, KeyError, ValidationError) as error:
+            raise ArtifactError(
+                "the provenance record is damaged",
+                where=where,
+                expected=f"a JSON record of format version {FORMAT_VERSION}",
+                found=str(error).splitlines()[0],
+                remedy="materialise the artifact again",
+            ) from error
+
+
+def contradictions(stored: Lineage, expected: Lineage) -> list[Contradiction]:
+    """Fields on which the two disagree, as (field, stored value, expected value).
+
+    ``None`` on either side means "not known" and contradicts nothing, except for the cuts of the
+    grid, where it means "all", and for the revision of a model whose weights are known, where it
+    means "not from the Hub".
+    """
+    left, right = _leaves(stored), _leaves(expected)
+    return [
+        (field, left[field], right[field])
+        for field in sorted(left.keys() & right.keys())
+        if left[field] != right[field]
+    ]
+
+
+def require(
+    stored: Provenance | None,
+    expected: Lineage,
+    *,
+    artifact: str,
+    path: object,
+    setting: Setting | None = None,
+) -> None:
+    """Refuses a file made under settings that contradict the ones in force.
+
+    A file of the paper's release (``stored`` is ``None``) is accepted.
+
+    Raises:
+        ProvenanceError: names each contradicting field, both values and the remedy.
+    """
+    if stored is None:
+        return
+    found = contradictions(stored.lineage, expected) if stored.lineage else []
+    if stored.artifact != artifact:
+        found.insert(0, ("artifact", stored.artifact, artifact))
+    if setting and stored.setting and stored.setting != SettingRecord.of(setting):
+        found.insert(0, ("setting", stored.setting.model_dump(), str(setting)))
+    if not found:
+        return
+    remove = "remove it and " if is_of_another_atlas(found) else ""
+    raise _contradicted(
+        f"{artifact} was made under other settings than the ones in force",
+        path,
+        found,
+        f"{remove}materialise {artifact} again",
+    )
+
+
+def require_same_atlas(
+    stored: Provenance | None, expected: Lineage, *, artifact: str, path: object
+) -> None:
+    """Refuses to replace a file of another atlas: two never mix in one folder.
+
+    A newer state of the same model (other digests or revision) does replace an older one.
+
+    Raises:
+        ProvenanceError: names each contradicting field, both values and the remedy.
+    """
+    if stored is None or stored.lineage is None:
+        return
+    found = contradictions(stored.lineage, expected)
+    if is_of_another_atlas(found):
+        raise _contradicted(
+            f"{artifact} would replace a file of another atlas, made under other settings",
+            path,
+            found,
+            f"remove it and materialise {artifact} again",
+        )
+
+
+def is_of_another_atlas(found: Sequence[Contradiction]) -> bool:
+    """Whether the settings differ, and not just the state of the model."""
+    fields = {field for field, _, _ in found}
+    if "model.weights_sha256" in fields:
+        # the default threshold is the model's own
+        fields.discard("grid.loss_threshold")
+    return bool(fields & _CHOSEN)
+
+
+def _contradicted(
+    what: str, path: object, found: Sequence[Contradiction], again: str
+) -> ProvenanceError:
+    variables = sorted({_VARIABLES[field] for field, _, _ in found if field in _VARIABLES})
+    put_back = f", or set {' and '.join(variables)} back" if variables else ""
+    return ProvenanceError(
+        what,
+        where=str(path),
+        expected="; ".join(f"{field} = {spelled(wanted)}" for field, _, wanted in found),
+        found="; ".join(f"{field} = {spelled(was)}" for field, was, _ in found),
+        remedy=f"{again}{put_back}, or choose another ATLAS_NAME",
+    )
+
+
+def combine(lineages: Sequence[Lineage], *, artifact: str) -> Lineage:
+    """The lineage of something computed from inputs of these lineages.
+
+    Raises:
+        ProvenanceError: two of them contradict each other.
+    """
+    for left, right in combinations(lineages, 2):
+        for field, one, two in contradictions(left, right):
+            raise ProvenanceError(
+                f"the inputs of {artifact} were made under different settings",
+                where=field,
+                expected=spelled(one),
+                found=spelled(two),
+                remedy=f"materialise the inputs of {artifact} again under one setting",
+            )
+    return lineages[0]
+
+
+_VARIABLES: Mapping[str, str] = {
+    "model.model_id": "ATLAS_MODEL",
+    "model.revision": "ATLAS_MODEL_REVISION",
+    "model.weights_sha256": "ATLAS_MODEL",
+    "model.tokenizer_sha256": "ATLAS_MODEL",
+    "readout": "ATLAS_READOUT",
+    "dtype": "ATLAS_DTYPE",
+    "grid.ast_nodes": "ATLAS_AST_NODES",
+    "grid.builtins": "ATLAS_BUILTINS",
+    "grid.variations": "ATLAS_VARIATIONS",
+    "grid.loss_threshold": "ATLAS_LOSS_THRESHOLD",
+}
+
+
+def variable(field: str) -> str | None:
+    """The variable that a contradicting field is set with; ``None`` if it follows from others."""
+    return _VARIABLES.get(field)
+
+
+#: what a user chooses, as opposed to what a model happens to be at the time
+_CHOSEN = {
+    "model.model_id",
+    "readout",
+    "dtype",
+    "grid.ast_nodes",
+    "grid.builtins",
+    "grid.variations",
+    "grid.loss_threshold",
+}
+
+
+def _leaves(lineage: Lineage) -> dict[str, Any]:
+    """Dotted field → value, of what is known."""
+    leaves: dict[str, Any] = {"readout": lineage.readout, "dtype": lineage.dtype}
+    for name, record in (("model", lineage.model), ("grid", lineage.grid)):
+        if record is not None:
+            leaves.update({f"{name}.{key}": value for key, value in record})
+    leaves.update({f"seeds.{key}": value for key, value in lineage.seeds.items()})
+    values = set(_NONE_MEANS_ALL)
+    if lineage.model is not None and lineage.model.weights_sha256 is not None:
+        values.add("model.revision")
+    return {field: value for field, value in leaves.items() if value is not None or field in values}
+
+
+def spelled(value: object) -> str:
+    """A value of a lineage, as messages spell it."""
+    return "none" if value is None else str(value)
+
+
+def _newer(version: int, where: str) -> ArtifactError:
+    return ArtifactError(
+        "the file was written by a newer version of this package",
+        where=where,
+        expected=f"format version {FORMAT_VERSION} or older",
+        found=f"format version {version}",
+        remedy="upgrade atlas-assets",
+    )

@@ -1,0 +1,100 @@
+"""Where a file was fetched from: a record in ``.provenance/`` beside it.
+
+It speaks of one content and no other: once the file has been replaced or edited, the record is
+about nothing, and counts as none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from upath import UPath
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.files import atomic
+from atlas_assets.files.locations import content, file_digest
+from atlas_assets.storage.sidecar import FOLDER
+
+FORMAT_VERSION = 1
+
+
+class SourceRecord(BaseModel):
+    """A file of a dataset repository at one commit.
+
+    Attributes:
+        format_version: of this record.
+        repository: ``owner/name`` on the Hub.
+        revision: full sha of the commit.
+        path: inside the repository.
+        sha256: of the file's bytes, hex.
+        size: bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    repository: str
+    revision: str
+    path: str
+    sha256: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.revision[:12]}"
+
+
+def record_path(path: UPath | Path) -> UPath | Path:
+    """Where the record of the file at ``path`` lies, there or not."""
+    return path.parent / FOLDER / f"{path.name}.source.json"
+
+
+def write(path: UPath | Path, record: SourceRecord) -> None:
+    """Notes where the file at ``path`` was fetched from.
+
+    Raises:
+        ArtifactWriteError: the disk refused; an earlier record is intact.
+    """
+    text = f"{record.model_dump_json()}\n"
+    atomic.write_bytes(record_path(path), text.encode(), what="the record of a file's source")
+
+
+def noted(path: UPath | Path) -> SourceRecord | None:
+    """The record beside the file, whatever the file holds by now; ``None`` if there is none.
+
+    Raises:
+        ArtifactError: the record is damaged.
+    """
+    beside = record_path(path)
+    if not beside.exists():
+        return None
+    try:
+        return SourceRecord.model_validate_json(content(beside))
+    except ValidationError as error:
+        raise ArtifactError(
+            "the record of a file's source is damaged",
+            where=str(beside),
+            expected=f"a JSON record of format version {FORMAT_VERSION}",
+            found=str(error).splitlines()[0],
+            remedy="remove it, or fetch the file again",
+        ) from error
+
+
+def read(path: UPath | Path) -> SourceRecord | None:
+    """Where the present content of the file at ``path`` was fetched from; ``None``: nowhere.
+
+    Raises:
+        ArtifactError: the record is damaged.
+    """
+    record = noted(path)
+    if record is None or not path.exists() or int(path.stat().st_size) != record.size:
+        return None
+    return record if file_digest(path) == record.sha256 else None
+
+
+def source_of(path: UPath | Path) -> SourceRecord | None:
+    """As `read`, for whoever only tells of it: a damaged record counts as none."""
+    try:
+        return read(path)
+    except ArtifactError:
+        return None

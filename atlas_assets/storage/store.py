@@ -1,0 +1,362 @@
+"""The files of one atlas: where they lie, what was read to make them, whether they are fresh."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.files.locations import file_digest, local_path
+from atlas_assets.stages.artifact import Artifact, Parameters
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.setting import (
+    PUBLISHED_CONSISTENCIES,
+    PUBLISHED_EPSILONS,
+    Setting,
+    grid,
+    spell,
+)
+from atlas_assets.storage import provenance as records
+from atlas_assets.storage.codec import Kind
+from atlas_assets.storage.provenance import Lineage, Origin, Provenance, SettingRecord
+from atlas_assets.storage.recent import Recent, states
+
+_LIBRARIES = ("atlas-assets", "h5py", "numpy", "polars")
+_MODEL_LIBRARIES = ("tokenizers", "torch", "transformers")
+_LIBRARIES_OF_KIND: Mapping[Kind, Sequence[str]] = {
+    "png": ("matplotlib", "pillow", "scipy"),
+    "html": ("jinja2",),
+}
+#: marks the digest of a file that has no provenance, and so no digest of its content
+_FILE = "file:"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write left on disk.
+
+    Attributes:
+        path: of the file.
+        size_bytes: of the file.
+        provenance: as stored in it.
+    """
+
+    path: UPath
+    size_bytes: int
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class AtlasStore:
+    """Reads and writes the artifacts of one atlas.
+
+    Attributes:
+        root: its folder, on any fsspec filesystem.
+        expected: gives what the settings in force say every file must be about; called only when
+            it is needed.
+        sweep: the settings whose files together are the input of unpartitioned artifacts.
+        parameters: values of the settings that are part of an artifact's version.
+        recent: what this process read or wrote of late.
+    """
+
+    root: UPath
+    expected: Callable[[], Lineage]
+    sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
+    parameters: Parameters = field(default_factory=dict)
+    recent: Recent = field(default_factory=Recent, repr=False, compare=False)
+
+    def path(self, key: str, setting: Setting | None = None) -> UPath:
+        """Where the artifact lies, there or not."""
+        return UPath(self.root) / artifact_named(key).file_name(setting)
+
+    def exists(self, key: str, setting: Setting | None = None) -> bool:
+        """Whether the file is there (all of them, where there are several)."""
+        path = self.path(key, setting)
+        return all(file.exists() for file in artifact_named(key).format.files(path))
+
+    def write(
+        self,
+        key: str,
+        value: Any,
+        setting: Setting | None = None,
+        *,
+        inputs: Mapping[str, str] | None = None,
+    ) -> Written:
+        """Checks a value and puts it in its place, with its provenance, in one step.
+
+        Args:
+            key: which artifact.
+            value: what its format holds.
+            setting: which partition, where there is one file per setting.
+            inputs: artifact → digest of what was read; ``None`` = of what lies on disk now.
+
+        Raises:
+            ArtifactError: the value is not sound, or is about another setting.
+            MissingArtifactError: ``inputs`` is ``None`` and an input is not there.
+            ProvenanceError: the inputs contradict each other, or the earlier file is one of
+                another atlas.
+            ArtifactWriteError: the disk refused; an earlier file is intact.
+        """
+        artifact, path = artifact_named(key), self.path(key, setting)
+        artifact.format.check(value, where=_name(key, setting))
+        about = artifact.format.setting_of(value)
+        if setting is not None and about not in (None, setting):
+            raise ArtifactError(
+                "the value is about another setting than its partition",
+                where=_name(key, setting),
+                expected=str(setting),
+                found=str(about),
+                remedy="return for each partition key the value of that setting",
+            )
+        records.require_same_atlas(
+            self._legible_provenance(key, setting), self.expected(), artifact=key, path=path
+        )
+        provenance = self._provenance_of(artifact, value, setting, about or setting, inputs)
+        size = artifact.format.write(path, value, provenance)
+        self._clear_scratch(key)
+        self._remember(key, setting, value, provenance)
+        return Written(path, size, provenance)
+
+    def read(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
+        """The value of an artifact, validated, about what the settings in force say.
+
+        Args:
+            key: which artifact.
+            setting: which partition, where there is one file per setting.
+            part: read only this part of the file (``universal`` of object masks).
+
+        Raises:
+            MissingArtifactError: there is no such file; the remedy is the command that makes it.
+            ArtifactError: it is damaged, does not follow its schema, or is about another setting.
+            ProvenanceError: it was made under settings that contradict the ones in force.
+        """
+        self._require_present(key, setting)
+        path, about = self.path(key, setting), setting or artifact_named(key).setting
+
+        def accept(stored: Provenance | None) -> None:
+            if stored is not None:
+                records.require(stored, self.expected(), artifact=key, path=path, setting=about)
+
+        value, _ = artifact_named(key).format.read(path, part=part, setting=setting, accept=accept)
+        return value
+
+    def recall(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
+        """As `read`; a small value that this process read or wrote is not read again.
+
+        It is handed over as long as its files are unchanged. For checks of what lies on the disk,
+        use `read`.
+        """
+        files = artifact_named(key).format.files(self.path(key, setting))
+        return self.recent.recall(files, part, lambda: self.read(key, setting, part))
+
+    def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
+        """The provenance of the file on disk; ``None`` for a file of the release.
+
+        Raises:
+            MissingArtifactError: there is no such file.
+            ArtifactError: the file or the record in it is damaged.
+        """
+        self._require_present(key, setting)
+        return artifact_named(key).format.provenance(self.path(key, setting))
+
+    def stale_reason(self, key: str, setting: Setting | None = None) -> str | None:
+        """Why the artifact should be materialised again; ``None`` when it need not.
+
+        Inputs that are no longer there say nothing about it, and a file of the release is fresh.
+
+        Raises:
+            ArtifactError: the file, or one of its inputs, is damaged.
+        """
+        artifact = artifact_named(key)
+        if not self.exists(key, setting):
+            return "it is missing"
+        stored = self.provenance(key, setting)
+        if stored is None:
+            return None
+        if stored.lineage is not None:
+            found = records.contradictions(stored.lineage, self.expected())
+            if found:
+                return "it was made with " + "; ".join(
+                    f"{field} = {was}, now {wanted}" for field, was, wanted in found
+                )
+        version = artifact.version(self.parameters)
+        if stored.code_version != version:
+            return f"its code version is {stored.code_version}, now {version}"
+        at = setting or artifact.setting
+        for name in artifact.inputs:
+            recorded, there = stored.inputs.get(name), self._has_input(name, at)
+            if recorded is not None and there and recorded != self._input_digest(name, at):
+                return f"{name} has changed since"
+            if recorded is None and there and artifact.inputs_may_be_absent:
+                return f"{name} has been added since"
+        return None
+
+    def scratch(self, key: str) -> Path | None:
+        """Local folder for unfinished work on an artifact; emptied when it is written.
+
+        ``None`` when the atlas does not lie on a local disk.
+        """
+        local = local_path(UPath(self.root))
+        return None if local is None else local / ".work" / artifact_named(key).key
+
+    def _remember(
+        self, key: str, setting: Setting | None, value: Any, provenance: Provenance
+    ) -> None:
+        """Keeps what others of this run will want of a value just written."""
+        codec = artifact_named(key).format
+        handed_over, files = codec.handed_over(value), codec.files(self.path(key, setting))
+        at = states(files) if handed_over else None
+        # another process may have replaced the file since: the digest in it says whose it is
+        if at is None or self._legible_provenance(key, setting) != provenance:
+            return
+        for part, kept in handed_over.items():
+            self.recent.keep(files, part, at, kept)
+
+    def _legible_provenance(self, key: str, setting: Setting | None) -> Provenance | None:
+        """Of the file that is about to be replaced; a damaged one may be."""
+        try:
+            return self.provenance(key, setting)
+        except ArtifactError:
+            return None
+
+    def _provenance_of(
+        self,
+        artifact: Artifact,
+        value: Any,
+        setting: Setting | None,
+        about: Setting | None,
+        inputs: Mapping[str, str] | None,
+    ) -> Provenance:
+        at = setting or artifact.setting
+        about = about or at
+        origin, lineage = self._descent(artifact, at)
+        if inputs is None:
+            inputs = {
+                name: self._input_digest(name, at)
+                for name in artifact.inputs
+                if not artifact.inputs_may_be_absent or self._has_input(name, at)
+            }
+        return Provenance(
+            artifact=artifact.key,
+            code_version=artifact.version(self.parameters),
+            origin=origin,
+            lineage=lineage,
+            setting=SettingRecord.of(about) if about else None,
+            inputs=dict(inputs),
+            payload_sha256=artifact.format.payload_digest(value),
+            versions=_versions(artifact.kind, artifact.runs_model),
+        )
+
+    def _descent(
+        self, artifact: Artifact, setting: Setting | None
+    ) -> tuple[Origin, Lineage | None]:
+        """Origin and lineage of something computed now from the inputs on disk.
+
+        Who runs the model knows what the content is about; the others inherit it from their
+        inputs, and do not know where an input does not.
+        """
+        stored = [
+            self.provenance(name, cell)
+            for name in artifact.inputs
+            for cell in self._cells(name, setting)
+            if self.exists(name, cell)
+        ]
+        of_the_release = any(record is None or record.origin == "release" for record in stored)
+        origin: Origin = "release" if of_the_release else "atlas"
+        if artifact.runs_model or not stored:
+            return origin, self.expected()
+        lineages = [record.lineage for record in stored if record and record.lineage]
+        if len(lineages) < len(stored):
+            return origin, None
+        return origin, records.combine(lineages, artifact=artifact.key)
+
+    def _cells(self, key: str, setting: Setting | None) -> Sequence[Setting | None]:
+        """The partitions of an input that an artifact at ``setting`` reads."""
+        if not artifact_named(key).partitioned:
+            return (None,)
+        return self.sweep if setting is None else (setting,)
+
+    def _has_input(self, key: str, setting: Setting | None) -> bool:
+        return all(self.exists(key, cell) for cell in self._cells(key, setting))
+
+    def _input_digest(self, key: str, setting: Setting | None) -> str:
+        """Digest of an input: of its content; of all its cells where it has several."""
+        cells = self._cells(key, setting)
+        digests = {cell: self._content_digest(key, cell) for cell in cells}
+        if not artifact_named(key).partitioned or setting is not None:
+            return digests[cells[0]]
+        lines = sorted(f"{_partition(cell)}={digests[cell]}\n" for cell in cells if cell)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def _content_digest(self, key: str, setting: Setting | None) -> str:
+        """As recorded in the file; a file of the release stands for its content itself."""
+        stored = self.provenance(key, setting)
+        if stored is not None:
+            return stored.payload_sha256
+        return _FILE + file_digest(self.path(key, setting))
+
+    def _require_present(self, key: str, setting: Setting | None) -> None:
+        if self.exists(key, setting):
+            return
+        partition = f" --partition '{_partition(setting)}'" if setting else ""
+        raise MissingArtifactError(
+            f"{_name(key, setting)} is not there",
+            where=str(self.path(key, setting)),
+            expected="the file of that artifact",
+            found="no such file",
+            remedy="make it with `dagster asset materialize -m atlas_assets.definitions "
+            f"--select {key}{partition}` (the jobs sweep and atlas make what it needs as well), or "
+            "point ATLAS_DATA_DIR and ATLAS_NAME at an atlas that has it",
+        )
+
+    def _clear_scratch(self, key: str) -> None:
+        folder = self.scratch(key)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def artifact_named(key: str) -> Artifact:
+    """The catalogue's entry.
+
+    Raises:
+        ArtifactError: there is none of that name.
+    """
+    if key not in ARTIFACTS:
+        raise ArtifactError(
+            "the atlas has no such artifact",
+            where=key,
+            expected=" or ".join(ARTIFACTS),
+            found=repr(key),
+            remedy="correct the name, or add the artifact to atlas_assets.stages.catalog",
+        )
+    return ARTIFACTS[key]
+
+
+def _partition(setting: Setting | None) -> str:
+    return f"{spell(setting.consistency)}|{spell(setting.epsilon)}" if setting else ""
+
+
+def _name(key: str, setting: Setting | None) -> str:
+    return f"{key} at {setting}" if setting else key
+
+
+@cache
+def _versions(kind: Kind, runs_model: bool) -> dict[str, str]:
+    used = [*_LIBRARIES, *_LIBRARIES_OF_KIND.get(kind, ())]
+    return dict(_installed([*used, *(_MODEL_LIBRARIES if runs_model else ())]))
+
+
+def _installed(libraries: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for library in libraries:
+        try:
+            yield library, metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue

@@ -1,0 +1,370 @@
+"""The pin of a followed model, the poll that moves it, and the version that readers see."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from upath import UPath
+
+from atlas_assets.atlas import versions
+from atlas_assets.atlas.open import open_in_force, open_to_build, open_with_model
+from atlas_assets.cli.app import atlas
+from atlas_assets.definitions import build_definitions
+from atlas_assets.errors import ArtifactError, HubError, ProvenanceError, SettingsError
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.orchestration.automation.model_watch import poll
+from atlas_assets.orchestration.checks.failed import failed_checks
+from atlas_assets.orchestration.io_managers.versions import announced_version
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.provenance import Lineage
+from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+    failure_text,
+    files_of,
+    materialize,
+    run_job,
+)
+from atlas_assets_tests.orchestration.automation import followed
+from atlas_assets_tests.orchestration.automation.followed import MODEL, NAME
+from atlas_assets_tests.storage import samples
+
+A, B, C = "a" * 40, "b" * 40, "c" * 40
+FOLDER_OF_B = f"{NAME}@bbbbbbbbbbbb"
+
+
+def settings_in(data: Path, **changes: Any) -> AtlasSettings:
+    return AtlasSettings.build(**{"data_dir": str(data), **followed.SETTINGS, **changes})
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+# ---- the pin
+
+
+def test_the_first_version_is_in_force_at_once_in_the_plain_folder(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    assert versions.pin_of(settings) is None
+    assert versions.folder_in_force(settings) == versions.folder_to_build(settings)
+    pin = versions.seen(settings, A)
+    assert pin.in_force == versions.Version(sha=A, folder=NAME)
+    assert pin.building is None
+    assert versions.seen(settings, A) == pin == versions.pin_of(settings)
+
+
+def test_a_later_version_is_built_beside_it_and_then_takes_its_place(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.seen(settings, A)
+    versions.seen(settings, B)
+    assert versions.folder_in_force(settings).name == NAME
+    assert versions.folder_to_build(settings).name == FOLDER_OF_B
+    assert versions.known_sha(settings) == B
+    assert open_in_force(settings).root.name == NAME
+    assert open_with_model(settings).root.name == NAME
+    assert open_to_build(settings)[0].root.name == FOLDER_OF_B
+
+    pin = versions.promote(settings, B)
+    assert pin is not None
+    assert (pin.in_force.sha, pin.building, [v.sha for v in pin.earlier]) == (B, None, [A])
+    assert versions.folder_in_force(settings).name == FOLDER_OF_B
+    assert versions.promote(settings, B) == pin
+
+
+def test_a_version_seen_during_a_build_is_built_next(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    for sha in (A, B, C):
+        versions.seen(settings, sha)
+    pin = versions.promote(settings, B)
+    assert pin is not None
+    assert pin.in_force == versions.Version(sha=B, folder=FOLDER_OF_B)
+    assert pin.building is not None
+    assert pin.building.sha == C
+
+
+def test_a_model_that_goes_back_goes_back_to_its_folder(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.seen(settings, A)
+    versions.seen(settings, B)
+    # before it was built
+    assert versions.seen(settings, A).building is None
+    # and after
+    versions.seen(settings, B)
+    versions.promote(settings, B)
+    assert versions.seen(settings, A).building == versions.Version(sha=A, folder=NAME)
+
+
+def test_an_atlas_made_before_there_was_a_pin_stays_in_force(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    made_with = Lineage(model=ModelIdentity(model_id=MODEL, revision=A))
+    store = AtlasStore(versions.folder_to_build(settings), lambda: made_with)
+    store.write("object_prompts", samples.object_prompts())
+    assert versions.known_sha(settings) == A
+    pin = versions.seen(settings, B)
+    assert (pin.in_force.sha, pin.in_force.folder) == (A, NAME)
+    assert pin.building is not None
+    assert pin.building.sha == B
+
+
+def made(settings: AtlasSettings, folder: str, sha: str) -> None:
+    """The first file of an atlas of this state of the model."""
+    made_with = Lineage(model=ModelIdentity(model_id=MODEL, revision=sha))
+    root = UPath(settings.data_dir).absolute() / folder
+    AtlasStore(root, lambda: made_with).write("object_prompts", samples.object_prompts())
+
+
+def test_a_pin_that_is_lost_is_told_by_the_folders(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.seen(settings, A)
+    made(settings, NAME, A)
+    versions.seen(settings, B)
+    made(settings, FOLDER_OF_B, B)
+    promoted = versions.promote(settings, B)
+    versions.seen(settings, C)
+    made(settings, f"{NAME}@{C[:12]}", C)  # begun, and never in force
+
+    versions.pin_path(settings).write_text("{")
+    with pytest.raises(ArtifactError, match="remove it"):
+        versions.folder_in_force(settings)
+    versions.pin_path(settings).unlink()
+    assert versions.pin_of(settings) is None
+    assert versions.known(settings) == promoted
+    assert versions.folder_in_force(settings).name == FOLDER_OF_B
+    assert versions.folder_to_build(settings).name == FOLDER_OF_B
+    assert open_with_model(settings).root.name == FOLDER_OF_B
+    # a run writes what the folders tell; the model's head is what is to be built
+    assert versions.pin_first(settings, C) == promoted == versions.pin_of(settings)
+    assert versions.seen(settings, C).latest.folder == f"{NAME}@{C[:12]}"
+
+
+def test_and_without_the_folder_of_the_first_version(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.seen(settings, A)
+    made(settings, NAME, A)
+    for sha in (B, C):
+        versions.seen(settings, sha)
+        made(settings, f"{NAME}@{sha[:12]}", sha)
+        versions.promote(settings, sha)
+    versions.pin_path(settings).unlink()
+    shutil.rmtree(tmp_path / NAME)
+    pin = versions.seen(settings, C)
+    assert pin.in_force == versions.Version(sha=C, folder=f"{NAME}@{C[:12]}")
+    assert [version.sha for version in pin.earlier] == [B]
+    # back again, and lost again: the last one that was in force
+    versions.seen(settings, B)
+    versions.promote(settings, B)
+    versions.pin_path(settings).unlink()
+    assert versions.folder_in_force(settings).name == FOLDER_OF_B
+
+
+def test_folders_without_a_note_of_having_been_in_force(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    made(settings, FOLDER_OF_B, B)
+    made(settings, f"{NAME}@{A[:12]}", B)  # not what its name says
+    assert versions.folder_in_force(settings).name == FOLDER_OF_B
+    assert versions.known_sha(settings) == B
+    made(settings, NAME, A)
+    pin = versions.seen(settings, B)
+    assert (pin.in_force.folder, pin.latest.folder) == (NAME, FOLDER_OF_B)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"model": "embedded"}, {"model_revision": A}, {"model": "./somewhere"}],
+)
+def test_what_cannot_change_has_no_pin(tmp_path: Path, changes: dict[str, str]) -> None:
+    settings = settings_in(tmp_path, **changes)
+    assert not versions.is_followed(settings)
+    assert versions.pin_of(settings) is None
+    assert versions.promote(settings, B) is None
+    assert versions.folder_in_force(settings).name == NAME
+
+
+def test_a_pin_of_another_model_is_refused(tmp_path: Path) -> None:
+    versions.seen(settings_in(tmp_path), A)
+    with pytest.raises(ProvenanceError, match="ATLAS_NAME"):
+        versions.pin_of(settings_in(tmp_path, model="someone/else"))
+
+
+def test_a_damaged_pin_says_what_to_do(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.pin_path(settings).write_text("{")
+    with pytest.raises(ArtifactError, match="remove it"):
+        versions.pin_of(settings)
+
+
+# ---- the poll
+
+
+def test_the_poll_asks_once_and_reports_what_is_new(
+    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_in(tmp_path / "data")
+    first = followed.publish(hub, tmp_path / "first", seed=0)
+    hub.forget_calls()
+    assert poll(settings, instance) == f"{MODEL} is at {first}; new to Dagster, and reported"
+    assert len(hub.calls()) == 1
+    assert poll(settings, instance) == f"{MODEL} is at {first}; nothing has changed"
+    assert announced_version(instance) == f"{first}+last_token"
+
+    second = followed.publish(hub, tmp_path / "second", seed=1)
+    assert "new to Dagster" in poll(settings, instance)
+    assert announced_version(instance) == f"{second}+last_token"
+    pin = versions.pin_of(settings)
+    assert pin is not None
+    assert pin.building is not None
+    assert (pin.in_force.sha, pin.building.sha) == (first, second)
+
+
+@pytest.mark.parametrize("status", [401, 404, 503])
+def test_a_hub_error_is_told_without_secrets_and_changes_nothing(
+    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance, status: int
+) -> None:
+    settings = settings_in(tmp_path / "data")
+    sha = followed.publish(hub, tmp_path / "first", seed=0)
+    poll(settings, instance)
+    pin = versions.pin_path(settings).read_bytes()
+    followed.publish(hub, tmp_path / "second", seed=1)
+    hub.fail("GET", "/api/models", status=status, times=9)
+    with pytest.raises(HubError) as error:
+        poll(settings, instance)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__
+    assert hub.token not in str(error.value)
+    assert versions.pin_path(settings).read_bytes() == pin
+    assert announced_version(instance) == f"{sha}+last_token"
+
+
+def test_the_readout_is_part_of_the_models_version(
+    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    sha = followed.publish(hub, tmp_path / "first", seed=0)
+    poll(settings_in(tmp_path / "data", readout="published", dtype="float16"), instance)
+    assert announced_version(instance) == f"{sha}+published+float16"
+
+
+def test_a_pinned_sha_and_a_model_on_this_machine_are_not_asked_for(
+    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    sha = followed.publish(hub, tmp_path / "first", seed=0)
+    hub.forget_calls()
+    data = tmp_path / "data"
+    assert "nothing to follow" in poll(settings_in(data, model_revision=sha), instance)
+    assert announced_version(instance) == f"{sha}+last_token"
+    folder = settings_in(data, model=str(tmp_path / "first"))
+    assert "lies on this machine; new to Dagster" in poll(folder, instance)
+    assert "nothing has changed" in poll(folder, instance)
+    before = announced_version(instance)
+    followed.publish(hub, tmp_path / "first", seed=1)
+    assert "new to Dagster" in poll(folder, instance)
+    assert announced_version(instance) != before
+    assert hub.calls() == []
+
+
+def test_schedule_and_sensor_poll(
+    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    sha = followed.publish(hub, tmp_path / "first", seed=0)
+    settings = settings_in(tmp_path / "data", model_poll_cron="30 4 * * 1")
+    repository = build_definitions(settings).get_repository_def()
+    schedule = repository.get_schedule_def("poll_model")
+    assert schedule.cron_schedule == "30 4 * * 1"
+    tick = schedule.evaluate_tick(dg.build_schedule_context(instance=instance))
+    assert f"is at {sha}; new to Dagster" in (tick.skip_message or "")
+    sensor = repository.get_sensor_def("watch_model")
+    seen = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
+    assert "nothing has changed" in (seen.skip_message or "")
+    assert not tick.run_requests
+    assert not seen.run_requests
+
+
+def test_times_that_are_no_schedule_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="ATLAS_MODEL_POLL_CRON"):
+        build_definitions(settings_in(tmp_path, model_poll_cron="every day"))
+
+
+# ---- builds
+
+
+def test_a_version_is_put_in_force_when_it_is_whole_and_sound(
+    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_in(tmp_path / "data")
+    first = followed.publish(hub, tmp_path / "first", seed=0)
+    result = run_job(settings, instance)
+    assert result.success, failure_text(result)
+    old = tmp_path / "data" / NAME
+    before = files_of(old)
+    assert json.loads(versions.pin_path(settings).read_text())["in_force"]["sha"] == first
+
+    # by hand, with no daemon: the command sees the new version
+    second = followed.publish(hub, tmp_path / "second", seed=1)
+    assert versions.look_up(settings).latest.sha == second
+    refused = materialize(settings, instance, ["atlas_version"])
+    assert not refused.success
+    assert "is not put in force" in failure_text(refused)
+    assert "object_prompts: it is missing" in failure_text(refused)
+    assert versions.folder_in_force(settings).name == NAME
+
+    # the next run builds it, from wherever it was interrupted
+    result = run_job(settings, instance)
+    assert result.success, failure_text(result)
+    pin = versions.pin_of(settings)
+    assert pin is not None
+    assert (pin.in_force.sha, pin.building, pin.earlier[0].sha) == (second, None, first)
+    assert files_of(old) == before
+    assert open_in_force(settings).root.name == f"{NAME}@{second[:12]}"
+
+
+def test_failed_blocking_checks_are_found(instance: dg.DagsterInstance) -> None:
+    sweep = (Setting(0.1, 0.5),)
+    assert failed_checks(instance, sweep) == []
+    for passed in (False, True):
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey("summary"), check_name="schema", passed=passed, metadata={}
+            )
+        )
+        assert failed_checks(instance, sweep) == ([] if passed else ["summary schema"])
+
+
+def test_the_command_tells_the_versions(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    first = followed.publish(hub, tmp_path / "first", seed=0)
+    env = followed.environment(tmp_path / "data")
+
+    def call(*arguments: str) -> Any:
+        return CliRunner().invoke(atlas, ["follow", *arguments], env=env, prog_name="atlas")
+
+    assert "no version yet" in call("--offline").stdout
+    told = call()
+    assert told.exit_code == 1
+    assert f"nothing has been built yet: {first} is to be, in {NAME}" in told.stdout
+    assert json.loads(call("--json").stdout)["built"] is False
+    made(settings_in(tmp_path / "data"), NAME, first)
+    told = call()
+    assert told.exit_code == 0
+    assert f"in force: {first} in {NAME}" in told.stdout
+    second = followed.publish(hub, tmp_path / "second", seed=1)
+    told = call("--json")
+    assert told.exit_code == 1
+    document = json.loads(told.stdout)
+    assert document["building"] == {"sha": second, "folder": f"{NAME}@{second[:12]}"}
+    hub.close()
+    assert call("--offline").exit_code == 1
+    told = call()
+    assert told.exit_code == 3
+    assert "cannot look up the model on the Hub" in told.stderr

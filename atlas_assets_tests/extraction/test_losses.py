@@ -1,0 +1,205 @@
+"""Sequence losses: the definition's, for any batching and slicing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from atlas_assets.errors import ModelError, SettingsError
+from atlas_assets.extraction import losses, sequence_loss
+from atlas_assets.extraction.losses import Scores, score
+from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.progress import Progress
+from atlas_assets_tests.extraction import tiny_models
+from atlas_assets_tests.oracles import extraction_naive as naive
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+FINGERPRINT = "0123456789abcdef"
+TEXTS = [
+    "while x:\n    pass",
+    "len",
+    "ab",
+    "for x in list(y):\n    print(x)",
+    "len",
+    "assert not None, 'nothing'",
+    *(f"x = {'y' * i}" for i in range(20)),
+]
+
+
+def run(model: Any, texts: Sequence[str], **options: Any) -> Scores:
+    options.setdefault("shards", ShardStore(None, FINGERPRINT))
+    return score(model, texts, progress=Progress("scoring"), **options)
+
+
+def assert_equals_naive(model: Any, texts: Sequence[str], found: Scores) -> None:
+    expected = [naive.loss(model, text) for text in texts]
+    assert found.losses.dtype == np.float64
+    np.testing.assert_allclose(found.losses, expected, rtol=0, atol=1e-5)
+    assert found.lengths.tolist() == [len(model.tokenizer.encode(text)) for text in texts]
+
+
+@pytest.fixture(scope="module", params=sorted(tiny_models.ARCHITECTURES))
+def architecture(request: pytest.FixtureRequest) -> Any:
+    return tiny_models.ARCHITECTURES[request.param]()
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 50, 8192])
+def test_losses_in_batches_equal_single_prompts(architecture: Any, batch_tokens: int) -> None:
+    assert_equals_naive(architecture, TEXTS, run(architecture, TEXTS, batch_tokens=batch_tokens))
+
+
+def test_losses_of_the_embedded_model_equal_single_prompts() -> None:
+    from atlas_assets.models.loading import load, resolve
+
+    model = load(resolve("embedded", None), device="cpu", dtype="float32")
+    assert_equals_naive(model, TEXTS, run(model, TEXTS, batch_tokens=64))
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_threads(architecture: Any) -> None:
+    found = set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.add(run(architecture, TEXTS, batch_tokens=40).losses.tobytes())
+    torch.set_num_threads(1)
+    assert len(found) == 1
+
+
+def test_a_prompt_of_fewer_than_two_tokens_scores_50() -> None:
+    found = run(tiny_models.toy(), ["", "x", "xy"])
+    assert found.losses[:2].tolist() == [50.0, 50.0]
+    assert 0 < found.losses[2] < 50
+    assert found.lengths.tolist() == [0, 1, 2]
+
+
+def test_only_the_first_512_tokens_are_scored_and_all_are_counted() -> None:
+    model = tiny_models.toy(positions=512)
+    texts = ["ab" * 256, "ab" * 256 + "cdefg", "ab" * 300]
+    found = run(model, texts)
+    assert_equals_naive(model, texts, found)
+    assert found.losses[1] == found.losses[0]
+    assert found.lengths.tolist() == [512, 517, 600]
+    assert max(tokens for _, tokens in model.base.batches) == 512
+
+
+def test_no_texts() -> None:
+    found = run(tiny_models.toy(), [])
+    assert found.losses.shape == found.lengths.shape == (0,)
+
+
+def test_identical_texts_run_once() -> None:
+    model = tiny_models.toy()
+    found = run(model, ["x = 1", "yy", "x = 1"])
+    assert sum(rows for rows, _ in model.base.batches) == 2
+    assert found.losses[0] == found.losses[2]
+
+
+def test_logits_are_bounded_and_cut_into_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(tiny_models.toy(), TEXTS)
+    monkeypatch.setattr(losses, "LOGITS_PER_CALL", 60 * tiny_models.VOCABULARY)
+    monkeypatch.setattr(sequence_loss, "LOGITS_PER_SLICE", 45 * tiny_models.VOCABULARY)
+    sizes: list[int] = []
+    cross_entropy = sequence_loss.cross_entropy
+
+    def watched(logits: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        sizes.append(logits.numel())
+        assert logits.dtype == torch.float32
+        return cross_entropy(logits, *args, **kwargs)
+
+    monkeypatch.setattr(sequence_loss, "cross_entropy", watched)
+    model = tiny_models.toy()
+    sliced = run(model, TEXTS)
+    np.testing.assert_allclose(sliced.losses, whole.losses, rtol=1e-6)
+    assert max(rows * tokens for rows, tokens in model.base.batches) <= 60
+    assert len(sizes) > len(model.base.batches)
+    assert max(sizes) <= 45 * tiny_models.VOCABULARY
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_logits_are_normalised_in_float32(dtype: torch.dtype) -> None:
+    model = tiny_models.toy(dtype=dtype)
+    found = run(model, TEXTS, batch_tokens=32)
+    expected = [naive.loss(model, text) for text in TEXTS]
+    # the network's own rounding (8 bits of mantissa in bfloat16), not the log-softmax's
+    np.testing.assert_allclose(found.losses, expected, rtol=0, atol=5e-3)
+
+
+def test_a_loss_that_is_not_finite_is_never_stored(tmp_path: Path) -> None:
+    model = tiny_models.toy()
+    with torch.no_grad():
+        model.base.embed.weight[ord("!")] = float("nan")
+    with pytest.raises(ModelError, match="prompt 2"):
+        run(model, ["xy", "yx", "x!y"], shards=ShardStore(tmp_path, FINGERPRINT))
+    assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+@pytest.mark.parametrize("path", ["plain", "tree"])
+def test_what_is_not_finite_is_named_by_its_place_among_all_prompts(path: Any) -> None:
+    model = tiny_models.circuitgpt()
+    with torch.no_grad():
+        model.base.transformer.wte.weight[ord("~")] = float("nan")
+    with pytest.raises(ModelError, match="prompt 5"):
+        run(model, ["a", "b", "b", "c", "xx", "b~"], path=path)
+
+
+def test_a_prompt_longer_than_the_network_takes() -> None:
+    with pytest.raises(ModelError, match=r"prompt 1\n.*at most 5 tokens\n.*6 tokens"):
+        run(tiny_models.toy(positions=5), ["xx", "xxxxxx"])
+
+
+def test_a_batch_of_no_tokens_is_refused() -> None:
+    with pytest.raises(SettingsError, match="batch_tokens"):
+        run(tiny_models.toy(), TEXTS, batch_tokens=0)
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "SHARD_PROMPTS", 8)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_finished_shards_are_loaded_and_a_damaged_one_is_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ShardStore(tmp_path, FINGERPRINT)
+    expected = run(tiny_models.toy(), TEXTS, shards=store).losses.tobytes()
+    assert run(tiny_models.toy(), TEXTS).losses.tobytes() == expected
+
+    files = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(files) == 4
+    model = tiny_models.toy()
+    assert run(model, TEXTS, shards=store).losses.tobytes() == expected
+    assert model.base.batches == []
+
+    files[1].write_bytes(files[1].read_bytes()[:-5])
+    with caplog.at_level(logging.WARNING):
+        assert run(model, TEXTS, shards=store).losses.tobytes() == expected
+    assert "will be computed again" in caplog.text
+    assert sum(rows for rows, _ in model.base.batches) == 8
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("change", [{"texts": [*TEXTS, "new"]}, {"batch_tokens": 77}])
+def test_shards_of_another_computation_are_not_used(tmp_path: Path, change: Any) -> None:
+    store = ShardStore(tmp_path, FINGERPRINT)
+    run(tiny_models.toy(), TEXTS, shards=store)
+    model = tiny_models.toy()
+    run(model, **{"texts": TEXTS, **change}, shards=store)
+    assert sum(rows for rows, _ in model.base.batches) >= 25
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_shard_of_other_prompts_is_computed_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(tiny_models.toy(), TEXTS)
+    monkeypatch.setattr(ShardStore, "get", lambda _self, _key: {"losses": np.zeros(3)})
+    with caplog.at_level(logging.WARNING):
+        found = run(tiny_models.toy(), TEXTS)
+    assert found.losses.tobytes() == expected.losses.tobytes()
+    assert "does not hold this plan's prompts" in caplog.text

@@ -1,0 +1,133 @@
+"""Finished shards survive a kill; damaged ones are recognised."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from safetensors.numpy import save_file
+
+from atlas_assets.errors import ArtifactError, ArtifactWriteError
+from atlas_assets.extraction.shards import ShardStore
+
+FINGERPRINT = "0123456789abcdef"
+ARRAYS = {
+    "sums": np.array([[0.5, 1e-30], [3.0, np.finfo(np.float32).max]], dtype=np.float32),
+    "counts": np.arange(4, dtype=np.int32).reshape(2, 2),
+}
+
+
+def shard_file(folder: Path, key: str = "00001") -> Path:
+    return folder / FINGERPRINT / f"{key}.safetensors"
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+@given(
+    array=hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int32, np.int64, np.bool_]),
+        hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+    )
+)
+def test_what_is_put_comes_back(
+    on_disk: bool, array: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = ShardStore(tmp_path_factory.mktemp("work") if on_disk else None, FINGERPRINT)
+    store.put("a", {"x": array})
+    found = store.get("a")
+    assert found is not None
+    assert found["x"].dtype == array.dtype
+    assert found["x"].tobytes() == array.tobytes()
+    assert found["x"].shape == array.shape
+
+
+def test_a_new_store_finds_the_shards_and_same_arrays_make_same_bytes(tmp_path: Path) -> None:
+    ShardStore(tmp_path, FINGERPRINT).put("00001", ARRAYS)
+    first = shard_file(tmp_path).read_bytes()
+    found = ShardStore(tmp_path, FINGERPRINT).get("00001")
+    assert found is not None
+    np.testing.assert_array_equal(found["sums"], ARRAYS["sums"])
+    ShardStore(tmp_path, FINGERPRINT).put("00001", dict(reversed(ARRAYS.items())))
+    assert shard_file(tmp_path).read_bytes() == first
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_missing_shard_is_none(on_disk: bool, tmp_path: Path) -> None:
+    assert ShardStore(tmp_path if on_disk else None, FINGERPRINT).get("00001") is None
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def forget_the_digest(path: Path) -> None:
+    save_file(ARRAYS, path)
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, flip_a_bit, forget_the_digest])
+def test_a_damaged_shard_is_none_and_warned_of(
+    damage: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert callable(damage)
+    store = ShardStore(tmp_path, FINGERPRINT)
+    store.put("00001", ARRAYS)
+    damage(shard_file(tmp_path))
+    with caplog.at_level(logging.WARNING):
+        assert store.get("00001") is None
+    assert "00001.safetensors is damaged and will be computed again" in caplog.text
+    store.put("00001", ARRAYS)
+    assert store.get("00001") is not None
+
+
+def test_shards_of_other_fingerprints_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    ShardStore(tmp_path, "f" * 64).put("00001", ARRAYS)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "table.parquet").write_bytes(b"kept")
+    assert ShardStore(tmp_path, FINGERPRINT).get("00001") is None
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["notes", "table.parquet"]
+
+
+def test_opening_alone_removes_nothing(tmp_path: Path) -> None:
+    ShardStore(tmp_path, "f" * 64).put("00001", ARRAYS)
+    assert ShardStore(tmp_path, FINGERPRINT).narrowed("x").folder == tmp_path
+    assert (tmp_path / ("f" * 64)).is_dir()
+
+
+def test_narrowing_is_deterministic_and_tells_parts_apart() -> None:
+    store = ShardStore(None, FINGERPRINT)
+    assert store.narrowed("a", "b").fingerprint == store.narrowed("a", "b").fingerprint
+    others = [store, store.narrowed("ab"), store.narrowed("b", "a"), store.narrowed("a", "b")]
+    assert len({other.fingerprint for other in others}) == len(others)
+
+
+@pytest.mark.parametrize("fingerprint", ["", "abc", "../../etc/pass", "ABCDEF0123", "0" * 65])
+def test_an_unusable_fingerprint_is_refused(fingerprint: str) -> None:
+    with pytest.raises(ArtifactError, match="fingerprint"):
+        ShardStore(None, fingerprint)
+
+
+@pytest.mark.parametrize("key", ["", "../x", "a/b", "a.b"])
+def test_an_unusable_key_is_refused(key: str, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="not the key of a shard"):
+        ShardStore(tmp_path, FINGERPRINT).get(key)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    with pytest.raises(ArtifactWriteError, match="shard 00001"):
+        ShardStore(blocked, FINGERPRINT).put("00001", ARRAYS)

@@ -1,0 +1,143 @@
+"""A write happens completely or not at all, whatever the disk does."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from atlas_assets.errors import ArtifactWriteError
+from atlas_assets.files import atomic
+from atlas_assets_tests.storage.hardship import (
+    killed_at_every_step,
+    largest_file,
+    open_folder,
+    read_only,
+    tiny_disk,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("data", [b"", b"content", memoryview(b"content")])
+def test_bytes_arrive_and_nothing_else_is_left(tmp_path: Path, data: bytes | memoryview) -> None:
+    atomic.write_bytes(tmp_path / "new" / "file", data, what="masks")
+    assert (tmp_path / "new" / "file").read_bytes() == bytes(data)
+    assert names(tmp_path / "new") == ["file"]
+
+
+def test_an_earlier_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    atomic.write_bytes(path, b"before", what="masks")
+    atomic.write_bytes(path, b"after", what="masks")
+    assert path.read_bytes() == b"after"
+
+
+def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        atomic.write_bytes(tmp_path / "file", b"", what="masks")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_remote_filesystems_are_written_through_a_sibling_as_well() -> None:
+    path = UPath("memory://atomic/file")
+    atomic.write_bytes(path, b"before", what="masks")
+    atomic.write_bytes(path, b"after", what="masks")
+    assert path.read_bytes() == b"after"
+    assert [other.name for other in path.parent.iterdir()] == ["file"]
+
+
+def test_a_full_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    atomic.write_bytes(path, b"before", what="masks")
+    with largest_file(10_000), pytest.raises(ArtifactWriteError) as caught:
+        atomic.write_bytes(path, b"x" * 100_000, what="object_masks")
+    message = str(caught.value)
+    assert "cannot write object_masks" in message
+    assert str(path) in message
+    assert "100,000 bytes" in message
+    assert "bytes are free" in message
+    assert path.read_bytes() == b"before"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_tiny_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "disk", 64 * 1024) as disk:
+        path = disk / "file"
+        atomic.write_bytes(path, b"before", what="masks")
+        with pytest.raises(ArtifactWriteError, match="No space left on device"):
+            atomic.write_bytes(path, b"x" * 200_000, what="masks")
+        assert path.read_bytes() == b"before"
+        assert names(disk) == ["file"]
+
+
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    with open_folder() as folder:
+        path = folder / "file"
+        atomic.write_bytes(path, b"before", what="masks")
+        with read_only(folder), pytest.raises(ArtifactWriteError) as caught:
+            atomic.write_bytes(path, b"after", what="masks")
+        assert "Permission denied" in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert "ATLAS_DATA_DIR" in str(caught.value)
+        assert path.read_bytes() == b"before"
+        assert names(folder) == ["file"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(ArtifactWriteError, match=r"file/below"):
+        atomic.write_bytes(tmp_path / "file" / "below", b"", what="masks")
+
+
+def test_bytes_that_do_not_read_back_are_not_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    atomic.write_bytes(path, b"before", what="masks")
+    monkeypatch.setattr(atomic, "file_digest", lambda _: "0" * 64)
+    with pytest.raises(ArtifactWriteError, match="not the bytes written"):
+        atomic.write_bytes(path, b"after", what="masks")
+    assert path.read_bytes() == b"before"
+    assert names(tmp_path) == ["file"]
+
+
+def test_an_interrupt_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(atomic, "file_digest", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        atomic.write_bytes(tmp_path / "file", b"x", what="masks")
+    assert names(tmp_path) == []
+
+
+def test_what_a_killed_writer_left_goes_with_a_later_write(tmp_path: Path) -> None:
+    old, young = tmp_path / ".file.1.tmp", tmp_path / ".file.2.tmp"
+    for left in (old, young):
+        left.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    atomic.write_bytes(tmp_path / "file", b"whole", what="masks")
+    assert names(tmp_path) == [".file.2.tmp", "file"]
+
+
+def test_a_killed_writer_leaves_the_earlier_file_or_the_new_one(tmp_path: Path) -> None:
+    states = killed_at_every_step(
+        before="from atlas_assets.files import atomic\n(folder / 'file').write_bytes(b'before')",
+        write="from atlas_assets.files import atomic\n"
+        "atomic.write_bytes(folder / 'file', b'after', what='masks')",
+        after="(folder / 'file').read_text()",
+        folder=tmp_path / "disk",
+    )
+    assert states == sorted(states, reverse=True)  # before …, then after for good
+    assert set(states) == {"before", "after"}

@@ -1,0 +1,241 @@
+"""The whole chain through Dagster, on real prompts and the embedded model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import h5py
+import numpy as np
+import polars as pl
+import pytest
+
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.setting import Setting
+from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+    ASSET_KEYS,
+    failure_text,
+    files_of,
+    materialize,
+    run_job,
+    tiny_settings,
+)
+
+TAGS = [f"eps{e}_cons{c}" for e in ("0.001", "0.1", "0.5") for c in ("0.2", "0.5", "0.8")]
+FIGURES = (
+    "atomicity_dendrogram",
+    "jaccard_heatmap",
+    "concept_fraction",
+    "sweep",
+    "layer_profile",
+    "modularity",
+    "entanglement",
+)
+FILES = {
+    "11A_object_prompts.parquet",
+    "11B_checker_prompts.parquet",
+    "token_checker_prompts.parquet",
+    "12_object_activations.h5",
+    "12_checker_activations.h5",
+    *(f"13_object_masks_{tag}.h5" for tag in TAGS),
+    *(f"13_checker_masks_{tag}.h5" for tag in TAGS),
+    "token_checker_masks.h5",
+    "13_universal_masks_sweep.parquet",
+    "universal_106x50.h5",
+    *(f"14_target_checker_{tag}.csv" for tag in TAGS),
+    "14_summary.csv",
+    "relaxed_modularity_scores.csv",
+    "relaxed_modularity_detail.csv",
+    "token_independence_summary.csv",
+    "token_independence_detail.csv",
+    "token_independence_no_keyword.csv",
+    "compositionality.csv",
+    "ockham_index.csv",
+    "layer_profile.csv",
+    "marginalisation_robustness.csv",
+    "jaccard_matrices.h5",
+    "modularity_null.csv",
+    *(f"figure_{name}.{form}" for name in FIGURES for form in ("png", "pdf")),
+    "claims.md",
+    "atlas_report.html",
+}
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> AtlasSettings:
+    return tiny_settings(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def result(settings: AtlasSettings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    result = run_job(settings, instance)
+    assert result.success, failure_text(result)
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(result: dg.ExecuteInProcessResult, settings: AtlasSettings) -> Path:
+    return Path(settings.data_dir) / "tiny"
+
+
+def materializations(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], dict]:
+    return {
+        (event.asset_key.to_user_string(), event.partition): dict(event.materialization.metadata)
+        for event in result.get_asset_materialization_events()
+        # the only asset without a file
+        if event.asset_key.to_user_string() != "atlas_version"
+    }
+
+
+def test_one_run_materialises_everything_under_the_published_names(
+    result: dg.ExecuteInProcessResult, folder: Path
+) -> None:
+    seen = materializations(result)
+    assert {key for key, _ in seen} == ASSET_KEYS
+    for key in ("object_masks", "checker_masks", "target_checker"):
+        assert len([partition for name, partition in seen if name == key]) == 9
+    assert {path.name for path in folder.iterdir() if path.is_file()} == FILES
+    assert not (folder / ".work").exists() or not any((folder / ".work").iterdir())
+
+
+def test_every_materialisation_carries_size_counts_and_provenance(
+    result: dg.ExecuteInProcessResult,
+) -> None:
+    for (key, partition), metadata in materializations(result).items():
+        where = f"{key} {partition}"
+        assert metadata["size"].value > 0, where
+        assert "provenance" in metadata, where
+        table = {"dagster/row_count", "dagster/column_schema"} <= metadata.keys()
+        summary = any(name.startswith(("n_", "units", "layers")) for name in metadata)
+        assert table or summary, (where, sorted(metadata))
+
+
+def test_the_prompts_are_the_cut_of_the_published_grid(folder: Path) -> None:
+    prompts = pl.read_parquet(folder / "11A_object_prompts.parquet")
+    assert prompts.columns == [
+        "ast_node",
+        "builtin_obj",
+        "variation_id",
+        "prompt_text",
+        "sequence_loss",
+        "token_length",
+        "ast_verified",
+    ]
+    assert prompts["ast_verified"].all()
+    assert prompts["sequence_loss"].is_finite().all()
+    assert prompts["ast_node"].unique().sort().to_list() == [
+        "For",
+        "If",
+        "Import",
+        "Pass",
+        "Return",
+    ]
+    assert prompts.group_by("ast_node", "builtin_obj").len()["len"].unique().to_list() == [4]
+
+
+def test_the_masks_follow_from_the_activations(folder: Path) -> None:
+    """Stage 13 by hand, with plain h5py, for one pair at one setting."""
+    with h5py.File(folder / "12_object_activations.h5") as f:
+        n = int(f["n_prompts/For__list"][()])
+        sums = f["activations/layer_3/For__list"][:]
+        counts = f["firing_counts/layer_3/For__list"][:]
+    expected = (sums / np.float32(n) > np.float32(0.1)) & (
+        counts.astype(np.float32) / np.float32(n) >= np.float32(0.5)
+    )
+    with h5py.File(folder / "13_object_masks_eps0.1_cons0.5.h5") as f:
+        mask = f["pair_masks/layer_3/For__list"][:]
+        universal = f["universal_masks/layer_3/ast__For"][:]
+        assert dict(f["metadata"].attrs)["epsilon"] == 0.1
+        assert dict(f["metadata"].attrs)["consistency_thresh"] == 0.5
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, expected)
+    assert not (universal & ~mask).any()
+
+
+def test_the_standalone_file_holds_the_masks_of_its_setting(folder: Path) -> None:
+    sweep = "13_object_masks_eps0.001_cons0.8.h5"
+    with h5py.File(folder / "universal_106x50.h5") as one, h5py.File(folder / sweep) as other:
+        for concept in ("ast__Return", "builtin__len", "builtin___isolated_"):
+            path = f"universal_masks/layer_7/{concept}"
+            np.testing.assert_array_equal(one[path][:], other[path][:])
+
+
+def test_a_second_atlas_elsewhere_has_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    with dg.instance_for_test() as instance:
+        assert run_job(tiny_settings(tmp_path), instance).success
+    assert files_of(tmp_path / "tiny") == files_of(folder)
+
+
+def test_another_readout_in_the_same_folder_is_refused_and_loses_nothing(
+    folder: Path, settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    before = files_of(folder)
+    other = settings.model_copy(update={"readout": "published"})
+    for selection, partition in ((["object_masks"], "0.8|0.5"), (["object_prompts"], None)):
+        result = materialize(other, instance, selection, partition)
+        text = failure_text(result)
+        assert not result.success
+        assert "last_token" in text
+        assert "published" in text
+        assert "ATLAS_NAME" in text
+    assert files_of(folder) == before
+
+
+def test_a_partition_outside_the_sweep_is_refused(
+    settings: AtlasSettings, instance: dg.DagsterInstance, folder: Path
+) -> None:
+    with pytest.raises(dg.DagsterUnknownPartitionError):
+        materialize(settings, instance, ["object_masks"], "0.7|0.5")
+
+
+def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path, epsilons="0.2", consistencies="0.5")
+    with dg.instance_for_test() as instance:
+        result = run_job(settings, instance)
+    assert result.success, failure_text(result)
+    made = {key for key, _ in materializations(result)}
+    skipped = {
+        "modularity_scores",
+        "modularity_detail",
+        "universal_masks",
+        "token_independence_detail",
+        "token_independence_summary",
+        "compositionality",
+        "ockham_index",
+        "layer_profile",
+        "marginalisation_robustness",
+        "jaccard_matrices",
+        "modularity_null",
+        *(f"figure_{name}" for name in FIGURES if name != "sweep"),
+    }
+    assert made == ASSET_KEYS - skipped
+    assert settings.sweep == (Setting(0.2, 0.5),)
+
+
+def test_a_builtin_that_pairs_with_no_node_of_the_cut_is_left_out(tmp_path: Path) -> None:
+    """`len` has a keyword, but loops pair with iterables only."""
+    settings = tiny_settings(
+        tmp_path,
+        ast_nodes="For,While,Pass",
+        builtins="list,len,_isolated_",
+        variations=2,
+        epsilons="0.5",
+        consistencies="0.8",
+    )
+    with dg.instance_for_test() as instance:
+        result = run_job(settings, instance)
+    assert result.success, failure_text(result)
+    checked = pl.read_parquet(tmp_path / "tiny" / "11B_checker_prompts.parquet")["object"]
+    assert checked.unique().sort().to_list() == [
+        "ast__For",
+        "ast__Pass",
+        "ast__While",
+        "builtin__list",
+    ]

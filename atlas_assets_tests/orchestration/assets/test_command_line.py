@@ -1,0 +1,117 @@
+"""Dagster's own command line on the package, as the README types it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from atlas_assets_tests.orchestration.assets.tiny_atlas import environment
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("home")
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")},
+        **environment(tmp_path_factory.mktemp("data"), epsilons="0.1,0.5", consistencies="0.8"),
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_MODULE_NAME": "atlas_assets.definitions",
+    }
+
+
+def run(env: dict[str, str], *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_commands_of_the_readme(env: dict[str, str], tmp_path: Path) -> None:
+    folder = Path(env["ATLAS_DATA_DIR"]) / "tiny"
+
+    atlas = run(env, "dagster", "job", "execute", "-j", "atlas", cwd=tmp_path)
+    assert atlas.returncode == 0, atlas.stderr[-3000:]
+    assert pl.read_csv(folder / "14_summary.csv")["epsilon"].to_list() == [0.1, 0.5]
+
+    one = folder / "13_object_masks_eps0.5_cons0.8.h5"
+    other = folder / "13_object_masks_eps0.1_cons0.8.h5"
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (one, other)}
+    partition = run(
+        env,
+        *("dagster", "asset", "materialize", "--select", "object_masks"),
+        *("--partition", "0.8|0.5"),
+        cwd=tmp_path,
+    )
+    assert partition.returncode == 0, partition.stderr[-3000:]
+    assert one.stat().st_mtime_ns > before[one][0]
+    assert one.read_bytes() == before[one][1]
+    assert other.stat().st_mtime_ns == before[other][0]
+
+    other.unlink()
+    masks = run(env, "dagster", "asset", "materialize", "--select", "masks", cwd=tmp_path)
+    assert masks.returncode == 0, masks.stderr[-3000:]
+    assert other.read_bytes() == before[other][1]
+
+    where = run(env, "atlas", "where", cwd=tmp_path)
+    assert where.returncode == 0
+    assert str(folder) in where.stdout
+    assert other.name in where.stdout
+    assert "make ui" in where.stdout
+
+
+def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    """SIGKILL under the dagster.yaml that ships; what was done stays, what was not is made."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(ROOT / ".dagster_home" / "dagster.yaml", home)
+    here = {**env, "DAGSTER_HOME": str(home), "ATLAS_DATA_DIR": str(tmp_path / "data")}
+    command = [str(BIN / "dagster"), "job", "execute", "-j", "atlas"]
+    with subprocess.Popen(
+        command,
+        env=here,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as killed:
+        assert killed.stderr is not None
+        for line in killed.stderr:
+            # a step that runs the model is under way
+            if "object_activations" in line:
+                break
+        killed.kill()
+    folder = tmp_path / "data" / "tiny"
+    assert (folder / "11A_object_prompts.parquet").exists()
+    assert not (folder / "14_summary.csv").exists()
+    again = run(here, *("dagster", "job", "execute", "-j", "atlas"), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert (folder / "14_summary.csv").exists()
+
+
+def test_a_setting_out_of_range_ends_the_command_with_its_name(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    wrong = {**env, "ATLAS_CONSISTENCIES": "1.5"}
+    result = run(wrong, "dagster", "asset", "materialize", "--select", "summary", cwd=tmp_path)
+    assert result.returncode != 0
+    assert "ATLAS_CONSISTENCIES" in result.stdout + result.stderr
+    result = run(wrong, "atlas", "where", cwd=tmp_path)
+    assert result.returncode != 0
+    assert "ATLAS_CONSISTENCIES" in result.stderr
+    assert "Traceback" not in result.stderr

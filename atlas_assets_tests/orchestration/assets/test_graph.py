@@ -1,0 +1,114 @@
+"""The graph as a newcomer meets it: which assets there are and what each says of itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from atlas_assets.definitions import build_definitions
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.report.published_claims import CLAIMS
+from atlas_assets_tests.orchestration.assets.tiny_atlas import ASSET_KEYS, tiny_settings
+
+UPSTREAM = {
+    "object_prompts": {"model"},
+    "checker_prompts": {"model"},
+    "token_checker_prompts": {"model"},
+    "object_activations": {"model", "object_prompts"},
+    "checker_activations": {"model", "checker_prompts"},
+    "object_masks": {"object_activations"},
+    "checker_masks": {"checker_activations"},
+    "token_checker_masks": {"model", "token_checker_prompts"},
+    "masks": {"object_masks", "checker_masks"},
+    "target_checker": {"object_masks", "checker_masks"},
+    "summary": {"target_checker"},
+    "modularity_scores": {"masks"},
+    "modularity_detail": {"masks"},
+    "token_independence_detail": {"masks", "token_checker_masks"},
+    "token_independence_summary": {"token_independence_detail"},
+    "token_independence_no_keyword": {"masks"},
+    "universal_masks": {"masks"},
+    "compositionality": {"object_masks"},
+    "ockham_index": {"masks"},
+    "layer_profile": {"object_masks"},
+    "marginalisation_robustness": {"object_masks"},
+    "jaccard_matrices": {"masks"},
+    "modularity_null": {"masks"},
+    "figure_atomicity_dendrogram": {"masks"},
+    "figure_jaccard_heatmap": {"masks"},
+    "figure_concept_fraction": {"target_checker"},
+    "figure_sweep": {"summary"},
+    "figure_layer_profile": {"layer_profile"},
+    "figure_modularity": {"modularity_scores", "modularity_detail"},
+    "figure_entanglement": {"compositionality"},
+    "claims_report": {claim.asset for claim in CLAIMS} | {"object_masks", "checker_masks"},
+    # from everything but what only feeds the masks
+    "atlas_report": ASSET_KEYS
+    - {"object_activations", "checker_activations", "claims_report", "atlas_report"},
+    "atlas_version": ASSET_KEYS,
+}
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> dg.AssetGraph:  # type: ignore[name-defined]
+    return build_definitions(tiny_settings(tmp_path)).resolve_asset_graph()
+
+
+def names(keys: set[dg.AssetKey]) -> set[str]:
+    return {key.to_user_string() for key in keys}
+
+
+def test_the_graph_leads_from_the_model_over_the_published_artifacts_to_a_version(graph) -> None:
+    assert names(graph.get_all_asset_keys()) == {"model", *ASSET_KEYS, "atlas_version"}
+    assert set(ARTIFACTS) == ASSET_KEYS
+    assert names(graph.external_asset_keys) == {"model"}
+
+
+def test_each_asset_is_fed_by_its_stage_before(graph) -> None:
+    for key in graph.get_all_asset_keys():
+        expected = UPSTREAM.get(key.to_user_string(), set())
+        assert names(graph.get(key).parent_keys) == expected, key
+
+
+def test_each_asset_describes_itself(graph) -> None:
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name.startswith("stage_"), key
+        assert node.kinds, key
+        assert node.owners == ["team:csp-atlas"], key
+        assert node.description and len(node.description) > 30, key
+        assert node.code_version or node.is_external, key
+
+
+def test_masks_are_partitioned_by_epsilon_and_consistency(graph) -> None:
+    for key in ("object_masks", "checker_masks", "target_checker"):
+        partitions = graph.get(dg.AssetKey(key)).partitions_def
+        assert isinstance(partitions, dg.MultiPartitionsDefinition)
+        assert partitions.partition_dimension_names == ["consistency", "epsilon"]
+        assert len(partitions.get_partition_keys()) == 9
+        assert "0.8|0.5" in partitions.get_partition_keys()
+    assert graph.get(dg.AssetKey("token_checker_masks")).partitions_def is None
+
+
+def test_the_sweep_is_a_setting() -> None:
+    settings = AtlasSettings.build(epsilons="0.2", consistencies="0.9,1")
+    graph = build_definitions(settings).resolve_asset_graph()
+    partitions = graph.get(dg.AssetKey("object_masks")).partitions_def
+    assert sorted(partitions.get_partition_keys()) == ["0.9|0.2", "1.0|0.2"]
+
+
+def test_definitions_are_built_fresh_and_load_without_the_model_libraries() -> None:
+    """Listing the graph must not cost the import of torch."""
+    code = (
+        "import sys; from atlas_assets.definitions import defs, build_definitions; "
+        "from atlas_assets.settings import AtlasSettings; "
+        "a = build_definitions(AtlasSettings()); b = build_definitions(AtlasSettings()); "
+        "assert a is not b; a.resolve_asset_graph(); "
+        "heavy = {'torch', 'transformers'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

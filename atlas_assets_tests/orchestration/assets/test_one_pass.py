@@ -1,0 +1,147 @@
+"""Losses and readouts of the object prompts come from one pass, whoever asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from atlas_assets.definitions import build_definitions
+from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.extraction.tree_network import TreeNetwork
+from atlas_assets.progress import Progress
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+    failure_text,
+    materialize,
+    tiny_settings,
+)
+
+CUT = {"ast_nodes": "For,If,Pass", "builtins": "list,int,_isolated_", "variations": 4}
+NAME = "12_object_activations.h5"
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> AtlasSettings:
+    return tiny_settings(tmp_path, **CUT)
+
+
+@pytest.fixture
+def chunks_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of nodes of each chunk that is run from now on."""
+    sizes: list[int] = []
+    run = TreeNetwork.run
+
+    def watched(self: TreeNetwork, chunk: Any, **options: Any) -> Any:
+        sizes.append(len(chunk))
+        return run(self, chunk, **options)
+
+    monkeypatch.setattr(TreeNetwork, "run", watched)
+    return sizes
+
+
+def make(settings: AtlasSettings, instance: dg.DagsterInstance, *keys: str) -> Path:
+    result = materialize(settings, instance, list(keys))
+    assert result.success, failure_text(result)
+    return Path(settings.data_dir) / "tiny"
+
+
+def store_of(settings: AtlasSettings) -> AtlasStore:
+    store = build_definitions(settings).resources["store"]  # type: ignore[index]
+    assert isinstance(store, AtlasStore)
+    return store
+
+
+def notes(folder: Path) -> list[Path]:
+    return sorted((folder / ".work").rglob("*.safetensors"))
+
+
+def test_the_pass_of_the_prompts_is_the_pass_of_the_activations(
+    settings: AtlasSettings, instance: dg.DagsterInstance, chunks_run: list[int]
+) -> None:
+    folder = make(settings, instance, "object_prompts")
+    assert len(notes(folder)) == 1
+    assert chunks_run
+
+    chunks_run.clear()
+    make(settings, instance, "object_activations")
+    taken = (folder / NAME).read_bytes()
+    assert chunks_run == []
+    assert notes(folder) == []
+
+    make(settings, instance, "object_activations")
+    assert chunks_run
+    assert (folder / NAME).read_bytes() == taken
+
+
+def test_dropped_pairs_are_left_out_of_the_activations(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    everything = tiny_settings(tmp_path / "all", **CUT)
+    make(everything, instance, "object_prompts", "object_activations")
+    prompts = store_of(everything).read("object_prompts")
+    means = prompts.group_by("ast_node", "builtin_obj").agg(pl.col("sequence_loss").mean())
+    threshold = float(means["sequence_loss"].median())  # type: ignore[arg-type]
+
+    some = tiny_settings(tmp_path / "some", **CUT, loss_threshold=threshold)
+    make(some, instance, "object_prompts", "object_activations")
+    kept, whole = (store_of(s).read("object_activations") for s in (some, everything))
+    assert 0 < len(kept.names) < len(whole.names)
+    assert kept.digest() == whole.select(kept.names).digest()
+
+
+def test_prompts_that_are_no_candidates_are_run_on_their_own(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    from atlas_assets.extraction.extraction import extract
+    from atlas_assets.models.loading import load, resolve
+    from atlas_assets.stages.activations.units import units_of_object_prompts
+
+    make(settings, instance, "object_prompts")
+    store = store_of(settings)
+    prompts = store.read("object_prompts")
+    changed = prompts.with_columns(
+        prompt_text=pl.when(pl.int_range(pl.len()) == 3)
+        .then(pl.lit("for x in y:\n    print(x)"))
+        .otherwise("prompt_text")
+    )
+    store.write("object_prompts", changed, inputs={})
+    make(settings, instance, "object_activations")
+    found = store.read("object_activations")
+    expected = extract(
+        load(resolve("embedded", None), device="cpu", dtype="float32"),
+        units_of_object_prompts(changed),
+        shards=ShardStore(None, "0123456789abcdef"),
+        progress=Progress("reading"),
+    )
+    assert found.digest() == expected.digest()
+
+
+def test_the_published_readout_has_a_pass_of_its_own(
+    tmp_path: Path, instance: dg.DagsterInstance, chunks_run: list[int]
+) -> None:
+    last, published = (
+        tiny_settings(tmp_path / name, **CUT, readout=name) for name in ("last_token", "published")
+    )
+    make(last, instance, "object_prompts", "object_activations")
+    folder = make(published, instance, "object_prompts")
+    assert notes(folder) == []
+    chunks_run.clear()
+    make(published, instance, "object_activations")
+    assert chunks_run == []
+    losses = [store_of(s).read("object_prompts")["sequence_loss"] for s in (last, published)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
+    sums = [store_of(s).read("object_activations").digest() for s in (last, published)]
+    assert sums[0] != sums[1]

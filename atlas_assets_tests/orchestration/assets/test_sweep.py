@@ -1,0 +1,242 @@
+"""``masks`` completes the sweep: what is missing or stale, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import h5py
+import numpy as np
+import polars as pl
+import pytest
+
+from atlas_assets.definitions import build_resources
+from atlas_assets.orchestration.partitions import partition_key
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.masks.masks import checker_masks
+from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+    failure_text,
+    files_of,
+    materialize,
+    tiny_settings,
+)
+
+PAIRS = ("For__list", "For__str", "Pass___isolated_", "While__list")
+CONCEPTS = ("ast__For", "builtin__list")
+
+
+def activations(names: tuple[str, ...], seed: int) -> Activations:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 6, size=(len(names), 8, 16), dtype=np.int32)
+    return Activations(
+        names=names,
+        n_prompts=np.full(len(names), 5, np.int32),
+        sums=(counts * rng.random(counts.shape) * 2).astype(np.float32),
+        counts=counts,
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> AtlasSettings:
+    settings = tiny_settings(tmp_path, epsilons="0.1,0.5", consistencies="0.5,0.8")
+    store = build_resources(settings)["store"]
+    store.write("object_activations", activations(PAIRS, seed=0), inputs={})
+    store.write("checker_activations", activations(CONCEPTS, seed=1), inputs={})
+    return settings
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def folder_of(settings: AtlasSettings) -> Path:
+    return Path(settings.data_dir) / "tiny"
+
+
+def complete(settings: AtlasSettings, instance: dg.DagsterInstance) -> list[set[str]]:
+    """Materialise ``masks``; for each partition run it started, what that run made."""
+    before = {run.run_id for run in instance.get_runs()}
+    result = materialize(settings, instance, ["masks"])
+    assert result.success, failure_text(result)
+    started = [
+        run
+        for run in instance.get_runs()
+        if run.run_id not in before and run.run_id != result.run_id
+    ]
+    return [
+        {
+            f"{event.asset_key.to_user_string()} {event.partition}"
+            for record in instance.all_logs(run.run_id)
+            if (event := record.dagster_event) and event.is_step_materialization
+        }
+        for run in started
+    ]
+
+
+def test_all_missing_settings_are_made_as_partition_runs(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    runs = complete(settings, instance)
+    assert len(runs) == 4
+    assert all(len(made) == 2 for made in runs)
+    assert {"object_masks 0.8|0.5", "checker_masks 0.8|0.5"} in runs
+    table = pl.read_parquet(folder_of(settings) / "13_universal_masks_sweep.parquet")
+    assert table.select("epsilon", "consistency").unique().height == 4
+    assert table["concept"].unique().sort().to_list() == [
+        "ast__For",
+        "ast__Pass",
+        "ast__While",
+        "builtin___isolated_",
+        "builtin__list",
+        "builtin__str",
+    ]
+    for status in (
+        instance.get_materialized_partitions(dg.AssetKey("object_masks")),
+        instance.get_materialized_partitions(dg.AssetKey("checker_masks")),
+    ):
+        assert len(status) == 4
+
+
+def test_an_up_to_date_sweep_is_left_alone(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    before = {path: path.stat().st_mtime_ns for path in folder_of(settings).glob("13_*_masks_*.h5")}
+    assert complete(settings, instance) == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_only_what_is_missing_is_made(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    before = files_of(folder_of(settings))
+    (folder_of(settings) / "13_object_masks_eps0.1_cons0.5.h5").unlink()
+    assert complete(settings, instance) == [{"object_masks 0.5|0.1"}]
+    assert files_of(folder_of(settings)) == before
+
+
+def test_a_damaged_cell_is_made_again(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    before = files_of(folder_of(settings))
+    truncated = folder_of(settings) / "13_object_masks_eps0.1_cons0.5.h5"
+    truncated.write_bytes(truncated.read_bytes()[:2000])
+    flipped = folder_of(settings) / "13_checker_masks_eps0.5_cons0.8.h5"
+    with h5py.File(flipped, "a") as file:
+        file["token_checker_masks/layer_3/ast__For"][0] ^= True
+    runs = complete(settings, instance)
+    assert sorted(map(sorted, runs)) == [["checker_masks 0.8|0.5"], ["object_masks 0.5|0.1"]]
+    assert files_of(folder_of(settings)) == before
+
+
+def test_the_table_of_another_sweep_is_told_to_be_made_again(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    smaller = settings.model_copy(update={"epsilons": (0.1,), "consistencies": (0.5,)})
+    complete(smaller, instance)
+    result = materialize(settings, instance, ["modularity_scores"])
+    assert not result.success
+    assert "materialise masks again" in failure_text(result)
+    complete(settings, instance)
+    assert materialize(settings, instance, ["modularity_scores"]).success
+
+
+def test_token_checker_masks_at_another_setting_are_refused_unless_released(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    store = build_resources(settings)["store"]
+    masks = checker_masks(activations(CONCEPTS, seed=3), settings.token_checker)
+    store.write("token_checker_masks", masks, inputs={})
+    other = settings.model_copy(update={"token_checker_setting": (0.1, 0.8)})
+    result = materialize(other, instance, ["token_independence_detail"])
+    assert not result.success
+    assert "ATLAS_TOKEN_CHECKER_SETTING" in failure_text(result)
+    path = store.path("token_checker_masks")
+    with h5py.File(path, "a") as released:
+        del released["metadata"].attrs["provenance"]
+    result = materialize(other, instance, ["token_independence_detail"])
+    assert result.success, failure_text(result)
+
+
+def test_a_concept_that_lost_its_pairs_is_left_out_with_a_warning(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    store = build_resources(settings)["store"]
+    more = (*CONCEPTS, "builtin__tuple")
+    store.write("checker_activations", activations(more, seed=1), inputs={})
+    complete(settings, instance)
+    result = materialize(settings, instance, ["target_checker"], partition_key(settings.sweep[0]))
+    assert result.success, failure_text(result)
+    table = pl.read_csv(folder_of(settings) / "14_target_checker_eps0.1_cons0.5.csv")
+    assert table["target"].to_list() == list(CONCEPTS)
+    warnings = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert any("builtin__tuple: no universal mask" in message for message in warnings)
+
+
+def test_changed_activations_make_their_masks_stale(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    store = build_resources(settings)["store"]
+    store.write("checker_activations", activations(CONCEPTS, seed=2), inputs={})
+    runs = complete(settings, instance)
+    assert len(runs) == 4
+    assert all(len(made) == 1 and "checker_masks" in next(iter(made)) for made in runs)
+
+
+def test_one_partition_can_be_made_alone(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    result = materialize(settings, instance, ["object_masks"], "0.8|0.5")
+    assert result.success, failure_text(result)
+    made = {path.name for path in folder_of(settings).glob("13_*")}
+    assert made == {"13_object_masks_eps0.5_cons0.8.h5"}
+
+
+def test_without_activations_the_error_names_the_command_that_makes_them(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    (folder_of(settings) / "12_object_activations.h5").unlink()
+    result = materialize(settings, instance, ["masks"])
+    assert not result.success
+    assert "object_activations" in failure_text(result)
+    assert "dagster" in failure_text(result)
+
+
+def test_masks_from_elsewhere_are_enough_for_everything_after_them(
+    settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """No activations, no prompts, and a model that cannot be had."""
+    store = build_resources(settings)["store"]
+    masks = checker_masks(activations(CONCEPTS, seed=3), settings.token_checker)
+    store.write("token_checker_masks", masks, inputs={})
+    complete(settings, instance)
+    shutil.copytree(folder_of(settings), tmp_path / "fetched")
+    for pattern in ("12_*", "13_universal*"):
+        for path in (tmp_path / "fetched").glob(pattern):
+            path.unlink()
+    elsewhere = settings.model_copy(update={"name": "fetched"})
+    downstream = [
+        "masks",
+        "summary",
+        "modularity_scores",
+        "modularity_detail",
+        "token_independence_detail",
+        "token_independence_summary",
+        "token_independence_no_keyword",
+    ]
+    for key in elsewhere.sweep:
+        result = materialize(elsewhere, instance, ["target_checker"], partition_key(key))
+        assert result.success, failure_text(result)
+    result = materialize(elsewhere, instance, downstream)
+    assert result.success, failure_text(result)
+    assert pl.read_csv(tmp_path / "fetched" / "14_summary.csv").height == 4
+    assert not list((tmp_path / "fetched").glob("12_*"))

@@ -1,0 +1,98 @@
+"""A small atlas without a fault: prompts, masks of four settings, and every table, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.definitions import build_resources
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.analyses import modularity, token_independence
+from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.masks.masks import checker_masks, object_masks, universal_table
+from atlas_assets.stages.prompts.checker_prompts import keyword_of
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import REFERENCE, STANDALONE
+from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.storage import samples
+
+NAME = "sound"
+VARIATIONS = 3
+LAYERS, WIDTH = 6, 20
+TEXTS = {"For": "for x in y:\n    z = {}", "If": "if x:\n    y = {}", "Pass": "pass\nx = {}"}
+PAIRS = (("For", "len"), ("For", "list"), ("If", "list"), ("Pass", "_isolated_"))
+CONCEPTS = ("ast__For", "ast__If", "builtin__list")
+
+
+def settings_in(data_dir: Path, **changes: Any) -> AtlasSettings:
+    grid = {"epsilons": "0.001,0.5", "consistencies": "0.5,0.8", "variations": VARIATIONS}
+    return AtlasSettings.build(**{"data_dir": str(data_dir), "name": NAME, **grid, **changes})
+
+
+def make(data_dir: Path) -> AtlasStore:
+    settings = settings_in(data_dir)
+    store: AtlasStore = build_resources(settings)["store"]
+    objects = activations(tuple(f"{node}__{name}" for node, name in PAIRS), seed=0)
+    checkers, tokens = activations(CONCEPTS, seed=1), activations(CONCEPTS, seed=2)
+    store.write("object_prompts", object_prompts())
+    store.write("checker_prompts", checker_prompts())
+    store.write("token_checker_prompts", checker_prompts())
+    store.write("object_activations", objects)
+    store.write("checker_activations", checkers)
+    store.write("token_checker_masks", checker_masks(tokens, settings.token_checker))
+    universal, tables = {}, {}
+    for setting in settings.sweep:
+        of_objects, of_checkers = object_masks(objects, setting), checker_masks(checkers, setting)
+        store.write("object_masks", of_objects, setting)
+        store.write("checker_masks", of_checkers, setting)
+        universal[setting] = of_objects.universal
+        tables[setting] = decomposition.target_checker(of_objects.universal, of_checkers.masks)
+        store.write("target_checker", tables[setting], setting)
+    store.write("masks", universal_table(universal))
+    store.write("summary", decomposition.summary(tables))
+    _write_downstream(store, universal[REFERENCE], checker_masks(tokens, REFERENCE).masks)
+    store.write("universal_masks", universal[STANDALONE])
+    return store
+
+
+def _write_downstream(store: AtlasStore, universal, tokens) -> None:
+    keywords = keyword_of(load_stimuli())
+    detail = token_independence.detail(universal, tokens, keywords)
+    store.write("modularity_scores", modularity.scores(universal))
+    store.write("modularity_detail", modularity.detail(universal))
+    store.write("token_independence_detail", detail)
+    store.write("token_independence_summary", token_independence.summary(detail))
+    store.write("token_independence_no_keyword", token_independence.no_keyword(universal, keywords))
+
+
+def object_prompts() -> pl.DataFrame:
+    rows = [
+        (node, name, i, TEXTS[node].format(i), 1.0 + i, 5, True)
+        for node, name in PAIRS
+        for i in range(VARIATIONS)
+    ]
+    return pl.DataFrame(rows, schema=samples.object_prompts().schema, orient="row")
+
+
+def checker_prompts() -> pl.DataFrame:
+    keywords = keyword_of(load_stimuli())
+    rows = [
+        (concept, keywords[concept], i, f"name = 'the {keywords[concept]} {i}'")
+        for concept in CONCEPTS
+        for i in range(VARIATIONS)
+    ]
+    return pl.DataFrame(rows, schema=samples.checker_prompts().schema, orient="row")
+
+
+def activations(names: tuple[str, ...], *, seed: int) -> Activations:
+    """Over as many prompts as there are; every setting leaves some neurons in and some out."""
+    rng = np.random.default_rng(seed)
+    shape = (len(names), LAYERS, WIDTH)
+    counts = rng.integers(0, VARIATIONS + 1, shape, dtype=np.int32)
+    sums = (counts * rng.random(shape) * 3).astype(np.float32)
+    n_prompts = np.full(len(names), VARIATIONS, np.int32)
+    return Activations(tuple(sorted(names)), n_prompts, sums, counts)

@@ -1,0 +1,65 @@
+"""The layer profile against sets, circuit by circuit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.analyses import layer_profile
+from atlas_assets.stages.masks.masks import Masks, universal
+from atlas_assets_tests.oracles import analyses_naive as naive
+from atlas_assets_tests.oracles.atlas_naive import from_bits
+from atlas_assets_tests.stages.random_atlas import masks, pair_names, speaks
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 30))
+def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n):
+    rng = np.random.default_rng(seed)
+    pairs = masks(rng, pair_names(rng, n), width=int(rng.integers(1, 40)))
+    concepts = universal(pairs)
+    table = layer_profile.profile(pairs, concepts)
+    assert table.schema == layer_profile.SCHEMA
+    assert table.to_dicts() == naive.profile(
+        from_bits(pairs.names, pairs.bits),
+        from_bits(concepts.names, concepts.bits),
+        pairs.n_layers,
+    )
+    assert (table["min_size"] <= table["median_size"]).all()
+    assert (table["median_size"] <= table["max_size"]).all()
+
+
+def test_a_universal_circuit_is_no_larger_than_its_pairs():
+    rng = np.random.default_rng(5)
+    pairs = masks(rng, pair_names(rng, 25))
+    table = layer_profile.profile(pairs, universal(pairs))
+    for layer in range(pairs.n_layers):
+        largest = {kind: table.row(i)[-1] for i, kind in enumerate(layer_profile.TYPES, 3 * layer)}
+        assert largest["ast"] <= largest["pair"]
+        assert largest["builtin"] <= largest["pair"]
+
+
+def test_a_type_without_circuits_has_no_rows():
+    pairs = Masks(("For__list",), np.ones((1, 2, 5), dtype=bool))
+    table = layer_profile.profile(pairs, universal(pairs).select(["ast__For"]))
+    assert table.rows() == [
+        (layer, kind, 1, 5.0, 5.0, 5, 5) for layer in (0, 1) for kind in ("pair", "ast")
+    ]
+
+
+def test_nothing_gives_an_empty_table():
+    nothing = Masks((), np.zeros((0, 2, 3), dtype=bool))
+    table = layer_profile.profile(nothing, nothing)
+    assert table.is_empty()
+    assert table.schema == layer_profile.SCHEMA
+
+
+def test_masks_of_another_model_are_refused():
+    pairs = Masks(("For__list",), np.ones((1, 2, 5), dtype=bool))
+    other = Masks(("For__list",), np.ones((1, 3, 5), dtype=bool))
+    with pytest.raises(ArtifactError) as caught:
+        layer_profile.profile(pairs, universal(other))
+    assert speaks(caught.value, found="2 layers of 5 neurons")

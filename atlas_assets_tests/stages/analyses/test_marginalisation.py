@@ -1,0 +1,118 @@
+"""Marginalisation robustness against sets, order by order, and against its expectation."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import SettingsError
+from atlas_assets.stages.analyses import marginalisation
+from atlas_assets.stages.masks.masks import Masks, universal
+from atlas_assets_tests.oracles import analyses_naive as naive
+from atlas_assets_tests.oracles.atlas_naive import from_bits
+from atlas_assets_tests.stages.random_atlas import masks, pair_names, speaks
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=seeds, n=st.integers(1, 30), orders=st.integers(1, 4))
+def test_equals_the_naive_table_given_the_orders(seed, n, orders):
+    rng = np.random.default_rng(seed)
+    pairs = masks(rng, pair_names(rng, n), width=int(rng.choice([1, 8, 9, 63, 64, 65, 130])))
+
+    def orders_of(concept: str, n_pairs: int) -> list[list[int]]:
+        return marginalisation.random_orders(concept, n_pairs, orders, seed).tolist()
+
+    table = marginalisation.robustness(pairs, orders=orders, seed=seed)
+    circuits = from_bits(pairs.names, pairs.bits)
+    assert table.schema == marginalisation.SCHEMA
+    assert table.to_dicts() == naive.robustness(circuits, pairs.n_layers, orders_of)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=seeds, n=st.integers(1, 30))
+def test_sizes_never_grow_and_end_at_the_universal_circuit(seed, n):
+    rng = np.random.default_rng(seed)
+    pairs = masks(rng, pair_names(rng, n))
+    concepts = universal(pairs)
+    table = marginalisation.robustness(pairs, orders=3, seed=seed)
+    sizes = ("mean_size", "min_size", "max_size")
+    steps = table.select(pl.col(sizes).diff().over("concept", "layer"))
+    assert all((steps[column].drop_nulls() <= 0).all() for column in sizes)
+    assert (table["min_size"] <= table["mean_size"]).all()
+    assert (table["mean_size"] <= table["max_size"]).all()
+    last = table.group_by("concept", "layer", maintain_order=True).last()
+    assert last["concept"].unique().sort().to_list() == list(concepts.names)
+    for column in sizes:
+        assert last[column].to_list() == concepts.sizes().ravel().tolist()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 60])
+def test_orders_are_permutations_and_a_smaller_number_is_a_prefix(n):
+    orders = marginalisation.random_orders("ast__For", n, 9, 42)
+    assert np.sort(orders, axis=1).tolist() == [list(range(n))] * 9
+    assert np.array_equal(orders[:4], marginalisation.random_orders("ast__For", n, 4, 42))
+
+
+def test_all_orders_are_equally_likely():
+    orders = marginalisation.random_orders("ast__For", 3, 6000, 1)
+    _, times = np.unique(orders @ [9, 3, 1], return_counts=True)
+    assert len(times) == 6
+    # χ² of 5 degrees of freedom is below 20.5 with probability 0.999
+    assert ((times - 1000) ** 2 / 1000).sum() < 20.5
+
+
+def test_means_approach_their_expectation():
+    rng = np.random.default_rng(8)
+    names = tuple(f"For__b{i}" for i in range(6))
+    pairs = Masks(names, rng.random((6, 2, 200)) < 0.7)
+    table = marginalisation.robustness(pairs, orders=2000).filter(concept="ast__For")
+    circuits = from_bits(names, pairs.bits)
+    for layer in range(2):
+        expected = naive.expected_sizes([circuits[name][layer] for name in names])
+        found = table.filter(layer=layer)["mean_size"].to_list()
+        assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_equal_seeds_give_equal_tables_and_others_do_not():
+    rng = np.random.default_rng(8)
+    pairs = masks(rng, pair_names(rng, 30), width=100)
+    table = marginalisation.robustness(pairs, seed=7)
+    assert table.equals(marginalisation.robustness(pairs, seed=7))
+    assert not table.equals(marginalisation.robustness(pairs, seed=8))
+
+
+def test_a_concept_does_not_depend_on_the_rest_of_the_grid():
+    rng = np.random.default_rng(8)
+    pairs = masks(rng, pair_names(rng, 30), width=100)
+    alone = pairs.select([name for name in pairs.names if name.startswith("For__")])
+    expected = marginalisation.robustness(pairs).filter(concept="ast__For")
+    assert marginalisation.robustness(alone).filter(concept="ast__For").equals(expected)
+
+
+def test_a_concept_of_one_pair_has_one_row_per_layer():
+    pairs = Masks(("Pass___isolated_",), np.ones((1, 2, 5), dtype=bool))
+    assert marginalisation.robustness(pairs).rows() == [
+        (concept, kind, layer, 1, 5.0, 5, 5)
+        for concept, kind in (("ast__Pass", "ast"), ("builtin___isolated_", "builtin"))
+        for layer in (0, 1)
+    ]
+
+
+def test_no_pairs_give_an_empty_table():
+    table = marginalisation.robustness(Masks((), np.zeros((0, 2, 3), dtype=bool)))
+    assert table.is_empty()
+    assert table.schema == marginalisation.SCHEMA
+
+
+def test_an_impossible_number_of_orders_is_refused():
+    pairs = Masks(("Pass___isolated_",), np.ones((1, 2, 5), dtype=bool))
+    with pytest.raises(SettingsError) as caught:
+        marginalisation.robustness(pairs, orders=0)
+    assert speaks(caught.value, found="0")
+    with pytest.raises(SettingsError, match="seed"):
+        marginalisation.robustness(pairs, seed=-1)

@@ -1,0 +1,112 @@
+"""Relaxed modularity against a float32 computation concept by concept, ties included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.stages.analyses import modularity
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets_tests.oracles import atlas_naive as naive
+from atlas_assets_tests.stages.random_atlas import concept_names, masks
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def assert_equal_to_naive(universal: Masks) -> None:
+    circuits = naive.from_bits(universal.names, universal.bits)
+    detail, scores = modularity.detail(universal), modularity.scores(universal)
+    assert detail.schema == modularity.DETAIL_SCHEMA
+    assert detail.to_dicts() == naive.modularity_detail(circuits, universal.n_layers)
+    assert scores.schema == modularity.SCORES_SCHEMA
+    assert scores.to_dicts() == naive.modularity_scores(circuits, universal.n_layers)
+
+
+@settings(deadline=None, max_examples=100)
+@given(seed=seeds, n=st.integers(1, 25), width=st.integers(1, 30))
+def test_tables_equal_the_naive_ones_on_any_cut_of_the_grid(seed, n, width):
+    universal = masks(np.random.default_rng(seed), concept_names(n), n_layers=2, width=width)
+    assert_equal_to_naive(universal)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 21, 41])
+@pytest.mark.parametrize("fill", [False, True])
+def test_all_masks_empty_or_all_full(n, fill):
+    universal = Masks(concept_names(n), np.full((n, 2, 9), fill))
+    assert_equal_to_naive(universal)
+    assert set(modularity.detail(universal)["percentile"]) == {1.0}
+
+
+def test_the_published_number_of_concepts():
+    rng = np.random.default_rng(11)
+    density = rng.uniform(0.05, 0.9, size=(106, 3, 1))
+    universal = Masks(concept_names(106), rng.random((106, 3, 64)) < density)
+    assert_equal_to_naive(universal)
+    scores = modularity.scores(universal)
+    # without ties, 5 of 106 concepts are below the 5th percentile in each layer
+    assert [scores[f"p={trim}"].sum() for trim in modularity.TRIMS] == [15] * 4
+
+
+@pytest.mark.parametrize("n", [129, 150, 260])
+def test_more_concepts_than_one_block_of_numpys_pairwise_sum(n):
+    bits = np.random.default_rng(n).random((n, 40)) < 0.3
+    ours = modularity.trimmed_means(bits)
+    sets = [set(np.flatnonzero(row).tolist()) for row in bits]
+    for i in (0, n // 2, n - 1):
+        others = [naive.jaccard(sets[i], other) for j, other in enumerate(sets) if j != i]
+        for trim, found in zip(modularity.TRIMS, ours[:, i], strict=True):
+            assert found == naive.trimmed_mean(others, trim)
+
+
+def test_percentiles_count_ties_and_oneself():
+    trimmed = np.array([[0.25, 0.5, 0.25, 0.125]], dtype=np.float32)
+    assert modularity.percentiles(trimmed).tolist() == [[0.75, 1.0, 0.75, 0.25]]
+
+
+def test_percentiles_are_float32s_where_float64_gives_others():
+    """On these masks some means tie in one precision and not in the other."""
+    bits = np.random.default_rng(0).random((41, 16)) < 0.3
+    sets = [set(np.flatnonzero(row).tolist()) for row in bits]
+    others = [[naive.jaccard(a, b) for b in sets if b is not a] for a in sets]
+    single = np.array([naive.trimmed_mean(row, 0.0) for row in others])
+    double = np.array([np.mean(row) for row in others])
+    ours = modularity.percentiles(modularity.trimmed_means(bits))[0].tolist()
+    assert ours == [sum(single <= own) / 41 for own in single]
+    assert ours != [sum(double <= own) / 41 for own in double]
+
+
+@pytest.mark.parametrize(("shared", "expected"), [(1, 0.0062), (7, 0.0438), (19, 0.1188)])
+def test_trimmed_means_are_rounded_in_float32(shared, expected):
+    """Of 160 neurons; Python's rounding of the same float32 gives another last digit."""
+    bits = np.zeros((2, 1, 160), dtype=bool)
+    bits[0] = True
+    bits[1, :, :shared] = True
+    observed = modularity.detail(Masks(concept_names(2), bits))["observed_trimmed_jaccard"]
+    assert set(observed) == {expected}
+    assert round(float(np.float32(shared / 160)), 4) != expected
+
+
+def test_scores_break_ties_by_name():
+    universal = Masks(concept_names(6), np.ones((6, 1, 4), dtype=bool))
+    assert modularity.scores(universal)["index"].to_list() == list(concept_names(6))
+
+
+def test_a_lone_circuit_is_the_most_modular():
+    """One concept without neurons in common with thirty others, in two layers of three."""
+    bits = np.ones((31, 3, 10), dtype=bool)
+    bits[:, :, 0] = False
+    names = concept_names(31)
+    bits[7, :2] = False
+    bits[7, :2, 0] = True
+    scores = modularity.scores(Masks(names, bits))
+    assert scores.row(0) == (names[7], "ast", 2, 2, 2, 2)
+    assert scores["p=0.0"].to_list() == [2] + [0] * 30
+
+
+def test_an_atlas_without_concepts_gives_empty_tables_of_the_same_schema():
+    nobody = Masks((), np.zeros((0, 2, 4), dtype=bool))
+    assert modularity.detail(nobody).schema == modularity.DETAIL_SCHEMA
+    assert modularity.scores(nobody).schema == modularity.SCORES_SCHEMA
+    assert modularity.detail(nobody).is_empty()

@@ -1,0 +1,64 @@
+"""Jaccard matrices and the Ockham index against sets, couple by couple."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.stages.analyses import ockham
+from atlas_assets.stages.masks.masks import JACCARD_LAYER, Masks, universal, with_universals
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets_tests.oracles import analyses_naive as naive
+from atlas_assets_tests.oracles.atlas_naive import from_bits
+from atlas_assets_tests.stages.random_atlas import concept_names, masks, pair_names
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=seeds, n=st.integers(0, 25), width=st.integers(1, 40))
+def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n, width):
+    concepts = masks(np.random.default_rng(seed), concept_names(n), width=width)
+    table = ockham.ockham_index(concepts)
+    circuits = from_bits(concepts.names, concepts.bits)
+    assert table.schema == ockham.SCHEMA
+    assert table.to_dicts() == naive.ockham_index(circuits, concepts.n_layers)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, n=st.integers(1, 20))
+def test_matrices_hold_the_tables_values(seed, n):
+    concepts = masks(np.random.default_rng(seed), concept_names(n))
+    matrices = ockham.jaccard_matrices(concepts)
+    assert sorted(matrices.names["ast"] + matrices.names["builtin"]) == list(concepts.names)
+    for kind, layer, a, b, similarity, index in ockham.ockham_index(concepts).rows():
+        row, column = (matrices.names[kind].index(name) for name in (a, b))
+        assert matrices.values[kind][layer, row, column] == similarity
+        assert matrices.values[kind][layer, column, row] == similarity
+        assert 0 <= index <= 1
+
+
+def test_matrices_at_the_published_layer_are_those_of_the_mask_files():
+    rng = np.random.default_rng(3)
+    pairs = masks(rng, pair_names(rng, 22), n_layers=6)
+    found = with_universals(REFERENCE, pairs)
+    matrices = ockham.jaccard_matrices(found.universal)
+    assert np.array_equal(matrices.values["ast"][JACCARD_LAYER], found.jaccard_ast)
+    assert np.array_equal(matrices.values["builtin"][JACCARD_LAYER], found.jaccard_builtin)
+
+
+def test_two_empty_circuits_share_nothing():
+    empty = Masks(("ast__For", "ast__If"), np.zeros((2, 1, 4), dtype=bool))
+    assert ockham.ockham_index(empty).row(0)[-2:] == (0.0, 1.0)
+    assert ockham.jaccard_matrices(empty).values["ast"].tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_one_concept_has_nothing_to_be_compared_with():
+    pairs = Masks(("Pass___isolated_",), np.ones((1, 2, 4), dtype=bool))
+    concepts = universal(pairs)
+    assert ockham.ockham_index(concepts).is_empty()
+    assert ockham.ockham_index(concepts).schema == ockham.SCHEMA
+    matrices = ockham.jaccard_matrices(concepts.select(["ast__Pass"]))
+    assert matrices.names == {"ast": ("ast__Pass",), "builtin": ()}
+    assert matrices.values["builtin"].shape == (2, 0, 0)

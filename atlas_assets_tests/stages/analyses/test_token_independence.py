@@ -1,0 +1,89 @@
+"""Token independence against Python sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.analyses import token_independence as t
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets_tests.oracles import atlas_naive as naive
+from atlas_assets_tests.stages.random_atlas import concept_names, masks, speaks
+
+CONCEPTS = concept_names(10)
+KEYWORDS = {name: name[-4:].lower() for name in CONCEPTS[2:]}
+checked_concepts = st.sets(st.sampled_from(sorted(KEYWORDS))).map(lambda s: tuple(sorted(s)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), checked=checked_concepts, n_layers=st.integers(1, 8))
+def test_tables_equal_the_naive_ones(seed, checked, n_layers):
+    rng = np.random.default_rng(seed)
+    universal = masks(rng, CONCEPTS, n_layers, width=70)
+    checker = masks(rng, checked, n_layers, width=70)
+    expected = naive.independence_detail(
+        naive.from_bits(universal.names, universal.bits),
+        naive.from_bits(checker.names, checker.bits),
+        KEYWORDS,
+    )
+    detail = t.detail(universal, checker, KEYWORDS)
+    assert detail.schema == t.DETAIL_SCHEMA
+    assert detail.to_dicts() == expected
+    summary = t.summary(detail.reverse())
+    assert summary.schema == t.SUMMARY_SCHEMA
+    assert summary.to_dicts() == naive.independence_summary(expected)
+
+
+def test_a_worked_example():
+    bits = np.zeros((1, 2, 6), dtype=bool)
+    universal, checker = (Masks(("ast__While",), bits.copy()) for _ in range(2))
+    universal.bits[0, 0, :3] = True
+    checker.bits[0, 0, 2:] = True
+    checker.bits[0, 1, 0] = True
+    detail = t.detail(universal, checker, {"ast__While": "while"})
+    assert detail.rows() == [
+        (3, 4, 2, 1, 3, 0.3333, 0.6667, "ast__While", "ast", "while", 0),
+        (0, 1, 0, 0, 1, 0.0, 0.0, "ast__While", "ast", "while", 1),
+    ]
+    # the means 0.33335 and 0.16665 are ties
+    assert t.summary(detail).rows() == [
+        ("ast__While", "ast", "while", 0.3334, 0.1666, 1.5, 0.5, 1.0, 2.0)
+    ]
+
+
+def test_equal_concept_fractions_are_ordered_by_name():
+    universal = Masks(CONCEPTS, np.ones((10, 1, 3), dtype=bool))
+    checker = Masks(CONCEPTS, np.zeros((10, 1, 3), dtype=bool))
+    keywords = dict.fromkeys(CONCEPTS, "k")
+    summary = t.summary(t.detail(universal, checker, keywords))
+    assert summary["object"].to_list() == list(CONCEPTS)
+
+
+def test_concepts_without_keyword_are_listed_in_order():
+    universal = Masks(CONCEPTS, np.zeros((10, 1, 3), dtype=bool))
+    listed = t.no_keyword(universal, KEYWORDS)
+    assert listed.rows() == [(name, "no_keyword") for name in CONCEPTS[:2]]
+    everyone = t.no_keyword(universal, dict.fromkeys(CONCEPTS, "k"))
+    assert everyone.is_empty()
+    assert everyone.schema == listed.schema
+
+
+def test_masks_that_cannot_be_compared_are_refused():
+    rng = np.random.default_rng(0)
+    universal = masks(rng, CONCEPTS)
+    known = CONCEPTS[5:6]
+    cases = [
+        (masks(rng, CONCEPTS[:1]), CONCEPTS[0]),
+        (masks(rng, known, n_layers=2), "2 layers"),
+        (masks(rng, known, width=5), "5 neurons"),
+    ]
+    for checker, found in cases:
+        with pytest.raises(ArtifactError) as error:
+            t.detail(universal, checker, KEYWORDS)
+        assert speaks(error.value, found=found)
+    with pytest.raises(ArtifactError) as error:
+        t.detail(universal.select(CONCEPTS[:3]), masks(rng, known), KEYWORDS)
+    assert speaks(error.value, found=known[0])

@@ -1,0 +1,160 @@
+"""Stage 14 against Python sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.decomposition import decomposition as d
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets_tests.oracles import atlas_naive as naive
+from atlas_assets_tests.stages.random_atlas import SWEEP, concept_names, masks, speaks
+
+seeds = st.integers(0, 2**32 - 1)
+quick = settings(deadline=None, max_examples=60)
+
+
+def both(rng: np.random.Generator, checked: tuple[str, ...], width: int = 24):
+    """Universal masks of ten concepts and checker masks of some of them."""
+    return masks(rng, concept_names(10), width=width), masks(rng, checked, width=width)
+
+
+some_concepts = st.sets(st.sampled_from(concept_names(10))).map(lambda s: tuple(sorted(s)))
+
+
+@quick
+@given(seed=seeds, checked=some_concepts)
+def test_the_table_equals_the_naive_one(seed, checked):
+    universal, checker = both(np.random.default_rng(seed), checked)
+    table = d.target_checker(universal, checker)
+    assert table.columns == ["target", "L0", "L1", "L2"]
+    assert set(table.dtypes) == {pl.String}
+    expected = naive.target_checker(
+        naive.from_bits(universal.names, universal.bits),
+        naive.from_bits(checker.names, checker.bits),
+    )
+    assert table.to_dicts() == expected
+
+
+@quick
+@given(seed=seeds, checked=some_concepts)
+def test_the_three_parts_make_up_both_masks_and_survive_the_table(seed, checked):
+    universal, checker = both(np.random.default_rng(seed), checked)
+    parts = d.counts(universal, checker)
+    assert parts.dtype == np.int64
+    assert (parts >= 0).all()
+    np.testing.assert_array_equal(parts[..., 0] + parts[..., 1], universal.select(checked).sizes())
+    np.testing.assert_array_equal(parts[..., 1] + parts[..., 2], checker.sizes())
+    parsed = d.parse_target_checker(d.target_checker(universal, checker))
+    assert parsed.dtype == np.int64
+    np.testing.assert_array_equal(parsed, parts)
+
+
+@quick
+@given(seed=seeds, checked=some_concepts, n_settings=st.integers(1, 9))
+def test_the_summary_equals_the_naive_one(seed, checked, n_settings):
+    rng = np.random.default_rng(seed)
+    found = {setting: both(rng, checked, width=200) for setting in SWEEP[:n_settings]}
+    tables = {setting: d.target_checker(*found[setting]) for setting in reversed(found)}
+    expected = [
+        naive.summary_row(
+            setting.epsilon,
+            setting.consistency,
+            naive.from_bits(universal.names, universal.bits),
+            naive.from_bits(checker.names, checker.bits),
+        )
+        for setting, (universal, checker) in found.items()
+    ]
+    summary = d.summary(tables)
+    assert summary.schema == d.SUMMARY_SCHEMA
+    assert summary.to_dicts() == expected
+
+
+def test_a_summary_at_published_size_equals_the_naive_one():
+    rng = np.random.default_rng(7)
+    names = concept_names(58)
+    a, b = (Masks(names, rng.random((58, 8, 400)) < 0.3) for _ in range(2))
+    expected = naive.summary_row(
+        0.5, 0.8, naive.from_bits(names, a.bits), naive.from_bits(names, b.bits)
+    )
+    assert d.summary({REFERENCE: d.target_checker(a, b)}).to_dicts() == [expected]
+
+
+def test_a_worked_example():
+    universal = Masks(("ast__For", "ast__Pass"), np.zeros((2, 1, 8), dtype=bool))
+    universal.bits[0, 0, :6] = True
+    checker = Masks(("ast__For",), np.zeros((1, 1, 8), dtype=bool))
+    checker.bits[0, 0, 4:] = True
+    table = d.target_checker(universal, checker)
+    assert table.rows() == [("ast__For", "4 / 2 / 2")]
+    row = d.summary({REFERENCE: table}).to_dicts()[0]
+    assert (row["ast_concept_fraction"], row["ast_token_fraction"]) == (0.6667, 0.3333)
+    assert (row["mean_A_size"], row["mean_B_size"]) == (6.0, 4.0)
+
+
+def test_a_mean_over_no_concept_is_null_and_never_nan():
+    universal, checker = both(np.random.default_rng(0), ("ast__C000", "ast__C002"))
+    row = d.summary({REFERENCE: d.target_checker(universal, checker)}).to_dicts()[0]
+    assert row["n_builtin"] == 0
+    assert row["blt_concept_fraction"] is None
+    assert row["mean_concept_fraction"] == row["ast_concept_fraction"] is not None
+    nobody = d.target_checker(universal, checker.select([]))
+    row = d.summary({REFERENCE: nobody}).to_dicts()[0]
+    assert [key for key, value in row.items() if value is not None] == [
+        "epsilon",
+        "consistency",
+        "n_testable",
+        "n_ast",
+        "n_builtin",
+    ]
+
+
+def test_an_empty_universal_mask_has_fractions_of_zero():
+    empty = Masks(("ast__For",), np.zeros((1, 2, 4), dtype=bool))
+    full = Masks(("ast__For",), np.ones((1, 2, 4), dtype=bool))
+    row = d.summary({REFERENCE: d.target_checker(empty, full)}).to_dicts()[0]
+    assert row["mean_concept_fraction"] == row["mean_token_fraction"] == 0.0
+    assert (row["mean_A_size"], row["mean_B_size"]) == (0.0, 4.0)
+
+
+def test_masks_that_cannot_be_compared_are_refused():
+    universal, checker = both(np.random.default_rng(0), ("ast__C000",))
+    cases = [
+        (Masks(checker.names, checker.bits[:, :2]), "2 layers of 24 neurons"),
+        (Masks(checker.names, checker.bits[:, :, :9]), "3 layers of 9 neurons"),
+        (Masks(("ast__Match",), checker.bits), "ast__Match"),
+    ]
+    for other, found in cases:
+        with pytest.raises(ArtifactError) as error:
+            d.target_checker(universal, other)
+        assert speaks(error.value, found=found)
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ({"target": ["ast__For"]}, "target"),
+        ({"L0": ["1 / 2 / 3"], "target": ["ast__For"]}, "L0, target"),
+        ({"target": ["ast__For"], "L1": ["1 / 2 / 3"]}, "target, L1"),
+        ({"target": ["ast__For"], "L0": ["1/2/3"]}, "'1/2/3'"),
+        ({"target": ["ast__For"], "L0": ["-1 / 2 / 3"]}, "'-1 / 2 / 3'"),
+        ({"target": ["ast__For"], "L0": [None]}, "None"),
+        ({}, "none"),
+    ],
+)
+def test_a_malformed_table_is_refused(table, found):
+    with pytest.raises(ArtifactError) as error:
+        d.parse_target_checker(pl.DataFrame(table))
+    assert speaks(error.value, found=found)
+
+
+def test_a_target_that_is_no_concept_is_refused():
+    table = pl.DataFrame({"target": ["For"], "L0": ["1 / 2 / 3"]})
+    with pytest.raises(ArtifactError) as error:
+        d.summary({REFERENCE: table})
+    assert speaks(error.value, found="'For'")

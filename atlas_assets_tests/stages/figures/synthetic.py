@@ -1,0 +1,153 @@
+"""Made-up results of the published sizes, with the structure a real atlas has."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.stages.concepts import ISOLATED, concept_name, inventory, pair_name
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.prompts.object_prompts import candidate_pairs
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
+
+N_LAYERS, WIDTH = 8, 2048
+ATOMIC = ("Assert", "Break", "Continue", "Import", "ImportFrom", "Pass")
+#: mean circuit size per layer of pairs, AST nodes and builtins, roughly as published
+SIZES = {
+    "pair": (386, 499, 497, 280, 248, 206, 266, 291),
+    "ast": (263, 460, 422, 139, 132, 91, 129, 175),
+    "builtin": (239, 452, 402, 97, 94, 54, 89, 138),
+}
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """All 106 concepts, sorted."""
+    pairs = [pair_name(*pair) for pair in candidate_pairs(load_stimuli())]
+    ast_nodes, builtins = inventory(pairs)
+    concepts = [concept_name("ast", name) for name in ast_nodes]
+    return tuple(sorted(concepts + [concept_name("builtin", name) for name in builtins]))
+
+
+@functools.cache
+def universal(n_layers: int = N_LAYERS, width: int = WIDTH, seed: int = 0) -> Masks:
+    """Universal masks in five families; a circuit is its family's core and neurons of its own."""
+    rng = np.random.default_rng(seed)
+    concepts = names()
+    families = [_family(name) for name in concepts]
+    bits = np.zeros((len(concepts), n_layers, width), dtype=np.bool_)
+    for layer in range(n_layers):
+        core = {family: rng.random(width) < 0.08 for family in sorted(set(families))}
+        everyone = rng.random(width) < 0.03
+        for row, family in enumerate(families):
+            kept = rng.random(width) < rng.uniform(0.5, 0.9)
+            own = rng.random(width) < 0.02
+            bits[row, layer] = (core[family] & kept) | everyone | own
+    return Masks(concepts, bits)
+
+
+def _family(concept: str) -> str:
+    kind, _, name = concept.partition("__")
+    if kind == "ast":
+        return "atomic" if name in ATOMIC else ("early" if name < "G" else "late")
+    if name == ISOLATED:
+        return "atomic"
+    return "exception" if name[:1].isupper() else "function"
+
+
+def cut(masks: Masks, *concepts: str) -> Masks:
+    """The masks of some concepts only: what a cut grid gives."""
+    return masks.select(concepts)
+
+
+def emptied(masks: Masks, layer: int, *, keep: int = 0) -> Masks:
+    """The masks with all but the first ``keep`` circuits of one layer empty."""
+    bits = masks.bits.copy()
+    bits[keep:, layer] = False
+    return Masks(masks.names, bits)
+
+
+def target_checker(n_layers: int = N_LAYERS) -> pl.DataFrame:
+    """A decomposition of 24 AST nodes and 34 builtins: AST fractions rise, builtins stay low."""
+    rng = np.random.default_rng(1)
+    chosen = [name for name in names() if name.startswith("ast__")][:24]
+    chosen += [name for name in names() if name.startswith("builtin__")][:34]
+    columns: dict[str, list[str]] = {"target": chosen}
+    for layer in range(n_layers):
+        cells = []
+        for name in chosen:
+            size = int(rng.integers(20, 300))
+            top = 0.05 + 0.6 * np.sin(np.pi * (layer + 1) / (n_layers + 1))
+            share = rng.beta(4 * top, 4 * (1 - top)) if name.startswith("ast") else rng.beta(0.4, 6)
+            only = round(share * size)
+            cells.append(f"{only} / {size - only} / {int(rng.integers(0, 200))}")
+        columns[f"L{layer}"] = cells
+    return pl.DataFrame(columns)
+
+
+def summary(
+    epsilons: tuple[float, ...] = PUBLISHED_EPSILONS,
+    consistencies: tuple[float, ...] = PUBLISHED_CONSISTENCIES,
+) -> pl.DataFrame:
+    """A sweep's summary, columns as far as the figure reads them."""
+    rows = [
+        {
+            "epsilon": epsilon,
+            "consistency": consistency,
+            "n_ast": 24,
+            "n_builtin": 34,
+            "ast_concept_fraction": 0.25 + 0.3 * consistency * (0.4 + epsilon),
+            "blt_concept_fraction": 0.04 + 0.05 * consistency * (0.4 + epsilon),
+        }
+        for epsilon in epsilons
+        for consistency in consistencies
+    ]
+    schema = {"epsilon": pl.Float64, "consistency": pl.Float64, "n_ast": pl.Int64}
+    schema |= {"n_builtin": pl.Int64}
+    schema |= {"ast_concept_fraction": pl.Float64, "blt_concept_fraction": pl.Float64}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def profile() -> pl.DataFrame:
+    """A layer profile with the published means."""
+    counts = {"pair": 1276, "ast": 43, "builtin": 63}
+    rows = [
+        {
+            "layer": layer,
+            "type": kind,
+            "n": counts[kind],
+            "mean_size": float(mean),
+            "median_size": mean * 0.97,
+            "min_size": int(mean * 0.6),
+            "max_size": int(mean * (1.9 if kind == "pair" else 1.4)),
+        }
+        for layer in range(N_LAYERS)
+        for kind, means in SIZES.items()
+        for mean in (means[layer],)
+    ]
+    return pl.DataFrame(rows)
+
+
+def entanglement(n_pairs: int = 1276) -> pl.DataFrame:
+    """E_I of every pair at layers 3 and 4."""
+    rng = np.random.default_rng(2)
+    frames = []
+    for layer in (3, 4):
+        sizes = rng.integers(100, 500, n_pairs)
+        unexplained = np.round(rng.beta(9, 6.5, n_pairs) * sizes).astype(np.int64)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "ast_node": ["For"] * n_pairs,
+                    "builtin_obj": [f"b{i:04d}" for i in range(n_pairs)],
+                    "layer": [layer] * n_pairs,
+                    "pair_size": sizes,
+                    "unexplained": unexplained,
+                    "entanglement_index": unexplained / sizes,
+                }
+            )
+        )
+    return pl.concat(frames)

@@ -1,0 +1,309 @@
+"""Stage 13 against per-neuron loops and Python sets: masks must agree bit for bit."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError, StimulusError
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.masks import masks as m
+from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks
+from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets_tests.oracles import atlas_naive as naive
+from atlas_assets_tests.stages.random_atlas import (
+    SWEEP,
+    activations,
+    concept_names,
+    masks,
+    pair_names,
+    speaks,
+)
+
+seeds = st.integers(0, 2**32 - 1)
+quick = settings(deadline=None, max_examples=60)
+
+
+def one_neuron(total: float, count: int, n_prompts: int) -> Activations:
+    return Activations(
+        ("For__len",),
+        np.array([n_prompts], dtype=np.int32),
+        np.full((1, 1, 1), total, dtype=np.float32),
+        np.full((1, 1, 1), count, dtype=np.int32),
+    )
+
+
+def naive_circuits(found: Activations, setting: Setting) -> naive.Circuits:
+    return naive.circuits(
+        found.names,
+        found.n_prompts,
+        found.sums,
+        found.counts,
+        setting.epsilon,
+        setting.consistency,
+    )
+
+
+@quick
+@given(seed=seeds, n_pairs=st.integers(1, 12), n_layers=st.integers(1, 6))
+def test_object_masks_equal_the_naive_ones_bit_for_bit(seed, n_pairs, n_layers):
+    rng = np.random.default_rng(seed)
+    found = activations(rng, pair_names(rng, n_pairs), n_layers)
+    for setting in (SWEEP[seed % 9], Setting(0.1, 0.37), Setting(0.0, 1.0)):
+        pairs = naive_circuits(found, setting)
+        universals = naive.universals(pairs)
+        ours = m.object_masks(found, setting)
+        assert ours.pairs is not None
+        assert ours.setting == setting
+        assert ours.pairs.names == tuple(sorted(pairs))
+        assert ours.universal.names == tuple(universals)
+        np.testing.assert_array_equal(ours.pairs.bits, naive.to_bits(pairs, found.width))
+        np.testing.assert_array_equal(ours.universal.bits, naive.to_bits(universals, found.width))
+        layer = min(4, n_layers - 1)
+        for prefix, matrix in (("ast", ours.jaccard_ast), ("builtin", ours.jaccard_builtin)):
+            members = [c[layer] for name, c in universals.items() if naive.kind(name) == prefix]
+            expected = [[naive.jaccard(a, b) for b in members] for a in members]
+            assert matrix.tolist() == expected
+
+
+@quick
+@given(seed=seeds, order=st.permutations(SWEEP))
+def test_a_sweep_equals_single_settings_in_whatever_order(seed, order):
+    rng = np.random.default_rng(seed)
+    found = activations(rng, pair_names(rng, 5))
+    swept = list(m.sweep_masks(found, order))
+    assert [setting for setting, _ in swept] == list(order)
+    for setting, ours in swept:
+        np.testing.assert_array_equal(ours.bits, m.threshold(found, setting).bits)
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "n_prompts", "setting", "active"),
+    [
+        (50.0, 40, 50, Setting(0.5, 0.8), True),  # 40/50 = C counts as consistent
+        (50.0, 39, 50, Setting(0.5, 0.8), False),
+        (25.0, 50, 50, Setting(0.5, 0.8), False),  # a mean equal to ε is not above it
+        (np.nextafter(np.float32(25), np.float32(26)), 50, 50, Setting(0.5, 0.8), True),
+        (5.0, 50, 50, Setting(0.1, 0.8), False),  # in float64 ε, float32(0.1) > 0.1
+        (0.05, 10, 50, Setting(0.001, 0.2), False),
+        (9.0, 1, 1, Setting(0.5, 1.0), True),
+        (0.0, 0, 3, Setting(0.0, 0.2), False),  # ε = 0 still excludes a silent neuron
+        (3e38, 1, 1, Setting(1e39, 0.2), False),  # ε beyond float32 silences everything
+    ],
+)
+def test_values_at_a_threshold(total, count, n_prompts, setting, active):
+    ours = m.threshold(one_neuron(total, count, n_prompts), setting)
+    assert ours.bits.item() is active
+
+
+@pytest.mark.parametrize("n_prompts", [1, 3, 7, 10, 48, 50])
+def test_float32_rates_agree_with_scalar_arithmetic_for_every_count(n_prompts):
+    counts = np.arange(n_prompts + 1, dtype=np.int32)
+    found = Activations(
+        ("u",),
+        np.array([n_prompts], dtype=np.int32),
+        np.full((1, 1, counts.size), 99, dtype=np.float32),
+        counts[None, None],
+    )
+    for consistency in (0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0):
+        setting = Setting(0.5, consistency)
+        expected = naive.to_bits(naive_circuits(found, setting), counts.size)
+        np.testing.assert_array_equal(m.threshold(found, setting).bits, expected)
+
+
+def test_a_sweep_is_lazy_and_leaves_its_input_alone():
+    found = activations(np.random.default_rng(0), ("For__len", "If__len"))
+    before = found.digest()
+    sweep = m.sweep_masks(found, iter(SWEEP))
+    assert next(sweep)[0] == SWEEP[0]
+    assert len(list(sweep)) == 8
+    assert found.digest() == before
+
+
+@quick
+@given(seed=seeds)
+def test_larger_thresholds_never_add_a_neuron(seed):
+    rng = np.random.default_rng(seed)
+    found = activations(rng, pair_names(rng, 4))
+    swept = dict(m.sweep_masks(found, SWEEP))
+    for low, high in product(SWEEP, SWEEP):
+        if low.epsilon <= high.epsilon and low.consistency <= high.consistency:
+            assert not (swept[high].bits & ~swept[low].bits).any()
+            larger, smaller = m.universal(swept[low]).bits, m.universal(swept[high]).bits
+            assert not (smaller & ~larger).any()
+
+
+@quick
+@given(seed=seeds, n_pairs=st.integers(1, 25))
+def test_a_universal_mask_lies_within_every_pair_mask_of_its_concept(seed, n_pairs):
+    rng = np.random.default_rng(seed)
+    pairs = masks(rng, pair_names(rng, n_pairs))
+    universal = m.universal(pairs)
+    for pair in pairs.names:
+        ast_node, builtin = pair.split("__", 1)
+        for concept in (f"ast__{ast_node}", f"builtin__{builtin}"):
+            beyond = universal.bits[universal.index(concept)] & ~pairs.bits[pairs.index(pair)]
+            assert not beyond.any()
+    expected = naive.universals(naive.from_bits(pairs.names, pairs.bits))
+    assert universal.names == tuple(expected)
+    np.testing.assert_array_equal(universal.bits, naive.to_bits(expected, pairs.width))
+
+
+def test_a_concept_with_one_pair_has_that_pairs_mask():
+    pairs = masks(np.random.default_rng(3), ("Assert___isolated_", "For__len", "If__len"))
+    universal = m.universal(pairs)
+    assert universal.names == (
+        "ast__Assert",
+        "ast__For",
+        "ast__If",
+        "builtin___isolated_",
+        "builtin__len",
+    )
+    for concept, pair in (("ast__Assert", 0), ("builtin___isolated_", 0), ("ast__For", 1)):
+        np.testing.assert_array_equal(universal.bits[universal.index(concept)], pairs.bits[pair])
+
+
+def test_sizes_selection_and_digest():
+    found = masks(np.random.default_rng(1), concept_names(5))
+    circuits = naive.from_bits(found.names, found.bits)
+    expected = [[len(layer) for layer in circuits[name]] for name in found.names]
+    assert found.sizes().tolist() == expected
+    assert found.sizes().dtype == np.int64
+    chosen = found.select([found.names[3], found.names[0], found.names[3]])
+    assert chosen.names == (found.names[0], found.names[3])
+    np.testing.assert_array_equal(chosen.bits, found.bits[[0, 3]])
+    assert found.select([]).bits.shape == (0, 3, 24)
+    assert found.digest() == Masks(found.names, found.bits.copy()).digest()
+    other = found.bits.copy()
+    other[0, 0, 0] ^= True
+    assert found.digest() != Masks(found.names, other).digest()
+    assert found.digest() != Masks(concept_names(6)[1:], found.bits).digest()
+
+
+def test_object_masks_list_their_concepts_and_digest_all_parts():
+    rng = np.random.default_rng(2)
+    whole = m.object_masks(activations(rng, pair_names(rng, 9)), REFERENCE)
+    assert whole.pairs is not None
+    assert whole.ast_nodes == tuple(sorted({n.split("__", 1)[0] for n in whole.pairs.names}))
+    assert whole.builtins == tuple(sorted({n.split("__", 1)[1] for n in whole.pairs.names}))
+    assert whole.digest() == m.with_universals(REFERENCE, whole.pairs).digest()
+    changed = whole.universal.bits.copy()
+    changed[0, 0, 0] ^= True
+    matrices = whole.jaccard_ast, whole.jaccard_builtin
+    other = Masks(whole.universal.names, changed)
+    assert whole.digest() != ObjectMasks(REFERENCE, whole.pairs, other, *matrices).digest()
+    with pytest.raises(ArtifactError) as error:
+        ObjectMasks(REFERENCE, None, whole.universal, *matrices).digest()
+    assert speaks(error.value, found="the universal part only")
+
+
+def test_checker_masks_hold_concepts():
+    found = activations(np.random.default_rng(4), concept_names(4))
+    ours = m.checker_masks(found, REFERENCE)
+    assert ours.setting == REFERENCE
+    assert ours.digest() == m.threshold(found, REFERENCE).digest()
+    with pytest.raises(StimulusError):
+        CheckerMasks(REFERENCE, Masks(("For__len",), ours.masks.bits[:1]))
+
+
+BITS = np.zeros((2, 3, 4), dtype=bool)
+
+
+@pytest.mark.parametrize(
+    ("names", "bits", "found"),
+    [
+        (("b", "a"), BITS, "'a' after 'b'"),
+        (("a", "a"), BITS, "'a' after 'a'"),
+        (("a", "b"), BITS.astype(np.uint8), "dtype uint8"),
+        (("a",), BITS, "shape (2, 3, 4)"),
+        (("a", "b"), BITS[0], "shape (3, 4)"),
+        (("a", "b"), BITS[:, :0], "shape (2, 0, 4)"),
+        (("a", "b"), BITS[:, :, :0], "shape (2, 3, 0)"),
+    ],
+)
+def test_unsound_masks_are_refused(names, bits, found):
+    with pytest.raises(ArtifactError) as error:
+        Masks(names, bits)
+    assert speaks(error.value, found=found)
+
+
+def test_a_missing_unit_is_named_with_its_neighbours():
+    found = Masks(("ast__For", "ast__While"), BITS)
+    for ask in (lambda: found.index("ast__Fro"), lambda: found.select(["ast__Fro"])):
+        with pytest.raises(ArtifactError) as error:
+            ask()
+        assert speaks(error.value, found="ast__For")
+        assert error.value.where == "ast__Fro"
+
+
+def test_object_masks_whose_parts_disagree_are_refused():
+    rng = np.random.default_rng(5)
+    good = m.with_universals(REFERENCE, masks(rng, ("For__len", "If__len")))
+    square = good.jaccard_ast, good.jaccard_builtin
+    narrow = Masks(good.universal.names, good.universal.bits[:, :, :-1].copy())
+    strangers = masks(rng, ("For__len", "Try__len"))
+    cases = [
+        ((good.pairs, narrow, *square), "3 layers of 24 neurons"),
+        ((strangers, good.universal, *square), "2 AST nodes and 1 builtins"),
+        ((good.pairs, good.universal, square[1], square[1]), "(1, 1)"),
+        ((good.pairs, good.universal, square[0], square[1].astype(np.float32)), "float32"),
+    ]
+    for parts, found in cases:
+        with pytest.raises(ArtifactError) as error:
+            ObjectMasks(REFERENCE, *parts)
+        assert speaks(error.value, found=found)
+
+
+@quick
+@given(seed=seeds, n=st.integers(1, 6))
+def test_the_universal_table_holds_every_mask_and_gives_it_back(seed, n):
+    rng = np.random.default_rng(seed)
+    by_setting = {s: masks(rng, concept_names(n)) for s in rng.permutation(SWEEP[:3])[:, None].flat}
+    by_setting = {
+        Setting(*map(float, (s.epsilon, s.consistency))): v for s, v in by_setting.items()
+    }
+    table = m.universal_table(by_setting)
+    assert table.schema == m.UNIVERSAL_SCHEMA
+    expected = [
+        (s.epsilon, s.consistency, name, naive.kind(name), layer, 24, len(neurons), sorted(neurons))
+        for s in sorted(by_setting)
+        for name, layers in naive.from_bits(by_setting[s].names, by_setting[s].bits).items()
+        for layer, neurons in enumerate(layers)
+    ]
+    assert table.rows() == expected
+    for setting, universal in by_setting.items():
+        back = m.universal_from_table(table.reverse(), setting)
+        assert back.names == universal.names
+        np.testing.assert_array_equal(back.bits, universal.bits)
+
+
+def test_a_setting_the_table_lacks_is_an_error_that_lists_the_others():
+    table = m.universal_table({REFERENCE: masks(np.random.default_rng(0), concept_names(2))})
+    with pytest.raises(ArtifactError) as error:
+        m.universal_from_table(table, Setting(0.25, 0.8))
+    assert speaks(error.value, found="ε=0.5, C=0.8")
+    with pytest.raises(ArtifactError, match="an empty table"):
+        m.universal_from_table(table.clear(), REFERENCE)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda t: t[1:], "5 rows"),
+        (lambda t: pl.concat([t, t[:1]]), "7 rows"),
+        (lambda t: t.with_columns(width=pl.int_range(7, 13)), "6 rows"),
+        (lambda t: t.with_columns(neurons=pl.lit([24], dtype=pl.List(pl.Int32))), "24 to 24"),
+        (lambda t: t.with_columns(neurons=pl.lit([-1], dtype=pl.List(pl.Int32))), "-1 to -1"),
+        (lambda t: t.with_columns(size=pl.col("size") + 1), "others"),
+    ],
+)
+def test_a_damaged_universal_table_is_refused(damage, found):
+    table = m.universal_table({REFERENCE: masks(np.random.default_rng(0), concept_names(2))})
+    with pytest.raises(ArtifactError) as error:
+        m.universal_from_table(damage(table), REFERENCE)
+    assert speaks(error.value, found=found)

@@ -1,0 +1,275 @@
+"""Stage 11B and the token-checker run against the published rows, and their invariants."""
+
+from __future__ import annotations
+
+import ast
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import SettingsError, StimulusError
+from atlas_assets.stages.prompts.checker_prompts import (
+    PUBLISHED_SCHEMA,
+    Draft,
+    Variant,
+    concepts_with_keyword,
+    draft,
+    generate,
+    keyword_of,
+    select,
+)
+from atlas_assets.stages.prompts.stimuli import CATEGORIES, Stimuli, load_stimuli
+from atlas_assets_tests.oracles.row_digest import frame_digest, rows_digest
+from atlas_assets_tests.oracles.tinypython import TinyPython
+from atlas_assets_tests.oracles.word_tokenizer import WordTokenizer
+
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+GOLDEN_ROWS = {"checker": 2_848, "token_checker": 2_861}
+#: frame_digest of the golden rows, made with the tokenizer of the paper's model
+GOLDEN_SHA256 = {
+    "checker": "cbe11b673ef82831577f4c1e184a60e7c96df8013fab7d70b1f60fde4f4cb46f",
+    "token_checker": "3b83e7bcf28110b179c8e2138bcadcef9defe7ecbbbd59ebce92ecb00f0bfe9f",
+}
+#: rows_digest of (concept, category, text) of all drafts, pinned while the golden rows matched:
+#: it guards the random draws in a clone that has no golden files
+DRAFTS_SHA256 = {
+    "checker": "4cd3b98c7811e79a7e08f558afcf8005896a6a07606966f7f995ed663738a9f0",
+    "token_checker": "a34e2ef89155ff7fdda9ef070b5183cb3179af13618665d8202f6a77f7dd9805",
+}
+#: frame_digest of what WordTokenizer selects, pinned likewise: it guards validation and selection
+WORDS_SHA256 = {
+    "checker": "fa4936c836671a1f2227a8a55bea2433b8564f28a85956bac1544b71573b2a2c",
+    "token_checker": "724621a743ae87ba781699d51a67806ec1c267c54c5054681b64db6e4a64fa58",
+}
+
+
+@pytest.fixture(scope="module")
+def stimuli() -> Stimuli:
+    return load_stimuli()
+
+
+@pytest.fixture(scope="module")
+def drafts(stimuli: Stimuli) -> dict[str, dict[str, list[Draft]]]:
+    return {variant: dict(draft(stimuli, variant=variant)) for variant in VARIANTS}
+
+
+@pytest.fixture(scope="module")
+def prompts(stimuli: Stimuli) -> dict[str, pl.DataFrame]:
+    return {variant: generate(stimuli, WordTokenizer(), variant=variant) for variant in VARIANTS}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_prompts_equal_the_golden_rows(variant: Variant, stimuli: Stimuli, shared: Path) -> None:
+    tokenizer = TinyPython(shared / "reference" / "tinypython_2k")
+    made = generate(stimuli, tokenizer, variant=variant)
+    golden = pl.read_parquet(shared / "golden" / "prompts" / f"{variant}.parquet")
+    assert made.height == GOLDEN_ROWS[variant]
+    assert made.schema == golden.schema
+    assert made.equals(golden)
+    assert frame_digest(made) == GOLDEN_SHA256[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_draws_are_the_published_ones(
+    variant: Variant, drafts: dict[str, dict[str, list[Draft]]]
+) -> None:
+    rows = [
+        (concept, item.category, item.text)
+        for concept, items in drafts[variant].items()
+        for item in items
+    ]
+    # 58 concepts · 30 rounds · 5 categories, less the identifiers of `from`, which has none
+    assert len(rows) == 58 * 150 - 30
+    assert rows_digest(rows) == DRAFTS_SHA256[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_prompts_of_a_word_tokenizer(variant: Variant, prompts: dict[str, pl.DataFrame]) -> None:
+    assert dict(prompts[variant].schema) == PUBLISHED_SCHEMA
+    assert frame_digest(prompts[variant]) == WORDS_SHA256[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rows_are_in_order(variant: Variant, prompts: dict[str, pl.DataFrame]) -> None:
+    frame = prompts[variant]
+    assert frame["object"].unique(maintain_order=True).to_list() == sorted(set(frame["object"]))
+    for (_,), rows in frame.group_by("object", maintain_order=True):
+        assert rows["variation_id"].to_list() == list(range(rows.height))
+        assert 1 <= rows.height <= 50
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_prompt_holds_the_keyword_and_not_the_concept(
+    variant: Variant, prompts: dict[str, pl.DataFrame], stimuli: Stimuli
+) -> None:
+    keyword_map = stimuli.checker_prompts.keyword_map
+    for concept, keyword, _, text in prompts[variant].iter_rows():
+        entry = keyword_map[concept]
+        assert keyword == entry.keyword
+        assert keyword in text
+        nodes = list(ast.walk(ast.parse(text)))
+        assert not {type(node).__name__ for node in nodes} & set(entry.forbidden_nodes)
+        calls = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+        assert not set(calls) & set(entry.forbidden_names)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_prompt_was_drawn_for_its_concept(
+    variant: Variant,
+    prompts: dict[str, pl.DataFrame],
+    drafts: dict[str, dict[str, list[Draft]]],
+) -> None:
+    drawn = {name: {d.text for d in items} for name, items in drafts[variant].items()}
+    rows = prompts[variant].select("object", "prompt_text").iter_rows()
+    assert all(text in drawn[concept] for concept, text in rows)
+
+
+def test_a_two_line_snippet_in_an_indented_context_is_dropped(
+    drafts: dict[str, dict[str, list[Draft]]], prompts: dict[str, pl.DataFrame]
+) -> None:
+    broken = [d.text for d in drafts["checker"]["builtin__len"] if not parses(d.text)]
+    assert broken
+    assert all(text.startswith(("def ", "class ")) and "\n# " not in text for text in broken)
+    assert not set(broken) & set(prompts["checker"]["prompt_text"])
+
+
+def parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def test_the_token_checker_differs_in_identifier_snippets(
+    drafts: dict[str, dict[str, list[Draft]]],
+) -> None:
+    loops = {
+        variant: {
+            item.category
+            for items in drafts[variant].values()
+            for item in items
+            if " for " in item.text and " in []]" in item.text
+        }
+        for variant in VARIANTS
+    }
+    assert loops == {"checker": set(), "token_checker": {"C_identifier"}}
+
+
+def test_keywords(stimuli: Stimuli) -> None:
+    concepts = concepts_with_keyword(stimuli)
+    assert list(concepts) == sorted(concepts)
+    assert sum(name.startswith("ast__") for name in concepts) == 24
+    assert sum(name.startswith("builtin__") for name in concepts) == 34
+    assert len(set(stimuli.concepts) - set(concepts)) == 48
+    assert keyword_of(stimuli)["ast__YieldFrom"] == "yield"
+    assert keyword_of(stimuli)["builtin__reversed"] == "reversed"
+
+
+@given(chosen=st.sets(st.sampled_from(load_stimuli().concepts), min_size=1, max_size=8))
+@settings(max_examples=10, deadline=None)
+def test_chosen_concepts_are_a_row_subset(
+    chosen: set[str], stimuli: Stimuli, prompts: dict[str, pl.DataFrame]
+) -> None:
+    expected = prompts["checker"].filter(pl.col("object").is_in(chosen))
+    names = sorted(chosen)
+    if expected.is_empty():
+        with pytest.raises(SettingsError, match="has a keyword"):
+            generate(stimuli, WordTokenizer(), variant="checker", concepts=names)
+    else:
+        cut = generate(stimuli, WordTokenizer(), variant="checker", concepts=names)
+        assert cut.equals(expected)
+
+
+# --- selection ---------------------------------------------------------------------------------
+
+
+def select_by_hand(drafts: Sequence[Draft], valid: set[str], target: int) -> list[str]:
+    """Naive oracle: walk the drafts once per category, then once more to fill."""
+    chosen: list[str] = []
+    for category in CATEGORIES:
+        quota = target // 5
+        for item in drafts:
+            if item.category == category and item.text in valid and quota > 0:
+                chosen.append(item.text)
+                quota -= 1
+    first = list(chosen)
+    for item in drafts:
+        if len(chosen) < target and item.text in valid and item.text not in first:
+            chosen.append(item.text)
+    return chosen
+
+
+some_drafts = st.lists(
+    st.builds(Draft, st.sampled_from(CATEGORIES), st.sampled_from("abcdefghij")), max_size=40
+)
+
+
+@given(
+    drafts=some_drafts,
+    valid=st.sets(st.sampled_from("abcdefghij")),
+    target=st.integers(1, 4).map(lambda share: 5 * share),
+)
+def test_selection_agrees_with_the_naive_one(
+    drafts: list[Draft], valid: set[str], target: int
+) -> None:
+    chosen = select(drafts, valid.__contains__, target=target)
+    assert chosen == select_by_hand(drafts, valid, target)
+    assert len(chosen) <= target
+    assert set(chosen) <= valid
+
+
+def test_a_short_category_is_filled_in_order_of_generation() -> None:
+    drafts = [Draft("E_print", text) for text in "abcabdde"] + [Draft("A_string", "f")]
+    # A gives f, E gives its first a; then whatever was not chosen, a text drawn twice also twice
+    assert select(drafts, lambda _: True, target=5) == ["f", "a", "b", "c", "b"]
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+class Blind:
+    """Shows no keyword but those it is told to, each as the id 1."""
+
+    def __init__(self, *seen: str) -> None:
+        self.seen = seen
+
+    def encode(self, text: str, /) -> list[int]:
+        return [1] if any(keyword in text for keyword in self.seen) else []
+
+    def decode(self, ids: list[int], /) -> str:
+        return " ".join(self.seen[:1] * len(ids))
+
+
+def test_an_unknown_concept(stimuli: Stimuli) -> None:
+    with pytest.raises(SettingsError, match="did you mean ast__For"):
+        generate(stimuli, WordTokenizer(), variant="checker", concepts=["ast__Forr"])
+
+
+@pytest.mark.parametrize("concepts", [["ast__Assign", "builtin__abs"], []])
+def test_no_concept_with_a_keyword(concepts: list[str], stimuli: Stimuli) -> None:
+    with pytest.raises(SettingsError, match="58 testable concepts"):
+        generate(stimuli, WordTokenizer(), variant="checker", concepts=concepts)
+
+
+def test_a_tokenizer_that_shows_no_keyword(stimuli: Stimuli) -> None:
+    with pytest.raises(StimulusError, match="no checker prompt is valid"):
+        generate(stimuli, Blind(), variant="checker", concepts=["ast__For", "ast__If"])
+
+
+def test_a_concept_without_valid_prompts_is_left_out_and_named(
+    stimuli: Stimuli, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        frame = generate(
+            stimuli, Blind("while"), variant="checker", concepts=["ast__While", "ast__For"]
+        )
+    assert set(frame["object"]) == {"ast__While"}
+    assert "ast__For" in caplog.text
+    assert "ast__While" not in caplog.text

@@ -1,0 +1,90 @@
+"""One object prompt: which template, which literal, which iterable line, which indentation."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import pytest
+
+from atlas_assets.errors import StimulusError
+from atlas_assets.stages.prompts.essences import Frame, Renderer
+from atlas_assets.stages.prompts.stimuli import load_stimuli, parse_stimuli
+
+BARE = Frame(before="", after="", wrapper="global")
+
+
+@pytest.fixture
+def renderer() -> Renderer:
+    return Renderer(load_stimuli().object_prompts)
+
+
+@pytest.mark.parametrize(
+    ("node", "builtin", "expected"),
+    [
+        # a literal of the builtin's own, or that of list
+        ("Assign", "int", "velocity = 299792458"),
+        ("Assign", "len", "velocity = [9.81, 3.0e8, 6.674e-11, 1.602e-19]"),
+        ("AugAssign", "len", "velocity = 299792458\nvelocity += 1"),
+        # templates of their own for exceptions and for no builtin at all
+        ("Raise", "KeyError", "raise KeyError("),
+        ("Raise", "len", "raise ValueError(str(len))"),
+        ("Try", "KeyError", "except KeyError as e"),
+        ("Try", "len", "except Exception as e"),
+        ("Break", "_isolated_", "for reading in range(5):"),
+        ("Break", "dict", "for reading in measurements:"),
+        ("Assert", "_isolated_", "velocity = 1\nassert"),
+        # the iterable line
+        ("Slice", "frozenset", "measurements = [9.81, 3.0e8, 6.674e-11, 1.602e-19]\n"),
+        ("Slice", "dict", "particle_data = {'mass'"),
+        ("Slice", "range", "measurements = list(range(10))\n"),
+        ("Slice", "str", "measurements = list('MUON_DECAY_EVENT')\n"),
+        ("Slice", "int", "measurements = list(range(299792458 % 20))\n"),
+        ("Slice", "bytes", "measurements = list(b'hello')\n"),
+        ("Slice", "open", "measurements = [str(open), str(type(open))]\n"),
+    ],
+)
+def test_essence(node: str, builtin: str, expected: str, renderer: Renderer) -> None:
+    assert expected in renderer.essence(node, builtin, "physics")
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "expected"),
+    [
+        ("global", "counter = 0\nimport ast\ncounter += 1"),
+        ("function", "def audit_record_main():\n    counter = 0\n    import ast\n    counter += 1"),
+        (
+            "method",
+            (
+                "class PortfolioManagerMain:\n\n    def calculate_returns_run(self):\n"
+                "        counter = 0\n        import ast\n        counter += 1"
+            ),
+        ),
+    ],
+)
+def test_wrappers(wrapper: str, expected: str, renderer: Renderer) -> None:
+    frame = Frame(before="counter = 0", after="counter += 1", wrapper=wrapper)
+    text, nodes = renderer.render("Import", "_isolated_", "finance", frame)
+    assert text == expected
+    assert "Import" in nodes
+    assert ("FunctionDef" in nodes) == (wrapper != "global")
+
+
+def test_empty_paddings_leave_no_line(renderer: Renderer) -> None:
+    assert renderer.render("Import", "_isolated_", "finance", BARE).text == "import ast"
+
+
+def test_the_style_is_that_of_unparse(renderer: Renderer) -> None:
+    text = renderer.render("Assign", "list", "physics", BARE).text
+    assert text == "velocity = [9.81, 300000000.0, 6.674e-11, 1.602e-19]"
+
+
+def test_tables_that_yield_no_python() -> None:
+    packaged = resources.files("atlas_assets.stages.prompts") / "stimuli.json"
+    document = json.loads(packaged.read_text(encoding="utf-8"))
+    document["object_prompts"]["templates"]["Assign"]["any"] = "${value} = ="
+    broken = Renderer(parse_stimuli(json.dumps(document), where="mine.json").object_prompts)
+    with pytest.raises(StimulusError) as raised:
+        broken.render("Assign", "int", "physics", BARE)
+    assert "Assign, int, physics" in str(raised.value)
+    assert "velocity = =" in str(raised.value)

@@ -1,0 +1,269 @@
+"""Stage 11A against the published rows, and what a cut grid and a loss filter may change."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections import defaultdict
+from importlib import resources
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import SettingsError, StimulusError
+from atlas_assets.stages.prompts.object_prompts import (
+    CANDIDATE_SCHEMA,
+    PUBLISHED_COLUMNS,
+    candidate_pairs,
+    dropped_pairs,
+    filter_by_loss,
+    generate,
+)
+from atlas_assets.stages.prompts.stimuli import Stimuli, load_stimuli, parse_stimuli
+from atlas_assets_tests.oracles.row_digest import frame_digest
+
+#: frame_digest of the golden object_candidates.parquet, all seven columns
+CANDIDATES_SHA256 = "df1919d5b04b32d1256be8dbb5cf4c4ad9c67fbbfbb04e79475dd4a67ec6849f"
+PACKAGED = resources.files("atlas_assets.stages.prompts") / "stimuli.json"
+NODES = load_stimuli().object_prompts.grid_ast_nodes
+BUILTINS = load_stimuli().object_prompts.grid_builtins
+
+
+@pytest.fixture(scope="module")
+def stimuli() -> Stimuli:
+    return load_stimuli()
+
+
+@pytest.fixture(scope="module")
+def published(stimuli: Stimuli) -> pl.DataFrame:
+    return generate(stimuli)
+
+
+def test_candidates_have_the_published_digest(published: pl.DataFrame) -> None:
+    assert dict(published.schema) == CANDIDATE_SCHEMA
+    assert published.height == 64_850
+    assert frame_digest(published) == CANDIDATES_SHA256
+
+
+def test_candidates_equal_the_golden_rows(published: pl.DataFrame, shared: Path) -> None:
+    golden = pl.read_parquet(shared / "golden" / "prompts" / "object_candidates.parquet")
+    assert published.schema == golden.schema
+    assert published.equals(golden)
+    assert frame_digest(golden) == CANDIDATES_SHA256
+
+
+def test_published_counts(published: pl.DataFrame, stimuli: Stimuli) -> None:
+    pairs = published.select("ast_node", "builtin_obj").unique(maintain_order=True).rows()
+    assert pairs == candidate_pairs(stimuli)
+    assert len(pairs) == 1_297
+    assert published["prompt_text"].n_unique() == 45_887
+    assert published["ast_verified"].all()
+    assert published["variation_id"].to_list() == list(range(50)) * 1_297
+    assert set(published["ast_node"]) == set(NODES)
+    assert set(published["builtin_obj"]) == set(BUILTINS)
+
+
+def test_domains_take_turns(published: pl.DataFrame) -> None:
+    domains = ["finance", "biology", "gaming", "physics", "ecommerce"]
+    assert published["domain"].to_list() == domains * (64_850 // 5)
+
+
+def test_isolated_nodes_meet_the_placeholder_alone(stimuli: Stimuli) -> None:
+    isolated = {"Import", "ImportFrom", "Pass", "Break", "Continue", "Assert"}
+    pairs = candidate_pairs(stimuli)
+    assert {node for node, builtin in pairs if builtin == "_isolated_"} == isolated
+    assert all((node in isolated) == (builtin == "_isolated_") for node, builtin in pairs)
+
+
+@given(row=st.integers(0, 64_849))
+@settings(max_examples=300, deadline=None)
+def test_every_prompt_holds_its_node_in_canonical_style(row: int, published: pl.DataFrame) -> None:
+    node, text = published["ast_node"][row], published["prompt_text"][row]
+    tree = ast.parse(text)
+    assert any(isinstance(found, getattr(ast, node)) for found in ast.walk(tree))
+    assert ast.unparse(tree) == text
+
+
+def subsets(names: tuple[str, ...]) -> st.SearchStrategy[list[str] | None]:
+    return st.none() | st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True)
+
+
+@given(nodes=subsets(NODES), builtins=subsets(BUILTINS), variations=st.integers(1, 50))
+@settings(max_examples=12, deadline=None)
+def test_a_cut_grid_is_a_row_subset_of_the_published_one(
+    nodes: list[str] | None,
+    builtins: list[str] | None,
+    variations: int,
+    published: pl.DataFrame,
+    stimuli: Stimuli,
+) -> None:
+    assume(nodes is not None or builtins is not None)
+    expected = published.filter(
+        pl.col("ast_node").is_in(nodes or NODES),
+        pl.col("builtin_obj").is_in(builtins or BUILTINS),
+        pl.col("variation_id") < variations,
+    )
+    if expected.is_empty():
+        with pytest.raises(SettingsError, match="no pair"):
+            generate(stimuli, ast_nodes=nodes, builtins=builtins, variations=variations)
+    else:
+        cut = generate(stimuli, ast_nodes=nodes, builtins=builtins, variations=variations)
+        assert cut.equals(expected)
+
+
+def test_generation_is_deterministic(stimuli: Stimuli) -> None:
+    first = generate(stimuli, ast_nodes=["Try", "Pass"], variations=7)
+    assert first.equals(generate(stimuli, ast_nodes=("Pass", "Try"), variations=7))
+
+
+def test_more_variations_than_published(stimuli: Stimuli, published: pl.DataFrame) -> None:
+    more = generate(stimuli, ast_nodes=["For"], builtins=["dict", "set"], variations=60)
+    assert more["variation_id"].to_list() == [*range(60), *range(60)]
+    assert more["ast_verified"].all()
+    assert more["domain"].to_list()[::5] == ["finance"] * 24
+    both = generate(stimuli, ast_nodes=["For", "While"], builtins=["set"], variations=60)
+    assert more.filter(pl.col("builtin_obj") == "set").equals(
+        both.filter(pl.col("ast_node") == "For")
+    )
+    drawn = published.filter(ast_node="For", builtin_obj="set")["prompt_text"].to_list()
+    assert more.filter(builtin_obj="set")["prompt_text"].to_list()[:50] != drawn
+
+
+@pytest.mark.parametrize(
+    ("nodes", "builtins", "message"),
+    [
+        (["Forr"], None, "did you mean For"),
+        (["for"], None, "did you mean For"),
+        (["For", "Zzzz"], None, "unknown AST node 'Zzzz'"),
+        (None, ["lenn"], "did you mean len"),
+        (None, ["valueerror"], "did you mean ValueError"),
+        (["ExceptHandler"], None, "unknown AST node 'ExceptHandler'"),
+    ],
+)
+def test_unknown_names_are_refused_with_near_matches(
+    nodes: list[str] | None, builtins: list[str] | None, message: str, stimuli: Stimuli
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        generate(stimuli, ast_nodes=nodes, builtins=builtins)
+    assert message in str(raised.value)
+    assert ("ATLAS_AST_NODES" if nodes else "ATLAS_BUILTINS") in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "builtins", "message"),
+    [
+        (["For"], ["ValueError"], "choose builtins among: bytearray, bytes, dict"),
+        (["Pass"], ["list"], "choose builtins among: _isolated_"),
+        ([], None, "AST nodes none; builtins all"),
+        (None, [], "AST nodes all; builtins none"),
+    ],
+)
+def test_a_cut_that_leaves_no_pair(
+    nodes: list[str] | None, builtins: list[str] | None, message: str, stimuli: Stimuli
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        candidate_pairs(stimuli, nodes, builtins)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("variations", [0, -1])
+def test_variations_out_of_range(variations: int, stimuli: Stimuli) -> None:
+    with pytest.raises(SettingsError, match="ATLAS_VARIATIONS"):
+        generate(stimuli, variations=variations)
+
+
+def test_a_wrong_number_of_pairs_is_refused() -> None:
+    document = json.loads(PACKAGED.read_text(encoding="utf-8"))
+    document["object_prompts"]["n_candidate_pairs"] = 1_298
+    with pytest.raises(StimulusError, match="1298"):
+        candidate_pairs(parse_stimuli(json.dumps(document), where="mine.json"))
+
+
+# --- the loss filter ---------------------------------------------------------------------------
+
+
+def scored(losses: dict[tuple[str, str], list[float]], rounds: int = 1) -> pl.DataFrame:
+    """Prompts of each pair; with two rounds, a pair's prompts are not next to each other."""
+    rows = [
+        (node, builtin, i, f"{node} {builtin} {i}", loss, 5, True, "gaming")
+        for part in range(rounds)
+        for (node, builtin), values in losses.items()
+        for i, loss in enumerate(values)
+        if i % rounds == part
+    ]
+    return pl.DataFrame(rows, schema=[*PUBLISHED_COLUMNS, "domain"], orient="row")
+
+
+def kept_by_hand(frame: pl.DataFrame, threshold: float) -> tuple[list[int], list[str]]:
+    """Naive oracle: indices of the rows that stay, names of the pairs that go."""
+    by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in frame.iter_rows(named=True):
+        by_pair[row["ast_node"], row["builtin_obj"]].append(row["sequence_loss"])
+    gone = {pair for pair, losses in by_pair.items() if sum(losses) / len(losses) > threshold}
+    rows = enumerate(frame.iter_rows(named=True))
+    stays = [i for i, row in rows if (row["ast_node"], row["builtin_obj"]) not in gone]
+    return stays, sorted(f"{node}__{builtin}" for node, builtin in gone)
+
+
+pairs = st.tuples(st.sampled_from(NODES[:4]), st.sampled_from(BUILTINS[:4]))
+# quarters, so that a mean that meets the threshold meets it exactly
+quarters = st.integers(0, 24).map(lambda n: n / 4)
+
+
+@given(
+    losses=st.dictionaries(pairs, st.lists(quarters, min_size=1, max_size=4), min_size=1),
+    threshold=quarters.filter(bool),
+    rounds=st.integers(1, 2),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_filter_agrees_with_the_naive_one(
+    losses: dict[tuple[str, str], list[float]], threshold: float, rounds: int
+) -> None:
+    frame = scored(losses, rounds)
+    stays, gone = kept_by_hand(frame, threshold)
+    assert dropped_pairs(frame, threshold) == gone
+    if not stays:
+        with pytest.raises(StimulusError, match="lowest mean loss"):
+            filter_by_loss(frame, threshold)
+        return
+    left = filter_by_loss(frame, threshold)
+    assert left.columns == list(PUBLISHED_COLUMNS)
+    assert left.equals(frame.select(PUBLISHED_COLUMNS)[stays])
+
+
+def test_a_mean_at_the_threshold_stays() -> None:
+    frame = scored({("For", "list"): [2.0, 4.0], ("If", "int"): [2.0, 4.5]})
+    assert filter_by_loss(frame, 3.0)["ast_node"].to_list() == ["For", "For"]
+    assert dropped_pairs(frame, 3.0) == ["If__int"]
+    assert filter_by_loss(frame, math.inf).height == 4
+
+
+def test_a_filter_that_leaves_nothing_names_the_lowest_mean_loss() -> None:
+    frame = scored({("For", "list"): [6.0, 8.0], ("If", "int"): [5.0, 6.0]})
+    with pytest.raises(StimulusError) as raised:
+        filter_by_loss(frame, 3.0)
+    assert "3.0" in str(raised.value)
+    assert "5.5000" in str(raised.value)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, None])
+def test_a_loss_that_is_not_a_number(loss: float | None) -> None:
+    frame = scored({("For", "list"): [1.0]})
+    frame = frame.with_columns(pl.lit(loss, pl.Float64).alias("sequence_loss"))
+    with pytest.raises(StimulusError, match="For__list, variation 0"):
+        filter_by_loss(frame, 3.0)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, math.nan])
+def test_a_threshold_out_of_range(threshold: float) -> None:
+    with pytest.raises(SettingsError, match="ATLAS_LOSS_THRESHOLD"):
+        filter_by_loss(scored({("For", "list"): [1.0]}), threshold)
+
+
+def test_prompts_without_scores(published: pl.DataFrame) -> None:
+    with pytest.raises(StimulusError, match="sequence_loss, token_length"):
+        dropped_pairs(published, 3.0)

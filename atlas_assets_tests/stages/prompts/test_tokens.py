@@ -1,0 +1,88 @@
+"""When a prompt's ids hold a keyword."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlas_assets.stages.prompts.tokens import KeywordSearch, contains_run
+from atlas_assets_tests.oracles.tinypython import TinyPython
+from atlas_assets_tests.oracles.word_tokenizer import WordTokenizer
+
+ids = st.lists(st.integers(0, 2), max_size=12)
+
+
+def spelled(numbers: list[int]) -> str:
+    return "".join(f"<{number}>" for number in numbers)
+
+
+@given(prompt=ids, run=ids.filter(bool))
+def test_a_run_is_a_substring(prompt: list[int], run: list[int]) -> None:
+    assert contains_run(prompt, run) == (spelled(run) in spelled(prompt))
+
+
+@given(prompt=ids)
+def test_an_empty_run_occurs_nowhere(prompt: list[int]) -> None:
+    assert not contains_run(prompt, [])
+
+
+@given(before=ids, run=ids.filter(bool), after=ids)
+def test_a_run_is_found_where_it_was_put(
+    before: list[int], run: list[int], after: list[int]
+) -> None:
+    assert contains_run(before + run + after, run)
+
+
+class Letters:
+    """One id per letter, but ``  pass`` with its blanks is one id, and so is ``bypassing``."""
+
+    WHOLE = ("  pass", "bypassing")
+
+    def __init__(self) -> None:
+        self.encoded: list[str] = []
+
+    def encode(self, text: str, /) -> list[int]:
+        self.encoded.append(text)
+        return [-1 - self.WHOLE.index(text)] if text in self.WHOLE else [ord(c) for c in text]
+
+    def decode(self, ids: list[int], /) -> str:
+        return "".join(chr(i) if i >= 0 else self.WHOLE[-1 - i] for i in ids)
+
+
+def test_either_rule_is_enough() -> None:
+    search = KeywordSearch(Letters())
+    assert search.holds("xpassy", "pass")  # a run of the keyword's ids
+    assert search.holds("  pass", "pass")  # one id that decodes to it but for blanks
+    assert not search.holds("bypassing", "pass")  # one id that only contains it
+    assert not search.holds("pas", "pass")
+
+
+def test_each_text_is_encoded_once() -> None:
+    tokenizer = Letters()
+    search = KeywordSearch(tokenizer)
+    for _ in range(3):
+        search.holds("xpassy", "pass")
+    assert tokenizer.encoded == ["xpassy", "pass"]
+
+
+def test_a_space_before_a_word_changes_its_id_but_not_the_answer() -> None:
+    tokenizer = WordTokenizer()
+    assert tokenizer.encode("a for b")[1] not in tokenizer.encode("for")
+    assert KeywordSearch(tokenizer).holds("a for b", "for")
+
+
+@given(text=st.text(max_size=40))
+def test_the_word_tokenizer_is_lossless(text: str) -> None:
+    tokenizer = WordTokenizer()
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_the_published_tokenizer(shared: Path) -> None:
+    tokenizer = TinyPython(shared / "reference" / "tinypython_2k")
+    assert tokenizer.tokenizer.get_vocab_size() == 2_048
+    assert tokenizer.n_merges == 1_790
+    assert tokenizer.encode("<|endoftext|>") == [2_047]
+    text = "def f(x):\n    return x  # ε ≥ 1\n"
+    assert tokenizer.decode(tokenizer.encode(text)) == text

@@ -1,0 +1,166 @@
+"""Every way a table can break its schema is named: file, column, first offending row."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets_tests.storage.samples import sample
+
+TABLES = sorted(key for key, artifact in ARTIFACTS.items() if artifact.schema)
+
+
+def schema_of(key: str) -> TableSchema:
+    schema = ARTIFACTS[key].schema
+    assert schema is not None
+    return schema
+
+
+def refusal(key: str, frame: pl.DataFrame) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        schema_of(key).check(frame, where="the.file")
+    assert "the.file" in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_published_tables_and_those_of_the_further_analyses_are_declared() -> None:
+    assert len(TABLES) == 11 + 5
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_sound_tables_pass(key: str) -> None:
+    schema_of(key).check(sample(key), where="the.file")
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_every_column_is_described(key: str) -> None:
+    for column in schema_of(key).declared(sample(key).columns):
+        assert len(column.description) > 3, column.name
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_each_missing_column_is_named(key: str) -> None:
+    frame = sample(key)
+    fixed = [column.name for column in schema_of(key).columns]
+    for name in fixed:
+        assert f"column {name!r}" in refusal(key, frame.drop(name))
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_an_extra_column_is_named(key: str) -> None:
+    frame = sample(key).with_columns(pl.lit(1).alias("surplus"))
+    message = refusal(key, frame)
+    assert "'surplus'" in message or "'L6'" in message  # a numbered column comes next there
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_columns_in_another_order_are_refused(key: str) -> None:
+    frame = sample(key)
+    assert "order of the columns" in refusal(key, frame.select(reversed(frame.columns)))
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_each_column_of_another_type_is_named(key: str) -> None:
+    frame = sample(key)
+    for name, dtype in frame.schema.items():
+        other = pl.lit(1, pl.Int8) if dtype == pl.String else pl.lit("x")
+        message = refusal(key, frame.with_columns(other.alias(name)))
+        assert f"column {name!r}" in message
+        assert str(dtype) in message
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_an_absent_value_is_refused_where_one_is_needed(key: str) -> None:
+    frame = sample(key)
+    for column in schema_of(key).declared(frame.columns):
+        holed = frame.with_columns(
+            pl.when(pl.int_range(pl.len()) < pl.len() - 1).then(pl.col(column.name)).alias("hole")
+        )
+        holed = holed.with_columns(pl.col("hole").alias(column.name)).drop("hole")
+        if column.nullable:
+            schema_of(key).check(holed, where="the.file")
+        else:
+            message = refusal(key, holed)
+            assert f"column {column.name!r}, row {frame.height - 1}" in message
+            assert "nothing" in message
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_a_duplicate_row_is_named(key: str) -> None:
+    frame = sample(key)
+    message = refusal(key, pl.concat([frame, frame.head(1)]))
+    assert f"row {frame.height} (from 0)" in message
+    assert "once each" in message
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_numbers_out_of_range_and_not_finite_are_named(key: str) -> None:
+    frame = sample(key)
+    for column in schema_of(key).declared(frame.columns):
+        bad = [-1.0] if column.minimum is not None else []
+        bad += [column.maximum + 1] if column.maximum is not None else []
+        bad += [float("nan"), float("inf")] if column.dtype == pl.Float64 else []
+        for value in bad:
+            wrong = frame.with_columns(
+                pl.when(pl.int_range(pl.len()) == 0)
+                .then(pl.lit(value, column.dtype))
+                .otherwise(pl.col(column.name))
+                .alias(column.name)
+            )
+            assert f"column {column.name!r}, row 0" in refusal(key, wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "value", "expected"),
+    [
+        ("checker_prompts", "object", "For", "text like"),
+        ("object_prompts", "prompt_text", "", "text like"),
+        ("modularity_scores", "type", "keyword", "ast or builtin"),
+        ("token_independence_no_keyword", "status", "keyword", "no_keyword"),
+        ("target_checker", "L3", "1 / 2", "text like"),
+        ("token_independence_detail", "A_size", 99, "A_only + A_and_B = A_size"),
+        ("token_independence_detail", "B_size", 99, "B_only + A_and_B = B_size"),
+        ("token_independence_detail", "token_fraction", 0.77, "= 1, or 0 where A_size is 0"),
+        ("summary", "n_testable", 9, "n_ast + n_builtin = n_testable"),
+        ("masks", "size", 1000, "ascending indices"),
+        ("masks", "width", 1, "ascending indices"),
+    ],
+)
+def test_rules_hold_in_every_row(key: str, column: str, value: object, expected: str) -> None:
+    frame = sample(key)
+    message = refusal(key, frame.with_columns(pl.lit(value, frame.schema[column]).alias(column)))
+    assert expected in message
+    assert "row 0" in message
+
+
+@pytest.mark.parametrize("neurons", [[3, 3], [5, 2], [-1, 4], [2, 16]])
+def test_neurons_are_ascending_indices_within_the_width(neurons: list[int]) -> None:
+    frame = sample("masks").head(1)
+    wrong = frame.with_columns(
+        pl.Series("neurons", [neurons], pl.List(pl.Int32)), pl.Series("size", [2], pl.Int64)
+    )
+    assert "ascending indices" in refusal("masks", wrong)
+    right = wrong.with_columns(pl.Series("neurons", [[0, 15]], pl.List(pl.Int32)))
+    schema_of("masks").check(right, where="the.file")
+
+
+def test_numbered_columns_are_at_least_one_and_without_gaps() -> None:
+    frame = sample("target_checker")
+    assert "column 'L0'" in refusal("target_checker", frame.select("target"))
+    assert "column 'L2'" in refusal("target_checker", frame.drop("L2"))
+    schema_of("target_checker").check(frame.select("target", "L0"), where="the.file")
+
+
+@pytest.mark.parametrize("key", ["object_prompts", "masks", "summary"])
+def test_some_tables_may_not_be_empty(key: str) -> None:
+    assert "at least one row" in refusal(key, sample(key).clear())
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    schema = TableSchema((Column("a", pl.String(), "text", allowed=("x",)),), key=("a",))
+    with pytest.raises(ArtifactError) as caught:
+        schema.check(pl.DataFrame({"a": ["y" * 5000]}), where="the.file")
+    assert len(str(caught.value)) < 500

@@ -1,0 +1,132 @@
+"""Damage below the schema: what is not HDF5, what is cut short, what a flipped byte does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from upath import UPath
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.storage.hdf5.reader import Hdf5Reader
+from atlas_assets.storage.hdf5.writer import Hdf5Writer
+from atlas_assets.storage.masks import ObjectMasksFile
+from atlas_assets_tests.storage.hardship import open_folder
+from atlas_assets_tests.storage.samples import equal, objects, provenance
+
+MASKS = ObjectMasksFile()
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    value = objects()
+    return MASKS.encode(value, provenance(payload_sha256=value.digest()))
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_named(
+    tmp_path: Path, data: bytes, share: float, on_disk: bool
+) -> None:
+    cut = data[: int(len(data) * share)]
+    path = tmp_path / "13_object_masks.h5"
+    path.write_bytes(cut)
+    with pytest.raises(ArtifactError, match="HDF5 file is damaged") as caught:
+        MASKS.read(path if on_disk else cut)
+    where = str(path) if on_disk else f"{len(cut)} bytes in memory"
+    assert where in str(caught.value)
+    assert "truncated" in str(caught.value)
+    assert "again" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"CONTENT", b"version https://git-lfs.github.com/spec/v1"]
+)
+def test_what_is_not_hdf5_is_said_to_be_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="not an HDF5 file") as caught:
+        MASKS.read(path)
+    assert str(path) in str(caught.value)
+    assert (repr(content[:8]) if content else "an empty file") in str(caught.value.found)
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.h5", UPath("memory://nowhere.h5")):
+        with pytest.raises(MissingArtifactError, match=r"nowhere\.h5"):
+            MASKS.read(path)
+    with pytest.raises(ArtifactError, match="cannot be read") as caught:
+        MASKS.read(tmp_path)
+    assert not isinstance(caught.value, MissingArtifactError)
+
+
+def test_no_flipped_byte_goes_unnoticed(data: bytes) -> None:
+    """Each 61st byte is changed: the file is refused, or its content is what it was."""
+    survivors = 0
+    for position in range(0, len(data), 61):
+        changed = bytearray(data)
+        changed[position] ^= 0x10
+        try:
+            value, _ = MASKS.read(bytes(changed))
+        except ArtifactError:
+            continue
+        survivors += 1
+        assert equal(value, objects()), position
+    assert survivors < len(data) / 61
+
+
+def test_a_damaged_chunk_is_named(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(data)
+    with h5py.File(path, "r+") as file:
+        where = file["pair_masks/layer_1/If__list"].id.get_chunk_info(0).byte_offset
+    with path.open("r+b") as raw:
+        raw.seek(where)
+        raw.write(b"\xff" * 4)
+    with pytest.raises(ArtifactError, match="damaged") as caught:
+        MASKS.read(path)
+    assert "/pair_masks/layer_1/If__list" in str(caught.value.where)
+
+
+def test_files_may_be_read_on_a_read_only_disk(data: bytes) -> None:
+    with open_folder() as folder:
+        path = folder / "x.h5"
+        path.write_bytes(data)
+        path.chmod(0o444)
+        value, _ = MASKS.read(path)
+    assert equal(value, objects())
+
+
+def test_a_file_may_be_replaced_while_it_is_read(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(data)
+    with Hdf5Reader(path) as reader:
+        value = objects()
+        MASKS.write(path, value, provenance(payload_sha256=value.digest()))
+        names, bits = reader.vectors("pair_masks", np.bool_)
+    assert value.pairs is not None
+    assert names == value.pairs.names
+    assert np.array_equal(bits, value.pairs.bits)
+
+
+def test_vectors_do_not_depend_on_memory_layout() -> None:
+    values = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    images = []
+    for layout in (values, np.asfortranarray(values), values.astype(">i4")):
+        writer = Hdf5Writer()
+        writer.vectors("g", ["a", "b"], layout)
+        images.append(writer.finish())
+        with Hdf5Reader(images[-1]) as reader:
+            assert np.array_equal(reader.vectors("g", np.int32)[1], values)
+    assert images[0] == images[1] == images[2]
+
+
+def test_numbers_of_another_size_are_converted() -> None:
+    writer = Hdf5Writer()
+    writer.vectors("g", ["a"], np.array([[[1, 2, 3]]], dtype=np.int64))
+    with Hdf5Reader(writer.finish()) as reader:
+        _, values = reader.vectors("g", np.int32)
+    assert values.dtype == np.int32
+    assert values.tolist() == [[[1, 2, 3]]]

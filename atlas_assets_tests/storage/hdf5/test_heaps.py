@@ -1,0 +1,50 @@
+"""Texts of an HDF5 file that would be read for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import pytest
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
+
+
+def with_texts(path: Path, **options: str) -> bytearray:
+    with h5py.File(path, "w", **options) as file:
+        for number in range(9):
+            file.attrs[f"text {number}"] = "x" * (number + 1)
+    return bytearray(path.read_bytes())
+
+
+def size_of_object(data: bytearray, index: int) -> int:
+    """Where the size of one of the first eight texts lies."""
+    return data.index(b"GCOL") + 16 + 24 * (index - 1) + 8
+
+
+@pytest.mark.parametrize("options", [{}, {"libver": "latest"}])
+def test_a_sound_file_passes(tmp_path: Path, options: dict[str, str]) -> None:
+    with_texts(tmp_path / "a.h5", **options)
+    require_heaps_that_end(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("options", [{}, {"libver": "latest"}])
+@pytest.mark.parametrize("index", [1, 4, 8])
+def test_a_size_that_leads_to_nowhere(tmp_path: Path, options: dict[str, str], index: int) -> None:
+    data = with_texts(tmp_path / "a.h5", **options)
+    data[size_of_object(data, index) + 1] = 2  # 512 bytes more: into the zeros of the free space
+    (tmp_path / "a.h5").write_bytes(data)
+    with pytest.raises(ArtifactError, match="free space of 0 bytes"):
+        require_heaps_that_end(tmp_path / "a.h5")
+
+
+def test_what_hdf5_finds_itself_is_left_to_it(tmp_path: Path) -> None:
+    data = with_texts(tmp_path / "a.h5")
+    path = tmp_path / "b.h5"
+    beyond = data.copy()
+    beyond[size_of_object(data, 4) + 6] = 1
+    start = data.index(b"GCOL")
+    for damaged in (b"", b"GCOL", bytes(100), beyond, data[: start + 20], data[: start + 5]):
+        path.write_bytes(damaged)
+        require_heaps_that_end(path)

@@ -1,0 +1,186 @@
+"""Small sound values of every kind that the formats hold."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.analyses import (
+    compositionality,
+    layer_profile,
+    marginalisation,
+    modularity,
+    modularity_null,
+    ockham,
+    token_independence,
+)
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.masks.masks import (
+    CheckerMasks,
+    Masks,
+    ObjectMasks,
+    checker_masks,
+    object_masks,
+    universal_table,
+)
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.figures import Drawing
+from atlas_assets.storage.provenance import Grid, Lineage, Provenance
+
+PAIRS = ("For__len", "For__list", "If__len", "If__list", "Import___isolated_")
+CONCEPTS = ("ast__For", "ast__If", "builtin__list")
+LAYERS, WIDTH = 6, 16
+SETTING = Setting(0.5, 0.8)
+
+LINEAGE = Lineage(
+    model=ModelIdentity(model_id="embedded", weights_sha256="a1" * 32, tokenizer_sha256="b2" * 32),
+    readout="last_token",
+    dtype="float32",
+    grid=Grid(loss_threshold=3.0),
+    seeds={"prompts": 42},
+)
+
+
+def provenance(artifact: str = "object_masks", **fields: Any) -> Provenance:
+    given = {"code_version": "1", "origin": "atlas", "lineage": LINEAGE, "payload_sha256": "00"}
+    return Provenance(artifact=artifact, **{**given, **fields})
+
+
+def activations(
+    names: tuple[str, ...] = PAIRS, *, seed: int = 0, layers: int = LAYERS, width: int = WIDTH
+) -> Activations:
+    rng = np.random.default_rng(seed)
+    n_prompts = rng.integers(1, 9, len(names)).astype(np.int32)
+    shape = (len(names), layers, width)
+    counts = rng.integers(0, n_prompts[:, None, None] + 1, shape).astype(np.int32)
+    sums = (counts * rng.random(shape) * 3).astype(np.float32)
+    return Activations(names, n_prompts, sums, counts)
+
+
+def objects(setting: Setting = SETTING, **shape: int) -> ObjectMasks:
+    return object_masks(activations(**shape), setting)
+
+
+def checkers(setting: Setting = SETTING, seed: int = 1) -> CheckerMasks:
+    return checker_masks(activations(CONCEPTS, seed=seed), setting)
+
+
+def universal() -> Masks:
+    return objects(Setting(0.001, 0.8)).universal
+
+
+def object_prompts() -> pl.DataFrame:
+    rows = [
+        (ast, builtin, i, f"x{i} = '{builtin}'  # ε\n", 1.5 + i / 7, 5 + i, True)
+        for ast, builtin in (("For", "len"), ("Import", "_isolated_"))
+        for i in range(2)
+    ]
+    columns = {
+        "ast_node": pl.String,
+        "builtin_obj": pl.String,
+        "variation_id": pl.Int64,
+        "prompt_text": pl.String,
+        "sequence_loss": pl.Float64,
+        "token_length": pl.Int64,
+        "ast_verified": pl.Boolean,
+    }
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def checker_prompts() -> pl.DataFrame:
+    rows = [
+        (concept, keyword, i, f"name = '{keyword} {i}'")
+        for concept, keyword in (("ast__For", "for"), ("builtin__list", "list"))
+        for i in range(3)
+    ]
+    columns = {
+        "object": pl.String,
+        "keyword": pl.String,
+        "variation_id": pl.Int64,
+        "prompt_text": pl.String,
+    }
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def target_checker(setting: Setting = SETTING) -> pl.DataFrame:
+    return decomposition.target_checker(objects(setting).universal, checkers(setting).masks)
+
+
+def drawing(colour: str = "white", description: str = "A figure of |A∖B| / |A|.") -> Drawing:
+    """A figure of 40 × 30 equal pixels."""
+    about, buffer = PngInfo(), io.BytesIO()
+    about.add_itxt("Description", description)
+    Image.new("RGB", (40, 30), colour).save(buffer, format="PNG", pnginfo=about)
+    pdf = f"%PDF-1.4\n{colour}\n%%EOF\n".encode()
+    return Drawing(buffer.getvalue(), pdf, (buffer.getvalue(),))
+
+
+def similarities(masks: Masks) -> dict[str, Any]:
+    """Samples of what is computed from pair masks or universal masks of one setting."""
+    pairs = objects(Setting(0.001, 0.8)).pairs
+    assert pairs is not None
+    return {
+        "compositionality": lambda: compositionality.entanglement(pairs, universal()),
+        "ockham_index": lambda: ockham.ockham_index(universal()),
+        "layer_profile": lambda: layer_profile.profile(pairs, universal()),
+        "marginalisation_robustness": lambda: marginalisation.robustness(pairs, orders=3),
+        "jaccard_matrices": lambda: ockham.jaccard_matrices(universal()),
+        "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
+    }
+
+
+def sample(key: str, setting: Setting = SETTING) -> Any:
+    """A sound value of the artifact ``key``."""
+    keywords = {"ast__For": "for", "ast__If": "if", "builtin__list": "list"}
+    masks, checked = objects(setting).universal, checkers(setting).masks
+    makers = {
+        "object_prompts": object_prompts,
+        "checker_prompts": checker_prompts,
+        "token_checker_prompts": checker_prompts,
+        "object_activations": activations,
+        "checker_activations": lambda: activations(CONCEPTS, seed=1),
+        "object_masks": lambda: objects(setting),
+        "checker_masks": lambda: checkers(setting),
+        "token_checker_masks": lambda: checkers(setting, seed=2),
+        "masks": lambda: universal_table({setting: masks}),
+        "target_checker": lambda: target_checker(setting),
+        "summary": lambda: decomposition.summary({setting: target_checker(setting)}),
+        "modularity_scores": lambda: modularity.scores(masks),
+        "modularity_detail": lambda: modularity.detail(masks),
+        "token_independence_detail": lambda: token_independence.detail(masks, checked, keywords),
+        "token_independence_summary": lambda: token_independence.summary(
+            token_independence.detail(masks, checked, keywords)
+        ),
+        "token_independence_no_keyword": lambda: token_independence.no_keyword(masks, keywords),
+        "universal_masks": universal,
+    }
+    if key.startswith("figure_"):
+        return drawing()
+    if ARTIFACTS[key].kind in ("html", "markdown"):
+        return f"# {key}\n\n|A∖B| / |A|\n"
+    return {**makers, **similarities(masks)}[key]()
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two values of one artifact have the same content."""
+    if isinstance(left, pl.DataFrame):
+        return left.equals(right) and left.schema == right.schema
+    if isinstance(left, Drawing):
+        return isinstance(right, Drawing) and (left.png, left.pdf) == (right.png, right.pdf)
+    if isinstance(left, ockham.JaccardMatrices):
+        return isinstance(right, ockham.JaccardMatrices) and all(
+            left.names[kind] == right.names[kind]
+            and np.array_equal(left.values[kind], right.values[kind])
+            for kind in ockham.KINDS
+        )
+    if isinstance(left, str):
+        return left == right
+    return type(left) is type(right) and left.digest() == right.digest()

@@ -1,0 +1,198 @@
+"""``12_*_activations.h5``: what plain h5py sees, round trips, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.storage.activations import ActivationsFile
+from atlas_assets_tests.storage.release_files import write_activations
+from atlas_assets_tests.storage.samples import (
+    CONCEPTS,
+    LAYERS,
+    PAIRS,
+    activations,
+    equal,
+    provenance,
+)
+
+PAIR_FILE = ActivationsFile("pairs", "11A_object_prompts.parquet")
+CONCEPT_FILE = ActivationsFile("concepts", "11B_checker_prompts.parquet")
+
+
+def written(path: Path) -> Path:
+    value = activations()
+    PAIR_FILE.write(path, value, provenance("object_activations", payload_sha256=value.digest()))
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "12_object_activations.h5"
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    seed=st.integers(0, 99),
+    units=st.integers(1, 5),
+    layers=st.integers(1, 12),
+    width=st.integers(1, 40),
+)
+def test_round_trip(seed: int, units: int, layers: int, width: int) -> None:
+    value = activations(PAIRS[:units], seed=seed, layers=layers, width=width)
+    record = provenance(payload_sha256=value.digest())
+    read, stored = PAIR_FILE.read(PAIR_FILE.encode(value, record))
+    assert equal(read, value)
+    assert stored == record
+
+
+def test_no_unit_at_all_round_trips() -> None:
+    value = activations(())
+    read, _ = CONCEPT_FILE.read(
+        CONCEPT_FILE.encode(value, provenance(payload_sha256=value.digest()))
+    )
+    assert equal(read, value)
+
+
+def test_plain_h5py_sees_the_published_layout(path: Path) -> None:
+    value = activations()
+    with h5py.File(written(path)) as file:
+        assert sorted(file) == ["activations", "firing_counts", "metadata", "n_prompts"]
+        assert sorted(file["activations"]) == [f"layer_{layer}" for layer in range(LAYERS)]
+        for row, name in enumerate(PAIRS):
+            assert file["n_prompts"][name][()] == value.n_prompts[row]
+            for layer in range(LAYERS):
+                sums = file[f"activations/layer_{layer}/{name}"]
+                counts = file[f"firing_counts/layer_{layer}/{name}"]
+                assert (sums.dtype, counts.dtype) == (np.float32, np.int32)
+                assert np.array_equal(sums[:], value.sums[row, layer])
+                assert np.array_equal(counts[:], value.counts[row, layer])
+        attributes = dict(file["metadata"].attrs)
+        assert attributes["model_id"] == "embedded"
+        assert attributes["n_layers"] == LAYERS
+        assert attributes["n_pairs"] == len(PAIRS)
+        assert attributes["input_file"] == "11A_object_prompts.parquet"
+        assert file["metadata/ast_nodes"].asstr()[:].tolist() == ["For", "If", "Import"]
+        assert file["metadata/builtin_objs"].asstr()[:].tolist() == ["_isolated_", "len", "list"]
+
+
+def test_equal_values_give_equal_bytes() -> None:
+    record = provenance(payload_sha256="00")
+    assert PAIR_FILE.encode(activations(), record) == PAIR_FILE.encode(activations(), record)
+
+
+def test_files_of_the_release_are_read(path: Path) -> None:
+    write_activations(path, activations())
+    read, record = PAIR_FILE.read(path)
+    assert equal(read, activations())
+    assert record is None
+
+
+def test_a_release_file_without_counts_and_with_vectors_of_one_is_read(path: Path) -> None:
+    write_activations(path, activations())
+    with h5py.File(path, "r+") as file:
+        del file["metadata"]
+        for name in PAIRS:
+            n = file["n_prompts"][name][()]
+            del file["n_prompts"][name]
+            file["n_prompts"][name] = np.array([n], dtype=np.int32)
+    read, record = PAIR_FILE.read(path)
+    assert equal(read, activations())
+    assert record is None
+
+
+def replace(key: str, value: object) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file[key]
+        if value is not None:
+            file[key] = value
+
+    return edit
+
+
+def attribute(key: str, value: object) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        file["metadata"].attrs[key] = value
+
+    return edit
+
+
+A = "activations/layer_2/If__len"
+C = "firing_counts/layer_2/If__len"
+
+
+@pytest.mark.parametrize(
+    ("edit", "where", "expected", "found"),
+    [
+        (replace(A, None), A, "a dataset", "none of that name"),
+        (replace(C, None), C, "a dataset", "none of that name"),
+        (replace(A, np.zeros(15, "f4")), A, "(16,)", "(15,)"),
+        (replace(A, np.zeros((16, 1), "f4")), A, "(16,)", "(16, 1)"),
+        (replace(A, np.zeros(16, "i4")), A, "float32", "int32"),
+        (replace(C, np.zeros(16, "f4")), C, "int32", "float32"),
+        (replace(A, np.full(16, np.nan, "f4")), "sums of If__len, layer 2", "finite", "nan"),
+        (replace(A, np.full(16, -1, "f4")), "sums of If__len, layer 2", "≥ 0", "-1.0"),
+        (replace(C, np.full(16, 99, "i4")), "counts of If__len, layer 2", "0..", "99"),
+        (replace(C, np.full(16, -1, "i4")), "counts of If__len, layer 2", "0", "-1"),
+        (replace("n_prompts/If__len", None), "n_prompts/If__len", "a dataset", "none"),
+        (replace("n_prompts/If__len", 0), "n_prompts of If__len", "at least 1", "0"),
+        (replace("n_prompts/If__len", 2**32), "n_prompts", "32 bits", str(2**32)),
+        (replace("n_prompts/If__len", 1.5), "n_prompts/If__len", "whole number", "float64"),
+        (replace("n_prompts/If__len", [1, 2]), "n_prompts/If__len", "whole number", "(2,)"),
+        (replace("n_prompts", None), "/n_prompts", "a group", "none"),
+        (replace("activations", None), "/activations", "a group", "none"),
+        (replace("activations/layer_5", None), "/activations/layer_5", "6 layers", "layer_4"),
+        (replace("firing_counts/layer_0", None), "/firing_counts/layer_0", "6 layers", "layer_1"),
+        (attribute("n_layers", 7), "/activations/layer_6", "7 layers", "layer_5"),
+        (attribute("n_layers", 5), "/activations/layer_5", "5 layers", "one more"),
+        (attribute("n_layers", "six"), "n_layers", "a whole number", "'six'"),
+        (attribute("n_pairs", 6), "/activations", "6 units", "5"),
+        (attribute("width", 2048), "/activations/layer_0/For__len", "(2048,)", "(16,)"),
+        (attribute("provenance", "{"), "provenance", "JSON", "Expecting"),
+    ],
+)
+def test_each_defect_is_named(
+    path: Path, edit: Callable[[h5py.File], None], where: str, expected: str, found: str
+) -> None:
+    with h5py.File(written(path), "r+") as file:
+        edit(file)
+    with pytest.raises(ArtifactError) as caught:
+        PAIR_FILE.read(path)
+    error = caught.value
+    assert str(path) in str(error.where)
+    assert where in str(error.where)
+    assert expected in str(error.expected)
+    assert found in str(error.found)
+    assert error.remedy
+
+
+def test_changed_content_is_noticed(path: Path) -> None:
+    with h5py.File(written(path), "r+") as file:
+        file[A][3] += 0.25
+    with pytest.raises(ArtifactError, match="not what was written"):
+        PAIR_FILE.read(path)
+
+
+def test_units_must_be_of_the_kind_that_the_file_holds(path: Path) -> None:
+    strangers = activations(("For", "If"))
+    with pytest.raises(ArtifactError, match="not the name of a pair"):
+        PAIR_FILE.write(path, strangers, provenance())
+    with pytest.raises(ArtifactError, match="not the name of a concept"):
+        CONCEPT_FILE.write(path, strangers, provenance())
+    assert not path.exists()
+    CONCEPT_FILE.write(path, activations(CONCEPTS), provenance(payload_sha256="00"))
+    assert path.exists()
+
+
+def test_a_file_of_other_units_is_refused(path: Path) -> None:
+    write_activations(path, activations(("For", "If")))
+    with pytest.raises(ArtifactError, match="not the name of a pair") as caught:
+        PAIR_FILE.read(path)
+    assert str(path) in str(caught.value)

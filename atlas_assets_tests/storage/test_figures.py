@@ -1,0 +1,158 @@
+"""Figures: PNG and PDF belong together, and every damage is noticed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.storage.figures import PREVIEW_LIMIT, Drawing, FigureFile
+from atlas_assets_tests.storage.hardship import killed_at_every_step
+from atlas_assets_tests.storage.samples import drawing, provenance
+
+FORMAT = FigureFile()
+
+
+def write(path: Path, value: Drawing) -> None:
+    FORMAT.write(path, value, provenance("f", payload_sha256=FORMAT.payload_digest(value)))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write(tmp_path / "f.png", drawing())
+    return tmp_path / "f.png"
+
+
+def test_both_files_are_written_and_read(path: Path) -> None:
+    value, record = FORMAT.read(path)
+    assert value == Drawing(drawing().png, drawing().pdf)
+    assert path.with_suffix(".pdf").read_bytes() == drawing().pdf
+    assert record is not None
+    assert record.artifact == "f"
+    assert {file.name.split(".")[1] for file in (path.parent / ".provenance").iterdir()} == {
+        "png",
+        "pdf",
+    }
+
+
+def test_the_png_alone_can_be_read(path: Path) -> None:
+    path.with_suffix(".pdf").unlink()
+    value, _ = FORMAT.read(path, part="png")
+    assert value == Drawing(drawing().png, None)
+    with pytest.raises(MissingArtifactError, match=r"f\.pdf"):
+        FORMAT.read(path)
+
+
+@pytest.mark.parametrize("text", ["A figure", "η ∖ ∩", "long " * 300])
+def test_the_description_travels_in_the_png(text: str) -> None:
+    assert drawing(description=text).description == text
+
+
+def test_descriptions_that_others_wrote_are_read_too() -> None:
+    for chunk in ("tEXt", "iTXt", "deflated iTXt"):
+        about, buffer = PngInfo(), io.BytesIO()
+        if chunk == "tEXt":
+            about.add_text("Description", "Größe")
+        else:
+            about.add_itxt("Description", "Größe", zip=chunk.startswith("deflated"))
+        Image.new("L", (1, 1)).save(buffer, format="PNG", pnginfo=about)
+        assert Drawing(buffer.getvalue(), None).description == "Größe", chunk
+
+
+def test_a_png_without_words_has_none() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (7, 5)).save(buffer, format="PNG")
+    assert Drawing(buffer.getvalue(), None).description == ""
+    assert Drawing(buffer.getvalue(), None).size == (7, 5)
+
+
+def test_a_pdf_of_another_making_is_refused(path: Path, tmp_path: Path) -> None:
+    write(tmp_path / "other.png", drawing("black"))
+    path.with_suffix(".pdf").write_bytes((tmp_path / "other.pdf").read_bytes())
+    with pytest.raises(ArtifactError, match="content is not what was written"):
+        FORMAT.read(path)
+
+
+def test_an_edited_png_is_refused(path: Path) -> None:
+    path.write_bytes(drawing("red").png)
+    with pytest.raises(ArtifactError, match="edited after it was written"):
+        FORMAT.read(path, part="png")
+
+
+def test_no_flipped_byte_of_a_png_goes_unnoticed() -> None:
+    png = drawing().png
+    for position in range(len(png)):
+        damaged = bytearray(png)
+        damaged[position] ^= 0x10
+        with pytest.raises(ArtifactError, match="figure is not sound"):
+            FORMAT.decode(bytes(damaged), part="png")
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 20, 60, -1])
+def test_a_truncated_png_is_refused(length: int) -> None:
+    with pytest.raises(ArtifactError, match="figure is not sound"):
+        FORMAT.decode(drawing().png[:length], part="png")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Drawing(drawing().png, None),
+        Drawing(drawing().png, b"%PDF-1.4 cut off"),
+        Drawing(b"GIF89a", drawing().pdf),
+        Drawing(drawing().png, drawing().pdf, (b"GIF89a",)),
+    ],
+)
+def test_unsound_figures_are_not_written(tmp_path: Path, value: Drawing) -> None:
+    with pytest.raises(ArtifactError, match="figure is not sound"):
+        write(tmp_path / "f.png", value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_large_preview_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((400, 400), 90).save(buffer, format="PNG")
+    assert len(buffer.getvalue()) > PREVIEW_LIMIT
+    with pytest.raises(ArtifactError, match="fewer than 100,000 bytes"):
+        write(tmp_path / "f.png", Drawing(drawing().png, drawing().pdf, (buffer.getvalue(),)))
+
+
+def test_equal_figures_have_equal_digests_whatever_their_previews() -> None:
+    one = FORMAT.payload_digest(drawing())
+    assert one == FORMAT.payload_digest(Drawing(drawing().png, drawing().pdf))
+    assert one != FORMAT.payload_digest(drawing("black"))
+    assert one != FORMAT.payload_digest(Drawing(drawing().png, drawing("black").pdf))
+
+
+def state(folder: Path) -> str:
+    """What a reader finds: the figure that reads soundly, or that the two files do not match."""
+    png, _ = FORMAT.read(folder / "f.png", part="png")
+    try:
+        FORMAT.read(folder / "f.png")
+    except ArtifactError as error:
+        assert "not what was written" in str(error)
+        return f"mixed, PNG {FORMAT.payload_digest(png)[:6]}"
+    return FORMAT.payload_digest(png)[:6]
+
+
+SCRIPT = """
+from atlas_assets_tests.storage.samples import drawing
+from atlas_assets_tests.storage.test_figures import write
+write(folder / 'f.png', drawing({colour!r}))
+"""
+
+
+def test_a_killed_writer_leaves_a_sound_png_and_no_unnoticed_mixture(tmp_path: Path) -> None:
+    states = killed_at_every_step(
+        before=SCRIPT.format(colour="white"),
+        write=SCRIPT.format(colour="black"),
+        after="__import__('atlas_assets_tests.storage.test_figures', fromlist=['x']).state(folder)",
+        folder=tmp_path / "disk",
+    )
+    before, after = states[0], states[-1]
+    assert before != after
+    assert set(states) == {before, after, f"mixed, PNG {before}"}

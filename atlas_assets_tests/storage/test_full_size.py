@@ -1,0 +1,102 @@
+"""Time and memory at the size of the paper's model: 1,276 pairs × 8 layers × 2,048 neurons.
+
+Times are processor time, which other work on the machine does not stretch; the bars are those of
+``docs/performance.md`` for an idle machine.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.concepts import pair_name
+from atlas_assets.stages.masks.masks import object_masks
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.activations import ActivationsFile
+from atlas_assets.storage.masks import ObjectMasksFile
+from atlas_assets_tests.storage.release_files import write_object_masks
+from atlas_assets_tests.storage.samples import equal, provenance
+
+pytestmark = pytest.mark.slow
+
+PAIRS, LAYERS, WIDTH = 1276, 8, 2048
+DENSE = Setting(0.001, 0.2)
+ACTIVATIONS, MASKS = ActivationsFile("pairs", "11A_object_prompts.parquet"), ObjectMasksFile()
+
+
+@pytest.fixture(scope="module")
+def activations() -> Activations:
+    rng = np.random.default_rng(0)
+    grid = (pair_name(f"Node{i:02}", f"builtin{j:02}") for i in range(43) for j in range(63))
+    names = tuple(sorted(grid)[:PAIRS])
+    shape = (PAIRS, LAYERS, WIDTH)
+    counts = rng.binomial(50, rng.beta(0.3, 0.9, size=shape[1:]), size=shape).astype(np.int32)
+    sums = (counts * rng.lognormal(-2, 1.5, size=shape)).astype(np.float32)
+    return Activations(names, np.full(PAIRS, 50, np.int32), sums, counts)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time of the best of three runs."""
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def test_masks_are_fast_and_small(tmp_path: Path, activations: Activations) -> None:
+    value = object_masks(activations, DENSE)
+    record = provenance(payload_sha256=value.digest())
+    path = tmp_path / "masks.h5"
+    assert seconds(lambda: MASKS.write(path, value, record)) <= 0.7
+    assert seconds(lambda: MASKS.read(path)) <= 0.5
+    assert seconds(lambda: MASKS.read(path, part="universal")) <= 0.1
+    assert equal(MASKS.read(path)[0], value)
+    assert path.stat().st_size <= 9_000_000
+    write_object_masks(tmp_path / "release.h5", value)
+    assert path.stat().st_size < (tmp_path / "release.h5").stat().st_size / 2
+    assert equal(MASKS.read(tmp_path / "release.h5")[0], value)
+
+
+def test_activations_are_fast_and_compressed(tmp_path: Path, activations: Activations) -> None:
+    record = provenance(payload_sha256=activations.digest())
+    path = tmp_path / "activations.h5"
+    assert seconds(lambda: ACTIVATIONS.write(path, activations, record)) <= 3
+    assert seconds(lambda: ACTIVATIONS.read(path)) <= 1.5
+    arrays = activations.sums.nbytes + activations.counts.nbytes
+    assert path.stat().st_size <= 0.6 * arrays
+
+
+def test_reading_holds_little_more_than_the_arrays(
+    tmp_path: Path, activations: Activations
+) -> None:
+    path = tmp_path / "activations.h5"
+    ACTIVATIONS.write(path, activations, provenance(payload_sha256=activations.digest()))
+    script = f"""
+        import resource
+        from pathlib import Path
+        from atlas_assets_tests.storage.test_full_size import ACTIVATIONS
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        before = peak()
+        value, _ = ACTIVATIONS.read(Path({str(path)!r}))
+        print(peak() - before, value.sums.nbytes + value.counts.nbytes)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    grown, arrays = map(int, done.stdout.split())
+    assert grown <= 1.5 * arrays

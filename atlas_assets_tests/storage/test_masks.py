@@ -1,0 +1,337 @@
+"""The mask files: what plain h5py sees, round trips, release files, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, checker_masks
+from atlas_assets.stages.setting import STANDALONE, Setting
+from atlas_assets.storage.masks import CheckerMasksFile, ObjectMasksFile, UniversalMasksFile
+from atlas_assets_tests.storage.release_files import write_checker_masks, write_object_masks
+from atlas_assets_tests.storage.samples import (
+    LAYERS,
+    SETTING,
+    activations,
+    checkers,
+    equal,
+    objects,
+    provenance,
+    universal,
+)
+
+OBJECTS, CHECKERS, STANDALONE_FILE = (
+    ObjectMasksFile(),
+    CheckerMasksFile(),
+    UniversalMasksFile(STANDALONE),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "masks.h5"
+
+
+def written(path: Path) -> Path:
+    value = objects()
+    OBJECTS.write(path, value, provenance(payload_sha256=value.digest()))
+    return path
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    epsilon=st.sampled_from([0.001, 0.1, 0.5]),
+    consistency=st.sampled_from([0.2, 1.0]),
+    layers=st.integers(1, 9),
+    width=st.integers(1, 40),
+)
+def test_round_trip(epsilon: float, consistency: float, layers: int, width: int) -> None:
+    value = objects(Setting(epsilon, consistency), layers=layers, width=width)
+    record = provenance(payload_sha256=value.digest())
+    data = OBJECTS.encode(value, record)
+    read, stored = OBJECTS.read(data)
+    assert equal(read, value)
+    assert stored == record
+    part, _ = OBJECTS.read(data, part="universal")
+    assert part.pairs is None
+    assert equal(part.universal, value.universal)
+    assert np.array_equal(part.jaccard_ast, value.jaccard_ast)
+
+
+def test_checker_and_standalone_files_round_trip() -> None:
+    value = checkers()
+    read, _ = CHECKERS.read(CHECKERS.encode(value, provenance(payload_sha256=value.digest())))
+    assert equal(read, value)
+    assert read.setting == SETTING
+    masks = universal()
+    read_masks, _ = STANDALONE_FILE.read(
+        STANDALONE_FILE.encode(masks, provenance(payload_sha256=masks.digest()))
+    )
+    assert equal(read_masks, masks)
+
+
+def test_no_unit_at_all_round_trips() -> None:
+    value = checker_masks(activations(()), SETTING)
+    read, _ = CHECKERS.read(CHECKERS.encode(value, provenance(payload_sha256=value.digest())))
+    assert equal(read, value)
+    assert read.masks.bits.shape == (0, LAYERS, 16)
+
+
+def assert_holds(file: h5py.File, group: str, masks: Masks) -> None:
+    """What plain h5py sees in a group of masks."""
+    for row, name in enumerate(masks.names):
+        for layer in range(masks.n_layers):
+            dataset = file[f"{group}/layer_{layer}/{name}"]
+            assert dataset.dtype == np.bool_
+            assert np.array_equal(dataset[:], masks.bits[row, layer])
+
+
+def test_plain_h5py_sees_the_published_layout(path: Path) -> None:
+    value = objects()
+    assert value.pairs is not None
+    with h5py.File(written(path)) as file:
+        assert sorted(file) == ["metadata", "metrics", "pair_masks", "universal_masks"]
+        assert_holds(file, "pair_masks", value.pairs)
+        assert_holds(file, "universal_masks", value.universal)
+        assert np.array_equal(file["metrics/jaccard_ast_matrix"][:], value.jaccard_ast)
+        assert np.array_equal(file["metrics/jaccard_builtin_matrix"][:], value.jaccard_builtin)
+        metadata = file["metadata"]
+        assert metadata.attrs["epsilon"] == 0.5
+        assert metadata.attrs["consistency_thresh"] == 0.8
+        assert metadata.attrs["n_pairs"] == 5
+        assert metadata.attrs["n_layers"] == LAYERS
+        assert metadata["ast_nodes"].asstr()[:].tolist() == list(value.ast_nodes)
+        assert metadata["builtin_objs"].asstr()[:].tolist() == list(value.builtins)
+
+
+def test_plain_h5py_sees_the_published_layout_of_checker_files(path: Path) -> None:
+    CHECKERS.write(path, checkers(), provenance())
+    with h5py.File(path) as file:
+        assert sorted(file) == ["metadata", "token_checker_masks"]
+        assert_holds(file, "token_checker_masks", checkers().masks)
+        assert file["metadata"].attrs["epsilon"] == 0.5
+        assert file["metadata"].attrs["consistency_threshold"] == 0.8
+
+
+def test_equal_values_give_equal_bytes() -> None:
+    assert OBJECTS.encode(objects(), provenance()) == OBJECTS.encode(objects(), provenance())
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_object_files_of_the_release_are_read(path: Path, sparse: bool) -> None:
+    write_object_masks(path, objects(), sparse=sparse)
+    read, record = OBJECTS.read(path, setting=SETTING)
+    assert record is None
+    assert equal(read, objects())
+
+
+def test_name_lists_as_fixed_bytes_are_read(path: Path) -> None:
+    write_object_masks(path, objects())
+    with h5py.File(path, "r+") as file:
+        del file["metadata/ast_nodes"]
+        file["metadata/ast_nodes"] = np.array(objects().ast_nodes, dtype="S")
+    read, _ = OBJECTS.read(path)
+    assert equal(read, objects())
+
+
+@pytest.mark.parametrize("spelling", ["consistency_thresh", "consistency_threshold"])
+def test_both_spellings_of_consistency_are_read_everywhere(path: Path, spelling: str) -> None:
+    write_checker_masks(path, checkers())
+    with h5py.File(path, "r+") as file:
+        attributes = file["metadata"].attrs
+        attributes[spelling] = attributes.pop("consistency_threshold")
+    read, record = CHECKERS.read(path, setting=SETTING)
+    assert record is None
+    assert equal(read, checkers())
+
+
+def test_checker_files_as_the_card_describes_them_are_read(path: Path) -> None:
+    write_checker_masks(path, checkers())
+    with h5py.File(path, "r+") as file:
+        file.move("token_checker_masks", "universal_masks")
+    read, _ = CHECKERS.read(path)
+    assert equal(read, checkers())
+
+
+def test_a_standalone_file_without_any_metadata_is_read(path: Path) -> None:
+    write_object_masks(path, objects(STANDALONE), sparse=True)
+    with h5py.File(path, "r+") as file:
+        del file["metadata"]
+    read, record = STANDALONE_FILE.read(path)
+    assert record is None
+    assert equal(read, objects(STANDALONE).universal)
+
+
+def replace(key: str, value: object) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file[key]
+        if value is not None:
+            file[key] = value
+
+    return edit
+
+
+def attribute(key: str, value: object) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        file["metadata"].attrs[key] = value
+
+    return edit
+
+
+P, U = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
+LENGTH_ONE = np.array(["For"], dtype=h5py.string_dtype())
+FOUR = np.array(["For", "If", "Import", "With"], dtype=h5py.string_dtype())
+
+
+@pytest.mark.parametrize(
+    ("edit", "where", "expected", "found"),
+    [
+        (replace(P, None), P, "a dataset", "none of that name"),
+        (replace(U, None), U, "a dataset", "none of that name"),
+        (replace(P, np.zeros(15, bool)), P, "(16,)", "(15,)"),
+        (replace(U, np.zeros(17, bool)), U, "(16,)", "(17,)"),
+        (replace(P, np.zeros(16, "u1")), P, "bool", "uint8"),
+        (replace(P, np.zeros(16, "f4")), P, "bool", "float32"),
+        (replace("pair_masks/layer_5", None), "/pair_masks/layer_5", "6 layers", "layer_4"),
+        (replace("universal_masks", None), "/universal_masks", "a group", "none"),
+        (replace("pair_masks", np.zeros(3)), "/pair_masks", "HDF5", ""),
+        (attribute("epsilon", "high"), "epsilon", "numbers in range", "'high'"),
+        (attribute("epsilon", -1.0), "epsilon", "numbers in range", "-1.0"),
+        (attribute("n_pairs", 4), "/pair_masks", "4 units", "5"),
+        (
+            replace("metrics/jaccard_ast_matrix", np.zeros((2, 2))),
+            "jaccard_ast",
+            "(3, 3)",
+            "(2, 2)",
+        ),
+        (
+            replace("metrics/jaccard_ast_matrix", np.full((3, 3), np.nan)),
+            "jaccard_ast",
+            "between 0 and 1",
+            "",
+        ),
+        (
+            replace("metrics/jaccard_ast_matrix", np.zeros(3, "i4")),
+            "jaccard_ast",
+            "floats",
+            "int32",
+        ),
+        (replace("metadata/ast_nodes", LENGTH_ONE), "ast_nodes", "'If'", "not listed"),
+        (replace("metadata/ast_nodes", FOUR), "layer_0/ast__With", "a dataset", "none"),
+    ],
+)
+def test_each_defect_is_named(
+    path: Path, edit: Callable[[h5py.File], None], where: str, expected: str, found: str
+) -> None:
+    with h5py.File(written(path), "r+") as file:
+        edit(file)
+    with pytest.raises(ArtifactError) as caught:
+        OBJECTS.read(path)
+    error = caught.value
+    assert str(path) in str(error.where)
+    assert where in str(error.where)
+    assert expected in str(error.expected)
+    assert found in str(error.found)
+    assert error.remedy
+
+
+def test_a_pair_without_universal_masks_is_noticed(path: Path) -> None:
+    write_object_masks(path, objects(), sparse=True)
+    with h5py.File(path, "r+") as file:
+        for layer in range(LAYERS):
+            del file[f"universal_masks/layer_{layer}/ast__If"]
+    with pytest.raises(ArtifactError) as caught:
+        OBJECTS.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_booleans_are_zero_or_one(path: Path) -> None:
+    with h5py.File(written(path), "r+") as file:
+        kind = h5py.h5t.py_create(np.dtype(bool))
+        file[P].id.write(h5py.h5s.ALL, h5py.h5s.ALL, np.full(16, 7, "u1").view(bool), kind)
+    with pytest.raises(ArtifactError, match="boolean") as caught:
+        OBJECTS.read(path)
+    assert "7" in str(caught.value.found)
+
+
+def test_changed_content_is_noticed_by_a_full_read(path: Path) -> None:
+    with h5py.File(written(path), "r+") as file:
+        file[P][:] = ~file[P][:]
+    with pytest.raises(ArtifactError, match="not what was written"):
+        OBJECTS.read(path)
+    OBJECTS.read(path, part="universal")
+
+
+def test_the_setting_inside_must_be_the_one_asked_for(path: Path) -> None:
+    OBJECTS.read(written(path), setting=SETTING)
+    with pytest.raises(ArtifactError) as caught:
+        OBJECTS.read(path, setting=Setting(0.1, 0.8))
+    assert str(path) in str(caught.value)
+    assert caught.value.expected == "ε=0.1, C=0.8"
+    assert caught.value.found == "ε=0.5, C=0.8"
+
+
+def test_a_standalone_file_of_another_setting_is_refused(path: Path) -> None:
+    write_object_masks(path, objects())
+    with pytest.raises(ArtifactError) as caught:
+        STANDALONE_FILE.read(path)
+    assert caught.value.expected == str(STANDALONE)
+    assert caught.value.found == str(SETTING)
+
+
+def test_a_checker_file_must_say_its_setting(path: Path) -> None:
+    write_checker_masks(path, checkers())
+    with h5py.File(path, "r+") as file:
+        del file["metadata"].attrs["epsilon"]
+        del file["metadata"].attrs["consistency_threshold"]
+    with pytest.raises(ArtifactError, match="epsilon"):
+        CHECKERS.read(path)
+
+
+def test_unknown_parts_are_refused(path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no such part") as caught:
+        OBJECTS.read(written(path), part="pairs")
+    assert "'universal'" in str(caught.value.expected)
+    with pytest.raises(ArtifactError, match="no such part"):
+        CHECKERS.read(path, part="universal")
+
+
+def test_the_universal_part_alone_cannot_be_written(path: Path) -> None:
+    value = objects()
+    part = ObjectMasks(SETTING, None, value.universal, value.jaccard_ast, value.jaccard_builtin)
+    with pytest.raises(ArtifactError, match="without their pair masks"):
+        OBJECTS.write(path, part, provenance())
+    with pytest.raises(ArtifactError, match="CheckerMasks"):
+        CHECKERS.write(path, value, provenance())  # type: ignore[arg-type]
+    with pytest.raises(ArtifactError, match="not the name of a concept"):
+        STANDALONE_FILE.write(path, Masks(("For",), np.zeros((1, 1, 1), bool)), provenance())
+    assert not path.exists()
+
+
+def test_checker_masks_of_other_units_are_refused(path: Path) -> None:
+    write_checker_masks(path, checkers())
+    with h5py.File(path, "r+") as file:
+        for layer in range(LAYERS):
+            file.move(f"token_checker_masks/layer_{layer}/ast__For", f"x/layer_{layer}/For")
+            file.move(f"x/layer_{layer}/For", f"token_checker_masks/layer_{layer}/For")
+    with pytest.raises(ArtifactError, match="not the name of a concept") as caught:
+        CHECKERS.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_description_counts_what_is_there() -> None:
+    value = objects()
+    bits = value.universal.bits.copy()
+    bits[0] = False
+    masks = Masks(value.universal.names, bits)
+    described = CHECKERS.describe(CheckerMasks(SETTING, masks))
+    assert described["concepts_without_neurons"] == 1
+    assert described["mean_concept_size"] == round(bits.sum() / (len(bits) * LAYERS), 2)
+    assert OBJECTS.describe(value)["pairs"] == 5

@@ -1,0 +1,171 @@
+"""What is recorded, what contradicts what, and how that is said."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.provenance import (
+    FORMAT_VERSION,
+    Grid,
+    Lineage,
+    Provenance,
+    SettingRecord,
+    combine,
+    contradictions,
+    require,
+)
+from atlas_assets_tests.storage.samples import LINEAGE, provenance
+
+
+def with_model(**fields: Any) -> Lineage:
+    assert LINEAGE.model is not None
+    return LINEAGE.model_copy(update={"model": LINEAGE.model.model_copy(update=fields)})
+
+
+def with_grid(**fields: Any) -> Lineage:
+    assert LINEAGE.grid is not None
+    return LINEAGE.model_copy(update={"grid": LINEAGE.grid.model_copy(update=fields)})
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    inputs=st.dictionaries(st.text(), st.text()),
+    epsilon=st.floats(0, 1),
+    threshold=st.none() | st.floats(0.1, 10),
+)
+def test_a_record_survives_its_json(
+    inputs: dict[str, str], epsilon: float, threshold: float | None
+) -> None:
+    record = provenance(
+        inputs=inputs,
+        setting=SettingRecord(epsilon=epsilon, consistency=0.5),
+        lineage=with_grid(loss_threshold=threshold, ast_nodes=("For",)),
+    )
+    assert Provenance.from_json(record.to_json(), where="file") == record
+
+
+def test_json_is_canonical() -> None:
+    one = provenance(inputs={"a": "1", "b": "2"}, versions={"x": "1", "y": "2"})
+    two = provenance(inputs={"b": "2", "a": "1"}, versions={"y": "2", "x": "1"})
+    assert one.to_json() == two.to_json()
+    assert "\n" not in one.to_json()
+    assert '": ' not in one.to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{", "Expecting"),
+        ("[]", "None"),
+        ("{}", "format_version"),
+        ('{"format_version": 1}', "validation errors"),
+    ],
+)
+def test_a_damaged_record_is_refused(text: str, found: str) -> None:
+    with pytest.raises(ArtifactError, match="provenance record is damaged") as caught:
+        Provenance.from_json(text, where="masks.h5")
+    assert "masks.h5" in str(caught.value)
+
+
+def test_a_newer_format_is_refused() -> None:
+    newer = provenance(format_version=FORMAT_VERSION + 1).to_json()
+    with pytest.raises(ArtifactError, match="newer version") as caught:
+        Provenance.from_json(newer, where="masks.h5")
+    assert f"format version {FORMAT_VERSION + 1}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stored", "field", "was", "wanted"),
+    [
+        (with_model(model_id="other"), "model.model_id", "other", "embedded"),
+        (with_model(revision="abc"), "model.revision", "abc", None),
+        (with_model(weights_sha256="ff"), "model.weights_sha256", "ff", "a1" * 32),
+        (with_model(tokenizer_sha256="ff"), "model.tokenizer_sha256", "ff", "b2" * 32),
+        (LINEAGE.model_copy(update={"readout": "published"}), "readout", "published", "last_token"),
+        (LINEAGE.model_copy(update={"dtype": "float16"}), "dtype", "float16", "float32"),
+        (with_grid(ast_nodes=("For",)), "grid.ast_nodes", ("For",), None),
+        (with_grid(builtins=("len",)), "grid.builtins", ("len",), None),
+        (with_grid(variations=5), "grid.variations", 5, 50),
+        (with_grid(loss_threshold=9.0), "grid.loss_threshold", 9.0, 3.0),
+        (LINEAGE.model_copy(update={"seeds": {"prompts": 7}}), "seeds.prompts", 7, 42),
+    ],
+)
+def test_each_field_contradicts_in_both_directions(
+    stored: Lineage, field: str, was: object, wanted: object
+) -> None:
+    assert contradictions(stored, LINEAGE) == [(field, was, wanted)]
+    assert contradictions(LINEAGE, stored) == [(field, wanted, was)]
+
+
+@pytest.mark.parametrize(
+    "ignorant",
+    [
+        LINEAGE,
+        Lineage(),
+        LINEAGE.model_copy(update={"model": None}),
+        LINEAGE.model_copy(update={"grid": None}),
+        LINEAGE.model_copy(update={"readout": None, "dtype": None, "seeds": {}}),
+        with_model(tokenizer_sha256=None),
+        with_grid(loss_threshold=None),
+        # a model that could not be looked up: neither weights nor revision are known
+        with_model(weights_sha256=None, tokenizer_sha256=None),
+    ],
+)
+def test_what_is_not_known_contradicts_nothing(ignorant: Lineage) -> None:
+    assert contradictions(ignorant, LINEAGE) == []
+    assert contradictions(LINEAGE, ignorant) == []
+    assert contradictions(ignorant, with_model(revision="abc")) == (
+        [("model.revision", None, "abc")]
+        if ignorant.model and ignorant.model.weights_sha256
+        else []
+    )
+
+
+def test_a_contradiction_names_both_values_and_the_remedy() -> None:
+    stored = provenance("object_activations", lineage=with_model(weights_sha256="ff" * 32))
+    with pytest.raises(ProvenanceError) as caught:
+        require(stored, LINEAGE, artifact="object_activations", path="12_object_activations.h5")
+    message = str(caught.value)
+    assert "12_object_activations.h5" in message
+    assert "model.weights_sha256 = " + "ff" * 32 in message
+    assert "model.weights_sha256 = " + "a1" * 32 in message
+    assert "materialise object_activations again" in message
+    assert "ATLAS_MODEL" in message
+    assert "ATLAS_NAME" in message
+
+
+def test_the_wrong_setting_and_the_wrong_artifact_are_contradictions() -> None:
+    stored = provenance("object_masks", setting=SettingRecord(epsilon=0.1, consistency=0.2))
+    with pytest.raises(ProvenanceError, match="epsilon"):
+        require(stored, LINEAGE, artifact="object_masks", path="p", setting=Setting(0.5, 0.8))
+    with pytest.raises(ProvenanceError, match="artifact = checker_masks"):
+        require(stored, LINEAGE, artifact="checker_masks", path="p")
+    require(stored, LINEAGE, artifact="object_masks", path="p", setting=Setting(0.1, 0.2))
+
+
+def test_files_of_the_release_are_accepted() -> None:
+    require(None, LINEAGE, artifact="object_masks", path="p", setting=Setting(0.5, 0.8))
+    require(provenance(lineage=None), LINEAGE, artifact="object_masks", path="p")
+
+
+def test_inputs_that_contradict_each_other_do_not_combine() -> None:
+    assert combine([LINEAGE, LINEAGE, with_grid(loss_threshold=None)], artifact="x") == LINEAGE
+    for order in itertools.permutations([LINEAGE, with_model(model_id="other")]):
+        with pytest.raises(ProvenanceError, match=r"model\.model_id"):
+            combine(order, artifact="target_checker")
+
+
+def test_records_are_frozen_and_closed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Grid().variations = 3  # type: ignore[misc]
+    with pytest.raises(ValueError, match="Extra inputs"):
+        Grid(variation=3)  # type: ignore[call-arg]
+    assert ModelIdentity(model_id="x").revision is None

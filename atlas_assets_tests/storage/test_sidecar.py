@@ -1,0 +1,92 @@
+"""A CSV and its provenance belong together, whenever the writer dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from atlas_assets.errors import ArtifactError, ArtifactWriteError
+from atlas_assets.storage import sidecar
+from atlas_assets_tests.storage.hardship import killed_at_every_step, largest_file
+from atlas_assets_tests.storage.samples import provenance
+
+
+def put(path: Path | UPath, data: bytes, code_version: str) -> None:
+    sidecar.write_with(path, data, provenance("summary", code_version=code_version))
+
+
+def version(path: Path | UPath) -> str | None:
+    record = sidecar.read(path, path.read_bytes())
+    return None if record is None else record.code_version
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_one_sidecar_per_file_is_kept(tmp_path: Path, remote: bool) -> None:
+    folder = UPath(f"memory://{tmp_path.name}") if remote else tmp_path
+    put(folder / "a.csv", b"one\n", "1")
+    put(folder / "a.csv.csv", b"another\n", "2")
+    put(folder / "a.csv", b"two\n", "3")
+    assert version(folder / "a.csv") == "3"
+    assert version(folder / "a.csv.csv") == "2"
+    assert len(list((folder / ".provenance").iterdir())) == 2
+
+
+def test_a_file_without_sidecar_is_one_of_the_release(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"one\n")
+    assert version(tmp_path / "a.csv") is None
+    put(tmp_path / "b.csv", b"two\n", "1")
+    assert version(tmp_path / "a.csv") is None
+
+
+def test_a_release_file_may_be_replaced_by_its_equal(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"one\n")
+    put(tmp_path / "a.csv", b"one\n", "1")
+    assert version(tmp_path / "a.csv") == "1"
+
+
+@pytest.mark.parametrize("before_is_ours", [True, False])
+def test_a_failed_write_leaves_no_trace(tmp_path: Path, before_is_ours: bool) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"one\n")
+    if before_is_ours:
+        put(path, b"one\n", "1")
+    before = sorted(tmp_path.rglob("*.json"))
+    with largest_file(2000), pytest.raises(ArtifactWriteError, match="cannot write summary"):
+        put(path, b"two\n" * 1000, "2")
+    assert version(path) == ("1" if before_is_ours else None)
+    assert sorted(tmp_path.rglob("*.json")) == before
+
+
+def test_an_edited_file_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", b"one\n", "1")
+    (tmp_path / "a.csv").write_bytes(b"one!\n")
+    with pytest.raises(ArtifactError, match="edited after it was written") as caught:
+        version(tmp_path / "a.csv")
+    assert "a.csv" in str(caught.value)
+    assert ".provenance" in str(caught.value)
+
+
+@pytest.mark.parametrize("before_is_ours", [True, False])
+def test_a_kill_leaves_file_and_provenance_of_one_kind(
+    tmp_path: Path, before_is_ours: bool
+) -> None:
+    preparation = (
+        "from atlas_assets_tests.storage.test_sidecar import put\nput(folder / 'a.csv', b'1', '1')"
+        if before_is_ours
+        else "(folder / 'a.csv').write_bytes(b'1')"
+    )
+    states = killed_at_every_step(
+        before=preparation,
+        write="from atlas_assets_tests.storage.test_sidecar import put\n"
+        "put(folder / 'a.csv', b'2', '2')",
+        after="[(folder / 'a.csv').read_text(), "
+        "__import__('atlas_assets_tests.storage.test_sidecar', fromlist=['x'])"
+        ".version(folder / 'a.csv')]",
+        folder=tmp_path / "disk",
+    )
+    earlier = ["1", "1" if before_is_ours else None]
+    assert all(state in (earlier, ["2", "2"]) for state in states)
+    assert states[0] == earlier
+    assert states[-1] == ["2", "2"]

@@ -1,0 +1,375 @@
+"""The store: names, provenance from inputs, what is stale, what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import h5py
+import polars as pl
+import pytest
+from upath import UPath
+
+from atlas_assets.errors import (
+    ArtifactError,
+    MissingArtifactError,
+    ProvenanceError,
+)
+from atlas_assets.stages import catalog
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.masks.masks import universal_table
+from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.storage.full_store import OTHER, SWEEP, cells, fill, store_at
+from atlas_assets_tests.storage.release_files import write_activations, write_object_masks
+from atlas_assets_tests.storage.samples import LINEAGE, SETTING, activations, equal, objects, sample
+
+
+@pytest.mark.parametrize("key", sorted(set(ARTIFACTS) - {"masks"}))
+def test_what_is_written_is_read_again(store: AtlasStore, key: str) -> None:
+    for setting in cells(key):
+        assert equal(store.read(key, setting), sample(key, setting or SETTING))
+        record = store.provenance(key, setting)
+        assert record is not None
+        assert record.artifact == key
+        assert record.origin == "atlas"
+        assert record.lineage == LINEAGE
+        assert record.code_version == ARTIFACTS[key].version({})
+        assert set(record.inputs) == set(ARTIFACTS[key].inputs)
+        assert record.versions["polars"] == pl.__version__
+        assert ("torch" in record.versions) == ARTIFACTS[key].runs_model
+
+
+def test_settings_are_recorded_where_there_is_one(store: AtlasStore) -> None:
+    for key, expected in (
+        ("object_masks", (0.001, 0.8)),
+        ("target_checker", (0.001, 0.8)),
+        ("token_checker_masks", (0.5, 0.8)),
+        ("universal_masks", (0.001, 0.8)),
+    ):
+        record = store.provenance(key, SWEEP[0] if ARTIFACTS[key].partitioned else None)
+        assert record is not None
+        assert record.setting is not None
+        assert (record.setting.epsilon, record.setting.consistency) == expected
+    for key in ("object_prompts", "object_activations", "summary"):
+        record = store.provenance(key)
+        assert record is not None
+        assert record.setting is None
+
+
+def test_files_lie_flat_under_their_published_names(filled: Path) -> None:
+    names = {path.name for path in filled.iterdir() if path.is_file()}
+    expected = {ARTIFACTS[key].file_name(setting) for key in ARTIFACTS for setting in cells(key)}
+    expected |= {name.replace(".png", ".pdf") for name in expected if name.endswith(".png")}
+    assert names == expected
+    assert {path.name for path in filled.iterdir() if path.is_dir()} == {".provenance"}
+
+
+def test_writing_again_gives_the_same_bytes(filled: Path, tmp_path: Path) -> None:
+    fill(store_at(tmp_path))
+    for path in filled.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(filled)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_a_full_atlas_is_fresh(store: AtlasStore, key: str) -> None:
+    assert [store.stale_reason(key, setting) for setting in cells(key)] == [None] * len(cells(key))
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(
+    store: AtlasStore, key: str
+) -> None:
+    setting = cells(key)[0]
+    store.path(key, setting).unlink()
+    assert store.stale_reason(key, setting) == "it is missing"
+    with pytest.raises(MissingArtifactError) as caught:
+        store.read(key, setting)
+    assert f"--select {key}" in str(caught.value)
+    assert ("--partition '0.8|0.001'" in str(caught.value)) == ARTIFACTS[key].partitioned
+    assert str(store.path(key, setting)) in str(caught.value)
+
+
+def test_changed_inputs_make_exactly_their_dependants_stale(store: AtlasStore) -> None:
+    store.write("object_activations", activations(seed=9))
+    stale = {key for key in ARTIFACTS if store.stale_reason(key, cells(key)[0])}
+    assert stale == {"object_masks"}
+    assert store.stale_reason("object_masks", SWEEP[1]) == "object_activations has changed since"
+
+
+def test_an_input_written_again_with_the_same_content_changes_nothing(store: AtlasStore) -> None:
+    store.write("object_activations", activations())
+    assert store.stale_reason("object_masks", SWEEP[0]) is None
+
+
+def test_one_changed_cell_makes_the_gathered_tables_stale(store: AtlasStore) -> None:
+    store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[1])
+    assert store.stale_reason("summary") == "target_checker has changed since"
+    assert store.stale_reason("masks") is None
+
+
+def test_another_sweep_makes_the_gathered_tables_stale(store: AtlasStore) -> None:
+    smaller = AtlasStore(store.root, store.expected, SWEEP[:1])
+    assert smaller.stale_reason("summary") == "target_checker has changed since"
+    assert smaller.stale_reason("target_checker", SWEEP[0]) is None
+
+
+def test_a_missing_input_says_nothing(store: AtlasStore) -> None:
+    store.path("object_activations").unlink()
+    assert store.stale_reason("object_masks", SWEEP[0]) is None
+    store.path("object_masks", SWEEP[0]).unlink()
+    assert store.stale_reason("masks") is None
+
+
+def test_changed_code_is_stale(store: AtlasStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {
+        **ARTIFACTS,
+        "summary": catalog.Artifact(
+            **{
+                field: getattr(ARTIFACTS["summary"], field)
+                for field in catalog.Artifact.__dataclass_fields__
+                if field != "code_version"
+            },
+            code_version="2",
+        ),
+    }
+    monkeypatch.setattr("atlas_assets.storage.store.ARTIFACTS", newer)
+    assert store.stale_reason("summary") == "its code version is 1, now 2"
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_files_made_under_other_settings_are_stale_and_refused(filled: Path, key: str) -> None:
+    other = store_at(filled, OTHER)
+    setting = cells(key)[0]
+    reason = other.stale_reason(key, setting)
+    assert reason == "it was made with readout = last_token, now published"
+    with pytest.raises(ProvenanceError) as caught:
+        other.read(key, setting)
+    message = str(caught.value)
+    assert "readout = published" in message
+    assert "readout = last_token" in message
+    assert f"materialise {key} again" in message
+    assert "ATLAS_READOUT" in message
+    assert "ATLAS_NAME" in message
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_files_of_another_atlas_are_not_replaced(store: AtlasStore, key: str) -> None:
+    setting = cells(key)[0]
+    before = store.path(key, setting).read_bytes()
+    with pytest.raises(ProvenanceError, match="would replace a file of another atlas") as caught:
+        store_at(store.root, OTHER).write(key, sample(key, setting or SETTING), setting)
+    message = str(caught.value)
+    assert "readout = last_token" in message
+    assert "readout = published" in message
+    assert f"remove it and materialise {key} again" in message
+    assert "ATLAS_NAME" in message
+    assert store.path(key, setting).read_bytes() == before
+
+
+def test_a_newer_state_of_the_model_replaces_the_older(store: AtlasStore) -> None:
+    assert LINEAGE.model is not None
+    assert LINEAGE.grid is not None
+    newer = LINEAGE.model_copy(
+        update={
+            "model": LINEAGE.model.model_copy(update={"weights_sha256": "cc" * 32}),
+            "grid": LINEAGE.grid.model_copy(update={"loss_threshold": 4.0}),
+        }
+    )
+    follower = store_at(store.root, newer)
+    assert "weights_sha256" in str(follower.stale_reason("object_prompts"))
+    follower.write("object_prompts", sample("object_prompts"))
+    assert follower.stale_reason("object_prompts") is None
+    with pytest.raises(ProvenanceError, match="materialise object_masks again") as caught:
+        follower.read("object_masks", SWEEP[0])
+    assert "remove" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["object_masks", "object_prompts", "summary"])
+def test_a_damaged_file_is_replaced(store: AtlasStore, key: str) -> None:
+    setting = cells(key)[0]
+    path = store.path(key, setting)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ArtifactError):
+        store.read(key, setting)
+    store.write(key, sample(key, setting or SETTING), setting)
+    assert equal(store.read(key, setting), sample(key, setting or SETTING))
+
+
+def test_inputs_made_under_different_settings_do_not_mix(store: AtlasStore) -> None:
+    other = store_at(UPath(store.root), OTHER)
+    for key, setting in (("checker_activations", None), ("checker_masks", SWEEP[0])):
+        store.path(key, setting).unlink()
+        other.write(key, sample(key, setting or SETTING), setting)
+    store.path("target_checker", SWEEP[0]).unlink()
+    with pytest.raises(ProvenanceError, match="inputs of target_checker"):
+        store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[0])
+
+
+def test_release_files_are_accepted_and_mark_what_is_made_from_them(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    for setting in SWEEP:
+        write_object_masks(Path(str(store.path("object_masks", setting))), objects(setting))
+        assert store.provenance("object_masks", setting) is None
+        assert equal(store.read("object_masks", setting), objects(setting))
+        assert store.stale_reason("object_masks", setting) is None
+    record = store.write("masks", universal_table({s: objects(s).universal for s in SWEEP}))
+    assert record.provenance.origin == "release"
+    assert record.provenance.lineage is None
+    assert store_at(tmp_path, OTHER).stale_reason("masks") is None
+    write_object_masks(
+        Path(str(store.path("object_masks", SWEEP[0]))), objects(SWEEP[0]), sparse=True
+    )
+    assert store.stale_reason("masks") == "object_masks has changed since"
+
+
+def test_who_runs_the_model_knows_it_even_on_prompts_of_the_release(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    sample("object_prompts").write_parquet(str(store.path("object_prompts")))
+    written = store.write("object_activations", activations())
+    assert written.provenance.origin == "release"
+    assert written.provenance.lineage == LINEAGE
+    masks = store.write("object_masks", objects(), SETTING)
+    assert masks.provenance.origin == "release"
+    assert masks.provenance.lineage == LINEAGE
+    with pytest.raises(ProvenanceError):
+        store_at(tmp_path, OTHER).read("object_masks", SETTING)
+
+
+def test_given_digests_of_inputs_are_recorded_as_they_are(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    written = store.write("summary", sample("summary"), inputs={"target_checker": "abc"})
+    assert written.provenance.inputs == {"target_checker": "abc"}
+    assert written.size_bytes == written.path.stat().st_size
+    with pytest.raises(MissingArtifactError, match="target_checker"):
+        store.write("summary", sample("summary"))
+
+
+def test_a_part_is_read_alone(store: AtlasStore) -> None:
+    value = store.read("object_masks", SWEEP[0], part="universal")
+    assert value.pairs is None
+    assert equal(value.universal, objects(SWEEP[0]).universal)
+
+
+def test_a_file_under_another_settings_name_is_refused(store: AtlasStore) -> None:
+    one, two = (store.path("object_masks", setting) for setting in SWEEP)
+    shutil.copy(str(one), str(two))
+    with pytest.raises(ProvenanceError, match="epsilon"):
+        store.read("object_masks", SWEEP[1])
+    write_object_masks(Path(str(two)), objects(SWEEP[0]))
+    with pytest.raises(ArtifactError, match="about another setting"):
+        store.read("object_masks", SWEEP[1], part="universal")
+
+
+def test_a_value_of_another_setting_is_not_written(store: AtlasStore) -> None:
+    before = store.path("object_masks", SWEEP[1]).read_bytes()
+    with pytest.raises(ArtifactError, match="another setting than its partition"):
+        store.write("object_masks", objects(SWEEP[0]), SWEEP[1])
+    assert store.path("object_masks", SWEEP[1]).read_bytes() == before
+
+
+@pytest.mark.parametrize("key", sorted(ARTIFACTS))
+def test_an_unsound_value_is_not_written(store: AtlasStore, key: str) -> None:
+    setting = cells(key)[0]
+    before = store.path(key, setting).read_bytes()
+    with pytest.raises(ArtifactError, match=key):
+        store.write(key, 17, setting)
+    assert store.path(key, setting).read_bytes() == before
+
+
+def test_unknown_artifacts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no such artifact") as caught:
+        store_at(tmp_path).read("object_mask")
+    assert "object_masks" in str(caught.value)
+
+
+def test_scratch_is_local_and_goes_with_a_successful_write(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    scratch = store.scratch("object_prompts")
+    assert scratch == tmp_path / ".work" / "object_prompts"
+    for key in ("object_prompts", "checker_prompts"):
+        folder = store.scratch(key)
+        assert folder is not None
+        folder.mkdir(parents=True)
+        (folder / "shard").write_bytes(b"x")
+    with pytest.raises(ArtifactError):
+        store.write("object_prompts", sample("checker_prompts"))
+    assert (scratch / "shard").exists()
+    store.write("object_prompts", sample("object_prompts"))
+    assert not scratch.exists()
+    assert (tmp_path / ".work" / "checker_prompts" / "shard").exists()
+    assert store_at(UPath("memory://scratch")).scratch("object_prompts") is None
+
+
+def test_any_filesystem_will_do(filled: Path) -> None:
+    remote = store_at(UPath("memory://an/atlas"))
+    fill(remote)
+    local = store_at(filled)
+    for key in ARTIFACTS:
+        for setting in cells(key):
+            assert equal(remote.read(key, setting), local.read(key, setting))
+            assert remote.provenance(key, setting) == local.provenance(key, setting)
+            assert remote.stale_reason(key, setting) is None
+
+
+def test_a_damaged_record_is_said_to_be_one(store: AtlasStore) -> None:
+    with h5py.File(str(store.path("object_masks", SWEEP[0])), "r+") as file:
+        file["metadata"].attrs["provenance"] = "{}"
+    with pytest.raises(ArtifactError, match="provenance record is damaged"):
+        store.stale_reason("object_masks", SWEEP[0])
+
+
+def test_release_activations_are_accepted(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    write_activations(Path(str(store.path("object_activations"))), activations())
+    assert equal(store.read("object_activations"), activations())
+    written = store.write("object_masks", objects(SETTING), SETTING)
+    assert written.provenance.lineage is None
+    assert written.provenance.inputs["object_activations"].startswith("file:")
+
+
+def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(
+    store: AtlasStore,
+) -> None:
+    fewer = AtlasStore(store.root, store.expected, SWEEP, {"permutations": 50})
+    reason = "its code version is 1+permutations=200, now 1+permutations=50"
+    assert fewer.stale_reason("modularity_null") == reason
+    assert {key for key in ARTIFACTS if fewer.stale_reason(key, cells(key)[0])} == {
+        "modularity_null"
+    }
+    fewer.write("modularity_null", sample("modularity_null"))
+    assert fewer.stale_reason("modularity_null") is None
+    assert store.stale_reason("modularity_null") is not None
+
+
+def test_what_speaks_of_one_setting_depends_on_that_file_alone(store: AtlasStore) -> None:
+    at, other = catalog.ARTIFACTS["compositionality"].setting, SWEEP[1]
+    assert at == SWEEP[0]
+    record = store.provenance("compositionality")
+    assert record is not None
+    assert record.setting is not None
+    assert (record.setting.epsilon, record.setting.consistency) == (at.epsilon, at.consistency)
+    store.write("object_masks", objects(other, width=8), other, inputs={})
+    assert store.stale_reason("compositionality") is None
+    store.path("object_masks", other).unlink()
+    store.write("compositionality", sample("compositionality"))
+    store.write("object_masks", objects(at, width=8), at, inputs={})
+    assert store.stale_reason("compositionality") == "object_masks has changed since"
+
+
+def test_a_report_is_made_from_what_there_is(store: AtlasStore) -> None:
+    store.path("figure_sweep").unlink()
+    store.path("target_checker", SWEEP[1]).unlink()
+    written = store.write("atlas_report", sample("atlas_report"))
+    absent = {"figure_sweep", "target_checker"}
+    assert set(written.provenance.inputs) == set(ARTIFACTS["atlas_report"].inputs) - absent
+    assert store.stale_reason("atlas_report") is None
+    store.write("figure_sweep", sample("figure_sweep"))
+    assert store.stale_reason("atlas_report") == "figure_sweep has been added since"
+
+
+def test_a_figure_without_its_pdf_is_missing(store: AtlasStore) -> None:
+    assert store.exists("figure_sweep")
+    Path(str(store.path("figure_sweep"))).with_suffix(".pdf").unlink()
+    assert not store.exists("figure_sweep")
+    assert store.stale_reason("figure_sweep") == "it is missing"

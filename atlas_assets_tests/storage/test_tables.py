@@ -1,0 +1,294 @@
+"""Parquet and CSV: round trips, other readers, bad input."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.storage.frame_digest import frame_digest
+from atlas_assets.storage.tables import PARQUET_KEY, CsvTable, ParquetTable
+from atlas_assets_tests.storage.samples import provenance, sample
+
+TABLES = sorted(key for key, artifact in ARTIFACTS.items() if artifact.schema)
+CSVS = [key for key in TABLES if ARTIFACTS[key].kind == "csv"]
+PARQUETS = [key for key in TABLES if ARTIFACTS[key].kind == "parquet"]
+NUMBERS = CsvTable(
+    TableSchema(
+        (
+            Column("x", pl.Float64(), "a number", nullable=True),
+            Column("n", pl.Int64(), "a whole number", nullable=True),
+            Column("b", pl.Boolean(), "a truth value", nullable=True),
+        ),
+        key=("x", "n", "b"),
+    )
+)
+
+
+def written(tmp_path: Path, key: str) -> Path:
+    path = tmp_path / ARTIFACTS[key].filename
+    table = ARTIFACTS[key].format
+    record = provenance(key, payload_sha256=table.payload_digest(sample(key)))
+    table.write(path, sample(key), record)
+    return path
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_round_trip(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path, key)
+    value, record = ARTIFACTS[key].format.read(path)
+    assert value.equals(sample(key))
+    assert value.schema == sample(key).schema
+    assert record is not None
+    assert record.artifact == key
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_equal_tables_give_equal_bytes(key: str) -> None:
+    table = ARTIFACTS[key].format
+    first = table.encode(sample(key), provenance(key))
+    assert first == table.encode(sample(key).clone(), provenance(key))
+
+
+@pytest.mark.parametrize("key", [key for key in CSVS if key not in ("summary", "layer_profile")])
+def test_a_table_without_rows_keeps_its_types(tmp_path: Path, key: str) -> None:
+    table = ARTIFACTS[key].format
+    empty = sample(key).clear()
+    table.write(tmp_path / "t.csv", empty, provenance(payload_sha256=table.payload_digest(empty)))
+    value, _ = table.read(tmp_path / "t.csv")
+    assert value.schema == empty.schema
+
+
+@pytest.mark.parametrize("key", CSVS)
+def test_pandas_would_write_the_same_csv(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path, key)
+    frame = sample(key)
+    columns = {name: frame[name].to_list() for name in frame.columns}
+    as_pandas = pd.DataFrame(columns)
+    if frame.columns[0] == "index":
+        expected = as_pandas.set_index("index").rename_axis(None).to_csv()
+    else:
+        expected = as_pandas.to_csv(index=False)
+    assert path.read_text() == expected
+
+
+@pytest.mark.parametrize("key", CSVS)
+def test_pandas_reads_the_csv(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path, key)
+    read = pd.read_csv(path, index_col=0 if key == "modularity_scores" else None)
+    frame = sample(key)
+    assert len(read) == frame.height
+    for name in read.columns:
+        assert read[name].tolist() == frame[name].to_list()
+
+
+@pytest.mark.parametrize("key", PARQUETS)
+def test_pyarrow_reads_the_parquet_and_finds_the_provenance(tmp_path: Path, key: str) -> None:
+    table = pq.read_table(written(tmp_path, key))
+    assert table.to_pylist() == sample(key).to_dicts()
+    assert table.schema.metadata is None or PARQUET_KEY.encode() not in table.schema.metadata
+    metadata = pq.read_metadata(written(tmp_path, key))
+    assert b'"artifact":"' + key.encode() in metadata.metadata[PARQUET_KEY.encode()]
+    assert metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_parquet_of_the_release_has_no_provenance_and_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "11A_object_prompts.parquet"
+    pd.DataFrame(sample("object_prompts").to_dicts()).to_parquet(path, index=False)
+    value, record = ARTIFACTS["object_prompts"].format.read(path)
+    assert record is None
+    assert value.equals(sample("object_prompts"))
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    rows=st.lists(
+        st.tuples(
+            floats | st.none(), st.integers(-(2**63) + 1, 2**63 - 1) | st.none(), st.booleans()
+        ),
+        unique=True,
+    )
+)
+def test_csv_keeps_every_number(rows: list[tuple[float | None, int | None, bool]]) -> None:
+    schema = {"x": pl.Float64, "n": pl.Int64, "b": pl.Boolean}
+    frame = pl.DataFrame(rows, schema=schema, orient="row").unique()
+    data = NUMBERS.encode(frame, provenance())
+    assert NUMBERS.decode(data).equals(frame)
+
+
+def test_csv_spells_numbers_as_pandas_does() -> None:
+    frame = pl.DataFrame({"x": [0.1234, 1.0, 1e-05], "n": [1, 2, 3], "b": [True, False, None]})
+    data = NUMBERS.encode(frame, provenance())
+    assert data == b"x,n,b\n0.1234,1,True\n1.0,2,False\n1e-05,3,\n"
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    text=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, unique=True
+    )
+)
+def test_parquet_and_its_digest_keep_every_text(text: list[str]) -> None:
+    table = ParquetTable(TableSchema((Column("t", pl.String(), "text"),), key=("t",)))
+    frame = pl.DataFrame({"t": text})
+    record = provenance(payload_sha256=table.payload_digest(frame))
+    value, _ = table.read(table.encode(frame, record))
+    assert value["t"].to_list() == text
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "found"),
+    [
+        ("x,1,True", "column 'x', row 1", "'x'"),
+        ("1.0,1.5,True", "column 'n', row 1", "'1.5'"),
+        ("1.0,99999999999999999999,True", "column 'n', row 1", "9999"),
+        ("1.0,1,yes", "column 'b', row 1", "'yes'"),
+        ("1.0,1", "line 3", "2"),
+        ("1.0,1,True,4", "line 3", "4"),
+        ("nan,1,True", "column 'x', row 1", "nan"),
+        ('"1.0,1,True', "the text", "unexpected end"),
+    ],
+)
+def test_a_malformed_csv_is_named_by_line(
+    tmp_path: Path, line: str, where: str, found: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"x,n,b\n2.0,2,False\n{line}\n")
+    with pytest.raises(ArtifactError) as caught:
+        NUMBERS.read(path)
+    assert f"{path}, {where}" in str(caught.value)
+    assert found in str(caught.value)
+
+
+def test_csv_headers_are_held_to_the_schema(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    for header in ("x,n", "x,n,b,extra", "n,x,b", ",n,b", "x,n,n"):
+        path.write_text(f"{header}\n")
+        with pytest.raises(ArtifactError, match=r"t\.csv"):
+            NUMBERS.read(path)
+    path.write_bytes(b"")
+    with pytest.raises(ArtifactError, match="an empty file"):
+        NUMBERS.read(path)
+    path.write_bytes(b"x,n,b\n\xff\xfe,1,True\n")
+    with pytest.raises(ArtifactError, match="UTF-8"):
+        NUMBERS.read(path)
+
+
+def test_csv_of_other_editors_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbfx,n,b\r\n2.0,2,False\r\n")
+    value, record = NUMBERS.read(path)
+    assert value.rows() == [(2.0, 2, False)]
+    assert record is None
+
+
+@pytest.mark.parametrize("key", PARQUETS)
+def test_a_parquet_cut_short_is_damaged(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path, key)
+    data = path.read_bytes()
+    for length in (0, 3, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ArtifactError, match="parquet file is damaged") as caught:
+            ARTIFACTS[key].format.read(path)
+        assert str(path) in str(caught.value)
+
+
+def test_no_flipped_byte_of_a_parquet_goes_unnoticed(tmp_path: Path) -> None:
+    table = ARTIFACTS["checker_prompts"].format
+    frame = sample("checker_prompts")
+    data = table.encode(frame, provenance(payload_sha256=table.payload_digest(frame)))
+    for position in range(4, len(data), 97):
+        changed = bytearray(data)
+        changed[position] ^= 0x40
+        try:
+            value, _ = table.read(bytes(changed))
+        except ArtifactError:
+            continue
+        assert value.equals(frame), position  # a byte that carries no content
+
+
+def test_a_missing_column_and_duplicate_rows_in_a_parquet_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "11B_checker_prompts.parquet"
+    frame = sample("checker_prompts")
+    frame.drop("keyword").write_parquet(path)
+    with pytest.raises(ArtifactError, match="column 'keyword'") as caught:
+        ARTIFACTS["checker_prompts"].format.read(path)
+    assert str(path) in str(caught.value)
+    pl.concat([frame, frame]).write_parquet(path)
+    with pytest.raises(ArtifactError, match=r"row 6 \(from 0\)"):
+        ARTIFACTS["checker_prompts"].format.read(path)
+
+
+def test_content_that_is_not_what_was_recorded_is_refused() -> None:
+    table = ARTIFACTS["checker_prompts"].format
+    data = table.encode(sample("checker_prompts"), provenance(payload_sha256="ab" * 32))
+    with pytest.raises(ArtifactError, match="not what was written"):
+        table.read(data)
+
+
+def test_the_published_parquet_columns_are_read(shared: Path) -> None:
+    for key, file in (("checker_prompts", "checker"), ("token_checker_prompts", "token_checker")):
+        value, record = ARTIFACTS[key].format.read(
+            shared / "golden" / "prompts" / f"{file}.parquet"
+        )
+        assert record is None
+        assert value.height in (2848, 2861)
+
+
+def test_a_file_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
+    for key in ("summary", "checker_prompts"):
+        with pytest.raises(MissingArtifactError, match=r"nowhere"):
+            ARTIFACTS[key].format.read(tmp_path / "nowhere")
+
+
+def test_only_tables_are_written(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"DataFrame"):
+        ARTIFACTS["summary"].format.write(tmp_path / "t.csv", {"a": [1]}, provenance("summary"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digest_tells_tables_apart() -> None:
+    frames = [
+        pl.DataFrame({"a": [1, 2]}),
+        pl.DataFrame({"a": [2, 1]}),
+        pl.DataFrame({"b": [1, 2]}),
+        pl.DataFrame({"a": [1.0, 2.0]}),
+        pl.DataFrame({"a": [1, None]}),
+        pl.DataFrame({"a": ["ab", "c"]}),
+        pl.DataFrame({"a": ["a", "bc"]}),
+        pl.DataFrame({"a": [[1], [2, 3]]}),
+        pl.DataFrame({"a": [[1, 2], [3]]}),
+        pl.DataFrame({"a": [[1, 2, 3], []]}),
+        pl.DataFrame({"a": [True, False]}),
+        pl.DataFrame({"a": []}, schema={"a": pl.Int64}),
+    ]
+    digests = [frame_digest(frame) for frame in frames]
+    assert len(set(digests)) == len(frames)
+    assert digests == [frame_digest(frame.rechunk()) for frame in frames]
+    halves = pl.concat([frames[0].head(1), frames[0].tail(1)], rechunk=False)
+    assert frame_digest(halves) == digests[0]
+
+
+def test_a_type_that_no_table_has_is_not_digested() -> None:
+    with pytest.raises(TypeError, match="Date"):
+        frame_digest(pl.DataFrame({"a": [0]}).cast(pl.Date))
+
+
+def test_reading_polars_keeps_not_a_number_out() -> None:
+    buffer = io.BytesIO()
+    sample("object_prompts").with_columns(sequence_loss=pl.lit(math.nan)).write_parquet(buffer)
+    with pytest.raises(ArtifactError, match="column 'sequence_loss', row 0"):
+        ARTIFACTS["object_prompts"].format.read(buffer.getvalue())

@@ -1,0 +1,1 @@
+"""Programs for this project's own maintenance; not shipped to users."""

@@ -1,0 +1,106 @@
+"""What is known of a finished checkpoint: its losses and how sparse it is."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.extraction import losses
+from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loading import ModelSource, load
+from atlas_assets.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PromptLosses:
+    """Losses on the object prompts, in nats per token.
+
+    Attributes:
+        prompts: how many were scored.
+        mean: over all prompts.
+        highest_pair: the highest mean loss of a pair, which the threshold must let pass.
+        longest: tokens of the longest prompt.
+    """
+
+    prompts: int
+    mean: float
+    highest_pair: float
+    longest: int
+
+    @property
+    def threshold(self) -> float:
+        """A threshold that every pair passes: a quarter above the highest, up to the next half."""
+        return math.ceil(2 * (self.highest_pair + 0.25)) / 2
+
+
+def load_checkpoint(folder: Path) -> LoadedModel:
+    """The checkpoint as every other part of the package loads it.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    return load(ModelSource("embedded", folder))
+
+
+def prompt_losses(folder: Path, candidates: pl.DataFrame) -> PromptLosses:
+    """Score the object prompts with the model in ``folder``.
+
+    Args:
+        folder: of the checkpoint.
+        candidates: columns ``ast_node``, ``builtin_obj``, ``prompt_text``.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    model = load_checkpoint(folder)
+    scores = losses.score(
+        model,
+        candidates["prompt_text"].to_list(),
+        shards=ShardStore(None, file_sha256(folder / "model.safetensors")),
+        progress=Progress("scoring", _log.info),
+    )
+    pairs = candidates.select("ast_node", "builtin_obj").with_columns(loss=scores.losses)
+    means = pairs.group_by("ast_node", "builtin_obj").agg(pl.col("loss").mean())["loss"]
+    return PromptLosses(
+        prompts=len(candidates),
+        mean=float(scores.losses.mean()),
+        highest_pair=float(np.max(means.to_numpy())),
+        longest=int(scores.lengths.max()),
+    )
+
+
+def densities(model: LoadedModel) -> dict[str, dict[str, int]]:
+    """Entries and non-zero entries of the matrices, by kind and over all (key ``all``).
+
+    A kind is a tensor's name without the layer's number: ``attn.c_attn``, ``wte``, ….
+    """
+    found: dict[str, dict[str, int]] = {}
+    for name, tensor in model.network.state_dict().items():
+        if tensor.ndim != 2:
+            continue
+        own, nonzero = tensor.numel(), int(tensor.count_nonzero())
+        for kind in (_kind(name), "all"):
+            sums = found.setdefault(kind, {"entries": 0, "nonzero": 0})
+            sums["entries"] += own
+            sums["nonzero"] += nonzero
+    return {kind: found[kind] for kind in sorted(found, key=lambda kind: (kind == "all", kind))}
+
+
+def file_sha256(path: Path) -> str:
+    """Digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _kind(name: str) -> str:
+    parts: list[Any] = name.removesuffix(".weight").split(".")
+    return ".".join(parts[parts.index("h") + 2 :]) if "h" in parts else str(parts[-1])

@@ -1,0 +1,49 @@
+"""A tiny corpus and recipe that train in a second or two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from tools.train_embedded.bpe import train_bpe
+from tools.train_embedded.corpus import Source
+from tools.train_embedded.data import TokenStream, token_stream
+from tools.train_embedded.recipe import OPTIONS, Recipe
+
+VOCABULARY = 300
+SOURCES = [
+    Source(
+        f"module_{n}.py",
+        f"def work_{n}(values):\n"
+        + "".join(f"    total_{k} = sum(values[{k}:])\n" for k in range(n % 5 + 1))
+        + "    for value in values:\n        print(value)\n    return len(values)\n",
+    )
+    for n in range(60)
+]
+SIZES = {"vocab_size": VOCABULARY, "n_layer": 2, "n_head": 2, "d_head": 6, "d_model": 16}
+
+
+def recipe(**changes: Any) -> Recipe:
+    usual: dict[str, Any] = {
+        "options": {**OPTIONS, **SIZES, "d_mlp": 24, "d_pos_emb": 4},
+        "steps": 24,
+        "warmup_steps": 4,
+        "density": 0.25,
+        "dense_steps": 4,
+        "annealed_step": 12,
+        "row_floor": 1,
+        "sequence_lengths": (16, 32),
+        "part_tokens": 128,
+        "held_out_one_in": 4,
+        "evaluate_every": 6,
+    }
+    return Recipe(**{**usual, **changes})
+
+
+def tokenizer() -> Tokenizer:
+    return train_bpe((source.text for source in SOURCES), VOCABULARY)
+
+
+def stream() -> TokenStream:
+    return token_stream(tokenizer(), SOURCES)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atlas_assets.errors import ModelError
+from tools.train_embedded.corpus import Source
+from tools.train_embedded.data import TokenStream, batch, split, token_stream, windows
+from tools.train_embedded.tests import samples
+
+
+def test_the_split_is_disjoint_complete_and_of_the_text_alone() -> None:
+    train, held_out = split(samples.SOURCES, 4)
+    assert {source.name for source in train}.isdisjoint(source.name for source in held_out)
+    assert sorted(train + held_out, key=lambda s: s.name) == sorted(
+        samples.SOURCES, key=lambda s: s.name
+    )
+    assert train
+    assert held_out
+    again = split(list(reversed(samples.SOURCES)), 4)
+    assert again == (train[::-1], held_out[::-1])
+    copies = [Source(f"copy_of_{source.name}", source.text) for source in held_out]
+    assert split(copies, 4) == ([], copies)
+
+
+def test_a_stream_closes_every_module_and_knows_where_lines_start() -> None:
+    tokenizer = samples.tokenizer()
+    stream = token_stream(tokenizer, samples.SOURCES[:3])
+    end = tokenizer.token_to_id("<|endoftext|>")
+    assert (stream.ids == end).sum() == 3
+    assert stream.ids[-1] == end
+    texts = tokenizer.decode(stream.ids.tolist(), skip_special_tokens=False)
+    assert texts == "".join(f"{s.text}<|endoftext|>" for s in samples.SOURCES[:3])
+    lines = [tokenizer.decode(stream.ids[start:].tolist()) for start in stream.line_starts]
+    assert lines[0].startswith("def work_0")
+    following = [line.splitlines()[0] for line in lines if line.strip()]
+    whole = {line for source in samples.SOURCES[:3] for line in source.text.splitlines()}
+    assert {line.strip() for line in following} == {line.strip() for line in whole}
+
+
+def test_batches_are_functions_of_seed_and_step() -> None:
+    stream, recipe = samples.stream(), samples.recipe()
+    first, again, next_, other = (
+        batch(stream, recipe, 1),
+        batch(stream, recipe, 1),
+        batch(stream, recipe, 2),
+        batch(stream, samples.recipe(seed=1), 1),
+    )
+    assert [part.shape for part in first] == [(8, 17), (4, 33)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], next_[0])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_windows_of_a_batch_lie_in_the_stream_and_begin_with_a_line() -> None:
+    stream = samples.stream()
+    recipe = samples.recipe(part_tokens=8192)
+    begun = {tuple(stream.ids[start : start + 17]) for start in stream.line_starts}
+    short, _ = batch(stream, recipe, 3)
+    assert {tuple(row) for row in short} <= begun
+    assert len({tuple(row) for row in short}) > 100
+
+
+def test_the_last_window_ends_with_the_stream() -> None:
+    stream = TokenStream(np.arange(17), np.array([0, 1, 5]))
+    parts = batch(stream, samples.recipe(sequence_lengths=(16,), part_tokens=64), 1)
+    assert np.array_equal(parts[0], np.tile(np.arange(17), (4, 1)))
+
+
+def test_a_corpus_shorter_than_a_window_is_refused() -> None:
+    stream = TokenStream(np.arange(16), np.array([0]))
+    with pytest.raises(ModelError, match="more than 16 tokens"):
+        batch(stream, samples.recipe(sequence_lengths=(16,)), 1)
+
+
+def test_held_out_windows_cover_the_stream_once() -> None:
+    stream = TokenStream(np.arange(23), np.array([0]))
+    assert np.array_equal(windows(stream, 5), np.arange(20).reshape(4, 5))

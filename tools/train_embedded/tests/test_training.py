@@ -1,0 +1,157 @@
+"""Real runs of a tiny model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from atlas_assets.errors import ModelError
+from tools.train_embedded.data import token_stream
+from tools.train_embedded.loop import held_out_loss, train
+from tools.train_embedded.recipe import Recipe
+from tools.train_embedded.state import NEWEST, TRUNK_END, State
+from tools.train_embedded.tests import samples
+
+
+def run(folder: Path, recipe: Recipe | None = None, corpus: str = "corpus") -> State:
+    tokenizer = samples.tokenizer()
+    data = token_stream(tokenizer, samples.SOURCES[10:])
+    held_out = token_stream(tokenizer, samples.SOURCES[:10])
+    return train(recipe or samples.recipe(), data, held_out, folder, corpus)
+
+
+def weights(state: State) -> dict[str, bytes]:
+    return {
+        name: tensor.detach().numpy().tobytes() for name, tensor in state.network.named_parameters()
+    }
+
+
+def told(state: State) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(point) for point in state.curve]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> State:
+    return run(tmp_path_factory.mktemp("whole"))
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    state = run(tmp_path, samples.recipe(learning_rate=0.01, steps=72, annealed_step=48))
+    first, last = state.curve[0], state.curve[-1]
+    assert last.train_loss < first.train_loss - 1.0
+    assert last.held_out_loss < first.held_out_loss - 1.0
+
+
+def test_every_matrix_reaches_the_target_density_exactly(whole: State) -> None:
+    assert [point.density for point in whole.curve][-1] == pytest.approx(0.25, abs=0.01)
+    for matrix in whole.matrices:
+        rows, entries = matrix.shape[0], matrix.numel()
+        assert int(matrix.count_nonzero()) == max(round(0.25 * entries), rows)
+        assert int(matrix.count_nonzero(dim=1).min()) >= 1
+
+
+def test_the_density_on_the_way_is_the_schedules(whole: State) -> None:
+    recipe = samples.recipe()
+    for point in whole.curve:
+        assert point.density == pytest.approx(recipe.density_at(point.step), abs=0.01)
+        assert point.learning_rate == recipe.learning_rate_at(point.step)
+    assert [point.step for point in whole.curve] == [6, 12, 18, 24]
+
+
+def test_same_seed_same_bytes(whole: State, tmp_path: Path) -> None:
+    assert weights(run(tmp_path / "same")) == weights(whole)
+    assert weights(run(tmp_path / "other", samples.recipe(seed=1))) != weights(whole)
+
+
+def test_the_number_of_cores_does_not_matter(whole: State, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if before > 1 else 2)
+    try:
+        other = run(tmp_path)
+    finally:
+        torch.set_num_threads(before)
+    assert weights(other) == weights(whole)
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    whole: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two saved states, so that steps are done again."""
+    step = torch.optim.AdamW.step
+    left = [15]
+
+    def killed(self: torch.optim.AdamW, closure: None = None) -> Any:
+        if not left[0]:
+            raise KilledError
+        left[0] -= 1
+        return step(self, closure)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(torch.optim.AdamW, "step", killed)
+        run(tmp_path)
+    assert (tmp_path / NEWEST).exists()
+    resumed = run(tmp_path)
+    assert weights(resumed) == weights(whole)
+    assert told(resumed) == told(whole)
+    assert resumed.cpu_seconds > 0
+
+
+def test_a_finished_run_is_not_run_again(whole: State, tmp_path: Path) -> None:
+    done = run(tmp_path)
+    again = run(tmp_path)
+    assert weights(again) == weights(done) == weights(whole)
+    assert (again.wall_seconds, told(again)) == (done.wall_seconds, told(done))
+
+
+def test_a_run_may_be_made_longer_or_shorter_before_its_end(tmp_path: Path) -> None:
+    long = samples.recipe(steps=36)
+    straight = run(tmp_path / "straight", long)
+    run(tmp_path / "changed")  # 24 steps: its state at the trunk's end is of step 12
+    (tmp_path / "changed" / NEWEST).unlink()
+    assert weights(run(tmp_path / "changed", long)) == weights(straight)
+
+
+def test_the_state_at_the_trunks_end_serves_where_the_newest_does_not(tmp_path: Path) -> None:
+    straight = run(tmp_path / "straight", samples.recipe(steps=36))
+    run(tmp_path / "changed")
+    longer = run(tmp_path / "changed", samples.recipe(steps=36))
+    assert weights(longer) == weights(straight)
+
+
+@pytest.mark.parametrize("change", ["recipe", "corpus", "past the trunk"])
+def test_the_states_of_another_run_are_refused(tmp_path: Path, change: str) -> None:
+    run(tmp_path)
+    recipe, corpus = samples.recipe(), "corpus"
+    if change == "recipe":
+        recipe = samples.recipe(seed=9)
+    elif change == "corpus":
+        corpus = "another"
+    else:
+        (tmp_path / TRUNK_END).unlink()
+        recipe = samples.recipe(steps=30)
+    with pytest.raises(ModelError, match="step 24 of 24") as caught:
+        run(tmp_path, recipe, corpus)
+    assert "another training" in str(caught.value)
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / NEWEST).write_bytes(b"no safetensors")
+    with pytest.raises(ModelError, match=NEWEST):
+        run(tmp_path)
+
+
+def test_the_held_out_loss_is_the_mean_over_all_predictions(whole: State) -> None:
+    rows = samples.stream().ids[: 7 * 20].reshape(7, 20)
+    ids = torch.from_numpy(rows)
+    with torch.no_grad():
+        logits = whole.network(ids[:, :-1]).logits.log_softmax(-1)
+    likely = torch.gather(logits, 2, ids[:, 1:, None])
+    assert held_out_loss(whole.network, rows) == pytest.approx(-float(likely.mean()), rel=1e-5)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import time
@@ -18,10 +17,12 @@ from pathlib import Path
 from upath import UPath
 
 from atlas_assets.errors import ArtifactWriteError
-from atlas_assets.files.locations import file_digest, local_path
+from atlas_assets.files.locations import local_path
 
 #: a temporary file this old (seconds) belongs to a writer that was killed
 _ABANDONED_AFTER = 3600.0
+#: bytes that are read back at a time
+_BLOCK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -59,7 +60,7 @@ def _write_local(path: Path, data: bytes | memoryview) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _verify(file_digest(temporary), data)
+        _verify(temporary, data)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -73,7 +74,7 @@ def _write_remote(path: UPath, data: bytes | memoryview) -> None:
     temporary = path.with_name(_temporary_name(path.name))
     try:
         temporary.write_bytes(bytes(data))
-        _verify(file_digest(temporary), data)
+        _verify(temporary, data)
         path.fs.mv(temporary.path, path.path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -81,9 +82,16 @@ def _write_remote(path: UPath, data: bytes | memoryview) -> None:
         raise
 
 
-def _verify(found: str, data: bytes | memoryview) -> None:
-    if found != hashlib.sha256(data).hexdigest():
-        raise OSError(errno.EIO, "the bytes read back are not the bytes written")
+def _verify(path: UPath | Path, data: bytes | memoryview) -> None:
+    """Reads the file back and compares it with what was written, byte for byte."""
+    with memoryview(data) as sent, path.open("rb") as file:
+        length = 0
+        while block := file.read(_BLOCK):
+            if bytes(sent[length : length + len(block)]) != block:
+                break
+            length += len(block)
+        if block or length != len(sent):
+            raise OSError(errno.EIO, "the bytes read back are not the bytes written")
 
 
 def _temporary_name(name: str) -> str:

@@ -74,7 +74,7 @@ class ActivationsFile(Codec[Activations]):
         model = provenance.lineage.model if provenance.lineage else None
         writer = Hdf5Writer()
         writer.vectors("activations", value.names, value.sums)
-        writer.vectors("firing_counts", value.names, value.counts, shuffle=True)
+        writer.vectors("firing_counts", value.names, value.counts)
         writer.scalars("n_prompts", value.names, value.n_prompts)
         attributes: dict[str, str | int | float] = {
             "model_id": model.model_id if model else "unknown",

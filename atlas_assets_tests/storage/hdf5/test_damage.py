@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,6 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
-from atlas_assets.storage.hdf5.writer import Hdf5Writer
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.hardship import open_folder
 from atlas_assets_tests.storage.samples import equal, objects, provenance
@@ -77,17 +77,16 @@ def test_no_flipped_byte_goes_unnoticed(data: bytes) -> None:
     assert survivors < len(data) / 61
 
 
-def test_a_damaged_chunk_is_named(tmp_path: Path, data: bytes) -> None:
+def test_damaged_values_are_noticed(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.h5"
-    path.write_bytes(data)
-    with h5py.File(path, "r+") as file:
-        where = file["pair_masks/layer_1/If__list"].id.get_chunk_info(0).byte_offset
-    with path.open("r+b") as raw:
-        raw.seek(where)
-        raw.write(b"\xff" * 4)
-    with pytest.raises(ArtifactError, match="damaged") as caught:
+    with h5py.File(io.BytesIO(data)) as file:
+        place = file["pair_masks/layer_1/If__list"].id.get_offset()
+    changed = bytearray(data)
+    changed[place] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ArtifactError, match="not what was written") as caught:
         MASKS.read(path)
-    assert "/pair_masks/layer_1/If__list" in str(caught.value.where)
+    assert str(path) in str(caught.value.where)
 
 
 def test_files_may_be_read_on_a_read_only_disk(data: bytes) -> None:
@@ -109,24 +108,3 @@ def test_a_file_may_be_replaced_while_it_is_read(tmp_path: Path, data: bytes) ->
     assert value.pairs is not None
     assert names == value.pairs.names
     assert np.array_equal(bits, value.pairs.bits)
-
-
-def test_vectors_do_not_depend_on_memory_layout() -> None:
-    values = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
-    images = []
-    for layout in (values, np.asfortranarray(values), values.astype(">i4")):
-        writer = Hdf5Writer()
-        writer.vectors("g", ["a", "b"], layout)
-        images.append(writer.finish())
-        with Hdf5Reader(images[-1]) as reader:
-            assert np.array_equal(reader.vectors("g", np.int32)[1], values)
-    assert images[0] == images[1] == images[2]
-
-
-def test_numbers_of_another_size_are_converted() -> None:
-    writer = Hdf5Writer()
-    writer.vectors("g", ["a"], np.array([[[1, 2, 3]]], dtype=np.int64))
-    with Hdf5Reader(writer.finish()) as reader:
-        _, values = reader.vectors("g", np.int32)
-    assert values.dtype == np.int32
-    assert values.tolist() == [[[1, 2, 3]]]

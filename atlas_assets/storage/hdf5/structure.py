@@ -1,0 +1,135 @@
+"""What the structure of an HDF5 file may not do, checked before any value is read.
+
+A dataset may be stored in another file, or be composed of other datasets; a link may lead out of
+the file; a few bytes may declare terabytes. No file of an atlas or of the paper's release does any
+of this, so a file that does is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from h5py import h5d, h5l, h5z
+
+#: filters that h5py itself brings; any other would be looked for among the machine's plug-ins
+_FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
+#: bytes of values that a byte of a file may stand for; small deflated vectors stay far below it
+_INFLATION = 128
+
+
+class StructureError(Exception):
+    """The structure is one that no file of an atlas has.
+
+    Attributes:
+        what: what is wrong, as a clause.
+        expected: what a sound file has instead.
+        found: what this file has.
+    """
+
+    def __init__(self, what: str, expected: str, found: str) -> None:
+        super().__init__(what)
+        self.what, self.expected, self.found = what, expected, found
+
+
+def names(group: Any) -> list[str]:
+    """The names of all members of a group, every one of which must lie in the file itself.
+
+    Raises:
+        StructureError: one is a soft or external link.
+    """
+    found: list[str] = []
+
+    def note(name: bytes, link: Any) -> None:
+        _require_hard(name, link)
+        found.append(name.decode())
+
+    group.links.iterate(note, info=True)
+    return found
+
+
+def require_hard(group: Any, name: bytes) -> None:
+    """Refuses a member of a group that is a soft or external link.
+
+    Raises:
+        StructureError: it is one.
+    """
+    _require_hard(name, group.links.get_info(name))
+
+
+def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
+    """Opens a dataset, a hard link in ``group``, whose values lie in this very file.
+
+    Returns:
+        h5py's low-level dataset, and its type.
+
+    Raises:
+        StructureError: its values lie elsewhere, or it needs an unknown filter or a named type.
+    """
+    found = h5d.open(group, name)
+    # contiguous values in this file, and they alone, have a place in it
+    if found.get_offset() is None:
+        _require_own_values(found.get_create_plist())
+    kind = found.get_type()
+    require_own_type(kind)
+    return found, kind
+
+
+def require_own_type(kind: Any) -> None:
+    """Refuses a named type, which any number of datasets and attributes could share.
+
+    Raises:
+        StructureError: the type is one.
+    """
+    if kind.committed():
+        raise StructureError(
+            "the HDF5 file uses a named type", "a type of the dataset's own", "a link"
+        )
+
+
+def most_values(file: Any) -> int:
+    """The largest number of bytes of values that a file of this size may declare."""
+    return _INFLATION * int(file.get_filesize())
+
+
+def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
+    """Refuses an array that is larger than the file could hold.
+
+    Raises:
+        StructureError: it has more than ``most`` bytes.
+    """
+    declared = math.prod(shape) * np.dtype(dtype).itemsize
+    if declared > most:
+        raise StructureError(
+            "the HDF5 file declares more values than it can hold",
+            f"at most {most:,} bytes, {_INFLATION} times its size",
+            f"{declared:,} bytes",
+        )
+
+
+def _require_hard(name: bytes, link: Any) -> None:
+    if link.type != h5l.TYPE_HARD:
+        raise StructureError(
+            "the HDF5 file has a link that leads elsewhere",
+            "groups and datasets of the file itself",
+            f"{'an external' if link.type == h5l.TYPE_EXTERNAL else 'a soft'} link, "
+            f"{name.decode(errors='replace')!r}",
+        )
+
+
+def _require_own_values(creation: Any) -> None:
+    what, expected = "the HDF5 file takes values from elsewhere", "values in the file itself"
+    if creation.get_layout() == h5d.VIRTUAL:
+        raise StructureError(what, expected, "a virtual dataset")
+    if creation.get_external_count():
+        raise StructureError(what, expected, f"external storage in {creation.get_external(0)[0]!r}")
+    filters = {creation.get_filter(index)[0] for index in range(creation.get_nfilters())}
+    if filters - _FILTERS:
+        raise StructureError(
+            "the HDF5 file needs a filter that an atlas does not use",
+            "deflate, shuffle, fletcher32 or lzf",
+            f"filter {min(filters - _FILTERS)}",
+        )

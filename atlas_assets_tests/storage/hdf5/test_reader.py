@@ -1,0 +1,182 @@
+"""Vectors as h5py may store them are read as they are, and what is wrong is named."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.storage.hdf5.reader import Hdf5Reader
+from atlas_assets.storage.hdf5.writer import Hdf5Writer
+from atlas_assets.storage.masks import ObjectMasksFile, layer_part
+from atlas_assets_tests.storage.hdf5.vectors import NAMES, image, values
+from atlas_assets_tests.storage.samples import objects, provenance
+
+Create = Callable[[h5py.Group, str, np.ndarray], object]
+
+
+def plain(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    return group.create_dataset(name, data=vector)
+
+
+def compact(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.COMPACT)
+    space, kind = h5py.h5s.create_simple(vector.shape), h5py.h5t.py_create(vector.dtype)
+    dataset = h5py.h5d.create(group.id, name.encode(), kind, space, creation)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, vector)
+    return dataset
+
+
+def gzipped(group: h5py.Group, name: str, vector: np.ndarray) -> h5py.Dataset:
+    return group.create_dataset(name, data=vector, compression="gzip")
+
+
+def several_chunks(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    return group.create_dataset(name, data=vector, compression="gzip", chunks=(30,))
+
+
+def another_filter(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    return group.create_dataset(name, data=vector, compression="gzip", fletcher32=True)
+
+
+def big_endian(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    return group.create_dataset(name, data=vector.astype(">i4"), compression="gzip")
+
+
+def with_an_attribute(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    dataset = gzipped(group, name, vector)
+    if int(name[1:]) % 2:
+        group[name].attrs["note"] = "odd"
+    return dataset
+
+
+def a_filter_skipped(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    options = {"dtype": vector.dtype, "compression": "gzip", "shuffle": True}
+    dataset = group.create_dataset(name, vector.shape, chunks=vector.shape, **options)
+    dataset.id.write_direct_chunk((0,), zlib.compress(vector.tobytes()), filter_mask=1)
+    return dataset
+
+
+def chosen_at_random(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    ways = (plain, gzipped, several_chunks, another_filter, big_endian, compact)
+    return ways[int(name[1:]) * 7 % len(ways)](group, name, vector)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v110", "latest"])
+@pytest.mark.parametrize(
+    "create",
+    [
+        plain,
+        compact,
+        gzipped,
+        several_chunks,
+        another_filter,
+        big_endian,
+        with_an_attribute,
+        a_filter_skipped,
+        chosen_at_random,
+    ],
+)
+def test_whatever_h5py_writes_is_read(tmp_path: Path, libver: str, create: Create) -> None:
+    found = values("<i4")
+    with h5py.File(tmp_path / "x.h5", "w", libver=libver) as file:
+        for layer in range(3):
+            group = file.create_group(f"g/layer_{layer}")
+            for row in np.random.default_rng(0).permutation(len(NAMES)):
+                create(group, NAMES[row], found[row, layer])
+    with Hdf5Reader(tmp_path / "x.h5") as reader:
+        names, read = reader.vectors("g", np.int32)
+    assert names == NAMES
+    assert np.array_equal(read, found)
+
+
+def test_files_that_were_changed_or_repacked_by_h5py_are_read(tmp_path: Path) -> None:
+    found = values("?")
+    path = tmp_path / "x.h5"
+    path.write_bytes(image(found))
+    with h5py.File(path, "r+") as file:
+        file["g/layer_1/u007"][:] = ~found[7, 1]
+        file["g/layer_2/u008"].attrs["note"] = "kept"
+        del file["g/layer_0/u009"]
+        file["g/layer_0"].create_dataset("u009", data=found[9, 0])
+    changed = found.copy()
+    changed[7, 1] = ~found[7, 1]
+    with h5py.File(path) as file, h5py.File(tmp_path / "copy.h5", "w") as copy:
+        file.copy("g", copy)
+    for name in ("x.h5", "copy.h5"):
+        with Hdf5Reader(tmp_path / name) as reader:
+            assert np.array_equal(reader.vectors("g", np.bool_)[1], changed)
+
+
+def test_a_vector_of_another_width_is_named_wherever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(image(values("?")))
+    with h5py.File(path, "r+") as file:
+        del file["g/layer_1/u030"]
+        file["g/layer_1"].create_dataset("u030", data=np.zeros(99, bool), compression="gzip")
+    with Hdf5Reader(path) as reader, pytest.raises(ArtifactError) as caught:
+        reader.vectors("g", np.bool_)
+    assert "/g/layer_1/u030" in str(caught.value)
+
+
+@pytest.mark.parametrize("stored", [b"\x78\x9c\x03\x00\x00\x00\x00\x01", b"garbage"])
+def test_a_chunk_that_does_not_inflate_to_the_vector_is_named(
+    tmp_path: Path, stored: bytes
+) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(image(values("?")))
+    with h5py.File(path, "r+") as file:
+        del file["g/layer_1/u030"]
+        dataset = gzipped(file["g/layer_1"], "u030", np.zeros(100, bool))
+        dataset.id.write_direct_chunk((0,), stored)
+    with Hdf5Reader(path) as reader, pytest.raises(ArtifactError) as caught:
+        reader.vectors("g", np.bool_)
+    assert "/g/layer_1/u030" in str(caught.value.where)
+
+
+def test_one_layer_alone_is_what_it_is_in_the_whole(tmp_path: Path) -> None:
+    found = values("?")
+    with Hdf5Reader(image(found)) as reader:
+        names, read = reader.vectors("g", np.bool_, layer=1)
+    assert names == NAMES
+    assert np.array_equal(read, found[:, 1:2])
+
+
+def test_a_layer_of_a_mask_file_is_read_without_the_others(tmp_path: Path) -> None:
+    value = objects()
+    path = tmp_path / "x.h5"
+    masks = ObjectMasksFile()
+    masks.write(path, value, provenance(payload_sha256=value.digest()))
+    with h5py.File(path, "r+") as file:
+        file["pair_masks/layer_1/If__list"][:] ^= True
+    with pytest.raises(ArtifactError, match="not what was written"):
+        masks.read(path)
+    read, _ = masks.read(path, part=layer_part(0))
+    assert read.pairs is not None
+    assert value.pairs is not None
+    assert np.array_equal(read.pairs.bits, value.pairs.bits[:, :1])
+    assert np.array_equal(read.universal.bits, value.universal.bits[:, :1])
+    assert np.array_equal(read.jaccard_ast, value.jaccard_ast)
+
+
+def test_numbers_of_another_size_are_converted() -> None:
+    writer = Hdf5Writer()
+    writer.vectors("g", ["a"], np.array([[[1, 2, 3]]], dtype=np.int64))
+    with Hdf5Reader(writer.finish()) as reader:
+        _, values = reader.vectors("g", np.int32)
+    assert values.dtype == np.int32
+    assert values.tolist() == [[[1, 2, 3]]]
+
+
+def test_two_files_in_memory_are_not_mixed_up() -> None:
+    """HDF5 takes two open files of one name for the same."""
+    first, second = values("?", seed=1), values("?", seed=2)
+    with Hdf5Reader(image(first)) as one, Hdf5Reader(image(second)) as other:
+        assert np.array_equal(one.vectors("g", np.bool_)[1], first)
+        assert np.array_equal(other.vectors("g", np.bool_)[1], second)

@@ -1,0 +1,76 @@
+"""What is written is plain HDF5 as h5py reads it, and equal content gives equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from atlas_assets.storage.hdf5.reader import Hdf5Reader
+from atlas_assets.storage.hdf5.writer import Hdf5Writer
+from atlas_assets.storage.masks import ObjectMasksFile
+from atlas_assets_tests.storage.hdf5.vectors import NAMES, image, values
+from atlas_assets_tests.storage.release_files import write_object_masks
+from atlas_assets_tests.storage.samples import equal, objects, provenance
+
+
+@pytest.mark.parametrize("dtype", ["?", "<i4", "<f4", "<f8", "<i8"])
+def test_h5py_reads_what_is_written_in_bulk(tmp_path: Path, dtype: str) -> None:
+    found = values(dtype)
+    path = tmp_path / "x.h5"
+    path.write_bytes(image(found))
+    with h5py.File(path) as file:
+        assert list(file["g"]) == ["layer_0", "layer_1", "layer_2"]
+        for layer in range(3):
+            folder = file[f"g/layer_{layer}"]
+            assert tuple(folder) == NAMES
+            for row, name in enumerate(NAMES):
+                assert folder[name].dtype == found.dtype
+                assert np.array_equal(folder[name][:], found[row, layer])
+    with Hdf5Reader(path) as reader:
+        names, read = reader.vectors("g", dtype)
+    assert names == NAMES
+    assert np.array_equal(read, found)
+
+
+def test_files_are_smaller_than_those_of_the_release(tmp_path: Path) -> None:
+    value = objects()
+    path = tmp_path / "ours.h5"
+    ObjectMasksFile().write(path, value, provenance(payload_sha256=value.digest()))
+    write_object_masks(tmp_path / "release.h5", value)
+    assert path.stat().st_size < (tmp_path / "release.h5").stat().st_size
+    assert equal(ObjectMasksFile().read(tmp_path / "release.h5")[0], value)
+
+
+def test_bytes_do_not_depend_on_what_the_process_wrote_before() -> None:
+    """The skeleton of a file is kept for the next; a fresh process has none."""
+    image(values("?", seed=1))
+    script = (
+        "import hashlib; from atlas_assets_tests.storage.hdf5 import vectors as t;"
+        "print(hashlib.sha256(t.image(t.values('?', seed=2))).hexdigest())"
+    )
+    fresh = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert hashlib.sha256(image(values("?", seed=2))).hexdigest() == fresh.stdout.strip()
+
+
+def test_vectors_do_not_depend_on_memory_layout() -> None:
+    values = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    images = []
+    for layout in (values, np.asfortranarray(values), values.astype(">i4")):
+        writer = Hdf5Writer()
+        writer.vectors("g", ["a", "b"], layout)
+        images.append(writer.finish())
+        with Hdf5Reader(images[-1]) as reader:
+            assert np.array_equal(reader.vectors("g", np.int32)[1], values)
+    assert images[0] == images[1] == images[2]

@@ -79,7 +79,7 @@ def _exit_code(states: list[FileState]) -> int:
 
 
 def _record(state: FileState) -> dict[str, Any]:
-    setting = state.setting
+    setting, record = state.setting, state.provenance
     return {
         "artifact": state.artifact,
         "group": state.group,
@@ -92,7 +92,7 @@ def _record(state: FileState) -> dict[str, Any]:
         "state": state.state,
         "reason": state.reason,
         "origin": state.origin,
-        "provenance": state.provenance.model_dump(mode="json") if state.provenance else None,
+        "provenance": record.model_dump(mode="json", exclude={"parts"}) if record else None,
         "source": state.source.model_dump(mode="json") if state.source else None,
     }
 

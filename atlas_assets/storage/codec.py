@@ -40,6 +40,15 @@ class Codec(ABC, Generic[Value]):
     def payload_digest(self, value: Value) -> str:
         """SHA-256 of the content, whatever the file's encoding, hex."""
 
+    def part_digests(self, value: Value, part: str | None = None) -> Mapping[str, str]:  # noqa: ARG002
+        """SHA-256 (hex) of every part of ``value`` that can be read alone, by the part's name.
+
+        Args:
+            value: a whole value, or what reading ``part`` gives.
+            part: which part was read; ``None`` = all of it.
+        """
+        return {}
+
     @abstractmethod
     def describe(self, value: Value) -> dict[str, int | float | str]:
         """Counts and sizes for the materialisation's metadata."""
@@ -98,7 +107,8 @@ class Codec(ABC, Generic[Value]):
     ) -> tuple[Value, Provenance | None]:
         """The value in a file, with its provenance.
 
-        A full read checks the content against the digest in the provenance.
+        The content is checked against the digest in the provenance, a part against the part's own.
+        Records of format version 1 have no digests of parts (`Provenance.parts_verified`).
 
         Args:
             source: path or bytes.
@@ -132,20 +142,19 @@ class Codec(ABC, Generic[Value]):
                 found=str(found),
                 remedy="materialise the partition again, or rename the file to what it holds",
             )
-        if provenance is not None and part is None:
-            self._verify(value, provenance, source)
+        if provenance is not None:
+            self._verify(value, part, provenance, label(source))
         return value, provenance
 
-    def _verify(self, value: Value, provenance: Provenance, source: Source) -> None:
-        found = self.payload_digest(value)
-        if found != provenance.payload_sha256:
-            raise ArtifactError(
-                "the file's content is not what was written",
-                where=label(source),
-                expected=f"content of SHA-256 {provenance.payload_sha256}",
-                found=found,
-                remedy=f"materialise {provenance.artifact} again",
-            )
+    def _verify(self, value: Value, part: str | None, provenance: Provenance, where: str) -> None:
+        """Compares the digests of what was read with those in the record."""
+        if part is None:
+            found = self.payload_digest(value)
+            _require_digest(found, provenance.payload_sha256, where, provenance)
+        elif provenance.parts_verified:
+            for name, found in self.part_digests(value, part).items():
+                recorded = provenance.parts.get(name, "none")
+                _require_digest(found, recorded, f"{where}, {name}", provenance)
 
 
 class SidecarCodec(Codec[Value]):
@@ -164,6 +173,18 @@ class SidecarCodec(Codec[Value]):
             return None
         path = source.path if isinstance(source, Fetched) else source
         return sidecar.read(path, content(source))
+
+
+def _require_digest(found: str, recorded: str, where: str, provenance: Provenance) -> None:
+    """Refuses content whose digest is not the recorded one (ArtifactError naming ``where``)."""
+    if found != recorded:
+        raise ArtifactError(
+            "the file's content is not what was written",
+            where=where,
+            expected=f"content of SHA-256 {recorded}",
+            found=found,
+            remedy=f"materialise {provenance.artifact} again",
+        )
 
 
 @contextmanager

@@ -90,6 +90,10 @@ class FigureFile(SidecarCodec[Drawing]):
         both = hashlib.sha256(value.png).digest() + hashlib.sha256(value.pdf or b"").digest()
         return hashlib.sha256(both).hexdigest()
 
+    def part_digests(self, value: Drawing, part: str | None = None) -> dict[str, str]:  # noqa: ARG002
+        """Digest of the PNG."""
+        return {PNG: hashlib.sha256(value.png).hexdigest()}
+
     def describe(self, value: Drawing) -> dict[str, int | float | str]:
         """Pixels, bytes of the PDF, and what is shown."""
         width, height = value.size

@@ -25,6 +25,7 @@ import numpy as np
 
 from atlas_assets.errors import ArtifactError, SettingsError
 from atlas_assets.files.locations import Source, label
+from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import JACCARD_LAYER, CheckerMasks, Masks, ObjectMasks
 from atlas_assets.stages.masks.similarity import jaccard
@@ -83,6 +84,21 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
     def payload_digest(self, value: ObjectMasks) -> str:
         """Digest over all masks and matrices."""
         return value.digest()
+
+    def part_digests(self, value: ObjectMasks, part: str | None = None) -> dict[str, str]:
+        """Digests of the pair masks and of the universal masks of each layer, and of the matrices.
+
+        Their names are ``pairs/layer_L``, ``universal/layer_L`` and ``metrics``.
+        """
+        matrices: dict[str, Array] = {"ast": value.jaccard_ast, "builtin": value.jaccard_builtin}
+        digests = {"metrics": payload_digest(value.ast_nodes + value.builtins, matrices)}
+        alone = part is not None and _LAYER.fullmatch(part) is not None
+        for position in range(value.universal.n_layers):
+            layer = part if alone else layer_part(position)
+            for kind, masks in (("universal", value.universal), ("pairs", value.pairs)):
+                if masks is not None:
+                    digests[f"{kind}/{layer}"] = _of_layer(masks, position).digest()
+        return digests
 
     def describe(self, value: ObjectMasks) -> dict[str, int | float | str]:
         """Counts, sizes, and how many concepts have no neuron in any layer."""
@@ -146,7 +162,7 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
             pairs = _read(reader, _PAIRS, layer)
             require_count(reader, _PAIRS, len(pairs.names))
         if layer is not None:
-            universal = Masks(universal.names, universal.bits[:, layer : layer + 1])
+            universal = _of_layer(universal, layer)
         return ObjectMasks(
             setting=_setting(reader),
             pairs=pairs,
@@ -269,6 +285,11 @@ def _layer_of(reader: Hdf5Reader, part: str | None) -> int | None:
             remedy="correct it, or leave it out for all layers",
         )
     return layer
+
+
+def _of_layer(masks: Masks, position: int) -> Masks:
+    """The masks of one layer."""
+    return Masks(masks.names, masks.bits[:, position : position + 1])
 
 
 def _read(reader: Hdf5Reader, group: str, layer: int | None = None) -> Masks:

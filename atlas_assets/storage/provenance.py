@@ -13,7 +13,8 @@ from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.stages.setting import Setting
 
-FORMAT_VERSION = 1
+#: version 2 added `Provenance.parts`
+FORMAT_VERSION = 2
 Origin = Literal["atlas", "release"]
 Contradiction = tuple[str, object, object]
 
@@ -96,6 +97,8 @@ class Provenance(_Record):
         setting: the (ε, C) of the content, where it has one.
         inputs: asset key → digest of the input that was read.
         payload_sha256: digest of the content, independent of the file's encoding.
+        parts: part of the content that can be read alone → digest of that part; empty for formats
+            that are read whole.
         versions: libraries that took part.
     """
 
@@ -107,7 +110,13 @@ class Provenance(_Record):
     setting: SettingRecord | None = None
     inputs: dict[str, str] = {}
     payload_sha256: str
+    parts: dict[str, str] = {}
     versions: dict[str, str] = {}
+
+    @property
+    def parts_verified(self) -> bool:
+        """Whether a read of a part is checked; records of format version 1 have no digest of it."""
+        return self.format_version > 1
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no whitespace; equal records give equal text."""

@@ -252,6 +252,7 @@ class AtlasStore:
             setting=SettingRecord.of(about) if about else None,
             inputs=dict(inputs),
             payload_sha256=artifact.format.payload_digest(value),
+            parts=dict(artifact.format.part_digests(value)),
             versions=_versions(artifact.kind, artifact.runs_model),
         )
 

@@ -32,6 +32,7 @@ from atlas_assets.stages.masks.masks import (
     universal_table,
 )
 from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codec import Codec
 from atlas_assets.storage.figures import Drawing
 from atlas_assets.storage.provenance import Grid, Lineage, Provenance
 
@@ -52,6 +53,14 @@ LINEAGE = Lineage(
 def provenance(artifact: str = "object_masks", **fields: Any) -> Provenance:
     given = {"code_version": "1", "origin": "atlas", "lineage": LINEAGE, "payload_sha256": "00"}
     return Provenance(artifact=artifact, **{**given, **fields})
+
+
+def record_of(
+    codec: Codec[Any], value: Any, artifact: str = "object_masks", **fields: Any
+) -> Provenance:
+    """The record that a file of ``value`` carries."""
+    digests = {"payload_sha256": codec.payload_digest(value), "parts": codec.part_digests(value)}
+    return provenance(artifact, **{**digests, **fields})
 
 
 def activations(

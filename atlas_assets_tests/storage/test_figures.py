@@ -12,13 +12,13 @@ from PIL.PngImagePlugin import PngInfo
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.storage.figures import PREVIEW_LIMIT, Drawing, FigureFile
 from atlas_assets_tests.storage.hardship import killed_at_every_step
-from atlas_assets_tests.storage.samples import drawing, provenance
+from atlas_assets_tests.storage.samples import drawing, record_of
 
 FORMAT = FigureFile()
 
 
 def write(path: Path, value: Drawing) -> None:
-    FORMAT.write(path, value, provenance("f", payload_sha256=FORMAT.payload_digest(value)))
+    FORMAT.write(path, value, record_of(FORMAT, value, "f"))
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from atlas_assets_tests.storage.samples import (
     equal,
     objects,
     provenance,
+    record_of,
     universal,
 )
 
@@ -41,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 
 def written(path: Path) -> Path:
     value = objects()
-    OBJECTS.write(path, value, provenance(payload_sha256=value.digest()))
+    OBJECTS.write(path, value, record_of(OBJECTS, value))
     return path
 
 
@@ -54,7 +55,7 @@ def written(path: Path) -> Path:
 )
 def test_round_trip(epsilon: float, consistency: float, layers: int, width: int) -> None:
     value = objects(Setting(epsilon, consistency), layers=layers, width=width)
-    record = provenance(payload_sha256=value.digest())
+    record = record_of(OBJECTS, value)
     data = OBJECTS.encode(value, record)
     read, stored = OBJECTS.read(data)
     assert equal(read, value)
@@ -261,12 +262,57 @@ def test_booleans_are_zero_or_one(path: Path) -> None:
     assert "7" in str(caught.value.found)
 
 
-def test_changed_content_is_noticed_by_a_full_read(path: Path) -> None:
-    with h5py.File(written(path), "r+") as file:
-        file[P][:] = ~file[P][:]
+METRIC = "metrics/jaccard_ast_matrix"
+
+
+def change(path: Path, key: str) -> None:
+    """Edits one value, as anybody with h5py could."""
+    with h5py.File(path, "r+") as file:
+        values = file[key][:]
+        values.flat[0] = 1 - values.flat[0]
+        file[key][:] = values
+
+
+@pytest.mark.parametrize(
+    ("key", "refused", "read"),
+    [
+        (P, ["layer_3"], ["universal", "layer_0"]),
+        (U, ["universal", "layer_3"], ["layer_0"]),
+        (METRIC, ["universal", "layer_0", "layer_3"], []),
+    ],
+)
+def test_changed_content_is_noticed_by_whoever_reads_it(
+    path: Path, key: str, refused: list[str], read: list[str]
+) -> None:
+    change(written(path), key)
+    for part in (None, *refused):
+        with pytest.raises(ArtifactError, match="not what was written") as caught:
+            OBJECTS.read(path, part=part)
+        assert str(path) in str(caught.value.where)
+    for part in read:
+        OBJECTS.read(path, part=part)
+
+
+def test_a_record_without_the_digest_of_a_part_is_refused(path: Path) -> None:
+    value = objects()
+    OBJECTS.write(path, value, record_of(OBJECTS, value, parts={}))
+    OBJECTS.read(path)
+    with pytest.raises(ArtifactError, match="not what was written") as caught:
+        OBJECTS.read(path, part="universal")
+    assert "none" in str(caught.value.expected)
+
+
+def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Path) -> None:
+    value = objects()
+    OBJECTS.write(path, value, record_of(OBJECTS, value, parts={}, format_version=1))
+    for part in (None, "universal", "layer_3"):
+        _, record = OBJECTS.read(path, part=part)
+        assert record is not None
+        assert not record.parts_verified
+    change(path, P)
+    OBJECTS.read(path, part="layer_3")
     with pytest.raises(ArtifactError, match="not what was written"):
         OBJECTS.read(path)
-    OBJECTS.read(path, part="universal")
 
 
 def test_the_setting_inside_must_be_the_one_asked_for(path: Path) -> None:

@@ -15,7 +15,7 @@ from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.writer import Hdf5Writer
 from atlas_assets.storage.masks import ObjectMasksFile, layer_part
 from atlas_assets_tests.storage.hdf5.vectors import NAMES, image, values
-from atlas_assets_tests.storage.samples import objects, provenance
+from atlas_assets_tests.storage.samples import objects, record_of
 
 Create = Callable[[h5py.Group, str, np.ndarray], object]
 
@@ -152,7 +152,7 @@ def test_a_layer_of_a_mask_file_is_read_without_the_others(tmp_path: Path) -> No
     value = objects()
     path = tmp_path / "x.h5"
     masks = ObjectMasksFile()
-    masks.write(path, value, provenance(payload_sha256=value.digest()))
+    masks.write(path, value, record_of(masks, value))
     with h5py.File(path, "r+") as file:
         file["pair_masks/layer_1/If__list"][:] ^= True
     with pytest.raises(ArtifactError, match="not what was written"):

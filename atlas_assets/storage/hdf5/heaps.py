@@ -1,4 +1,4 @@
-"""The one damage to an HDF5 file that HDF5 does not complain of: it reads on for ever.
+"""Finds the one damage to an HDF5 file on which HDF5 never returns.
 
 Texts lie in *global heaps*: ``GCOL``, a version, the heap's size, then one object after the other,
 each with its index and size, the last one (index 0) being the free space. HDF5 steps from object to
@@ -8,11 +8,15 @@ object, and does not move where a damaged size leads it to free space of no size
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import struct
+from functools import lru_cache
 from pathlib import Path
 
 from atlas_assets.errors import ArtifactError
+
+Buffer = bytes | mmap.mmap
 
 _HEAP = re.compile(rb"GCOL\x01\0\0\0")
 #: where the superblock says how long a size is, by its version
@@ -22,34 +26,51 @@ _OBJECT = struct.Struct("<HHIQ")  # index, references, nothing, bytes
 _SIZE = struct.Struct("<Q")
 
 
-def require_heaps_that_end(path: Path) -> None:
-    """Refuses a file in which HDF5 would be caught; any other damage is for HDF5 to find.
+def require_heaps_that_end(source: Path | bytes) -> None:
+    """Refuses a file that HDF5 would never finish to read; any other damage is for HDF5 to find.
 
-    Reads the whole file. One with sizes of other than eight bytes is not looked at.
+    Searches all bytes of the file, once as long as it does not change. A file whose sizes do not
+    have eight bytes is not searched.
 
     Raises:
         ArtifactError: a heap has no end.
     """
-    if path.stat().st_size < 4 * _HEAP_HEADER:
+    if isinstance(source, bytes):
+        _require_ends(source, f"{len(source)} bytes in memory")
+    else:
+        about = source.stat()
+        _require_file_ends(source, (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def _require_file_ends(path: Path, state: tuple[int, ...]) -> None:  # noqa: ARG001
+    """As `require_heaps_that_end`; ``state`` is another whenever the file may be another."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                _require_ends(data, str(path))
+
+
+def _require_ends(data: Buffer, where: str) -> None:
+    if len(data) < 4 * _HEAP_HEADER:
         return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        length_at = _LENGTH_AT.get(data[_VERSION_AT])
-        if length_at is None or data[length_at] != _WORD:
-            return
-        for start in [heap.start() for heap in _HEAP.finditer(data)]:
-            at = _caught_at(data, start)
-            if at is not None:
-                raise ArtifactError(
-                    "the HDF5 file is damaged: its texts cannot be read to an end",
-                    where=str(path),
-                    expected=f"a heap of texts at byte {start} that ends",
-                    found=f"free space of 0 bytes at byte {at}",
-                    remedy="materialise it again, or fetch it again",
-                )
+    length_at = _LENGTH_AT.get(data[_VERSION_AT])
+    if length_at is None or data[length_at] != _WORD:
+        return
+    for start in [heap.start() for heap in _HEAP.finditer(data)]:
+        at = _caught_at(data, start)
+        if at is not None:
+            raise ArtifactError(
+                "the HDF5 file is damaged: its texts cannot be read to an end",
+                where=where,
+                expected=f"a heap of texts at byte {start} that ends",
+                found=f"free space of 0 bytes at byte {at}",
+                remedy="materialise it again, or fetch it again",
+            )
 
 
-def _caught_at(data: mmap.mmap, start: int) -> int | None:
-    """Where HDF5 would stay for ever in the heap at ``start``."""
+def _caught_at(data: Buffer, start: int) -> int | None:
+    """Where HDF5 would stay without end in the heap at ``start``."""
     if start + _HEAP_HEADER > len(data):
         return None
     (size,) = _SIZE.unpack_from(data, start + _WORD)

@@ -22,6 +22,7 @@ from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.files.locations import Source, label, local_path, missing, unreadable
 from atlas_assets.files.locations import content as bytes_of
 from atlas_assets.storage.hdf5 import structure
+from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
 from atlas_assets.storage.hdf5.structure import StructureError
 from atlas_assets.storage.hdf5.writer import METADATA, name_in_memory
 
@@ -198,6 +199,7 @@ class Hdf5Reader:
         if local is None:
             image = bytes_of(source)
             self._check_signature(image[:8])
+            require_heaps_that_end(image)
             access.set_fapl_core(_GROWTH, False)
             access.set_file_image(image)
             with self._about(""):
@@ -210,6 +212,7 @@ class Hdf5Reader:
         except OSError as error:
             raise unreadable(source, error) from error
         self._check_signature(head)
+        require_heaps_that_end(local)
         # files are replaced, never changed in place; locks fail on some network disks
         access.set_file_locking(False, True)
         with self._about(""):

@@ -42,12 +42,18 @@ def names(group: Any) -> list[str]:
         StructureError: one is a soft or external link.
     """
     found: list[str] = []
+    links: list[tuple[bytes, int]] = []
 
     def note(name: bytes, link: Any) -> None:
-        _require_hard(name, link)
-        found.append(name.decode())
+        # what is raised here would be lost in HDF5
+        if link.type == h5l.TYPE_HARD:
+            found.append(name.decode())
+        else:
+            links.append((name, link.type))
 
     group.links.iterate(note, info=True)
+    for name, kind in links:
+        _require_hard(name, kind)
     return found
 
 
@@ -57,7 +63,7 @@ def require_hard(group: Any, name: bytes) -> None:
     Raises:
         StructureError: it is one.
     """
-    _require_hard(name, group.links.get_info(name))
+    _require_hard(name, group.links.get_info(name).type)
 
 
 def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
@@ -86,7 +92,9 @@ def require_own_type(kind: Any) -> None:
     """
     if kind.committed():
         raise StructureError(
-            "the HDF5 file uses a named type", "a type of the dataset's own", "a link"
+            "the HDF5 file uses a named type",
+            "a type of the dataset's own",
+            "a type that others may share",
         )
 
 
@@ -110,12 +118,12 @@ def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
         )
 
 
-def _require_hard(name: bytes, link: Any) -> None:
-    if link.type != h5l.TYPE_HARD:
+def _require_hard(name: bytes, kind: int) -> None:
+    if kind != h5l.TYPE_HARD:
         raise StructureError(
             "the HDF5 file has a link that leads elsewhere",
             "groups and datasets of the file itself",
-            f"{'an external' if link.type == h5l.TYPE_EXTERNAL else 'a soft'} link, "
+            f"{'an external' if kind == h5l.TYPE_EXTERNAL else 'a soft'} link, "
             f"{name.decode(errors='replace')!r}",
         )
 

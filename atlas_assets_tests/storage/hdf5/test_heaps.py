@@ -1,4 +1,4 @@
-"""Texts of an HDF5 file that would be read for ever."""
+"""Texts of an HDF5 file that HDF5 would never finish to read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
+from atlas_assets.storage.hdf5.reader import Hdf5Reader
 
 
 def with_texts(path: Path, **options: str) -> bytearray:
@@ -35,8 +36,21 @@ def test_a_size_that_leads_to_nowhere(tmp_path: Path, options: dict[str, str], i
     data = with_texts(tmp_path / "a.h5", **options)
     data[size_of_object(data, index) + 1] = 2  # 512 bytes more: into the zeros of the free space
     (tmp_path / "a.h5").write_bytes(data)
+    for refuse in (require_heaps_that_end, Hdf5Reader):
+        for source in (tmp_path / "a.h5", bytes(data)):
+            with pytest.raises(ArtifactError, match="free space of 0 bytes"):
+                refuse(source)
+
+
+def test_a_file_that_was_replaced_is_searched_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    data = with_texts(path)
+    require_heaps_that_end(path)
+    data[size_of_object(data, 4) + 1] = 2
+    path.unlink()
+    path.write_bytes(data)
     with pytest.raises(ArtifactError, match="free space of 0 bytes"):
-        require_heaps_that_end(tmp_path / "a.h5")
+        require_heaps_that_end(path)
 
 
 def test_what_hdf5_finds_itself_is_left_to_it(tmp_path: Path) -> None:

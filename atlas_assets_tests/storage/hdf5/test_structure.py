@@ -1,0 +1,261 @@
+"""Files whose structure would bring in content from elsewhere, or more than they can hold."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from h5py import h5d, h5p, h5s, h5t, h5z
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.storage.activations import ActivationsFile
+from atlas_assets.storage.codec import Codec
+from atlas_assets.storage.hdf5.metadata import read_provenance
+from atlas_assets.storage.masks import ObjectMasksFile
+from atlas_assets_tests.storage.release_files import write_activations, write_object_masks
+from atlas_assets_tests.storage.samples import WIDTH, activations, equal, objects, record_of
+
+MASKS, ACTIVATIONS = ObjectMasksFile(), ActivationsFile("pairs", "11A_object_prompts.parquet")
+PAIR, UNIVERSAL = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
+MATRIX, NAMES, COUNT = "metrics/jaccard_ast_matrix", "metadata/ast_nodes", "n_prompts/For__len"
+#: of a local file that must not find its way into an atlas
+SECRET = b"\1" * 4096
+Edit = Callable[[h5py.File, str], None]
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_bytes(SECRET)
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["masks"] = np.ones(WIDTH, bool)
+    return path
+
+
+def ours(path: Path) -> Codec:
+    MASKS.write(path, objects(), record_of(MASKS, objects()))
+    return MASKS
+
+
+def foreign(path: Path) -> Codec:
+    write_object_masks(path, objects())
+    return MASKS
+
+
+def counts(path: Path) -> Codec:
+    write_activations(path, activations())
+    return ACTIVATIONS
+
+
+def replaced(file: h5py.File, key: str) -> tuple[h5py.Group, bytes, h5py.Datatype, tuple[int, ...]]:
+    """Removes a dataset; gives where it was, its name, type and shape."""
+    dataset = file[key]
+    found = dataset.parent, key.rpartition("/")[2].encode(), dataset.id.get_type(), dataset.shape
+    del file[key]
+    return found
+
+
+def external_storage(file: h5py.File, key: str) -> None:
+    parent, name, kind, shape = replaced(file, key)
+    creation = h5p.create(h5p.DATASET_CREATE)
+    secret = Path(file.filename).with_name("secret")
+    creation.set_external(str(secret).encode(), 0, len(SECRET))
+    if isinstance(kind, h5t.TypeStringID):
+        kind = h5t.C_S1.copy()
+        kind.set_size(16)
+    h5d.create(parent.id, name, kind, h5s.create_simple(shape or (1,)), creation)
+
+
+def virtual(file: h5py.File, key: str) -> None:
+    parent, name, kind, shape = replaced(file, key)
+    layout = h5py.VirtualLayout(shape, kind.dtype)
+    layout[...] = h5py.VirtualSource("secret.h5", "masks", shape)
+    parent.create_virtual_dataset(name.decode(), layout)
+
+
+def external_link(file: h5py.File, key: str) -> None:
+    parent, name, *_ = replaced(file, key)
+    parent[name.decode()] = h5py.ExternalLink("secret.h5", "/masks")
+
+
+def external_group(file: h5py.File, key: str) -> None:
+    group = key.rpartition("/")[0]
+    del file[group]
+    file[group] = h5py.ExternalLink("secret.h5", "/")
+
+
+def soft_link(file: h5py.File, key: str) -> None:
+    file.move(key, "elsewhere")
+    file[key] = h5py.SoftLink("/elsewhere")
+
+
+def soft_group(file: h5py.File, key: str) -> None:
+    group = key.rpartition("/")[0]
+    file.move(group, "elsewhere")
+    file[group] = h5py.SoftLink("/elsewhere")
+
+
+def unknown_filter(file: h5py.File, key: str) -> None:
+    parent, name, kind, shape = replaced(file, key)
+    creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_chunk(shape or (1,))
+    creation.set_filter(305, h5z.FLAG_OPTIONAL, (1,))
+    h5d.create(parent.id, name, kind, h5s.create_simple(shape or (1,)), creation)
+
+
+def named_type(file: h5py.File, key: str) -> None:
+    values = file[key][()]
+    kind = file[key].dtype
+    del file[key]
+    file["a type"] = kind
+    file.create_dataset(key, data=values, dtype=file["a type"])
+
+
+@pytest.mark.parametrize("write", [ours, foreign])
+@pytest.mark.parametrize("key", [PAIR, UNIVERSAL, MATRIX, NAMES])
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (external_storage, "external storage"),
+        (virtual, "a virtual dataset"),
+        (external_link, "an external link"),
+        (external_group, "an external link"),
+        (soft_link, "a soft link"),
+        (soft_group, "a soft link"),
+        (unknown_filter, "filter 305"),
+        (named_type, "others may share"),
+    ],
+)
+def test_content_from_elsewhere_is_refused(
+    tmp_path: Path,
+    secret: Path,
+    write: Callable[[Path], Codec],
+    edit: Edit,
+    key: str,
+    found: str,
+) -> None:
+    path = tmp_path / "x.h5"
+    codec = write(path)
+    if (edit, key) == (virtual, NAMES):  # HDF5 has no virtual datasets of texts
+        key = MATRIX
+    with h5py.File(path, "r+") as file:
+        edit(file, key)
+    assert secret.exists()
+    for part in (None, "layer_3", "universal"):
+        if part == "universal" and key == PAIR:
+            continue
+        with pytest.raises(ArtifactError) as caught:
+            codec.read(path, part=part)
+        assert found in str(caught.value.found)
+        assert str(path) in str(caught.value.where)
+        assert key.partition("/")[0] in str(caught.value.where)
+
+
+@pytest.mark.parametrize("edit", [external_storage, external_link, soft_link, unknown_filter])
+def test_counts_from_elsewhere_are_refused(tmp_path: Path, secret: Path, edit: Edit) -> None:
+    path = tmp_path / "x.h5"
+    codec = counts(path)
+    with h5py.File(path, "r+") as file:
+        edit(file, COUNT)
+    assert secret.exists()
+    with pytest.raises(ArtifactError, match="n_prompts"):
+        codec.read(path)
+
+
+def test_an_attribute_of_a_named_type_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    foreign(path)
+    with h5py.File(path, "r+") as file:
+        file["a type"] = np.dtype("f8")
+        file["metadata"].attrs.create("epsilon", 0.5, dtype=file["a type"])
+    with pytest.raises(ArtifactError, match="named type"):
+        MASKS.read(path)
+
+
+def test_a_record_behind_a_link_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    ours(path)
+    with h5py.File(path, "r+") as file:
+        file.move("metadata", "elsewhere")
+        file["metadata"] = h5py.SoftLink("/elsewhere")
+    with pytest.raises(ArtifactError, match="leads elsewhere"):
+        read_provenance(path)
+
+
+def declared(shape: tuple[int, ...]) -> Edit:
+    """A dataset of that shape without any values."""
+
+    def edit(file: h5py.File, key: str) -> None:
+        parent, name, kind, _ = replaced(file, key)
+        options = {"compression": "gzip", "dtype": kind.dtype, "chunks": (1024,) * len(shape)}
+        parent.create_dataset(name.decode(), shape, **options)
+
+    return edit
+
+
+def count(name: str, value: int) -> Edit:
+    def edit(file: h5py.File, _: str) -> None:
+        file["metadata"].attrs[name] = value
+
+    return edit
+
+
+@pytest.mark.parametrize("write", [ours, foreign])
+@pytest.mark.parametrize(
+    ("edit", "key"),
+    [
+        (declared((17_000, 17_000)), MATRIX),
+        (declared((1 << 40,)), "universal_masks/layer_0/ast__For"),
+        (declared((1 << 40,)), "pair_masks/layer_0/For__len"),
+        (declared((1 << 40,)), NAMES),
+        (count("n_layers", 10_000_000), ""),
+        (count("n_layers", 1 << 40), ""),
+        (count("width", 1 << 40), ""),
+    ],
+)
+def test_declared_sizes_cost_nothing(
+    tmp_path: Path, write: Callable[[Path], Codec], edit: Edit, key: str
+) -> None:
+    path = tmp_path / "x.h5"
+    codec = write(path)
+    with h5py.File(path, "r+") as file:
+        edit(file, key)
+    tracemalloc.start()
+    started = time.process_time()
+    try:
+        with pytest.raises(ArtifactError) as caught:
+            codec.read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(caught.value.where)
+    assert peak < 20_000_000
+    assert time.process_time() - started < 5
+
+
+def test_a_file_that_inflates_to_much_more_than_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    foreign(path)
+    with h5py.File(path, "r+") as file:
+        size = 1 << 13
+        del file[MATRIX]
+        options = {"dtype": "f8", "compression": "gzip", "chunks": (size // 8, size)}
+        dataset = file.create_dataset(MATRIX, (size, size), **options)
+        dataset[:1] = 0.0
+    with pytest.raises(ArtifactError, match="more values than it can hold"):
+        MASKS.read(path)
+
+
+def test_well_deflated_files_are_read(tmp_path: Path) -> None:
+    """Masks in which no neuron is, of a wide model, deflated as the release does."""
+    value = objects(layers=2, width=8192)
+    for masks in (value.pairs, value.universal):
+        assert masks is not None
+        masks.bits[:] = False
+    write_object_masks(tmp_path / "x.h5", value)
+    assert equal(MASKS.read(tmp_path / "x.h5")[0], value)

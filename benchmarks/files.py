@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,11 @@ from typing import Any
 from atlas_assets import io
 from atlas_assets.atlas.open import open_to_build
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import ObjectMasks, object_masks
 from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.storage.hdf5.reader import Hdf5Reader
+from atlas_assets.storage.hdf5.writer import Hdf5Writer
 from atlas_assets.storage.store import AtlasStore
 from benchmarks import plain_files
 from benchmarks.measure import Findings, Measurement, Table, run, seconds
@@ -34,8 +40,8 @@ def measure() -> Findings:
         for at, value in masks.items():
             store.write("object_masks", value, at)
         rows = [*_reading(folder / NAME, store), *_activations(store, found)]
-        table = _against_plain(folder, store, masks)
-    return Findings(rows, [table])
+        tables = [_against_plain(folder, store, masks), _ways(folder, masks[DENSEST], found)]
+    return Findings(rows, tables)
 
 
 def _reading(data: Path, store: AtlasStore) -> list[Measurement]:
@@ -111,6 +117,59 @@ def _against_plain(folder: Path, store: AtlasStore, masks: dict[Setting, ObjectM
             rows.append((str(at), f"{what} ({unit})", mine, theirs, theirs / mine))
     columns = ("setting", "a file of object masks", "ours", "plain h5py, gzip", "plain / ours")
     return Table("Against one dataset at a time", columns, tuple(rows))
+
+
+def _ways(folder: Path, masks: ObjectMasks, found: Activations) -> Table:
+    """What storing the vectors costs: with their places known to us, or as deflated chunks."""
+    assert masks.pairs is not None
+    files: dict[str, plain_files.Vectors] = {
+        "masks": {
+            "pair_masks": (masks.pairs.names, masks.pairs.bits),
+            "universal_masks": (masks.universal.names, masks.universal.bits),
+        },
+        "activations": {
+            "activations": (found.names, found.sums),
+            "firing_counts": (found.names, found.counts),
+        },
+    }
+    rows: list[tuple[str | float, ...]] = []
+    for what, vectors in files.items():
+        for way, write in (("places", _write_places), ("chunks", plain_files.write_chunks)):
+            path = folder / f"{way}.h5"
+            first = _processor(partial(write, path, vectors), repeats=1)
+            again = _processor(partial(write, path, vectors))
+            rows.append(
+                (what, way, first, again, _processor(partial(_read_all, path, vectors)), _mb(path))
+            )
+    columns = ("file", "its vectors as", "first write (s)", "later (s)", "read (s)", "MB")
+    return Table("Processor time of two ways to store vectors", columns, tuple(rows))
+
+
+def _write_places(path: Path, vectors: plain_files.Vectors) -> None:
+    writer = Hdf5Writer()
+    for group, (names, values) in vectors.items():
+        writer.vectors(group, names, values)
+    path.write_bytes(writer.finish())
+
+
+def _read_all(path: Path, vectors: plain_files.Vectors) -> None:
+    with Hdf5Reader(path) as reader:
+        for group, (_, values) in vectors.items():
+            reader.vectors(group, values.dtype)
+
+
+def _processor(work: Callable[[], object], *, repeats: int = 5) -> float:
+    """Median processor time of a call, in seconds."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def _mb(path: Path) -> float:
+    return path.stat().st_size / 1e6
 
 
 def _of(work: object) -> float:

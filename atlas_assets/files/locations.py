@@ -40,7 +40,7 @@ def local_path(source: Source) -> Path | None:
 
 
 def label(source: Source) -> str:
-    """How errors call the source."""
+    """The name of a source in error messages: its path, or the number of its bytes."""
     if isinstance(source, bytes):
         return f"{len(source)} bytes in memory"
     return str(source.path) if isinstance(source, Fetched) else str(source)
@@ -66,7 +66,7 @@ def content(source: Source) -> bytes:
 
 
 def fetched(source: Source) -> Source:
-    """The source, brought here in one piece if it lies on a remote filesystem."""
+    """The source itself, or all its bytes if it lies on a remote filesystem."""
     if isinstance(source, UPath) and local_path(source) is None:
         return Fetched(source, content(source))
     return source

@@ -22,11 +22,11 @@ import numpy as np
 from atlas_assets.files.locations import Source, label
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.concepts import inventory, split_concept
-from atlas_assets.storage.codec import Codec, instance_of, within
+from atlas_assets.storage.codec import instance_of, within
 from atlas_assets.storage.hdf5.metadata import (
+    Hdf5Codec,
     concept_lists,
     provenance_attributes,
-    read_provenance,
     require_count,
     whole_number,
 )
@@ -36,7 +36,7 @@ from atlas_assets.storage.provenance import Provenance
 
 
 @dataclass(frozen=True)
-class ActivationsFile(Codec[Activations]):
+class ActivationsFile(Hdf5Codec[Activations]):
     """Activations as HDF5.
 
     Attributes:
@@ -46,20 +46,19 @@ class ActivationsFile(Codec[Activations]):
 
     units: Literal["pairs", "concepts"]
     input_file: str
-    kind = "hdf5"
 
     def check(self, value: Activations, *, where: str) -> None:
-        """Shapes, dtypes and values are held by `Activations` itself."""
+        """Checks the units' names; `Activations` itself checks the rest when it is made."""
         instance_of(value, Activations, where=where)
         with within(where):
             self._name_lists(value)
 
     def payload_digest(self, value: Activations) -> str:
-        """Digest over names, prompt counts, sums and counts."""
+        """SHA-256 (hex) over names, prompt counts, sums and counts."""
         return value.digest()
 
     def describe(self, value: Activations) -> dict[str, int | float | str]:
-        """Units, layers, width, prompts, and the share of neurons that ever fire for a unit."""
+        """Numbers of units, layers, neurons and prompts; share of neurons that ever fire."""
         firing = np.count_nonzero(value.counts) / max(1, value.counts.size)
         return {
             self.units: len(value.names),
@@ -70,7 +69,7 @@ class ActivationsFile(Codec[Activations]):
         }
 
     def encode(self, value: Activations, provenance: Provenance) -> bytes:
-        """The file's bytes."""
+        """Returns the bytes of an HDF5 file that holds the activations and their provenance."""
         model = provenance.lineage.model if provenance.lineage else None
         writer = Hdf5Writer()
         writer.vectors("activations", value.names, value.sums)
@@ -88,7 +87,7 @@ class ActivationsFile(Codec[Activations]):
         return writer.finish()
 
     def decode(self, source: Source, *, part: str | None = None) -> Activations:  # noqa: ARG002
-        """The activations in a file, checked value by value."""
+        """Reads the activations of a file and checks every value."""
         with Hdf5Reader(source) as reader:
             size = {
                 "n_layers": whole_number(reader, "n_layers"),
@@ -109,10 +108,6 @@ class ActivationsFile(Codec[Activations]):
             value = Activations(names, n_prompts.astype(np.int32), sums, counts)
             self._name_lists(value)
         return value
-
-    def provenance(self, source: Source) -> Provenance | None:
-        """The record in ``/metadata``."""
-        return read_provenance(source)
 
     def _name_lists(self, value: Activations) -> dict[str, tuple[str, ...]]:
         """The concepts that the units are made of, as the release lists them.

@@ -82,7 +82,7 @@ class Codec(ABC, Generic[Value]):
         return {}
 
     def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
-        """All files that hold a value written at ``path``."""
+        """The paths of all files that a value written at ``path`` lies in."""
         return (path,)
 
     def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
@@ -158,10 +158,10 @@ class Codec(ABC, Generic[Value]):
 
 
 class SidecarCodec(Codec[Value]):
-    """A format without room for provenance: it lies beside the file, in a sidecar."""
+    """A format without room for a provenance record, which lies in a sidecar beside the file."""
 
     def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
-        """As the base class says; file and sidecar belong together whenever the writer dies."""
+        """As `Codec.write`; file and sidecar fit each other whenever the writer is killed."""
         self.check(value, where=provenance.artifact)
         data = self.encode(value, provenance)
         sidecar.write_with(path, data, provenance)
@@ -189,7 +189,7 @@ def _require_digest(found: str, recorded: str, where: str, provenance: Provenanc
 
 @contextmanager
 def within(where: str) -> Iterator[None]:
-    """Makes an error about content one about the file or asset ``where`` that it belongs to."""
+    """Adds to errors about content the file or asset ``where`` that the content belongs to."""
     try:
         yield
     except AtlasError as error:

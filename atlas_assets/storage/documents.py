@@ -15,7 +15,7 @@ class _TextFile(SidecarCodec[str]):
     """A text in UTF-8 with ``\\n`` line ends."""
 
     def check(self, value: str, *, where: str) -> None:
-        """The text must not be blank, nor hold what UTF-8 cannot."""
+        """Requires a text that is not blank and can be encoded in UTF-8."""
         instance_of(value, str, where=where)
         if not value.strip():
             raise _unsound(where, "a text", "a blank one")
@@ -25,19 +25,19 @@ class _TextFile(SidecarCodec[str]):
             raise _unsound(where, "text in UTF-8", str(error)) from error
 
     def payload_digest(self, value: str) -> str:
-        """Digest of the text."""
+        """SHA-256 (hex) of the text in UTF-8."""
         return hashlib.sha256(value.encode()).hexdigest()
 
     def describe(self, value: str) -> dict[str, int | float | str]:
-        """Lines and characters."""
+        """Numbers of lines and of characters."""
         return {"n_lines": value.count("\n"), "n_characters": len(value)}
 
     def encode(self, value: str, provenance: Provenance) -> bytes:  # noqa: ARG002
-        """The file's bytes."""
+        """Returns the text in UTF-8."""
         return value.encode()
 
     def decode(self, source: Source, *, part: str | None = None) -> str:  # noqa: ARG002
-        """The text in a file."""
+        """Reads the text of a file."""
         try:
             text = content(source).decode()
         except UnicodeDecodeError as error:
@@ -48,7 +48,7 @@ class _TextFile(SidecarCodec[str]):
 
 @dataclass(frozen=True)
 class HtmlFile(_TextFile):
-    """One self-contained page."""
+    """A self-contained HTML page."""
 
     kind = "html"
 

@@ -20,11 +20,11 @@ from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.analyses.ockham import KINDS, JaccardMatrices
 from atlas_assets.stages.concepts import Kind, concept_name, split_concept
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import Codec, instance_of, within
+from atlas_assets.storage.codec import instance_of, within
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
+    Hdf5Codec,
     provenance_attributes,
-    read_provenance,
     read_setting,
     whole_number,
 )
@@ -37,7 +37,7 @@ _LISTS: dict[Kind, str] = {"ast": "ast_nodes", "builtin": "builtin_objs"}
 
 
 @dataclass(frozen=True)
-class JaccardMatricesFile(Codec[JaccardMatrices]):
+class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
     """The matrices of one setting.
 
     Attributes:
@@ -45,10 +45,9 @@ class JaccardMatricesFile(Codec[JaccardMatrices]):
     """
 
     setting: Setting
-    kind = "hdf5"
 
     def check(self, value: JaccardMatrices, *, where: str) -> None:
-        """Matrices of as many layers for both types, symmetric, between 0 and 1."""
+        """Requires symmetric matrices from 0 to 1, as many layers for both concept types."""
         instance_of(value, JaccardMatrices, where=where)
         if len({len(value.values[kind]) for kind in KINDS}) != 1:
             raise _unsound(where, "as many layers for both types", "different numbers")
@@ -62,12 +61,12 @@ class JaccardMatricesFile(Codec[JaccardMatrices]):
                 raise _unsound(f"{where}, {kind}", "symmetric values from 0 to 1", "others")
 
     def payload_digest(self, value: JaccardMatrices) -> str:
-        """Digest over names and matrices."""
+        """SHA-256 (hex) over names and matrices."""
         names = tuple(name for kind in KINDS for name in value.names[kind])
         return payload_digest(names, {kind: value.values[kind] for kind in KINDS})
 
     def describe(self, value: JaccardMatrices) -> dict[str, int | float | str]:
-        """Counts."""
+        """Numbers of concepts of either type, and of layers."""
         return {
             "setting": str(self.setting),
             "n_ast": len(value.names["ast"]),
@@ -76,11 +75,11 @@ class JaccardMatricesFile(Codec[JaccardMatrices]):
         }
 
     def setting_of(self, value: JaccardMatrices) -> Setting | None:  # noqa: ARG002
-        """The setting of the file."""
+        """The (ε, C) that the file is about by definition."""
         return self.setting
 
     def encode(self, value: JaccardMatrices, provenance: Provenance) -> bytes:
-        """The file's bytes."""
+        """Returns the bytes of an HDF5 file that holds the matrices and their provenance."""
         writer = Hdf5Writer()
         writer.matrices(_GROUP, {})
         n_layers = len(value.values["ast"])
@@ -99,7 +98,7 @@ class JaccardMatricesFile(Codec[JaccardMatrices]):
         return writer.finish()
 
     def decode(self, source: Source, *, part: str | None = None) -> JaccardMatrices:  # noqa: ARG002
-        """The matrices in a file; one that names another setting is refused."""
+        """Reads the matrices of a file; refuses a file that names another setting."""
         with Hdf5Reader(source) as reader, within(label(source)):
             found = read_setting(reader)
             if found != self.setting:
@@ -110,10 +109,6 @@ class JaccardMatricesFile(Codec[JaccardMatrices]):
             )
             self.check(value, where=label(source))
             return value
-
-    def provenance(self, source: Source) -> Provenance | None:
-        """The record in ``/metadata``."""
-        return read_provenance(source)
 
 
 def _names(reader: Hdf5Reader, kind: Kind) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +30,12 @@ from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import JACCARD_LAYER, CheckerMasks, Masks, ObjectMasks
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import Codec, instance_of, within
+from atlas_assets.storage.codec import instance_of, within
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
+    Hdf5Codec,
     concept_lists,
     provenance_attributes,
-    read_provenance,
     read_setting,
     require_count,
     whole_number,
@@ -44,7 +44,6 @@ from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer
 from atlas_assets.storage.provenance import Provenance
 
-Value = TypeVar("Value")
 UNIVERSAL = "universal"
 
 _PAIRS, _UNIVERSALS, _CHECKERS = "pair_masks", "universal_masks", "token_checker_masks"
@@ -52,16 +51,8 @@ _LAYER = re.compile(r"layer_(\d+)")
 _MATRICES = {"ast": "metrics/jaccard_ast_matrix", "builtin": "metrics/jaccard_builtin_matrix"}
 
 
-class _MasksFile(Codec[Value]):
-    kind = "hdf5"
-
-    def provenance(self, source: Source) -> Provenance | None:
-        """The record in ``/metadata``."""
-        return read_provenance(source)
-
-
 @dataclass(frozen=True)
-class ObjectMasksFile(_MasksFile[ObjectMasks]):
+class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
     """Pair masks, universal masks and their Jaccard matrices at one setting.
 
     Its parts are ``universal``, and every layer alone (`layer_part`).
@@ -70,7 +61,7 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
     parts = (UNIVERSAL,)
 
     def check(self, value: ObjectMasks, *, where: str) -> None:
-        """A file needs the pair masks; the rest is held by `ObjectMasks` itself."""
+        """Requires the pair masks; `ObjectMasks` itself checks the rest when it is made."""
         instance_of(value, ObjectMasks, where=where)
         if value.pairs is None:
             raise ArtifactError(
@@ -82,7 +73,7 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
             )
 
     def payload_digest(self, value: ObjectMasks) -> str:
-        """Digest over all masks and matrices."""
+        """SHA-256 (hex) over all masks and matrices."""
         return value.digest()
 
     def part_digests(self, value: ObjectMasks, part: str | None = None) -> dict[str, str]:
@@ -101,7 +92,7 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
         return digests
 
     def describe(self, value: ObjectMasks) -> dict[str, int | float | str]:
-        """Counts, sizes, and how many concepts have no neuron in any layer."""
+        """Numbers of pairs and concepts, mean mask sizes, and concepts without any neuron."""
         pairs = value.pairs
         return {
             "setting": str(value.setting),
@@ -111,11 +102,11 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
         }
 
     def handed_over(self, value: ObjectMasks) -> dict[str | None, ObjectMasks]:
-        """The universal part."""
+        """The universal part is kept; the pair masks are too large."""
         return {UNIVERSAL: replace(value, pairs=None)}
 
     def encode(self, value: ObjectMasks, provenance: Provenance) -> bytes:
-        """The file's bytes."""
+        """Returns the bytes of an HDF5 file that holds the masks and their provenance."""
         pairs = value.pairs or Masks((), value.universal.bits[:0])
         writer = Hdf5Writer()
         _write(writer, _PAIRS, pairs)
@@ -136,11 +127,11 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
         return writer.finish()
 
     def has_part(self, part: str) -> bool:
-        """Whether it is ``universal`` or a layer; which layers there are, only a file knows."""
+        """Whether ``part`` is ``universal`` or names a layer, there or not in a given file."""
         return super().has_part(part) or _LAYER.fullmatch(part) is not None
 
     def decode(self, source: Source, *, part: str | None = None) -> ObjectMasks:
-        """The masks in a file.
+        """Reads the masks of a file, or a part of them.
 
         Part ``universal`` leaves ``pairs`` unread (``None``). With a layer as part, pair masks and
         universal masks are those of that layer, the only one they have.
@@ -173,7 +164,7 @@ class ObjectMasksFile(_MasksFile[ObjectMasks]):
 
 
 @dataclass(frozen=True)
-class CheckerMasksFile(_MasksFile[CheckerMasks]):
+class CheckerMasksFile(Hdf5Codec[CheckerMasks]):
     """Checker or token-checker masks at one setting.
 
     The card implies that checker files look like object files, the release writes the group
@@ -181,23 +172,23 @@ class CheckerMasksFile(_MasksFile[CheckerMasks]):
     """
 
     def check(self, value: CheckerMasks, *, where: str) -> None:
-        """Everything is held by `CheckerMasks` itself."""
+        """Checks the type; `CheckerMasks` itself checks the rest when it is made."""
         instance_of(value, CheckerMasks, where=where)
 
     def payload_digest(self, value: CheckerMasks) -> str:
-        """Digest over all masks."""
+        """SHA-256 (hex) over all masks."""
         return value.digest()
 
     def describe(self, value: CheckerMasks) -> dict[str, int | float | str]:
-        """Counts and sizes."""
+        """Number of concepts, shape, mean mask size, and concepts without any neuron."""
         return {"setting": str(value.setting), **_describe_concepts(value.masks)}
 
     def handed_over(self, value: CheckerMasks) -> dict[str | None, CheckerMasks]:
-        """All of it."""
+        """The whole value is kept."""
         return {None: value}
 
     def encode(self, value: CheckerMasks, provenance: Provenance) -> bytes:
-        """The file's bytes."""
+        """Returns the bytes of an HDF5 file that holds the masks and their provenance."""
         writer = Hdf5Writer()
         _write(writer, _CHECKERS, value.masks)
         attributes = _attributes(value.setting, value.masks, CONSISTENCY_SPELLINGS[1])
@@ -205,7 +196,7 @@ class CheckerMasksFile(_MasksFile[CheckerMasks]):
         return writer.finish()
 
     def decode(self, source: Source, *, part: str | None = None) -> CheckerMasks:  # noqa: ARG002
-        """The masks in a file."""
+        """Reads all masks of a file."""
         with Hdf5Reader(source) as reader, within(label(source)):
             as_on_the_card = not reader.has(_CHECKERS) and reader.has(_UNIVERSALS)
             masks = _read(reader, _UNIVERSALS if as_on_the_card else _CHECKERS)
@@ -213,7 +204,7 @@ class CheckerMasksFile(_MasksFile[CheckerMasks]):
 
 
 @dataclass(frozen=True)
-class UniversalMasksFile(_MasksFile[Masks]):
+class UniversalMasksFile(Hdf5Codec[Masks]):
     """Universal masks of one setting, standalone.
 
     Attributes:
@@ -223,25 +214,25 @@ class UniversalMasksFile(_MasksFile[Masks]):
     setting: Setting
 
     def check(self, value: Masks, *, where: str) -> None:
-        """The units must be concepts."""
+        """Requires every unit to be a concept."""
         instance_of(value, Masks, where=where)
         with within(where):
             concept_lists(value.names)
 
     def payload_digest(self, value: Masks) -> str:
-        """Digest over all masks."""
+        """SHA-256 (hex) over all masks."""
         return value.digest()
 
     def describe(self, value: Masks) -> dict[str, int | float | str]:
-        """Counts and sizes."""
+        """Number of concepts, shape, mean mask size, and concepts without any neuron."""
         return {"setting": str(self.setting), **_describe_concepts(value)}
 
     def setting_of(self, value: Masks) -> Setting | None:  # noqa: ARG002
-        """The setting of the file."""
+        """The (ε, C) that the file is about by definition."""
         return self.setting
 
     def encode(self, value: Masks, provenance: Provenance) -> bytes:
-        """The file's bytes."""
+        """Returns the bytes of an HDF5 file that holds the masks and their provenance."""
         writer = Hdf5Writer()
         _write(writer, _UNIVERSALS, value)
         attributes = _attributes(self.setting, value, CONSISTENCY_SPELLINGS[0])
@@ -251,7 +242,7 @@ class UniversalMasksFile(_MasksFile[Masks]):
         return writer.finish()
 
     def decode(self, source: Source, *, part: str | None = None) -> Masks:  # noqa: ARG002
-        """The masks in a file; a file that names another setting is refused."""
+        """Reads all masks of a file; refuses a file that names another setting."""
         with Hdf5Reader(source) as reader, within(label(source)):
             found = read_setting(reader)
             if found not in (None, self.setting):
@@ -266,12 +257,12 @@ def _write(writer: Hdf5Writer, group: str, masks: Masks) -> None:
 
 
 def layer_part(layer: int) -> str:
-    """The part of object masks that is one layer."""
+    """The name of the part of an object mask file that is one layer, such as ``layer_3``."""
     return f"layer_{layer}"
 
 
 def _layer_of(reader: Hdf5Reader, part: str | None) -> int | None:
-    """Which layer a part is, if it is one."""
+    """The layer that ``part`` names, which the file must have; ``None`` if it names none."""
     match = _LAYER.fullmatch(part or "")
     if match is None:
         return None

@@ -80,7 +80,7 @@ class SettingRecord(_Record):
 
     @classmethod
     def of(cls, setting: Setting) -> SettingRecord:
-        """The stored form of ``setting``."""
+        """The record of ``setting``."""
         return cls(epsilon=setting.epsilon, consistency=setting.consistency)
 
 
@@ -290,7 +290,7 @@ _CHOSEN = {
 
 
 def _leaves(lineage: Lineage) -> dict[str, Any]:
-    """Dotted field → value, of what is known."""
+    """The known values of a lineage by dotted field name, such as ``grid.variations``."""
     leaves: dict[str, Any] = {"readout": lineage.readout, "dtype": lineage.dtype}
     for name, record in (("model", lineage.model), ("grid", lineage.grid)):
         if record is not None:
@@ -303,7 +303,7 @@ def _leaves(lineage: Lineage) -> dict[str, Any]:
 
 
 def spelled(value: object) -> str:
-    """A value of a lineage, as messages spell it."""
+    """Spells a value of a lineage for a message; ``None`` is spelt ``none``."""
     return "none" if value is None else str(value)
 
 

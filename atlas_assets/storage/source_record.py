@@ -93,7 +93,7 @@ def read(path: UPath | Path) -> SourceRecord | None:
 
 
 def source_of(path: UPath | Path) -> SourceRecord | None:
-    """As `read`, for whoever only tells of it: a damaged record counts as none."""
+    """As `read`, but a damaged record counts as none; for reports, which must not fail on it."""
     try:
         return read(path)
     except ArtifactError:

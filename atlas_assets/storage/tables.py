@@ -36,27 +36,27 @@ class _TableFile(Codec[pl.DataFrame]):
     schema: TableSchema
 
     def check(self, value: pl.DataFrame, *, where: str) -> None:
-        """Checks type and schema."""
+        """Requires a table that follows the declared schema."""
         instance_of(value, pl.DataFrame, where=where)
         self.schema.check(value, where=where)
 
     def payload_digest(self, value: pl.DataFrame) -> str:
-        """Digest over columns, types and values."""
+        """SHA-256 (hex) over columns, types and values."""
         return frame_digest(value)
 
     def describe(self, value: pl.DataFrame) -> dict[str, int | float | str]:
-        """Rows and columns."""
+        """Numbers of rows and columns."""
         return {"rows": value.height, "columns": value.width}
 
     def decode(self, source: Source, *, part: str | None = None) -> pl.DataFrame:  # noqa: ARG002
-        """The table in a file, checked against the schema."""
+        """Reads the table of a file and checks it against the schema."""
         frame = self._parse(content(source), label(source))
         self.schema.check(frame, where=label(source))
         return frame
 
     @abstractmethod
     def _parse(self, data: bytes, where: str) -> pl.DataFrame:
-        """The table in the file's bytes."""
+        """Parses the bytes of a file named ``where``; does not check the table's schema."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ParquetTable(_TableFile):
     kind = "parquet"
 
     def encode(self, value: pl.DataFrame, provenance: Provenance) -> bytes:
-        """The file's bytes."""
+        """Returns the bytes of a parquet file that holds the table and its provenance."""
         buffer = io.BytesIO()
         value.write_parquet(
             buffer, compression="zstd", metadata={PARQUET_KEY: provenance.to_json()}
@@ -74,7 +74,7 @@ class ParquetTable(_TableFile):
         return buffer.getvalue()
 
     def provenance(self, source: Source) -> Provenance | None:
-        """The record in the key-value metadata."""
+        """The provenance record in the file's key-value metadata; ``None`` if it has none."""
         where, data = label(source), content(source)
         try:
             record = pl.read_parquet_metadata(io.BytesIO(data)).get(PARQUET_KEY)
@@ -103,7 +103,7 @@ class CsvTable(SidecarCodec[pl.DataFrame], _TableFile):
     kind = "csv"
 
     def encode(self, value: pl.DataFrame, provenance: Provenance) -> bytes:  # noqa: ARG002
-        """The file's bytes; an absent value is an empty field."""
+        """Returns the bytes of a CSV file; an absent value is an empty field."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(["" if name == self.index else name for name in value.columns])

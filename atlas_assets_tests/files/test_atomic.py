@@ -11,7 +11,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactWriteError
 from atlas_assets.files import atomic
-from atlas_assets_tests.storage.hardship import (
+from atlas_assets_tests.storage.bad_disks import (
     killed_at_every_step,
     largest_file,
     open_folder,

@@ -9,7 +9,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError
 from atlas_assets.storage import sidecar
-from atlas_assets_tests.storage.hardship import killed_at_every_step, largest_file
+from atlas_assets_tests.storage.bad_disks import killed_at_every_step, largest_file
 from atlas_assets_tests.storage.samples import provenance
 
 

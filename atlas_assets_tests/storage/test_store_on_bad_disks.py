@@ -13,13 +13,13 @@ from atlas_assets.errors import ArtifactWriteError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.storage.full_store import store_at
-from atlas_assets_tests.storage.hardship import (
+from atlas_assets_tests.storage.bad_disks import (
     killed_at_every_step,
     largest_file,
     open_folder,
     read_only,
 )
+from atlas_assets_tests.storage.full_store import store_at
 from atlas_assets_tests.storage.samples import SETTING, activations, equal, sample
 
 

@@ -8,6 +8,7 @@ from atlas_assets.errors import SettingsError
 from atlas_assets.files.locations import Source, label
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codec import Codec, Value
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.writer import METADATA
 from atlas_assets.storage.provenance import Provenance
@@ -17,8 +18,18 @@ CONSISTENCY_SPELLINGS = ("consistency_thresh", "consistency_threshold")
 
 
 def provenance_attributes(provenance: Provenance) -> dict[str, str | int | float]:
-    """The attributes that carry the provenance."""
+    """The attributes of ``/metadata`` that carry the provenance record."""
     return {"provenance": provenance.to_json(), "format_version": provenance.format_version}
+
+
+class Hdf5Codec(Codec[Value]):
+    """A format whose provenance record lies in the file's own ``/metadata``."""
+
+    kind = "hdf5"
+
+    def provenance(self, source: Source) -> Provenance | None:
+        """The record in the file's ``/metadata``; ``None`` if it has none."""
+        return read_provenance(source)
 
 
 def read_provenance(source: Source) -> Provenance | None:
@@ -44,7 +55,7 @@ def read_setting(reader: Hdf5Reader) -> Setting | None:
 
 
 def whole_number(reader: Hdf5Reader, key: str) -> int | None:
-    """An attribute that counts something; ``None`` where the file lacks it."""
+    """The whole number ≥ 0 in the attribute ``key``; ``None`` where the file lacks it."""
     value = reader.attribute(key)
     if value is not None and (not isinstance(value, int) or value < 0):
         reader.fail(f"/{METADATA} {key}", "a whole number", repr(value))

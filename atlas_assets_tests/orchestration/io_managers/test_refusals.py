@@ -25,7 +25,7 @@ from atlas_assets_tests.orchestration.io_managers.graphs import (
     recorder,
     store_at,
 )
-from atlas_assets_tests.storage.hardship import largest_file, open_folder, read_only
+from atlas_assets_tests.storage.bad_disks import largest_file, open_folder, read_only
 from atlas_assets_tests.storage.release_files import write_object_masks
 from atlas_assets_tests.storage.samples import LINEAGE, SETTING, equal, objects, sample
 

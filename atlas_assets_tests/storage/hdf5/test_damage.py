@@ -13,7 +13,7 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.masks import ObjectMasksFile
-from atlas_assets_tests.storage.hardship import open_folder
+from atlas_assets_tests.storage.bad_disks import open_folder
 from atlas_assets_tests.storage.samples import equal, objects, provenance
 
 MASKS = ObjectMasksFile()

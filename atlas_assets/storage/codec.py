@@ -74,13 +74,6 @@ class Codec(ABC, Generic[Value]):
         """Whether files of this format may have that part."""
         return part in self.parts
 
-    def handed_over(self, value: Value) -> Mapping[str | None, Value]:  # noqa: ARG002
-        """{part: what reading that part of a file of ``value`` gives}, where it is worth keeping.
-
-        The part is ``None`` for all of it.
-        """
-        return {}
-
     def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
         """The paths of all files that a value written at ``path`` lies in."""
         return (path,)

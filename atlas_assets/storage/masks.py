@@ -18,7 +18,7 @@ and some of the counts and lists; the spelling of C varies; both are accepted on
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -101,10 +101,6 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
             **_describe_concepts(value.universal),
         }
 
-    def handed_over(self, value: ObjectMasks) -> dict[str | None, ObjectMasks]:
-        """The universal part is kept; the pair masks are too large."""
-        return {UNIVERSAL: replace(value, pairs=None)}
-
     def encode(self, value: ObjectMasks, provenance: Provenance) -> bytes:
         """Returns the bytes of an HDF5 file that holds the masks and their provenance."""
         pairs = value.pairs or Masks((), value.universal.bits[:0])
@@ -182,10 +178,6 @@ class CheckerMasksFile(Hdf5Codec[CheckerMasks]):
     def describe(self, value: CheckerMasks) -> dict[str, int | float | str]:
         """Number of concepts, shape, mean mask size, and concepts without any neuron."""
         return {"setting": str(value.setting), **_describe_concepts(value.masks)}
-
-    def handed_over(self, value: CheckerMasks) -> dict[str | None, CheckerMasks]:
-        """The whole value is kept."""
-        return {None: value}
 
     def encode(self, value: CheckerMasks, provenance: Provenance) -> bytes:
         """Returns the bytes of an HDF5 file that holds the masks and their provenance."""

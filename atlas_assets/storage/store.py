@@ -27,7 +27,7 @@ from atlas_assets.stages.setting import (
 from atlas_assets.storage import provenance as records
 from atlas_assets.storage.codec import Kind
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance, SettingRecord
-from atlas_assets.storage.recent import Recent, states
+from atlas_assets.storage.recent import Recent
 
 _LIBRARIES = ("atlas-assets", "h5py", "numpy", "polars")
 _MODEL_LIBRARIES = ("tokenizers", "torch", "transformers")
@@ -64,7 +64,7 @@ class AtlasStore:
             it is needed.
         sweep: the settings whose files together are the input of unpartitioned artifacts.
         parameters: values of the settings that are part of an artifact's version.
-        recent: what this process read or wrote of late.
+        recent: small values that this process has read.
     """
 
     root: UPath
@@ -122,7 +122,6 @@ class AtlasStore:
         provenance = self._provenance_of(artifact, value, setting, about or setting, inputs)
         size = artifact.format.write(path, value, provenance)
         self._clear_scratch(key)
-        self._remember(key, setting, value, provenance)
         return Written(path, size, provenance)
 
     def read(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
@@ -149,10 +148,9 @@ class AtlasStore:
         return value
 
     def recall(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
-        """As `read`; a small value that this process read or wrote is not read again.
+        """As `read`, but a small value is not read again while its files do not change.
 
-        It is handed over as long as its files are unchanged. For checks of what lies on the disk,
-        use `read`.
+        For checks of what lies on the disk, use `read`.
         """
         files = artifact_named(key).format.files(self.path(key, setting))
         return self.recent.recall(files, part, lambda: self.read(key, setting, part))
@@ -206,19 +204,6 @@ class AtlasStore:
         """
         local = local_path(UPath(self.root))
         return None if local is None else local / ".work" / artifact_named(key).key
-
-    def _remember(
-        self, key: str, setting: Setting | None, value: Any, provenance: Provenance
-    ) -> None:
-        """Keeps what others of this run will want of a value just written."""
-        codec = artifact_named(key).format
-        handed_over, files = codec.handed_over(value), codec.files(self.path(key, setting))
-        at = states(files) if handed_over else None
-        # another process may have replaced the file since: the digest in it says whose it is
-        if at is None or self._legible_provenance(key, setting) != provenance:
-            return
-        for part, kept in handed_over.items():
-            self.recent.keep(files, part, at, kept)
 
     def _legible_provenance(self, key: str, setting: Setting | None) -> Provenance | None:
         """Of the file that is about to be replaced; a damaged one may be."""

@@ -32,7 +32,7 @@ def universal(store: AtlasStore) -> Any:
     return store.recall("object_masks", SETTING, "universal")
 
 
-def test_what_was_written_is_what_would_be_read(store: AtlasStore) -> None:
+def test_what_is_handed_over_is_what_was_read(store: AtlasStore) -> None:
     handed, read = universal(store), store.read("object_masks", SETTING, "universal")
     assert handed is universal(store)
     assert handed.pairs is None

@@ -39,7 +39,7 @@ def measure() -> Findings:
         masks = {at: object_masks(found, at) for at in (REFERENCE, DENSEST)}
         for at, value in masks.items():
             store.write("object_masks", value, at)
-        rows = [*_reading(folder / NAME, store), *_activations(store, found)]
+        rows = [*_reading(folder / NAME, store), *_activations(store, found), _nine(store, found)]
         tables = [_against_plain(folder, store, masks), _ways(folder, masks[DENSEST], found)]
     return Findings(rows, tables)
 
@@ -99,6 +99,18 @@ def _activations(store: AtlasStore, found: object) -> list[Measurement]:
     ]
 
 
+def _nine(store: AtlasStore, found: Activations) -> Measurement:
+    """The mask files of a sweep, made anew: thresholds and intersections are not counted."""
+    masks = {at: object_masks(found, at) for at in store.sweep}
+
+    def write() -> None:
+        for at, value in masks.items():
+            store.write("object_masks", value, at)
+
+    what = f"write the {len(masks)} files of object masks, digests included"
+    return Measurement(what, _processor(write, repeats=3), "s", note="processor time")
+
+
 def _against_plain(folder: Path, store: AtlasStore, masks: dict[Setting, ObjectMasks]) -> Table:
     """One mask file, written and read with h5py's usual interface and gzip, as the release does."""
     rows = []
@@ -136,12 +148,10 @@ def _ways(folder: Path, masks: ObjectMasks, found: Activations) -> Table:
     for what, vectors in files.items():
         for way, write in (("places", _write_places), ("chunks", plain_files.write_chunks)):
             path = folder / f"{way}.h5"
-            first = _processor(partial(write, path, vectors), repeats=1)
-            again = _processor(partial(write, path, vectors))
-            rows.append(
-                (what, way, first, again, _processor(partial(_read_all, path, vectors)), _mb(path))
-            )
-    columns = ("file", "its vectors as", "first write (s)", "later (s)", "read (s)", "MB")
+            written = _processor(partial(write, path, vectors))
+            read = _processor(partial(_read_all, path, vectors))
+            rows.append((what, way, written, read, path.stat().st_size / 1e6))
+    columns = ("file", "its vectors as", "write (s)", "read (s)", "MB")
     return Table("Processor time of two ways to store vectors", columns, tuple(rows))
 
 
@@ -159,17 +169,14 @@ def _read_all(path: Path, vectors: plain_files.Vectors) -> None:
 
 
 def _processor(work: Callable[[], object], *, repeats: int = 5) -> float:
-    """Median processor time of a call, in seconds."""
+    """Median processor time of a call, in seconds; the first call is not measured."""
+    work()
     times = []
     for _ in range(repeats):
         start = time.process_time()
         work()
         times.append(time.process_time() - start)
     return statistics.median(times)
-
-
-def _mb(path: Path) -> float:
-    return path.stat().st_size / 1e6
 
 
 def _of(work: object) -> float:

@@ -146,7 +146,7 @@ class Codec(ABC, Generic[Value]):
             _require_digest(found, provenance.payload_sha256, where, provenance)
         elif provenance.parts_verified:
             for name, found in self.part_digests(value, part).items():
-                recorded = provenance.parts.get(name, "none")
+                recorded = provenance.parts.get(name)
                 _require_digest(found, recorded, f"{where}, {name}", provenance)
 
 
@@ -168,13 +168,13 @@ class SidecarCodec(Codec[Value]):
         return sidecar.read(path, content(source))
 
 
-def _require_digest(found: str, recorded: str, where: str, provenance: Provenance) -> None:
+def _require_digest(found: str, recorded: str | None, where: str, provenance: Provenance) -> None:
     """Refuses content whose digest is not the recorded one (ArtifactError naming ``where``)."""
     if found != recorded:
         raise ArtifactError(
             "the file's content is not what was written",
             where=where,
-            expected=f"content of SHA-256 {recorded}",
+            expected=f"content of SHA-256 {recorded}" if recorded else "a digest in its record",
             found=found,
             remedy=f"materialise {provenance.artifact} again",
         )

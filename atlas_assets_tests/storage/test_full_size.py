@@ -23,7 +23,7 @@ from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.activations import ActivationsFile
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.release_files import write_object_masks
-from atlas_assets_tests.storage.samples import equal, provenance
+from atlas_assets_tests.storage.samples import equal, provenance, record_of
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def test_masks_are_fast_and_small(tmp_path: Path, activations: Activations) -> None:
     value = object_masks(activations, DENSE)
-    record = provenance(payload_sha256=value.digest())
+    record = record_of(MASKS, value)
     path = tmp_path / "masks.h5"
     assert seconds(lambda: MASKS.write(path, value, record)) <= 0.2
     assert seconds(lambda: MASKS.read(path)) <= 1

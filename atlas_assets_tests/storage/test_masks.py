@@ -299,7 +299,7 @@ def test_a_record_without_the_digest_of_a_part_is_refused(path: Path) -> None:
     OBJECTS.read(path)
     with pytest.raises(ArtifactError, match="not what was written") as caught:
         OBJECTS.read(path, part="universal")
-    assert "none" in str(caught.value.expected)
+    assert "a digest in its record" in str(caught.value.expected)
 
 
 def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Path) -> None:
@@ -322,6 +322,38 @@ def test_the_setting_inside_must_be_the_one_asked_for(path: Path) -> None:
     assert str(path) in str(caught.value)
     assert caught.value.expected == "ε=0.1, C=0.8"
     assert caught.value.found == "ε=0.5, C=0.8"
+
+
+def test_attributes_of_one_element_are_numbers_too(path: Path) -> None:
+    """As MATLAB, R and netCDF4 write them."""
+    write_object_masks(path, objects())
+    with h5py.File(path, "r+") as file:
+        attributes = file["metadata"].attrs
+        for key in ("epsilon", "consistency_thresh"):
+            attributes[key] = np.array([attributes[key]])
+        attributes["n_layers"] = np.array([float(LAYERS)])
+        attributes["n_pairs"] = float(attributes["n_pairs"])
+    read, _ = OBJECTS.read(path, setting=SETTING)
+    assert equal(read, objects())
+
+
+def test_single_precision_attributes_are_the_decimals_they_were_written_as(path: Path) -> None:
+    setting = Setting(0.1, 0.8)
+    write_object_masks(path, objects(setting))
+    with h5py.File(path, "r+") as file:
+        file["metadata"].attrs["epsilon"] = np.float32(0.1)
+        file["metadata"].attrs["consistency_thresh"] = np.array([0.8], np.float32)
+    read, _ = OBJECTS.read(path, setting=setting)
+    assert read.setting == setting
+
+
+@pytest.mark.parametrize("value", [np.array([1, 2]), LAYERS + 0.5, -1, "6", np.nan])
+def test_what_counts_nothing_is_refused(path: Path, value: object) -> None:
+    write_object_masks(path, objects())
+    with h5py.File(path, "r+") as file:
+        file["metadata"].attrs["n_layers"] = value
+    with pytest.raises(ArtifactError, match="n_layers"):
+        OBJECTS.read(path)
 
 
 def test_a_standalone_file_of_another_setting_is_refused(path: Path) -> None:

@@ -57,6 +57,8 @@ def read_setting(reader: Hdf5Reader) -> Setting | None:
 def whole_number(reader: Hdf5Reader, key: str) -> int | None:
     """The whole number ≥ 0 in the attribute ``key``; ``None`` where the file lacks it."""
     value = reader.attribute(key)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if value is not None and (not isinstance(value, int) or value < 0):
         reader.fail(f"/{METADATA} {key}", "a whole number", repr(value))
     return value

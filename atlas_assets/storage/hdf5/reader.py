@@ -162,7 +162,13 @@ class Hdf5Reader:
             return np.asarray(dataset[()], dtype=np.float64)
 
     def attribute(self, *spellings: str) -> Any | None:
-        """The first of these attributes of ``/metadata`` that is there, as a Python value."""
+        """The first of these attributes of ``/metadata`` that is there, as a Python value.
+
+        An array of one element is that element, as other programs write single numbers.
+
+        Raises:
+            ArtifactError: it has several elements, or a named type.
+        """
         with self._about(METADATA):
             if not self.has(METADATA):
                 return None
@@ -171,7 +177,10 @@ class Hdf5Reader:
                 if key in attributes:
                     structure.require_own_type(attributes.get_id(key).get_type())
                     value = attributes[key]
-                    value = value.item() if isinstance(value, np.generic) else value
+                    if isinstance(value, np.ndarray | np.generic):
+                        if value.size != 1:
+                            self.fail(f"/{METADATA} {key}", "one value", f"shape {value.shape}")
+                        value = _python_value(np.asarray(value).reshape(-1)[0])
                     return value.decode() if isinstance(value, bytes) else value
         return None
 
@@ -320,3 +329,10 @@ class Hdf5Reader:
     def _error(self, what: str, where: str, expected: str, found: str) -> ArtifactError:
         place = f"{self.label}, {where}" if where else self.label
         return ArtifactError(what, where=place, expected=expected, found=found, remedy=_REMEDY)
+
+
+def _python_value(value: Any) -> Any:
+    """A numpy scalar as Python's; float32 as the decimal number that it was written as."""
+    if isinstance(value, np.float32 | np.float16):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value

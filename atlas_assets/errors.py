@@ -1,14 +1,36 @@
 """The errors a user of an atlas can meet.
 
 Every message says what failed, where (file, key or partition), what was expected, what was
-found, and what to do. None of these conditions goes away by retrying, so Dagster is told not to.
+found, and what to do::
+
+    AtlasError
+    ├── SettingsError              a setting or an argument cannot be used
+    ├── StimulusError              the stimulus tables or a prompt break their own rules
+    ├── ModelError                 a checkpoint, its config or its tokenizer cannot be used
+    ├── ArtifactError              a file of the atlas cannot be used
+    │   ├── MissingArtifactError   it is not there (also a FileNotFoundError)
+    │   ├── ArtifactWriteError     it could not be written
+    │   └── ProvenanceError        it was made under other settings
+    └── HubError                   the Hub, or what lies there, cannot be used
+        ├── HubPermanentError      the Hub refuses, or must not be asked
+        │   └── HubNotFoundError   it has no such repository, or does not show it
+        ├── HubUnavailableError    it did not answer as it should (retryable)
+        └── HubConflictError       the repository changed in between
+
+`AtlasError.retryable` says whether the same call may succeed later with nothing changed. It is
+true of `HubUnavailableError` alone.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class AtlasError(Exception):
-    """A failure that retrying does not mend.
+    """A failure that an atlas can explain; the base of all errors of this package.
+
+    Attributes:
+        retryable: whether the same call may succeed later although nobody changed anything.
 
     Args:
         what: what failed, as a clause (``"cannot read the masks"``).
@@ -17,6 +39,8 @@ class AtlasError(Exception):
         found: what was there instead.
         remedy: what the user can do.
     """
+
+    retryable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -93,6 +117,35 @@ class HubNotFoundError(HubPermanentError):
 class HubUnavailableError(HubError):
     """The Hub did not answer as it should, and the attempts are used up: it may do so later."""
 
+    retryable = True
+
 
 class HubConflictError(HubError):
     """Somebody else changed the repository in between: read its head again."""
+
+
+def expect(
+    condition: bool,
+    error: type[AtlasError],
+    what: str,
+    *,
+    where: str | None = None,
+    expected: str | None = None,
+    found: str | None = None,
+    remedy: str | None = None,
+) -> None:
+    """Raise ``error`` unless ``condition`` holds.
+
+    The texts are built even where the condition holds: in a loop over many values, or where a
+    text is costly or cannot be built for a sound value, raise the error in an ``if`` instead.
+
+    Args:
+        condition: what a sound state fulfils.
+        error: the class to raise.
+        what: what failed, as a clause; like the other texts, as for `AtlasError`.
+
+    Raises:
+        AtlasError: of the class ``error``, the condition does not hold.
+    """
+    if not condition:
+        raise error(what, where=where, expected=expected, found=found, remedy=remedy)

@@ -25,7 +25,7 @@ from upath import UPath
 
 from atlas_assets.atlas.compare import AtlasDiff, compare
 from atlas_assets.atlas.open import open_folder, open_in_force, require_file
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, expect
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.concepts import split_concept, split_pair
 from atlas_assets.stages.masks.masks import Masks
@@ -121,14 +121,15 @@ def load_pair_masks(
         SettingsError: a value is out of range, or ``stage`` has no pairs.
     """
     _one_of("stage", stage, get_args(Stage))
-    if stage == "checker":
-        raise SettingsError(
-            "checker prompts are about one concept each: there are no pairs",
-            where="stage",
-            expected="'object'",
-            found=repr(stage),
-            remedy="load_universal_masks(stage='checker') gives the masks of the keywords",
-        )
+    expect(
+        stage != "checker",
+        SettingsError,
+        "checker prompts are about one concept each: there are no pairs",
+        where="stage",
+        expected="'object'",
+        found=repr(stage),
+        remedy="load_universal_masks(stage='checker') gives the masks of the keywords",
+    )
     part = None if layer is None else layer_part(_layer(layer))
     pairs = _read("object_masks", data_root, Setting(eps, cons), part).pairs
     layers = range(pairs.n_layers) if layer is None else [layer]
@@ -283,24 +284,26 @@ def _neuron_sets(masks: Masks, layers: Iterable[int]) -> Iterator[tuple[str, Neu
 
 
 def _layer(layer: int) -> int:
-    if type(layer) is not int or layer < 0:
-        raise SettingsError(
-            "the atlas has no such layer",
-            where="layer",
-            expected="a whole number ≥ 0",
-            found=repr(layer),
-            remedy="correct it, or leave it out for all layers",
-        )
+    expect(
+        type(layer) is int and layer >= 0,
+        SettingsError,
+        "the atlas has no such layer",
+        where="layer",
+        expected="a whole number ≥ 0",
+        found=repr(layer),
+        remedy="correct it, or leave it out for all layers",
+    )
     return layer
 
 
 def _one_of(argument: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise SettingsError(
-            f"no such {argument}",
-            where=argument,
-            expected=" or ".join(map(repr, choices)),
-            found=repr(value),
-            remedy="correct the argument",
-        )
+    expect(
+        value in choices,
+        SettingsError,
+        f"no such {argument}",
+        where=argument,
+        expected=" or ".join(map(repr, choices)),
+        found=repr(value),
+        remedy="correct the argument",
+    )
     return value

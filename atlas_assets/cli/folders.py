@@ -15,20 +15,21 @@ def named_atlas(typed: str) -> UPath:
         MissingArtifactError: there is no such folder, or no file of an atlas in it.
     """
     from atlas_assets.atlas.open import require_folder
-    from atlas_assets.errors import MissingArtifactError
+    from atlas_assets.errors import MissingArtifactError, expect
     from atlas_assets.stages.catalog import artifact_of_file
     from atlas_assets.storage.folder import file_names
 
     folder = _folder(typed)
     require_folder(folder)
-    if not any(map(artifact_of_file, file_names(folder))):
-        raise MissingArtifactError(
-            "there is nothing to compare",
-            where=str(folder),
-            expected="a folder with the files of an atlas, by their published names",
-            found="no file of an atlas",
-            remedy="correct the path",
-        )
+    expect(
+        any(map(artifact_of_file, file_names(folder))),
+        MissingArtifactError,
+        "there is nothing to compare",
+        where=str(folder),
+        expected="a folder with the files of an atlas, by their published names",
+        found="no file of an atlas",
+        remedy="correct the path",
+    )
     return folder
 
 

@@ -11,7 +11,7 @@ from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.naming import complete_concept, find_concept
 from atlas_assets.cli.options import as_json, at_setting
 from atlas_assets.cli.text import paragraph, table
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, expect
 
 if TYPE_CHECKING:
     from atlas_assets.stages.masks.masks import Masks
@@ -82,14 +82,15 @@ def show(
 
 
 def _layers(layer: int | None, universal: Masks) -> range:
-    if layer is not None and layer >= universal.n_layers:
-        raise SettingsError(
-            "the atlas has no such layer",
-            where="--layer",
-            expected=f"0 to {universal.n_layers - 1}",
-            found=str(layer),
-            remedy="correct it, or leave it out for all layers",
-        )
+    expect(
+        layer is None or layer < universal.n_layers,
+        SettingsError,
+        "the atlas has no such layer",
+        where="--layer",
+        expected=f"0 to {universal.n_layers - 1}",
+        found=str(layer),
+        remedy="correct it, or leave it out for all layers",
+    )
     return range(universal.n_layers) if layer is None else range(layer, layer + 1)
 
 

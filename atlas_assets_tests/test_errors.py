@@ -1,0 +1,52 @@
+"""The errors of the package: what they say, which may be retried, and the tree of them."""
+
+import inspect
+import re
+
+import pytest
+
+from atlas_assets import errors
+from atlas_assets.errors import AtlasError, HubUnavailableError, SettingsError, expect
+
+CLASSES = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if kind.__module__ == errors.__name__
+]
+
+
+def drawn() -> dict[str, str | None]:
+    """Each class of the tree in the module's docstring, and the one it hangs from."""
+    above: list[str] = []
+    parents: dict[str, str | None] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r"    ([│ ├└─]*)(\w+Error)\b", line)
+        if found:
+            depth = len(found[1]) // 4
+            above[depth:] = [found[2]]
+            parents[found[2]] = above[depth - 1] if depth else None
+    return parents
+
+
+def test_the_tree_in_the_docstring_is_the_hierarchy() -> None:
+    bases = {
+        kind.__name__: kind.__bases__[0].__name__ for kind in CLASSES if kind is not AtlasError
+    }
+    assert drawn() == {"AtlasError": None, **bases}
+
+
+def test_only_a_hub_that_did_not_answer_may_be_asked_again() -> None:
+    assert [kind for kind in CLASSES if kind.retryable] == [HubUnavailableError]
+    assert HubUnavailableError("no answer", status=503).retryable
+
+
+def test_expect_says_what_the_error_would_say() -> None:
+    said = {"where": "here", "expected": "one", "found": "two", "remedy": "correct it"}
+    with pytest.raises(SettingsError) as caught:
+        expect(False, SettingsError, "it failed", **said)
+    assert str(caught.value) == str(SettingsError("it failed", **said))
+    assert caught.value.found == "two"
+
+
+def test_expect_lets_a_sound_state_pass() -> None:
+    expect(True, SettingsError, "it failed", found="nothing wrong")

@@ -13,17 +13,7 @@ import dagster as dg
 
 from atlas_assets.atlas.open import open_to_build
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.orchestration.assets.activations import activation_assets
-from atlas_assets.orchestration.assets.analyses import analysis_assets
-from atlas_assets.orchestration.assets.claims_report import claims_report_asset
-from atlas_assets.orchestration.assets.declare import under
-from atlas_assets.orchestration.assets.decomposition import decomposition_assets
-from atlas_assets.orchestration.assets.downstream import downstream_assets
-from atlas_assets.orchestration.assets.figures import figure_assets
-from atlas_assets.orchestration.assets.masks import mask_assets, sweep_asset
-from atlas_assets.orchestration.assets.prompts import prompt_assets
-from atlas_assets.orchestration.assets.report import report_assets
-from atlas_assets.orchestration.assets.version import version_asset
+from atlas_assets.orchestration.assets import assets_of
 from atlas_assets.orchestration.automation.fetching import fetch_job
 from atlas_assets.orchestration.automation.follow import follow_sensor
 from atlas_assets.orchestration.automation.jobs import atlas_jobs
@@ -39,37 +29,25 @@ from atlas_assets.orchestration.io_managers.documents import (
 )
 from atlas_assets.orchestration.io_managers.hdf5 import Hdf5IOManager
 from atlas_assets.orchestration.io_managers.parquet import ParquetIOManager
-from atlas_assets.orchestration.partitions import sweep_partitions
+from atlas_assets.orchestration.partitions import partitions_of
+from atlas_assets.orchestration.version import version_asset
 from atlas_assets.settings import AtlasSettings
 
 
 def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     """Fresh definitions of one atlas: assets, jobs, what starts them, resources."""
-    partitions = sweep_partitions(settings.sweep)
+    partitions = partitions_of(settings.sweep)
     resources = build_resources(settings)
     integrity = integrity_checks(partitions)
-    stages_11_to_13 = under(
-        settings, [*prompt_assets(), *activation_assets(), *mask_assets(partitions)]
-    )
-    later = [
-        sweep_asset([*stages_11_to_13, *integrity], resources),
-        *decomposition_assets(partitions),
-        *downstream_assets(),
-        *analysis_assets(settings),
-        *figure_assets(settings),
-        *report_assets(settings),
-        claims_report_asset(settings),
-    ]
     publish = publish_job()
     return dg.Definitions(
         assets=[
             model_spec(settings),
-            *stages_11_to_13,
-            *under(settings, later),
+            *assets_of(settings, partitions, integrity, resources),
             version_asset(settings),
         ],
         asset_checks=[*integrity, *claim_checks()],
-        jobs=[*atlas_jobs(partitions), fetch_job(), publish],
+        jobs=[*atlas_jobs(settings.sweep), fetch_job(), publish],
         schedules=[poll_schedule(settings)],
         sensors=[
             poll_sensor(settings),

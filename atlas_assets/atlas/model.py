@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.prompts.object_prompts import PAPER_LOSS_THRESHOLD
 
 if TYPE_CHECKING:
     from atlas_assets.models.loaded import LoadedModel, ModelTokenizer
     from atlas_assets.models.sources import ModelSource
-
-#: the paper's threshold on a pair's mean loss, in nats (docs/science.md §1)
-PAPER_LOSS_THRESHOLD = 3.0
 
 
 class AtlasModel:

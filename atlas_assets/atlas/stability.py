@@ -13,9 +13,10 @@ from atlas_assets.atlas.agreement import (
     concept_fractions,
     similarities,
 )
-from atlas_assets.soundness.evaluate import ClaimResult, evaluate_claims
+from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.stages.decomposition.decomposition import parse_target_checker
 from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.folder import settings_present
 from atlas_assets.storage.store import AtlasStore

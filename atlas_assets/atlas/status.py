@@ -12,6 +12,7 @@ from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import source_record
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import file_names, settings_present
 from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.source_record import SourceRecord
@@ -82,7 +83,7 @@ def other_files(store: AtlasStore) -> list[str]:
         file.name
         for artifact in ARTIFACTS.values()
         if not artifact.partitioned
-        for file in artifact.format.files(store.path(artifact.key))
+        for file in codec_of(artifact).files(store.path(artifact.key))
     }
     names = file_names(store.root)
     return [name for name in names if name not in known and artifact_of_file(name) is None]
@@ -115,12 +116,12 @@ def _examined(
     if not store.exists(key, setting):
         return "missing", "it is missing", None, None
     size = sum(
-        file.stat().st_size for file in ARTIFACTS[key].format.files(store.path(key, setting))
+        file.stat().st_size for file in codec_of(ARTIFACTS[key]).files(store.path(key, setting))
     )
     try:
         provenance = store.provenance(key, setting)
         if verify:
-            ARTIFACTS[key].format.read(store.path(key, setting), setting=setting)
+            codec_of(ARTIFACTS[key]).read(store.path(key, setting), setting=setting)
     except ArtifactError as error:
         return "damaged", _one_line(error), None, size
     try:

@@ -31,6 +31,7 @@ from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.files import atomic
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import file_names
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.sidecar import FOLDER
@@ -291,7 +292,7 @@ def _recorded_sha(settings: AtlasSettings, name: str) -> str | None:
     for artifact in ARTIFACTS.values():
         if not artifact.runs_model or not (folder / artifact.filename).exists():
             continue
-        stored = artifact.format.provenance(folder / artifact.filename)
+        stored = codec_of(artifact).provenance(folder / artifact.filename)
         lineage = stored.lineage if stored and stored.lineage else Lineage()
         if lineage.model and lineage.model.model_id == settings.model and lineage.model.revision:
             sha = lineage.model.revision

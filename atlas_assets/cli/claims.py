@@ -13,7 +13,7 @@ from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringC
 from atlas_assets.cli.text import count, paragraph, table
 
 if TYPE_CHECKING:
-    from atlas_assets.soundness.evaluate import ClaimResult
+    from atlas_assets.stages.report.claims import ClaimResult
 
 _BROKEN = "broken"
 

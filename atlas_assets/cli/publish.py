@@ -111,12 +111,12 @@ def _cells(store: AtlasStore, names: Iterable[str]) -> set[Cell]:
     """The cells of assets and files that are named."""
     from atlas_assets.errors import SettingsError
     from atlas_assets.hub.staging import cells_of
-    from atlas_assets.stages.catalog import ARTIFACTS
+    from atlas_assets.storage.codecs import codec_named
 
     by_name: dict[str, set[Cell]] = {}
     for key, setting in cells_of(store):
         by_name.setdefault(key, set()).add((key, setting))
-        for file in ARTIFACTS[key].format.files(store.path(key, setting)):
+        for file in codec_named(key).files(store.path(key, setting)):
             by_name.setdefault(file.name, set()).add((key, setting))
     unknown = [name for name in names if name not in by_name]
     if unknown:

@@ -27,6 +27,7 @@ from atlas_assets.hub_client.client import HubClient
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import provenance, sidecar, source_record
 from atlas_assets.storage.codec import SidecarCodec
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
 from atlas_assets.storage.provenance import Lineage, Provenance
 from atlas_assets.storage.source_record import SourceRecord
@@ -208,7 +209,7 @@ def _one(
     for target, copy in list(zip(targets, local, strict=True))[::-1]:
         _put(file, target, copy.read_bytes(), stored)
     record = _record(source, file, path)
-    described = file.artifact.format.describe(value)
+    described = codec_of(file.artifact).describe(value)
     return Outcome(file, path, "fetched", record, stored, described)
 
 
@@ -232,7 +233,7 @@ def _record(source: Source, file: PublishedFile, path: UPath) -> SourceRecord:
 
 
 def _put(file: PublishedFile, target: UPath, data: bytes, stored: Provenance | None) -> None:
-    if isinstance(file.artifact.format, SidecarCodec):
+    if isinstance(codec_of(file.artifact), SidecarCodec):
         sidecar.put(target, data, stored, what=file.artifact.key)
     else:
         atomic.write_bytes(target, data, what=file.artifact.key)
@@ -245,9 +246,9 @@ def _validated(
     artifact, setting = file.artifact, file.setting or file.artifact.setting
     told = file.record.provenance if file.record else None
     try:
-        if artifact.format.kind == "hdf5":
+        if codec_of(artifact).kind == "hdf5":
             require_heaps_that_end(path)
-        value, stored = artifact.format.read(path, setting=file.setting)
+        value, stored = codec_of(artifact).read(path, setting=file.setting)
         if stored is None and told is not None and file.record is not None:
             stored = _told(file, told, value, path)
         # what it is about, beyond that, is for the folder to judge
@@ -272,7 +273,7 @@ def _told(file: PublishedFile, told: Provenance, value: Any, path: Path) -> Prov
     assert file.record is not None
     if file.record.sha256 != repository.sha256(path):
         return None
-    found = file.artifact.format.payload_digest(value)
+    found = codec_of(file.artifact).payload_digest(value)
     if found != told.payload_sha256:
         raise ArtifactError(
             "its content is not the one that the repository's manifest speaks of",

@@ -9,6 +9,7 @@ from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.hub.source import PublishedFile, Source
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.storage import source_record
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import file_names
 from atlas_assets.storage.provenance import (
     Contradiction,
@@ -140,7 +141,7 @@ def _present(
             continue
         path = store.root / name
         try:
-            stored = recognised[0].format.provenance(path)
+            stored = codec_of(recognised[0]).provenance(path)
             fetched = source_record.read(path) is not None
         except ArtifactError:
             continue  # damaged: it says nothing, and is in nobody's way

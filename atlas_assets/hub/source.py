@@ -16,6 +16,7 @@ from atlas_assets.hub_client.repository import RemoteFile, is_place_inside
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codecs import codec_of
 
 #: one repository of the paper, by the name on the dataset card and by the one in the release
 SAME_REPOSITORY = ("piotrwilam/CSP-Atlas", "piotrwilam/AtlasCSP")
@@ -186,7 +187,7 @@ def _beside(
 ) -> Iterator[RemoteFile]:
     """The other files of an artifact that is kept in several; those that are not there are not."""
     folder = first.path[: len(first.path) - len(first.name)]
-    for path in artifact.format.files(Path(first.name))[1:]:
+    for path in codec_of(artifact).files(Path(first.name))[1:]:
         if folder + path.name in files:
             yield files[folder + path.name]
 

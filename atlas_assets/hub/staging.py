@@ -25,14 +25,17 @@ from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, TableRe
 from atlas_assets.hub_client.repository import git_blob_id, sha256
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.checks import checks_of
-from atlas_assets.soundness.evaluate import ClaimResult, evaluate_claims
+from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.gather import facts
-from atlas_assets.soundness.inspection import Inspection, MaskReader, NotComparedError
+from atlas_assets.soundness.inspection import Inspection, MaskReader
 from atlas_assets.soundness.subject import Cell, subject_of_atlas
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.check import NotComparedError
+from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.setting import Setting, spell
 from atlas_assets.storage import sidecar
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import settings_present
 from atlas_assets.storage.store import AtlasStore
 
@@ -135,7 +138,7 @@ def _copy_all(store: AtlasStore, folder: Path) -> None:
     # after the files, the one of whichever file was copied is among them
     _copy_records(store, folder)
     for key, setting in cells_of(store):
-        for file in ARTIFACTS[key].format.files(store.path(key, setting)):
+        for file in codec_of(ARTIFACTS[key]).files(store.path(key, setting)):
             with contextlib.suppress(FileNotFoundError):
                 _copy(UPath(file), folder / file.name)
     _copy_records(store, folder)
@@ -218,7 +221,7 @@ def _remove_others(store: AtlasStore, sound: Collection[Cell]) -> None:
     """Leaves only what is published, so that claims are evaluated on nothing else."""
     for key, setting in cells_of(store):
         if (key, setting) not in sound:
-            for file in ARTIFACTS[key].format.files(store.path(key, setting)):
+            for file in codec_of(ARTIFACTS[key]).files(store.path(key, setting)):
                 Path(str(file)).unlink(missing_ok=True)
 
 
@@ -248,7 +251,7 @@ def _own_records(
 ) -> list[FileRecord]:
     path = store.path(artifact.key, setting)
     found = []
-    for number, file in enumerate(artifact.format.files(path)):
+    for number, file in enumerate(codec_of(artifact).files(path)):
         local = Path(str(file))
         layout = hdf5_layout(local) if artifact.kind == "hdf5" else ()
         found.append(

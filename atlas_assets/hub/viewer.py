@@ -18,9 +18,9 @@ import polars as pl
 from atlas_assets.hub.manifest import ColumnRecord, FileRecord, Manifest, TableRecord
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.columns import CONSISTENCY, EPSILON
 from atlas_assets.stages.schema import Column
 from atlas_assets.stages.setting import Setting
-from atlas_assets.stages.table_schemas import CONSISTENCY, EPSILON
 
 FOLDER = "viewer"
 SPLIT = "train"

@@ -1,17 +1,29 @@
-"""The sweep as Dagster partitions: two dimensions, ``consistency`` and ``epsilon``.
+"""The partition spaces of artifacts as Dagster's partitions.
 
-Dagster sorts dimensions by name, so a key reads ``consistency|epsilon``: ``0.8|0.5`` is C = 0.8,
-ε = 0.5. Files spell the setting the published way (`Setting.file_tag`).
+The sweep has two dimensions, ``consistency`` and ``epsilon``. Dagster sorts dimensions by name, so
+a key reads ``consistency|epsilon`` (`Setting.partition_key`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.stages.setting import Setting, spell
+
+# Dagster's own tags for a run over a range of partitions; it exports no names for them
+ASSET_PARTITION_RANGE_START_TAG = "dagster/asset_partition_range_start"
+ASSET_PARTITION_RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+#: the partitions of each space, by its name
+Partitions = Mapping[str, dg.PartitionsDefinition[str]]
+
+
+def partitions_of(sweep: Iterable[Setting]) -> Partitions:
+    """The partitions of every space, under the settings of a sweep."""
+    return {SWEEP.name: sweep_partitions(sweep)}
 
 
 def sweep_partitions(settings: Iterable[Setting]) -> dg.MultiPartitionsDefinition:
@@ -28,25 +40,15 @@ def sweep_partitions(settings: Iterable[Setting]) -> dg.MultiPartitionsDefinitio
 
 
 def partition_key(setting: Setting) -> dg.MultiPartitionKey:
-    """``Setting(0.5, 0.8)`` → ``0.8|0.5``."""
+    """``Setting(0.5, 0.8)`` → ``0.8|0.5``, as Dagster wants a key of two dimensions."""
     return dg.MultiPartitionKey(
         {"consistency": spell(setting.consistency), "epsilon": spell(setting.epsilon)}
     )
 
 
-def setting_of(key: str) -> Setting:
-    """``"0.8|0.5"`` → ``Setting(epsilon=0.5, consistency=0.8)``.
-
-    Raises:
-        SettingsError: the key is not ``consistency|epsilon`` or a value is out of range.
-    """
-    try:
-        consistency, epsilon = (float(part) for part in str(key).split("|"))
-    except ValueError:
-        raise SettingsError(
-            "not a partition of the sweep",
-            where=repr(str(key)),
-            expected="consistency|epsilon, for example 0.8|0.5",
-            remedy="pass --partition '0.8|0.5'",
-        ) from None
-    return Setting(epsilon=epsilon, consistency=consistency)
+def range_tags(first: Setting, last: Setting) -> dict[str, str]:
+    """The tags of a run over the settings from ``first`` to ``last`` in both dimensions."""
+    return {
+        ASSET_PARTITION_RANGE_START_TAG: str(partition_key(first)),
+        ASSET_PARTITION_RANGE_END_TAG: str(partition_key(last)),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atlas_assets.soundness.subject import subject_of
+from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
@@ -15,7 +16,6 @@ def caption_of(
     key: str,
     *,
     setting: Setting | None = None,
-    partition: Setting | None = None,
     notes: Sequence[str] = (),
 ) -> Caption:
     """The caption of a figure drawn from the artifact ``key``.
@@ -24,9 +24,9 @@ def caption_of(
         store: the atlas.
         key: what is drawn.
         setting: what the figure is about; ``None`` for the whole sweep.
-        partition: which file of ``key``, where there is one per setting.
         notes: further sentences.
     """
+    partition = setting if ARTIFACTS[key].partitioned else None
     subject = subject_of(store, [(key, partition)])
     record = store.provenance(key, partition)
     grid = record.lineage.grid if record and record.lineage else None

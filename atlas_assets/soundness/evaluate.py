@@ -3,70 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evidence import StoreEvidence
 from atlas_assets.soundness.subject import Cell, Subject, subject_of, subject_of_atlas
-from atlas_assets.stages.report.claims import Claim, Observed, show
+from atlas_assets.stages.report.claims import Claim, ClaimResult, Observed, show
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_READOUT
 from atlas_assets.storage.store import AtlasStore
 
 #: rows whose numbers do not depend on where the network was read
 _WITHOUT_READOUT = ("inventory", "prompts", "keywords")
-
-
-@dataclass(frozen=True)
-class ClaimResult:
-    """A claim, and what an atlas shows of it.
-
-    Attributes:
-        id: of the claim.
-        section: of the paper, or ``report``.
-        statement: what is stated there.
-        asset: the artifact that it speaks of.
-        expected: of the paper's model.
-        observed: here; empty where it could not be evaluated.
-        holds: whether the two agree; ``None`` where it could not be evaluated.
-        about_this_atlas: whether the paper claims it of this atlas, so that it must hold.
-        model: that it was observed in.
-        readout: that it was observed with.
-        note: why it could not be evaluated, or what else is to be known.
-        setting: the (ε, C) that it speaks of; empty where it speaks of none.
-        tolerance: largest difference allowed; 0 where the value must be met exactly.
-        computed: how.
-        value: observed, as a value.
-        sources: files that it was observed in, by published name.
-        unreadable: whether it could not be evaluated because a file is damaged.
-    """
-
-    id: str
-    section: str
-    statement: str
-    asset: str
-    expected: str
-    observed: str
-    holds: bool | None
-    about_this_atlas: bool
-    model: str
-    readout: str
-    note: str
-    setting: str
-    tolerance: float
-    computed: str
-    value: Observed | None = None
-    sources: tuple[str, ...] = ()
-    unreadable: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """In words; ``broken`` only where the paper claims it of this atlas."""
-        if self.holds is None:
-            return "cannot be evaluated" if self.about_this_atlas else "not evaluated"
-        if not self.about_this_atlas:
-            return "observed, not claimed"
-        return "holds" if self.holds else "broken"
 
 
 def evaluate_claims(

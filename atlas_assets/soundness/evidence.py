@@ -7,7 +7,7 @@ of date itself is ever used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,19 +15,12 @@ from typing import Any
 import polars as pl
 
 from atlas_assets.errors import ArtifactError, AtlasError, MissingArtifactError
+from atlas_assets.soundness.recompute import Recomputation
 from atlas_assets.soundness.subject import Cell
-from atlas_assets.stages.analyses import (
-    compositionality,
-    layer_profile,
-    modularity,
-    ockham,
-    token_independence,
-)
-from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks import masks
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.prompts.checker_prompts import keyword_of
-from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.report.claims import Claim, Observed
 from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
 from atlas_assets.storage.store import AtlasStore
@@ -126,11 +119,11 @@ class StoreEvidence:
 
     def _table(self, key: str, setting: Setting | None) -> pl.DataFrame:
         reason = self._stale_reason(key, setting)
-        if reason is None or key not in _COMPUTED:
+        if reason is None or not _follows_from_inputs(ARTIFACTS[key]):
             table: pl.DataFrame = self._read(key, setting)
             return table
         try:
-            return _COMPUTED[key](self, setting)
+            computed: pl.DataFrame = self._recomputation(setting).compute(ARTIFACTS[key])
         except AtlasError as error:
             name = f"{key} at {setting}" if setting else key
             raise ArtifactError(
@@ -140,6 +133,22 @@ class StoreEvidence:
                 found=error.found,
                 remedy=f"materialise {key} again",
             ) from error
+        return computed
+
+    def _recomputation(self, setting: Setting | None) -> Recomputation:
+        return Recomputation(
+            sweep=self.store.sweep,
+            partition=setting,
+            reader=lambda key, at, _: self._input(key, at),
+            universals=self.universal,
+            any_universals=self.any_universal,
+        )
+
+    def _input(self, key: str, setting: Setting | None) -> Any:
+        """A table, which may have to be computed itself, or masks."""
+        if ARTIFACTS[key].schema is not None:
+            return self.table(key, setting)
+        return self._once((key, setting), lambda: self._read(key, setting))
 
     def _read(self, key: str, setting: Setting | None, part: str | None = None) -> Any:
         if self.store.exists(key, setting):
@@ -199,56 +208,9 @@ class StoreEvidence:
         return None
 
 
-def _modularity_scores(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
-    return modularity.scores(evidence.universal(REFERENCE))
-
-
-def _compositionality(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
-    return compositionality.entanglement(*_pairs_and_universal(evidence))
-
-
-def _layer_profile(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
-    return layer_profile.profile(*_pairs_and_universal(evidence))
-
-
-def _ockham_index(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
-    return ockham.ockham_index(evidence.universal(STANDALONE))
-
-
-def _no_keyword(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
-    return token_independence.no_keyword(evidence.any_universal(), keyword_of(load_stimuli()))
-
-
-def _target_checker(evidence: StoreEvidence, setting: Setting | None) -> pl.DataFrame:
-    at = setting or REFERENCE
-    universal, checker = evidence.universal(at), evidence.checker_masks(at).masks
-    both = sorted(set(universal.names) & set(checker.names))
-    return decomposition.target_checker(universal, checker.select(both))
-
-
-def _summary(evidence: StoreEvidence, _: Setting | None) -> pl.DataFrame:
-    return decomposition.summary(
-        {at: evidence.table("target_checker", at) for at in evidence.store.sweep}
-    )
-
-
-def _pairs_and_universal(evidence: StoreEvidence) -> tuple[Masks, Masks]:
-    found = evidence.object_masks(STANDALONE)
-    if found.pairs is None:
-        raise _out_of_date(f"object_masks at {STANDALONE}", "its pair masks were not read")
-    return found.pairs, found.universal
-
-
-#: how a table follows from what is before it in the pipeline
-_COMPUTED: Mapping[str, Callable[[StoreEvidence, Setting | None], pl.DataFrame]] = {
-    "compositionality": _compositionality,
-    "layer_profile": _layer_profile,
-    "modularity_scores": _modularity_scores,
-    "ockham_index": _ockham_index,
-    "summary": _summary,
-    "target_checker": _target_checker,
-    "token_independence_no_keyword": _no_keyword,
-}
+def _follows_from_inputs(artifact: Artifact) -> bool:
+    """Whether a table can be computed from its inputs; that of the sweep is its files' sum."""
+    return not artifact.runs_model and not artifact.completes and artifact.schema is not None
 
 
 def _out_of_date(name: str, reason: str) -> ArtifactError:

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.evaluate import ClaimResult
 from atlas_assets.soundness.subject import subject_of_atlas
-from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.artifact import Artifact, Entry, Layout
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.catalog_analyses import FORMS
-from atlas_assets.stages.report import tables
+from atlas_assets.stages.figures.artifacts import FORMS
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.page import Page, Plate, Section
+from atlas_assets.stages.report.sections import SECTIONS
 from atlas_assets.stages.report.table import Table, table
-from atlas_assets.stages.setting import REFERENCE, Setting
-from atlas_assets.storage.figures import PNG, Drawing
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.figures import PNG
 from atlas_assets.storage.provenance import Lineage, Provenance
 from atlas_assets.storage.store import AtlasStore
 
-_TITLES = {
-    "figure_atomicity_dendrogram": "Atomicity dendrogram",
-    "figure_jaccard_heatmap": "Jaccard heatmaps",
-    "figure_concept_fraction": "Concept fraction by layer and type",
-    "figure_sweep": "Concept fraction over the sweep",
-    "figure_layer_profile": "Layer profile",
-    "figure_modularity": "Modularity ranking",
-    "figure_entanglement": "Distribution of the entanglement index",
-}
 #: hexadecimal digits of a digest that are shown
 _DIGITS = 16
 
@@ -121,108 +113,62 @@ def _lineage(store: AtlasStore) -> Lineage | None:
 
 def _figures(store: AtlasStore) -> tuple[Plate, ...]:
     plates = []
-    for key, title in _TITLES.items():
-        if store.exists(key):
-            drawing: Drawing = store.read(key, part=PNG)
+    for artifact in ARTIFACTS.values():
+        if artifact.content is Layout.FIGURE and store.exists(artifact.key):
+            drawing: Drawing = store.read(artifact.key, part=PNG)
             width, height = drawing.size
-            explanation = ARTIFACTS[key].description.removesuffix(FORMS).strip()
+            explanation = artifact.description.removesuffix(FORMS).strip()
             words = drawing.description or explanation
-            plates.append(Plate(key, title, explanation, words, drawing.png, width, height))
+            plates.append(
+                Plate(artifact.key, artifact.title, explanation, words, drawing.png, width, height)
+            )
     return tuple(plates)
 
 
 def _analyses(store: AtlasStore) -> tuple[Section, ...]:
-    read = _Reader(store)
-    sections = (_fractions(read), _sizes(read), _entanglement(read), _similarity(read))
+    """The sections, with what the artifacts declare to stand in them and what there is of that."""
+    found: dict[str, list[tuple[Artifact, Entry]]] = {anchor: [] for anchor in SECTIONS}
+    for artifact in ARTIFACTS.values():
+        for entry in artifact.entries:
+            found[entry.section].append((artifact, entry))
+    sections = []
+    for anchor, heading in SECTIONS.items():
+        entries = sorted(found[anchor], key=lambda each: each[1].rank)
+        tables = [table for each in entries if (table := _table(store, *each)) is not None]
+        sentences = [text for each in entries if (text := _sentence(store, *each)) is not None]
+        introduction = " ".join([heading.introduction, *sentences])
+        sections.append(Section(anchor, heading.title, introduction, tuple(tables)))
     return tuple(section for section in sections if section.tables)
 
 
-def _fractions(read: _Reader) -> Section:
-    keywords = read.value("token_independence_no_keyword")
-    return Section(
-        "fractions",
-        "Concept and token",
-        "With A the universal mask of a concept and B the mask of its keyword alone, the concept "
-        "fraction is |A∖B| / |A| and the token fraction |A∩B| / |A|, 0 where A is empty."
-        + (f" {tables.no_keyword(keywords)}" if keywords is not None else ""),
-        read.tables(
-            ("summary", tables.sweep),
-            (("target_checker", REFERENCE), tables.decomposition),
-            ("token_independence_summary", tables.token_independence),
-        ),
-    )
+def _table(store: AtlasStore, artifact: Artifact, entry: Entry) -> Table | None:
+    """The table of an entry, its caption naming the setting; ``None`` where there is nothing."""
+    value = _value(store, artifact.key, entry.setting)
+    if entry.table is None or value is None:
+        return None
+    beside = [_value(store, entry.beside, None)] if entry.beside else []
+    return _at(entry.table(value, *beside), entry.setting or _setting_of(store, artifact))
 
 
-def _sizes(read: _Reader) -> Section:
-    return Section(
-        "sizes",
-        "Size and robustness",
-        "A universal mask is the intersection of all pair masks of a concept. How it shrinks as "
-        "pairs are added says whether it would survive yet another.",
-        read.tables(
-            ("layer_profile", tables.profile),
-            ("marginalisation_robustness", tables.marginalisation),
-        ),
-    )
+def _sentence(store: AtlasStore, artifact: Artifact, entry: Entry) -> str | None:
+    value = _value(store, artifact.key, entry.setting)
+    return None if entry.sentence is None or value is None else entry.sentence(value)
 
 
-def _entanglement(read: _Reader) -> Section:
-    return Section(
-        "entanglement",
-        "Entanglement of pairs",
-        "E_I = |P ∖ (A ∪ B)| / |P|, with P a pair's mask, A and B the universal masks of its two "
-        "concepts: the share of a pair's circuit that neither concept explains.",
-        read.tables(
-            ("compositionality", tables.entanglement),
-            ("compositionality", tables.entangled_pairs),
-        ),
-    )
+def _value(store: AtlasStore, key: str, setting: Setting | None) -> Any | None:
+    """The artifact, or ``None`` where it is not there."""
+    return store.read(key, setting) if store.exists(key, setting) else None
 
 
-def _similarity(read: _Reader) -> Section:
-    null = read.value("modularity_null")
-    return Section(
-        "similarity",
-        "Similarity and modularity",
-        "Jaccard similarity of two masks is |A∩B| / |A∪B|, 0 where both are empty.",
-        read.tables(
-            ("jaccard_matrices", tables.similarity),
-            ("jaccard_matrices", tables.most_similar),
-            ("modularity_scores", lambda scores: tables.modularity(scores, null)),
-        ),
-    )
-
-
-class _Reader:
-    """Reads artifacts that may be absent."""
-
-    def __init__(self, store: AtlasStore) -> None:
-        self._store = store
-
-    def value(self, key: str, setting: Setting | None = None) -> Any | None:
-        """The artifact, or ``None`` where it is not there."""
-        return self._store.read(key, setting) if self._store.exists(key, setting) else None
-
-    def tables(
-        self, *wanted: tuple[str | tuple[str, Setting], Callable[[Any], Table]]
-    ) -> tuple[Table, ...]:
-        """The tables whose artifacts are there."""
-        found = []
-        for source, make in wanted:
-            key, setting = (source, None) if isinstance(source, str) else source
-            value = self.value(key, setting)
-            if value is not None:
-                found.append(_at(make(value), setting or self.setting_of(key)))
-        return tuple(found)
-
-    def setting_of(self, key: str) -> Setting | None:
-        """The only setting that an artifact speaks of, where there is one."""
-        if key.startswith("token_independence"):
-            key = "token_checker_masks"
-        record = self._store.provenance(key) if self._store.exists(key) else None
-        if record is None or record.setting is None:
-            return ARTIFACTS[key].setting
-        return Setting(record.setting.epsilon, record.setting.consistency)
+def _setting_of(store: AtlasStore, artifact: Artifact) -> Setting | None:
+    """The only setting that an artifact speaks of, where there is one."""
+    # the token-independence tables follow the token-checker masks, whose record names theirs
+    source = "token_checker_masks" if artifact.key.startswith("token_independence") else None
+    key = source or artifact.key
+    record = store.provenance(key) if store.exists(key) else None
+    if record is None or record.setting is None:
+        return ARTIFACTS[key].setting
+    return Setting(record.setting.epsilon, record.setting.consistency)
 
 
 def _at(found: Table, setting: Setting | None) -> Table:

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from upath import UPath
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.files.locations import local_path
+from atlas_assets.soundness.checks import SCHEMA
+from atlas_assets.soundness.recompute import Recomputation
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.masks.integrity import PackedMasks, pack
-from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.check import Check, MaskFile, NotComparedError
+from atlas_assets.stages.masks.integrity import pack
+from atlas_assets.stages.masks.masks import Masks, universal_from_table
 from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.store import AtlasStore
-
-Details = dict[str, int | float | str]
-
 
 #: when a file was changed, its size, its inode
 _State = tuple[int, int, int]
-
-
-class NotComparedError(AtlasError):
-    """What an artifact is to be compared with is not there, or is not what it was made from."""
-
-
-@dataclass(frozen=True, eq=False)
-class MaskFile:
-    """One mask file, as it was read.
-
-    Attributes:
-        units: packed masks of the pairs, or of the checked concepts.
-        universal: masks of the concepts; those of the file itself for checker masks.
-        source: digest of the activations they were made from; empty for a file of the release.
-        description: counts and sizes.
-    """
-
-    units: PackedMasks
-    universal: Masks
-    source: str
-    description: Details
 
 
 @dataclass
@@ -103,7 +83,7 @@ def _read_masks(store: AtlasStore, key: str, setting: Setting | None) -> MaskFil
         units=pack(units),
         universal=universal,
         source=stored.inputs.get(source, "") if stored else "",
-        description=dict(artifact.format.describe(value)),
+        description=dict(codec_of(artifact).describe(value)),
     )
 
 
@@ -125,6 +105,22 @@ class Inspection:
     setting: Setting | None = None
     together: tuple[Setting, ...] = ()
     _value: Any = None
+
+    @property
+    def sweep(self) -> Sequence[Setting]:
+        """The settings of the sweep."""
+        return self.store.sweep
+
+    @property
+    def variations(self) -> int | None:
+        """Prompts per pair, as the file's own record names them; ``None`` where it has none."""
+        stored = self.store.provenance(self.key, self.setting)
+        grid = stored.lineage.grid if stored and stored.lineage else None
+        return grid.variations if grid else None
+
+    def exists(self, setting: Setting) -> bool:
+        """Whether the artifact's file of another partition is there."""
+        return self.store.exists(self.key, setting)
 
     @property
     def value(self) -> Any:
@@ -157,6 +153,36 @@ class Inspection:
         masks: Masks = self._other(key, setting, read)
         return masks
 
+    def neighbour(self, setting: Setting) -> MaskFile:
+        """The same artifact at another setting, made from the same activations.
+
+        Raises:
+            NotComparedError: it cannot be read, or is made from others.
+        """
+        name = f"{self.key} at {setting}"
+        try:
+            found = self.reader.read(self.store, self.key, setting)
+        except AtlasError as error:
+            raise _not_compared(name, error.what) from error
+        if found.source != self.masks.source:
+            raise _not_compared(name, "it was made from other activations")
+        return found
+
+    def recomputed(self) -> Any:
+        """What `Artifact.compute` makes of the inputs that lie on disk.
+
+        Raises:
+            NotComparedError: an input is not there, cannot be read, or has changed since.
+        """
+        recomputation = Recomputation(
+            sweep=self.sweep,
+            partition=self.setting,
+            reader=lambda key, setting, _: self.input(key, setting),
+            universals=lambda setting: universal_from_table(self.input("masks"), setting),
+            any_universals=lambda: universal_from_table(self.input("masks"), self.sweep[0]),
+        )
+        return recomputation.compute(ARTIFACTS[self.key])
+
     def _other(self, key: str, setting: Setting | None, read: Callable[[], Any]) -> Any:
         name = f"{key} at {setting}" if setting else key
         if not self.store.exists(key, setting):
@@ -171,22 +197,6 @@ class Inspection:
             raise _not_compared(name, error.what) from error
 
 
-def neighbour(inspection: Inspection, other: Setting, own: MaskFile) -> MaskFile:
-    """The masks of the same artifact at another setting, made from the same activations.
-
-    Raises:
-        NotComparedError: they cannot be read, or are made from others.
-    """
-    name = f"{inspection.key} at {other}"
-    try:
-        found = inspection.reader.read(inspection.store, inspection.key, other)
-    except AtlasError as error:
-        raise _not_compared(name, error.what) from error
-    if found.source != own.source:
-        raise _not_compared(name, "it was made from other activations")
-    return found
-
-
 def _not_compared(name: str, reason: str) -> NotComparedError:
     return NotComparedError(
         f"not compared: {name}: {reason}",
@@ -195,3 +205,54 @@ def _not_compared(name: str, reason: str) -> NotComparedError:
         found=reason,
         remedy="materialise it, and then what depends on it",
     )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        state: ``passed``; ``failed``; ``not compared``, where nothing was there to compare with.
+        description: in a sentence, or in the four parts of an error.
+        details: what was looked at, or the parts of the error.
+    """
+
+    state: Literal["passed", "failed", "not compared"]
+    description: str
+    details: Mapping[str, int | float | str]
+
+
+def judge(check: Check, inspection: Inspection) -> Verdict:
+    """The verdict of one check on one file; never raises an AtlasError."""
+    try:
+        details = check.verify(inspection)
+    except NotComparedError as error:
+        return Verdict("not compared", error.what, {"statement": check.statement})
+    except AtlasError as error:
+        parts = {
+            "where": error.where,
+            "expected": error.expected,
+            "found": error.found,
+            "what to do": error.remedy,
+        }
+        told = {name: text for name, text in parts.items() if text}
+        return Verdict("failed", str(error), {"statement": check.statement, **told})
+    return Verdict("passed", check.statement, details)
+
+
+def failed_checks(store: AtlasStore) -> list[str]:
+    """``object_masks 0.8|0.5 schema`` of each check that a file of the atlas fails now."""
+    reader = MaskReader()
+    failed = []
+    for key, artifact in ARTIFACTS.items():
+        for setting in store.sweep if artifact.partitioned else (None,):
+            if not store.exists(key, setting):
+                continue
+            inspection = Inspection(store, reader, key, setting)
+            cell = (key, setting.partition_key) if setting else (key,)
+            failed += [
+                " ".join((*cell, check.name))
+                for check in (SCHEMA, *artifact.checks)
+                if judge(check, inspection).state == "failed"
+            ]
+    return failed

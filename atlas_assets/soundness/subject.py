@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from atlas_assets.atlas.model import PAPER_LOSS_THRESHOLD
 from atlas_assets.errors import AtlasError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.prompts.object_prompts import PAPER_LOSS_THRESHOLD
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT, PAPER_VARIATIONS
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.provenance import Grid, Lineage

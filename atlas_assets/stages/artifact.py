@@ -1,15 +1,28 @@
-"""What the catalogue says of one kind of file."""
+"""What an artifact is: the one declaration that everything about it is derived from.
+
+A stage's module computes a thing in plain functions and ends with its `Artifact`. From that follow
+the Dagster asset, its file and format, the checks that recompute it, and its entries in report,
+dataset card and documentation. `atlas_assets.stages.catalog` lists them all.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from enum import Enum
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal
 
+from atlas_assets.stages.partitions import PLACEHOLDER, PartitionSpace
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import Codec, Kind
+
+if TYPE_CHECKING:
+    from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.check import Check
+    from atlas_assets.stages.making import Making
+    from atlas_assets.stages.report.table import Table
 
 Group = Literal[
     "stage_11_prompts",
@@ -20,74 +33,186 @@ Group = Literal[
     "stage_16_figures",
     "stage_17_report",
 ]
+Kind = Literal["hdf5", "parquet", "csv", "png", "html", "markdown"]
 #: the value of a setting that is part of a version
 Parameter = int | float | str | tuple[str, ...] | tuple[float, ...] | None
 Parameters = Mapping[str, Parameter]
 
+_KINDS: Mapping[str, Kind] = {
+    ".h5": "hdf5",
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".png": "png",
+    ".html": "html",
+    ".md": "markdown",
+}
 #: characters of a list that is spelled out in a version
 _LONGEST_LIST = 40
 
 
+class Layout(Enum):
+    """What a file that is no table holds; the value says what `Artifact.compute` returns."""
+
+    PAIR_ACTIVATIONS = "Activations, a unit per pair"
+    CONCEPT_ACTIVATIONS = "Activations, a unit per testable concept"
+    OBJECT_MASKS = "ObjectMasks: pair masks and universal masks at one setting"
+    CHECKER_MASKS = "CheckerMasks: masks of the keywords at one setting"
+    UNIVERSAL_MASKS = "Masks: the universal masks at the artifact's setting"
+    JACCARD_MATRICES = "JaccardMatrices at the artifact's setting"
+    FIGURE = "Drawing: PNG and PDF"
+    TEXT = "str: a document in UTF-8"
+
+
+#: what is made with what, as Dagster's UI shows it
+_TOOLS: Mapping[Layout, tuple[str, ...]] = {
+    Layout.PAIR_ACTIVATIONS: ("pytorch",),
+    Layout.CONCEPT_ACTIVATIONS: ("pytorch",),
+    Layout.FIGURE: ("matplotlib",),
+    Layout.TEXT: (),
+}
+
+
+class Model(Enum):
+    """What of the model an artifact is computed with."""
+
+    NOTHING = "nothing: the artifact follows from its inputs"
+    TOKENIZER = "the tokenizer"
+    NETWORK = "the network, on its device"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table of the report that shows an artifact.
+
+    Attributes:
+        section: the part of the report that it stands in.
+        table: makes the table from the artifact's value, and from that of ``beside`` where an
+            artifact is named there (``None`` if that is not there).
+        sentence: makes a sentence that ends the section's introduction instead.
+        beside: another artifact that the table shows as well.
+        rank: where it stands in its section; of equal rank, in the order of the catalogue.
+        setting: the partition that is shown, where the artifact has one file per setting.
+    """
+
+    section: str
+    table: Callable[..., Table] | None = None
+    sentence: Callable[[Any], str] | None = None
+    beside: str | None = None
+    rank: int = 0
+    setting: Setting | None = None
+
+
 @dataclass(frozen=True)
 class Artifact:
-    """One kind of file.
+    """One kind of file of an atlas, and how it is made.
 
     Attributes:
         key: asset key.
-        filename: published name; ``{tag}`` stands for ``eps0.5_cons0.8``.
-        format: reads and writes the file.
+        title: a few words that head its entry in report and documentation.
+        filename: published name; ``{tag}`` stands for the partition (``eps0.5_cons0.8``).
+        content: the columns of a table, or the layout of another file.
         group: asset group.
         description: what it is, with the formula.
-        inputs: artifacts it is computed from.
+        compute: makes the value from what it is given; it is called once per partition, and
+            raises `atlas_assets.stages.making.NotInSweepError` where the sweep lacks what it
+            needs.
+        inputs: artifacts that it is computed from.
+        partitions: the space that it has a file for each partition of; ``None`` for one file.
         code_version: changes when the same inputs would give another content.
-        runs_model: whether the model itself is run to make it.
-        setting: the only (ε, C) it speaks of, where it is always the same one; of an input with
-            one file per setting, it reads that one.
+        model: what of the model it is computed with.
+        setting: the only (ε, C) that it speaks of, where it is always the same one; of an input
+            with one file per setting, it reads that one.
+        at_token_checker: whether it speaks of the token checker's setting instead.
+        completes: partitioned artifacts whose missing or stale partitions are made before it.
+        parts: input → the only part of its files that is read.
         parameters: settings that change its content and that of nothing before it, with their
             defaults; they are part of its version.
         departures: likewise, but named in its version only where they depart from the default.
         inputs_may_be_absent: whether it is made from whatever of its inputs is there.
+        tools: libraries that Dagster's UI shows as kinds; by default what the content implies.
+        checks: what must hold of it, besides its schema, before anything is computed from it.
+        entries: the tables of the report that show it.
     """
 
     key: str
+    title: str
     filename: str
-    format: Codec[Any]
+    content: TableSchema | Layout
     group: Group
     description: str
+    compute: Callable[[Making], Any]
     inputs: tuple[str, ...] = ()
+    partitions: PartitionSpace | None = None
     code_version: str = "1"
-    runs_model: bool = False
+    model: Model = Model.NOTHING
     setting: Setting | None = None
+    at_token_checker: bool = False
+    completes: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
     parameters: Parameters = field(default_factory=dict)
     departures: Parameters = field(default_factory=dict)
     inputs_may_be_absent: bool = False
+    tools: tuple[str, ...] | None = None
+    checks: tuple[Check, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
     @property
     def kind(self) -> Kind:
-        """Of the file."""
-        return self.format.kind
+        """The kind of file, from the ending of its name."""
+        return _KINDS[PurePath(self.filename).suffix]
 
     @property
     def partitioned(self) -> bool:
-        """Whether there is one file per setting of the sweep."""
-        return "{tag}" in self.filename
+        """Whether there is one file per partition."""
+        return self.partitions is not None
 
     @property
     def schema(self) -> TableSchema | None:
-        """Declared columns, where the artifact is a table."""
-        schema = getattr(self.format, "schema", None)
-        return schema if isinstance(schema, TableSchema) else None
+        """The declared columns, where the artifact is a table."""
+        return self.content if isinstance(self.content, TableSchema) else None
 
-    def file_name(self, setting: Setting | None = None) -> str:
-        """The published file name, at ``setting`` where there is one file per setting.
+    @property
+    def runs_model(self) -> bool:
+        """Whether the model, or its tokenizer, takes part in making it."""
+        return self.model is not Model.NOTHING
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kind of file and the libraries that take part, as Dagster's UI shows them."""
+        tools = self.tools
+        if tools is None:
+            default = ("polars",) if self.schema else ("numpy",)
+            tools = default if self.schema else _TOOLS.get(self.content, default)  # type: ignore[arg-type]
+            if self.model is Model.NETWORK:
+                tools = (*tools, "pytorch")
+        return frozenset((self.kind, *tools))
+
+    @property
+    def may_be_skipped(self) -> bool:
+        """Whether it is not made in a sweep that lacks the setting it speaks of."""
+        return self.setting is not None or self.at_token_checker
+
+    def setting_under(self, settings: AtlasSettings) -> Setting | None:
+        """The only setting that it speaks of under these settings, where there is one."""
+        return settings.token_checker if self.at_token_checker else self.setting
+
+    def file_name(self, partition: Setting | None = None) -> str:
+        """The published file name; of a partition, where there is one file for each.
 
         Raises:
-            ValueError: a setting is needed and not given, or the other way round.
+            ValueError: a partition is needed and not given, or the other way round.
         """
-        if self.partitioned != (setting is not None):
+        if self.partitioned != (partition is not None):
             needs = "a setting" if self.partitioned else "no setting"
-            raise ValueError(f"{self.key} takes {needs}; got {setting}")
-        return self.filename.format(tag=setting.file_tag) if setting else self.filename
+            raise ValueError(f"{self.key} takes {needs}; got {partition}")
+        return self.filename.format(tag=partition.file_tag) if partition else self.filename
+
+    def partition_of(self, name: str) -> tuple[bool, Setting | None]:
+        """Whether ``name`` is a file of this artifact, and of which partition."""
+        if self.partitions is None:
+            return name == self.filename, None
+        partition = self.partitions.partition_in(self.filename, name)
+        return partition is not None, partition
 
     def version(self, parameters: Parameters) -> str:
         """The code version with the parameters in force: ``1``, or ``1+permutations=200``.
@@ -101,6 +226,10 @@ class Artifact:
                 in_force[name] = parameters[name]
         named = (f"{name}={_spelled(value)}" for name, value in sorted(in_force.items()))
         return "+".join([self.code_version, *named])
+
+    def __post_init__(self) -> None:
+        if (PLACEHOLDER in self.filename) != self.partitioned:
+            raise ValueError(f"{self.key}: {PLACEHOLDER} stands for a partition in its file name")
 
 
 def _spelled(value: Parameter) -> str:

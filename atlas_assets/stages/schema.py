@@ -66,6 +66,8 @@ class TableSchema:
             ``None``.
         rules: what holds in every row.
         may_be_empty: whether a table without rows is sound (a cut grid leaves some).
+        unnamed_in_csv: the column whose header is empty in a CSV file, as pandas leaves that of
+            an index; ``None`` where every column has its header.
     """
 
     columns: tuple[Column, ...]
@@ -73,6 +75,12 @@ class TableSchema:
     series: Column | None = None
     rules: tuple[Rule, ...] = ()
     may_be_empty: bool = True
+    unnamed_in_csv: str | None = None
+
+    @property
+    def polars(self) -> pl.Schema:
+        """The columns and their types, without numbered ones: what a table is built with."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def declared(self, present: list[str]) -> tuple[Column, ...]:
         """All columns that a table with the columns ``present`` should have, numbered ones too."""

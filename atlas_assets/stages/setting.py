@@ -51,6 +51,29 @@ class Setting:
         """The published spelling in file names, e.g. ``eps0.5_cons0.8``."""
         return f"eps{spell(self.epsilon)}_cons{spell(self.consistency)}"
 
+    @property
+    def partition_key(self) -> str:
+        """Dagster's key of the partition, ``consistency|epsilon``: ``0.8|0.5`` is C=0.8, ε=0.5."""
+        return f"{spell(self.consistency)}|{spell(self.epsilon)}"
+
+    @classmethod
+    def of_partition_key(cls, key: str) -> Setting:
+        """``"0.8|0.5"`` → ``Setting(epsilon=0.5, consistency=0.8)``.
+
+        Raises:
+            SettingsError: the key is not ``consistency|epsilon`` or a value is out of range.
+        """
+        try:
+            consistency, epsilon = (float(part) for part in str(key).split("|"))
+        except ValueError:
+            raise SettingsError(
+                "not a partition of the sweep",
+                where=repr(str(key)),
+                expected="consistency|epsilon, for example 0.8|0.5",
+                remedy="pass --partition '0.8|0.5'",
+            ) from None
+        return cls(epsilon=epsilon, consistency=consistency)
+
     def __str__(self) -> str:
         return f"ε={spell(self.epsilon)}, C={spell(self.consistency)}"
 
@@ -62,6 +85,11 @@ def spell(value: float) -> str:
 
 PUBLISHED_EPSILONS = (0.001, 0.1, 0.5)
 PUBLISHED_CONSISTENCIES = (0.2, 0.5, 0.8)
+#: the published values, as an artifact of the whole sweep names them among its departures
+PUBLISHED_SWEEP = {
+    "epsilons": PUBLISHED_EPSILONS,
+    "consistencies": PUBLISHED_CONSISTENCIES,
+}
 REFERENCE = Setting(epsilon=0.5, consistency=0.8)
 #: the setting of the published standalone ``universal_106x50.h5``
 STANDALONE = Setting(epsilon=0.001, consistency=0.8)

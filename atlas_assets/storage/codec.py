@@ -6,19 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import Fetched, Source, content, fetched, label
+from atlas_assets.stages.artifact import Kind
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.provenance import Provenance
 
 Value = TypeVar("Value")
-Kind = Literal["hdf5", "parquet", "csv", "png", "html", "markdown"]
 
 
 class Codec(ABC, Generic[Value]):

@@ -8,9 +8,6 @@ both files with it, refuses the mixture.
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -19,47 +16,12 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.files.locations import Fetched, Source, content, label
+from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing, flaw_of_png
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codec import SidecarCodec, instance_of
 from atlas_assets.storage.provenance import Provenance
 
-#: a preview, which goes into Dagster's event log, has fewer bytes
-PREVIEW_LIMIT = 100_000
 PNG = "png"
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_DESCRIPTION = "Description"
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A rendered figure.
-
-    Attributes:
-        png: the figure; a stack of its sheets where it has several.
-        pdf: the same, one page per sheet; ``None`` when only the PNG was read.
-        previews: a small PNG of each sheet; not kept in the atlas.
-    """
-
-    png: bytes
-    pdf: bytes | None
-    previews: tuple[bytes, ...] = ()
-
-    @property
-    def description(self) -> str:
-        """What the figure shows, in words; from the PNG, where the renderer put it."""
-        for kind, body in _chunks(self.png):
-            if kind in (b"tEXt", b"iTXt"):
-                key, _, rest = body.partition(b"\0")
-                if key.decode("latin-1") == _DESCRIPTION:
-                    return _text(kind, rest)
-        return ""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the PNG, pixels."""
-        width, height = struct.unpack(">II", self.png[16:24])
-        return width, height
 
 
 @dataclass(frozen=True)
@@ -130,39 +92,14 @@ class FigureFile(SidecarCodec[Drawing]):
 
 
 def _check_png(data: bytes, where: str) -> None:
-    if not data.startswith(_SIGNATURE):
-        _fail(where, "a file that starts with the PNG signature", repr(data[:8]))
-    kinds = [kind for kind, _ in _chunks(data, where)]
-    if kinds[:1] != [b"IHDR"] or kinds[-1:] != [b"IEND"]:
-        _fail(where, "PNG chunks from IHDR to IEND", f"{len(kinds)} chunks")
+    flaw = flaw_of_png(data)
+    if flaw is not None:
+        _fail(where, "a whole PNG, as its checksums say", flaw)
 
 
 def _check_pdf(data: bytes, where: str) -> None:
     if not (data.startswith(b"%PDF-") and data.rstrip().endswith(b"%%EOF")):
         _fail(where, "a whole PDF, from %PDF- to %%EOF", f"{len(data):,} bytes")
-
-
-def _chunks(data: bytes, where: str = "the PNG") -> Iterator[tuple[bytes, bytes]]:
-    """Type and content of each chunk of a PNG, checked against its checksum."""
-    at = len(_SIGNATURE)
-    while at < len(data):
-        if at + 12 > len(data):
-            _fail(where, "whole chunks", "a truncated file")
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
-        checksum = data[at + 8 + length : at + 12 + length]
-        if checksum != struct.pack(">I", zlib.crc32(kind + body)):
-            _fail(where, "chunks as their checksums say", f"a damaged {kind!r}")
-        yield kind, body
-        at += 12 + length
-
-
-def _text(kind: bytes, rest: bytes) -> str:
-    """The text of a tEXt (Latin-1) or iTXt chunk (UTF-8, maybe deflated)."""
-    if kind == b"tEXt":
-        return rest.decode("latin-1")
-    deflated, body = rest[0], rest[2:].split(b"\0", 2)[2]
-    return (zlib.decompress(body) if deflated else body).decode()
 
 
 def _fail(where: str, expected: str, found: str) -> NoReturn:

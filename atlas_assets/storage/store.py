@@ -15,8 +15,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.files.locations import file_digest, local_path
-from atlas_assets.stages.artifact import Artifact, Parameters
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.artifact import Artifact, Kind, Parameters
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -25,7 +24,7 @@ from atlas_assets.stages.setting import (
     spell,
 )
 from atlas_assets.storage import provenance as records
-from atlas_assets.storage.codec import Kind
+from atlas_assets.storage.codecs import artifact_named, codec_named, codec_of
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance, SettingRecord
 from atlas_assets.storage.recent import Recent
 
@@ -80,7 +79,7 @@ class AtlasStore:
     def exists(self, key: str, setting: Setting | None = None) -> bool:
         """Whether the file is there (all of them, where there are several)."""
         path = self.path(key, setting)
-        return all(file.exists() for file in artifact_named(key).format.files(path))
+        return all(file.exists() for file in codec_named(key).files(path))
 
     def write(
         self,
@@ -106,8 +105,8 @@ class AtlasStore:
             ArtifactWriteError: the disk refused; an earlier file is intact.
         """
         artifact, path = artifact_named(key), self.path(key, setting)
-        artifact.format.check(value, where=_name(key, setting))
-        about = artifact.format.setting_of(value)
+        codec_of(artifact).check(value, where=_name(key, setting))
+        about = codec_of(artifact).setting_of(value)
         if setting is not None and about not in (None, setting):
             raise ArtifactError(
                 "the value is about another setting than its partition",
@@ -120,7 +119,7 @@ class AtlasStore:
             self._legible_provenance(key, setting), self.expected(), artifact=key, path=path
         )
         provenance = self._provenance_of(artifact, value, setting, about or setting, inputs)
-        size = artifact.format.write(path, value, provenance)
+        size = codec_of(artifact).write(path, value, provenance)
         self._clear_scratch(key)
         return Written(path, size, provenance)
 
@@ -144,7 +143,7 @@ class AtlasStore:
             if stored is not None:
                 records.require(stored, self.expected(), artifact=key, path=path, setting=about)
 
-        value, _ = artifact_named(key).format.read(path, part=part, setting=setting, accept=accept)
+        value, _ = codec_named(key).read(path, part=part, setting=setting, accept=accept)
         return value
 
     def recall(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
@@ -152,7 +151,7 @@ class AtlasStore:
 
         For checks of what lies on the disk, use `read`.
         """
-        files = artifact_named(key).format.files(self.path(key, setting))
+        files = codec_named(key).files(self.path(key, setting))
         return self.recent.recall(files, part, lambda: self.read(key, setting, part))
 
     def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
@@ -163,7 +162,7 @@ class AtlasStore:
             ArtifactError: the file or the record in it is damaged.
         """
         self._require_present(key, setting)
-        return artifact_named(key).format.provenance(self.path(key, setting))
+        return codec_named(key).provenance(self.path(key, setting))
 
     def stale_reason(self, key: str, setting: Setting | None = None) -> str | None:
         """Why the artifact should be materialised again; ``None`` when it need not.
@@ -236,8 +235,8 @@ class AtlasStore:
             lineage=lineage,
             setting=SettingRecord.of(about) if about else None,
             inputs=dict(inputs),
-            payload_sha256=artifact.format.payload_digest(value),
-            parts=dict(artifact.format.part_digests(value)),
+            payload_sha256=codec_of(artifact).payload_digest(value),
+            parts=dict(codec_of(artifact).part_digests(value)),
             versions=_versions(artifact.kind, artifact.runs_model),
         )
 
@@ -307,23 +306,6 @@ class AtlasStore:
         folder = self.scratch(key)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def artifact_named(key: str) -> Artifact:
-    """The catalogue's entry.
-
-    Raises:
-        ArtifactError: there is none of that name.
-    """
-    if key not in ARTIFACTS:
-        raise ArtifactError(
-            "the atlas has no such artifact",
-            where=key,
-            expected=" or ".join(ARTIFACTS),
-            found=repr(key),
-            remedy="correct the name, or add the artifact to atlas_assets.stages.catalog",
-        )
-    return ARTIFACTS[key]
 
 
 def _partition(setting: Setting | None) -> str:

@@ -19,21 +19,19 @@ from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import ArtifactError, HubError, ProvenanceError, SettingsError
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.orchestration.automation.model_watch import poll
-from atlas_assets.orchestration.checks.failed import failed_checks
 from atlas_assets.orchestration.io_managers.versions import announced_version
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+from atlas_assets_tests.orchestration.automation import followed
+from atlas_assets_tests.orchestration.automation.followed import MODEL, NAME
+from atlas_assets_tests.orchestration.tiny_atlas import (
     failure_text,
     files_of,
     materialize,
     run_job,
 )
-from atlas_assets_tests.orchestration.automation import followed
-from atlas_assets_tests.orchestration.automation.followed import MODEL, NAME
 from atlas_assets_tests.storage import samples
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
@@ -324,18 +322,6 @@ def test_a_version_is_put_in_force_when_it_is_whole_and_sound(
     assert (pin.in_force.sha, pin.building, pin.earlier[0].sha) == (second, None, first)
     assert files_of(old) == before
     assert open_in_force(settings).root.name == f"{NAME}@{second[:12]}"
-
-
-def test_failed_blocking_checks_are_found(instance: dg.DagsterInstance) -> None:
-    sweep = (Setting(0.1, 0.5),)
-    assert failed_checks(instance, sweep) == []
-    for passed in (False, True):
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey("summary"), check_name="schema", passed=passed, metadata={}
-            )
-        )
-        assert failed_checks(instance, sweep) == ([] if passed else ["summary schema"])
 
 
 def test_the_command_tells_the_versions(

@@ -11,6 +11,7 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, with_universals
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.cli.test_tiny_atlas import cpu_seconds
 from atlas_assets_tests.storage.samples import provenance
 
@@ -33,6 +34,6 @@ def test_show_answers_within_a_second(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     for key, value in (("object_masks", objects), ("checker_masks", checkers)):
         path = tmp_path / "full" / ARTIFACTS[key].file_name(REFERENCE)
-        ARTIFACTS[key].format.write(path, value, provenance(key, payload_sha256=value.digest()))
+        codec_of(ARTIFACTS[key]).write(path, value, provenance(key, payload_sha256=value.digest()))
     env = {"ATLAS_DATA_DIR": str(tmp_path), "ATLAS_NAME": "full"}
     assert min(cpu_seconds("show", "For", **env) for _ in range(3)) < 1

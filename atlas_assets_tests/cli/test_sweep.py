@@ -10,7 +10,7 @@ from atlas_assets import io
 from atlas_assets.stages.masks.masks import object_masks
 from atlas_assets.stages.setting import Setting
 from atlas_assets_tests.cli.conftest import Call
-from atlas_assets_tests.orchestration.assets.tiny_atlas import files_of
+from atlas_assets_tests.orchestration.tiny_atlas import files_of
 from atlas_assets_tests.sample_atlas import NAME
 from atlas_assets_tests.storage import samples
 

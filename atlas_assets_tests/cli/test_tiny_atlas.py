@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from atlas_assets import io
-from atlas_assets_tests.orchestration.assets.tiny_atlas import environment, run_job, tiny_settings
+from atlas_assets_tests.orchestration.tiny_atlas import environment, run_job, tiny_settings
 
 SWEEP = {"epsilons": "0.1,0.5", "consistencies": "0.8"}
 Atlas = Callable[..., subprocess.CompletedProcess[str]]

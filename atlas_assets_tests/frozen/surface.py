@@ -32,7 +32,11 @@ def dagster_items() -> Items:
             "kinds": sorted(node.kinds),
             "owners": sorted(node.owners),
             "code_version": node.code_version,
-            "metadata": {label: str(value) for label, value in sorted(node.metadata.items())},
+            "metadata": {
+                label: str(value)
+                for label, value in sorted(node.metadata.items())
+                if label != "dagster/code_references"  # a place on this machine
+            },
             "dependencies": sorted(parent.to_user_string() for parent in node.parent_keys),
             "partitions": sorted(partitions.get_partition_keys()) if partitions else None,
             "checks": sorted(check.name for check in node.check_keys),

@@ -15,7 +15,7 @@ from atlas_assets.definitions import build_definitions
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.orchestration.automation.publishing import OP, hub_sync_sensor, publish_job
 from atlas_assets.settings import AtlasSettings
-from atlas_assets_tests.orchestration.assets import tiny_atlas
+from atlas_assets_tests.orchestration import tiny_atlas
 
 REPO = "someone/tiny"
 #: the settings that the further analyses speak of

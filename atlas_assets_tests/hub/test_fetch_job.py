@@ -20,7 +20,7 @@ from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub import fetched, release_repo
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
-from atlas_assets_tests.orchestration.assets.tiny_atlas import failure_text, materialize
+from atlas_assets_tests.orchestration.tiny_atlas import failure_text, materialize
 from atlas_assets_tests.storage import samples
 
 MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"

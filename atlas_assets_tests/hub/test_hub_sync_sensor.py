@@ -14,7 +14,7 @@ from atlas_assets.soundness.checks import checks_of
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.hub.built_atlas import Built
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.orchestration.assets.tiny_atlas import ASSET_KEYS
+from atlas_assets_tests.orchestration.tiny_atlas import ASSET_KEYS
 
 REFERENCE_KEY = str(partition_key(REFERENCE))
 

@@ -13,7 +13,7 @@ from atlas_assets.orchestration.automation.publishing import RETRIES
 from atlas_assets_tests.hub.built_atlas import REPO, Built
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import Trusting
-from atlas_assets_tests.orchestration.assets.tiny_atlas import failure_text
+from atlas_assets_tests.orchestration.tiny_atlas import failure_text
 
 COMMIT = r"/commit/"
 FEW = ["summary", "checker_masks|0.8|0.5"]

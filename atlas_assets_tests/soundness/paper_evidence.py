@@ -14,6 +14,7 @@ from atlas_assets.stages.masks.masks import Masks, universal_from_table, univers
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.stages.random_atlas import SWEEP
 from atlas_assets_tests.storage import samples
 
@@ -94,7 +95,7 @@ class PaperEvidence:
             if artifact.kind == "parquet":
                 frame.write_parquet(path)
             else:
-                path.write_bytes(artifact.format.encode(frame, samples.provenance(key)))
+                path.write_bytes(codec_of(artifact).encode(frame, samples.provenance(key)))
 
 
 def paper_evidence() -> PaperEvidence:

@@ -10,9 +10,10 @@ import pytest
 from atlas_assets.atlas.open import open_folder
 from atlas_assets.definitions import build_resources
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.evaluate import ClaimResult, evaluate_claims
+from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.subject import FROZEN, subject_of, subject_of_atlas
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.published_claims import PAPER_MODEL
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage.store import AtlasStore

@@ -11,18 +11,16 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.soundness.recompute import Recomputation
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.analyses import (
-    compositionality,
-    layer_profile,
-    marginalisation,
-    modularity,
     modularity_null,
     ockham,
     token_independence,
 )
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import (
     CheckerMasks,
     Masks,
@@ -33,7 +31,6 @@ from atlas_assets.stages.masks.masks import (
 )
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codec import Codec
-from atlas_assets.storage.figures import Drawing
 from atlas_assets.storage.provenance import Grid, Lineage, Provenance
 
 PAIRS = ("For__len", "For__list", "If__len", "If__list", "Import___isolated_")
@@ -132,22 +129,8 @@ def drawing(colour: str = "white", description: str = "A figure of |A∖B| / |A|
     return Drawing(buffer.getvalue(), pdf, (buffer.getvalue(),))
 
 
-def similarities(masks: Masks) -> dict[str, Any]:
-    """Samples of what is computed from pair masks or universal masks of one setting."""
-    pairs = objects(Setting(0.001, 0.8)).pairs
-    assert pairs is not None
-    return {
-        "compositionality": lambda: compositionality.entanglement(pairs, universal()),
-        "ockham_index": lambda: ockham.ockham_index(universal()),
-        "layer_profile": lambda: layer_profile.profile(pairs, universal()),
-        "marginalisation_robustness": lambda: marginalisation.robustness(pairs, orders=3),
-        "jaccard_matrices": lambda: ockham.jaccard_matrices(universal()),
-        "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
-    }
-
-
 def sample(key: str, setting: Setting = SETTING) -> Any:
-    """A sound value of the artifact ``key``."""
+    """A sound value of the artifact ``key``; what follows from others is computed from theirs."""
     keywords = {"ast__For": "for", "ast__If": "if", "builtin__list": "list"}
     masks, checked = objects(setting).universal, checkers(setting).masks
     makers = {
@@ -160,22 +143,25 @@ def sample(key: str, setting: Setting = SETTING) -> Any:
         "checker_masks": lambda: checkers(setting),
         "token_checker_masks": lambda: checkers(setting, seed=2),
         "masks": lambda: universal_table({setting: masks}),
-        "target_checker": lambda: target_checker(setting),
-        "summary": lambda: decomposition.summary({setting: target_checker(setting)}),
-        "modularity_scores": lambda: modularity.scores(masks),
-        "modularity_detail": lambda: modularity.detail(masks),
         "token_independence_detail": lambda: token_independence.detail(masks, checked, keywords),
-        "token_independence_summary": lambda: token_independence.summary(
-            token_independence.detail(masks, checked, keywords)
-        ),
-        "token_independence_no_keyword": lambda: token_independence.no_keyword(masks, keywords),
-        "universal_masks": universal,
+        "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
     }
     if key.startswith("figure_"):
         return drawing()
     if ARTIFACTS[key].kind in ("html", "markdown"):
         return f"# {key}\n\n|A∖B| / |A|\n"
-    return {**makers, **similarities(masks)}[key]()
+    return makers[key]() if key in makers else _computed(key, setting)
+
+
+def _computed(key: str, setting: Setting) -> Any:
+    recomputation = Recomputation(
+        sweep=(setting,),
+        partition=setting if ARTIFACTS[key].partitioned else None,
+        reader=lambda name, at, _: sample(name, at or setting),
+        universals=lambda at: objects(at).universal,
+        any_universals=lambda: objects(setting).universal,
+    )
+    return recomputation.compute(ARTIFACTS[key])
 
 
 def equal(left: Any, right: Any) -> bool:

@@ -10,7 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.storage.figures import PREVIEW_LIMIT, Drawing, FigureFile
+from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing
+from atlas_assets.storage.figures import FigureFile
 from atlas_assets_tests.storage.bad_disks import killed_at_every_step
 from atlas_assets_tests.storage.samples import drawing, record_of
 

@@ -133,7 +133,7 @@ def test_changed_code_is_stale(store: AtlasStore, monkeypatch: pytest.MonkeyPatc
             code_version="2",
         ),
     }
-    monkeypatch.setattr("atlas_assets.storage.store.ARTIFACTS", newer)
+    monkeypatch.setattr("atlas_assets.storage.codecs.ARTIFACTS", newer)
     assert store.stale_reason("summary") == "its code version is 1, now 2"
 
 

@@ -12,6 +12,7 @@ import pytest
 from atlas_assets.errors import ArtifactWriteError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.bad_disks import (
     killed_at_every_step,
@@ -103,5 +104,5 @@ def payload(folder: Path, key: str) -> str:
     value = store.read(key, SETTING)
     record = store.provenance(key, SETTING)
     assert record is not None
-    assert record.payload_sha256 == ARTIFACTS[key].format.payload_digest(value)
+    assert record.payload_sha256 == codec_of(ARTIFACTS[key]).payload_digest(value)
     return record.payload_sha256

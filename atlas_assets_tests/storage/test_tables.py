@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.frame_digest import frame_digest
 from atlas_assets.storage.tables import PARQUET_KEY, CsvTable, ParquetTable
 from atlas_assets_tests.storage.samples import provenance, sample
@@ -37,7 +38,7 @@ NUMBERS = CsvTable(
 
 def written(tmp_path: Path, key: str) -> Path:
     path = tmp_path / ARTIFACTS[key].filename
-    table = ARTIFACTS[key].format
+    table = codec_of(ARTIFACTS[key])
     record = provenance(key, payload_sha256=table.payload_digest(sample(key)))
     table.write(path, sample(key), record)
     return path
@@ -46,7 +47,7 @@ def written(tmp_path: Path, key: str) -> Path:
 @pytest.mark.parametrize("key", TABLES)
 def test_round_trip(tmp_path: Path, key: str) -> None:
     path = written(tmp_path, key)
-    value, record = ARTIFACTS[key].format.read(path)
+    value, record = codec_of(ARTIFACTS[key]).read(path)
     assert value.equals(sample(key))
     assert value.schema == sample(key).schema
     assert record is not None
@@ -55,14 +56,14 @@ def test_round_trip(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("key", TABLES)
 def test_equal_tables_give_equal_bytes(key: str) -> None:
-    table = ARTIFACTS[key].format
+    table = codec_of(ARTIFACTS[key])
     first = table.encode(sample(key), provenance(key))
     assert first == table.encode(sample(key).clone(), provenance(key))
 
 
 @pytest.mark.parametrize("key", [key for key in CSVS if key not in ("summary", "layer_profile")])
 def test_a_table_without_rows_keeps_its_types(tmp_path: Path, key: str) -> None:
-    table = ARTIFACTS[key].format
+    table = codec_of(ARTIFACTS[key])
     empty = sample(key).clear()
     table.write(tmp_path / "t.csv", empty, provenance(payload_sha256=table.payload_digest(empty)))
     value, _ = table.read(tmp_path / "t.csv")
@@ -105,7 +106,7 @@ def test_pyarrow_reads_the_parquet_and_finds_the_provenance(tmp_path: Path, key:
 def test_parquet_of_the_release_has_no_provenance_and_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "11A_object_prompts.parquet"
     pd.DataFrame(sample("object_prompts").to_dicts()).to_parquet(path, index=False)
-    value, record = ARTIFACTS["object_prompts"].format.read(path)
+    value, record = codec_of(ARTIFACTS["object_prompts"]).read(path)
     assert record is None
     assert value.equals(sample("object_prompts"))
 
@@ -202,12 +203,12 @@ def test_a_parquet_cut_short_is_damaged(tmp_path: Path, key: str) -> None:
     for length in (0, 3, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         with pytest.raises(ArtifactError, match="parquet file is damaged") as caught:
-            ARTIFACTS[key].format.read(path)
+            codec_of(ARTIFACTS[key]).read(path)
         assert str(path) in str(caught.value)
 
 
 def test_no_flipped_byte_of_a_parquet_goes_unnoticed(tmp_path: Path) -> None:
-    table = ARTIFACTS["checker_prompts"].format
+    table = codec_of(ARTIFACTS["checker_prompts"])
     frame = sample("checker_prompts")
     data = table.encode(frame, provenance(payload_sha256=table.payload_digest(frame)))
     for position in range(4, len(data), 97):
@@ -225,15 +226,15 @@ def test_a_missing_column_and_duplicate_rows_in_a_parquet_are_refused(tmp_path: 
     frame = sample("checker_prompts")
     frame.drop("keyword").write_parquet(path)
     with pytest.raises(ArtifactError, match="column 'keyword'") as caught:
-        ARTIFACTS["checker_prompts"].format.read(path)
+        codec_of(ARTIFACTS["checker_prompts"]).read(path)
     assert str(path) in str(caught.value)
     pl.concat([frame, frame]).write_parquet(path)
     with pytest.raises(ArtifactError, match=r"row 6 \(from 0\)"):
-        ARTIFACTS["checker_prompts"].format.read(path)
+        codec_of(ARTIFACTS["checker_prompts"]).read(path)
 
 
 def test_content_that_is_not_what_was_recorded_is_refused() -> None:
-    table = ARTIFACTS["checker_prompts"].format
+    table = codec_of(ARTIFACTS["checker_prompts"])
     data = table.encode(sample("checker_prompts"), provenance(payload_sha256="ab" * 32))
     with pytest.raises(ArtifactError, match="not what was written"):
         table.read(data)
@@ -241,7 +242,7 @@ def test_content_that_is_not_what_was_recorded_is_refused() -> None:
 
 def test_the_published_parquet_columns_are_read(shared: Path) -> None:
     for key, file in (("checker_prompts", "checker"), ("token_checker_prompts", "token_checker")):
-        value, record = ARTIFACTS[key].format.read(
+        value, record = codec_of(ARTIFACTS[key]).read(
             shared / "golden" / "prompts" / f"{file}.parquet"
         )
         assert record is None
@@ -251,12 +252,12 @@ def test_the_published_parquet_columns_are_read(shared: Path) -> None:
 def test_a_file_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
     for key in ("summary", "checker_prompts"):
         with pytest.raises(MissingArtifactError, match=r"nowhere"):
-            ARTIFACTS[key].format.read(tmp_path / "nowhere")
+            codec_of(ARTIFACTS[key]).read(tmp_path / "nowhere")
 
 
 def test_only_tables_are_written(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"DataFrame"):
-        ARTIFACTS["summary"].format.write(tmp_path / "t.csv", {"a": [1]}, provenance("summary"))
+        codec_of(ARTIFACTS["summary"]).write(tmp_path / "t.csv", {"a": [1]}, provenance("summary"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -291,4 +292,4 @@ def test_reading_polars_keeps_not_a_number_out() -> None:
     buffer = io.BytesIO()
     sample("object_prompts").with_columns(sequence_loss=pl.lit(math.nan)).write_parquet(buffer)
     with pytest.raises(ArtifactError, match="column 'sequence_loss', row 0"):
-        ARTIFACTS["object_prompts"].format.read(buffer.getvalue())
+        codec_of(ARTIFACTS["object_prompts"]).read(buffer.getvalue())

@@ -15,7 +15,7 @@ pytest.importorskip("selenium", reason="needs selenium: pip install -e '.[dev]'"
 from selenium import webdriver
 
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets_tests.orchestration.assets.tiny_atlas import environment
+from atlas_assets_tests.orchestration.tiny_atlas import environment
 from atlas_assets_tests.ui.browser import (
     CHROMIUM,
     DRIVER,

@@ -130,13 +130,41 @@ class Requested(Condition):
         )
 
 
+class FailedBlockingCheck(Condition):
+    """A blocking check failed; one that found nothing to compare with is a mere warning."""
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "failed_a_blocking_check"
+
+    def evaluate(self, context: Context) -> Result:
+        """All candidates, or none."""
+        graph, instance = context.asset_graph, context.asset_graph_view.instance
+        keys = [key for key in graph.get(context.key).check_keys if graph.get(key).blocking]
+        latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        failed = any(_failed(record) for record in latest.values())
+        return dg.AutomationResult(
+            context, context.candidate_subset if failed else context.get_empty_subset()
+        )
+
+
+def _failed(record: Any) -> bool:
+    event = record.event.dagster_event if record.event else None
+    found = event.event_specific_data if event else None
+    return (
+        isinstance(found, dg.AssetCheckEvaluation)
+        and not found.passed
+        and found.severity == dg.AssetCheckSeverity.ERROR
+    )
+
+
 def stay_up_to_date() -> Condition:
     """The condition of every asset of the graph."""
     at_hand = dg.AutomationCondition
     requested = Requested()
     absent = at_hand.any_deps_match(at_hand.missing() & ~requested)
-    failed = at_hand.any_checks_match(at_hand.check_failed(), blocking_only=True)
-    unsound = at_hand.any_deps_match(failed & ~requested)
+    unsound = at_hand.any_deps_match(FailedBlockingCheck() & ~requested)
     under_way = at_hand.in_progress() | at_hand.any_deps_in_progress()
     due = Outdated() | at_hand.any_deps_match(requested)
     # what is under way comes first: a run that ends after that question is seen by the next one

@@ -17,11 +17,7 @@ import dagster as dg
 # changes a field of Dagster's records; not exported. Its version is pinned and the tests run it
 from dagster._record import copy
 
-from atlas_assets.orchestration.automation.jobs import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
-from atlas_assets.orchestration.partitions import partition_key, setting_of
+from atlas_assets.orchestration.partitions import range_tags
 from atlas_assets.stages.setting import Setting
 
 SENSOR = "keep_atlas_up_to_date"
@@ -61,7 +57,7 @@ def one_run(
         graph: Dagster's graph of all assets.
         instance: tells the versions of what the run starts from.
     """
-    cells = {setting_of(key) for keys in requested.values() for key in keys}
+    cells = {Setting.of_partition_key(key) for keys in requested.values() for key in keys}
     return dg.RunRequest(
         run_key=_cause(requested, graph, instance),
         asset_selection=sorted(requested),
@@ -109,12 +105,8 @@ def _block(cells: set[Setting]) -> dict[str, str]:
     """Tags of a run over the smallest block of the sweep that holds the cells."""
     epsilons = sorted(cell.epsilon for cell in cells)
     consistencies = sorted(cell.consistency for cell in cells)
-    first = partition_key(Setting(epsilons[0], consistencies[0]))
-    last = partition_key(Setting(epsilons[-1], consistencies[-1]))
-    return {
-        ASSET_PARTITION_RANGE_START_TAG: str(first),
-        ASSET_PARTITION_RANGE_END_TAG: str(last),
-    }
+    first = Setting(epsilons[0], consistencies[0])
+    return range_tags(first, Setting(epsilons[-1], consistencies[-1]))
 
 
 def _cause(

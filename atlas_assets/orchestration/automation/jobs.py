@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import dagster as dg
 
-from atlas_assets.stages.catalog_analyses import ANALYSES
-
-# Dagster's own tags for a run over a range of partitions; it exports no names for them
-ASSET_PARTITION_RANGE_START_TAG = "dagster/asset_partition_range_start"
-ASSET_PARTITION_RANGE_END_TAG = "dagster/asset_partition_range_end"
+from atlas_assets.orchestration.partitions import range_tags
+from atlas_assets.stages.catalog import ANALYSES
+from atlas_assets.stages.setting import Setting
 
 
-def atlas_jobs(partitions: dg.MultiPartitionsDefinition) -> list[dg.UnresolvedAssetJobDefinition]:
+def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition]:
     """``atlas`` runs everything; ``sweep`` masks and published tables; ``analyses`` what follows.
 
     The first two carry the sweep's first and last partition as a range, so that one run holds the
     unpartitioned assets and every setting (all settings of an asset in one step).
     """
-    keys = partitions.get_partition_keys()
-    whole_sweep = {
-        ASSET_PARTITION_RANGE_START_TAG: keys[0],
-        ASSET_PARTITION_RANGE_END_TAG: keys[-1],
-    }
+    whole_sweep = range_tags(sweep[0], sweep[-1])
     further_analyses = dg.AssetSelection.assets(*(artifact.key for artifact in ANALYSES))
     return [
         dg.define_asset_job(

@@ -18,7 +18,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.orchestration.partitions import partition_key, setting_of
+from atlas_assets.orchestration.partitions import partition_key
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.checks import checks_of
 from atlas_assets.soundness.subject import Cell as AtlasCell
@@ -232,12 +232,16 @@ def parse_cell(name: str, sweep: Sequence[Setting]) -> list[AtlasCell]:
         )
     if not artifact.partitioned:
         return [(asset, None)]
-    return [(asset, setting_of(partition))] if partition else [(asset, at) for at in sweep]
+    return (
+        [(asset, Setting.of_partition_key(partition))]
+        if partition
+        else [(asset, at) for at in sweep]
+    )
 
 
 def _watched(settings: AtlasSettings) -> dict[str, tuple[str, ...]]:
     """Asset → its partitions; none of one that has none."""
-    from atlas_assets.orchestration.assets.version import KEY
+    from atlas_assets.orchestration.version import KEY
 
     keys = tuple(str(partition_key(at)) for at in settings.sweep)
     watched = {key: keys if a.partitioned else () for key, a in ARTIFACTS.items()}

@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.evaluate import ClaimResult, evaluations
+from atlas_assets.soundness.evaluate import evaluations
 from atlas_assets.soundness.evidence import StoreEvidence
-from atlas_assets.stages.report.claims import Claim
+from atlas_assets.stages.report.claims import Claim, ClaimResult
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_MODEL
 from atlas_assets.storage.store import AtlasStore
 
@@ -40,11 +40,15 @@ def _checks(asset: str, claims: list[Claim]) -> dg.AssetChecksDefinition:
         for claim in claims
     ]
 
-    @dg.multi_asset_check(name=f"{asset}_claims", specs=specs)
+    @dg.multi_asset_check(name=f"{asset}_claims", specs=specs, can_subset=True)
     def evaluate(
-        settings: dg.ResourceParam[AtlasSettings], store: dg.ResourceParam[AtlasStore]
+        context: dg.AssetCheckExecutionContext,
+        settings: dg.ResourceParam[AtlasSettings],
+        store: dg.ResourceParam[AtlasStore],
     ) -> Any:
-        yield from _results(evaluations(StoreEvidence(store), settings, claims), asset)
+        wanted = {key.name for key in context.selected_asset_check_keys}
+        selected = [claim for claim in claims if check_name(claim.id) in wanted]
+        yield from _results(evaluations(StoreEvidence(store), settings, selected), asset)
 
     return evaluate
 

@@ -6,7 +6,8 @@ between it and Dagster's contexts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, get_origin
 
 import dagster as dg
@@ -16,17 +17,30 @@ from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.orchestration.data_versions import data_version, data_version_of_cells
 from atlas_assets.orchestration.io_managers.metadata import content_metadata, file_metadata
 from atlas_assets.orchestration.io_managers.versions import report_model, report_version
-from atlas_assets.orchestration.partitions import setting_of
-from atlas_assets.stages.artifact import Artifact
-from atlas_assets.storage.codec import Kind
-from atlas_assets.storage.store import AtlasStore, Written, artifact_named
+from atlas_assets.stages.artifact import Artifact, Kind
+from atlas_assets.stages.partitions import SWEEP
+from atlas_assets.storage.codecs import artifact_named
+from atlas_assets.storage.store import AtlasStore, Written
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """The value of one partition, made when it is written.
+
+    Attributes:
+        make: makes the value.
+        tell: adds metadata to the partition's materialisation; an IO manager has no public way to.
+    """
+
+    make: Callable[[], Any]
+    tell: Callable[[Mapping[str, Any]], None]
 
 
 class AtlasIOManager(dg.UPathIOManager):
     """Keeps the artifacts of one atlas under their published names.
 
     An output of several partitions (a single-run backfill) is a mapping from partition key to
-    value, or to a function without arguments that makes it when it is written; an input of several
+    value, or to a `Deferred` that makes it when it is written; an input of several
     partitions is one as well, and so is one of a single partition whose type annotation is a
     mapping. Input metadata ``{"part": "universal"}`` reads only that part of
     each file; ``{"allow_missing_partitions": True}`` leaves out what is not there.
@@ -45,7 +59,7 @@ class AtlasIOManager(dg.UPathIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Writes one value, or one per partition of the run, and tells Dagster its version."""
         artifact = self._artifact(context)
-        if not context.has_asset_partitions:
+        if artifact.partitions is None or not context.has_asset_partitions:
             written = self.store.write(artifact.key, obj)
             context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
             context.add_output_metadata(self._metadata(context, obj, written))
@@ -56,17 +70,16 @@ class AtlasIOManager(dg.UPathIOManager):
         keys = sorted(context.asset_partition_keys)
         cells = []
         for key, value in _by_partition(artifact.key, keys, obj).items():
-            made = value() if callable(value) else value
-            written = self.store.write(artifact.key, made, setting_of(key))
-            cells.append((written.provenance, setting_of(key)))
+            made = value.make() if isinstance(value, Deferred) else value
+            partition = artifact.partitions.of_key(key)
+            written = self.store.write(artifact.key, made, partition)
+            cells.append((written.provenance, partition))
             metadata = self._metadata(context, made, written)
-            if len(keys) == 1:
-                context.add_output_metadata(metadata)
-            else:
+            if isinstance(value, Deferred):
                 # each partition's materialisation gets the metadata of its own file
-                context.step_context.add_asset_metadata(
-                    metadata, asset_key=context.asset_key, partition_key=key
-                )
+                value.tell(metadata)
+            elif len(keys) == 1:
+                context.add_output_metadata(metadata)
         # one line for all: an event takes Dagster longer to store than a small file to write
         context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
         report_version(context, data_version_of_cells(self.store, cells))
@@ -80,7 +93,7 @@ class AtlasIOManager(dg.UPathIOManager):
         values = {}
         for key in keys:
             try:
-                values[key] = self.store.recall(artifact.key, setting_of(key), part)
+                values[key] = self.store.recall(artifact.key, SWEEP.of_key(key), part)
             except MissingArtifactError:
                 if not skip:
                     raise
@@ -112,7 +125,7 @@ class AtlasIOManager(dg.UPathIOManager):
         """The published file of the partition; Dagster gives its key as ``0.8/0.5``."""
         del path
         key = partition.replace("/", "|")
-        return self.store.path(self._artifact(context).key, setting_of(key))
+        return self.store.path(self._artifact(context).key, SWEEP.of_key(key))
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
         """What can be said about the value itself: counts, and the columns of a table."""

@@ -10,8 +10,9 @@ import dagster as dg
 import polars as pl
 
 from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.schema import Column
-from atlas_assets.storage.figures import Drawing
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.store import Written
 
 
@@ -28,7 +29,7 @@ def file_metadata(written: Written) -> dict[str, Any]:
 
 def content_metadata(artifact: Artifact, value: Any) -> dict[str, Any]:
     """Counts and sizes; rows and described columns of a table; previews of a figure."""
-    described: dict[str, Any] = artifact.format.describe(value)
+    described: dict[str, Any] = codec_of(artifact).describe(value)
     if isinstance(value, Drawing):
         return {**described, **_previews(value)}
     if artifact.schema is None or not isinstance(value, pl.DataFrame):

@@ -9,18 +9,26 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from atlas_assets.stages import columns as col
+from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import concept_name, split_pair
+from atlas_assets.stages.making import Making, object_masks_at
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
+from atlas_assets.stages.report.table import FEW, Table, layer_shown, table
+from atlas_assets.stages.schema import TableSchema
+from atlas_assets.stages.setting import STANDALONE
 
-SCHEMA = pl.Schema(
-    {
-        "ast_node": pl.String(),
-        "builtin_obj": pl.String(),
-        "layer": pl.Int64(),
-        "pair_size": pl.Int64(),
-        "unexplained": pl.Int64(),
-        "entanglement_index": pl.Float64(),
-    }
+SCHEMA = TableSchema(
+    columns=(
+        col.text("ast_node", "AST node type of the pair"),
+        col.text("builtin_obj", "builtin of the pair; _isolated_ where the node takes none"),
+        col.LAYER,
+        col.count("pair_size", "|P|, number of neurons in the pair's mask P"),
+        col.count("unexplained", "|P ∖ (A ∪ B)|, A and B the universal masks of its two concepts"),
+        col.share("entanglement_index", "E_I = |P ∖ (A ∪ B)| / |P|, 0 where P is empty"),
+    ),
+    key=("ast_node", "builtin_obj", "layer"),
+    rules=(col.ratio_of("entanglement_index", "unexplained", "pair_size"),),
 )
 
 
@@ -61,4 +69,79 @@ def entanglement(pairs: Masks, universal: Masks) -> pl.DataFrame:
         "unexplained": unexplained,
         "entanglement_index": shares,
     }
-    return pl.DataFrame(columns, schema=SCHEMA)
+    return pl.DataFrame(columns, schema=SCHEMA.polars)
+
+
+#: pairs less entangled than this are counted (docs/science.md §6, ``report-ei``)
+_LITTLE = 0.2
+
+
+def shown(compositionality: pl.DataFrame) -> Table:
+    """The entanglement index by layer."""
+    index = pl.col("entanglement_index")
+    rows = (
+        compositionality.group_by("layer", maintain_order=True)
+        .agg(
+            index.len(),
+            index.mean().alias("mean"),
+            index.median().alias("median"),
+            (index < _LITTLE).mean().alias("low"),
+            (pl.col("pair_size") == 0).sum().alias("empty"),
+        )
+        .sort("layer")
+        .rows()
+    )
+    return table(
+        "Entanglement index of pairs",
+        ["layer", "pairs", "mean", "median", f"share below {_LITTLE}", "empty pairs"],
+        [[f"layer {layer}", *rest] for layer, *rest in rows],
+        note="An empty pair counts as 0.",
+    )
+
+
+def pairs_shown(compositionality: pl.DataFrame) -> Table:
+    """The pairs that their concepts explain least, and best, at the layer of the figure."""
+    layer = layer_shown(compositionality["layer"].n_unique())
+    at_layer = compositionality.filter(pl.col("layer") == layer, pl.col("pair_size") > 0)
+    names = ["ast_node", "builtin_obj"]
+    ranked = at_layer.sort("entanglement_index", *names, descending=[True, False, False])
+    shown = ranked if ranked.height <= 2 * FEW else pl.concat([ranked[:FEW], ranked[-FEW:]])
+    rows = [
+        [f"{ast_node} + {builtin}", *values]
+        for ast_node, builtin, *values in shown.select(
+            *names, "entanglement_index", "pair_size", "unexplained"
+        ).iter_rows()
+    ]
+    return table(
+        f"The most and the least entangled pairs at layer {layer}",
+        ["pair", "E_I", "neurons", "unexplained"],
+        rows,
+        folded=True,
+    )
+
+
+def _compute(making: Making) -> pl.DataFrame:
+    table = entanglement(*object_masks_at(making, STANDALONE))
+    means = (
+        table.group_by("layer", maintain_order=True)
+        .agg(pl.col("entanglement_index").mean())
+        .sort("layer")
+    )
+    making.note(**{f"mean_entanglement_layer_{layer}": mean for layer, mean in means.iter_rows()})
+    return table
+
+
+COMPOSITIONALITY = Artifact(
+    key="compositionality",
+    title="Entanglement of pairs",
+    filename="compositionality.csv",
+    content=SCHEMA,
+    group="stage_15_downstream",
+    description="Entanglement of every pair at every layer: E_I = |P ∖ (A ∪ B)| / |P|, with P "
+    "the pair's mask, A and B the universal masks of its AST node and builtin; 0 where P is "
+    "empty. At ε = 0.001, C = 0.8.",
+    compute=_compute,
+    inputs=("object_masks",),
+    setting=STANDALONE,
+    entries=(Entry("entanglement", shown), Entry("entanglement", pairs_shown)),
+)

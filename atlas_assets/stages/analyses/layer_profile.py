@@ -10,21 +10,35 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from atlas_assets.stages import columns as col
+from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import split_concept
+from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
+from atlas_assets.stages.report.table import TYPE_NAMES, Table, table
+from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.stages.setting import STANDALONE
 
 #: the order of the rows of one layer
 TYPES = ("pair", "ast", "builtin")
-SCHEMA = pl.Schema(
-    {
-        "layer": pl.Int64(),
-        "type": pl.String(),
-        "n": pl.Int64(),
-        "mean_size": pl.Float64(),
-        "median_size": pl.Float64(),
-        "min_size": pl.Int64(),
-        "max_size": pl.Int64(),
-    }
+SCHEMA = TableSchema(
+    columns=(
+        col.LAYER,
+        Column(
+            "type",
+            pl.String(),
+            "pair (pair masks), ast or builtin (universal masks)",
+            allowed=("pair", *col.KINDS),
+        ),
+        col.count("n", "number of circuits, empty ones included", minimum=1),
+        col.mean("mean_size", "mean number of neurons"),
+        col.mean("median_size", "median number of neurons"),
+        col.count("min_size", "neurons of the smallest circuit"),
+        col.count("max_size", "neurons of the largest circuit"),
+    ),
+    key=("layer", "type"),
+    rules=(col.between("min_size", "mean_size", "max_size"),),
+    may_be_empty=False,
 )
 
 
@@ -55,9 +69,37 @@ def profile(pairs: Masks, universal: Masks) -> pl.DataFrame:
         for name in TYPES
         if len(by_type[name])
     ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=SCHEMA.polars, orient="row")
 
 
 def _row(layer: int, name: str, sizes: npt.NDArray[np.int64]) -> tuple[object, ...]:
     spread = float(sizes.mean()), float(np.median(sizes)), int(sizes.min()), int(sizes.max())
     return layer, name, len(sizes), *spread
+
+
+def shown(layer_profile: pl.DataFrame) -> Table:
+    """Mean and median circuit sizes by layer."""
+    kinds = [kind for kind in TYPE_NAMES if (layer_profile["type"] == kind).any()]
+    found = {(row["layer"], row["type"]): row for row in layer_profile.iter_rows(named=True)}
+    rows = [
+        [f"layer {layer}"]
+        + [found[layer, kind][size] for kind in kinds for size in ("mean_size", "median_size")]
+        for layer in sorted({layer for layer, _ in found})
+    ]
+    columns = [f"{TYPE_NAMES[kind]}, {which}" for kind in kinds for which in ("mean", "median")]
+    return table("Circuit sizes, neurons", ["layer", *columns], rows, places=1)
+
+
+PROFILE = Artifact(
+    key="layer_profile",
+    title="Layer profile",
+    filename="layer_profile.csv",
+    content=SCHEMA,
+    group="stage_15_downstream",
+    description="How large circuits are at each layer: mean, median and range of |mask| over "
+    "pairs, AST nodes and builtins. At ε = 0.001, C = 0.8.",
+    compute=lambda making: profile(*object_masks_at(making, STANDALONE)),
+    inputs=("object_masks",),
+    setting=STANDALONE,
+    entries=(Entry("sizes", shown),),
+)

@@ -17,33 +17,56 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from atlas_assets.stages import columns as col
+from atlas_assets.stages.artifact import Artifact, Entry
+from atlas_assets.stages.check import Check, Details, Inspected
 from atlas_assets.stages.concepts import split_concept
-from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.masks import Masks, universal_from_table
 from atlas_assets.stages.masks.similarity import jaccard
+from atlas_assets.stages.report.table import TOP, Cell, Table, table
 from atlas_assets.stages.rounding import decimals
+from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.stages.table_integrity import rows_cover
 
 #: shares of nearest neighbours that are dropped
 TRIMS = (0.0, 0.05, 0.1, 0.25)
 #: a layer is significant below this percentile
 SIGNIFICANCE = 0.05
 
-DETAIL_SCHEMA = pl.Schema(
-    {
-        "object": pl.String(),
-        "type": pl.String(),
-        "layer": pl.Int64(),
-        "p_trim": pl.Float64(),
-        "observed_trimmed_jaccard": pl.Float64(),
-        "percentile": pl.Float64(),
-        "significant": pl.Boolean(),
-    }
+DETAIL_SCHEMA = TableSchema(
+    columns=(
+        col.concept("object", "concept"),
+        col.KIND,
+        col.LAYER,
+        col.share("p_trim", "share p of the most similar other concepts that is dropped"),
+        col.share(
+            "observed_trimmed_jaccard",
+            "mean Jaccard |A∩B| / |A∪B| to the other concepts after dropping floor(p·n) of them",
+        ),
+        col.share("percentile", "share of concepts whose trimmed mean is at most this one's"),
+        Column("significant", pl.Boolean(), "percentile < 0.05"),
+    ),
+    key=("object", "layer", "p_trim"),
 )
-SCORES_SCHEMA = pl.Schema(
-    {
-        "index": pl.String(),
-        "type": pl.String(),
-        **{f"p={trim}": pl.Int64() for trim in TRIMS},
-    }
+
+
+def _significant_layers(trim: float) -> Column:
+    return col.count(
+        f"p={trim}",
+        f"layers in which the concept's mean Jaccard to the others, less the {trim:.0%} most "
+        "similar, is in the lowest 5%",
+    )
+
+
+SCORES_SCHEMA = TableSchema(
+    columns=(
+        col.concept("index", "concept; its header in the file is empty, as pandas writes an index"),
+        col.KIND,
+        *(_significant_layers(trim) for trim in (0.0, 0.05, 0.1, 0.25)),
+    ),
+    key=("index",),
+    unnamed_in_csv="index",
 )
 
 Singles = npt.NDArray[np.float32]
@@ -111,7 +134,7 @@ def detail(universal: Masks) -> pl.DataFrame:
         "percentile": decimals(shares).ravel(),
         "significant": (shares < SIGNIFICANCE).ravel(),
     }
-    return pl.DataFrame(columns, schema=DETAIL_SCHEMA)
+    return pl.DataFrame(columns, schema=DETAIL_SCHEMA.polars)
 
 
 def scores(universal: Masks) -> pl.DataFrame:
@@ -132,7 +155,7 @@ def scores(universal: Masks) -> pl.DataFrame:
         "type": [split_concept(name)[0] for name in universal.names],
         **{trim: layers[:, i] for i, trim in enumerate(trims)},
     }
-    table = pl.DataFrame(columns, schema=SCORES_SCHEMA)
+    table = pl.DataFrame(columns, schema=SCORES_SCHEMA.polars)
     return table.sort(trims[0], trims[-1], "index", descending=[True, True, False])
 
 
@@ -141,3 +164,73 @@ def _all_layers(universal: Masks) -> tuple[Singles, npt.NDArray[np.float64]]:
     layers = range(universal.n_layers)
     trimmed = np.stack([trimmed_means(universal.bits[:, layer]) for layer in layers])
     return trimmed.swapaxes(1, 2), percentiles(trimmed).swapaxes(1, 2)
+
+
+def shown(scores: pl.DataFrame, null: pl.DataFrame | None) -> Table:
+    """The ranking, beside what the permutation null says of the same concepts."""
+    trims = [f"p={trim}" for trim in TRIMS]
+    columns = ["concept", *trims]
+    rows: list[list[Cell]] = [
+        [row["index"], *(row[trim] for trim in trims)]
+        for row in scores.head(TOP).iter_rows(named=True)
+    ]
+    note = (
+        "Layers in which the concept's mean Jaccard to the others, less the share p of the most "
+        "similar, is in the lowest 5%."
+    )
+    if null is not None and null.height:
+        apart = null.group_by("object", maintain_order=True).agg(
+            (pl.col("p_value") < SIGNIFICANCE).sum().alias("layers"), pl.col("p_value").min()
+        )
+        found = {name: rest for name, *rest in apart.iter_rows()}
+        rows = [[*row, *found.get(str(row[0]), [None, None])] for row in rows]
+        columns += [f"null: p-value < {SIGNIFICANCE}", "smallest p-value"]
+        number = null["permutations"][0]
+        note += f" Null: {number:,} permutations per layer, sizes and popularity of neurons kept."
+    of = f"the first {TOP} of {scores.height}" if scores.height > TOP else "all concepts"
+    return table(f"Relaxed modularity, {of}", columns, rows, note=note)
+
+
+def _rows_of_scores(of: Inspected) -> Details:
+    universal = universal_from_table(of.input("masks"), REFERENCE)
+    return {"rows": rows_cover(of.value, {"index": list(universal.names)})}
+
+
+def _rows_of_detail(of: Inspected) -> Details:
+    universal = universal_from_table(of.input("masks"), REFERENCE)
+    axes: dict[str, list[object]] = {
+        "object": list(universal.names),
+        "layer": list(range(universal.n_layers)),
+        "p_trim": list(TRIMS),
+    }
+    return {"rows": rows_cover(of.value, axes)}
+
+
+MODULARITY_SCORES = Artifact(
+    key="modularity_scores",
+    title="Relaxed modularity",
+    filename="relaxed_modularity_scores.csv",
+    content=SCORES_SCHEMA,
+    group="stage_15_downstream",
+    description="In how many layers each concept stands apart: its mean Jaccard to the others, "
+    "less the share p of the most similar, is in the lowest 5% (paper §6.1).",
+    compute=lambda making: scores(making.universal(REFERENCE)),
+    inputs=("masks",),
+    setting=REFERENCE,
+    checks=(Check("counts", "one row per concept", _rows_of_scores),),
+    entries=(Entry("similarity", shown, rank=1, beside="modularity_null"),),
+)
+
+MODULARITY_DETAIL = Artifact(
+    key="modularity_detail",
+    title="Relaxed modularity, in detail",
+    filename="relaxed_modularity_detail.csv",
+    content=DETAIL_SCHEMA,
+    group="stage_15_downstream",
+    description="Per concept, layer and trim p: mean Jaccard |A∩B| / |A∪B| to the others after "
+    "dropping the floor(p·n) most similar, and its percentile (paper §6.1).",
+    compute=lambda making: detail(making.universal(REFERENCE)),
+    inputs=("masks",),
+    setting=REFERENCE,
+    checks=(Check("counts", "one row per concept, layer and trim", _rows_of_detail),),
+)

@@ -11,35 +11,66 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.stages import columns as col
+from atlas_assets.stages.artifact import Artifact, Entry
+from atlas_assets.stages.check import ADDS_UP, Check, Details, Inspected, agrees_with_inputs
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.decomposition.decomposition import counts
-from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.making import Making, with_universal
+from atlas_assets.stages.masks.masks import CheckerMasks, Masks, universal_from_table
+from atlas_assets.stages.prompts.checker_prompts import keyword_of
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.report.table import FEW, TOP, Table, table
 from atlas_assets.stages.rounding import fractions, means
+from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.table_integrity import circuits_add_up, rows_cover, unsound
 
 _AVERAGED = ("concept_fraction", "token_fraction", "A_size", "A_and_B", "A_only", "B_only")
-DETAIL_SCHEMA = pl.Schema(
-    {
-        "A_size": pl.Int64(),
-        "B_size": pl.Int64(),
-        "A_only": pl.Int64(),
-        "A_and_B": pl.Int64(),
-        "B_only": pl.Int64(),
-        "token_fraction": pl.Float64(),
-        "concept_fraction": pl.Float64(),
-        "object": pl.String(),
-        "type": pl.String(),
-        "keyword": pl.String(),
-        "layer": pl.Int64(),
-    }
+_CIRCUITS = "A = universal mask, B = token-checker mask"
+DETAIL_SCHEMA = TableSchema(
+    columns=(
+        col.count("A_size", f"|A|, number of neurons; {_CIRCUITS}"),
+        col.count("B_size", "|B|, number of neurons"),
+        col.count("A_only", "|A∖B|, number of neurons"),
+        col.count("A_and_B", "|A∩B|, number of neurons"),
+        col.count("B_only", "|B∖A|, number of neurons"),
+        col.share("token_fraction", "|A∩B| / |A|, 0 where A is empty, 4 decimals"),
+        col.share("concept_fraction", "|A∖B| / |A|, 0 where A is empty, 4 decimals"),
+        col.concept("object", "concept"),
+        col.KIND,
+        col.KEYWORD,
+        col.LAYER,
+    ),
+    key=("object", "layer"),
+    rules=(
+        col.sum_of("A_size", "A_only", "A_and_B"),
+        col.sum_of("B_size", "B_only", "A_and_B"),
+        col.shares_of("A_size", "token_fraction", "concept_fraction"),
+    ),
 )
-SUMMARY_SCHEMA = pl.Schema(
-    {
-        "object": pl.String(),
-        "type": pl.String(),
-        "keyword": pl.String(),
-        **dict.fromkeys(_AVERAGED, pl.Float64()),
-    }
+SUMMARY_SCHEMA = TableSchema(
+    columns=(
+        col.concept("object", "concept"),
+        col.KIND,
+        col.KEYWORD,
+        col.share("concept_fraction", f"mean over layers of |A∖B| / |A|; {_CIRCUITS}"),
+        col.share("token_fraction", "mean over layers of |A∩B| / |A|"),
+        col.mean("A_size", "mean over layers of |A|"),
+        col.mean("A_and_B", "mean over layers of |A∩B|"),
+        col.mean("A_only", "mean over layers of |A∖B|"),
+        col.mean("B_only", "mean over layers of |B∖A|"),
+    ),
+    key=("object",),
+)
+
+NO_KEYWORD_SCHEMA = TableSchema(
+    columns=(
+        col.concept("object", "concept that no keyword gives away"),
+        Column("status", pl.String(), "always no_keyword", allowed=("no_keyword",)),
+    ),
+    key=("object",),
 )
 
 
@@ -85,7 +116,7 @@ def detail(universal: Masks, checker: Masks, keywords: Mapping[str, str]) -> pl.
         "keyword": [keywords[name] for name in objects],
         "layer": np.tile(np.arange(n_layers), len(checker.names)),
     }
-    return pl.DataFrame(columns, schema=DETAIL_SCHEMA)
+    return pl.DataFrame(columns, schema=DETAIL_SCHEMA.polars)
 
 
 def summary(detail: pl.DataFrame) -> pl.DataFrame:
@@ -102,7 +133,7 @@ def summary(detail: pl.DataFrame) -> pl.DataFrame:
         (*key, *means(group.select(_AVERAGED).to_numpy().astype(np.float64)).tolist())
         for key, group in groups
     ]
-    table = pl.DataFrame(rows, schema=SUMMARY_SCHEMA, orient="row")
+    table = pl.DataFrame(rows, schema=SUMMARY_SCHEMA.polars, orient="row")
     return table.sort("concept_fraction", "object", descending=[True, False])
 
 
@@ -115,3 +146,128 @@ def no_keyword(universal: Masks, keywords: Mapping[str, str]) -> pl.DataFrame:
     objects = [name for name in universal.names if name not in keywords]
     columns = {"object": objects, "status": ["no_keyword"] * len(objects)}
     return pl.DataFrame(columns, schema={"object": pl.String, "status": pl.String})
+
+
+#: columns of mean sizes, which are printed to one decimal
+_SIZES = {"mean |A|": 1, "mean |B|": 1, "mean |A∩B|": 1}
+
+
+def summary_shown(summary: pl.DataFrame) -> Table:
+    """The concepts that their keywords explain least, and most."""
+    shown = summary if summary.height <= TOP else pl.concat([summary[:FEW], summary[-FEW:]])
+    columns = ["object", "keyword", "concept_fraction", "token_fraction", "A_size", "A_and_B"]
+    title = "Token independence"
+    if summary.height > TOP:
+        title += f", the first and the last {FEW} of {summary.height}"
+    return table(
+        title,
+        ["concept", "keyword", "concept fraction", "token fraction", "mean |A|", "mean |A∩B|"],
+        shown.select(columns).iter_rows(),
+        note="Means over layers. A: universal mask, B: token-checker mask.",
+        places_of=_SIZES,
+    )
+
+
+def no_keyword_shown(table_: pl.DataFrame) -> str:
+    """The concepts without a keyword, in one sentence."""
+    names = [split_concept(name)[1] for name in table_["object"]]
+    if not names:
+        return "Every concept has a keyword."
+    return f"{len(names)} concepts have no keyword: {', '.join(names)}."
+
+
+def adds_up(table: pl.DataFrame, universal: Masks, checker: Masks) -> int:
+    """`circuits_add_up` of a detail table; returns the number of cells.
+
+    Raises:
+        ArtifactError: a cell is not what the masks say.
+    """
+    ordered = table.sort("object", "layer")
+    names = ordered["object"].unique(maintain_order=True).to_list()
+    parts = ordered.select("A_only", "A_and_B", "B_only").to_numpy()
+    layers = ordered["layer"].to_list()
+    n_layers = len(layers) // max(1, len(names))
+    if layers != list(range(n_layers)) * len(names):
+        unsound("rows", "one per concept and layer", f"{len(layers)} for {len(names)} concepts")
+    cells = parts.astype(np.int64).reshape(len(names), n_layers, 3)
+    return circuits_add_up(cells, names, universal, checker)
+
+
+def _compute_detail(making: Making) -> pl.DataFrame:
+    token_checker: CheckerMasks = making.read("token_checker_masks")
+    _require_setting_in_force(making, token_checker.setting)
+    universal = making.universal(token_checker.setting)
+    checker = with_universal(making, token_checker, universal)
+    return detail(universal, checker, keyword_of(load_stimuli()))
+
+
+def _require_setting_in_force(making: Making, at: Setting) -> None:
+    """A file of the release says at which setting it is; one of ours is at the one in force."""
+    if making.was_made_here("token_checker_masks") and at != making.settings.token_checker:
+        raise ProvenanceError(
+            "token_checker_masks was made at another setting than the one in force",
+            where="token_checker_masks",
+            expected=f"{making.settings.token_checker} (ATLAS_TOKEN_CHECKER_SETTING)",
+            found=str(at),
+            remedy="materialise token_checker_masks again, set ATLAS_TOKEN_CHECKER_SETTING back, "
+            "or choose another ATLAS_NAME",
+        )
+
+
+def _compute_no_keyword(making: Making) -> pl.DataFrame:
+    return no_keyword(making.any_universal(), keyword_of(load_stimuli()))
+
+
+def _detail_adds_up(of: Inspected) -> Details:
+    checker = of.input("token_checker_masks")
+    universal = universal_from_table(of.input("masks"), checker.setting)
+    return {"cells": adds_up(of.value, universal, checker.masks)}
+
+
+def _rows_without_keyword(of: Inspected) -> Details:
+    keywords = keyword_of(load_stimuli())
+    concepts = of.input("masks")["concept"].unique().to_list()
+    expected: list[object] = [concept for concept in concepts if concept not in keywords]
+    return {"rows": rows_cover(of.value, {"object": expected})}
+
+
+DETAIL = Artifact(
+    key="token_independence_detail",
+    title="Token independence, in detail",
+    filename="token_independence_detail.csv",
+    content=DETAIL_SCHEMA,
+    group="stage_15_downstream",
+    description="Per concept that has a keyword and layer: universal mask A against "
+    "token-checker mask B (paper §6).",
+    compute=_compute_detail,
+    inputs=("masks", "token_checker_masks"),
+    at_token_checker=True,
+    checks=(Check("adds_up", ADDS_UP, _detail_adds_up),),
+)
+
+SUMMARY = Artifact(
+    key="token_independence_summary",
+    title="Token independence",
+    filename="token_independence_summary.csv",
+    content=SUMMARY_SCHEMA,
+    group="stage_15_downstream",
+    description="Per concept that has a keyword: how much of its circuit the keyword alone "
+    "explains, |A∩B| / |A|, mean over layers (paper §6).",
+    compute=lambda making: summary(making.read("token_independence_detail")),
+    inputs=("token_independence_detail",),
+    checks=(agrees_with_inputs("the means of the detail", ("object",)),),
+    entries=(Entry("fractions", summary_shown, rank=2),),
+)
+
+NO_KEYWORD = Artifact(
+    key="token_independence_no_keyword",
+    title="Concepts without a keyword",
+    filename="token_independence_no_keyword.csv",
+    content=NO_KEYWORD_SCHEMA,
+    group="stage_15_downstream",
+    description="The concepts that no keyword gives away (paper §6).",
+    compute=_compute_no_keyword,
+    inputs=("masks",),
+    checks=(Check("counts", "the concepts without a keyword, once each", _rows_without_keyword),),
+    entries=(Entry("fractions", sentence=no_keyword_shown),),
+)

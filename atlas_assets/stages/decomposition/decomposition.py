@@ -19,27 +19,52 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import ArtifactError, StimulusError
+from atlas_assets.stages import columns as col
+from atlas_assets.stages.artifact import Artifact, Entry
+from atlas_assets.stages.check import ADDS_UP, Check, Details, Inspected, agrees_with_inputs
 from atlas_assets.stages.concepts import split_concept
-from atlas_assets.stages.masks.masks import Masks, require_same_layers
+from atlas_assets.stages.making import Making, with_universal
+from atlas_assets.stages.masks.masks import CheckerMasks, Masks, require_same_layers
+from atlas_assets.stages.partitions import SWEEP
+from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.rounding import Counts, fractions, means
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, Setting, spell
+from atlas_assets.stages.table_integrity import circuits_add_up
 
-SUMMARY_SCHEMA = pl.Schema(
-    {
-        "epsilon": pl.Float64(),
-        "consistency": pl.Float64(),
-        "n_testable": pl.Int64(),
-        "n_ast": pl.Int64(),
-        "n_builtin": pl.Int64(),
-        "mean_concept_fraction": pl.Float64(),
-        "mean_token_fraction": pl.Float64(),
-        "ast_concept_fraction": pl.Float64(),
-        "ast_token_fraction": pl.Float64(),
-        "blt_concept_fraction": pl.Float64(),
-        "blt_token_fraction": pl.Float64(),
-        "mean_A_size": pl.Float64(),
-        "mean_B_size": pl.Float64(),
-    }
+TARGET_CHECKER_SCHEMA = TableSchema(
+    columns=(col.concept("target", "a concept that has a keyword; A = universal mask"),),
+    key=("target",),
+    series=Column(
+        "L",
+        pl.String(),
+        "layer {}: |A∖B| / |A∩B| / |B∖A|, B = mask of the keyword alone (checker)",
+        pattern=r"^\d+ / \d+ / \d+$",
+    ),
+)
+SUMMARY_SCHEMA = TableSchema(
+    columns=(
+        col.EPSILON,
+        col.CONSISTENCY,
+        col.count("n_testable", "concepts that have a keyword"),
+        col.count("n_ast", "AST nodes among them"),
+        col.count("n_builtin", "builtins among them"),
+        col.share(
+            "mean_concept_fraction",
+            "mean over concept × layer of |A∖B| / |A| (0 where A is empty)",
+            nullable=True,
+        ),
+        col.share("mean_token_fraction", "mean over concept × layer of |A∩B| / |A|", nullable=True),
+        col.share("ast_concept_fraction", "mean concept fraction of the AST nodes", nullable=True),
+        col.share("ast_token_fraction", "mean token fraction of the AST nodes", nullable=True),
+        col.share("blt_concept_fraction", "mean concept fraction of the builtins", nullable=True),
+        col.share("blt_token_fraction", "mean token fraction of the builtins", nullable=True),
+        col.mean("mean_A_size", "mean size of the universal masks, neurons", nullable=True),
+        col.mean("mean_B_size", "mean size of the checker masks, neurons", nullable=True),
+    ),
+    key=("epsilon", "consistency"),
+    rules=(col.sum_of("n_testable", "n_ast", "n_builtin"),),
+    may_be_empty=False,
 )
 _CELL = re.compile(r"(\d+) / (\d+) / (\d+)")
 
@@ -130,7 +155,7 @@ def summary(tables: Mapping[Setting, pl.DataFrame]) -> pl.DataFrame:
         ArtifactError: a table is malformed.
     """
     rows = [_summarise(setting, table) for setting, table in sorted(tables.items())]
-    return pl.DataFrame(rows, schema=SUMMARY_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=SUMMARY_SCHEMA.polars, orient="row")
 
 
 def _summarise(setting: Setting, table: pl.DataFrame) -> tuple[float | None, ...]:
@@ -169,3 +194,122 @@ def _bad_table(where: str, expected: str, found: str) -> ArtifactError:
         found=found,
         remedy="materialise target_checker again, or fetch the file again if it was downloaded",
     )
+
+
+#: columns of mean sizes, which are printed to one decimal
+_SIZES = {"mean |A|": 1, "mean |B|": 1, "mean |A∩B|": 1}
+
+
+def summary_shown(summary: pl.DataFrame) -> Table:
+    """Fractions and sizes at every setting."""
+    columns = {
+        "mean_concept_fraction": "concept fraction",
+        "ast_concept_fraction": "of AST nodes",
+        "blt_concept_fraction": "of builtins",
+        "mean_token_fraction": "token fraction",
+        "mean_A_size": "mean |A|",
+        "mean_B_size": "mean |B|",
+    }
+    rows = [
+        [f"ε = {spell(row['epsilon'])}, C = {spell(row['consistency'])}"]
+        + [row[name] for name in columns]
+        for row in summary.iter_rows(named=True)
+    ]
+    first = summary.row(0, named=True)
+    note = (
+        f"Means over concept × layer, over {first['n_ast']} AST nodes and {first['n_builtin']} "
+        "builtins that have a keyword. A: universal mask, B: mask of the keyword alone."
+    )
+    return table("The sweep", ["setting", *columns.values()], rows, note=note, places_of=_SIZES)
+
+
+def target_checker_shown(target_checker: pl.DataFrame) -> Table:
+    """Concept only, shared, token only: every concept and layer at the reference setting."""
+    layers = [f"layer {name.removeprefix('L')}" for name in target_checker.columns[1:]]
+    return table(
+        "Decomposition of every concept that has a keyword",
+        ["concept", *layers],
+        target_checker.iter_rows(),
+        note="Neurons in A∖B / A∩B / B∖A; A: universal mask, B: mask of the keyword alone.",
+        folded=True,
+    )
+
+
+def adds_up(table: pl.DataFrame, universal: Masks, checker: Masks) -> int:
+    """`circuits_add_up` of a ``target_checker`` table; returns the number of cells.
+
+    Raises:
+        ArtifactError: a cell is not what the masks say.
+    """
+    cells = parse_target_checker(table)
+    return circuits_add_up(cells, table["target"].to_list(), universal, checker)
+
+
+def _compute_target_checker(making: Making) -> pl.DataFrame:
+    setting = making.partition or REFERENCE
+    universal = making.universal(setting)
+    checker: CheckerMasks = making.read("checker_masks", setting)
+    table = target_checker(universal, with_universal(making, checker, universal))
+    making.note(**_mean_fractions(setting, table))
+    return table
+
+
+def _mean_fractions(setting: Setting, table: pl.DataFrame) -> dict[str, float]:
+    """The means of one partition; of a cut grid without a testable AST node, say, not all."""
+    means_of = summary({setting: table}).row(0, named=True)
+    named = {
+        "mean_ast_concept_fraction": means_of["ast_concept_fraction"],
+        "mean_builtin_concept_fraction": means_of["blt_concept_fraction"],
+        "mean_ast_token_fraction": means_of["ast_token_fraction"],
+        "mean_builtin_token_fraction": means_of["blt_token_fraction"],
+    }
+    return {name: mean for name, mean in named.items() if mean is not None}
+
+
+def _compute_summary(making: Making) -> pl.DataFrame:
+    sweep = making.sweep
+    return summary({setting: making.read("target_checker", setting) for setting in sweep})
+
+
+def _target_checker_adds_up(of: Inspected) -> Details:
+    universal = of.mask_input("object_masks", of.setting)
+    checker = of.mask_input("checker_masks", of.setting)
+    return {"cells": adds_up(of.value, universal, checker)}
+
+
+TARGET_CHECKER = Artifact(
+    key="target_checker",
+    title="Decomposition",
+    filename="14_target_checker_{tag}.csv",
+    content=TARGET_CHECKER_SCHEMA,
+    group="stage_14_decomposition",
+    description="Per testable concept and layer, with A its universal mask and B its "
+    "keyword's: |A∖B| / |A∩B| / |B∖A| (paper §6). One file per setting.",
+    compute=_compute_target_checker,
+    inputs=("object_masks", "checker_masks"),
+    parts={"object_masks": "universal"},
+    partitions=SWEEP,
+    checks=(Check("adds_up", ADDS_UP, _target_checker_adds_up),),
+    entries=(Entry("fractions", target_checker_shown, rank=1, setting=REFERENCE),),
+)
+
+SUMMARY = Artifact(
+    key="summary",
+    title="Summary of the sweep",
+    filename="14_summary.csv",
+    content=SUMMARY_SCHEMA,
+    group="stage_14_decomposition",
+    description="Per setting: concept fraction |A∖B| / |A| and token fraction |A∩B| / |A|, "
+    "means over concept × layer (paper §7.2).",
+    compute=_compute_summary,
+    inputs=("target_checker",),
+    departures=PUBLISHED_SWEEP,
+    checks=(
+        agrees_with_inputs(
+            "what the tables amount to",
+            ("epsilon", "consistency"),
+            one_decimal=("mean_A_size", "mean_B_size"),
+        ),
+    ),
+    entries=(Entry("fractions", summary_shown),),
+)

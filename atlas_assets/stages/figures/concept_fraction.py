@@ -13,9 +13,13 @@ from matplotlib.ticker import PercentFormatter
 
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.decomposition.decomposition import parse_target_checker
-from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures import style, words
 from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.making import Making
 from atlas_assets.stages.rounding import fractions
+from atlas_assets.stages.setting import REFERENCE
 
 Reals = npt.NDArray[np.float64]
 
@@ -110,3 +114,25 @@ def _footnotes(sizes: npt.NDArray[np.int64], shares: Mapping[str, Reals]) -> lis
     if empty:
         notes.append(f"{empty} of {sizes.size} circuits are empty and count as 0.")
     return notes
+
+
+def in_words(table: pl.DataFrame) -> str:
+    """Mean concept fraction of each type, layer by layer (``target_checker`` of one setting)."""
+    cells = parse_target_checker(table)
+    shares = fractions(cells[..., 0], cells[..., 0] + cells[..., 1])
+    kinds = np.array([split_concept(name)[0] for name in table["target"].to_list()], dtype=np.str_)
+    lines = []
+    for kind in ("ast", "builtin"):
+        if (kinds == kind).any():
+            means = shares[kinds == kind].mean(axis=0)
+            listed = words.listed(f"{mean:.1%}" for mean in means)
+            lines.append(f"{words.TYPE_NAMES[kind]}: {listed}")
+    return words.sentences("Line plot of mean concept fraction by layer, from layer 0.", *lines)
+
+
+def make(making: Making) -> Drawing:
+    """The artifact: the concept fractions of the reference setting."""
+    making.require_in_sweep(REFERENCE)
+    table = making.read("target_checker", REFERENCE)
+    sheet = draw(table, making.caption("target_checker", REFERENCE))
+    return drawing([sheet], in_words(table))

@@ -20,9 +20,14 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 
 from atlas_assets.stages.analyses import atomicity
-from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures import style, words
 from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.layers import DENDROGRAM_LAYERS, layers_to_show
+from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.making import Making
 from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.setting import REFERENCE
 
 #: points between leaves: at 106 leaves the figure still fits a page
 _PITCHES = ((60, 5.5), (24, 7.5), (0, 9.5))
@@ -308,3 +313,34 @@ def _footnotes(trees: Sequence[Tree | None], layers: Sequence[int]) -> list[str]
         for found, layer in zip(trees, layers, strict=True)
         if found is not None and found.n_empty
     ]
+
+
+def in_words(universal: Masks, layers: Sequence[int]) -> str:
+    """Clusters of each layer, and where the atomic concepts fall."""
+    return words.sentences(
+        "Dendrograms of universal circuits.", *(_clusters(universal, layer) for layer in layers)
+    )
+
+
+def _clusters(universal: Masks, layer: int) -> str:
+    groups = atomicity.clusters(universal, layer)
+    sizes = [list(groups.values()).count(number) for number in sorted({*groups.values()})]
+    if not sizes:
+        return f"Layer {layer}: every circuit is empty"
+    sentence = (
+        f"Layer {layer}: {len(groups)} circuits in clusters of {words.listed(map(str, sizes))}"
+    )
+    atomic = [groups[name] for name in atomicity.ATOMIC_CONCEPTS if name in groups]
+    if atomic:
+        placed = words.listed(str(number) for number in sorted({*atomic}))
+        plural = "s" if len({*atomic}) > 1 else ""
+        sentence += f"; {len(atomic)} atomic concepts in cluster{plural} {placed}"
+    return sentence
+
+
+def make(making: Making) -> Drawing:
+    """The artifact: the dendrograms of the universal masks at the reference setting."""
+    universal = making.universal(REFERENCE)
+    layers, notes = layers_to_show(universal.n_layers, DENDROGRAM_LAYERS)
+    sheet = draw(universal, layers, making.caption("masks", REFERENCE, notes))
+    return drawing([sheet], in_words(universal, layers))

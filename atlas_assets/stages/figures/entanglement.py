@@ -9,8 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures import style, words
 from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.layers import ENTANGLEMENT_LAYER, layers_to_show
+from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.making import Making
+from atlas_assets.stages.setting import STANDALONE
 
 #: the report gives the share of pairs below it (docs/science.md §6, ``report-ei``)
 THRESHOLD = 0.2
@@ -80,3 +85,25 @@ def _footnotes(values: npt.NDArray[np.float64], empty: int) -> list[str]:
     if empty:
         notes.append(f"{empty:,} empty pairs count as 0.")
     return notes
+
+
+def in_words(table: pl.DataFrame, layer: int) -> str:
+    """Mean, median and lower tail of the entanglement index (``compositionality``)."""
+    values = table.filter(layer=layer)["entanglement_index"].to_numpy()
+    if not len(values):
+        return f"No pair at layer {layer}."
+    below = float(np.mean(values < THRESHOLD))
+    return words.sentences(
+        f"Histogram of the entanglement index of {len(values):,} pairs at layer {layer}.",
+        f"Mean {values.mean():.4f}, median {float(np.median(values)):.4f}, "
+        f"{below:.2%} below {THRESHOLD}",
+    )
+
+
+def make(making: Making) -> Drawing:
+    """The artifact: the entanglement of the pairs at one layer, at ε = 0.001, C = 0.8."""
+    making.require_in_sweep(STANDALONE)
+    table = making.read("compositionality")
+    (layer,), notes = layers_to_show(table["layer"].n_unique(), (ENTANGLEMENT_LAYER,))
+    sheet = draw(table, layer, making.caption("compositionality", STANDALONE, notes))
+    return drawing([sheet], in_words(table, layer))

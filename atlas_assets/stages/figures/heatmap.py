@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,16 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from atlas_assets.stages.analyses import atomicity
-from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures import style, words
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.figures.dendrogram import Tree, draw_branches, label_leaf, leaf_width, tree
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.layers import DENDROGRAM_LAYERS, layers_to_show
+from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.making import Making
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.masks.similarity import jaccard
+from atlas_assets.stages.setting import REFERENCE
 
 #: as many circuits fit a single column, and as many have all their labels on one side
 _SINGLE, _ONE_SIDE = 24, 60
@@ -180,3 +186,34 @@ def _footnotes(found: Tree, both_sides: bool, clusters: int) -> list[str]:
         total = found.n_empty + len(found.names)
         notes.append(f"{found.n_empty} of {total} circuits are empty at this layer and left out.")
     return notes
+
+
+def in_words(universal: Masks, layers: Sequence[int]) -> str:
+    """Mean similarity of each layer, and its two most similar circuits."""
+    return words.sentences(
+        "Matrices of Jaccard similarity between universal circuits.",
+        *(_similarity(universal, layer) for layer in layers),
+    )
+
+
+def _similarity(universal: Masks, layer: int) -> str:
+    names, distances = atomicity.distance(universal, layer)
+    if len(names) < 2:
+        return f"Layer {layer}: fewer than two circuits are not empty"
+    first, second = np.triu_indices(len(names), k=1)
+    values = 1 - distances[first, second]
+    top = int(values.argmax())
+    pair = f"{style.bare(names[first[top]])} and {style.bare(names[second[top]])}"
+    return (
+        f"Layer {layer}: {len(names)} circuits, mean similarity {values.mean():.3f}, "
+        f"largest {values[top]:.3f} between {pair}"
+    )
+
+
+def make(making: Making) -> Drawing:
+    """The artifact: a sheet per layer, of the universal masks at the reference setting."""
+    universal = making.universal(REFERENCE)
+    layers, notes = layers_to_show(universal.n_layers, DENDROGRAM_LAYERS)
+    caption = making.caption("masks", REFERENCE, notes)
+    sheets = [draw(universal, layer, caption) for layer in layers]
+    return drawing(sheets, in_words(universal, layers))

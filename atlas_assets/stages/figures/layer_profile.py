@@ -8,8 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures import style, words
 from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.making import Making
+from atlas_assets.stages.setting import STANDALONE
 
 _ORDER = ("pair", "ast", "builtin")
 _NAMES = {"pair": "pairs", "ast": "AST nodes", "builtin": "builtins"}
@@ -93,3 +97,21 @@ def _draw_ranges(axes: Axes, rows: pl.DataFrame, kind: str, offset: float) -> No
         markeredgecolor=style.BLACK,
         markeredgewidth=0.4,
     )
+
+
+def in_words(profile: pl.DataFrame) -> str:
+    """Mean size of each type, layer by layer."""
+    lines = []
+    for kind, name in words.TYPE_NAMES.items():
+        means = profile.filter(type=kind).sort("layer")["mean_size"].to_list()
+        if means:
+            lines.append(f"{name}: {words.listed(f'{mean:.1f}' for mean in means)}")
+    return words.sentences("Line plot of mean circuit size in neurons, from layer 0.", *lines)
+
+
+def make(making: Making) -> Drawing:
+    """The artifact: circuit sizes at ε = 0.001, C = 0.8."""
+    making.require_in_sweep(STANDALONE)
+    table = making.read("layer_profile")
+    sheet = draw(table, making.caption("layer_profile", STANDALONE))
+    return drawing([sheet], in_words(table))

@@ -8,8 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from atlas_assets.stages.analyses.modularity import SIGNIFICANCE, TRIMS
-from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures import style, words
 from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.making import Making
+from atlas_assets.stages.setting import REFERENCE
 
 _ROW = 0.145
 
@@ -92,3 +96,25 @@ def _footnotes(scores: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     if scores.height and not scores.select(f"p={trim}" for trim in TRIMS).to_numpy().any():
         notes.append("No circuit is significant at any layer.")
     return notes
+
+
+def in_words(scores: pl.DataFrame, *, top: int = 5) -> str:
+    """The first concepts of the ranking with their scores (``modularity_scores``)."""
+    lines = [
+        f"{style.bare(row['index'])}: {words.listed(str(row[f'p={trim}']) for trim in TRIMS)}"
+        for row in scores.head(top).iter_rows(named=True)
+    ]
+    opening = (
+        "Bars of the number of layers in which a concept stands apart, for "
+        f"p = {words.listed(str(trim) for trim in TRIMS)}."
+    )
+    return words.sentences(opening, *lines)
+
+
+def make(making: Making) -> Drawing:
+    """The artifact: the modularity ranking at the reference setting."""
+    making.require_in_sweep(REFERENCE)
+    scores = making.read("modularity_scores")
+    n_layers = making.read("modularity_detail")["layer"].n_unique()
+    sheet = draw(scores, making.caption("modularity_scores", REFERENCE), n_layers=n_layers)
+    return drawing([sheet], in_words(scores))

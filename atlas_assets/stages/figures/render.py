@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from atlas_assets.stages.figures.drawing import DESCRIPTION, PREVIEW_LIMIT, Drawing
 from atlas_assets.stages.figures.style import paper
-from atlas_assets.storage.figures import PREVIEW_LIMIT, Drawing
 
 _PNG_DPI = 200.0
 _PREVIEW_DPI = 150.0
@@ -48,7 +48,7 @@ def to_png(*sheets: Figure, dpi: float = _PNG_DPI, description: str | None = Non
         top += image.height
     about = PngInfo()
     if description:
-        about.add_itxt("Description", description, lang="en")
+        about.add_itxt(DESCRIPTION, description, lang="en")
     buffer = io.BytesIO()
     stack.save(buffer, format="PNG", pnginfo=about, dpi=(dpi, dpi))
     return buffer.getvalue()

@@ -9,8 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures import style, words
 from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.making import Making
 from atlas_assets.stages.setting import REFERENCE, Setting, spell
 
 _COLUMNS = (("ast", "ast_concept_fraction"), ("builtin", "blt_concept_fraction"))
@@ -140,3 +143,20 @@ def _footnotes(cells: dict[Setting, dict[str, float | None]]) -> list[str]:
     if REFERENCE in cells:
         notes.append(f"Framed: the paper's reference setting, {REFERENCE}.")
     return notes
+
+
+def in_words(summary: pl.DataFrame) -> str:
+    """Mean concept fraction of each type at each setting (``summary``)."""
+    lines = []
+    for row in summary.iter_rows(named=True):
+        shares = (row["ast_concept_fraction"], row["blt_concept_fraction"])
+        ast, builtin = ("none" if share is None else f"{share:.1%}" for share in shares)
+        setting = Setting(row["epsilon"], row["consistency"])
+        lines.append(f"{setting}: AST nodes {ast}, builtins {builtin}")
+    return words.sentences("Bars of mean concept fraction, one panel per setting.", *lines)
+
+
+def make(making: Making) -> Drawing:
+    """The artifact: the concept fractions of every setting of the sweep."""
+    summary = making.read("summary")
+    return drawing([draw(summary, making.caption("summary"))], in_words(summary))

@@ -23,10 +23,12 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import ArtifactError
+from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.activations import Activations, payload_digest
 from atlas_assets.stages.concepts import Kind, concept_name, inventory, split_concept, split_pair
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.masks.thresholds import fewest_prompts, weakest_sums
+from atlas_assets.stages.schema import Column, Rule, TableSchema
 from atlas_assets.stages.setting import Setting
 
 Bits = npt.NDArray[np.bool_]
@@ -35,18 +37,38 @@ Number = TypeVar("Number", bound=np.generic)
 
 #: the layer whose Jaccard matrices the mask files carry; shallower models use their last layer
 JACCARD_LAYER = 4
+
+
 #: columns of the tidy table of universal masks; ``neurons`` are the sorted indices of a mask
-UNIVERSAL_SCHEMA = pl.Schema(
-    {
-        "epsilon": pl.Float64(),
-        "consistency": pl.Float64(),
-        "concept": pl.String(),
-        "type": pl.String(),
-        "layer": pl.Int64(),
-        "width": pl.Int64(),
-        "size": pl.Int64(),
-        "neurons": pl.List(pl.Int32()),
-    }
+def _neurons_are_a_mask() -> pl.Expr:
+    neurons = pl.col("neurons")
+    ascending = neurons.list.diff(null_behavior="drop").list.min().fill_null(1) > 0
+    inside = (neurons.list.first().fill_null(0) >= 0) & (
+        neurons.list.last().fill_null(0) < pl.col("width")
+    )
+    return ascending & inside & (neurons.list.len() == pl.col("size"))
+
+
+UNIVERSAL_SCHEMA = TableSchema(
+    columns=(
+        col.EPSILON,
+        col.CONSISTENCY,
+        col.concept("concept", "ast__{node} or builtin__{name}"),
+        col.KIND,
+        col.LAYER,
+        col.count("width", "neurons per layer of the model (d_model)", minimum=1),
+        col.count("size", "number of neurons in the mask"),
+        Column("neurons", pl.List(pl.Int32()), "the mask's neurons: sorted indices, from 0"),
+    ),
+    key=("epsilon", "consistency", "concept", "layer"),
+    rules=(
+        Rule(
+            "`size` ascending indices from 0 to width - 1",
+            ("size", "width", "neurons"),
+            _neurons_are_a_mask,
+        ),
+    ),
+    may_be_empty=False,
 )
 
 
@@ -310,7 +332,7 @@ def universal_table(by_setting: Mapping[Setting, Masks]) -> pl.DataFrame:
         columns ``UNIVERSAL_SCHEMA``.
     """
     parts = [_tidy(setting, masks) for setting, masks in sorted(by_setting.items())]
-    return pl.concat([UNIVERSAL_SCHEMA.to_frame(), *parts])
+    return pl.concat([UNIVERSAL_SCHEMA.polars.to_frame(), *parts])
 
 
 def _tidy(setting: Setting, masks: Masks) -> pl.DataFrame:
@@ -326,7 +348,7 @@ def _tidy(setting: Setting, masks: Masks) -> pl.DataFrame:
         "size": sizes,
         "neurons": np.split(neurons, np.cumsum(sizes)[:-1]) if sizes.size else [],
     }
-    return pl.DataFrame(columns, schema=UNIVERSAL_SCHEMA)
+    return pl.DataFrame(columns, schema=UNIVERSAL_SCHEMA.polars)
 
 
 def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:

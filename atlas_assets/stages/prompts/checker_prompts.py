@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 import polars as pl
 
 from atlas_assets.errors import SettingsError, StimulusError
+from atlas_assets.stages import columns as col
 from atlas_assets.stages.prompts.selection import require_known
 from atlas_assets.stages.prompts.stimuli import (
     ALTERNATIVE_IDENTIFIERS,
@@ -31,6 +32,7 @@ from atlas_assets.stages.prompts.stimuli import (
     Stimuli,
 )
 from atlas_assets.stages.prompts.tokens import KeywordSearch, Tokenizer
+from atlas_assets.stages.schema import Column, TableSchema
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +40,15 @@ logger = logging.getLogger(__name__)
 Variant = Literal["checker", "token_checker"]
 
 #: columns of ``11B_checker_prompts.parquet`` and ``token_checker_prompts.parquet``
-PUBLISHED_SCHEMA = {
-    "object": pl.String,
-    "keyword": pl.String,
-    "variation_id": pl.Int64,
-    "prompt_text": pl.String,
-}
+PUBLISHED_SCHEMA = TableSchema(
+    columns=(
+        col.concept("object", "the concept that the prompt does not show"),
+        Column("keyword", pl.String(), "its keyword, which the prompt holds", pattern="^.+$"),
+        col.VARIATION,
+        col.PROMPT,
+    ),
+    key=("object", "variation_id"),
+)
 
 
 class Draft(NamedTuple):
@@ -106,7 +111,7 @@ def generate(
         if not texts:
             barren.append(concept)
     _report(barren, found_any=bool(rows))
-    return pl.DataFrame(rows, schema=PUBLISHED_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=PUBLISHED_SCHEMA.polars, orient="row")
 
 
 def draft(stimuli: Stimuli, *, variant: Variant) -> Iterator[tuple[str, list[Draft]]]:

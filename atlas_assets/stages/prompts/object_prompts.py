@@ -13,15 +13,19 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from atlas_assets.errors import SettingsError, StimulusError
+from atlas_assets.stages import columns as col
 from atlas_assets.stages.concepts import ISOLATED, pair_name
 from atlas_assets.stages.prompts.essences import Frame, Renderer
 from atlas_assets.stages.prompts.selection import require_known
 from atlas_assets.stages.prompts.stimuli import ObjectTables, Stimuli
+from atlas_assets.stages.schema import Column, TableSchema
 
 #: prompts that the release's notebook draws as a smoke test before the grid, from the same
 #: generator: 3 for each of (For, list), (Try, ValueError) and (Pass, _isolated_)
 SMOKE_TEST_PROMPTS = 3 * 3
 
+#: the paper's threshold on a pair's mean loss, in nats (docs/science.md §1)
+PAPER_LOSS_THRESHOLD = 3.0
 #: columns of the candidates, before a model has scored them
 CANDIDATE_SCHEMA = {
     "ast_node": pl.String,
@@ -33,15 +37,23 @@ CANDIDATE_SCHEMA = {
     "wrapper": pl.String,
 }
 #: columns of the published ``11A_object_prompts.parquet``, in its order
-PUBLISHED_COLUMNS = (
-    "ast_node",
-    "builtin_obj",
-    "variation_id",
-    "prompt_text",
-    "sequence_loss",
-    "token_length",
-    "ast_verified",
+PUBLISHED_SCHEMA = TableSchema(
+    columns=(
+        col.text("ast_node", "AST node type that the prompt shows"),
+        col.text(
+            "builtin_obj", "builtin that the prompt shows; _isolated_ where the node takes none"
+        ),
+        col.VARIATION,
+        col.PROMPT,
+        col.mean("sequence_loss", "mean cross-entropy (nats) of tokens 2..n; 50.0 for one token"),
+        col.count("token_length", "number of tokens"),
+        Column("ast_verified", pl.Boolean(), "whether the node occurs in the parsed prompt"),
+    ),
+    key=("ast_node", "builtin_obj", "variation_id"),
+    may_be_empty=False,
 )
+#: those columns, in order
+PUBLISHED_COLUMNS = tuple(column.name for column in PUBLISHED_SCHEMA.columns)
 _PAIR = ("ast_node", "builtin_obj")
 
 
@@ -136,7 +148,7 @@ def filter_by_loss(scored: pl.DataFrame, threshold: float) -> pl.DataFrame:
         threshold: largest mean loss of a pair that stays; 3.0 for the paper's model.
 
     Returns:
-        All prompts of the other pairs, order unchanged, with ``PUBLISHED_COLUMNS``.
+        All prompts of the other pairs, order unchanged, with ``PUBLISHED_SCHEMA``.
 
     Raises:
         SettingsError: the threshold is not above 0.

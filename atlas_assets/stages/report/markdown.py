@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from atlas_assets.soundness.evaluate import ClaimResult
+from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT
 
 _COLUMNS = ("claim", "where", "statement", "setting", "expected", "observed", "verdict")

@@ -9,7 +9,7 @@ from importlib import resources
 
 import jinja2
 
-from atlas_assets.soundness.evaluate import ClaimResult
+from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.table import Table
 
 _TEMPLATE, _STYLE = "atlas_report.html.j2", "atlas_report.css"

@@ -19,14 +19,14 @@ import pytest
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.definitions import build_definitions
 from atlas_assets.orchestration.automation.follow import OneRunSensor
-from atlas_assets.orchestration.automation.jobs import (
+from atlas_assets.orchestration.automation.model_watch import poll
+from atlas_assets.orchestration.partitions import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
-from atlas_assets.orchestration.automation.model_watch import poll
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages import catalog
-from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+from atlas_assets_tests.orchestration.tiny_atlas import (
     ASSET_KEYS,
     failure_text,
     materialize,
@@ -113,7 +113,7 @@ def change_model(instance: dg.DagsterInstance, version: str) -> None:
 def everything() -> set[str]:
     """What this sweep makes."""
     settings = AtlasSettings.build(**CHANGES)
-    from atlas_assets.orchestration.assets.one_setting import skipped_under
+    from atlas_assets.stages.catalog import skipped_under
 
     return (ASSET_KEYS | {"atlas_version"}) - skipped_under(settings)
 
@@ -181,13 +181,13 @@ def test_changed_code_makes_what_it_makes_and_what_follows(
 
 def change_code(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """A version of the package in which an artifact is made in another way."""
-    from atlas_assets.orchestration.assets import declare
+    from atlas_assets.orchestration import assets
 
     changed: Mapping[str, Any] = {
-        **declare.ARTIFACTS,
+        **assets.ARTIFACTS,
         key: replace(catalog.ARTIFACTS[key], code_version="changed"),
     }
-    monkeypatch.setattr(declare, "ARTIFACTS", MappingProxyType(dict(changed)))
+    monkeypatch.setattr(assets, "ARTIFACTS", MappingProxyType(dict(changed)))
 
 
 @pytest.mark.parametrize(

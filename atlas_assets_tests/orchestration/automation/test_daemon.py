@@ -19,8 +19,8 @@ from dagster._core.scheduler.instigation import TickStatus
 from atlas_assets.orchestration.automation.follow import SENSOR as FOLLOW
 from atlas_assets.orchestration.automation.model_watch import SENSOR as WATCH
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.orchestration.assets.tiny_atlas import files_of
 from atlas_assets_tests.orchestration.automation import followed
+from atlas_assets_tests.orchestration.tiny_atlas import files_of
 
 BIN = Path(sys.executable).parent
 #: the definitions as they are, looking every second instead of every quarter of an hour

@@ -18,7 +18,7 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.report.published_claims import CLAIMS
 from atlas_assets.stages.setting import REFERENCE, Setting
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.orchestration.assets.tiny_atlas import failure_text, materialize, run_job
+from atlas_assets_tests.orchestration.tiny_atlas import failure_text, materialize, run_job
 from atlas_assets_tests.soundness import sound_atlas
 
 PARTITIONED = ("object_masks", "checker_masks", "target_checker")

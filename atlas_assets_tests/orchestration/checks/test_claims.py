@@ -14,13 +14,13 @@ from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.orchestration.checks.claims import check_name, claim_checks
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evaluate import evaluate_claims
+from atlas_assets.stages.masks.masks import UNIVERSAL_SCHEMA
 from atlas_assets.stages.report.markdown import claims_markdown
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_MODEL
 from atlas_assets.stages.setting import REFERENCE
-from atlas_assets.stages.table_schemas import UNIVERSAL_SWEEP
 from atlas_assets.storage.provenance import Grid, Lineage
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.orchestration.assets.tiny_atlas import tiny_settings
+from atlas_assets_tests.orchestration.tiny_atlas import tiny_settings
 from atlas_assets_tests.soundness.paper_evidence import PaperEvidence, paper_evidence
 from atlas_assets_tests.soundness.test_evaluate import CHANGES, cells, first_row
 
@@ -256,7 +256,7 @@ def test_a_setting_that_the_sweep_lacks_is_named(release: AtlasSettings, tmp_pat
     settings = AtlasSettings.build(data_dir=str(tmp_path), name="part")
     evidence = paper_evidence()
     table = evidence.table("masks").filter(pl.col("epsilon") != REFERENCE.epsilon)
-    UNIVERSAL_SWEEP.check(table, where="the masks without a setting")
+    UNIVERSAL_SCHEMA.check(table, where="the masks without a setting")
     evidence.changed("masks", table).write(tmp_path / "part")
     results = {claim.id: claim for claim in evaluate_claims(build_resources(settings)["store"])}
     absent = results[f"survival-{REFERENCE.file_tag}"]

@@ -1,12 +1,14 @@
 """Small asset graphs on a real Dagster instance, as tests of the IO managers need them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from upath import UPath
 
+from atlas_assets.orchestration.io_managers.base import Deferred
 from atlas_assets.orchestration.io_managers.csv import CsvIOManager
 from atlas_assets.orchestration.io_managers.documents import (
     FigureIOManager,
@@ -15,9 +17,9 @@ from atlas_assets.orchestration.io_managers.documents import (
 )
 from atlas_assets.orchestration.io_managers.hdf5 import Hdf5IOManager
 from atlas_assets.orchestration.io_managers.parquet import ParquetIOManager
-from atlas_assets.orchestration.partitions import setting_of, sweep_partitions
+from atlas_assets.orchestration.partitions import sweep_partitions
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.setting import grid
+from atlas_assets.stages.setting import Setting, grid
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.samples import LINEAGE, sample
@@ -57,8 +59,13 @@ def producer(key: str, value: Any = None) -> dg.AssetsDefinition:
             return value
         if not artifact.partitioned:
             return sample(key)
-        values = {at: sample(key, setting_of(at)) for at in context.partition_keys}
-        return next(iter(values.values())) if len(values) == 1 else values
+        return {
+            at: Deferred(
+                make=partial(sample, key, Setting.of_partition_key(at)),
+                tell=partial(context.add_asset_metadata, asset_key=key, partition_key=at),
+            )
+            for at in context.partition_keys
+        }
 
     return made
 

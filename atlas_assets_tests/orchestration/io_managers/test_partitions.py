@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.orchestration.partitions import partition_key, setting_of
+from atlas_assets.orchestration.partitions import partition_key
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.io_managers.graphs import (
@@ -63,7 +63,7 @@ def test_several_partitions_in_one_run_are_several_files(
     metadata = metadata_of(result, "object_masks")
     assert sorted(map(str, metadata)) == KEYS
     for key in KEYS:
-        setting = setting_of(key)
+        setting = Setting.of_partition_key(key)
         assert equal(store.read("object_masks", setting), sample("object_masks", setting))
         # each partition's event speaks of its own file
         assert metadata[key]["path"] == str(store.path("object_masks", setting))
@@ -75,7 +75,7 @@ def test_a_range_need_not_be_all(store: AtlasStore, instance: dg.DagsterInstance
     prepare(store)
     materialize([producer("object_masks")], store, instance, tags=over(KEYS[1], KEYS[3]))
     made = {setting for setting in SWEEP if store.exists("object_masks", setting)}
-    assert made == {setting_of(KEYS[1]), setting_of(KEYS[3])}
+    assert made == {Setting.of_partition_key(KEYS[1]), Setting.of_partition_key(KEYS[3])}
 
 
 def test_a_range_of_nothing_is_an_error(store: AtlasStore, instance: dg.DagsterInstance) -> None:
@@ -94,7 +94,7 @@ def test_csv_partitions_work_alike(store: AtlasStore, instance: dg.DagsterInstan
     )
     for key, metadata in metadata_of(result, "target_checker").items():
         assert metadata["dagster/row_count"] == 3
-        assert store.path("target_checker", setting_of(str(key))).exists()
+        assert store.path("target_checker", Setting.of_partition_key(str(key))).exists()
 
 
 @pytest.mark.parametrize("annotation", [Any, dict, dict[str, Any], Mapping[str, Any]])
@@ -107,7 +107,7 @@ def test_an_unpartitioned_asset_reads_all_cells(
     materialize([masks, reader], filled, instance, selection=[reader])
     assert list(seen[0]) == KEYS
     for key, value in seen[0].items():
-        assert equal(value, sample("object_masks", setting_of(key)))
+        assert equal(value, sample("object_masks", Setting.of_partition_key(key)))
 
 
 def test_only_a_part_of_each_cell_is_read(filled: AtlasStore, instance: dg.DagsterInstance) -> None:
@@ -117,7 +117,9 @@ def test_only_a_part_of_each_cell_is_read(filled: AtlasStore, instance: dg.Dagst
     materialize([masks, reader], filled, instance, selection=[reader])
     for key, value in seen[0].items():
         assert value.pairs is None
-        assert equal(value.universal, sample("object_masks", setting_of(key)).universal)
+        assert equal(
+            value.universal, sample("object_masks", Setting.of_partition_key(key)).universal
+        )
 
 
 @pytest.mark.parametrize(("annotation", "wrapped"), [(Any, False), (dict[str, Any], True)])
@@ -177,7 +179,7 @@ def test_missing_cells_can_be_allowed(filled: AtlasStore, instance: dg.DagsterIn
     ("value", "found"),
     [
         (sample("object_masks"), "ObjectMasks"),
-        ({KEYS[0]: sample("object_masks", setting_of(KEYS[0]))}, KEYS[0]),
+        ({KEYS[0]: sample("object_masks", Setting.of_partition_key(KEYS[0]))}, KEYS[0]),
         ({"a": 1, "b": 2}, "a, b"),
     ],
 )
@@ -196,7 +198,7 @@ def test_values_under_each_others_keys_are_refused(
     store: AtlasStore, instance: dg.DagsterInstance
 ) -> None:
     prepare(store)
-    one, two = (sample("object_masks", setting_of(key)) for key in KEYS[:2])
+    one, two = (sample("object_masks", Setting.of_partition_key(key)) for key in KEYS[:2])
     with pytest.raises(ArtifactError, match="another setting than its partition"):
         materialize(
             [producer("object_masks", {KEYS[0]: two, KEYS[1]: one})],

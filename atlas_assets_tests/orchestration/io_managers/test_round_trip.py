@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 from upath import UPath
 
-from atlas_assets.orchestration.partitions import setting_of
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.io_managers.graphs import (
     KEYS,
@@ -101,7 +101,9 @@ def test_metadata_is_in_the_event_log(
     for record in records:
         assert record.asset_materialization is not None
         path = record.asset_materialization.metadata["path"].value
-        assert path == str(store.path("object_masks", setting_of(str(record.partition_key))))
+        assert path == str(
+            store.path("object_masks", Setting.of_partition_key(str(record.partition_key)))
+        )
     assert {record.partition_key for record in records} == set(KEYS)
     assert instance_on_disk.get_materialized_partitions(dg.AssetKey("object_masks")) == set(KEYS)
 

@@ -19,7 +19,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 def assert_equal_to_naive(pairs: Masks, concepts: Masks) -> None:
     table = compositionality.entanglement(pairs, concepts)
-    assert table.schema == compositionality.SCHEMA
+    assert table.schema == compositionality.SCHEMA.polars
     assert table.to_dicts() == naive.entanglement(
         from_bits(pairs.names, pairs.bits), from_bits(concepts.names, concepts.bits)
     )
@@ -71,7 +71,7 @@ def test_no_pairs_give_an_empty_table():
     nothing = Masks((), np.zeros((0, 2, 3), dtype=bool))
     table = compositionality.entanglement(nothing, nothing)
     assert table.is_empty()
-    assert table.schema == compositionality.SCHEMA
+    assert table.schema == compositionality.SCHEMA.polars
 
 
 def test_a_pair_without_universal_masks_is_named():

@@ -22,7 +22,7 @@ def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n):
     pairs = masks(rng, pair_names(rng, n), width=int(rng.integers(1, 40)))
     concepts = universal(pairs)
     table = layer_profile.profile(pairs, concepts)
-    assert table.schema == layer_profile.SCHEMA
+    assert table.schema == layer_profile.SCHEMA.polars
     assert table.to_dicts() == naive.profile(
         from_bits(pairs.names, pairs.bits),
         from_bits(concepts.names, concepts.bits),
@@ -54,7 +54,7 @@ def test_nothing_gives_an_empty_table():
     nothing = Masks((), np.zeros((0, 2, 3), dtype=bool))
     table = layer_profile.profile(nothing, nothing)
     assert table.is_empty()
-    assert table.schema == layer_profile.SCHEMA
+    assert table.schema == layer_profile.SCHEMA.polars
 
 
 def test_masks_of_another_model_are_refused():

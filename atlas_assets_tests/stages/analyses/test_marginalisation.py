@@ -29,7 +29,7 @@ def test_equals_the_naive_table_given_the_orders(seed, n, orders):
 
     table = marginalisation.robustness(pairs, orders=orders, seed=seed)
     circuits = from_bits(pairs.names, pairs.bits)
-    assert table.schema == marginalisation.SCHEMA
+    assert table.schema == marginalisation.SCHEMA.polars
     assert table.to_dicts() == naive.robustness(circuits, pairs.n_layers, orders_of)
 
 
@@ -106,7 +106,7 @@ def test_a_concept_of_one_pair_has_one_row_per_layer():
 def test_no_pairs_give_an_empty_table():
     table = marginalisation.robustness(Masks((), np.zeros((0, 2, 3), dtype=bool)))
     assert table.is_empty()
-    assert table.schema == marginalisation.SCHEMA
+    assert table.schema == marginalisation.SCHEMA.polars
 
 
 def test_an_impossible_number_of_orders_is_refused():

@@ -18,9 +18,9 @@ seeds = st.integers(0, 2**32 - 1)
 def assert_equal_to_naive(universal: Masks) -> None:
     circuits = naive.from_bits(universal.names, universal.bits)
     detail, scores = modularity.detail(universal), modularity.scores(universal)
-    assert detail.schema == modularity.DETAIL_SCHEMA
+    assert detail.schema == modularity.DETAIL_SCHEMA.polars
     assert detail.to_dicts() == naive.modularity_detail(circuits, universal.n_layers)
-    assert scores.schema == modularity.SCORES_SCHEMA
+    assert scores.schema == modularity.SCORES_SCHEMA.polars
     assert scores.to_dicts() == naive.modularity_scores(circuits, universal.n_layers)
 
 
@@ -107,6 +107,6 @@ def test_a_lone_circuit_is_the_most_modular():
 
 def test_an_atlas_without_concepts_gives_empty_tables_of_the_same_schema():
     nobody = Masks((), np.zeros((0, 2, 4), dtype=bool))
-    assert modularity.detail(nobody).schema == modularity.DETAIL_SCHEMA
-    assert modularity.scores(nobody).schema == modularity.SCORES_SCHEMA
+    assert modularity.detail(nobody).schema == modularity.DETAIL_SCHEMA.polars
+    assert modularity.scores(nobody).schema == modularity.SCORES_SCHEMA.polars
     assert modularity.detail(nobody).is_empty()

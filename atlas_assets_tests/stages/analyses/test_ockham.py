@@ -22,7 +22,7 @@ def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n, width):
     concepts = masks(np.random.default_rng(seed), concept_names(n), width=width)
     table = ockham.ockham_index(concepts)
     circuits = from_bits(concepts.names, concepts.bits)
-    assert table.schema == ockham.SCHEMA
+    assert table.schema == ockham.SCHEMA.polars
     assert table.to_dicts() == naive.ockham_index(circuits, concepts.n_layers)
 
 
@@ -58,7 +58,7 @@ def test_one_concept_has_nothing_to_be_compared_with():
     pairs = Masks(("Pass___isolated_",), np.ones((1, 2, 4), dtype=bool))
     concepts = universal(pairs)
     assert ockham.ockham_index(concepts).is_empty()
-    assert ockham.ockham_index(concepts).schema == ockham.SCHEMA
+    assert ockham.ockham_index(concepts).schema == ockham.SCHEMA.polars
     matrices = ockham.jaccard_matrices(concepts.select(["ast__Pass"]))
     assert matrices.names == {"ast": ("ast__Pass",), "builtin": ()}
     assert matrices.values["builtin"].shape == (2, 0, 0)

@@ -7,14 +7,22 @@ import pytest
 
 from atlas_assets.stages.analyses import modularity as scores
 from atlas_assets.stages.analyses.atomicity import ATOMIC_CONCEPTS, clusters
-from atlas_assets.stages.figures import in_words
+from atlas_assets.stages.figures import (
+    concept_fraction,
+    dendrogram,
+    entanglement,
+    heatmap,
+    layer_profile,
+    modularity,
+    sweep,
+)
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets_tests.stages.figures import synthetic
 
 
 def test_the_dendrogram_says_where_the_atomic_concepts_fall() -> None:
     universal = synthetic.universal()
-    words = in_words.dendrogram(universal, (3, 5))
+    words = dendrogram.in_words(universal, (3, 5))
     groups = clusters(universal, 3)
     placed = sorted({groups[name] for name in ATOMIC_CONCEPTS})
     assert words.startswith("Dendrograms of universal circuits. Layer 3: 106 circuits in clusters")
@@ -24,15 +32,15 @@ def test_the_dendrogram_says_where_the_atomic_concepts_fall() -> None:
 
 def test_an_empty_layer_is_said_to_be_empty() -> None:
     emptied = synthetic.emptied(synthetic.universal(), 3)
-    assert "Layer 3: every circuit is empty" in in_words.dendrogram(emptied, (3,))
+    assert "Layer 3: every circuit is empty" in dendrogram.in_words(emptied, (3,))
     lonely = synthetic.emptied(synthetic.universal(), 3, keep=1)
-    assert "fewer than two circuits are not empty" in in_words.heatmap(lonely, (3,))
+    assert "fewer than two circuits are not empty" in heatmap.in_words(lonely, (3,))
 
 
 def test_the_heatmap_names_its_most_similar_circuits() -> None:
     universal = synthetic.cut(synthetic.universal(), "ast__For", "ast__While", "builtin__len")
     matrix = jaccard(universal.bits[:, 3])
-    words = in_words.heatmap(universal, (3,))
+    words = heatmap.in_words(universal, (3,))
     pairs = {("For", "While"): matrix[0, 1], ("For", "len"): matrix[0, 2]}
     pairs[("While", "len")] = matrix[1, 2]
     (one, other), largest = max(pairs.items(), key=lambda item: item[1])
@@ -48,24 +56,24 @@ def test_fractions_are_listed_by_layer() -> None:
             "L1": ["0 / 0 / 0", "2 / 0 / 0", "0 / 1 / 0"],
         }
     )
-    assert in_words.concept_fraction(table) == (
+    assert concept_fraction.in_words(table) == (
         "Line plot of mean concept fraction by layer, from layer 0. AST nodes: 25.0%, 50.0%. "
         "Builtins: 25.0%, 0.0%."
     )
-    assert "Builtins" not in in_words.concept_fraction(table[:2])
+    assert "Builtins" not in concept_fraction.in_words(table[:2])
 
 
 def test_the_sweep_says_which_mean_is_absent() -> None:
     summary = synthetic.summary((0.5,), (0.8,)).with_columns(
         blt_concept_fraction=pl.lit(None, dtype=pl.Float64)
     )
-    assert "ε=0.5, C=0.8: AST nodes 46.6%, builtins none." in in_words.sweep(summary)
+    assert "ε=0.5, C=0.8: AST nodes 46.6%, builtins none." in sweep.in_words(summary)
 
 
 def test_profile_and_ranking_list_their_numbers() -> None:
-    assert "Pairs: 386.0, 499.0, 497.0, 280.0" in in_words.layer_profile(synthetic.profile())
+    assert "Pairs: 386.0, 499.0, 497.0, 280.0" in layer_profile.in_words(synthetic.profile())
     ranking = scores.scores(synthetic.universal())
-    words = in_words.modularity(ranking)
+    words = modularity.in_words(ranking)
     first = ranking.row(0, named=True)
     name = first["index"].partition("__")[2]
     assert words.count(":") == 5
@@ -74,16 +82,16 @@ def test_profile_and_ranking_list_their_numbers() -> None:
 
 def test_the_distribution_gives_mean_median_and_tail() -> None:
     table = pl.DataFrame({"layer": [4, 4, 4, 4], "entanglement_index": [0.1, 0.3, 0.5, 0.9]})
-    assert in_words.entanglement(table, 4) == (
+    assert entanglement.in_words(table, 4) == (
         "Histogram of the entanglement index of 4 pairs at layer 4. Mean 0.4500, median 0.4000, "
         "25.00% below 0.2."
     )
-    assert in_words.entanglement(table, 2) == "No pair at layer 2."
+    assert entanglement.in_words(table, 2) == "No pair at layer 2."
 
 
 @pytest.mark.parametrize("layers", [(3,), (3, 5)])
 def test_every_text_ends_as_a_sentence(layers: tuple[int, ...]) -> None:
     universal = synthetic.universal()
-    for words in (in_words.dendrogram(universal, layers), in_words.heatmap(universal, layers)):
+    for words in (dendrogram.in_words(universal, layers), heatmap.in_words(universal, layers)):
         assert words.endswith(".")
         assert ".." not in words

@@ -268,7 +268,7 @@ def test_the_universal_table_holds_every_mask_and_gives_it_back(seed, n):
         Setting(*map(float, (s.epsilon, s.consistency))): v for s, v in by_setting.items()
     }
     table = m.universal_table(by_setting)
-    assert table.schema == m.UNIVERSAL_SCHEMA
+    assert table.schema == m.UNIVERSAL_SCHEMA.polars
     expected = [
         (s.epsilon, s.consistency, name, naive.kind(name), layer, 24, len(neurons), sorted(neurons))
         for s in sorted(by_setting)

@@ -17,7 +17,7 @@ from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+from atlas_assets_tests.orchestration.tiny_atlas import (
     failure_text,
     materialize,
     tiny_settings,

@@ -11,10 +11,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from atlas_assets_tests.orchestration.assets.tiny_atlas import environment
+from atlas_assets_tests.orchestration.tiny_atlas import environment
 
 BIN = Path(sys.executable).parent
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

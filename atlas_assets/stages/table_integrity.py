@@ -14,7 +14,6 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
 
 Counts = npt.NDArray[np.int64]
@@ -37,44 +36,25 @@ def circuits_add_up(cells: Counts, names: Sequence[str], universal: Masks, check
     wanted = sorted(set(checker.names) & set(universal.names))
     if sorted(names) != wanted:
         found = ", ".join(sorted(set(names) ^ set(wanted))) or "some of them twice"
-        _unsound("concepts", "those with a universal and a checker mask, once each", found)
+        unsound("concepts", "those with a universal and a checker mask, once each", found)
     a = universal.bits[[universal.index(name) for name in names]]
     b = checker.bits[[checker.index(name) for name in names]]
     expected = np.stack(
         [np.count_nonzero(part, axis=-1) for part in (a & ~b, a & b, b & ~a)], axis=-1
     )
     if cells.shape != expected.shape:
-        _unsound("layers", f"{expected.shape[1]} layers", f"{cells.shape[1]}")
+        unsound("layers", f"{expected.shape[1]} layers", f"{cells.shape[1]}")
     sizes = np.count_nonzero(a, axis=-1)
     for row, layer in np.argwhere(cells[..., 0] + cells[..., 1] != sizes)[:1]:
         where = f"{names[row]}, layer {layer}"
         stated = f"{cells[row, layer, 0]} + {cells[row, layer, 1]}"
-        _unsound(where, f"|A∖B| + |A∩B| = |A| = {sizes[row, layer]}", stated)
+        unsound(where, f"|A∖B| + |A∩B| = |A| = {sizes[row, layer]}", stated)
     for row, layer in np.argwhere((cells != expected).any(axis=-1))[:1]:
         counts, stated = (
             " / ".join(map(str, values[row, layer].tolist())) for values in (expected, cells)
         )
-        _unsound(f"{names[row]}, layer {layer}", f"{counts}, as the masks have it", stated)
+        unsound(f"{names[row]}, layer {layer}", f"{counts}, as the masks have it", stated)
     return int(cells.shape[0] * cells.shape[1])
-
-
-def target_checker_adds_up(table: pl.DataFrame, universal: Masks, checker: Masks) -> int:
-    """`circuits_add_up` of a ``target_checker`` table."""
-    cells = decomposition.parse_target_checker(table)
-    return circuits_add_up(cells, table["target"].to_list(), universal, checker)
-
-
-def token_independence_adds_up(table: pl.DataFrame, universal: Masks, checker: Masks) -> int:
-    """`circuits_add_up` of a ``token_independence_detail`` table."""
-    ordered = table.sort("object", "layer")
-    names = ordered["object"].unique(maintain_order=True).to_list()
-    parts = ordered.select("A_only", "A_and_B", "B_only").to_numpy()
-    layers = ordered["layer"].to_list()
-    n_layers = len(layers) // max(1, len(names))
-    if layers != list(range(n_layers)) * len(names):
-        _unsound("rows", "one per concept and layer", f"{len(layers)} for {len(names)} concepts")
-    cells = parts.astype(np.int64).reshape(len(names), n_layers, 3)
-    return circuits_add_up(cells, names, universal, checker)
 
 
 def rows_cover(table: pl.DataFrame, axes: Mapping[str, Sequence[object]]) -> int:
@@ -93,12 +73,10 @@ def rows_cover(table: pl.DataFrame, axes: Mapping[str, Sequence[object]]) -> int
         differing = set(table[column].to_list()) ^ set(values)
         if differing:
             value = min(map(str, differing))
-            _unsound(
-                f"column {column}", f"{len(set(values))} values, each once", f"but for {value}"
-            )
+            unsound(f"column {column}", f"{len(set(values))} values, each once", f"but for {value}")
     rows = table.select(list(axes)).unique().height
     if table.height != wanted or rows != wanted:
-        _unsound("rows", f"{wanted}, all different", f"{table.height}, {rows} different")
+        unsound("rows", f"{wanted}, all different", f"{table.height}, {rows} different")
     return wanted
 
 
@@ -123,7 +101,7 @@ def tables_agree(
     columns = recomputed.columns
     if stated.columns != columns or stated.height != recomputed.height:
         found = f"{stated.height} rows of {', '.join(stated.columns)}"
-        _unsound("the table", f"{recomputed.height} rows of {', '.join(columns)}", found)
+        unsound("the table", f"{recomputed.height} rows of {', '.join(columns)}", found)
     left, right = stated.sort(key), recomputed.sort(key)
     for column in columns:
         # a tie may be rounded either way
@@ -131,7 +109,7 @@ def tables_agree(
         for row, (one, other) in enumerate(zip(left[column], right[column], strict=True)):
             if not _agree(one, other, slack):
                 where = ", ".join(f"{name}={left[name][row]}" for name in key)
-                _unsound(f"{where}, column {column}", f"{other}, as its inputs have it", f"{one}")
+                unsound(f"{where}, column {column}", f"{other}, as its inputs have it", f"{one}")
     return stated.height
 
 
@@ -141,7 +119,8 @@ def _agree(one: object, other: object, slack: float) -> bool:
     return one == other
 
 
-def _unsound(where: str, expected: str, found: str) -> NoReturn:
+def unsound(where: str, expected: str, found: str) -> NoReturn:
+    """Refuses a table that is not what its inputs say (ArtifactError)."""
     raise ArtifactError(
         "the table contradicts what it is computed from",
         where=where,

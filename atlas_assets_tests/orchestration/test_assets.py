@@ -13,7 +13,7 @@ from atlas_assets.definitions import build_definitions
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.report.published_claims import CLAIMS
-from atlas_assets_tests.orchestration.assets.tiny_atlas import ASSET_KEYS, tiny_settings
+from atlas_assets_tests.orchestration.tiny_atlas import ASSET_KEYS, tiny_settings
 
 UPSTREAM = {
     "object_prompts": {"model"},

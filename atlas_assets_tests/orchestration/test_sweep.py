@@ -11,13 +11,17 @@ import h5py
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from atlas_assets.definitions import build_resources
 from atlas_assets.orchestration.partitions import partition_key
+from atlas_assets.orchestration.sweep import blocks
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import checker_masks
-from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+from atlas_assets.stages.setting import Setting, grid
+from atlas_assets_tests.orchestration.tiny_atlas import (
     failure_text,
     files_of,
     materialize,
@@ -78,13 +82,41 @@ def complete(settings: AtlasSettings, instance: dg.DagsterInstance) -> list[set[
     ]
 
 
-def test_all_missing_settings_are_made_as_partition_runs(
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("0.1 0.5", ["0.1,0.2 0.5,0.8"]),
+        ("0.001 0.1 0.5", ["0.001,0.2 0.5,0.8"]),
+        ("0.001 0.5", ["0.001,0.2 0.001,0.8", "0.5,0.2 0.5,0.8"]),
+    ],
+)
+def test_whole_rows_are_as_few_blocks_as_ranges_allow(wanted: str, expected: list[str]) -> None:
+    sweep = grid((0.001, 0.1, 0.5), (0.2, 0.5, 0.8))
+    partitions = [setting for setting in sweep if str(setting.epsilon) in wanted.split()]
+    found = blocks(partitions, sweep)
+    shown = [" ".join(f"{end.epsilon},{end.consistency}" for end in block) for block in found]
+    assert shown == expected
+
+
+@given(st.sets(st.sampled_from(grid((0.001, 0.1, 0.5), (0.2, 0.5, 0.8)))))
+def test_blocks_hold_exactly_what_is_wanted_once(wanted: set[Setting]) -> None:
+    sweep = grid((0.001, 0.1, 0.5), (0.2, 0.5, 0.8))
+    held = [
+        setting
+        for first, last in blocks(wanted, sweep)
+        for setting in sweep
+        if first.epsilon <= setting.epsilon <= last.epsilon
+        and first.consistency <= setting.consistency <= last.consistency
+    ]
+    assert sorted(held) == sorted(wanted)
+
+
+def test_all_missing_settings_are_made_as_partitions_of_one_run(
     settings: AtlasSettings, instance: dg.DagsterInstance
 ) -> None:
-    runs = complete(settings, instance)
-    assert len(runs) == 4
-    assert all(len(made) == 2 for made in runs)
-    assert {"object_masks 0.8|0.5", "checker_masks 0.8|0.5"} in runs
+    (made,) = complete(settings, instance)
+    assert len(made) == 8
+    assert {"object_masks 0.8|0.5", "checker_masks 0.8|0.5"} <= made
     table = pl.read_parquet(folder_of(settings) / "13_universal_masks_sweep.parquet")
     assert table.select("epsilon", "consistency").unique().height == 4
     assert table["concept"].unique().sort().to_list() == [
@@ -187,9 +219,9 @@ def test_changed_activations_make_their_masks_stale(
     complete(settings, instance)
     store = build_resources(settings)["store"]
     store.write("checker_activations", activations(CONCEPTS, seed=2), inputs={})
-    runs = complete(settings, instance)
-    assert len(runs) == 4
-    assert all(len(made) == 1 and "checker_masks" in next(iter(made)) for made in runs)
+    (made,) = complete(settings, instance)
+    assert len(made) == 4
+    assert all(name.startswith("checker_masks ") for name in made)
 
 
 def test_one_partition_can_be_made_alone(

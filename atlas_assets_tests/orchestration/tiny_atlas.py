@@ -9,6 +9,7 @@ import dagster as dg
 
 from atlas_assets.definitions import build_definitions
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import ARTIFACTS
 
 QUICK_LOOK = {
     "ast_nodes": "For,If,Import,Pass,Return",
@@ -16,40 +17,7 @@ QUICK_LOOK = {
     "variations": 4,
 }
 
-ASSET_KEYS = {
-    "object_prompts",
-    "checker_prompts",
-    "token_checker_prompts",
-    "object_activations",
-    "checker_activations",
-    "object_masks",
-    "checker_masks",
-    "token_checker_masks",
-    "masks",
-    "target_checker",
-    "summary",
-    "modularity_scores",
-    "modularity_detail",
-    "token_independence_summary",
-    "token_independence_detail",
-    "token_independence_no_keyword",
-    "universal_masks",
-    "compositionality",
-    "ockham_index",
-    "layer_profile",
-    "marginalisation_robustness",
-    "jaccard_matrices",
-    "modularity_null",
-    "figure_atomicity_dendrogram",
-    "figure_jaccard_heatmap",
-    "figure_concept_fraction",
-    "figure_sweep",
-    "figure_layer_profile",
-    "figure_modularity",
-    "figure_entanglement",
-    "claims_report",
-    "atlas_report",
-}
+ASSET_KEYS = set(ARTIFACTS)
 
 
 def tiny_settings(data_dir: Path, **changes: Any) -> AtlasSettings:

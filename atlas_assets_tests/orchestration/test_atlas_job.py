@@ -13,7 +13,7 @@ import pytest
 
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import Setting
-from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+from atlas_assets_tests.orchestration.tiny_atlas import (
     ASSET_KEYS,
     failure_text,
     files_of,

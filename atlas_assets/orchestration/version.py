@@ -7,12 +7,11 @@ import dagster as dg
 from atlas_assets.atlas import versions
 from atlas_assets.atlas.status import FileState, survey
 from atlas_assets.errors import ArtifactError
-from atlas_assets.orchestration.assets.declare import OWNERS
-from atlas_assets.orchestration.assets.one_setting import skipped_under
+from atlas_assets.orchestration.assets import OWNERS
 from atlas_assets.orchestration.automation.conditions import stay_up_to_date
-from atlas_assets.orchestration.checks.failed import failed_checks
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.soundness.inspection import failed_checks
+from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
 from atlas_assets.storage.store import AtlasStore
 
 KEY = "atlas_version"
@@ -44,7 +43,7 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
         model = store.expected().model if pin else None
         sha = model.revision if model else None
         if pin is not None and sha is not None and sha != pin.in_force.sha:
-            _require_sound(store, skipped_under(settings), context.instance)
+            _require_sound(store, skipped_under(settings))
             versions.promote(settings, sha)
             context.log.info(f"{store.root} is in force now: made with {settings.model} at {sha}")
         return dg.MaterializeResult(
@@ -54,9 +53,7 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
     return atlas_version
 
 
-def _require_sound(
-    store: AtlasStore, skipped: frozenset[str], instance: dg.DagsterInstance
-) -> None:
+def _require_sound(store: AtlasStore, skipped: frozenset[str]) -> None:
     """Refuses to put a version in force that is not whole.
 
     Raises:
@@ -67,7 +64,7 @@ def _require_sound(
         for state in survey(store)
         if state.on_grid and state.artifact not in skipped and state.state != "fresh"
     ]
-    lacking += [f"{check} failed" for check in failed_checks(instance, tuple(store.sweep))]
+    lacking += [f"{check} failed" for check in failed_checks(store)]
     if lacking:
         raise ArtifactError(
             "the new version of the atlas is not put in force",

@@ -16,8 +16,6 @@ from PIL import Image
 
 from atlas_assets.atlas.open import open_in_force, open_with_model
 from atlas_assets.definitions import build_definitions, build_resources
-from atlas_assets.orchestration.assets.figures import layers_to_show
-from atlas_assets.orchestration.assets.one_setting import skipped_under
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.analyses import (
@@ -27,13 +25,13 @@ from atlas_assets.stages.analyses import (
     modularity_null,
     ockham,
 )
-from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.catalog_analyses import ANALYSES, FIGURES
+from atlas_assets.stages.catalog import ANALYSES, ARTIFACTS, FIGURES, skipped_under
+from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.figures.layers import layers_to_show
 from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
-from atlas_assets.storage.figures import Drawing
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.orchestration.assets.tiny_atlas import (
+from atlas_assets_tests.orchestration.tiny_atlas import (
     failure_text,
     materialize,
     run_job,

@@ -1,0 +1,194 @@
+"""Every artifact of the catalogue as a Dagster asset.
+
+Key, group, kinds, description, dependencies, partitions, code version and IO manager follow from
+the `Artifact`, and what the asset does is `Artifact.compute`: graph and files cannot disagree.
+What runs the model depends on the external asset ``model``.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from atlas_assets.orchestration.automation.conditions import stay_up_to_date
+from atlas_assets.orchestration.io_managers.base import Deferred
+from atlas_assets.orchestration.io_managers.versions import MODEL
+from atlas_assets.orchestration.making import Step, require_in_sweep
+from atlas_assets.orchestration.partitions import Partitions, partition_key
+from atlas_assets.orchestration.sweep import Completion, complete_sweep
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.artifact import Artifact, Model
+from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
+from atlas_assets.stages.making import NotInSweepError
+from atlas_assets.stages.partitions import PartitionSpace
+from atlas_assets.stages.setting import Setting
+
+OWNERS = ["team:csp-atlas"]
+#: assets that run the network share this pool. It has no limit by default: a killed run would keep
+#: its slot, and no run could start until somebody freed it. Set one where a daemon frees slots.
+MODEL_POOL = "model"
+
+
+def assets_of(
+    settings: AtlasSettings,
+    partitions: Partitions,
+    checks: Iterable[dg.AssetChecksDefinition],
+    resources: Mapping[str, Any],
+) -> list[dg.AssetsDefinition]:
+    """The assets of the whole catalogue.
+
+    What the sweep in force skips is never made without being asked.
+
+    Args:
+        settings: in force; their values are part of the code versions that depend on them.
+        partitions: of every partition space.
+        checks: of the artifacts, which run where an asset materialises others.
+        resources: what those runs are given.
+    """
+    skipped = skipped_under(settings)
+    found: list[dg.AssetsDefinition] = []
+    for key, artifact in ARTIFACTS.items():
+        completion = Completion([*found, *checks], resources)
+        automatic = key not in skipped
+        found.append(_asset(artifact, settings, partitions, completion, automatic=automatic))
+    return found
+
+
+def _asset(
+    artifact: Artifact,
+    settings: AtlasSettings,
+    partitions: Partitions,
+    completion: Completion,
+    *,
+    automatic: bool,
+) -> dg.AssetsDefinition:
+    partitioned: dict[str, Any] = {}
+    if artifact.partitions is not None:
+        # one run may cover the whole space: activations are then read once for all partitions
+        partitioned = {
+            "partitions_def": partitions[artifact.partitions.name],
+            "backfill_policy": dg.BackfillPolicy.single_run(),
+        }
+    resources = {"settings", "store", *(["model"] if artifact.runs_model else [])}
+    loaded = {key for key in artifact.inputs if _is_loaded(artifact, ARTIFACTS[key])}
+    with warnings.catch_warnings():
+        # backfill_policy and code references are beta in Dagster; the tests run through both
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        declare: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+            key=artifact.key,
+            ins={key: _input(artifact, key) for key in sorted(loaded)},
+            deps=_dependencies(artifact, settings, loaded),
+            group_name=artifact.group,
+            description=artifact.description,
+            kinds=set(artifact.kinds),
+            owners=OWNERS,
+            code_version=artifact.version(settings.parameters),
+            automation_condition=stay_up_to_date() if automatic else None,
+            io_manager_key=f"{artifact.kind}_io_manager",
+            metadata={"file": artifact.filename, **_code_of(artifact)},
+            required_resource_keys=resources,
+            output_required=not artifact.may_be_skipped,
+            pool=MODEL_POOL if artifact.model is Model.NETWORK else None,
+            **partitioned,
+        )
+
+    def make(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[dg.Output[Any]]:
+        if artifact.completes:
+            complete_sweep(context, artifact, completion)
+        yield from _made(context, artifact, inputs)
+
+    return declare(make)
+
+
+def _made(
+    context: dg.AssetExecutionContext, artifact: Artifact, inputs: Mapping[str, Any]
+) -> Iterator[dg.Output[Any]]:
+    """The artifact; nothing, with a warning, where the sweep lacks the setting it speaks of."""
+    if artifact.partitions is not None:
+        yield dg.Output(_per_partition(context, artifact, artifact.partitions, inputs))
+        return
+    try:
+        about = artifact.setting
+        if about is not None:
+            require_in_sweep(artifact, about, context.resources.settings)
+        yield dg.Output(artifact.compute(Step(context, artifact, inputs)))
+    except NotInSweepError as error:
+        context.log.warning(error.what)
+
+
+def _per_partition(
+    context: dg.AssetExecutionContext,
+    artifact: Artifact,
+    space: PartitionSpace,
+    inputs: Mapping[str, Any],
+) -> dict[str, Deferred]:
+    """{partition key: what makes it}, each made when it is written.
+
+    One partition's masks are as large as all tables together.
+    """
+    found = {}
+    for key in context.partition_keys:
+        step = Step(context, artifact, inputs, space.of_key(key))
+        found[key] = Deferred(
+            make=partial(artifact.compute, step),
+            tell=partial(context.add_asset_metadata, asset_key=artifact.key, partition_key=key),
+        )
+    return found
+
+
+def _is_loaded(artifact: Artifact, source: Artifact) -> bool:
+    """Whether Dagster loads the input before the step; else it is read when it is wanted.
+
+    An input that may be absent, or of which one partition is read, is read when it is wanted; so
+    is one that a sweep may have skipped with the artifact.
+    """
+    if artifact.inputs_may_be_absent or source.key in artifact.completes:
+        return False
+    if artifact.may_be_skipped and source.may_be_skipped:
+        return False
+    one_partition = source.partitioned and not artifact.partitioned and artifact.setting is not None
+    return not one_partition
+
+
+def _input(artifact: Artifact, key: str) -> dg.AssetIn:
+    part = artifact.parts.get(key)
+    # several partitions come as a mapping, and so does one alone
+    kind = dict if ARTIFACTS[key].partitioned else Any
+    return dg.AssetIn(metadata={"part": part} if part else None, dagster_type=kind)
+
+
+def _dependencies(
+    artifact: Artifact, settings: AtlasSettings, loaded: set[str]
+) -> list[str | dg.AssetDep]:
+    skipped = skipped_under(settings) if artifact.inputs_may_be_absent else frozenset()
+    found: list[str | dg.AssetDep] = []
+    for key in (*artifact.inputs, *artifact.completes):
+        if key in loaded or key in skipped or key in found:
+            continue
+        single = ARTIFACTS[key].partitioned and artifact.setting in settings.sweep
+        found.append(_on_one_partition(key, artifact.setting) if single else key)
+    return [*found, *([MODEL] if artifact.runs_model else [])]
+
+
+def _on_one_partition(key: str, setting: Setting | None) -> dg.AssetDep:
+    if setting is None:
+        return dg.AssetDep(key)
+    mapping = dg.SpecificPartitionsPartitionMapping([partition_key(setting)])
+    return dg.AssetDep(key, partition_mapping=mapping)
+
+
+def _code_of(artifact: Artifact) -> dict[str, Any]:
+    """Where the computation stands, for the link in Dagster's UI."""
+    function = artifact.compute
+    while isinstance(function, partial):
+        function = function.func
+    file = inspect.getsourcefile(function)
+    if file is None:
+        return {}
+    line = function.__code__.co_firstlineno
+    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=artifact.key)
+    value = dg.CodeReferencesMetadataValue(code_references=[reference])
+    return {"dagster/code_references": value}

@@ -1,0 +1,140 @@
+"""A Dagster step, as what an artifact is computed with (`atlas_assets.stages.making.Making`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.making import NotInSweepError
+from atlas_assets.stages.masks.masks import Masks, ObjectMasks, universal_from_table
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.store import AtlasStore
+
+if TYPE_CHECKING:
+    from atlas_assets.orchestration.model_runs import ModelRuns
+    from atlas_assets.stages.figures.caption import Caption
+    from atlas_assets.stages.report.claims import ClaimResult
+    from atlas_assets.stages.report.page import Page
+
+
+class Step:
+    """What a step hands to `Artifact.compute`.
+
+    Args:
+        context: of the step; its resources are ``settings``, ``store`` and, where the artifact
+            runs the model, ``model``.
+        artifact: that is made.
+        loaded: the values of inputs that Dagster has loaded, by key.
+        partition: that is made, where there is one file for each.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        artifact: Artifact,
+        loaded: Mapping[str, Any],
+        partition: Setting | None = None,
+    ) -> None:
+        self._context = context
+        self._artifact = artifact
+        self._loaded = loaded
+        self.partition = partition
+        self.settings: AtlasSettings = context.resources.settings
+        self.sweep = self.settings.sweep
+        self.store: AtlasStore = context.resources.store
+
+    @property
+    def model(self) -> ModelRuns:
+        """The model in force; it is loaded when it is first run."""
+        from atlas_assets.orchestration.model_runs import ModelRuns
+
+        return ModelRuns(self._context, self.settings, self._context.resources.model, self.store)
+
+    def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
+        """The input that Dagster has loaded, else the artifact's file."""
+        if key in self._loaded:
+            found = self._loaded[key]
+            return found if partition is None else found[partition.partition_key]
+        return self.store.recall(key, partition, part)
+
+    def has(self, key: str, partition: Setting | None = None) -> bool:
+        """Whether the artifact's file is there."""
+        return self.store.exists(key, partition)
+
+    def universal(self, setting: Setting) -> Masks:
+        """The universal masks at ``setting``, from the input that holds them."""
+        self.require_in_sweep(setting)
+        if "masks" in self._artifact.inputs:
+            return universal_from_table(self.read("masks"), setting)
+        found: ObjectMasks = self.read("object_masks", setting, "universal")
+        return found.universal
+
+    def any_universal(self) -> Masks:
+        """The universal masks at the first setting of the sweep."""
+        return self.universal(self.sweep[0])
+
+    def was_made_here(self, key: str) -> bool:
+        """Whether the artifact's file has a record of its making."""
+        return self.store.provenance(key) is not None
+
+    def require_in_sweep(self, setting: Setting) -> None:
+        """Refuses a setting that the sweep in force does not hold (NotInSweepError)."""
+        require_in_sweep(self._artifact, setting, self.settings)
+
+    def warn(self, sentence: str) -> None:
+        """Puts a warning into the log of the run."""
+        self._context.log.warning(sentence)
+
+    def note(self, **values: Any) -> None:
+        """Adds metadata to the materialisation, of the partition where there is one."""
+        shown = {name: _as_metadata(value) for name, value in values.items()}
+        if self.partition is None:
+            self._context.add_output_metadata(shown)
+        else:
+            key = self.partition.partition_key
+            self._context.add_asset_metadata(shown, self._artifact.key, key)
+
+    def caption(
+        self, key: str, setting: Setting | None = None, notes: Sequence[str] = ()
+    ) -> Caption:
+        """What a figure drawn from ``key`` is titled with, from its record."""
+        from atlas_assets.soundness.captions import caption_of
+
+        return caption_of(self.store, key, setting=setting, notes=notes)
+
+    def claims(self) -> Sequence[ClaimResult]:
+        """The paper's claims, evaluated on the files of the atlas."""
+        from atlas_assets.soundness.evaluate import evaluate_claims
+
+        return evaluate_claims(self.store, self.settings)
+
+    def page(self) -> Page:
+        """The report, gathered from the files of the atlas."""
+        from atlas_assets.soundness.gather import gather
+
+        return gather(self.store, self.settings, self.claims())
+
+
+def require_in_sweep(artifact: Artifact, setting: Setting, settings: AtlasSettings) -> None:
+    """Refuses a setting that the sweep in force does not hold.
+
+    Raises:
+        NotInSweepError: it does not; the artifact is skipped and never falls back to another one.
+    """
+    if setting not in settings.sweep:
+        raise NotInSweepError(
+            f"{artifact.key} is skipped: it speaks of {setting}, which the sweep in force does "
+            "not hold (ATLAS_EPSILONS, ATLAS_CONSISTENCIES)"
+        )
+
+
+def _as_metadata(value: Any) -> Any:
+    if isinstance(value, list):
+        return dg.MetadataValue.json(value)
+    if isinstance(value, str) and "\n" in value:
+        return dg.MetadataValue.md(value)
+    return value

@@ -1,0 +1,157 @@
+"""Bringing a partition space up to date: partitions that are missing or stale, and only those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import dagster as dg
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.orchestration.partitions import range_tags
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.store import AtlasStore
+
+#: {partition: {artifact: why it must be made}}
+Outdated = Mapping[Setting, Mapping[str, str]]
+#: the first and the last setting of a rectangle of the grid
+Block = tuple[Setting, Setting]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What partitions are materialised with.
+
+    Attributes:
+        definitions: the assets that are completed, what feeds them, and their checks.
+        resources: what their runs are given.
+    """
+
+    definitions: list[dg.AssetsDefinition | dg.AssetChecksDefinition]
+    resources: Mapping[str, Any]
+
+
+def outdated_partitions(
+    store: AtlasStore, keys: Iterable[str], settings: Iterable[Setting]
+) -> Outdated:
+    """The partitions of the artifacts ``keys`` that are not up to date, and why."""
+    keys = tuple(keys)
+    found = {}
+    for setting in settings:
+        reasons = {key: _reason(store, key, setting) for key in keys}
+        outdated = {key: reason for key, reason in reasons.items() if reason is not None}
+        if outdated:
+            found[setting] = outdated
+    return found
+
+
+def _reason(store: AtlasStore, key: str, setting: Setting) -> str | None:
+    try:
+        reason = store.stale_reason(key, setting)
+        if reason is None:
+            # a record may be intact where the content is not; of the pairs only the record is read
+            store.recall(key, setting, part="universal" if key == "object_masks" else None)
+    except ArtifactError as error:
+        # a damaged partition is made again; if it is the activations, reading them will say so
+        return f"it cannot be read ({error.what})"
+    return reason
+
+
+def complete_sweep(
+    context: dg.AssetExecutionContext, artifact: Artifact, completion: Completion
+) -> None:
+    """Materialise the missing and stale partitions of what ``artifact`` completes.
+
+    They are made in as few runs as their partitions' grid allows; one run makes a whole sweep.
+
+    Args:
+        context: of the step that needs them; its resources are ``settings`` and ``store``.
+        artifact: whose `Artifact.completes` names them.
+        completion: what they are materialised with.
+
+    Raises:
+        MissingArtifactError: a partition must be made and its activations are not there.
+    """
+    settings: AtlasSettings = context.resources.settings
+    store: AtlasStore = context.resources.store
+    outdated = outdated_partitions(store, artifact.completes, settings.sweep)
+    if not outdated:
+        context.log.info("every setting of the sweep is up to date")
+        return
+    _require_activations(store, outdated)
+    for setting, reasons in outdated.items():
+        for key, reason in reasons.items():
+            context.log.info(f"{key} at {setting}: {reason}; materialising it")
+    for keys, partitions in _selections(outdated):
+        for first, last in blocks(partitions, settings.sweep):
+            dg.materialize(
+                completion.definitions,
+                selection=keys,
+                instance=context.instance,
+                resources=completion.resources,
+                tags={
+                    **range_tags(first, last),
+                    "atlas/completes_sweep_of_run": context.run.run_id,
+                },
+            )
+
+
+def _selections(outdated: Outdated) -> Iterator[tuple[tuple[str, ...], list[Setting]]]:
+    """Artifacts that are outdated together, with the partitions in which they are."""
+    by_keys = sorted(outdated, key=lambda setting: (sorted(outdated[setting]), setting))
+    for keys, settings in groupby(by_keys, key=lambda setting: sorted(outdated[setting])):
+        yield tuple(keys), list(settings)
+
+
+def blocks(partitions: Iterable[Setting], sweep: Sequence[Setting]) -> list[Block]:
+    """Rectangles of the sweep's grid that together hold exactly ``partitions``.
+
+    A run covers a range of neighbouring values in each of the two dimensions. A whole sweep is one
+    rectangle; a single partition is one, too.
+
+    Args:
+        partitions: of the sweep.
+        sweep: all its settings.
+
+    Returns:
+        The first and the last setting of each.
+    """
+    wanted = set(partitions)
+    consistencies = sorted({setting.consistency for setting in sweep})
+    closed: list[Block] = []
+    growing: dict[tuple[float, float], Block] = {}
+    for epsilon in sorted({setting.epsilon for setting in sweep}):
+        row = [c if Setting(epsilon, c) in wanted else None for c in consistencies]
+        spans = _spans(row)
+        closed += [growing.pop(span) for span in sorted(growing.keys() - spans)]
+        for low, high in spans:
+            first = growing[low, high][0] if (low, high) in growing else Setting(epsilon, low)
+            growing[low, high] = (first, Setting(epsilon, high))
+    return sorted([*closed, *growing.values()])
+
+
+def _spans(row: Sequence[float | None]) -> set[tuple[float, float]]:
+    """First and last value of every stretch without a gap."""
+    stretches = [list(group) for gap, group in groupby(row, key=lambda c: c is None) if not gap]
+    values = [[value for value in stretch if value is not None] for stretch in stretches]
+    return {(stretch[0], stretch[-1]) for stretch in values}
+
+
+def _require_activations(store: AtlasStore, outdated: Outdated) -> None:
+    for key in sorted({key for stale in outdated.values() for key in stale}):
+        (activations,) = ARTIFACTS[key].inputs
+        if not store.exists(activations):
+            raise MissingArtifactError(
+                f"the sweep cannot be completed: {key} needs {activations}",
+                where=str(store.path(activations)),
+                expected="the activations of stage 12",
+                found="no such file",
+                remedy="build everything with `dagster job execute -m atlas_assets.definitions "
+                f"-j atlas`, or the activations alone with `dagster asset materialize -m "
+                f"atlas_assets.definitions --select '*{activations}'`",
+            )

@@ -1,0 +1,91 @@
+"""Columns and rules that the schemas of several tables share."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from atlas_assets.stages.schema import Column, Rule
+
+_CONCEPT = r"^(ast|builtin)__.+$"
+KINDS = ("ast", "builtin")
+#: two shares that are each rounded to 4 decimals may miss their sum by this much
+_ROUNDING = 1.01e-4
+
+
+def count(name: str, description: str, minimum: int = 0) -> Column:
+    """A whole number, at least ``minimum``."""
+    return Column(name, pl.Int64(), description, minimum=minimum)
+
+
+def share(name: str, description: str, *, nullable: bool = False) -> Column:
+    """A number from 0 to 1."""
+    return Column(name, pl.Float64(), description, nullable=nullable, minimum=0.0, maximum=1.0)
+
+
+def mean(name: str, description: str, *, nullable: bool = False) -> Column:
+    """A number, at least 0."""
+    return Column(name, pl.Float64(), description, nullable=nullable, minimum=0.0)
+
+
+def concept(name: str, description: str) -> Column:
+    """A concept: ``ast__{node}`` or ``builtin__{name}``."""
+    return Column(name, pl.String(), description, pattern=_CONCEPT)
+
+
+def text(name: str, description: str) -> Column:
+    """A text that is not empty."""
+    return Column(name, pl.String(), description, pattern=r"(?s)^.+$")
+
+
+def sum_of(total: str, *parts: str) -> Rule:
+    """The columns ``parts`` sum to the column ``total``."""
+
+    def holds() -> pl.Expr:
+        return pl.sum_horizontal(*parts) == pl.col(total)
+
+    return Rule(f"{' + '.join(parts)} = {total}", (total, *parts), holds)
+
+
+def shares_of(total: str, *shares: str) -> Rule:
+    """The columns ``shares`` sum to 1, and are all 0 where ``total`` is 0."""
+
+    def holds() -> pl.Expr:
+        whole = (pl.col(total) > 0).cast(pl.Float64)
+        return (pl.sum_horizontal(*shares) - whole).abs() <= _ROUNDING
+
+    return Rule(f"{' + '.join(shares)} = 1, or 0 where {total} is 0", (total, *shares), holds)
+
+
+def ratio_of(share: str, part: str, whole: str) -> Rule:
+    """``share`` is ``part / whole``, and 0 where ``whole`` is 0."""
+
+    def holds() -> pl.Expr:
+        at_all = pl.col(whole) > 0
+        ratio = pl.when(at_all).then(pl.col(part) / pl.col(whole)).otherwise(0.0)
+        return (pl.col(part) <= pl.col(whole)) & (pl.col(share) == ratio)
+
+    return Rule(f"{share} = {part} / {whole}, 0 where {whole} is 0", (share, part, whole), holds)
+
+
+def between(low: str, value: str, high: str) -> Rule:
+    """``value`` lies between ``low`` and ``high``, both included."""
+
+    def holds() -> pl.Expr:
+        return (pl.col(low) <= pl.col(value)) & (pl.col(value) <= pl.col(high))
+
+    return Rule(f"{low} ≤ {value} ≤ {high}", (low, value, high), holds)
+
+
+KIND = Column("type", pl.String(), "ast or builtin", allowed=KINDS)
+EPSILON = Column("epsilon", pl.Float64(), "ε: the mean |readout| a neuron must exceed", minimum=0)
+CONSISTENCY = Column(
+    "consistency",
+    pl.Float64(),
+    "C: the share of prompts on which a neuron must fire, in (0, 1]",
+    minimum=0,
+    maximum=1,
+)
+LAYER = count("layer", "layer, from 0")
+KEYWORD = text("keyword", "the Python keyword or builtin name that stands for the concept")
+VARIATION = count("variation_id", "number of the prompt within its unit, from 0")
+PROMPT = text("prompt_text", "the prompt, Python source")

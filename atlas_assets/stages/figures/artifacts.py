@@ -1,0 +1,105 @@
+"""The artifacts of stage 16: the paper's figures, as PNG and PDF.
+
+Each is drawn by the function ``make`` of the module of its name, which is imported when the figure
+is drawn: matplotlib takes longer to import than the definitions take to load.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from atlas_assets.stages.artifact import Artifact, Layout
+from atlas_assets.stages.making import Making
+from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
+
+#: ends the description of every figure
+FORMS = "PNG, and PDF beside it."
+
+
+def _draw(module: str, making: Making) -> Any:
+    return import_module(f"{__package__}.{module}").make(making)
+
+
+def _figure(
+    name: str,
+    title: str,
+    description: str,
+    setting: Setting | None,
+    *inputs: str,
+    module: str | None = None,
+) -> Artifact:
+    return Artifact(
+        key=f"figure_{name}",
+        title=title,
+        filename=f"figure_{name}.png",
+        content=Layout.FIGURE,
+        group="stage_16_figures",
+        description=f"{description} {FORMS}",
+        compute=partial(_draw, module or name),
+        inputs=inputs,
+        setting=setting,
+    )
+
+
+FIGURES = (
+    _figure(
+        "atomicity_dendrogram",
+        "Atomicity dendrogram",
+        "Ward dendrogram of the universal masks on 1 − Jaccard at layers 3 and 5, leaves in "
+        "optimal order, cut into four; the six atomic concepts are marked (paper Figure 1).",
+        REFERENCE,
+        "masks",
+        module="dendrogram",
+    ),
+    _figure(
+        "jaccard_heatmap",
+        "Jaccard heatmaps",
+        "Jaccard |A∩B| / |A∪B| of all universal masks at layers 3 and 5, in the order of the "
+        "dendrogram.",
+        REFERENCE,
+        "masks",
+        module="heatmap",
+    ),
+    _figure(
+        "concept_fraction",
+        "Concept fraction by layer and type",
+        "Concept fraction |A∖B| / |A| by layer, means and middle halves of AST nodes and builtins, "
+        "at the reference setting (paper §6).",
+        REFERENCE,
+        "target_checker",
+    ),
+    _figure(
+        "sweep",
+        "Concept fraction over the sweep",
+        "Mean concept fraction |A∖B| / |A| of AST nodes and builtins at every setting, ε by C "
+        "(paper §7.2).",
+        None,
+        "summary",
+    ),
+    _figure(
+        "layer_profile",
+        "Layer profile",
+        "Circuit sizes at each layer: means, medians and ranges of pairs, AST nodes and builtins.",
+        STANDALONE,
+        "layer_profile",
+    ),
+    _figure(
+        "modularity",
+        "Modularity ranking",
+        "In how many layers the highest ranking concepts stand apart, for each trim p "
+        "(paper §6.1).",
+        REFERENCE,
+        "modularity_scores",
+        "modularity_detail",
+    ),
+    _figure(
+        "entanglement",
+        "Distribution of the entanglement index",
+        "Distribution of the entanglement index E_I = |P ∖ (A ∪ B)| / |P| over the pairs at "
+        "layer 4, with mean and median.",
+        STANDALONE,
+        "compositionality",
+    ),
+)

@@ -1,0 +1,78 @@
+"""The artifacts of stage 17: the claims as a document, and the report on one page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from atlas_assets.stages.artifact import Artifact, Layout
+from atlas_assets.stages.making import Making
+from atlas_assets.stages.report.markdown import claims_markdown
+
+#: what the claims are evaluated on
+_EVIDENCE = (
+    "object_prompts",
+    "checker_prompts",
+    "token_checker_prompts",
+    "object_masks",
+    "checker_masks",
+    "masks",
+    "target_checker",
+    "summary",
+    "modularity_scores",
+    "token_independence_no_keyword",
+    "compositionality",
+    "ockham_index",
+    "layer_profile",
+)
+
+
+def _claims_report(making: Making) -> str:
+    results = making.claims()
+    text = claims_markdown(results)
+    verdicts = Counter(result.verdict.replace(",", "") for result in results)
+    making.note(preview=text, claims=len(results), **verdicts)
+    return text
+
+
+def _atlas_report(making: Making) -> str:
+    from atlas_assets.stages.report.page import render  # jinja2 is wanted here alone
+
+    page = making.page()
+    making.note(
+        **{f"claims: {verdict}": number for verdict, number in page.verdicts},
+        n_figures=len(page.figures),
+        n_missing_files=len(page.missing),
+    )
+    return render(page)
+
+
+CLAIMS_REPORT = Artifact(
+    key="claims_report",
+    title="Claims",
+    filename="claims.md",
+    content=Layout.TEXT,
+    group="stage_17_report",
+    description="The paper's claims, one by one: what is expected of its model, what this "
+    "atlas shows, and whether the paper claims it of this atlas at all.",
+    compute=_claims_report,
+    inputs=_EVIDENCE,
+    inputs_may_be_absent=True,
+)
+
+
+def atlas_report(artifacts: Iterable[Artifact]) -> Artifact:
+    """The report on ``artifacts``: all that it shows, and all that the claims read."""
+    return Artifact(
+        key="atlas_report",
+        title="Report",
+        filename="atlas_report.html",
+        content=Layout.TEXT,
+        group="stage_17_report",
+        description="The whole atlas on one page that opens in any browser, offline: the paper's "
+        "claims against what this atlas shows, figures, tables, and where every file comes from.",
+        compute=_atlas_report,
+        inputs=tuple(artifact.key for artifact in artifacts),
+        inputs_may_be_absent=True,
+        tools=("jinja",),
+    )

@@ -50,8 +50,8 @@ def load(
         source: see `resolve`.
         device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (a GPU when there is one).
         dtype: precision of the weights, a key of `DTYPES`.
-        sparse_weights: run matrices that are mostly zeros without them where that is faster on
-            this machine (`models.acceleration`); results change by the order of float sums.
+        sparse_weights: run large matrices that are mostly zeros without their zeros
+            (`models.acceleration`); results change by the order of float sums.
 
     Raises:
         SettingsError: no such device or dtype.

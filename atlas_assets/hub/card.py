@@ -287,7 +287,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({"cell": _cell, "code": _code, "inline": _code})
+    environment.filters.update({"cell": _cell, "code": _code, "inline": _code, "line": _line})
     return environment
 
 
@@ -300,7 +300,15 @@ def _cell(value: Any) -> str:
     text = str(value)
     for mark in ("\\", "|", "*", "_", "`", "<", ">"):
         text = text.replace(mark, f"\\{mark}")
+    # no link and no image, whatever else stands in brackets
+    text = text.replace("](", "]\\(")
     return " ".join(text.split()) or "–"
+
+
+def _line(value: Any) -> str:
+    """Text as one line of fenced code, which it cannot end."""
+    text = "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in str(value))
+    return text.replace("```", "'''")
 
 
 def _code(value: Any) -> str:

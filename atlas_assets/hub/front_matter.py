@@ -17,6 +17,11 @@ _BLOCK = re.compile(r"\A(\s*---\r?\n)(.*?)^(---(?:\r?\n|\Z))", re.DOTALL | re.MU
 #: a line that starts a top-level key, quoted or not
 _KEY = re.compile(r"""(?:"([^"\n]+)"|'([^'\n]+)'|(\w[^:\n]*?))\s*:(?=\s|$)""")
 
+#: aliases in one front matter; with so few, what they stand for stays below a few thousand values
+_MOST_ALIASES = 20
+#: how deep lists and mappings may lie in each other
+_DEEPEST = 50
+
 
 @dataclass(frozen=True)
 class Document:
@@ -102,14 +107,36 @@ def _without(matter: str, keys: set[str]) -> list[str]:
 
 def _parsed(matter: str, where: str) -> dict[str, Any]:
     try:
+        _require_modest(matter, where)
         found = yaml.safe_load(matter)
-    except yaml.YAMLError as error:
+    # a date or a number that is none gives a ValueError
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _not_editable(where, "valid YAML", " ".join(str(error).split())) from error
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise _not_editable(where, "keys and values", type(found).__name__)
     return found
+
+
+def _require_modest(matter: str, where: str) -> None:
+    """Refuses aliases that multiply and structure of great depth, before any value is made."""
+    aliases = depth = 0
+    open_anchors: list[str | None] = []
+    for event in yaml.parse(matter, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_anchors.append(event.anchor)
+            depth = max(depth, len(open_anchors))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            open_anchors.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            aliases += 1
+            if event.anchor in open_anchors:
+                raise _not_editable(where, "values that end", "a value that contains itself")
+        if aliases > _MOST_ALIASES:
+            raise _not_editable(where, f"at most {_MOST_ALIASES} aliases", "more of them")
+        if depth > _DEEPEST:
+            raise _not_editable(where, f"at most {_DEEPEST} levels of values", "more of them")
 
 
 def _dump(values: Mapping[str, Any]) -> str:

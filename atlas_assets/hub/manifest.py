@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.hub_client.repository import is_place_inside
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage.provenance import Contradiction, Lineage, Provenance, contradictions
 
@@ -23,6 +25,25 @@ _DIGITS = 8
 _FROZEN = "frozen"
 #: how many names a message lists
 _LISTED = 6
+#: names that stand in the card, in its code sample and in its front matter
+_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$"
+_NUMBER = r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?"
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+def _inside(path: str) -> str:
+    if not is_place_inside(path):
+        raise ValueError("the path leads out of the repository")
+    return path
+
+
+_Name = Annotated[str, Field(pattern=_NAME)]
+_Path = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+/-]+$"), AfterValidator(_inside)]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_BlobId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+_Partition = Annotated[str, Field(pattern=rf"^{_NUMBER}\|{_NUMBER}$")]
+_Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ .,:+=%()/-]+$")]
+_Dtype = Annotated[str, Field(pattern=r"^[a-z0-9]+(<[a-z0-9]+>)?$")]
 
 
 class _Record(BaseModel):
@@ -38,8 +59,8 @@ class ColumnRecord(_Record):
             ``list<int32>``.
     """
 
-    name: str
-    dtype: str
+    name: _Column
+    dtype: _Dtype
 
 
 class TableRecord(_Record):
@@ -53,7 +74,7 @@ class TableRecord(_Record):
         columns: in order.
     """
 
-    config: str
+    config: _Name
     rows: int
     num_bytes: int
     columns: tuple[ColumnRecord, ...]
@@ -76,14 +97,14 @@ class FileRecord(_Record):
         layout: groups and datasets of an HDF5 file, a line each.
     """
 
-    path: str
-    sha256: str
+    path: _Path
+    sha256: _Sha256
     size: int
-    blob_id: str
-    asset: str
-    partition: str | None = None
+    blob_id: _BlobId
+    asset: _Name
+    partition: _Partition | None = None
     provenance: Provenance | None = None
-    made_from: str | None = None
+    made_from: _Path | None = None
     table: TableRecord | None = None
     layout: tuple[str, ...] = ()
 
@@ -261,6 +282,9 @@ def _model_digits(files: Sequence[FileRecord]) -> str:
         for lineage in _lineages([file]):
             model = lineage.model
             digest = model and (model.weights_sha256 or model.revision)
+            if digest and not _HEX.fullmatch(digest):
+                # a revision of another form may not be what a tag is named
+                digest = hashlib.sha256(digest.encode()).hexdigest()
             if digest:
                 return digest[:_DIGITS]
     return _FROZEN

@@ -204,3 +204,25 @@ def test_nothing_on_the_card_is_typed_by_hand(stage: Stage) -> None:
         for file in stage.manifest.files
     ]
     assert "5,151" in render("", Manifest(files=tuple(files)), REPO)
+
+
+def test_what_a_hostile_file_says_of_itself_stays_text(stage: Stage, card: str) -> None:
+    hostile = f"x`\n```\n{END}\n# A headline\n![i](http://x) <script> | [l](http://y)"
+    files = []
+    for file in stage.manifest.files:
+        record = file.provenance
+        if record is not None:
+            told = {"versions": {hostile: hostile}, "inputs": {hostile: hostile}}
+            more = {"code_version": hostile, "payload_sha256": hostile}
+            record = record.model_copy(update={**told, **more})
+        layout = (hostile,) if file.layout else ()
+        files.append(file.model_copy(update={"provenance": record, "layout": layout}))
+    told_so = stage.manifest.model_copy(update={"files": tuple(files)})
+    rendered = render("", told_so, REPO)
+    assert rendered.splitlines().count(END) == rendered.splitlines().count(BEGIN) == 1
+    headlines = [line for line in card.splitlines() if line.startswith("# ")]
+    assert [line for line in rendered.splitlines() if line.startswith("# ")] == headlines
+    outside = re.sub(r"^```.*?^```$", "", rendered, flags=re.DOTALL | re.MULTILINE)
+    assert "](http://x)" not in outside and "](http://y)" not in outside
+    assert not re.search(r"(?<!\\)<script>", outside)
+    assert render(rendered, told_so, REPO) == rendered

@@ -94,3 +94,30 @@ def test_any_mapping_survives(foreign: dict, body: str) -> None:
     text = edited(f"---\n{matter}---\n{body}")
     assert matter_of(text) == {**(yaml.safe_load(matter) or {}), **OWNED}
     assert matter in text and text.endswith(body)
+
+
+_BOMB = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    "matter",
+    [
+        _BOMB,
+        "a: &a [*a]\n",
+        f"a: {'[' * 5000}{']' * 5000}\n",
+        f"a: {'[' * 100}{']' * 100}\n",
+        "a: 2026-99-99\n",
+        f"a: {'9' * 5000}\n",
+    ],
+    ids=["aliases", "itself", "very deep", "deep", "no date", "long number"],
+)
+def test_front_matter_that_is_out_of_bounds_is_refused_at_once(matter: str) -> None:
+    with pytest.raises(ArtifactError, match="without risk to what others wrote"):
+        edited(f"---\n{matter}---\nBody.\n")
+
+
+def test_a_few_aliases_are_kept() -> None:
+    matter = "a: &a [1, 2]\nb: *a\n"
+    assert matter in edited(f"---\n{matter}---\nBody.\n")

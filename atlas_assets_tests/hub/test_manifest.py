@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -114,3 +115,48 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
     with pytest.raises(ArtifactError, match="manifest") as refused:
         Manifest.from_bytes(data, where="someone/atlas@abc: atlas.json")
     assert "someone/atlas" in str(refused.value)
+
+
+def with_file(**fields: object) -> bytes:
+    document = json.loads(manifest_of([file("a.csv")]).to_bytes())
+    document["files"][0].update(fields)
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": "../a.csv"},
+        {"path": "/etc/passwd"},
+        {"path": 'a.h5",\n    token="x'},
+        {"path": "\ud800.csv"},
+        {"made_from": "b.csv\n<!-- atlas:end -->"},
+        {"sha256": "c" * 63 + "\n"},
+        {"blob_id": "`x`"},
+        {"asset": "summary\n# A headline"},
+        {"partition": "0.8|x"},
+        {"table": {"config": 'x", "y', "rows": 1, "num_bytes": 1, "columns": []}},
+        {
+            "table": {
+                "config": "x",
+                "rows": 1,
+                "num_bytes": 1,
+                "columns": [{"name": "<b>", "dtype": "int64"}],
+            }
+        },
+    ],
+)
+def test_a_manifest_whose_names_could_steer_the_card_is_refused(fields: dict) -> None:
+    with pytest.raises(ArtifactError, match="the manifest is damaged"):
+        Manifest.from_bytes(with_file(**fields), where="atlas.json")
+
+
+def test_a_manifest_of_great_depth_is_refused() -> None:
+    data = b'{"format": "atlas.manifest/1", "files": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+    with pytest.raises(ArtifactError, match="the manifest is damaged"):
+        Manifest.from_bytes(data, where="atlas.json")
+
+
+def test_a_digest_that_is_none_does_not_get_into_the_tag() -> None:
+    version = manifest_of([file("a.csv", provenance=of_model('x"\n# y'))]).version
+    assert re.fullmatch("atlas-[0-9a-f]{8}-[0-9a-f]{8}", version)

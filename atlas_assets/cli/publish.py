@@ -133,7 +133,7 @@ def _cells(store: AtlasStore, names: Iterable[str]) -> set[Cell]:
 
 def _record(found: Published) -> dict[str, Any]:
     plan = found.plan
-    return {
+    record: dict[str, Any] = {
         "repository": plan.repo_id,
         "parent": plan.parent,
         "version": plan.version,
@@ -149,6 +149,10 @@ def _record(found: Published) -> dict[str, Any]:
         "sha": found.sha,
         "url": found.url,
     }
+    # a sound atlas has none, and its document is as it was
+    if found.not_compared:
+        record["not_compared"] = [vars(check) for check in found.not_compared]
+    return record
 
 
 def _told(found: Published, settings: AtlasSettings, *, dry_run: bool) -> Iterator[str]:
@@ -168,6 +172,7 @@ def _told(found: Published, settings: AtlasSettings, *, dry_run: bool) -> Iterat
     if added or removed:
         yield f"  README.md: {count(added, 'line')} added, {removed:,} removed"
     yield from _left_out(found)
+    yield from _not_compared(found)
     yield ""
     yield from _end(found, dry_run=dry_run)
 
@@ -189,6 +194,14 @@ def _left_out(found: Published) -> Iterator[str]:
         yield from paragraph(f"{file.name}: {file.reason}")
     if missing:
         yield from paragraph(f"missing: {', '.join(missing)}")
+
+
+def _not_compared(found: Published) -> Iterator[str]:
+    if found.not_compared:
+        yield ""
+        yield "published, though a check had nothing to compare with:"
+    for check in found.not_compared:
+        yield from paragraph(f"{check.name}: {check.check}: {check.reason}")
 
 
 def _end(found: Published, *, dry_run: bool) -> Iterator[str]:

@@ -25,7 +25,7 @@ from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.head import Head, digests_of, is_tagged, read_head, read_manifest, same
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.plan import Plan, plan
-from atlas_assets.hub.staging import LeftOut, Stage, staged
+from atlas_assets.hub.staging import LeftOut, NotCompared, Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, Verifier
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.hub_client.repository import RemoteFile
@@ -54,6 +54,7 @@ class Published:
         loaded: how many tables were loaded at that commit to check them.
         left_out: what is not published, and why.
         url: of the commit.
+        not_compared: checks of published files that found nothing to compare them with.
     """
 
     plan: Plan
@@ -64,6 +65,7 @@ class Published:
     url: str | None
     would_tag: bool = False
     loaded: int = 0
+    not_compared: tuple[NotCompared, ...] = ()
 
 
 @dataclass
@@ -296,7 +298,16 @@ def publish_stage(
     planned, sha, committed = under_way.land()
     tagged, loaded = under_way.finish(planned, sha, committed=committed)
     url = _url(client, repo_id, sha)
-    return Published(planned, sha, committed, tagged, stage.left_out, url, loaded=loaded)
+    return Published(
+        planned,
+        sha,
+        committed,
+        tagged,
+        stage.left_out,
+        url,
+        loaded=loaded,
+        not_compared=stage.not_compared,
+    )
 
 
 def dry_run(
@@ -319,8 +330,8 @@ def dry_run(
         earlier = _earlier(client, repo_id, head, stage) if head else None
         planned = plan(stage, repo_id, head, earlier, replace=replace, overwrite=overwrite)
         would_tag = head is None or not is_tagged(client, repo_id, planned.manifest)
-        left_out = stage.left_out
-    return Published(planned, None, False, False, left_out, None, would_tag)
+        left_out, silent = stage.left_out, stage.not_compared
+    return Published(planned, None, False, False, left_out, None, would_tag, not_compared=silent)
 
 
 def _require_token(client: HubClient) -> None:

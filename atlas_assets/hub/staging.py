@@ -65,6 +65,21 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class NotCompared:
+    """A check of a published file that found nothing to compare it with.
+
+    Attributes:
+        name: of the file.
+        check: name of the check.
+        reason: why nothing was compared.
+    """
+
+    name: str
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Stage:
     """What is to be published.
 
@@ -73,12 +88,14 @@ class Stage:
         manifest: of these files alone.
         left_out: what is not published, and why.
         rows: configuration → digest of all its rows.
+        not_compared: checks of published files that compared nothing, and so say nothing of them.
     """
 
     folder: Path
     manifest: Manifest
     left_out: tuple[LeftOut, ...]
     rows: dict[str, str]
+    not_compared: tuple[NotCompared, ...] = ()
 
     def file(self, path: str) -> Path:
         """Where a published file lies."""
@@ -108,7 +125,7 @@ def staged(
         with _room(folder):
             _copy_all(store, folder)
         copy = replace(store, root=UPath(folder))
-        sound, left_out = _judged(copy, cells)
+        sound, left_out, not_compared = _judged(copy, cells)
         if cells is None:
             left_out += _off_the_sweep(store)
         _remove_others(copy, sound)
@@ -116,7 +133,8 @@ def staged(
             raise _nothing(store, left_out)
         with _room(folder):
             records, rows = _records(copy, sound, folder)
-        yield Stage(folder, _manifest(copy, settings, records), tuple(left_out), rows)
+        manifest = _manifest(copy, settings, records)
+        yield Stage(folder, manifest, tuple(left_out), rows, tuple(not_compared))
 
 
 def partition_of(setting: Setting | None) -> str | None:
@@ -172,20 +190,25 @@ def _copy(source: UPath, target: Path) -> None:
         ) from error
 
 
-def _judged(store: AtlasStore, cells: Collection[Cell] | None) -> tuple[list[Cell], list[LeftOut]]:
+def _judged(
+    store: AtlasStore, cells: Collection[Cell] | None
+) -> tuple[list[Cell], list[LeftOut], list[NotCompared]]:
     sound: list[Cell] = []
     left_out: list[LeftOut] = []
+    not_compared: list[NotCompared] = []
     reader = MaskReader()
     for key, setting in cells_of(store):
         if cells is not None and (key, setting) not in cells:
             continue
-        reason = _fault(store, reader, key, setting)
+        name = ARTIFACTS[key].file_name(setting)
+        silent: list[NotCompared] = []
+        reason = _fault(store, reader, key, setting, silent)
         if reason is None:
             sound.append((key, setting))
+            not_compared += silent
         else:
-            name = ARTIFACTS[key].file_name(setting)
             left_out.append(LeftOut(key, partition_of(setting), name, reason))
-    return sound, left_out
+    return sound, left_out, not_compared
 
 
 def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
@@ -199,8 +222,17 @@ def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
     ]
 
 
-def _fault(store: AtlasStore, reader: MaskReader, key: str, setting: Setting | None) -> str | None:
-    """Why a file is not to be published; ``None`` for a sound one."""
+def _fault(
+    store: AtlasStore,
+    reader: MaskReader,
+    key: str,
+    setting: Setting | None,
+    silent: list[NotCompared],
+) -> str | None:
+    """Why a file is not to be published; ``None`` for a sound one.
+
+    Checks that compared nothing are appended to ``silent``.
+    """
     if not store.exists(key, setting):
         return _MISSING
     try:
@@ -209,8 +241,12 @@ def _fault(store: AtlasStore, reader: MaskReader, key: str, setting: Setting | N
             return f"it is stale: {reason}"
         inspection = Inspection(store, reader, key, setting, tuple(store.sweep))
         for check in checks_of(key):
-            with contextlib.suppress(NotComparedError):
+            try:
                 check.verify(inspection)
+            except NotComparedError as error:
+                told = error.what.replace(f"{store.root}/", "")
+                name = ARTIFACTS[key].file_name(setting)
+                silent.append(NotCompared(name, check.name, told))
     except AtlasError as error:
         found = f", found {error.found}" if error.found else ""
         return f"it is not sound: {error.what}{found}".replace(f"{store.root}/", "")

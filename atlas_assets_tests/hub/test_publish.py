@@ -347,3 +347,16 @@ def _of_another_model(stage: Stage) -> Stage:
         files.append(file.model_copy(update={"provenance": record}))
     manifest: Manifest = manifest_of(files, stage.manifest.facts, stage.manifest.claims)
     return replace(stage, manifest=manifest)
+
+
+def test_a_check_that_compared_nothing_is_named(tmp_path: Path, stage: Stage) -> None:
+    assert stage.not_compared == ()
+    store = sound_atlas.make(tmp_path)
+    store.path("object_prompts").unlink()
+    with staged(store, sound_atlas.settings_in(tmp_path)) as without:
+        published = {record.path for record in without.manifest.files}
+        assert without.not_compared
+        for check in without.not_compared:
+            assert check.name in published and check.check
+            assert check.reason.startswith("not compared: ")
+            assert str(without.folder) not in check.reason

@@ -199,6 +199,10 @@ def _report(context: dg.OpExecutionContext, found: Any) -> None:
     for file in found.left_out:
         if file.present:
             context.log.warning(f"{file.name} is not published: {file.reason}")
+    for check in found.not_compared:
+        context.log.warning(
+            f"{check.name}: the check {check.check} compared nothing: {check.reason}"
+        )
     if not found.committed:
         context.log.info(f"nothing to commit: {plan.repo_id} holds {plan.version} already")
     else:

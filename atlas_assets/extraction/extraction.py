@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,11 +31,9 @@ from atlas_assets.extraction.reduction import Doubles, UnitSums
 from atlas_assets.extraction.shard_plan import UnitPrompts
 from atlas_assets.extraction.shards import Arrays, ShardStore
 from atlas_assets.extraction.tree_pass import NetworkPath, TreePass, plan_parts, runs_on_tree
+from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress, Track
 from atlas_assets.stages.activations.activations import Activations
-
-if TYPE_CHECKING:
-    from atlas_assets.models.loaded import LoadedModel
 
 Readout = Literal["last_token", "published"]
 Units = Mapping[str, Sequence[str]]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -38,10 +37,8 @@ from atlas_assets.extraction.shard_plan import UnitPrompts
 from atlas_assets.extraction.shards import Arrays, ShardStore
 from atlas_assets.extraction.tree_pass import NetworkPath, TreePass, plan_parts, runs_on_tree
 from atlas_assets.extraction.workers import in_order
+from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress, Track
-
-if TYPE_CHECKING:
-    from atlas_assets.models.loaded import LoadedModel
 
 #: distinct prompts in one shard
 SHARD_PROMPTS = 2048

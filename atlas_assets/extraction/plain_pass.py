@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
@@ -18,10 +16,8 @@ from atlas_assets.extraction.sequence_loss import (
 )
 from atlas_assets.extraction.shard_plan import UnitPrompts
 from atlas_assets.extraction.workers import in_order
+from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Track
-
-if TYPE_CHECKING:
-    from atlas_assets.models.loaded import LoadedModel
 
 #: most prompts in a batch of the release
 PUBLISHED_BATCH = 64

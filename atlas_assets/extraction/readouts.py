@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,7 @@ import torch
 
 from atlas_assets.errors import ModelError
 from atlas_assets.extraction.placing import placed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loaded import LoadedModel
 
 
 class _Batch(threading.local):

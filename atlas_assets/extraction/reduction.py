@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,7 @@ import torch
 from atlas_assets.errors import ModelError
 from atlas_assets.extraction.batching import IntArray
 from atlas_assets.extraction.placing import placed
-
-if TYPE_CHECKING:
-    from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loaded import LoadedModel
 
 Doubles = npt.NDArray[np.float64]
 

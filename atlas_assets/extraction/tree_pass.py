@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,8 @@ from atlas_assets.extraction.shards import Arrays, ShardStore
 from atlas_assets.extraction.tree_network import ChunkReadings, TreeNetwork
 from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
+from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Track
-
-if TYPE_CHECKING:
-    from atlas_assets.models.loaded import LoadedModel
 
 #: how a network gets its prompts: as chunks of their prefix tree, or in padded batches
 NetworkPath = Literal["tree", "plain"]

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.artifacts import CHECKER_ACTIVATIONS, OBJECT_ACTIVATIONS
 from atlas_assets.stages.analyses import (
+    circuit_distinctness,
     compositionality,
     layer_profile,
     marginalisation,
@@ -57,6 +58,7 @@ ANALYSES = (
     marginalisation.ROBUSTNESS,
     ockham.JACCARD_MATRICES,
     modularity_null.MODULARITY_NULL,
+    circuit_distinctness.CIRCUIT_DISTINCTNESS,
 )
 
 _REPORTED = (*_PROMPTS, *_MASKS, *_DECOMPOSITION, *_PUBLISHED, *ANALYSES, *FIGURES)

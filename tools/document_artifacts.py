@@ -1,0 +1,60 @@
+"""Writes docs/artifacts.md: every artifact of the catalogue, as it is declared.
+
+Run as ``python -m tools.document_artifacts`` from the repository; a test holds the page to it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from atlas_assets.stages.artifact import Artifact, Layout
+from atlas_assets.stages.catalog import ARTIFACTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "artifacts.md"
+_INTRODUCTION = """\
+# The artifacts
+
+Every file of an atlas, in the order of the pipeline. This page is made from the declarations in
+`atlas_assets/stages` by `python -m tools.document_artifacts`; do not edit it. ε and C in a name
+stand for the setting, as in `13_object_masks_eps0.5_cons0.8.h5`.
+"""
+
+
+def page() -> str:
+    """The page, from the declarations; the same declarations give the same text."""
+    parts = [_INTRODUCTION]
+    group = ""
+    for artifact in ARTIFACTS.values():
+        if artifact.group != group:
+            group = artifact.group
+            _, number, name = group.split("_")
+            parts.append(f"## Stage {number}: {name}\n")
+        parts.append(_entry(artifact))
+    return "\n".join(parts)
+
+
+def _entry(artifact: Artifact) -> str:
+    name = artifact.filename.replace("{tag}", "eps{ε}_cons{C}")
+    facts = [f"`{name}`", f"asset `{artifact.key}`"]
+    if artifact.inputs and not artifact.inputs_may_be_absent:
+        facts.append("from " + ", ".join(f"`{key}`" for key in artifact.inputs))
+    checks = ", ".join(f"`{name}`" for name in ("schema", *(c.name for c in artifact.checks)))
+    facts.append(f"checks {checks}")
+    lines = [f"### {artifact.title}\n", f"{'; '.join(facts)}.\n", f"{artifact.description}\n"]
+    if isinstance(artifact.content, Layout):
+        return "\n".join(lines)
+    columns = [*artifact.content.columns]
+    if artifact.content.series is not None:
+        columns.append(artifact.content.series)
+    rows = [f"| `{each.name}` | {each.dtype} | {_cell(each.description)} |" for each in columns]
+    return "\n".join([*lines, "| column | type | meaning |", "|---|---|---|", *rows, ""])
+
+
+def _cell(text: str) -> str:
+    """The text of a cell, taken literally; ``{}`` stands for the number of a column."""
+    return re.sub(r"([|_*`])", r"\\\1", text.replace("{}", "0, 1, …"))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

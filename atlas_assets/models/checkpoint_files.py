@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer as TokenizerFile
 from tokenizers import decoders, models, pre_tokenizers
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The checkpoint's ``config.json``.
+    """Read the ``config.json`` of a checkpoint's folder.
 
     Raises:
         ModelError: it is missing, is not JSON, or names no model type.
@@ -39,19 +39,20 @@ def read_config(folder: Path) -> dict[str, Any]:
             found=_listing(folder),
             remedy="point ATLAS_MODEL at the folder that holds config.json",
         )
-    if not isinstance(config.get("model_type"), str):
-        raise ModelError(
-            "the model's config.json names no model type",
-            where=str(folder / "config.json"),
-            expected="a model_type, as circuitgpt or gpt2",
-            found=f"model_type {config.get('model_type')!r}",
-            remedy="complete config.json from the checkpoint's source",
-        )
+    expect(
+        isinstance(config.get("model_type"), str),
+        ModelError,
+        "the model's config.json names no model type",
+        where=str(folder / "config.json"),
+        expected="a model_type, as circuitgpt or gpt2",
+        found=f"model_type {config.get('model_type')!r}",
+        remedy="complete config.json from the checkpoint's source",
+    )
     return config
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that hold the weights, sorted by name.
+    """List the safetensors files that hold a checkpoint's weights, sorted by name.
 
     Raises:
         ModelError: there are none (pickled weights are not read), or a shard is missing.
@@ -71,19 +72,20 @@ def weight_files(folder: Path) -> list[Path]:
         )
     names = sorted(set(index.get("weight_map", {}).values()))
     missing = [name for name in names if not (folder / Path(name).name).is_file()]
-    if missing or not names:
-        raise ModelError(
-            "the model's weights are incomplete",
-            where=str(folder / WEIGHTS_INDEX),
-            expected="every shard that the index names",
-            found=f"no {', '.join(missing)}" if missing else "an index of no shards",
-            remedy="download the model again",
-        )
+    expect(
+        bool(names) and not missing,
+        ModelError,
+        "the model's weights are incomplete",
+        where=str(folder / WEIGHTS_INDEX),
+        expected="every shard that the index names",
+        found=f"no {', '.join(missing)}" if missing else "an index of no shards",
+        remedy="download the model again",
+    )
     return [folder / Path(name).name for name in names]
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """``tokenizer.json``, else the vocabulary and the merges.
+    """List a checkpoint's tokenizer files: ``tokenizer.json``, else vocabulary and merges.
 
     Raises:
         ModelError: neither is there.
@@ -103,7 +105,10 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def digest(files: list[Path]) -> str:
-    """SHA-256 over the files' bytes, one file after the other (of one file: its own)."""
+    """Return the SHA-256 over the bytes of all files, in the order given.
+
+    For a single file it is the SHA-256 of that file.
+    """
     stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
     return _digest(stamps)
 
@@ -149,16 +154,16 @@ class CheckpointTokenizer:
         self.pad_id: int = self._find_pad_id(folder, config)
 
     def encode(self, text: str, /) -> list[int]:
-        """Ids of ``text``."""
+        """Return the token ids of ``text``, without special tokens."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
-        """Ids of every text, on all cores."""
+        """Return the token ids of every text, encoded on all cores at once."""
         found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [list(encoding.ids) for encoding in found]
 
     def decode(self, ids: list[int], /) -> str:
-        """The text that ``ids`` spell, special tokens included."""
+        """Return the text that ``ids`` spell, special tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def _find_pad_id(self, folder: Path, config: Mapping[str, Any]) -> int:

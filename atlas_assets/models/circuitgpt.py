@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.circuitgpt_layers import Stack, causal
 from atlas_assets.models.tensors import check_loaded
 
 
 class CircuitGPTPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """What transformers needs to know of both models, and strictness when loading."""
+    """The base of both circuitgpt classes; it loads only checkpoints that fit exactly."""
 
     config_class = CircuitGPTConfig
     base_model_prefix = "circuit_model"
@@ -31,7 +31,7 @@ class CircuitGPTPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-cal
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, except that a checkpoint must fit exactly.
+        """Load a checkpoint as transformers does, except that it must fit exactly.
 
         Raises:
             ModelError: a tensor is missing, is not the model's, or has another shape.
@@ -91,11 +91,11 @@ class CircuitGPTModel(CircuitGPTPreTrainedModel):  # type: ignore[no-untyped-cal
             )
 
     def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
+        """Return the module that embeds token ids, of weight ``[vocab_size, d_model]``."""
         return self.transformer.wte
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
+        """Replace the module that embeds token ids."""
         self.transformer.wte = value  # type: ignore[assignment]
 
     def forward(
@@ -106,7 +106,7 @@ class CircuitGPTModel(CircuitGPTPreTrainedModel):  # type: ignore[no-untyped-cal
         use_cache: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """Run the blocks.
+        """Run the blocks on token ids, up to the final norm.
 
         Positions count from the left, padding included.
 
@@ -125,14 +125,15 @@ class CircuitGPTModel(CircuitGPTPreTrainedModel):  # type: ignore[no-untyped-cal
         """
         del use_cache
         tokens = input_ids.shape[1]
-        if tokens > self.config.block_size:
-            raise ModelError(
-                "a sequence is too long for the model",
-                where="input_ids",
-                expected=f"at most {self.config.block_size} tokens (block_size)",
-                found=f"{tokens} tokens",
-                remedy="shorten the text or cut its ids",
-            )
+        expect(
+            tokens <= self.config.block_size,
+            ModelError,
+            "a sequence is too long for the model",
+            where="input_ids",
+            expected=f"at most {self.config.block_size} tokens (block_size)",
+            found=f"{tokens} tokens",
+            remedy="shorten the text or cut its ids",
+        )
         states = self.transformer(input_ids, _visible(attention_mask, tokens))
         return BaseModelOutput(last_hidden_state=states) if return_dict is not False else (states,)
 
@@ -150,20 +151,20 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
+        """Return the module that embeds token ids, of weight ``[vocab_size, d_model]``."""
         return self.circuit_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
+        """Replace the module that embeds token ids."""
         self.circuit_model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Module:
-        """The unembedding."""
+        """Return the unembedding, of weight ``[vocab_size, d_model]``."""
         head: nn.Module = self.circuit_model.lm_head
         return head
 
     def set_output_embeddings(self, value: nn.Module) -> None:
-        """Replace the unembedding."""
+        """Replace the module that turns states into logits."""
         self.circuit_model.lm_head = value
 
     def check_tied(self, where: str) -> None:
@@ -173,14 +174,15 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
             ModelError: ``lm_head.weight`` is in the file and differs from ``wte.weight``.
         """
         head = self.circuit_model.lm_head.weight
-        if self.config.tied_unembed and head is not self.circuit_model.transformer.wte.weight:
-            raise ModelError(
-                "the checkpoint contradicts its config.json",
-                where=f"{where}: lm_head.weight",
-                expected="no such tensor, or one equal to transformer.wte.weight (tied_unembed)",
-                found="another matrix",
-                remedy="set tied_unembed to false, or fetch the checkpoint again",
-            )
+        expect(
+            not self.config.tied_unembed or head is self.circuit_model.transformer.wte.weight,
+            ModelError,
+            "the checkpoint contradicts its config.json",
+            where=f"{where}: lm_head.weight",
+            expected="no such tensor, or one equal to transformer.wte.weight (tied_unembed)",
+            found="another matrix",
+            remedy="set tied_unembed to false, or fetch the checkpoint again",
+        )
 
     def forward(
         self,
@@ -191,14 +193,14 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
         use_cache: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """Logits of the next token at every position.
+        """Compute the logits of the next token at every position.
 
         Args:
-            input_ids: see `CircuitGPTModel.forward`.
-            attention_mask: see `CircuitGPTModel.forward`.
+            input_ids: int64 ``[batch, tokens]``, tokens ≤ block_size.
+            attention_mask: ``[batch, tokens]``, 0 at padding; None: every position is real.
             labels: int64 ``[batch, tokens]``, the ids themselves (the shift happens here), -100
                 where no loss is wanted.
-            use_cache: see `CircuitGPTModel.forward`.
+            use_cache: accepted for the sake of generic callers; there is no cache.
             return_dict: False for a tuple.
 
         Returns:

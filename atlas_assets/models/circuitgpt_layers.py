@@ -20,7 +20,7 @@ LAYER_NORM_EPS = 1e-5
 QUERY_MULTIPLE, KEY_MULTIPLE = 8, 16
 #: neurons of tokens that an MLP works on at a time on a CPU
 CACHED_NEURONS = 2**19
-#: a dense product wants this many tokens at least
+#: a dense product is efficient from this many tokens on
 DENSE_TOKENS = 512
 
 
@@ -32,13 +32,16 @@ class Sparsity(nn.Module):
         self.kept = config.kept(location, width)
 
     def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """``[..., width]`` to the same shape; into ``out`` where given, see `abs_topk`."""
+        """Sparsify ``x`` ``[..., width]`` to the same shape, into ``out`` where it is given.
+
+        See `abs_topk` for what ``out`` may be.
+        """
         if self.kept is None:
             return x if out is None else out.copy_(x)
         return abs_topk(x, self.kept, out)
 
     def extra_repr(self) -> str:
-        """The number kept, for printing a model."""
+        """Return the number of entries kept, which is shown when a model is printed."""
         return f"kept={self.kept}"
 
 
@@ -53,7 +56,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[..., width]`` to the same shape."""
+        """Normalise ``x`` ``[..., width]`` along its last axis; the shape stays."""
         return F.rms_norm(x, self.weight.shape, self.weight, torch.finfo(x.dtype).eps)
 
 
@@ -82,7 +85,7 @@ class Attention(nn.Module):
         self.sparse_out = Sparsity(config, "attn_out", config.d_model)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """Attend.
+        """Attend from every position to the positions that it sees.
 
         Args:
             x: ``[batch, tokens, width_in]``.
@@ -139,7 +142,7 @@ def padded_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     Args:
         q: ``[batch, heads, queries, d_head]``.
         k: ``[batch, heads, keys, d_head]``.
-        v: like k.
+        v: ``[batch, heads, keys, d_head]``.
         bias: ``[batch or 1, heads or 1, queries, keys]``, added to the scores.
 
     Returns:
@@ -168,7 +171,7 @@ class MLP(nn.Module):
         self.sparse_out = Sparsity(config, "mlp_out", config.d_model)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[batch, tokens, width_in]`` to the readout ``[batch, tokens, d_model]``."""
+        """Compute the readout ``[batch, tokens, d_model]`` from ``[batch, tokens, width_in]``."""
         size = self._tokens_at_a_time(x)
         if size >= x.shape[:-1].numel():
             return self._run(x)
@@ -206,12 +209,16 @@ class Block(nn.Module):
         self.residual = F.relu if config.residual_activation_type == "relu" else None
 
     def forward(self, x: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
-        """One layer's residual stream to the next.
+        """Carry the residual stream through one layer.
 
         Args:
             x: ``[batch, tokens, d_model]``.
             positions: position embeddings ``[tokens, d_pos_emb]``; unused when they were added.
-            visible: see `Attention.forward`.
+            visible: bool ``[batch, 1, tokens, tokens]``, which keys a query sees; see
+                `Attention.forward`.
+
+        Returns:
+            ``[batch, tokens, d_model]``.
         """
         x = self.add(x, self.attn(_beside(self.ln_1(x), self.ln_p1, positions), visible))
         x = self.sparse_post_attn(x)
@@ -220,7 +227,7 @@ class Block(nn.Module):
         return after
 
     def add(self, x: Tensor, update: Tensor) -> Tensor:
-        """The residual stream with an update, after the residual activation."""
+        """Add an update to the residual stream and apply the residual activation."""
         return x + update if self.residual is None else self.residual(x + update)
 
 
@@ -236,7 +243,7 @@ class Stack(nn.Module):
         self.ln_f = _norm(config, config.d_model)
 
     def forward(self, ids: Tensor, visible: Tensor | None) -> Tensor:
-        """Ids ``[batch, tokens]`` to normed states ``[batch, tokens, d_model]``."""
+        """Run ids ``[batch, tokens]`` to normed states ``[batch, tokens, d_model]``."""
         x, positions = self.wte(ids), self.wpe.weight[: ids.shape[1]]
         if self.adds_positions:
             x = x + positions

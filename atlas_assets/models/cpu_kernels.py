@@ -46,7 +46,7 @@ def select_largest(
         spread: bits by which the magnitude of one rank differs from the next in a typical row,
             times the width. It steers the second guess, and only the speed depends on it.
         out: flat, written: the bits of x where kept, else zero; row r begins at ``r · out_stride``.
-        out_stride: see out.
+        out_stride: distance of the rows of out, in entries.
         least: ``[rows]``, written: the k-th largest magnitude.
         places: int64 ``[rows]``, written: how many entries equal to it are kept.
         width: entries of a row.
@@ -144,14 +144,14 @@ def transpose_pairs(
     Args:
         x: uint64, flat; row r of ``2 · pairs``, of ``words`` words each, begins at
             ``start + r · stride``.
-        start: see x.
-        stride: see x.
+        start: first word of x that is read.
+        stride: distance of the rows of x, in words.
         out: uint64, flat, written: row c of ``2 · words``, of ``pairs`` words each, begins at
             ``out_start + c · out_stride``.
-        out_start: see out.
-        out_stride: see out.
+        out_start: first word of out that is written.
+        out_stride: distance of the rows of out, in words.
         words: half the columns of x.
-        pairs: half its rows.
+        pairs: half the rows of x.
     """
     low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     next_row, tile = np.uint64(stride), 8  # whole cache lines, few enough to stay in the cache
@@ -179,7 +179,7 @@ def _compiled(function: Callable[..., None], signature: str) -> Callable[..., No
 
 
 def compiled(function: Callable[..., None], signature: str) -> Callable[..., None]:
-    """``function`` as machine code that lets other threads run meanwhile.
+    """Return ``function`` as machine code that lets other threads run meanwhile.
 
     Args:
         function: one of this module's.

@@ -1,4 +1,4 @@
-"""A model as the science sees it: a network, its MLP modules and its tokenizer."""
+"""A loaded model as extraction uses it: a network, its MLP modules and its tokenizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ class ModelTokenizer(CorpusTokenizer, Protocol):
 
     @property
     def pad_id(self) -> int:
-        """The id to fill up with: of ``<|endoftext|>``, else the end-of-sequence token's."""
+        """The id that fills up the short sequences of a batch.
+
+        It is that of ``<|endoftext|>``, else of the end-of-sequence token.
+        """
         ...
 
     @property
@@ -28,7 +31,7 @@ class ModelTokenizer(CorpusTokenizer, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """What extraction and scoring work with.
+    """A loaded causal language model with all that extraction and scoring need of it.
 
     Attributes:
         network: in eval mode; called with ids int64 ``[batch, tokens]`` its result's ``logits`` are
@@ -40,7 +43,7 @@ class LoadedModel:
         width: neurons per readout.
         tokenizer: the model's own.
         device: where the weights lie.
-        dtype: of the weights.
+        dtype: precision of the weights.
         max_positions: longest sequence, in tokens.
         identity: names and digests of what was loaded.
         default_loss_threshold: mean loss (nats) above which this model drops a prompt pair; None:

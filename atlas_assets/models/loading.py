@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 import atlas_assets.models.circuitgpt  # noqa: F401 - registers the family with transformers
-from atlas_assets.errors import AtlasError, ModelError, SettingsError
+from atlas_assets.errors import AtlasError, ModelError, SettingsError, expect
 from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.acceleration import DENSE, accelerate
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
@@ -47,7 +47,7 @@ def load(
     """Load a checkpoint for inference.
 
     Args:
-        source: see `resolve`.
+        source: the checkpoint on this machine, as `resolve` finds it.
         device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (a GPU when there is one).
         dtype: precision of the weights, a key of `DTYPES`.
         sparse_weights: run large matrices that are mostly zeros without their zeros
@@ -117,14 +117,15 @@ def _check_vocabulary(
 ) -> None:
     embedding = network.get_input_embeddings()
     rows = embedding.num_embeddings if isinstance(embedding, nn.Embedding) else None
-    if rows is not None and tokenizer.largest_id >= rows:
-        raise ModelError(
-            "the tokenizer does not belong to the model",
-            where=str(source.folder),
-            expected=f"token ids below {rows}, the rows of the embedding",
-            found=f"ids up to {tokenizer.largest_id}",
-            remedy="put the model's own tokenizer beside its weights",
-        )
+    expect(
+        rows is None or tokenizer.largest_id < rows,
+        ModelError,
+        "the tokenizer does not belong to the model",
+        where=str(source.folder),
+        expected=f"token ids below {rows}, the rows of the embedding",
+        found=f"ids up to {tokenizer.largest_id}",
+        remedy="put the model's own tokenizer beside its weights",
+    )
 
 
 def _max_positions(config: Any) -> int:
@@ -138,14 +139,15 @@ def _max_positions(config: Any) -> int:
 
 
 def _dtype(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise SettingsError(
-            "there is no such precision",
-            where="dtype",
-            expected=", ".join(DTYPES),
-            found=repr(name),
-            remedy="correct ATLAS_DTYPE",
-        )
+    expect(
+        name in DTYPES,
+        SettingsError,
+        "there is no such precision",
+        where="dtype",
+        expected=", ".join(DTYPES),
+        found=repr(name),
+        remedy="correct ATLAS_DTYPE",
+    )
     return DTYPES[name]
 
 
@@ -166,7 +168,7 @@ def _device(name: str) -> torch.device:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars of transformers for the time being: loading is brief, logs are read."""
+    """Hide the progress bars of transformers for a while: loading is brief and fills the logs."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

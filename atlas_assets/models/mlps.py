@@ -9,7 +9,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 
 #: what a list of blocks is called, and what the MLP of one block is
 BLOCK_LISTS = ("h", "layers", "layer", "blocks", "block")
@@ -28,7 +28,7 @@ _SHOWN = 8
 
 
 def find_mlps(network: nn.Module) -> tuple[nn.Module, ...]:
-    """The MLP modules of all layers, in order.
+    """Return the MLP modules of all layers, in order.
 
     Raises:
         ModelError: no module has such a name, several families do, or a layer lacks one; or the
@@ -50,28 +50,30 @@ def find_mlps(network: nn.Module) -> tuple[nn.Module, ...]:
             remedy=_REMEDY,
         )
     ((family, by_layer),) = families.items()
-    if sorted(by_layer) != list(range(len(by_layer))):
-        raise ModelError(
-            "not every layer has an MLP",
-            where=family,
-            expected=f"layers 0 to {max(by_layer)}",
-            found=f"layers {', '.join(map(str, sorted(by_layer)))}",
-            remedy=_REMEDY,
-        )
+    expect(
+        sorted(by_layer) == list(range(len(by_layer))),
+        ModelError,
+        "not every layer has an MLP",
+        where=family,
+        expected=f"layers 0 to {max(by_layer)}",
+        found=f"layers {', '.join(map(str, sorted(by_layer)))}",
+        remedy=_REMEDY,
+    )
     mlps = tuple(by_layer[layer] for layer in range(len(by_layer)))
-    if "residual" in inspect.signature(mlps[0].forward).parameters:
-        raise ModelError(
-            "the model's MLP modules add the residual stream themselves",
-            where=family,
-            expected="a module whose output is taken before the residual add",
-            found=f"{type(mlps[0]).__name__}.forward takes the residual",
-            remedy=_REMEDY,
-        )
+    expect(
+        "residual" not in inspect.signature(mlps[0].forward).parameters,
+        ModelError,
+        "the model's MLP modules add the residual stream themselves",
+        where=family,
+        expected="a module whose output is taken before the residual add",
+        found=f"{type(mlps[0]).__name__}.forward takes the residual",
+        remedy=_REMEDY,
+    )
     return mlps
 
 
 def readout_width(base: nn.Module, mlps: tuple[nn.Module, ...]) -> int:
-    """Neurons per readout, seen by running two tokens.
+    """Return the neurons per readout, found by running two tokens.
 
     Raises:
         ModelError: an MLP does not give one tensor ``[batch, tokens, width]`` exactly once, or the

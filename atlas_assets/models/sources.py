@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
-from atlas_assets.errors import HubError, HubNotFoundError, HubPermanentError, ModelError
+from atlas_assets.errors import HubError, HubNotFoundError, HubPermanentError, ModelError, expect
 from atlas_assets.hub_client import repository
 from atlas_assets.hub_client.client import HubClient, default_client
 from atlas_assets.models import checkpoint_files as checkpoint
@@ -72,19 +72,20 @@ def resolve(
         _check_hub_id(model)
         found = _from_hub if ask_hub and not client.is_offline() else _from_cache
         return found(client, model, revision)
-    if revision is not None:
-        raise ModelError(
-            "a revision is asked of a model that is not on the Hub",
-            where=model,
-            expected="no revision",
-            found=f"revision {revision!r}",
-            remedy="unset ATLAS_MODEL_REVISION, or name a Hub model",
-        )
+    expect(
+        revision is None,
+        ModelError,
+        "a revision is asked of a model that is not on the Hub",
+        where=model,
+        expected="no revision",
+        found=f"revision {revision!r}",
+        remedy="unset ATLAS_MODEL_REVISION, or name a Hub model",
+    )
     return ModelSource(EMBEDDED if model == EMBEDDED else folder.resolve().name, folder)
 
 
 def identify(source: ModelSource) -> ModelIdentity:
-    """Names and digests of a checkpoint, without building the network.
+    """Return the names and digests of a checkpoint, without building the network.
 
     Raises:
         ModelError: it has no weights in safetensors, or no tokenizer.
@@ -98,10 +99,10 @@ def identify(source: ModelSource) -> ModelIdentity:
 
 
 def default_loss_threshold(source: ModelSource) -> float | None:
-    """The checkpoint's own ``loss_threshold`` (nats), or None.
+    """Return the ``loss_threshold`` (nats) that a checkpoint's config names, or None.
 
     Raises:
-        ModelError: it is no positive number.
+        ModelError: the threshold is not a positive number.
     """
     threshold = checkpoint.read_config(source.folder).get("loss_threshold")
     if threshold is None:
@@ -171,7 +172,7 @@ def _download(client: HubClient, model: str, revision: str | None, sha: str) -> 
         for path in sorted(wanted, key=lambda path: (path == _CONFIG, path)):
             repository.download(client, model, "model", sha, files[path])
     # by name first: that is how the cache learns what the name means, for days without a network.
-    # Alone, it would give an older copy without a word when the Hub stumbles.
+    # Asked for by name alone, the Hub client would silently give an older copy when the Hub fails.
     for name in (revision or "main", sha):
         folder = client.call(
             "cannot download the model",
@@ -212,14 +213,15 @@ def _snapshot(client: HubClient, model: str, revision: str, *, local: bool = Fal
 
 def _check_hub_id(model: str) -> None:
     """Refuse, before the network is asked, what is a path or cannot be an id."""
-    if not _HUB_ID.fullmatch(model):
-        raise ModelError(
-            "there is no such model",
-            where=model,
-            expected=f"{EMBEDDED!r}, an existing folder, or a Hub id (owner/name)",
-            found="no folder of this name, and no Hub id",
-            remedy="correct ATLAS_MODEL",
-        )
+    expect(
+        _HUB_ID.fullmatch(model) is not None,
+        ModelError,
+        "there is no such model",
+        where=model,
+        expected=f"{EMBEDDED!r}, an existing folder, or a Hub id (owner/name)",
+        found="no folder of this name, and no Hub id",
+        remedy="correct ATLAS_MODEL",
+    )
 
 
 def _refused(model: str, revision: str | None, error: HubPermanentError) -> ModelError:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 from atlas_assets.models import cpu_kernels
 
 #: entries in and out of a slab of tokens on a CPU: as many as leave it in a core's cache
@@ -52,19 +52,20 @@ class SparseLinear(nn.Module):
             self.register_buffer(name, packed, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[..., in_features]`` to ``[..., out_features]``.
+        """Multiply ``x`` ``[..., in_features]`` with the weight: ``[..., out_features]``.
 
         Raises:
             ModelError: a gradient is asked for.
         """
-        if x.requires_grad and torch.is_grad_enabled():
-            raise ModelError(
-                "a packed layer cannot be trained",
-                where=f"SparseLinear({self.in_features}, {self.out_features})",
-                expected="inference (torch.inference_mode or torch.no_grad)",
-                found="an input that requires a gradient",
-                remedy="train the model as transformers loads it, before it is accelerated",
-            )
+        expect(
+            not (x.requires_grad and torch.is_grad_enabled()),
+            ModelError,
+            "a packed layer cannot be trained",
+            where=f"SparseLinear({self.in_features}, {self.out_features})",
+            expected="inference (torch.inference_mode or torch.no_grad)",
+            found="an input that requires a gradient",
+            remedy="train the model as transformers loads it, before it is accelerated",
+        )
         rows = x.reshape(-1, self.in_features)
         out = x.new_empty(len(rows), self.out_features)
         size = self._tokens_at_a_time() if x.device.type == "cpu" else ACCELERATOR_SLAB
@@ -78,16 +79,16 @@ class SparseLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The dense weight ``[out_features, in_features]``, unpacked at each call."""
+        """The dense weight ``[out_features, in_features]``, unpacked again at every access."""
         return self._unpack()[:, : self.in_features].contiguous()
 
     @property
     def bias(self) -> Tensor | None:
-        """``[out_features]``."""
+        """The bias ``[out_features]``, or None where the layer has none."""
         return self._unpack()[:, self.in_features].contiguous() if self.has_bias else None
 
     def extra_repr(self) -> str:
-        """Sizes and density, for printing a model."""
+        """Return the sizes and the density, which are shown when a model is printed."""
         stored = self.values.numel() - self.has_bias * self.out_features
         density = stored / (self.in_features * self.out_features)
         return f"{self.in_features}, {self.out_features}, bias={self.has_bias}, {density=:.3g}"
@@ -97,7 +98,7 @@ class SparseLinear(nn.Module):
         return min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
 
     def _by_pairs(self, rows: Tensor, out: Tensor, size: int) -> int:
-        """On a CPU, as many tokens as make whole pairs; how many that was."""
+        """Multiply as many tokens as make whole pairs, on a CPU, and return their number."""
         transpose = cpu_kernels.compiled(cpu_kernels.transpose_pairs, _TRANSPOSE)
         source, stride = _words(rows), rows.stride(0) // 2
         target, target_stride = _words(out), self.out_features // 2
@@ -125,7 +126,7 @@ class SparseLinear(nn.Module):
         return many
 
     def _sums(self, features: Tensor) -> Tensor:
-        """Features (and ones for the bias) ``[rows, tokens]`` to ``[out_features, tokens]``."""
+        """Sum features (and ones for the bias) ``[rows, tokens]`` to ``[out_features, tokens]``."""
         return torch.embedding_bag(
             features,
             self.columns,
@@ -135,7 +136,7 @@ class SparseLinear(nn.Module):
         )[0]
 
     def _pack(self, weight: Tensor, bias: Tensor | None) -> dict[str, Tensor]:
-        """Entries row after row, columns ascending, the bias behind each row's last."""
+        """Pack the entries row after row, columns ascending, the bias behind each row's last."""
         full = weight if bias is None else torch.cat([weight, bias.detach()[:, None]], dim=1)
         stored = full != 0
         if bias is not None:

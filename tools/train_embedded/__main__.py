@@ -72,11 +72,15 @@ def make(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line; see ``--help``."""
     parser = argparse.ArgumentParser(prog="python -m tools.train_embedded")
     parser.description = "Train the embedded model, or go on with its training."
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=export.EMBEDDED, help="of the checkpoint"
+        "folder",
+        nargs="?",
+        type=Path,
+        default=export.EMBEDDED,
+        help="of the checkpoint; default: the one in the package",
     )
     parser.add_argument(
         "--states", type=Path, required=True, help="folder from which a killed run goes on"

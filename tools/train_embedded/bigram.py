@@ -28,7 +28,7 @@ class BigramLoss:
 def bigram_loss(
     train: IntArray, inputs: IntArray, targets: IntArray, vocab_size: int, smoothing: float
 ) -> float:
-    """Mean −ln p(target | input), nats.
+    """Return a smoothed bigram model's loss: the mean −ln p(target | input), nats.
 
     p(b | a) = (count(a b) + s · p(b)) / (count(a) + s), where p(b) is the unigram model with one
     added to each count, and counts are those of ``train``.
@@ -57,7 +57,7 @@ def bigram_loss(
 def best_bigram(
     train: IntArray, inputs: IntArray, targets: IntArray, vocab_size: int
 ) -> BigramLoss:
-    """The lowest loss over `SMOOTHINGS`."""
+    """Return the lowest bigram loss over all `SMOOTHINGS`."""
     losses = [bigram_loss(train, inputs, targets, vocab_size, each) for each in SMOOTHINGS]
     best = int(np.argmin(losses))
     return BigramLoss(losses[best], SMOOTHINGS[best])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 from atlas_assets.models.checkpoint_files import END_OF_TEXT
 
 SPLIT_PATTERN = (
@@ -15,7 +15,7 @@ SPLIT_PATTERN = (
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of exactly ``vocab_size`` ids, the last of which is ``<|endoftext|>``.
+    """Train a tokenizer of exactly ``vocab_size`` ids, the last of which is ``<|endoftext|>``.
 
     Ids 0 to 255 are the bytes, the ones after them the merges in the order they were found. The
     same texts give the same tokenizer.
@@ -39,11 +39,12 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
     found = tokenizer.get_vocab_size(with_added_tokens=True)
-    if found != vocab_size or tokenizer.token_to_id(END_OF_TEXT) != vocab_size - 1:
-        raise ModelError(
-            "the tokenizer has another size than asked for",
-            expected=f"{vocab_size} ids, the last one {END_OF_TEXT}",
-            found=f"{found} ids",
-            remedy="train on more text, or ask for fewer ids",
-        )
+    expect(
+        found == vocab_size and tokenizer.token_to_id(END_OF_TEXT) == vocab_size - 1,
+        ModelError,
+        "the tokenizer has another size than asked for",
+        expected=f"{vocab_size} ids, the last one {END_OF_TEXT}",
+        found=f"{found} ids",
+        remedy="train on more text, or ask for fewer ids",
+    )
     return tokenizer

@@ -26,7 +26,7 @@ _KINDS = {
 
 
 def card(record: Record) -> str:
-    """The model card as Markdown.
+    """Write the model card as Markdown, from a training record alone.
 
     Args:
         record: see `tools.train_embedded.record.make_record`.

@@ -39,12 +39,12 @@ class Source:
 
     @property
     def sha256(self) -> str:
-        """Digest of the text as UTF-8."""
+        """SHA-256 of the text as UTF-8."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def read_corpus(folder: Path | None = None) -> list[Source]:
-    """Every Python file below ``folder`` that is UTF-8 and not in an excluded folder.
+    """Read every Python file below ``folder`` that is UTF-8 and not in an excluded folder.
 
     Args:
         folder: default: the standard library of the running interpreter.
@@ -65,6 +65,6 @@ def read_corpus(folder: Path | None = None) -> list[Source]:
 
 
 def manifest_digest(sources: list[Source]) -> str:
-    """SHA-256 over the sources' names and digests: equal exactly when the corpus is."""
+    """Return the SHA-256 over the sources' names and digests: it is equal when the corpus is."""
     lines = "".join(f"{source.sha256}  {source.name}\n" for source in sources)
     return hashlib.sha256(lines.encode()).hexdigest()

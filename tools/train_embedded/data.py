@@ -31,7 +31,7 @@ class TokenStream:
 
 
 def split(sources: Sequence[Source], one_in: int) -> tuple[list[Source], list[Source]]:
-    """Files to train on, and files held out: those whose SHA-256 is divisible by ``one_in``.
+    """Split into files to train on and files held out, whose SHA-256 is divisible by ``one_in``.
 
     The digest is the text's, so that copies of a file lie on the same side.
     """
@@ -43,7 +43,7 @@ def split(sources: Sequence[Source], one_in: int) -> tuple[list[Source], list[So
 
 
 def token_stream(tokenizer: Tokenizer, sources: Sequence[Source]) -> TokenStream:
-    """The sources as one stream, in their order."""
+    """Encode the sources as one stream of tokens, in their order."""
     size = tokenizer.get_vocab_size()
     ends_line = np.array([tokenizer.decode([token]).endswith("\n") for token in range(size)])
     end = tokenizer.token_to_id(END_OF_TEXT)
@@ -55,7 +55,7 @@ def token_stream(tokenizer: Tokenizer, sources: Sequence[Source]) -> TokenStream
 
 
 def batch(stream: TokenStream, recipe: Recipe, step: int) -> list[IntArray]:
-    """What step 1, 2, … trains on: windows that begin where a line does, as prompts do.
+    """Draw what step 1, 2, … trains on: windows that begin where a line does, as prompts do.
 
     Returns:
         Per entry of ``sequence_lengths`` an int64 ``[sequences, length + 1]``: inputs and, one
@@ -81,6 +81,6 @@ def batch(stream: TokenStream, recipe: Recipe, step: int) -> list[IntArray]:
 
 
 def windows(stream: TokenStream, length: int) -> IntArray:
-    """The stream cut into int64 ``[windows, length]``, without what is left over at its end."""
+    """Cut the stream into int64 ``[windows, length]``; what is left over at its end is dropped."""
     count = len(stream.ids) // length
     return stream.ids[: count * length].reshape(count, length)

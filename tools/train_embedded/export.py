@@ -69,5 +69,5 @@ def write_config(folder: Path, options: Mapping[str, Any], loss_threshold: float
 
 
 def as_json(value: Mapping[str, Any]) -> bytes:
-    """Indented JSON with a newline at its end."""
+    """Encode a value as indented JSON with a newline at its end."""
     return (json.dumps(value, indent=1) + "\n").encode()

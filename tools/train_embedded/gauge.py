@@ -14,7 +14,7 @@ import math
 import numpy as np
 import torch
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.mlps import find_mlps
 from tools.train_embedded.data import IntArray
@@ -36,21 +36,22 @@ def set_residual_scale(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
         rows: int64 ``[sequences, tokens]`` on which readouts are measured.
 
     Returns:
-        The factor.
+        The factor, a power of two.
 
     Raises:
         ModelError: the network has other norms or adds positions to the stream, or no readout is
             different from zero.
     """
     config = network.config
-    if not config.rms_norm or config.d_pos_emb is None or config.tied_unembed:
-        raise ModelError(
-            "the residual stream of this network has no free scale",
-            expected="rms_norm, d_pos_emb and an unembedding of its own",
-            found=f"rms_norm {config.rms_norm}, d_pos_emb {config.d_pos_emb}, "
-            f"tied_unembed {config.tied_unembed}",
-            remedy="correct the recipe's options",
-        )
+    expect(
+        config.rms_norm and config.d_pos_emb is not None and not config.tied_unembed,
+        ModelError,
+        "the residual stream of this network has no free scale",
+        expected="rms_norm, d_pos_emb and an unembedding of its own",
+        found=f"rms_norm {config.rms_norm}, d_pos_emb {config.d_pos_emb}, "
+        f"tied_unembed {config.tied_unembed}",
+        remedy="correct the recipe's options",
+    )
     factor = 2.0 ** -round(math.log2(readout_size(network, rows)))
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -60,10 +61,10 @@ def set_residual_scale(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
 
 
 def readout_size(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
-    """Root mean square of the readouts that are not zero, over all layers and positions.
+    """Return the root mean square of all readouts that are not zero, over layers and positions.
 
     Raises:
-        ModelError: there is none.
+        ModelError: every readout is zero.
     """
     squares, count = 0.0, 0
 
@@ -80,11 +81,12 @@ def readout_size(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    if not squares:
-        raise ModelError(
-            "no readout of the trained network differs from zero",
-            expected="readouts to bring to a root mean square of 1",
-            found="zeros",
-            remedy="train with another recipe",
-        )
+    expect(
+        squares > 0,
+        ModelError,
+        "no readout of the trained network differs from zero",
+        expected="readouts to bring to a root mean square of 1",
+        found="zeros",
+        remedy="train with another recipe",
+    )
     return math.sqrt(squares / count)

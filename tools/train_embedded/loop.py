@@ -40,7 +40,7 @@ def train(
     cores up to the number of parts.
 
     Args:
-        recipe: of the run.
+        recipe: what the run makes its model from.
         data: tokens to train on.
         held_out: tokens for the loss curve.
         folder: of the run's states.
@@ -69,13 +69,13 @@ def train(
 
 
 def curve_sample(held_out: TokenStream) -> IntArray:
-    """int64 ``[sequences, tokens]``: a fixed part of the held-out tokens, evenly spread."""
+    """Return a fixed, evenly spread part of the held-out tokens, int64 ``[sequences, tokens]``."""
     rows = windows(held_out, HELD_OUT_LENGTH)
     return rows[:: max(len(rows) // CURVE_SEQUENCES, 1)][:CURVE_SEQUENCES]
 
 
 def held_out_loss(network: nn.Module, rows: IntArray) -> float:
-    """Mean cross-entropy, nats, of all but the first token of each sequence.
+    """Return the mean cross-entropy, nats, of all but the first token of each sequence.
 
     Args:
         network: a causal LM on the CPU.
@@ -93,7 +93,7 @@ def held_out_loss(network: nn.Module, rows: IntArray) -> float:
 
 
 def _step(state: State, recipe: Recipe, data: TokenStream) -> None:
-    """One optimiser step."""
+    """Take one optimiser step: gradients of all parts, AdamW, then weight sparsity."""
     step = state.step + 1
     parameters = list(state.network.parameters())
     parts = batch(data, recipe, step)

@@ -1,4 +1,4 @@
-"""What is known of a finished checkpoint: its losses and how sparse it is."""
+"""Measures a finished checkpoint: its losses on prompts and how sparse its matrices are."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class PromptLosses:
 
 
 def load_checkpoint(folder: Path) -> LoadedModel:
-    """The checkpoint as every other part of the package loads it.
+    """Load the checkpoint in ``folder`` as every other part of the package does.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: the checkpoint cannot be loaded.
     """
     return load(ModelSource("embedded", folder))
 
@@ -80,7 +80,7 @@ def prompt_losses(folder: Path, candidates: pl.DataFrame) -> PromptLosses:
 
 
 def densities(model: LoadedModel) -> dict[str, dict[str, int]]:
-    """Entries and non-zero entries of the matrices, by kind and over all (key ``all``).
+    """Count entries and non-zero entries of the matrices, by kind and over all (key ``all``).
 
     A kind is a tensor's name without the layer's number: ``attn.c_attn``, ``wte``, ….
     """
@@ -97,7 +97,7 @@ def densities(model: LoadedModel) -> dict[str, dict[str, int]]:
 
 
 def file_sha256(path: Path) -> str:
-    """Digest of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

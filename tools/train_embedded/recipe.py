@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, expect
 from tools.train_embedded.untrained import Scales
 
 #: the keys of the embedded model's ``config.json``, without the loss threshold
@@ -56,7 +56,7 @@ class Recipe:
         learning_rate: after them, until the matrices are sparse; from there it falls linearly, to
             nearly zero at the last step.
         weight_decay: AdamW's, of matrices only.
-        betas: AdamW's.
+        betas: AdamW's decay rates of the two moments.
         clip: largest Euclidean norm of the whole gradient.
         density: share of each matrix's entries that stay in the end.
         dense_steps: first steps, without weight sparsity.
@@ -87,37 +87,38 @@ class Recipe:
     evaluate_every: int = 100
 
     def __post_init__(self) -> None:
-        if self.steps <= self.annealed_step:
-            raise SettingsError(
-                "the recipe ends before the learning rate can fall",
-                where="training recipe",
-                expected=f"more than {self.annealed_step} steps, after which the model is sparse",
-                found=f"{self.steps} steps",
-                remedy="train for more steps, or anneal sooner",
-            )
+        expect(
+            self.steps > self.annealed_step,
+            SettingsError,
+            "the recipe ends before the learning rate can fall",
+            where="training recipe",
+            expected=f"more than {self.annealed_step} steps, after which the model is sparse",
+            found=f"{self.steps} steps",
+            remedy="train for more steps, or anneal sooner",
+        )
 
     @property
     def batch_tokens(self) -> int:
-        """Tokens predicted in one step."""
+        """Number of tokens that one optimiser step predicts."""
         return self.part_tokens * len(self.sequence_lengths)
 
     def learning_rate_at(self, step: int) -> float:
-        """Of step 1, 2, …, ``steps``: a rise, a plateau and a fall."""
+        """Return the learning rate of step 1, 2, …, ``steps``: a rise, a plateau and a fall."""
         rise = min(step / self.warmup_steps, 1.0)
         fall = min((self.steps + 1 - step) / (self.steps - self.annealed_step), 1.0)
         return self.learning_rate * rise * fall
 
     def density_at(self, step: int) -> float:
-        """Share of each matrix's entries that stay after step 1, 2, …, ``steps``."""
+        """Return the share of each matrix's entries that stay after step 1, 2, …, ``steps``."""
         done = (step - self.dense_steps) / (self.annealed_step - self.dense_steps)
         return 1.0 - (1.0 - self.density) * min(max(done, 0.0), 1.0)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, for records."""
+        """Return the recipe as plain data, as ``training.json`` holds it."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
 
     def trunk_digest(self) -> str:
-        """SHA-256 of all that decides the steps until the matrices are sparse."""
+        """Return the SHA-256 of all that decides the steps until the matrices are sparse."""
         trunk = {name: value for name, value in self.as_json().items() if name != "steps"}
         return hashlib.sha256(json.dumps(trunk, sort_keys=True).encode()).hexdigest()

@@ -89,7 +89,7 @@ def make_record(
     prompts: PromptLosses,
     residual_factor: float,
 ) -> dict[str, Any]:
-    """Plain data that describes the checkpoint in ``folder`` and how it came about.
+    """Describe the checkpoint in ``folder`` and how it came about, as plain data.
 
     Raises:
         ModelError: the checkpoint cannot be loaded.

@@ -25,7 +25,7 @@ def project(matrices: Iterable[Tensor], density: float, row_floor: int) -> None:
 
 
 def kept(matrix: Tensor, density: float, row_floor: int) -> Tensor:
-    """Bool ``[rows, width]``: which entries stay; of equal ones those of lowest index."""
+    """Tell which entries stay, bool ``[rows, width]``; of equal ones those of lowest index."""
     rows, width = matrix.shape
     floor = min(row_floor, width)
     count = max(round(density * matrix.numel()), rows * floor)

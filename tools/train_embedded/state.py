@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 from atlas_assets.files.atomic import write_bytes
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
@@ -49,7 +49,7 @@ class Point:
 
 @dataclass
 class State:
-    """Where a run is.
+    """Where a training run is: its weights, its optimiser and its loss curve.
 
     Attributes:
         network: the model, float32, gradients wanted.
@@ -76,7 +76,7 @@ class State:
 
 
 def fresh(recipe: Recipe) -> State:
-    """The state before the first step."""
+    """Return the state of a run before its first step."""
     network = untrained(CircuitGPTConfig(**recipe.options), recipe.seed, recipe.start)
     parameters = list(network.parameters())
     groups = [
@@ -88,12 +88,12 @@ def fresh(recipe: Recipe) -> State:
 
 
 def save_state(path: Path, state: State, recipe: Recipe, corpus: str) -> None:
-    """Write ``state`` atomically.
+    """Write a run's state to a file, whole or not at all.
 
     Args:
         path: the file.
         state: of a run that has made at least one step.
-        recipe: of the run.
+        recipe: what the run makes its model from.
         corpus: digest of what it is trained on.
 
     Raises:
@@ -119,7 +119,7 @@ def save_state(path: Path, state: State, recipe: Recipe, corpus: str) -> None:
 
 
 def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
-    """The latest state in ``folder`` that is of this run; a fresh one where there is no file.
+    """Restore the latest state of this run from ``folder``, or start afresh without any file.
 
     A state of a run with another number of steps counts until the matrices are sparse.
 
@@ -134,14 +134,15 @@ def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
         if _fits(told, recipe, corpus):
             return _rebuild(told, tensors, recipe)
         found.append(f"{path.name} at step {told['step']} of {told['steps']}")
-    if found:
-        raise ModelError(
-            "the folder holds the state of another training",
-            where=str(folder),
-            expected=f"a state of this recipe and corpus, up to step {recipe.annealed_step}",
-            found=", ".join(found),
-            remedy="go on with that run's recipe, or choose or empty another folder",
-        )
+    expect(
+        not found,
+        ModelError,
+        "the folder holds the state of another training",
+        where=str(folder),
+        expected=f"a state of this recipe and corpus, up to step {recipe.annealed_step}",
+        found=", ".join(found),
+        remedy="go on with that run's recipe, or choose or empty another folder",
+    )
     return fresh(recipe)
 
 

@@ -43,7 +43,7 @@ class Scales:
 def untrained(
     config: CircuitGPTConfig, seed: int, scales: Scales | None = None
 ) -> CircuitGPTForCausalLM:
-    """A model with fresh weights, float32, in eval mode.
+    """Make a circuitgpt with fresh weights, float32, in eval mode.
 
     Args:
         config: sizes and options.

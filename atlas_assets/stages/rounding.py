@@ -1,11 +1,13 @@
 """How the published tables round and average.
 
-The tables average eight 4-decimal fractions to 4 decimals; one in eight such means is a tie, so
-the way of rounding shows. The release rounds in two ways, and so does this module:
+The tables average fractions of 4 decimals to 4 decimals; one in eight means of eight fractions is
+a tie, so the way of summing and rounding shows. The release rounds a *fraction* with Python's
+``round``, which is correct for the binary value of the quotient. It averages in two ways, and
+rounds both means as numpy does (scale, round half to even, scale back):
 
-- a *fraction* with Python's ``round``, which is correct for the binary value of the quotient;
-- a *mean* as pandas 2.2 does: compensated (Kahan) sum in row order, divided by the number of rows,
-  then numpy's rounding, which scales, rounds half to even and scales back.
+- ``14_summary.csv`` with ``Series.mean()``, numpy's pairwise sum: here `mean`;
+- ``token_independence_summary.csv`` with ``groupby(…).mean()``, pandas' compensated (Kahan) sum in
+  the order of the rows: here `means`.
 
 Rounding the means like the fractions would move one in twenty by 0.0001. Polars' rounding equals
 neither: do not round with it.
@@ -40,6 +42,19 @@ def decimals(values: Reals) -> Reals:
     # numpy's rounding differs from Python's for one quotient of counts in 3,000 (1/160, for one)
     rounded = [round(value, DECIMALS) for value in values.ravel().tolist()]
     return np.array(rounded, dtype=np.float64).reshape(values.shape)
+
+
+def mean(values: Reals | Counts, places: int = DECIMALS) -> float | None:
+    """One mean to ``places`` decimals, equal to ``round(series.mean(), places)`` in pandas.
+
+    Args:
+        values: any shape, taken in C order, in which the release's rows are.
+        places: decimals of the result.
+
+    Returns:
+        The mean by numpy's pairwise sum, or nothing where there are no values.
+    """
+    return float(np.round(values.ravel().mean(), places)) if values.size else None
 
 
 def means(rows: Reals | Counts, places: int = DECIMALS) -> Reals:

@@ -1,13 +1,14 @@
-"""The two ways of rounding: Python's for fractions, pandas' for means."""
+"""Rounding and averaging: Python's for fractions; pandas' series and groups for means."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.stages.rounding import decimals, fractions, means
+from atlas_assets.stages.rounding import decimals, fractions, mean, means
 from atlas_assets_tests.oracles import atlas_naive as naive
 
 #: what pandas 2.2.2 gave for ``groupby(…).mean().round(4)``; rounding correctly (rows 1-4) or
@@ -63,3 +64,12 @@ def test_means_equal_the_naive_ones(numerators, places):
     values = [n / 10**4 for n in numerators]
     assert means(np.array(values), places) == naive.mean(values, places)
     assert means(np.array(numerators), places) == naive.mean(numerators, places)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10**4), max_size=700), st.sampled_from([1, 4]))
+def test_a_mean_of_all_is_that_of_a_pandas_series(numerators, places):
+    for values in ([n / 10**4 for n in numerators], numerators):
+        expected = round(pd.Series(values).mean(), places) if values else None
+        assert mean(np.array(values), places) == expected
+        assert naive.mean_of_series(values, places) == expected

@@ -126,7 +126,9 @@ def summary(detail: pl.DataFrame) -> pl.DataFrame:
         detail: the table that ``detail`` returns.
 
     Returns:
-        Columns ``SUMMARY_SCHEMA``, sorted by ``concept_fraction`` descending, then ``object``.
+        Columns ``SUMMARY_SCHEMA``, sorted by ``concept_fraction`` descending; concepts of the same
+        fraction by ``object``. The release leaves them in the order of an unstable sort, which
+        differs between processors; only the order of rows tells the two files apart.
     """
     groups = detail.sort("object", "layer").group_by("object", "type", "keyword")
     rows = [

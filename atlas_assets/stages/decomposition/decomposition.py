@@ -27,7 +27,7 @@ from atlas_assets.stages.making import Making, with_universal
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, require_same_layers
 from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.stages.report.table import Table, table
-from atlas_assets.stages.rounding import Counts, fractions, means
+from atlas_assets.stages.rounding import Counts, fractions, mean
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, Setting, spell
 from atlas_assets.stages.table_integrity import circuits_add_up
@@ -142,7 +142,8 @@ def summary(tables: Mapping[Setting, pl.DataFrame]) -> pl.DataFrame:
     """The published summary of a sweep: one row per setting, ε then C ascending.
 
     Fractions are means over concept × layer of the rounded fractions, to 4 decimals; sizes are
-    means over concept × layer of |A| = co + sh and |B| = sh + to, to 1 decimal.
+    means over concept × layer of |A| = co + sh and |B| = sh + to, to 1 decimal. Every mean is
+    `rounding.mean`, numpy's pairwise sum, as in the release.
 
     Args:
         tables: the ``target_checker`` table of each setting.
@@ -165,16 +166,12 @@ def _summarise(setting: Setting, table: pl.DataFrame) -> tuple[float | None, ...
     is_ast = _are_ast(table["target"].to_list())
     everyone = np.ones_like(is_ast)
     values = [
-        _mean(of[group]) for group in (everyone, is_ast, ~is_ast) for of in (by_concept, by_token)
+        mean(of[group]) for group in (everyone, is_ast, ~is_ast) for of in (by_concept, by_token)
     ]
     n_ast = int(is_ast.sum())
-    sizes_mean = [_mean(sizes, places=1), _mean(shared + token_only, places=1)]
+    sizes_mean = [mean(sizes, places=1), mean(shared + token_only, places=1)]
     number = (len(is_ast), n_ast, len(is_ast) - n_ast)
     return (setting.epsilon, setting.consistency, *number, *values, *sizes_mean)
-
-
-def _mean(values: npt.NDArray[np.float64] | Counts, places: int = 4) -> float | None:
-    return float(means(values.ravel(), places)) if values.size else None
 
 
 def _are_ast(targets: Iterable[str]) -> npt.NDArray[np.bool_]:
@@ -298,6 +295,7 @@ SUMMARY = Artifact(
     title="Summary of the sweep",
     filename="14_summary.csv",
     content=SUMMARY_SCHEMA,
+    code_version="2",  # 1 averaged by a compensated sum
     group="stage_14_decomposition",
     description="Per setting: concept fraction |A∖B| / |A| and token fraction |A∩B| / |A|, "
     "means over concept × layer (paper §7.2).",

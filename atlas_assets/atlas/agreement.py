@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.masks.similarity import jaccard
@@ -46,10 +45,12 @@ def agreement(atlases: Sequence[Numbers]) -> Agreement | None:
     common = sorted(set.intersection(*(set(numbers) for numbers in atlases))) if atlases else []
     if len(atlases) < 2 or len(common) < 2:
         return None
-    ranks = [_ranks(np.array([numbers[item] for item in common])) for numbers in atlases]
-    if any(np.ptp(one) == 0 for one in ranks):
+    values = [np.array([numbers[item] for item in common]) for numbers in atlases]
+    if any(np.ptp(one) == 0 for one in values):
         return None
-    found = [float(np.corrcoef(a, b)[0, 1]) for a, b in combinations(ranks, 2)]
+    from scipy.stats import spearmanr  # costs half a second, and only `atlas stability` needs it
+
+    found = [float(spearmanr(a, b).statistic) for a, b in combinations(values, 2)]
     return Agreement(len(common), sum(found) / len(found), min(found))
 
 
@@ -86,11 +87,3 @@ def similarities(universal: Masks) -> Numbers:
         f"{universal.names[i]} {universal.names[j]}": float(mean[i, j])
         for i, j in combinations(range(len(universal.names)), 2)
     }
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Ranks from 0; equal values share the mean of theirs."""
-    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(sizes) - 1
-    ranks: npt.NDArray[np.float64] = (last - (sizes - 1) / 2)[group]
-    return ranks

@@ -1,26 +1,29 @@
 # `make help` lists the targets. Everything runs in .venv, made here from pyproject.toml under
-# constraints.txt.
+# constraints.txt; only test-newest and test-oldest have an environment each of their own.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NEWEST := .venv-newest
+OLDEST := .venv-oldest
+PIP := -m pip install --quiet --disable-pip-version-check
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test check bench train-embedded format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest check bench train-embedded format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.product: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python $(PIP) -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python $(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 atlas: $(VENV)/.product ## build the whole atlas with the model in force (default: the embedded one)
@@ -43,10 +46,32 @@ test: $(VENV)/.dev ## the tests: no network, GPU or token needed
 	@# compiled modules are kept, whatever the environment says: the tests start hundreds of processes
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/.dev ## lint, format check, types
+test-newest: ## orchestration's tests with the newest Dagster in range that has a webserver
+	$(PYTHON) -m venv $(NEWEST)
+	grep -v '^dagster' constraints.txt > $(NEWEST)/constraints.txt
+	$(NEWEST)/bin/python $(PIP) -c $(NEWEST)/constraints.txt --upgrade \
+	  dagster dagster-webserver -e '.[dev]'
+	@$(NEWEST)/bin/python -m pip freeze | grep -i '^dagster'
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile atlas_assets_tests/orchestration
+
+# the test tools stay as pinned: it is the product's ranges that are tried
+test-oldest: ## files, loaders, assets and checks with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python $(PIP) -c constraints.txt uv
+	$(OLDEST)/bin/uv pip compile --quiet --resolution lowest-direct \
+	  --python $(OLDEST)/bin/python --output-file $(OLDEST)/constraints.txt pyproject.toml
+	grep -E '^(hypothesis|pandas|pyarrow|pytest|pytest-xdist)==' constraints.txt \
+	  > $(OLDEST)/tools.txt
+	$(OLDEST)/bin/python $(PIP) -c $(OLDEST)/constraints.txt -r $(OLDEST)/tools.txt -e .
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile atlas_assets_tests/storage \
+	  atlas_assets_tests/test_io.py atlas_assets_tests/orchestration/io_managers \
+	  atlas_assets_tests/orchestration/checks atlas_assets_tests/orchestration/test_assets.py
+
+check: $(VENV)/.dev ## lint, format check, types, dependencies declared as they are imported
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/deptry .
 
 bench: $(VENV)/.dev ## measure the bars of docs/performance.md on this machine
 	$(BIN)/python -m benchmarks
@@ -58,5 +83,5 @@ format: $(VENV)/.dev ## format and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean: ## remove the virtual environment and caches (never the data)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean: ## remove the virtual environments and caches (never the data)
+	rm -rf $(VENV) $(NEWEST) $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

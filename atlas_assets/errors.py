@@ -27,7 +27,7 @@ from typing import ClassVar
 
 
 class AtlasError(Exception):
-    """A failure that an atlas can explain; the base of all errors of this package.
+    """A failure that this package can explain; the base class of all its errors.
 
     Attributes:
         retryable: whether the same call may succeed later although nobody changed anything.
@@ -121,7 +121,7 @@ class HubUnavailableError(HubError):
 
 
 class HubConflictError(HubError):
-    """Somebody else changed the repository in between: read its head again."""
+    """Somebody else changed the repository while it was written to; its head must be read again."""
 
 
 def expect(

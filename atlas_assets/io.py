@@ -1,4 +1,4 @@
-"""Loaders: the files of an atlas as plain Python values and polars frames.
+"""Load the files of an atlas as plain Python values and polars frames.
 
     from atlas_assets.io import load_universal_masks
     circuits = load_universal_masks(eps=0.5, cons=0.8)
@@ -90,7 +90,13 @@ def load_universal_masks_as_arrays(
     stage: Stage = "object",
     data_root: Folder | None = None,
 ) -> dict[str, NeuronArrays]:
-    """As `load_universal_masks`, with a bool array ``[width]`` in place of every set."""
+    """The circuit of every concept, as `load_universal_masks` gives it, in arrays.
+
+    Args and errors as for `load_universal_masks`.
+
+    Returns:
+        Concept, sorted → layer → bool array ``[width]``, true at the neurons of the circuit.
+    """
     masks = _concept_masks(eps, cons, stage, data_root)
     return {name: dict(enumerate(unit)) for name, unit in zip(masks.names, masks.bits, strict=True)}
 
@@ -156,7 +162,7 @@ def load_concept_inventory(
 
 
 def load_summary(*, data_root: Folder | None = None) -> pl.DataFrame:
-    """``14_summary.csv``: one row per setting, concept and token fractions (paper §7.2)."""
+    """``14_summary.csv``: mean concept and token fractions, one row per setting (paper §7.2)."""
     return _frame("summary", data_root)
 
 
@@ -166,7 +172,7 @@ def load_target_checker(
     cons: float = REFERENCE.consistency,
     data_root: Folder | None = None,
 ) -> pl.DataFrame:
-    """``14_target_checker_*.csv`` of one setting.
+    """``14_target_checker_*.csv`` of one setting: what of each circuit is concept, what is token.
 
     Returns:
         ``target``, then a column per layer (``L0``, …) of ``co / sh / to`` (paper §6);
@@ -178,7 +184,7 @@ def load_target_checker(
 def load_modularity_scores(
     *, data_root: Folder | None = None, detail: bool = False
 ) -> pl.DataFrame:
-    """Relaxed modularity (paper §6.1).
+    """Relaxed modularity: in how many layers a concept's circuit stands apart (paper §6.1).
 
     Args:
         data_root: folder of the files; default: the atlas in force.
@@ -191,7 +197,7 @@ def load_modularity_scores(
 def load_token_independence(
     *, data_root: Folder | None = None, kind: TokenIndependence = "summary"
 ) -> pl.DataFrame:
-    """Token independence (paper §6).
+    """Token independence: what of a concept's circuit its keyword alone explains (paper §6).
 
     Args:
         data_root: folder of the files; default: the atlas in force.
@@ -204,7 +210,7 @@ def load_token_independence(
 
 
 def load_prompts(kind: PromptKind = "object", *, data_root: Folder | None = None) -> pl.DataFrame:
-    """Prompts, one per row (paper §4).
+    """The prompts of an atlas, one per row (paper §4).
 
     Args:
         kind: ``object`` (``11A_object_prompts.parquet``), ``checker``
@@ -261,7 +267,7 @@ def _open(data_root: Folder | None) -> AtlasStore:
 
 
 def _fetch_if_missing(store: AtlasStore, key: str, setting: Setting | None) -> None:
-    """From ATLAS_HUB_SOURCE, if there is one; the Hub's client is loaded only then."""
+    """Fetch the file from ATLAS_HUB_SOURCE, if set; only then is the Hub's client imported."""
     settings = AtlasSettings.from_env()
     if settings.hub_source is not None and not store.exists(key, setting):
         from atlas_assets.hub.missing import fetch_missing
@@ -270,7 +276,8 @@ def _fetch_if_missing(store: AtlasStore, key: str, setting: Setting | None) -> N
 
 
 def _neuron_sets(masks: Masks, layers: Iterable[int]) -> Iterator[tuple[str, NeuronSets]]:
-    # all sets share one int object per neuron: made anew, the ints would outweigh the sets
+    # one int object per neuron is shared by all sets: an int of its own in every set would take
+    # more memory than the sets do
     neurons = np.arange(masks.width).astype(object)
     numbers = list(layers)
     for name, unit in zip(masks.names, masks.bits, strict=True):

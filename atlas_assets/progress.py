@@ -1,4 +1,4 @@
-"""How far a long computation is: lines in a log and, in a terminal, a bar."""
+"""Show how far a long computation is: lines in a log and, in a terminal, a bar."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ LOG_INTERVAL = 10.0
 
 
 class Progress:
-    """Reports prompts done, their rate and the time left.
+    """Reports how many prompts of a task have been run, their rate and the time left.
 
     Args:
-        task: what is done, e.g. ``"reading object prompts"``.
+        task: what the computation does, with which each line begins: ``"reading object prompts"``.
         log: takes one line of text, e.g. a Dagster context's ``log.info``; None logs nothing.
-            The first and the last line of a task always come, others ``interval`` apart.
+            The first and the last line of a task are always logged; between them, a line is logged
+            once ``interval`` has passed.
         interval: shortest time between two log lines, in seconds.
-        clock: seconds that never go back; tests inject their own.
+        clock: gives the time in seconds and never goes back; a test may pass its own.
         bar: draw a bar on standard error; None draws one when it is a terminal.
     """
 
@@ -44,7 +45,7 @@ class Progress:
 
     @contextmanager
     def track(self, total: int) -> Iterator[Track]:
-        """Follow ``total`` prompts; the closing line comes only when nothing failed."""
+        """Report on a task of ``total`` prompts; its last line is logged only if nothing failed."""
         bar = self._make_bar(total)
         track = Track(self._task, total, self._log, self._interval, self._clock, bar)
         try:
@@ -64,7 +65,7 @@ class Progress:
 
 
 class Track:
-    """One task under way; made by `Progress.track`."""
+    """The task that is running: it is told what has been done. Made by `Progress.track`."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class Track:
         self._say(f"{task}: {total:,} prompts to run")
 
     def advance(self, prompts: int) -> None:
-        """``prompts`` more have been run."""
+        """Count ``prompts`` more as run now."""
         self._run += prompts
         if self._bar is not None:
             self._bar.update(prompts)
@@ -95,14 +96,14 @@ class Track:
             self._say(self._state())
 
     def skip(self, prompts: int) -> None:
-        """``prompts`` more are known from an earlier run; they do not count in the rate."""
+        """Count ``prompts`` more as done by an earlier run; they are left out of the rate."""
         self._earlier += prompts
         if self._bar is not None:
             self._bar.initial += prompts
             self._bar.update(prompts)
 
     def finish(self) -> None:
-        """Say how many prompts ran, how fast, and how many an earlier run had done."""
+        """Log how many prompts were run, how fast, and how many an earlier run had done."""
         elapsed = self._clock() - self._start
         line = f"{self._task}: {self._run:,} prompts in {duration(elapsed)}"
         if elapsed > 0 and self._run:
@@ -129,7 +130,7 @@ class Track:
 
 
 def duration(seconds: float) -> str:
-    """``8.2`` → ``"8 s"``, ``65`` → ``"1 min 05 s"``, ``7500`` → ``"2 h 05 min"``."""
+    """A time in words: ``8.2`` → ``"8 s"``, ``65`` → ``"1 min 05 s"``, ``7500`` → 2 h 05 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class AtlasSettings(BaseModel):
-    """What one atlas is made of and where it lies.
+    """The settings of one atlas: what it is made of and where it lies. Immutable.
 
     Raises:
         SettingsError: (from `from_env` and `build`) a value is outside its range; the message
@@ -177,7 +177,7 @@ class AtlasSettings(BaseModel):
 
     @classmethod
     def build(cls, **values: Any) -> AtlasSettings:
-        """Settings from Python values; same errors as from the environment."""
+        """Settings from Python values by field; errors name the variable that a field is set by."""
         try:
             return cls(**values)
         except ValidationError as error:
@@ -187,7 +187,8 @@ class AtlasSettings(BaseModel):
     def from_env(cls, environ: Mapping[str, str] | None = None) -> AtlasSettings:
         """Settings from ``ATLAS_*`` variables (default: the process's environment).
 
-        An empty variable counts as unset. A name that is no setting is reported in the log.
+        An empty variable counts as unset. A variable that begins with ``ATLAS_`` and is no setting
+        is ignored, with a warning in the log that names the nearest setting.
         """
         environ = os.environ if environ is None else environ
         given = {key: value for key, value in environ.items() if key.startswith(PREFIX) and value}
@@ -200,19 +201,21 @@ class AtlasSettings(BaseModel):
 
     @property
     def atlas_name(self) -> str:
-        """Folder of this atlas under the data dir."""
+        """Name of the atlas's folder under the data dir: ``name``, or one made of the rest."""
         return self.name or _slug(self)
 
     @property
     def sweep(self) -> tuple[Setting, ...]:
-        """All settings of the sweep, ε then C ascending."""
+        """Every (ε, C) setting of the sweep, in ascending order of ε, then of C."""
         return grid(self.epsilons, self.consistencies)
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """What is part of the version of an artifact that depends on it (and of no other).
+        """Settings that change the content of some artifacts, by name.
 
-        Readout and precision are part of the model's version instead.
+        An artifact's version holds those that it declares (`Artifact.parameters` and
+        `Artifact.departures`). Readout and precision are not among them: they are part of the
+        version of the model.
         """
         return {
             "permutations": self.permutations,
@@ -227,12 +230,12 @@ class AtlasSettings(BaseModel):
 
     @property
     def token_checker(self) -> Setting:
-        """The setting of token_checker_masks."""
+        """The (ε, C) setting of the artifact ``token_checker_masks``."""
         return Setting(*self.token_checker_setting)
 
 
 def env_name(field: str) -> str:
-    """``"data_dir"`` → ``"ATLAS_DATA_DIR"``."""
+    """The environment variable of a field: ``"data_dir"`` → ``"ATLAS_DATA_DIR"``."""
     return PREFIX + field.upper()
 
 
@@ -244,7 +247,8 @@ def _slug(settings: AtlasSettings) -> str:
         stem = f"{folder.name}-{_short_digest(str(folder))}"
     source = settings.hub_source or ""
     if source and stem == AtlasSettings.model_fields["model"].default:
-        stem = ""  # what was fetched, and what follows from it, is about no model of ours
+        # an atlas fetched from the Hub speaks of the publisher's model, not of the embedded one
+        stem = ""
     cut = (settings.ast_nodes, settings.builtins, settings.variations, settings.loss_threshold)
     parts = [
         source,

@@ -1,4 +1,4 @@
-"""The ``atlas`` command and its subcommands."""
+"""The ``atlas`` command, with all its subcommands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def atlas() -> None:
     Which one: the ATLAS_* variables say, as they do for Dagster (ATLAS_DATA_DIR is the folder of
     the atlases, ATLAS_NAME the atlas in it).
     """
-    # a terminal that cannot show ε shows a question mark; it does not end the command
+    # where the terminal's encoding lacks a character such as ε, print a question mark: by default
+    # Python would end the command with an error
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""``atlas claims``."""
+"""``atlas claims``: compares the paper's published claims with the atlas in force."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _table(results: list[ClaimResult]) -> list[str]:
 
 
 def _notes(results: list[ClaimResult]) -> Iterator[str]:
-    """Each once, however many claims it is about."""
+    """Each note once, with the number of claims that it is about."""
     notes = Counter(result.note for result in results if result.note)
     if notes:
         yield ""

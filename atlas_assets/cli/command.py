@@ -1,6 +1,7 @@
-"""What every command shares: ``--json``, exit codes, and errors without a traceback.
+"""What every command shares: the option ``--json``, exit codes, and how errors are shown.
 
-A command returns an `Answer`; how it is shown is decided here, once.
+A command's function returns an `Answer`. `AnsweringCommand` prints it as text or as JSON, and shows
+an error in words instead of a traceback.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from atlas_assets.cli.text import printable
 from atlas_assets.errors import AtlasError, SettingsError
 
 OK, FINDING, USAGE, UNREADABLE = 0, 1, 2, 3
-#: as sysexits.h has it (EX_SOFTWARE); nothing that a command finds ends with it
+#: exit code of a defect of this program, EX_SOFTWARE of sysexits.h; no finding has this code
 DEFECT = 70
 _JSON = "--json"
 _HELP_WIDTH = 78
-#: control characters that lay out what is printed
+#: control characters that stay in what is printed, because they lay it out
 _LAYOUT = "\n\t"
 
 
@@ -74,7 +75,7 @@ class AnsweringCommand(click.Command):
         self.epilog = "\b\nExit codes:\n" + "\n".join(lines)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does; remembers whether JSON is wanted even if the rest is wrong."""
+        """Parse as click does; a usage error is also printed as JSON where JSON is wanted."""
         ctx.meta[_JSON] = _JSON in args
         try:
             return super().parse_args(ctx, args)
@@ -83,7 +84,7 @@ class AnsweringCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command, prints its answer and ends with its exit code."""
+        """Run the command, print its answer or its error, and end with its exit code."""
         try:
             code = self._answer(ctx)
         except AtlasError as error:
@@ -113,14 +114,14 @@ def _described(code: int, meaning: str) -> list[str]:
 
 
 def _is_of_click(error: Exception) -> bool:
-    """Whether click itself knows what to do: its own ways to end, and a reader that has left."""
+    """Whether click handles the error: one of click's own, or a pipe that its reader closed."""
     if isinstance(error, OSError):
         return error.errno == errno.EPIPE
     return isinstance(error, click.exceptions.Exit | click.Abort | click.ClickException)
 
 
 def _defect(ctx: click.Context, error: Exception) -> AtlasError:
-    """Shows where it happened; no secret is told."""
+    """Print the traceback, secrets redacted, and return the error that tells of the defect."""
     from atlas_assets.hub_client.client import default_client
 
     redact = default_client().redact
@@ -141,7 +142,7 @@ def _explain(
     show: bool = True,
     kind: str | None = None,
 ) -> None:
-    """The error in words on standard error, and as JSON where that is wanted."""
+    """Print the error in words to standard error and, where JSON is wanted, as JSON to output."""
     if show:
         click.echo(printable(f"Error: {error}", keep=_LAYOUT), err=True)
     if ctx.meta[_JSON]:
@@ -159,7 +160,7 @@ def _dump(document: dict[str, Any]) -> str:
     try:
         return json.dumps(document, indent=1, allow_nan=False)
     except ValueError:
-        # JSON has no such numbers: "not a number" is null there
+        # a number is NaN or infinite, which JSON cannot spell: it becomes null
         return json.dumps(_finite(document), indent=1, allow_nan=False)
 
 

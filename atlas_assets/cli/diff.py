@@ -1,4 +1,4 @@
-"""``atlas diff``."""
+"""``atlas diff``: compares two atlases."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _text(document: dict[str, Any], found: AtlasDiff, top: int) -> Iterator[str]
 
 
 def _short(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Digests by their beginning: two that differ do so there."""
+    """Rows with each SHA-256 cut to 12 digits, in which two digests that differ do differ."""
     return [
         (field, *(v[:12] + "…" if v and field.endswith("sha256") else v for v in values))
         for field, *values in rows
@@ -126,7 +126,7 @@ def _changed_most(neurons: pl.DataFrame, top: int) -> pl.DataFrame:
 
 
 def _spelled(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
-    """Rows that begin with a setting, ε and C as short as they can be spelled."""
+    """The rows of a frame that begins with ε and C, these two spelled without spare digits."""
     from atlas_assets.stages.setting import spell
 
     return [(spell(epsilon), spell(c), *rest) for epsilon, c, *rest in frame.rows()]

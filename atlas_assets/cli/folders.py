@@ -1,4 +1,4 @@
-"""From what someone types to the folder of an atlas."""
+"""Find the folder of an atlas from the path or the name that a user typed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def named_atlas(typed: str) -> UPath:
-    """The atlas in a folder, or of that name in the folder of atlases (ATLAS_DATA_DIR).
+    """The folder of an atlas: at the path typed, or of that name under ATLAS_DATA_DIR.
 
     Raises:
         MissingArtifactError: there is no such folder, or no file of an atlas in it.

@@ -1,4 +1,4 @@
-"""From what someone types to the name of a concept."""
+"""Find a concept from the name that a user typed, and complete such names in the shell."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def find_concept(typed: str, concepts: Sequence[str]) -> str:
-    """The one concept that is meant.
+    """The concept that a typed name means.
 
-    ``ast__For`` and, where only one concept is called so, ``For``; else whatever differs from it
-    in capitals only, under the same condition.
+    A name means a concept if it is the concept's full name (``ast__For``) or, where only one
+    concept has it, its bare name (``For``). If no concept is meant, capitals are ignored.
 
     Raises:
-        SettingsError: none is, or several are; the candidates are named.
+        SettingsError: the name means no concept, or several; the message names the candidates.
     """
     if typed in concepts:
         return typed
@@ -46,7 +46,7 @@ def complete_concept(
     param: click.Parameter,  # noqa: ARG001
     incomplete: str,
 ) -> list[CompletionItem]:
-    """The concepts of the published inventory that begin so, with or without prefix."""
+    """Completions of a typed name: published concepts that begin with it, full or bare name."""
     from click.shell_completion import CompletionItem
 
     return [
@@ -58,7 +58,7 @@ def complete_concept(
 
 
 def _instead(typed: str, concepts: Sequence[str]) -> str:
-    """What there is in place of a concept that the atlas lacks."""
+    """Says why the atlas lacks the concept typed, or which of its concepts have similar names."""
     published = [name for name in _published() if typed in (name, _bare(name))]
     if published:
         return f"{published[0]} is published, but not among this atlas's {len(concepts)} concepts"
@@ -72,7 +72,7 @@ def _published() -> tuple[str, ...]:
 
 
 def _near(typed: str, concepts: Iterable[str]) -> str:
-    """Names that look alike, by their bare part too."""
+    """Up to five concepts whose full or bare names are similar to what was typed."""
     by_spelling = {}
     for name in concepts:
         by_spelling[name.casefold()] = by_spelling[_bare(name).casefold()] = name

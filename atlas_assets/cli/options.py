@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Options that several commands share, and settings made from options."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from atlas_assets.stages.setting import REFERENCE, Setting
 if TYPE_CHECKING:
     from atlas_assets.settings import AtlasSettings
 
-#: what ε and C may be
+#: click types of the values that ε and C may take
 EPSILON = click.FloatRange(min=0)
 CONSISTENCY = click.FloatRange(min=0, min_open=True, max=1)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def at_setting(function: Function) -> Function:
-    """``--epsilon`` and ``--consistency`` of one setting, the reference setting by default."""
+    """Give a command the options ``--epsilon`` and ``--consistency``, by default the reference."""
     for name, short, allowed, default, meaning in (
         ("--consistency", "-c", CONSISTENCY, REFERENCE.consistency, "C of the setting."),
         ("--epsilon", "-e", EPSILON, REFERENCE.epsilon, "ε of the setting."),
@@ -33,14 +33,14 @@ def at_setting(function: Function) -> Function:
 
 
 def as_json(setting: Setting) -> dict[str, float]:
-    """A setting in a JSON document."""
+    """The two keys that stand for a setting in a JSON document."""
     return {"epsilon": setting.epsilon, "consistency": setting.consistency}
 
 
 def with_options(
     values: Mapping[str, Any], options: Mapping[str, tuple[str, str | None]]
 ) -> AtlasSettings:
-    """Settings in which options take the place of variables.
+    """The settings of an atlas, with values from the command's options in place of some.
 
     Args:
         values: field → value of the settings in force.

@@ -1,4 +1,4 @@
-"""``atlas show``."""
+"""``atlas show``: prints the circuit of one concept."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _layers(layer: int | None, universal: Masks) -> range:
 def _decomposition(
     store: AtlasStore, setting: Setting, universal: Masks, concept: str
 ) -> tuple[list[dict[str, int | float]] | None, str | None]:
-    """Per layer, how the circuit divides; or why that is not known."""
+    """The decomposition of a circuit per layer, or else the reason why there is none."""
     from atlas_assets.stages.decomposition.decomposition import counts
     from atlas_assets.stages.rounding import fractions
 

@@ -1,4 +1,4 @@
-"""``atlas stability``."""
+"""``atlas stability``: says what several atlases agree on."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
 
 
 def _short(paths: Sequence[str]) -> list[str]:
-    """The last parts of the paths, or letters where these are not distinct."""
+    """A short name per atlas: the last part of its path or, where two are equal, a letter."""
     last = [path.rstrip("/").rpartition("/")[2] for path in paths]
     return last if len(set(last)) == len(last) else [chr(ord("a") + n) for n in range(len(last))]
 

@@ -1,4 +1,4 @@
-"""``atlas status``."""
+"""``atlas status``: says of each file of the atlas whether it is there and fresh."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _record(state: FileState) -> dict[str, Any]:
 
 
 def _made_with(states: list[FileState]) -> Iterator[str]:
-    """What the files say of their making, each account with how many say so."""
+    """What files were made with or fetched from, each line with its number of files."""
     accounts = Counter(map(_account, states))
     del accounts[None]
     for account, number in accounts.most_common():
@@ -122,7 +122,7 @@ def _account(state: FileState) -> str | None:
 
 
 def _rows(states: list[FileState], cells: bool) -> Iterator[tuple[str, ...]]:
-    """One row per artifact, or per run of its settings that are in the same state."""
+    """Table rows: an artifact's files that follow each other in the same state share one row."""
     shown = ""
     for _, run in groupby(states, key=lambda state: _alike(state, cells)):
         files = list(run)
@@ -140,7 +140,7 @@ def _rows(states: list[FileState], cells: bool) -> Iterator[tuple[str, ...]]:
 
 
 def _reasons(states: list[FileState]) -> Iterator[str]:
-    """Why what is there is not fresh, each reason once with everything it is true of."""
+    """The reasons why files are not fresh, each reason once with all the files it is true of."""
     affected: dict[tuple[str, str], list[str]] = {}
     for _, run in groupby(states, key=lambda state: _alike(state, False)):
         files = list(run)

@@ -1,4 +1,4 @@
-"""``atlas sweep``."""
+"""``atlas sweep``: computes masks and decomposition at settings on and off the grid."""
 
 from __future__ import annotations
 
@@ -72,18 +72,15 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
 
 
 def _refuse_grid(wanted: Sequence[Setting], on_grid: Sequence[Setting]) -> None:
-    from atlas_assets.stages.setting import spell
-
     for setting in wanted:
         if setting in on_grid:
-            partition = f"{spell(setting.consistency)}|{spell(setting.epsilon)}"
             raise SettingsError(
                 "the setting is one of the grid",
                 where=str(setting),
                 expected="with --write, a setting off the grid",
                 found=f"a grid of {count(len(on_grid), 'setting')}",
                 remedy="leave --write out, or materialise it: dagster asset materialize "
-                f"--select object_masks --partition '{partition}'",
+                f"--select object_masks --partition '{setting.partition_key}'",
             )
 
 
@@ -97,7 +94,7 @@ def _object_masks(
 
 
 def _checker_masks(store: AtlasStore, wanted: Sequence[Setting]) -> dict[Setting, CheckerMasks]:
-    """None without checker activations: masks need only those of the objects."""
+    """The checker masks at every setting; empty where the atlas has no checker activations."""
     from atlas_assets.stages.masks.masks import CheckerMasks, sweep_masks
 
     if not store.exists("checker_activations"):
@@ -123,7 +120,7 @@ def _record(masks: ObjectMasks, checker: CheckerMasks | None) -> dict[str, Any]:
 
 
 def _decomposition(masks: ObjectMasks, checker: CheckerMasks) -> dict[str, Any]:
-    """The row of the published summary, and concept fractions per layer and type."""
+    """The setting's row of ``14_summary.csv``, and mean concept fractions per layer and type."""
     from atlas_assets.stages.decomposition import decomposition
 
     targets = decomposition.target_checker(masks.universal, checker.masks)

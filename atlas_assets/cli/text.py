@@ -1,4 +1,4 @@
-"""Plain aligned tables and spelled-out numbers."""
+"""Text for a terminal: aligned tables, wrapped paragraphs, sizes and counts in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from itertools import zip_longest
 WIDTH = 96
 _GAP = "  "
 _NOTHING = "–"
-#: control characters, what turns the direction of writing, lone surrogates
+#: Unicode categories that could change what a terminal shows: control and formatting characters
+#: (among them those that turn the direction of writing), and lone surrogates
 _STEERING = ("Cc", "Cf", "Cs")
 _NUMBER = re.compile(r"[-+]?[\d.,]+( ?(%|[kMG]?B))?")
 
@@ -21,7 +22,7 @@ def table(
     rows: Iterable[Sequence[object]],
     at_most: Mapping[str, int] | None = None,
 ) -> list[str]:
-    """Rows under a header: columns of numbers to the right, others to the left.
+    """A table as lines of text: columns of numbers are aligned right, all others left.
 
     Args:
         header: one name per column.
@@ -51,7 +52,10 @@ def table(
 
 
 def paragraph(text: str, indent: int = 2, hanging: int = 2) -> list[str]:
-    """Text as lines of at most `WIDTH`, unless a word is longer; all but the first hang."""
+    """Text wrapped at `WIDTH` characters; lines after the first are indented by ``hanging`` more.
+
+    A word that is longer than a line is not broken.
+    """
     space = " " * indent
     return textwrap.wrap(
         text,
@@ -64,7 +68,7 @@ def paragraph(text: str, indent: int = 2, hanging: int = 2) -> list[str]:
 
 
 def size(n_bytes: int) -> str:
-    """``1234567`` → ``1.2 MB``."""
+    """A number of bytes in a unit that suits it: ``1234567`` → ``1.2 MB``."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n_bytes >= scale:
             return f"{n_bytes / scale:.1f} {unit}"
@@ -72,7 +76,7 @@ def size(n_bytes: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
+    """A number with its noun, plural where it is not 1: ``1 file``, ``2 files``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -80,8 +84,8 @@ def printable(text: str, keep: str = "") -> str:
     """``text`` with characters that would steer a terminal spelled out, as ``\\x1b``.
 
     Args:
-        text: of whatever origin.
-        keep: of those characters, the ones to leave.
+        text: may come from anywhere, a file name on the Hub included.
+        keep: characters that stay although they steer a terminal, such as line breaks.
     """
     return "".join(
         repr(c)[1:-1] if unicodedata.category(c) in _STEERING and c not in keep else c for c in text

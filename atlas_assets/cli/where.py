@@ -1,4 +1,4 @@
-"""``atlas where``."""
+"""``atlas where``: prints the folder of the atlas in force and the files in it."""
 
 from __future__ import annotations
 

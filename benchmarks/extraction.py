@@ -26,13 +26,12 @@ import torch
 from safetensors.torch import save_file
 
 from atlas_assets.extraction.batching import CPU_BATCH_TOKENS, padded
+from atlas_assets.extraction.losses import mean_losses, targets_of, tree_mean_losses
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
+from atlas_assets.extraction.prompts import UnitPrompts, unit_prompts
 from atlas_assets.extraction.readouts import ReadoutTap, tapped
 from atlas_assets.extraction.reduction import Reduction
-from atlas_assets.extraction.sequence_loss import mean_losses, targets_of
-from atlas_assets.extraction.shard_plan import UnitPrompts, unit_prompts
 from atlas_assets.extraction.tree_network import TreeNetwork
-from atlas_assets.extraction.tree_pass import mean_losses as tree_losses
 from atlas_assets.extraction.workers import in_order
 from atlas_assets.models import circuitgpt_layers
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
@@ -215,7 +214,7 @@ def tree_pass(model: LoadedModel, whole: PrefixTree, part: int) -> None:
         chunk, readings = result
         weights = np.ones((1, len(chunk.sequences)))
         reduction.add(readings.readouts, weights, np.zeros(1, np.int64), chunk.sequences)
-        tree_losses(chunk, readings.losses.numpy())
+        tree_mean_losses(chunk, readings.losses.numpy())
 
     in_order(whole.cuts(CPU_BATCH_TOKENS)[::part], run, take, device=model.device)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from atlas_assets.extraction.shard_plan import UnitPrompts
+from atlas_assets.extraction.prompts import UnitPrompts
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
 from benchmarks.extraction import checkpoint, nodes_share, object_grid, prefix_tree, tree_pass

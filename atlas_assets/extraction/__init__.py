@@ -1,4 +1,21 @@
-"""Everything that runs a network over prompts: batches, the prefix tree, sums and losses, shards.
+"""Everything that runs a network over prompts.
+
+====================  =============================================================================
+`extraction`          stage 12: sums and firing counts of readouts, with losses where wanted
+`scoring`             stage 11: the loss of every prompt
+`prompts`             prompts as token sequences, each distinct one once, and their shards
+`batching`            sizes of batches, padding, arrays to the network's device
+`plain_pass`          padded batches, for any causal language model
+`readouts`            hooks that read the outputs of the MLP modules
+`prefix_tree`         the tree of all distinct prefixes, cut into chunks
+`tree_network`        a circuitgpt on one chunk of the tree
+`tree_attention`      attention of a chunk's nodes to their ancestors
+`tree_pass`           one resumable pass over the whole tree
+`reduction`           readouts added up per unit, on the device
+`losses`              what the loss of a prompt is, from logits or from a tree
+`shards`              scratch files from which a killed run goes on
+`workers`             batches side by side on the cores of a CPU
+====================  =============================================================================
 
 Networks are in `atlas_assets.models`; what is computed from the sums in `atlas_assets.stages`.
 """

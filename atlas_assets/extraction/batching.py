@@ -1,90 +1,26 @@
-"""Token sequences in batches: each distinct one once, of similar length together."""
+"""Batches of token sequences: how large, which ones together, padded, and on the device."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from atlas_assets.errors import SettingsError
-from atlas_assets.stages.prompts.tokens import CorpusTokenizer
+from atlas_assets.errors import SettingsError, expect
+from atlas_assets.extraction.prompts import IntArray, TokenTable
+from atlas_assets.models.loaded import LoadedModel
 
-IntArray = npt.NDArray[np.int64]
 #: on a CPU a batch should stay in the caches; larger ones were measured slower
 CPU_BATCH_TOKENS = 2048
 #: an accelerator needs enough work to fill it
 ACCELERATOR_BATCH_TOKENS = 16384
-#: texts given to the tokenizer at a time
-TEXTS_PER_CALL = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class TokenTable:
-    """Distinct token sequences, end to end in one array.
-
-    Attributes:
-        tokens: int32 ``[total tokens]``, token ids.
-        offsets: int64 ``[sequences + 1]``; sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
-    """
-
-    tokens: npt.NDArray[np.int32]
-    offsets: IntArray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @cached_property
-    def lengths(self) -> IntArray:
-        """int64 ``[sequences]``: tokens per sequence."""
-        return np.diff(self.offsets)
-
-    def sequence(self, row: int) -> npt.NDArray[np.int32]:
-        """The token ids of one sequence."""
-        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
-
-    def truncated(self, limit: int) -> TokenTable:
-        """The first ``limit`` tokens of every sequence (no longer distinct where one was cut)."""
-        kept = [self.sequence(row)[:limit] for row in range(len(self))]
-        return _flat(kept)
-
-    def digest(self) -> str:
-        """SHA-256 over all ids and where the sequences begin."""
-        digest = hashlib.sha256(self.offsets.astype("<i8").tobytes())
-        digest.update(self.tokens.astype("<i4").tobytes())
-        return digest.hexdigest()
-
-
-def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
-    """Encode ``texts`` without special tokens, identical sequences once.
-
-    Returns:
-        The distinct sequences in order of first appearance, and int64 ``[texts]``: the row of
-        each text's sequence.
-    """
-    texts = list(texts)
-    row_of_text: dict[str, int] = {}
-    row_of_ids: dict[bytes, int] = {}
-    sequences: list[npt.NDArray[np.int32]] = []
-    distinct = list(dict.fromkeys(texts))
-    for start in range(0, len(distinct), TEXTS_PER_CALL):
-        some = distinct[start : start + TEXTS_PER_CALL]
-        for text, encoded in zip(some, tokenizer.encode_all(some), strict=True):
-            ids = np.asarray(encoded, dtype=np.int32)
-            row = row_of_ids.setdefault(ids.tobytes(), len(sequences))
-            if row == len(sequences):
-                sequences.append(ids)
-            row_of_text[text] = row
-    rows = [row_of_text[text] for text in texts]
-    return _flat(sequences), np.asarray(rows, dtype=np.int64)
 
 
 def token_budget(batch_tokens: int | None, device_type: str) -> int:
-    """The token budget of a batch: the caller's, or the default of the device.
+    """Return the token budget of a batch: the caller's, or the default of the device.
 
     Args:
         batch_tokens: the caller's choice; None leaves it to the device.
@@ -95,14 +31,15 @@ def token_budget(batch_tokens: int | None, device_type: str) -> int:
     """
     if batch_tokens is None:
         return CPU_BATCH_TOKENS if device_type == "cpu" else ACCELERATOR_BATCH_TOKENS
-    if batch_tokens < 1:
-        raise SettingsError(
-            "the token budget of a batch is out of range",
-            where="batch_tokens",
-            expected="at least 1",
-            found=str(batch_tokens),
-            remedy="choose a larger budget, such as 2048",
-        )
+    expect(
+        batch_tokens >= 1,
+        SettingsError,
+        "the token budget of a batch is out of range",
+        where="batch_tokens",
+        expected="at least 1",
+        found=str(batch_tokens),
+        remedy="choose a larger budget, such as 2048",
+    )
     return batch_tokens
 
 
@@ -131,7 +68,7 @@ def length_batches(lengths: IntArray, batch_tokens: int) -> Iterator[IntArray]:
 def padded(
     table: TokenTable, rows: IntArray, pad_id: int, *, side: Literal["left", "right"]
 ) -> IntArray:
-    """int64 ``[rows, longest]``: the sequences, with ``pad_id`` on one side of shorter ones."""
+    """Pad sequences with ``pad_id`` on one side to the longest: int64 ``[rows, longest]``."""
     longest = int(table.lengths[rows].max())
     ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
     for slot, row in enumerate(rows):
@@ -141,8 +78,26 @@ def padded(
     return ids
 
 
-def _flat(sequences: list[npt.NDArray[np.int32]]) -> TokenTable:
-    offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
-    np.cumsum([len(ids) for ids in sequences], out=offsets[1:])
-    tokens = np.concatenate(sequences) if sequences else np.zeros(0, dtype=np.int32)
-    return TokenTable(tokens=tokens, offsets=offsets)
+def placed(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
+    """Put an array on a device as a tensor of its dtype, without waiting for the device.
+
+    For a GPU it goes through pinned memory, so that the copy is queued behind the work under way
+    and the host goes on. On a CPU the memory is shared.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def on_device(model: LoadedModel, array: npt.NDArray[np.generic]) -> torch.Tensor:
+    """Put whole numbers or booleans on the network's device as int64."""
+    return placed(array.astype(np.int64, copy=False), model.device)
+
+
+def mask_on_device(model: LoadedModel, real: npt.NDArray[np.bool_]) -> torch.Tensor | None:
+    """Return the attention mask, int64 ``[batch, tokens]``; None where no position is padding.
+
+    Without padding a mask says nothing and keeps networks from their faster causal attention.
+    """
+    return None if real.all() else on_device(model, real)

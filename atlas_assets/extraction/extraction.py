@@ -4,7 +4,7 @@ For every unit (a pair, or a testable concept) over its n prompts, per layer:
 ``activation_sum = Σ|readout|`` and ``firing_count = #(|readout| > 0)``. Two readout positions:
 
 - ``last_token``: the last real token of each prompt (what the card describes). A circuitgpt runs
-  every distinct prefix of the prompts once (`science.tree_pass`); other networks run identical
+  every distinct prefix of the prompts once (`extraction.tree_pass`); other networks run identical
   prompts once, in batches of similar length, padded on the right. The losses of the prompts come
   from the same pass, where they are wanted.
 - ``published``: what the release did when it made the frozen files: one unit per batch of at most
@@ -12,7 +12,7 @@ For every unit (a pair, or a testable concept) over its n prompts, per layer:
   is the last token only for a batch's longest prompt.
 
 Readouts are added up on the network's device as they come, in float64, and rounded to float32
-once (`science.reduction`).
+once (`extraction.reduction`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from atlas_assets.extraction import plain_pass, shard_plan
-from atlas_assets.extraction.batching import IntArray, token_budget
+from atlas_assets.extraction import plain_pass
+from atlas_assets.extraction import prompts as prompt_plan
+from atlas_assets.extraction.batching import token_budget
+from atlas_assets.extraction.prompts import IntArray, UnitPrompts
 from atlas_assets.extraction.reduction import Doubles, UnitSums
-from atlas_assets.extraction.shard_plan import UnitPrompts
 from atlas_assets.extraction.shards import Arrays, ShardStore
 from atlas_assets.extraction.tree_pass import NetworkPath, TreePass, plan_parts, runs_on_tree
 from atlas_assets.models.loaded import LoadedModel
@@ -66,7 +67,7 @@ def extract(
     progress: Progress,
     path: NetworkPath | None = None,
 ) -> Activations:
-    """Run all units' prompts and reduce their readouts.
+    """Run the prompts of all units and add their readouts up, per unit and layer.
 
     Args:
         model: a loaded causal LM.
@@ -88,7 +89,7 @@ def extract(
         SettingsError: ``batch_tokens`` is below 1.
         ArtifactWriteError: finished work cannot be written.
     """
-    prompts = shard_plan.unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
+    prompts = prompt_plan.unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
     task = _Task(model, prompts, readout, token_budget(batch_tokens, model.device.type), False)
     return _activations(prompts, task.run(shards, progress, path))
 
@@ -106,7 +107,7 @@ def read_prompts(
 
     Arguments and errors are those of `extract`; a loss that is not finite is a ModelError too.
     """
-    prompts = shard_plan.unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
+    prompts = prompt_plan.unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
     task = _Task(model, prompts, "last_token", token_budget(batch_tokens, model.device.type), True)
     done = task.run(shards, progress, path)
     losses = done.require_losses()
@@ -154,7 +155,7 @@ class _Task:
         sums, counts = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.int32)
         losses = np.zeros(len(self.prompts.distinct)) if self.scored else None
         place = {name: index for index, name in enumerate(self.prompts.names)}
-        for number, shard in enumerate(shard_plan.shards(self.prompts, shard_plan.SHARD_PROMPTS)):
+        for number, shard in enumerate(prompt_plan.shards(self.prompts, prompt_plan.SHARD_PROMPTS)):
             done = self._shard(f"{number:05d}", shard, store, track)
             where = [place[name] for name in shard.names]
             sums[where], counts[where] = done.sums, done.counts
@@ -210,7 +211,7 @@ class _Task:
 
     def _plain_parts(self) -> tuple[str, ...]:
         return (
-            f"plan {shard_plan.PLAN_VERSION}, {shard_plan.SHARD_PROMPTS} prompts",
+            f"plan {prompt_plan.PLAN_VERSION}, {prompt_plan.SHARD_PROMPTS} prompts",
             f"batch_tokens {self.budget}",
             f"{self.model.dtype} on {self.model.device.type}, torch {torch.__version__}",
             self.model.kernels,

@@ -1,222 +1,104 @@
-"""Sequence losses: how likely the model finds each prompt (docs/science.md, "Stage 11: scoring").
+"""What the loss of a prompt is (docs/science.md, "Stage 11: scoring"), from logits or a tree.
 
 ``sequence_loss`` is the mean cross-entropy in nats of tokens 2..n given their prefix, without
 special tokens, over the first 512 tokens; 50.0 for a prompt of fewer than 2 tokens.
-``token_length`` is the number of tokens of the whole prompt, however long.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import cross_entropy
 
-from atlas_assets.errors import ModelError
-from atlas_assets.extraction.batching import (
-    IntArray,
-    TokenTable,
-    length_batches,
-    padded,
-    token_budget,
-    tokenize,
-)
-from atlas_assets.extraction.readouts import call_options, mask_on_device, on_device, run
-from atlas_assets.extraction.sequence_loss import (
-    LOGITS_PER_CALL,
-    LOSS_OF_SHORT_PROMPT,
-    MAX_SCORED_TOKENS,
-    loss_not_finite,
-    mean_losses,
-    targets_of,
-)
-from atlas_assets.extraction.shard_plan import UnitPrompts
-from atlas_assets.extraction.shards import Arrays, ShardStore
-from atlas_assets.extraction.tree_pass import NetworkPath, TreePass, plan_parts, runs_on_tree
-from atlas_assets.extraction.workers import in_order
-from atlas_assets.models.loaded import LoadedModel
-from atlas_assets.progress import Progress, Track
+from atlas_assets.extraction.prefix_tree import TreeChunk
+from atlas_assets.extraction.prompts import IntArray
+from atlas_assets.extraction.reduction import Doubles, not_finite
 
-#: distinct prompts in one shard
-SHARD_PROMPTS = 2048
-#: raise it when the plan or the arithmetic changes
-PLAN_VERSION = 1
-
-_log = logging.getLogger(__name__)
+#: tokens of a prompt that are scored
+MAX_SCORED_TOKENS = 512
+#: loss of a prompt that has nothing to predict
+LOSS_OF_SHORT_PROMPT = 50.0
+#: logits of one call of the network (256 MiB in float32)
+LOGITS_PER_CALL = 2**26
+#: logits whose float32 log-softmax is held at a time (16 MiB)
+LOGITS_PER_SLICE = 2**22
+#: target of positions that are not scored
+IGNORED = -100
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Scores of texts, in their order.
-
-    Attributes:
-        losses: float64 ``[texts]``, nats per token.
-        lengths: int64 ``[texts]``, tokens of the whole text.
-    """
-
-    losses: npt.NDArray[np.float64]
-    lengths: IntArray
-
-
-def score(
-    model: LoadedModel,
-    texts: Sequence[str],
-    *,
-    batch_tokens: int | None = None,
-    shards: ShardStore,
-    progress: Progress,
-    path: NetworkPath | None = None,
-) -> Scores:
-    """Score texts, identical ones once.
-
-    A circuitgpt runs on the prefix tree of all texts, other networks on right-padded batches of
-    texts of similar length.
+def targets_of(ids: IntArray, real: npt.NDArray[np.bool_]) -> IntArray:
+    """Return the next token's id at each position, or `IGNORED`: int64 ``[batch, tokens]``.
 
     Args:
-        model: a loaded causal LM.
-        texts: any number of prompts.
-        batch_tokens: budget of a batch in tokens, padding included, or most nodes of a chunk of
-            the tree; None leaves it to the device. Large vocabularies get smaller batches.
-        shards: where finished shards are kept; its fingerprint covers model identity, dtype,
-            device and code, and is narrowed here to prompts, batching and plan.
-        progress: is told of prompts as they are run.
-        path: how the network runs; None takes the tree where the network can.
-
-    Raises:
-        ModelError: a text's scored part is longer than the network can take, or a loss is not
-            finite.
-        SettingsError: ``batch_tokens`` is below 1.
-        ArtifactWriteError: a shard cannot be written.
+        ids: int64 ``[batch, tokens]``, padded on the right.
+        real: bool ``[batch, tokens]``, where they are not padding.
     """
-    budget = token_budget(batch_tokens, model.device.type)
-    whole, row_of_text = tokenize(model.tokenizer, texts)
-    table = whole.truncated(MAX_SCORED_TOKENS)
-    _require_fit(model, table, row_of_text)
-    losses = np.full(len(table), LOSS_OF_SHORT_PROMPT)
-    (scored,) = np.nonzero(table.lengths > 1)
-    with progress.track(len(scored)) as track:
-        run = _Run(model, table, scored, row_of_text, budget, shards, track)
-        if len(scored):
-            losses[scored] = run.on_tree() if runs_on_tree(model, path) else run.in_batches()
-    return Scores(losses=losses[row_of_text], lengths=whole.lengths[row_of_text])
+    targets = np.full_like(ids, IGNORED)
+    targets[:, :-1] = np.where(real[:, 1:], ids[:, 1:], IGNORED)
+    targets[:, MAX_SCORED_TOKENS - 1 :] = IGNORED
+    return targets
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One scoring under way, of the rows ``scored`` of ``table``."""
-
-    model: LoadedModel
-    table: TokenTable
-    scored: IntArray
-    row_of_text: IntArray
-    budget: int
-    shards: ShardStore
-    track: Track
-
-    def on_tree(self) -> npt.NDArray[np.float64]:
-        parts = plan_parts(self.model, self.budget)
-        store = self.shards.narrowed("score", *parts, self.table.digest())
-        prompts = UnitPrompts(("all prompts",), self.table, (self.scored,))
-        task = TreePass(self.model, prompts, True, self.budget, store, self.track, self._holder)
-        return task.run().require_losses()
-
-    def _holder(self, row: int) -> tuple[str, int]:
-        """The first text that is a row of the table."""
-        return "all prompts", int(np.flatnonzero(self.row_of_text == row)[0])
-
-    def in_batches(self) -> npt.NDArray[np.float64]:
-        store = _narrow(self.shards, self.model, self.budget, self.table)
-        parts = []
-        for start in range(0, len(self.scored), SHARD_PROMPTS):
-            rows = self.scored[start : start + SHARD_PROMPTS]
-            key = f"{start // SHARD_PROMPTS:05d}"
-            stored = _sound(store.get(key), key, rows)
-            if stored is None:
-                stored = sequence_losses(self.model, self.table, rows, self.budget, self.track)
-                _require_finite(stored, rows, self.row_of_text)
-                store.put(key, {"losses": stored})
-            else:
-                self.track.skip(len(rows))
-            parts.append(stored)
-        return np.concatenate(parts)
-
-
-def sequence_losses(
-    model: LoadedModel, table: TokenTable, rows: IntArray, batch_tokens: int, track: Track
-) -> npt.NDArray[np.float64]:
-    """Mean loss of each listed sequence.
+def mean_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Average the losses over the scored positions of each row, in float32 by slices.
 
     Args:
-        model: a loaded causal LM.
-        table: the sequences.
-        rows: int64 ``[sequences]``, rows of ``table``, each of at least 2 tokens.
-        batch_tokens: budget of a batch.
-        track: is told of prompts as they are run.
+        logits: ``[batch, tokens, vocabulary]``.
+        targets: int64 ``[batch, tokens]``, as `targets_of` gives them.
 
     Returns:
-        float64 ``[sequences]`` in nats per token.
+        float64 ``[batch]``, nats per token.
     """
-    lengths = table.lengths[rows]
-    fitting = min(batch_tokens, LOGITS_PER_CALL // model.tokenizer.vocab_size)
-    losses = torch.zeros(len(rows), dtype=torch.float64, device=model.device)
-    options = call_options(model.network)
-
-    def run_batch(batch: IntArray) -> torch.Tensor:
-        ids = padded(table, rows[batch], model.tokenizer.pad_id, side="right")
-        real = np.arange(ids.shape[1]) < lengths[batch, None]
-        mask = mask_on_device(model, real)
-        targets = on_device(model, targets_of(ids, real))
-        with torch.inference_mode():
-            logits = run(model.network, on_device(model, ids), mask, options).logits
-            return mean_losses(logits, targets)
-
-    def take(batch: IntArray, means: torch.Tensor) -> None:
-        losses[on_device(model, batch)] = means
-        track.advance(len(batch))
-
-    in_order(length_batches(lengths, max(fitting, 1)), run_batch, take, device=model.device)
-    return losses.cpu().numpy()
+    batch, tokens, vocabulary = logits.shape
+    rows = max(LOGITS_PER_SLICE // (tokens * vocabulary), 1)
+    means = torch.zeros(batch, dtype=torch.float64, device=logits.device)
+    for start in range(0, batch, rows):
+        part = slice(start, start + rows)
+        wanted = targets[part]
+        flat = logits[part].flatten(0, 1).float()
+        losses = cross_entropy(flat, wanted.flatten(), reduction="none", ignore_index=IGNORED)
+        total = losses.view(wanted.shape).double().sum(dim=1)
+        scored = (wanted != IGNORED).sum(dim=1)
+        means[part] = torch.where(scored > 0, total / scored, LOSS_OF_SHORT_PROMPT)
+    return means
 
 
-def _sound(arrays: Arrays | None, key: str, rows: IntArray) -> npt.NDArray[np.float64] | None:
-    if arrays is None:
-        return None
-    losses = arrays.get("losses")
-    if losses is None or losses.shape != rows.shape or losses.dtype != np.float64:
-        _log.warning("shard %s does not hold this plan's prompts and will be computed again", key)
-        return None
-    return losses.astype(np.float64)
+def tree_mean_losses(chunk: TreeChunk, losses: npt.NDArray[np.float32]) -> Doubles:
+    """Average the losses of a tree's nodes over each sequence's scored tokens.
+
+    Args:
+        chunk: the sequences.
+        losses: float32 ``[nodes]``, of each node given its parent's prefix.
+
+    Returns:
+        float64 ``[sequences]``, nats per token.
+    """
+    exact = np.where(chunk.depths < MAX_SCORED_TOKENS, losses, 0).astype(np.float64)
+    exact[chunk.parents < 0] = 0
+    totals = np.zeros(len(chunk))
+    bases = chunk.parents[chunk.starts[:-1]]
+    for start, end, base in zip(chunk.starts[:-1], chunk.starts[1:], bases, strict=True):
+        np.cumsum(exact[start:end], out=totals[start:end])
+        if base >= 0:
+            totals[start:end] += totals[base]
+    predicted = np.minimum(chunk.depths[chunk.ends] + 1, MAX_SCORED_TOKENS) - 1
+    means = totals[chunk.ends] / np.maximum(predicted, 1)
+    return np.where(predicted > 0, means, LOSS_OF_SHORT_PROMPT)
 
 
-def _narrow(
-    shards: ShardStore, model: LoadedModel, batch_tokens: int, table: TokenTable
-) -> ShardStore:
-    return shards.narrowed(
-        "score",
-        f"plan {PLAN_VERSION}, {SHARD_PROMPTS} prompts",
-        f"batch_tokens {batch_tokens}, {LOGITS_PER_CALL} logits",
-        f"{model.dtype} on {model.device.type}, torch {torch.__version__}",
-        model.kernels,
-        table.digest(),
-    )
+def require_finite_losses(losses: Doubles, where: Callable[[IntArray], str]) -> None:
+    """Refuse losses that are NaN or infinite.
 
+    Args:
+        losses: float64 ``[sequences]``.
+        where: names a prompt, given the indices of all losses that are not finite.
 
-def _require_fit(model: LoadedModel, table: TokenTable, row_of_text: IntArray) -> None:
-    (long,) = np.nonzero(table.lengths[row_of_text] > model.max_positions)
-    if long.size:
-        raise ModelError(
-            "a prompt's scored part is longer than the network can take",
-            where=f"prompt {long[0]}",
-            expected=f"at most {model.max_positions} tokens",
-            found=f"{table.lengths[row_of_text[long[0]]]} tokens",
-            remedy="shorten the prompt or choose a model with more positions",
-        )
-
-
-def _require_finite(losses: npt.NDArray[np.float64], rows: IntArray, row_of_text: IntArray) -> None:
-    unsound = rows[~np.isfinite(losses)]
+    Raises:
+        ModelError: a loss is not finite.
+    """
+    unsound = np.flatnonzero(~np.isfinite(losses))
     if unsound.size:
-        raise loss_not_finite(f"prompt {np.flatnonzero(np.isin(row_of_text, unsound))[0]}")
+        raise not_finite("the loss of a prompt", "a finite number of nats", where(unsound))

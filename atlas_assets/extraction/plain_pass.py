@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from atlas_assets.extraction.batching import IntArray, length_batches, padded
-from atlas_assets.extraction.readouts import mask_on_device, on_device, tapped
-from atlas_assets.extraction.reduction import Reduction, UnitSums
-from atlas_assets.extraction.sequence_loss import (
+from atlas_assets.extraction.batching import length_batches, mask_on_device, on_device, padded
+from atlas_assets.extraction.losses import (
     LOGITS_PER_CALL,
-    loss_not_finite,
     mean_losses,
+    require_finite_losses,
     targets_of,
 )
-from atlas_assets.extraction.shard_plan import UnitPrompts
+from atlas_assets.extraction.prompts import IntArray, TokenTable, UnitPrompts
+from atlas_assets.extraction.readouts import call_options, run, tapped
+from atlas_assets.extraction.reduction import Doubles, Reduction, UnitSums
 from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Track
@@ -26,7 +26,7 @@ PUBLISHED_BATCH = 64
 def last_token(
     model: LoadedModel, shard: UnitPrompts, batch_tokens: int, track: Track, *, scored: bool
 ) -> UnitSums:
-    """Each distinct prompt once, in right-padded batches of similar length.
+    """Read each distinct prompt once, in right-padded batches of similar length.
 
     Args:
         model: any causal LM.
@@ -71,16 +71,13 @@ def last_token(
         in_order(length_batches(lengths, batch_tokens), read, take, device=model.device)
     reduction.require_finite(holder)
     found = losses.cpu().numpy()
-    unsound = np.flatnonzero(~np.isfinite(found))
-    if unsound.size:
-        unit, prompt = holder(int(unsound[0]))
-        raise loss_not_finite(f"unit {unit}, prompt {prompt}")
+    require_finite_losses(found, lambda bad: "unit {}, prompt {}".format(*holder(int(bad[0]))))
     done = reduction.finish()
     return UnitSums(sums=done.sums, counts=done.counts, losses=found if scored else None)
 
 
 def published(model: LoadedModel, shard: UnitPrompts, track: Track) -> UnitSums:
-    """The release's batches: one unit's prompts in order, 64 at most, left padding, no mask.
+    """Read prompts in the release's batches: of one unit, 64 at most, padded left, no mask.
 
     Arguments and errors as in `last_token`.
     """
@@ -112,3 +109,40 @@ def published(model: LoadedModel, shard: UnitPrompts, track: Track) -> UnitSums:
         in_order(batches, read, take, device=model.device)
     reduction.require_finite(holder)
     return reduction.finish()
+
+
+def sequence_losses(
+    model: LoadedModel, table: TokenTable, rows: IntArray, batch_tokens: int, track: Track
+) -> Doubles:
+    """Compute the mean loss of each listed sequence in right-padded batches of similar length.
+
+    Args:
+        model: a loaded causal LM.
+        table: the sequences.
+        rows: int64 ``[sequences]``, rows of ``table``, each of at least 2 tokens.
+        batch_tokens: budget of a batch.
+        track: is told of prompts as they are run.
+
+    Returns:
+        float64 ``[sequences]`` in nats per token.
+    """
+    lengths = table.lengths[rows]
+    fitting = min(batch_tokens, LOGITS_PER_CALL // model.tokenizer.vocab_size)
+    losses = torch.zeros(len(rows), dtype=torch.float64, device=model.device)
+    options = call_options(model.network)
+
+    def run_batch(batch: IntArray) -> torch.Tensor:
+        ids = padded(table, rows[batch], model.tokenizer.pad_id, side="right")
+        real = np.arange(ids.shape[1]) < lengths[batch, None]
+        mask = mask_on_device(model, real)
+        targets = on_device(model, targets_of(ids, real))
+        with torch.inference_mode():
+            logits = run(model.network, on_device(model, ids), mask, options).logits
+            return mean_losses(logits, targets)
+
+    def take(batch: IntArray, means: torch.Tensor) -> None:
+        losses[on_device(model, batch)] = means
+        track.advance(len(batch))
+
+    in_order(length_batches(lengths, max(fitting, 1)), run_batch, take, device=model.device)
+    return losses.cpu().numpy()

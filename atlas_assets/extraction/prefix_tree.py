@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from atlas_assets.extraction.batching import IntArray, TokenTable
+from atlas_assets.extraction.prompts import IntArray, TokenTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from atlas_assets.errors import ModelError
-from atlas_assets.extraction.placing import placed
 from atlas_assets.models.loaded import LoadedModel
 
 
@@ -49,7 +46,7 @@ class ReadoutTap:
         positions: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Run the blocks on one batch.
+        """Run the blocks on one batch and read the MLP modules.
 
         Args:
             ids: int64 ``[batch, tokens]`` on the network's device.
@@ -72,7 +69,7 @@ class ReadoutTap:
     def read_with_logits(
         self, ids: torch.Tensor, positions: torch.Tensor, attention_mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the whole network on one batch; see `read`.
+        """Run the whole network on one batch and read the MLP modules, as `read` does.
 
         Returns:
             The readouts, and the logits ``[batch, tokens, vocabulary]`` in the network's dtype.
@@ -83,7 +80,7 @@ class ReadoutTap:
             return self._take(), output.logits
 
     def keep(self, layer: int, output: Any) -> None:
-        """Take the wanted rows out of one layer's output (called by the hooks)."""
+        """Keep the wanted rows of one layer's output; the hooks call this."""
         tensor = output[0] if isinstance(output, tuple) else output
         positions = self._local.positions
         batch = len(positions)
@@ -119,7 +116,7 @@ class ReadoutTap:
 
 @contextmanager
 def tapped(model: LoadedModel) -> Iterator[ReadoutTap]:
-    """A `ReadoutTap` on ``model``; the hooks are gone when the block ends, however it ends."""
+    """Put a `ReadoutTap` on a model; its hooks are removed when the block ends, however it ends."""
     tap = ReadoutTap(model)
     handles = [
         module.register_forward_hook(_hook(tap, layer)) for layer, module in enumerate(model.mlps)
@@ -131,21 +128,8 @@ def tapped(model: LoadedModel) -> Iterator[ReadoutTap]:
             handle.remove()
 
 
-def on_device(model: LoadedModel, array: npt.NDArray[np.generic]) -> torch.Tensor:
-    """Whole numbers or booleans as int64 on the network's device."""
-    return placed(array.astype(np.int64, copy=False), model.device)
-
-
-def mask_on_device(model: LoadedModel, real: npt.NDArray[np.bool_]) -> torch.Tensor | None:
-    """The attention mask, int64 ``[batch, tokens]``; None where no position is padding.
-
-    Without padding a mask says nothing and keeps networks from their faster causal attention.
-    """
-    return None if real.all() else on_device(model, real)
-
-
 def call_options(network: torch.nn.Module) -> frozenset[str]:
-    """The names of the arguments that ``network`` takes."""
+    """Return the names of the arguments that ``network`` takes."""
     return frozenset(inspect.signature(network.forward).parameters)
 
 

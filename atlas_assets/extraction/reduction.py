@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from atlas_assets.errors import ModelError
-from atlas_assets.extraction.batching import IntArray
-from atlas_assets.extraction.placing import placed
+from atlas_assets.extraction.batching import placed
+from atlas_assets.extraction.prompts import IntArray
 from atlas_assets.models.loaded import LoadedModel
 
 Doubles = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ class UnitSums:
     losses: Doubles | None = None
 
     def require_losses(self) -> Doubles:
-        """The losses, where they were asked for."""
+        """Return the losses, which must have been asked for."""
         if self.losses is None:
             raise ValueError("this pass computed no losses")
         return self.losses
@@ -62,7 +62,7 @@ class Reduction:
     def add(
         self, readouts: torch.Tensor, weights: Doubles, units: IntArray, runs: IntArray
     ) -> None:
-        """Add one batch.
+        """Add the readouts of one batch to the sums of the units that hold its prompts.
 
         Args:
             readouts: float32 ``[batch, layers, width]``.
@@ -78,10 +78,10 @@ class Reduction:
         self._counts[where] += (share @ (strength > 0).flatten(1).double()).int()
 
     def require_finite(self, prompt_of: Callable[[int], tuple[str, int]]) -> None:
-        """Wait for the device and see whether all readouts were finite.
+        """Wait for the device and refuse readouts that were not finite.
 
         Args:
-            prompt_of: unit and prompt of a run, for the message.
+            prompt_of: gives unit and prompt of a run, for the message.
 
         Raises:
             ModelError: a readout was not; the message names unit, prompt and layer.
@@ -89,22 +89,23 @@ class Reduction:
         unsound = np.argwhere(self._unsound.cpu().numpy())
         if unsound.size:
             unit, prompt = prompt_of(int(unsound[0, 0]))
-            raise _not_finite(f"unit {unit}, prompt {prompt}, layer {unsound[0, 1]}")
+            where = f"unit {unit}, prompt {prompt}, layer {unsound[0, 1]}"
+            raise not_finite("the network's readout", "finite activations", where)
 
     def finish(self) -> UnitSums:
-        """Round once and move to the host."""
+        """Round the sums to float32, once, and return them and the counts on the host."""
         sums = self._sums.float().cpu().numpy().reshape(self._shape)
         return UnitSums(sums=sums, counts=self._counts.cpu().numpy().reshape(self._shape))
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What has been added up so far: ``sums`` in float64 and ``counts``."""
+        """Return what has been added up so far: ``sums`` in float64 and ``counts``."""
         return {
             "sums": self._sums.cpu().numpy().reshape(self._shape),
             "counts": self._counts.cpu().numpy().reshape(self._shape),
         }
 
     def resume(self, sums: Doubles, counts: npt.NDArray[np.int32]) -> None:
-        """Go on from an earlier `state`."""
+        """Go on from the sums and counts that an earlier `state` returned."""
         self._sums.copy_(torch.from_numpy(sums).view(self._sums.shape))
         self._counts.copy_(torch.from_numpy(counts).view(self._counts.shape))
 
@@ -112,11 +113,12 @@ class Reduction:
         return placed(array, self._device)
 
 
-def _not_finite(where: str) -> ModelError:
+def not_finite(what: str, expected: str, where: str) -> ModelError:
+    """Return the error for a value of the network that is NaN or infinite."""
     return ModelError(
-        "the network's readout is not finite",
+        f"{what} is not finite",
         where=where,
-        expected="finite activations",
+        expected=expected,
         found="NaN or infinity",
         remedy="use a wider dtype (ATLAS_DTYPE=bfloat16 or float32), or check the checkpoint",
     )

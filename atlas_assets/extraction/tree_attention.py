@@ -1,7 +1,16 @@
-"""Attention of the nodes of a prefix tree to their ancestors (see `science.tree_blocks`)."""
+"""Attention of the nodes of a prefix tree to their ancestors, in rectangular pieces.
+
+A block is a few consecutive nodes that one sequence adds; its keys are the whole path from the
+root to the last of them, in the order of depth, and a node sees those no deeper than itself. Keys
+lie at the same places as in a plain pass over the sequence, behind one column for an attention
+sink, and the numbers of keys and queries are padded as there
+(`models.circuitgpt_layers.padded_attention`): what a node gets is then the same, bit by bit,
+whichever way the network is run. Blocks of similar size are worked on together.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +19,108 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor
 
-from atlas_assets.extraction.placing import placed
+from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.prefix_tree import TreeChunk
-from atlas_assets.extraction.tree_blocks import BlockGroup, block_groups
+from atlas_assets.extraction.prompts import IntArray
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.circuitgpt_layers import KEY_MULTIPLE, QUERY_MULTIPLE, Attention
 
+#: most nodes of a block: what fused attention takes at a time on a CPU
+BLOCK_NODES = 32
+#: the most keys of a group exceed the fewest by this share at most
+KEY_SLACK = 0.125
 #: attention scores held at a time: small enough for a CPU's caches, enough to fill an accelerator
 SCORES_ON_CPU = 2**17
 SCORES_ELSEWHERE = 2**27
 #: attention biases of a whole chunk that are kept for all layers
 BIAS_ON_CPU = 2**23
 BIAS_ELSEWHERE = 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class BlockGroup:
+    """Blocks that attend together.
+
+    Attributes:
+        queries: int64 ``[blocks, queries]``: node numbers; the number of nodes where there is none.
+        keys: int64 ``[blocks, keys]``: likewise, by depth; the first column is none where asked
+            for as the place of a sink.
+        visible: bool ``[blocks, queries, keys]``; false in that column and where there is no node.
+    """
+
+    queries: IntArray
+    keys: IntArray
+    visible: npt.NDArray[np.bool_]
+
+
+def block_groups(
+    chunk: TreeChunk, *, most_scores: int, multiples: tuple[int, int], sink: bool
+) -> Iterator[BlockGroup]:
+    """Make every node of a chunk a query of some block, and group blocks of similar size.
+
+    Args:
+        chunk: the nodes.
+        most_scores: bound on blocks · queries · keys of a group (a single block may exceed it).
+        multiples: numbers of queries and of keys are rounded up to multiples of these.
+        sink: leave the first column of the keys free.
+    """
+    firsts, lasts = _blocks(chunk)
+    n_queries = _up(lasts + 1 - firsts, multiples[0])
+    n_keys = _up(int(sink) + chunk.depths[lasts] + 1, multiples[1])
+    order = np.lexsort((n_keys, n_queries))
+    for group in _groups(n_queries[order], n_keys[order], most_scores):
+        blocks = order[group]
+        shape = int(n_queries[blocks[0]]), int(n_keys[blocks].max())
+        yield _group(chunk, firsts[blocks], lasts[blocks], shape, int(sink))
+
+
+def _up(sizes: IntArray, multiple: int) -> IntArray:
+    rounded: IntArray = -(-sizes // multiple) * multiple
+    return rounded
+
+
+def _blocks(chunk: TreeChunk) -> tuple[IntArray, IntArray]:
+    """Return the first and the last node of every block."""
+    starts, ends = chunk.starts[:-1], chunk.starts[1:]
+    per_sequence = -(-(ends - starts) // BLOCK_NODES)
+    number = np.arange(per_sequence.sum()) - np.repeat(
+        np.cumsum(per_sequence) - per_sequence, per_sequence
+    )
+    firsts = np.repeat(starts, per_sequence) + number * BLOCK_NODES
+    return firsts, np.minimum(firsts + BLOCK_NODES, np.repeat(ends, per_sequence)) - 1
+
+
+def _groups(n_queries: IntArray, n_keys: IntArray, most_scores: int) -> Iterator[slice]:
+    """Yield runs of blocks of equally many queries and similarly many keys, both ascending."""
+    first = 0
+    for block in range(1, len(n_queries) + 1):
+        if block < len(n_queries):
+            alike = (
+                n_queries[block] == n_queries[first]
+                and n_keys[block] * (1 - KEY_SLACK) <= n_keys[first]
+            )
+            size = (block + 1 - first) * n_queries[block] * n_keys[block]
+            if alike and size <= most_scores:
+                continue
+        yield slice(first, block)
+        first = block
+
+
+def _group(
+    chunk: TreeChunk, firsts: IntArray, lasts: IntArray, shape: tuple[int, int], sink: int
+) -> BlockGroup:
+    nodes = firsts[:, None] + np.arange(shape[0])
+    real = nodes <= lasts[:, None]
+    queries = np.where(real, nodes, len(chunk))
+    levels = np.arange(shape[1]) - sink
+    deepest = chunk.depths[lasts][:, None]
+    on_path = (levels >= 0) & (levels <= deepest)
+    keys = np.full((len(firsts), shape[1]), len(chunk), dtype=np.int64)
+    block, column = np.nonzero(on_path)
+    keys[block, column] = chunk.before(lasts[block] + 1, levels[column])
+    depths = np.where(real, chunk.depths[np.minimum(nodes, len(chunk) - 1)], -1)
+    visible = on_path[:, None, :] & (levels <= depths[:, :, None])
+    return BlockGroup(queries=queries, keys=keys, visible=visible)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +164,9 @@ class ChunkAttention:
 
     Args:
         chunk: the nodes.
-        config: the network's.
-        device: the network's.
-        dtype: the network's.
+        config: sizes and options of the network.
+        device: where the network's weights lie.
+        dtype: precision of the network's weights.
     """
 
     def __init__(
@@ -101,11 +200,11 @@ class ChunkAttention:
         ]
 
     def attend(self, attn: Attention, x: Tensor) -> Tensor:
-        """Heads ``[nodes, n_head · d_head]`` before their projection; see `Attention.forward`.
+        """Compute the heads ``[nodes, n_head · d_head]``, before the layer's output projection.
 
         Args:
-            attn: the layer's.
-            x: ``[nodes, width_in]``, its input.
+            attn: attention module of the layer.
+            x: ``[nodes, width_in]``, the input of that module.
         """
         nodes, heads, width = self._nodes, attn.n_head, attn.d_head
         inner = heads * width

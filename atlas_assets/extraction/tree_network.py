@@ -2,7 +2,7 @@
 
 What a layer does at a node depends on the node's ancestors alone. Per-token work runs on all nodes
 of a chunk as one matrix ``[nodes, width]``, by the network's own modules; only attention looks
-from a node to others (`models.tree_attention`). No keys and values outlive their layer, so memory
+from a node to others (`tree_attention`). No keys and values outlive their layer, so memory
 depends on the chunk's size and not on the number of prompts.
 
 The result is that of the network's ``forward`` up to the order of float sums.
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from atlas_assets.extraction.placing import placed
+from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.prefix_tree import TreeChunk
 from atlas_assets.extraction.tree_attention import ChunkAttention
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
@@ -73,11 +73,11 @@ class TreeNetwork:
 
     @torch.inference_mode()
     def run(self, chunk: TreeChunk, *, losses: bool) -> ChunkReadings:
-        """Run one chunk; on an accelerator the result may still be under way.
+        """Run the network on one chunk; on an accelerator the result may still be under way.
 
         Args:
             chunk: a part of the tree, no deeper than the network's block size.
-            losses: also compute the losses of its nodes.
+            losses: also compute the losses of the chunk's nodes.
         """
         tokens, depths, ends = (
             self._put(part) for part in (chunk.tokens, chunk.depths, chunk.ends)
@@ -141,14 +141,14 @@ def _run_block(
     attention: ChunkAttention,
     wanted: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """One layer's residual stream to the next, and its readout; see `Block.forward`.
+    """Carry the residual stream through one layer as `Block.forward` does; also its readout.
 
     Args:
         block: the layer.
         x: ``[nodes, d_model]``.
         positions: position embeddings, by depth.
         depths: int64 ``[nodes]``.
-        attention: the chunk's.
+        attention: attention among the chunk's nodes.
         wanted: int64, the nodes to go on with after attention; None: all.
     """
     entered = _beside(block.ln_1(x), block.ln_p1, positions, depths)

@@ -12,23 +12,18 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.sparse import coo_array, csc_array
 
-from atlas_assets.errors import ModelError
-from atlas_assets.extraction.batching import IntArray
+from atlas_assets.errors import ModelError, expect
+from atlas_assets.extraction.losses import require_finite_losses, tree_mean_losses
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
-from atlas_assets.extraction.reduction import Doubles, Reduction, UnitSums
-from atlas_assets.extraction.sequence_loss import (
-    LOSS_OF_SHORT_PROMPT,
-    MAX_SCORED_TOKENS,
-    loss_not_finite,
-)
-from atlas_assets.extraction.shard_plan import UnitPrompts
+from atlas_assets.extraction.prompts import IntArray, UnitPrompts
+from atlas_assets.extraction.reduction import Reduction, UnitSums
 from atlas_assets.extraction.shards import Arrays, ShardStore
 from atlas_assets.extraction.tree_network import ChunkReadings, TreeNetwork
 from atlas_assets.extraction.workers import in_order
@@ -51,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 def runs_on_tree(model: LoadedModel, path: NetworkPath | None) -> bool:
-    """Whether a prompt's last token is read on the tree: if asked to, else where that is possible.
+    """Tell whether prompts run on the tree: if asked to, else where the network can.
 
     Args:
         model: any causal LM; a circuitgpt can run on a tree.
@@ -61,19 +56,20 @@ def runs_on_tree(model: LoadedModel, path: NetworkPath | None) -> bool:
         ModelError: the tree is asked for and the model is no circuitgpt.
     """
     able = isinstance(model.network, CircuitGPTForCausalLM)
-    if path == "tree" and not able:
-        raise ModelError(
-            "the model cannot run on a tree of prefixes",
-            where=type(model.network).__name__,
-            expected="a circuitgpt",
-            found="another network",
-            remedy="choose the plain path",
-        )
+    expect(
+        able or path != "tree",
+        ModelError,
+        "the model cannot run on a tree of prefixes",
+        where=type(model.network).__name__,
+        expected="a circuitgpt",
+        found="another network",
+        remedy="choose the plain path",
+    )
     return able if path is None else path == "tree"
 
 
 def plan_parts(model: LoadedModel, limit: int) -> tuple[str, ...]:
-    """What a stored state depends on, beside the prompts."""
+    """Return what a stored state depends on, beside the prompts."""
     return (
         f"tree plan {PLAN_VERSION}, {limit} nodes, {CHUNKS_PER_LEG} chunks",
         f"{model.dtype} on {model.device.type}, torch {torch.__version__}",
@@ -104,7 +100,7 @@ class TreePass:
     holder: Callable[[int], tuple[str, int]] | None = None
 
     def run(self) -> UnitSums:
-        """Sums and counts of all units and, if wanted, losses by distinct prompt.
+        """Return sums and counts of all units and, if wanted, losses by distinct prompt.
 
         Raises:
             ModelError: a readout or a loss is not finite.
@@ -125,7 +121,7 @@ class TreePass:
 
 
 class _Walk:
-    """The state of a `TreePass`."""
+    """A `TreePass` under way: its sums so far and the network that adds to them."""
 
     def __init__(self, task: TreePass, tree: PrefixTree, weights: csc_array) -> None:
         self._task = task
@@ -136,7 +132,7 @@ class _Walk:
         self._losses = np.zeros(len(tree) if task.scored else 0)
 
     def resume(self, legs: int) -> int:
-        """Take up a stored state; how many of so many legs it has behind it."""
+        """Go on from a stored state and return how many of the ``legs`` it has done."""
         arrays = self._task.store.get("state")
         if arrays is None:
             return 0
@@ -203,8 +199,9 @@ class _Walk:
         """
         self._reduction.require_finite(self._holder)
         for chunk, losses in waiting:
-            self._losses[chunk.sequences] = mean_losses(chunk, losses.cpu().numpy())
-            self._require_losses(chunk.sequences)
+            means = tree_mean_losses(chunk, losses.cpu().numpy())
+            require_finite_losses(means, partial(self._where, chunk.sequences))
+            self._losses[chunk.sequences] = means
 
     def finish(self, places: IntArray) -> UnitSums:
         """Everything, the losses in the order of the distinct prompts."""
@@ -216,28 +213,7 @@ class _Walk:
         holder = self._task.holder or self._task.prompts.holder
         return holder(int(self._tree.rows[sequence]))
 
-    def _require_losses(self, sequences: IntArray) -> None:
-        unsound = sequences[~np.isfinite(self._losses[sequences])]
-        if unsound.size:
-            unit, prompt = self._holder(int(unsound[0]))
-            raise loss_not_finite(f"unit {unit}, prompt {prompt}")
-
-
-def mean_losses(chunk: TreeChunk, losses: npt.NDArray[np.float32]) -> Doubles:
-    """float64 ``[sequences]``: mean loss of each sequence's scored tokens, in nats.
-
-    Args:
-        chunk: the sequences.
-        losses: float32 ``[nodes]``, of each node given its parent's prefix.
-    """
-    exact = np.where(chunk.depths < MAX_SCORED_TOKENS, losses, 0).astype(np.float64)
-    exact[chunk.parents < 0] = 0
-    totals = np.zeros(len(chunk))
-    bases = chunk.parents[chunk.starts[:-1]]
-    for start, end, base in zip(chunk.starts[:-1], chunk.starts[1:], bases, strict=True):
-        np.cumsum(exact[start:end], out=totals[start:end])
-        if base >= 0:
-            totals[start:end] += totals[base]
-    predicted = np.minimum(chunk.depths[chunk.ends] + 1, MAX_SCORED_TOKENS) - 1
-    means = totals[chunk.ends] / np.maximum(predicted, 1)
-    return np.where(predicted > 0, means, LOSS_OF_SHORT_PROMPT)
+    def _where(self, sequences: IntArray, unsound: IntArray) -> str:
+        """Name the first prompt that is not sound, by its index in ``sequences``."""
+        unit, prompt = self._holder(int(sequences[unsound[0]]))
+        return f"unit {unit}, prompt {prompt}"

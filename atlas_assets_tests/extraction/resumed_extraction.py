@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from atlas_assets.extraction import shard_plan
+from atlas_assets.extraction import prompts as prompt_plan
 from atlas_assets.extraction.extraction import extract
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
@@ -28,7 +28,7 @@ UNITS = {f"unit {n}": [f"x{n} = {'y' * i}" for i in range(8)] for n in range(6)}
 def main(folder: Path) -> None:
     """Extract into ``folder`` and die in the middle of a shard."""
     torch.set_num_threads(1)
-    shard_plan.SHARD_PROMPTS = SHARD_PROMPTS
+    prompt_plan.SHARD_PROMPTS = SHARD_PROMPTS
     model = tiny_models.toy()
 
     def kill_in_the_middle(_module: Any, _inputs: Any) -> None:

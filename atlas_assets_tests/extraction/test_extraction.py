@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import ModelError, SettingsError, StimulusError
-from atlas_assets.extraction import shard_plan
+from atlas_assets.extraction import prompts as prompt_plan
 from atlas_assets.extraction.extraction import Readout, extract
 from atlas_assets.extraction.readouts import ReadoutTap, tapped
 from atlas_assets.extraction.shards import ShardStore
@@ -121,7 +121,7 @@ def test_any_units_in_any_batches_and_shards(
 ) -> None:
     model = tiny_models.toy(4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shard_plan, "SHARD_PROMPTS", shard_prompts)
+        patch.setattr(prompt_plan, "SHARD_PROMPTS", shard_prompts)
         found = run(model, units, readout=readout, batch_tokens=batch_tokens)
     assert_equals(found, getattr(naive, readout)(model, units))
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from atlas_assets.extraction.batching import TokenTable
-from atlas_assets.extraction.placing import placed
+from atlas_assets.extraction.batching import mask_on_device, on_device, placed
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
-from atlas_assets.extraction.readouts import mask_on_device, on_device, tapped
+from atlas_assets.extraction.prompts import TokenTable
+from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.reduction import Reduction
 from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.models.loaded import LoadedModel

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.extraction.batching import TokenTable
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
-from atlas_assets.extraction.tree_blocks import BLOCK_NODES, block_groups
+from atlas_assets.extraction.prompts import TokenTable
+from atlas_assets.extraction.tree_attention import BLOCK_NODES, block_groups
 
 Sequences = list[list[int]]
 

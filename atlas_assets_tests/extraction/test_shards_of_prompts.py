@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.extraction import shard_plan
+from atlas_assets.extraction import prompts as prompt_plan
 from atlas_assets.extraction.extraction import extract
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
@@ -48,16 +48,16 @@ def test_shards_part_the_units_and_share_no_prompt(
     units: dict[str, list[str]], target: int
 ) -> None:
     tokenizer = tiny_models.ByteTokenizer()
-    prompts = shard_plan.unit_prompts(tokenizer, units, max_positions=9)
-    plan = list(shard_plan.shards(prompts, target))
+    prompts = prompt_plan.unit_prompts(tokenizer, units, max_positions=9)
+    plan = list(prompt_plan.shards(prompts, target))
     assert sorted(name for shard in plan for name in shard.names) == sorted(units)
     texts = [{text for name in shard.names for text in units[name]} for shard in plan]
     assert sum(map(len, texts)) == len(set().union(*texts))
     assert all(len(held) >= target for held in texts[:-1])
     backwards = dict(reversed(units.items()))
-    again = shard_plan.unit_prompts(tokenizer, backwards, max_positions=9)
+    again = prompt_plan.unit_prompts(tokenizer, backwards, max_positions=9)
     assert again.digest() == prompts.digest()
-    assert [shard.names for shard in shard_plan.shards(again, target)] == [s.names for s in plan]
+    assert [shard.names for shard in prompt_plan.shards(again, target)] == [s.names for s in plan]
 
 
 def test_the_published_grid_falls_into_many_small_shards(shared: Path) -> None:
@@ -68,10 +68,12 @@ def test_the_published_grid_falls_into_many_small_shards(shared: Path) -> None:
     units: dict[str, list[str]] = {}
     for name, text in zip(names, frame["prompt_text"], strict=True):
         units.setdefault(name, []).append(text)
-    prompts = shard_plan.unit_prompts(tiny_models.ByteTokenizer(), units, max_positions=9999)
-    sizes = [len(shard.distinct) for shard in shard_plan.shards(prompts, shard_plan.SHARD_PROMPTS)]
+    prompts = prompt_plan.unit_prompts(tiny_models.ByteTokenizer(), units, max_positions=9999)
+    sizes = [
+        len(shard.distinct) for shard in prompt_plan.shards(prompts, prompt_plan.SHARD_PROMPTS)
+    ]
     assert sum(sizes) == len(prompts.table) == 45_887
-    assert max(sizes) < 1.5 * shard_plan.SHARD_PROMPTS
+    assert max(sizes) < 1.5 * prompt_plan.SHARD_PROMPTS
 
 
 # ---------------------------------------------------------------- resuming
@@ -79,7 +81,7 @@ def test_the_published_grid_falls_into_many_small_shards(shared: Path) -> None:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_plan, "SHARD_PROMPTS", resumed_extraction.SHARD_PROMPTS)
+    monkeypatch.setattr(prompt_plan, "SHARD_PROMPTS", resumed_extraction.SHARD_PROMPTS)
 
 
 def resume(model: Any, folder: Path | None, **options: Any) -> Activations:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from atlas_assets.extraction import tree_attention
 from atlas_assets.extraction import tree_network as circuitgpt_tree
-from atlas_assets.extraction.batching import tokenize
+from atlas_assets.extraction.losses import tree_mean_losses
 from atlas_assets.extraction.prefix_tree import PrefixTree
+from atlas_assets.extraction.prompts import tokenize
 from atlas_assets.extraction.tree_network import TreeNetwork
-from atlas_assets.extraction.tree_pass import mean_losses
 from atlas_assets.models.circuitgpt_config import LOCATIONS
 from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.oracles import extraction_naive as naive
@@ -73,7 +73,7 @@ def read(model: Any, texts: list[str], limit: int, *, losses: bool = True) -> An
         found = network.run(chunk, losses=losses)
         readouts.append(found.readouts.cpu().numpy())
         if losses:
-            means.append(mean_losses(chunk, found.losses.cpu().numpy()))
+            means.append(tree_mean_losses(chunk, found.losses.cpu().numpy()))
         else:
             assert found.losses is None
     order = places[rows]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from atlas_assets.errors import ModelError, StimulusError
 from atlas_assets.extraction import tree_pass
 from atlas_assets.extraction.extraction import PromptReadings, extract, read_prompts
-from atlas_assets.extraction.losses import score
+from atlas_assets.extraction.scoring import score
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.progress import Progress

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from atlas_assets.extraction import losses
+from atlas_assets.extraction import scoring
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import ModelSource, load
@@ -63,7 +63,7 @@ def prompt_losses(folder: Path, candidates: pl.DataFrame) -> PromptLosses:
         ModelError: the model cannot be loaded.
     """
     model = load_checkpoint(folder)
-    scores = losses.score(
+    scores = scoring.score(
         model,
         candidates["prompt_text"].to_list(),
         shards=ShardStore(None, file_sha256(folder / "model.safetensors")),

@@ -1,4 +1,4 @@
-"""Which units are worked on together: those that share prompts, in a fixed order.
+"""The prompts of units as token sequences, each distinct one once, and how they fall into shards.
 
 A prompt that several units hold is run once, so these units must be finished together. In the
 published grid texts repeat within one AST node only, and the groups stay small.
@@ -7,7 +7,7 @@ published grid texts repeat within one AST node only, and the groups stay small.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,14 +17,76 @@ from scipy.sparse import coo_array, csc_array
 from scipy.sparse.csgraph import connected_components
 
 from atlas_assets.errors import ModelError, StimulusError
-from atlas_assets.extraction.batching import IntArray, TokenTable, tokenize
 from atlas_assets.stages.prompts.tokens import CorpusTokenizer
 
+IntArray = npt.NDArray[np.int64]
+#: texts given to the tokenizer at a time
+TEXTS_PER_CALL = 4096
 #: raise it when the plan changes, so that shards of another plan are not taken for this one's
 PLAN_VERSION = 1
 #: distinct prompts after which a shard is full: small enough to lose little in a kill, large
 #: enough to make batches of similar length
 SHARD_PROMPTS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class TokenTable:
+    """Distinct token sequences, end to end in one array.
+
+    Attributes:
+        tokens: int32 ``[total tokens]``, token ids.
+        offsets: int64 ``[sequences + 1]``; sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    offsets: IntArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> IntArray:
+        """int64 ``[sequences]``: tokens per sequence."""
+        return np.diff(self.offsets)
+
+    def sequence(self, row: int) -> npt.NDArray[np.int32]:
+        """Return the token ids of one sequence, int32 ``[tokens]``."""
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+    def truncated(self, limit: int) -> TokenTable:
+        """Keep the first ``limit`` tokens of every sequence; cut ones may then be equal."""
+        kept = [self.sequence(row)[:limit] for row in range(len(self))]
+        return _flat(kept)
+
+    def digest(self) -> str:
+        """Return the SHA-256 over all ids and where the sequences begin."""
+        digest = hashlib.sha256(self.offsets.astype("<i8").tobytes())
+        digest.update(self.tokens.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+
+def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
+    """Encode ``texts`` without special tokens, identical sequences once.
+
+    Returns:
+        The distinct sequences in order of first appearance, and int64 ``[texts]``: the row of
+        each text's sequence.
+    """
+    texts = list(texts)
+    row_of_text: dict[str, int] = {}
+    row_of_ids: dict[bytes, int] = {}
+    sequences: list[npt.NDArray[np.int32]] = []
+    distinct = list(dict.fromkeys(texts))
+    for start in range(0, len(distinct), TEXTS_PER_CALL):
+        some = distinct[start : start + TEXTS_PER_CALL]
+        for text, encoded in zip(some, tokenizer.encode_all(some), strict=True):
+            ids = np.asarray(encoded, dtype=np.int32)
+            row = row_of_ids.setdefault(ids.tobytes(), len(sequences))
+            if row == len(sequences):
+                sequences.append(ids)
+            row_of_text[text] = row
+    rows = [row_of_text[text] for text in texts]
+    return _flat(sequences), np.asarray(rows, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +123,7 @@ class UnitPrompts:
         return csc_array(coo_array((np.ones(len(units)), (units, columns)), shape=shape))
 
     def select(self, units: Sequence[int]) -> UnitPrompts:
-        """Some of the units, by index, with the same table."""
+        """Select some of the units by index; the table stays the same."""
         return UnitPrompts(
             names=tuple(self.names[unit] for unit in units),
             table=self.table,
@@ -69,7 +131,7 @@ class UnitPrompts:
         )
 
     def holder(self, row: int) -> tuple[str, int]:
-        """The first unit that holds sequence ``row``, and the prompt's index in it."""
+        """Return the first unit that holds sequence ``row``, and the prompt's index in it."""
         for name, rows in zip(self.names, self.rows, strict=True):
             (places,) = np.nonzero(rows == row)
             if places.size:
@@ -77,7 +139,7 @@ class UnitPrompts:
         raise KeyError(row)
 
     def digest(self) -> str:
-        """SHA-256 over unit names, their prompts' order and all token ids."""
+        """Return the SHA-256 over unit names, their prompts' order and all token ids."""
         digest = hashlib.sha256(self.table.digest().encode())
         for name, rows in zip(self.names, self.rows, strict=True):
             digest.update(f"\0{name}\0{len(rows)}\0".encode())
@@ -170,3 +232,10 @@ def _require_lengths(prompts: UnitPrompts, max_positions: int) -> None:
             found=f"{lengths[long[0]]} tokens",
             remedy="shorten the prompt or choose a model with more positions",
         )
+
+
+def _flat(sequences: list[npt.NDArray[np.int32]]) -> TokenTable:
+    offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
+    np.cumsum([len(ids) for ids in sequences], out=offsets[1:])
+    tokens = np.concatenate(sequences) if sequences else np.zeros(0, dtype=np.int32)
+    return TokenTable(tokens=tokens, offsets=offsets)

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from atlas_assets.errors import ModelError, SettingsError
-from atlas_assets.extraction import losses, sequence_loss
-from atlas_assets.extraction.losses import Scores, score
+from atlas_assets.extraction import losses, plain_pass, scoring
+from atlas_assets.extraction.scoring import Scores, score
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
 from atlas_assets_tests.extraction import tiny_models
@@ -101,17 +101,17 @@ def test_identical_texts_run_once() -> None:
 
 def test_logits_are_bounded_and_cut_into_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(tiny_models.toy(), TEXTS)
-    monkeypatch.setattr(losses, "LOGITS_PER_CALL", 60 * tiny_models.VOCABULARY)
-    monkeypatch.setattr(sequence_loss, "LOGITS_PER_SLICE", 45 * tiny_models.VOCABULARY)
+    monkeypatch.setattr(plain_pass, "LOGITS_PER_CALL", 60 * tiny_models.VOCABULARY)
+    monkeypatch.setattr(losses, "LOGITS_PER_SLICE", 45 * tiny_models.VOCABULARY)
     sizes: list[int] = []
-    cross_entropy = sequence_loss.cross_entropy
+    cross_entropy = losses.cross_entropy
 
     def watched(logits: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         sizes.append(logits.numel())
         assert logits.dtype == torch.float32
         return cross_entropy(logits, *args, **kwargs)
 
-    monkeypatch.setattr(sequence_loss, "cross_entropy", watched)
+    monkeypatch.setattr(losses, "cross_entropy", watched)
     model = tiny_models.toy()
     sliced = run(model, TEXTS)
     np.testing.assert_allclose(sliced.losses, whole.losses, rtol=1e-6)
@@ -159,7 +159,7 @@ def test_a_batch_of_no_tokens_is_refused() -> None:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "SHARD_PROMPTS", 8)
+    monkeypatch.setattr(scoring, "SHARD_PROMPTS", 8)
 
 
 @pytest.mark.usefixtures("small_shards")

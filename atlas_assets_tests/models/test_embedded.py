@@ -27,7 +27,7 @@ from tools.train_embedded.card import card
 from tools.train_embedded.corpus import manifest_digest, read_corpus
 from tools.train_embedded.data import split, token_stream
 from tools.train_embedded.export import EMBEDDED as HERE
-from tools.train_embedded.measure import densities, load_checkpoint
+from tools.train_embedded.measure import densities
 from tools.train_embedded.recipe import Recipe
 from tools.train_embedded.record import Corpus, judge
 
@@ -169,10 +169,10 @@ def test_every_published_prompt_fits(shared: Path) -> None:
     assert f"the longest published prompt has {longest}" in (HERE / "README.md").read_text()
 
 
-def test_the_record_is_of_these_files(record: dict[str, Any]) -> None:
+def test_the_record_is_of_these_files(model: LoadedModel, record: dict[str, Any]) -> None:
     for name, digest in record["sha256"].items():
         assert hashlib.sha256((HERE / name).read_bytes()).hexdigest() == digest, name
-    assert densities(load_checkpoint(HERE)) == record["matrices"]
+    assert densities(model) == record["matrices"]
     assert (HERE / "README.md").read_text() == card(record)
 
 
@@ -198,7 +198,7 @@ def test_every_pair_passes_the_models_own_threshold(
 
 
 @pytest.mark.slow
-def test_the_losses_are_measured_again(record: dict[str, Any]) -> None:
+def test_the_losses_are_measured_again(model: LoadedModel, record: dict[str, Any]) -> None:
     corpus = read_corpus()
     if manifest_digest(corpus) != record["corpus"]["sha256"]:
         pytest.skip(f"needs the standard library of Python {record['made_on']['python']}")
@@ -206,7 +206,7 @@ def test_the_losses_are_measured_again(record: dict[str, Any]) -> None:
     train, held_out = split(corpus, record["recipe"]["held_out_one_in"])
     assert [source.name for source in held_out] == record["corpus"]["held_out"]
     measured = judge(
-        HERE,
+        model,
         Corpus(
             corpus, frozenset(), token_stream(tokenizer, train), token_stream(tokenizer, held_out)
         ),

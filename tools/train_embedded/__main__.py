@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlas_assets.files.atomic import write_bytes
+from atlas_assets.models.loading import ModelSource, load
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from tools.train_embedded import export, measure
@@ -63,9 +64,10 @@ def make(
     export.write_weights(folder, state.network)
     export.write_config(folder, recipe.options, None)
     candidates = object_prompts.generate(load_stimuli(), variations=variations)
-    prompts = measure.prompt_losses(folder, candidates)
+    model = load(ModelSource("embedded", folder))
+    prompts = measure.prompt_losses(model, candidates)
     export.write_config(folder, recipe.options, prompts.threshold)
-    record = make_record(folder, recipe, corpus, state, prompts, factor)
+    record = make_record(model, recipe, corpus, state, prompts, factor)
     write_bytes(folder / RECORD, export.as_json(record), what="the training record")
     write_bytes(folder / "README.md", card(record).encode(), what="the model card")
     _log.info("%s: held-out loss %.3f", folder, record["held_out"]["loss"])

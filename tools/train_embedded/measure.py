@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ import polars as pl
 from atlas_assets.extraction import scoring
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.loaded import LoadedModel
-from atlas_assets.models.loading import ModelSource, load
 from atlas_assets.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -43,30 +40,17 @@ class PromptLosses:
         return math.ceil(2 * (self.highest_pair + 0.25)) / 2
 
 
-def load_checkpoint(folder: Path) -> LoadedModel:
-    """Load the checkpoint in ``folder`` as every other part of the package does.
-
-    Raises:
-        ModelError: the checkpoint cannot be loaded.
-    """
-    return load(ModelSource("embedded", folder))
-
-
-def prompt_losses(folder: Path, candidates: pl.DataFrame) -> PromptLosses:
-    """Score the object prompts with the model in ``folder``.
+def prompt_losses(model: LoadedModel, candidates: pl.DataFrame) -> PromptLosses:
+    """Score the object prompts with a model.
 
     Args:
-        folder: of the checkpoint.
+        model: the finished checkpoint, loaded.
         candidates: columns ``ast_node``, ``builtin_obj``, ``prompt_text``.
-
-    Raises:
-        ModelError: the model cannot be loaded.
     """
-    model = load_checkpoint(folder)
     scores = scoring.score(
         model,
         candidates["prompt_text"].to_list(),
-        shards=ShardStore(None, file_sha256(folder / "model.safetensors")),
+        shards=ShardStore(None, str(model.identity.weights_sha256)),
         progress=Progress("scoring", _log.info),
     )
     pairs = candidates.select("ast_node", "builtin_obj").with_columns(loss=scores.losses)
@@ -94,11 +78,6 @@ def densities(model: LoadedModel) -> dict[str, dict[str, int]]:
             sums["entries"] += own
             sums["nonzero"] += nonzero
     return {kind: found[kind] for kind in sorted(found, key=lambda kind: (kind == "all", kind))}
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _kind(name: str) -> str:

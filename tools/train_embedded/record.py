@@ -9,16 +9,16 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from atlas_assets.models.loaded import LoadedModel
 from tools.train_embedded.bigram import BigramLoss, best_bigram
 from tools.train_embedded.corpus import Source, manifest_digest
 from tools.train_embedded.data import TokenStream, windows
 from tools.train_embedded.loop import HELD_OUT_LENGTH, held_out_loss
-from tools.train_embedded.measure import PromptLosses, densities, file_sha256, load_checkpoint
+from tools.train_embedded.measure import PromptLosses, densities
 from tools.train_embedded.recipe import Recipe
 from tools.train_embedded.state import State
 
@@ -64,13 +64,8 @@ class HeldOut:
     uniform: float
 
 
-def judge(folder: Path, corpus: Corpus) -> HeldOut:
-    """Score the held-out tokens with the checkpoint in ``folder`` and with the baselines.
-
-    Raises:
-        ModelError: the checkpoint cannot be loaded.
-    """
-    model = load_checkpoint(folder)
+def judge(model: LoadedModel, corpus: Corpus) -> HeldOut:
+    """Score the held-out tokens with a loaded checkpoint and with the baselines."""
     vocabulary = model.tokenizer.vocab_size
     rows = windows(corpus.held_out, HELD_OUT_LENGTH)
     return HeldOut(
@@ -82,18 +77,14 @@ def judge(folder: Path, corpus: Corpus) -> HeldOut:
 
 
 def make_record(
-    folder: Path,
+    model: LoadedModel,
     recipe: Recipe,
     corpus: Corpus,
     state: State,
     prompts: PromptLosses,
     residual_factor: float,
 ) -> dict[str, Any]:
-    """Describe the checkpoint in ``folder`` and how it came about, as plain data.
-
-    Raises:
-        ModelError: the checkpoint cannot be loaded.
-    """
+    """Describe a loaded checkpoint and how it came about, as plain data."""
     tokens = state.step * recipe.batch_tokens
     return {
         "recipe": recipe.as_json(),
@@ -112,11 +103,12 @@ def make_record(
             "threads": torch.get_num_threads(),
             **{package: version(package) for package in _PACKAGES},
         },
-        "held_out": dataclasses.asdict(judge(folder, corpus)),
+        "held_out": dataclasses.asdict(judge(model, corpus)),
         "object_prompts": {**dataclasses.asdict(prompts), "threshold": prompts.threshold},
-        "matrices": densities(load_checkpoint(folder)),
+        "matrices": densities(model),
         "sha256": {
-            name: file_sha256(folder / name) for name in ("model.safetensors", "tokenizer.json")
+            "model.safetensors": model.identity.weights_sha256,
+            "tokenizer.json": model.identity.tokenizer_sha256,
         },
         "curve": [dataclasses.asdict(point) for point in state.curve],
         "corpus": _describe(corpus),

@@ -54,15 +54,16 @@ test-newest: ## orchestration's tests with the newest Dagster in range that has 
 	@$(NEWEST)/bin/python -m pip freeze | grep -i '^dagster'
 	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile atlas_assets_tests/orchestration
 
-# the test tools stay as pinned: it is the product's ranges that are tried
+# the test tools stay as pinned, for it is the product's ranges that are tried; pandas and pyarrow,
+# which the tests compare with, are the newest that fit
 test-oldest: ## files, loaders, assets and checks with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python $(PIP) -c constraints.txt uv
 	$(OLDEST)/bin/uv pip compile --quiet --resolution lowest-direct \
 	  --python $(OLDEST)/bin/python --output-file $(OLDEST)/constraints.txt pyproject.toml
-	grep -E '^(hypothesis|pandas|pyarrow|pytest|pytest-xdist)==' constraints.txt \
-	  > $(OLDEST)/tools.txt
-	$(OLDEST)/bin/python $(PIP) -c $(OLDEST)/constraints.txt -r $(OLDEST)/tools.txt -e .
+	grep -E '^(hypothesis|pytest|pytest-xdist)==' constraints.txt > $(OLDEST)/tools.txt
+	$(OLDEST)/bin/python $(PIP) -c $(OLDEST)/constraints.txt \
+	  -r $(OLDEST)/tools.txt pandas pyarrow -e .
 	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile atlas_assets_tests/storage \
 	  atlas_assets_tests/test_io.py atlas_assets_tests/orchestration/io_managers \
 	  atlas_assets_tests/orchestration/checks atlas_assets_tests/orchestration/test_assets.py

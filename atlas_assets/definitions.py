@@ -18,7 +18,11 @@ from atlas_assets.orchestration.automation.fetching import fetch_job
 from atlas_assets.orchestration.automation.follow import follow_sensor
 from atlas_assets.orchestration.automation.jobs import atlas_jobs
 from atlas_assets.orchestration.automation.model_watch import model_spec, poll_schedule, poll_sensor
-from atlas_assets.orchestration.automation.publishing import hub_sync_sensor, publish_job
+from atlas_assets.orchestration.automation.publishing import (
+    hub_sync_sensor,
+    publish_job,
+    publish_schedule,
+)
 from atlas_assets.orchestration.checks.claims import claim_checks
 from atlas_assets.orchestration.checks.integrity import integrity_checks
 from atlas_assets.orchestration.io_managers.csv import CsvIOManager
@@ -29,6 +33,7 @@ from atlas_assets.orchestration.io_managers.documents import (
 )
 from atlas_assets.orchestration.io_managers.hdf5 import Hdf5IOManager
 from atlas_assets.orchestration.io_managers.parquet import ParquetIOManager
+from atlas_assets.orchestration.model_version import announcing
 from atlas_assets.orchestration.partitions import partitions_of
 from atlas_assets.orchestration.version import version_asset
 from atlas_assets.settings import AtlasSettings
@@ -38,6 +43,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     """Fresh definitions of one atlas: assets, jobs, what starts them, resources."""
     partitions = partitions_of(settings.sweep)
     resources = build_resources(settings)
+    resources["model"] = announcing(resources["model"], resources["store"])
     integrity = integrity_checks(partitions)
     publish = publish_job()
     return dg.Definitions(
@@ -48,7 +54,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
         ],
         asset_checks=[*integrity, *claim_checks()],
         jobs=[*atlas_jobs(settings.sweep), fetch_job(), publish],
-        schedules=[poll_schedule(settings)],
+        schedules=[poll_schedule(settings), publish_schedule(publish)],
         sensors=[
             poll_sensor(settings),
             follow_sensor(),

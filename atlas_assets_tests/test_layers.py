@@ -36,7 +36,6 @@ OF_STAGES_IN_MODELS = {"atlas_assets.stages.prompts.tokens.CorpusTokenizer"}
 PRIVATE_STILL = {
     "automation.conditions",
     "automation.follow",
-    "automation.publishable",
 }
 #: room → libraries that none of its modules imports, wherever the import stands
 NEVER = {

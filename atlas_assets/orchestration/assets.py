@@ -14,9 +14,10 @@ from typing import Any
 import dagster as dg
 
 from atlas_assets.orchestration.automation.conditions import stay_up_to_date
+from atlas_assets.orchestration.data_versions import data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
-from atlas_assets.orchestration.io_managers.versions import MODEL
 from atlas_assets.orchestration.making import Step, require_in_sweep
+from atlas_assets.orchestration.model_version import MODEL
 from atlas_assets.orchestration.partitions import Partitions, partition_key
 from atlas_assets.orchestration.sweep import Completion, complete_sweep
 from atlas_assets.settings import AtlasSettings
@@ -108,7 +109,13 @@ def _made(
 ) -> Iterator[dg.Output[Any]]:
     """The artifact; nothing, with a warning, where the sweep lacks the setting it speaks of."""
     if artifact.partitions is not None:
-        yield dg.Output(_per_partition(context, artifact, artifact.partitions, inputs))
+        values = _per_partition(context, artifact, artifact.partitions, inputs)
+        version = _data_version(context, artifact, artifact.partitions)
+        with warnings.catch_warnings():
+            # data versions of one's own are beta in Dagster; the tests run through them
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            output = dg.Output(values, data_version=version)
+        yield output
         return
     try:
         about = artifact.setting
@@ -137,6 +144,21 @@ def _per_partition(
             tell=partial(context.add_asset_metadata, asset_key=artifact.key, partition_key=key),
         )
     return found
+
+
+def _data_version(
+    context: dg.AssetExecutionContext, artifact: Artifact, space: PartitionSpace
+) -> dg.DataVersion:
+    """What the partitions of the run are made from.
+
+    It is the same however many partitions a run makes, so that making one of them again leaves what
+    follows from all of them as fresh as it was. Other assets have Dagster's own data versions,
+    which follow from their code versions and inputs.
+    """
+    store = context.resources.store
+    settings = [space.of_key(key) for key in context.partition_keys]
+    records = [(store.prospect(artifact.key, setting), setting) for setting in settings]
+    return dg.DataVersion(data_version_of_cells(store, records))
 
 
 def _is_loaded(artifact: Artifact, source: Artifact) -> bool:

@@ -34,6 +34,8 @@ _LIBRARIES_OF_KIND: Mapping[Kind, Sequence[str]] = {
     "png": ("matplotlib", "pillow", "scipy"),
     "html": ("jinja2",),
 }
+#: stands for the digest of a content that is not known yet
+_NO_CONTENT = "0" * 64
 #: marks the digest of a file that has no provenance, and so no digest of its content
 _FILE = "file:"
 
@@ -118,7 +120,13 @@ class AtlasStore:
         records.require_same_atlas(
             self._legible_provenance(key, setting), self.expected(), artifact=key, path=path
         )
-        provenance = self._provenance_of(artifact, value, setting, about or setting, inputs)
+        record = self._record(artifact, setting, about or setting, inputs)
+        codec = codec_of(artifact)
+        digests = {
+            "payload_sha256": codec.payload_digest(value),
+            "parts": dict(codec.part_digests(value)),
+        }
+        provenance = record.model_copy(update=digests)
         size = codec_of(artifact).write(path, value, provenance)
         self._clear_scratch(key)
         return Written(path, size, provenance)
@@ -211,10 +219,18 @@ class AtlasStore:
         except ArtifactError:
             return None
 
-    def _provenance_of(
+    def prospect(self, key: str, setting: Setting | None = None) -> Provenance:
+        """The record that the artifact would have if it were made now, less what is in it.
+
+        Raises:
+            MissingArtifactError: an input is not there.
+            ProvenanceError: the inputs contradict each other.
+        """
+        return self._record(artifact_named(key), setting, None, None)
+
+    def _record(
         self,
         artifact: Artifact,
-        value: Any,
         setting: Setting | None,
         about: Setting | None,
         inputs: Mapping[str, str] | None,
@@ -235,8 +251,7 @@ class AtlasStore:
             lineage=lineage,
             setting=SettingRecord.of(about) if about else None,
             inputs=dict(inputs),
-            payload_sha256=codec_of(artifact).payload_digest(value),
-            parts=dict(codec_of(artifact).part_digests(value)),
+            payload_sha256=_NO_CONTENT,
             versions=_versions(artifact.kind, artifact.runs_model),
         )
 

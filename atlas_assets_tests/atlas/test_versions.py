@@ -19,7 +19,7 @@ from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import ArtifactError, HubError, ProvenanceError, SettingsError
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.orchestration.automation.model_watch import poll
-from atlas_assets.orchestration.io_managers.versions import announced_version
+from atlas_assets.orchestration.model_version import announced_version
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore

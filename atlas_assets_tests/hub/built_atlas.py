@@ -40,15 +40,26 @@ class Built:
         fields = {**SWEEP, "hub_target": REPO, **changes}
         return tiny_atlas.tiny_settings(self.data_dir, **fields)
 
-    def tick(
-        self, client: HubClient, cursor: str | None = None, **changes: Any
-    ) -> dg.SensorResult | dg.SkipReason:
-        """What the sensor says."""
+    def told(self, client: HubClient, run: dg.DagsterRun, **changes: Any) -> Any:
+        """What the sensor says when ``run`` has succeeded."""
         sensor = hub_sync_sensor(self.settings(**changes), publish_job(), client)
-        with dg.build_sensor_context(instance=self.instance, cursor=cursor) as context:
-            found = sensor(context)
-        assert isinstance(found, dg.SensorResult | dg.SkipReason)
-        return found
+        (ended,) = [
+            record.event_log_entry.dagster_event
+            for record in self.instance.get_records_for_run(
+                run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS
+            ).records
+        ]
+        context = dg.build_run_status_sensor_context(
+            sensor_name=sensor.name,
+            dagster_instance=self.instance,
+            dagster_run=run,
+            dagster_event=ended,
+        )
+        return sensor(context)
+
+    def last_run(self, job: str = "atlas") -> dg.DagsterRun:
+        """The job's last run."""
+        return self.instance.get_runs(dg.RunsFilter(job_name=job), limit=1)[0]
 
     def run(
         self, client: HubClient, request: dg.RunRequest | None = None, **config: Any

@@ -26,10 +26,9 @@ def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_publish, "DatasetsVerifier", Trusting)
 
 
-def test_the_sensors_run_makes_one_commit_and_says_so(built: Built, hub: LocalHub) -> None:
-    found = built.tick(hub.client())
-    assert isinstance(found, dg.SensorResult) and found.run_requests
-    result = built.run(hub.client(), found.run_requests[0])
+def test_the_job_makes_one_commit_and_says_so(built: Built, hub: LocalHub) -> None:
+
+    result = built.run(hub.client())
     assert result.success, failure_text(result)
     assert len(hub.commits(REPO)) == 2 and "14_summary.csv" in hub.files(REPO)
     observed = [
@@ -42,7 +41,7 @@ def test_the_sensors_run_makes_one_commit_and_says_so(built: Built, hub: LocalHu
     commit = observed[0].metadata["commit"].value
     assert commit == f"{hub.url}/datasets/{REPO}/commit/{hub.head(REPO)}"
     hub.forget_calls()
-    again = built.run(hub.client(), found.run_requests[0])
+    again = built.run(hub.client())
     assert again.success and len(hub.commits(REPO)) == 2 and len(hub.calls()) <= 3
 
 

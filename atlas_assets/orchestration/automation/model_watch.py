@@ -16,7 +16,7 @@ import dagster as dg
 from atlas_assets.atlas import versions
 from atlas_assets.errors import AtlasError, SettingsError
 from atlas_assets.models.identity import ModelIdentity
-from atlas_assets.orchestration.io_managers.versions import MODEL, announce_model
+from atlas_assets.orchestration.model_version import MODEL, announce_model
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.storage.provenance import Lineage
 

@@ -1,20 +1,18 @@
 """The job ``publish``, and the sensor that starts it when something new has passed its checks."""
 
 import dataclasses
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from atlas_assets.errors import AtlasError, HubUnavailableError, SettingsError
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.orchestration.automation.publishable import (
-    Cursor,
-    Found,
-    look,
-    parse_cell,
-    unfinished,
-)
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.soundness.subject import Cell
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.setting import Setting
 
 JOB = "publish"
 OP = "publish_atlas"
@@ -24,7 +22,18 @@ INTERVAL = 60
 #: seconds before a run whose Hub did not answer tries again; 3, 7 and 15 times that after it
 RETRY_DELAY = 60.0
 RETRIES = 4
-CONTENT_TAG = "atlas/publishes"
+#: names the run whose end a publication follows
+CAUSE_TAG = "atlas/publishes_after_run"
+DAILY = "30 6 * * *"
+#: seconds without an event after which an unfinished run counts as dead
+_SILENCE = 3600.0
+_UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
 
 class PublishConfig(dg.Config):
@@ -104,7 +113,10 @@ def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
 def hub_sync_sensor(
     settings: AtlasSettings, job: dg.JobDefinition, hub: HubClient
 ) -> dg.SensorDefinition:
-    """Watches what is materialised; on from the start, and idle until it is told where to publish.
+    """Starts `publish` when a run has succeeded; on from the start, idle until told where to.
+
+    What is fit to be published is decided in one place, when it is published
+    (`atlas_assets.hub.staging`): a run that changed nothing ends in no commit.
 
     Args:
         settings: in force.
@@ -112,43 +124,82 @@ def hub_sync_sensor(
         hub: says whether there is a token.
     """
 
-    @dg.sensor(
+    @dg.run_status_sensor(
         name=SENSOR,
-        job_name=job.name,
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        request_job=job,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="When runs have ended and what they materialised has passed its blocking "
-        "checks, publishes it in one run. Needs ATLAS_HUB_TARGET and a token of the Hub.",
+        description="When a run has succeeded and no other is in progress, publishes what has "
+        "passed its blocking checks, in one run. Needs ATLAS_HUB_TARGET and a token of the Hub.",
     )
-    def hub_sync(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        off = _off(settings, hub)
+    def hub_sync(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        run = context.dagster_run
+        if run.job_name == JOB:
+            return dg.SkipReason("a publication is nothing new to publish")
+        off = _off(settings, hub) or _unfinished(context.instance)
         if off is not None:
             return dg.SkipReason(off)
-        busy = unfinished(context.instance, publishing=JOB)
-        if busy is not None:
-            return dg.SkipReason(busy)
-        return _decide(look(context.instance, settings, Cursor.parse(context.cursor)))
+        return dg.RunRequest(run_key=run.run_id, tags={CAUSE_TAG: run.run_id})
 
     return hub_sync
 
 
-def _decide(found: Found) -> dg.SensorResult | dg.SkipReason:
-    """One run for everything that is ready, if it is not what the last run published."""
-    waiting = f"; {found.waiting}" if found.waiting else ""
-    if not found.is_new:
-        return dg.SkipReason(f"nothing new has passed its checks{waiting}")
-    cursor = found.cursor.dump()
-    if found.content == found.before.content:
-        reason = f"what was made again is what the last run published{waiting}"
-        return dg.SensorResult(skip_reason=reason, cursor=cursor)
-    config = PublishConfig(cells=[cell.name for cell in found.cells])
-    request = dg.RunRequest(
-        # the same state of the same materialisations is requested once, even if the cursor is lost
-        run_key=f"{found.content}-{found.newest}",
-        run_config=dg.RunConfig(ops={OP: config}),
-        tags={CONTENT_TAG: found.content},
+def publish_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Publishes daily what was made while no daemon was running; off until it is switched on."""
+    return dg.ScheduleDefinition(
+        name="publish_daily",
+        job=job,
+        cron_schedule=DAILY,
+        description="Publishes what is fit to be published and not published yet, once a day.",
     )
-    return dg.SensorResult(run_requests=[request], cursor=cursor)
+
+
+def _unfinished(instance: dg.DagsterInstance) -> str | None:
+    """Which run is to be waited for; ``None`` where there is none.
+
+    A run in progress may still change the files of the atlas, and its end is looked at in turn. One
+    that has been silent for an hour was killed, and is not waited for.
+    """
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNFINISHED)), limit=100):
+        if run.job_name != JOB and not _is_silent(instance, run.run_id):
+            return f"run {run.run_id[:8]} ({run.job_name}) has not finished"
+    return None
+
+
+def _is_silent(instance: dg.DagsterInstance, run_id: str) -> bool:
+    records = instance.get_records_for_run(run_id, limit=1, ascending=False).records
+    return bool(records) and time.time() - records[0].timestamp > _SILENCE
+
+
+def parse_cell(name: str, sweep: Sequence[Setting]) -> list[Cell]:
+    """The cells of the atlas that a run is told to publish.
+
+    Args:
+        name: ``summary``, ``object_masks`` (at every setting of the sweep), or
+            ``object_masks|0.8|0.5``.
+        sweep: in force.
+
+    Raises:
+        SettingsError: there is no such cell.
+    """
+    asset, _, partition = name.partition("|")
+    artifact = ARTIFACTS.get(asset)
+    if artifact is None or (partition and not artifact.partitioned):
+        raise SettingsError(
+            "the atlas has no such asset or partition",
+            where=name,
+            expected="an asset, or asset|C|ε",
+            found=repr(name),
+            remedy="correct `cells` in the run's config",
+        )
+    if not artifact.partitioned:
+        return [(asset, None)]
+    return (
+        [(asset, Setting.of_partition_key(partition))]
+        if partition
+        else [(asset, at) for at in sweep]
+    )
 
 
 def _off(settings: AtlasSettings, hub: HubClient) -> str | None:

@@ -14,9 +14,7 @@ import dagster as dg
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.orchestration.data_versions import data_version, data_version_of_cells
 from atlas_assets.orchestration.io_managers.metadata import content_metadata, file_metadata
-from atlas_assets.orchestration.io_managers.versions import report_model, report_version
 from atlas_assets.stages.artifact import Artifact, Kind
 from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.storage.codecs import artifact_named
@@ -57,23 +55,19 @@ class AtlasIOManager(dg.UPathIOManager):
         self.store = store
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Writes one value, or one per partition of the run, and tells Dagster its version."""
+        """Writes one value, or one per partition of the run."""
         artifact = self._artifact(context)
         if artifact.partitions is None or not context.has_asset_partitions:
             written = self.store.write(artifact.key, obj)
             context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
             context.add_output_metadata(self._metadata(context, obj, written))
-            report_version(context, data_version(written.provenance))
-            report_model(context, artifact, written.provenance.lineage)
             return
         # Dagster gives them in no particular order
         keys = sorted(context.asset_partition_keys)
-        cells = []
         for key, value in _by_partition(artifact.key, keys, obj).items():
             made = value.make() if isinstance(value, Deferred) else value
             partition = artifact.partitions.of_key(key)
             written = self.store.write(artifact.key, made, partition)
-            cells.append((written.provenance, partition))
             metadata = self._metadata(context, made, written)
             if isinstance(value, Deferred):
                 # each partition's materialisation gets the metadata of its own file
@@ -82,7 +76,6 @@ class AtlasIOManager(dg.UPathIOManager):
                 context.add_output_metadata(metadata)
         # one line for all: an event takes Dagster longer to store than a small file to write
         context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
-        report_version(context, data_version_of_cells(self.store, cells))
 
     def load_partitions(self, context: dg.InputContext) -> Any:
         """One value, or {partition key: value}."""

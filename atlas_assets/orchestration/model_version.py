@@ -1,4 +1,4 @@
-"""Versions of content, as Dagster keeps them: what it knows to be stale rests on these."""
+"""The version of the model, as Dagster keeps it: what was made with another one is stale."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.orchestration.data_versions import model_version
-from atlas_assets.stages.artifact import Artifact
 from atlas_assets.storage.provenance import Lineage
+from atlas_assets.storage.store import AtlasStore
 
 #: asset key of the model, which Dagster does not make
 MODEL = "model"
@@ -16,23 +17,19 @@ MODEL = "model"
 DATA_VERSION_TAG = "dagster/data_version"
 
 
-def report_version(context: dg.OutputContext, version: str) -> None:
-    """Makes ``version`` the data version of what the step materialises."""
-    if context.has_asset_key:
-        context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
+def announcing(model: AtlasModel, store: AtlasStore) -> dg.ResourceDefinition:
+    """The model as a resource that tells Dagster its version before the first step that runs it.
 
-
-def report_model(context: dg.OutputContext, artifact: Artifact, lineage: Lineage | None) -> None:
-    """Tells Dagster which model was run, where it believes another one, or none, to be current.
-
-    The output of the step is then recorded as made with this very model.
+    What a run makes is then recorded as made with this very model, also where no poll has looked
+    at it before. A model that cannot be had is not announced; the step that runs it says why.
     """
-    if not artifact.runs_model or lineage is None or not context.has_asset_key:
-        return
-    step = context.step_context
-    if announce_model(step.instance, lineage):
-        # Dagster has looked the model's version up when the step began
-        step.wipe_input_asset_version_info(dg.AssetKey(MODEL))
+
+    def resource(context: dg.InitResourceContext) -> AtlasModel:
+        if context.instance is not None:
+            announce_model(context.instance, store.expected())
+        return model
+
+    return dg.ResourceDefinition(resource)
 
 
 def announce_model(instance: dg.DagsterInstance, lineage: Lineage) -> bool:

@@ -130,11 +130,11 @@ def test_changed_code_is_stale(store: AtlasStore, monkeypatch: pytest.MonkeyPatc
                 for field in catalog.Artifact.__dataclass_fields__
                 if field != "code_version"
             },
-            code_version="2",
+            code_version="next",
         ),
     }
     monkeypatch.setattr("atlas_assets.storage.codecs.ARTIFACTS", newer)
-    assert store.stale_reason("summary") == "its code version is 1, now 2"
+    assert store.stale_reason("summary") == "its code version is 2, now next"
 
 
 @pytest.mark.parametrize("key", sorted(ARTIFACTS))

@@ -49,7 +49,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             model_spec(settings),
-            *assets_of(settings, partitions, integrity, resources),
+            *assets_of(settings, partitions, resources),
             version_asset(settings),
         ],
         asset_checks=[*integrity, *claim_checks()],

@@ -7,7 +7,7 @@ What runs the model depends on the external asset ``model``.
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,6 @@ MODEL_POOL = "model"
 def assets_of(
     settings: AtlasSettings,
     partitions: Partitions,
-    checks: Iterable[dg.AssetChecksDefinition],
     resources: Mapping[str, Any],
 ) -> list[dg.AssetsDefinition]:
     """The assets of the whole catalogue.
@@ -46,13 +45,12 @@ def assets_of(
     Args:
         settings: in force; their values are part of the code versions that depend on them.
         partitions: of every partition space.
-        checks: of the artifacts, which run where an asset materialises others.
-        resources: what those runs are given.
+        resources: what the runs are given in which an asset materialises others.
     """
     skipped = skipped_under(settings)
     found: list[dg.AssetsDefinition] = []
     for key, artifact in ARTIFACTS.items():
-        completion = Completion([*found, *checks], resources)
+        completion = Completion(list(found), resources)
         automatic = key not in skipped
         found.append(_asset(artifact, settings, partitions, completion, automatic=automatic))
     return found

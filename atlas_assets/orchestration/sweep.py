@@ -28,11 +28,12 @@ class Completion:
     """What partitions are materialised with.
 
     Attributes:
-        definitions: the assets that are completed, what feeds them, and their checks.
+        definitions: the assets that are completed, and what feeds them. Their checks are not among
+            them, as in the job ``sweep``: reading the masks back takes longer than making them.
         resources: what their runs are given.
     """
 
-    definitions: list[dg.AssetsDefinition | dg.AssetChecksDefinition]
+    definitions: list[dg.AssetsDefinition]
     resources: Mapping[str, Any]
 
 
@@ -68,6 +69,7 @@ def complete_sweep(
     """Materialise the missing and stale partitions of what ``artifact`` completes.
 
     They are made in as few runs as their partitions' grid allows; one run makes a whole sweep.
+    Every read validates what it reads; the checks run with the job ``atlas``.
 
     Args:
         context: of the step that needs them; its resources are ``settings`` and ``store``.

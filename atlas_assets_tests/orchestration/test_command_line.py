@@ -8,9 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
+from atlas_assets.orchestration.partitions import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 from atlas_assets_tests.orchestration.tiny_atlas import environment
 
 BIN = Path(sys.executable).parent
@@ -115,3 +120,30 @@ def test_a_setting_out_of_range_ends_the_command_with_its_name(
     assert result.returncode != 0
     assert "ATLAS_CONSISTENCIES" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_run_of_one_partition_plans_that_one_alone(env: dict[str, str], tmp_path: Path) -> None:
+    """Dagster calls failed what a failed run has planned: of the others it must not speak."""
+    done = run(
+        env,
+        *("dagster", "job", "backfill", "-m", "atlas_assets.definitions", "-j", "sweep"),
+        *("--partitions", "0.8|0.5", "--noprompt"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+        (queued,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+        assert queued.tags["dagster/partition"] == "0.8|0.5"
+        assert not {ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG} & {*queued.tags}
+        planned = instance.get_records_for_run(
+            queued.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+        ).records
+        events = [record.event_log_entry.dagster_event for record in planned]
+        partitioned = {
+            (event.asset_key.to_user_string(), event.partition)
+            for event in events
+            if event and event.asset_key and event.partition
+        }
+        assert partitioned == {
+            (key, "0.8|0.5") for key in ("object_masks", "checker_masks", "target_checker")
+        }

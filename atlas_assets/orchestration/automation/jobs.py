@@ -14,8 +14,10 @@ from atlas_assets.stages.setting import Setting
 def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition]:
     """``atlas`` runs everything; ``sweep`` masks and published tables; ``analyses`` what follows.
 
-    The first two carry the sweep's first and last partition as a range, so that one run holds the
-    unpartitioned assets and every setting (all settings of an asset in one step).
+    The first two run over the sweep's first to last partition, so that one run holds the
+    unpartitioned assets and every setting (all settings of an asset in one step). The range is a
+    tag of such runs and not of the job: a run of one partition would carry it as well, and Dagster
+    would then plan, and call failed, every partition of the sweep.
     """
     whole_sweep = range_tags(sweep[0], sweep[-1])
     further_analyses = dg.AssetSelection.assets(*(artifact.key for artifact in ANALYSES))
@@ -23,7 +25,7 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
         dg.define_asset_job(
             "atlas",
             selection=dg.AssetSelection.all(),
-            tags=whole_sweep,
+            run_tags=whole_sweep,
             description="The whole atlas: prompts, activations, masks at every setting, tables, "
             "figures, report.",
         ),
@@ -36,7 +38,7 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
                 - dg.AssetSelection.assets("token_checker_masks")
                 - further_analyses
             ).without_checks(),
-            tags=whole_sweep,
+            run_tags=whole_sweep,
             description="From existing activations: masks at every setting, and the published "
             "tables. Every read still validates; the asset checks run with the job atlas.",
         ),

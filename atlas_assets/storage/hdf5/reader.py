@@ -7,6 +7,7 @@ value is read (`hdf5.structure`).
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,13 +25,15 @@ from atlas_assets.files.locations import content as bytes_of
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
 from atlas_assets.storage.hdf5.structure import StructureError
-from atlas_assets.storage.hdf5.writer import METADATA, name_in_memory
+from atlas_assets.storage.hdf5.writer import METADATA
 
 Array = npt.NDArray[Any]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: number of bytes by which HDF5 would enlarge a file in memory
 _GROWTH = 1 << 22
+#: numbers files in memory: HDF5 takes two open files of one name for one
+_NUMBERS = itertools.count()
 #: what h5py raises for a damaged file, depending on where the damage is met
 _H5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 _REMEDY = "materialise it again, or fetch it again"
@@ -212,7 +215,7 @@ class Hdf5Reader:
             access.set_fapl_core(_GROWTH, False)
             access.set_file_image(image)
             with self._about(""):
-                return h5f.open(name_in_memory(), h5f.ACC_RDONLY, access)
+                return h5f.open(b"atlas-%d.h5" % next(_NUMBERS), h5f.ACC_RDONLY, access)
         try:
             with local.open("rb") as file:
                 head = file.read(8)

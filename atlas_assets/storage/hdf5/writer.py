@@ -10,7 +10,6 @@ with the values at their places. Object times are not stored: equal content give
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5f, h5g, h5p, h5s, h5t
+from h5py import h5d, h5f, h5fd, h5g, h5p, h5s, h5t
 
 Array = npt.NDArray[Any]
 
@@ -27,11 +26,8 @@ Array = npt.NDArray[Any]
 METADATA = "metadata"
 #: the format that a file is written in: as any HDF5 from 1.10 on reads it
 _LIBRARY = ("v110", "v110")
-#: number of bytes by which HDF5 enlarges a file in memory
-_GROWTH = 1 << 22
 #: how many skeletons are kept, and the largest number of bytes of values in one that is kept
 _KEPT, _KEPT_BYTES = 3, 1 << 26
-_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -161,14 +157,18 @@ def _new_skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
     creation = h5p.create(h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
     access = h5p.create(h5p.FILE_ACCESS)
-    access.set_fapl_core(_GROWTH, False)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
-    file = h5f.create(name_in_memory(), h5f.ACC_TRUNC, creation, access)
+    # not HDF5's own files in memory: their images, taken while they are open for writing, carry a
+    # stale checksum before HDF5 2.0
+    memory = io.BytesIO()
+    access.set_fileobj_driver(h5fd.fileobj_driver, memory)
+    file = h5f.create(b"skeleton.h5", h5f.ACC_TRUNC, creation, access)
     places = tuple(place for of in vectors for place in _created(file, of))
     h5f.flush(file)
-    image = file.get_file_image()
+    size = file.get_filesize()
     file.close()
-    return _Skeleton(image, places)
+    # what is allocated at the end and never written by HDF5 is part of the file
+    return _Skeleton(memory.getvalue().ljust(size, b"\0"), places)
 
 
 def _created(file: Any, vectors: _Vectors) -> Iterator[int]:
@@ -186,11 +186,6 @@ def _created(file: Any, vectors: _Vectors) -> Iterator[int]:
         folder = _create_group(parent, f"layer_{layer}")
         for name in vectors.names:
             yield h5d.create(folder, name.encode(), file_type, space, creation).get_offset()
-
-
-def name_in_memory() -> bytes:
-    """A name that no other file in memory has: HDF5 takes two open files of one name for one."""
-    return b"atlas-%d.h5" % next(_NUMBERS)
 
 
 def _create_group(parent: Any, name: str) -> Any:

@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.orchestration.tiny_atlas import (
     ASSET_KEYS,
     failure_text,
@@ -22,43 +24,12 @@ from atlas_assets_tests.orchestration.tiny_atlas import (
     tiny_settings,
 )
 
-TAGS = [f"eps{e}_cons{c}" for e in ("0.001", "0.1", "0.5") for c in ("0.2", "0.5", "0.8")]
-FIGURES = (
-    "atomicity_dendrogram",
-    "jaccard_heatmap",
-    "concept_fraction",
-    "sweep",
-    "layer_profile",
-    "modularity",
-    "entanglement",
-)
+#: what the catalogue says the folder holds; the published names are in stages/test_catalog.py
 FILES = {
-    "11A_object_prompts.parquet",
-    "11B_checker_prompts.parquet",
-    "token_checker_prompts.parquet",
-    "12_object_activations.h5",
-    "12_checker_activations.h5",
-    *(f"13_object_masks_{tag}.h5" for tag in TAGS),
-    *(f"13_checker_masks_{tag}.h5" for tag in TAGS),
-    "token_checker_masks.h5",
-    "13_universal_masks_sweep.parquet",
-    "universal_106x50.h5",
-    *(f"14_target_checker_{tag}.csv" for tag in TAGS),
-    "14_summary.csv",
-    "relaxed_modularity_scores.csv",
-    "relaxed_modularity_detail.csv",
-    "token_independence_summary.csv",
-    "token_independence_detail.csv",
-    "token_independence_no_keyword.csv",
-    "compositionality.csv",
-    "ockham_index.csv",
-    "layer_profile.csv",
-    "marginalisation_robustness.csv",
-    "jaccard_matrices.h5",
-    "modularity_null.csv",
-    *(f"figure_{name}.{form}" for name in FIGURES for form in ("png", "pdf")),
-    "claims.md",
-    "atlas_report.html",
+    file.name
+    for artifact in ARTIFACTS.values()
+    for setting in (AtlasSettings().sweep if artifact.partitioned else (None,))
+    for file in codec_of(artifact).files(Path(artifact.file_name(setting)))
 }
 
 

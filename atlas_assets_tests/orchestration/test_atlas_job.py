@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.catalog import ARTIFACTS, FIGURES
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.orchestration.tiny_atlas import (
@@ -184,7 +184,7 @@ def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path:
         "marginalisation_robustness",
         "jaccard_matrices",
         "modularity_null",
-        *(f"figure_{name}" for name in FIGURES if name != "sweep"),
+        *(figure.key for figure in FIGURES if figure.key != "figure_sweep"),
     }
     assert made == ASSET_KEYS - skipped
     assert settings.sweep == (Setting(0.2, 0.5),)

@@ -54,7 +54,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
         ],
         asset_checks=[*integrity, *claim_checks()],
         jobs=[*atlas_jobs(settings.sweep), fetch_job(), publish],
-        schedules=[poll_schedule(settings), publish_schedule(publish)],
+        schedules=[poll_schedule(settings), publish_schedule(settings, publish, resources["hub"])],
         sensors=[
             poll_sensor(settings),
             follow_sensor(),

@@ -40,46 +40,36 @@ class Built:
         fields = {**SWEEP, "hub_target": REPO, **changes}
         return tiny_atlas.tiny_settings(self.data_dir, **fields)
 
-    def told(self, client: HubClient, run: dg.DagsterRun, **changes: Any) -> Any:
-        """What the sensor says when ``run`` has succeeded."""
-        sensor = hub_sync_sensor(self.settings(**changes), publish_job(), client)
-        (ended,) = [
-            record.event_log_entry.dagster_event
-            for record in self.instance.get_records_for_run(
-                run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS
-            ).records
-        ]
-        context = dg.build_run_status_sensor_context(
-            sensor_name=sensor.name,
-            dagster_instance=self.instance,
-            dagster_run=run,
-            dagster_event=ended,
-        )
-        return sensor(context)
+    def tick(self, client: HubClient, cursor: str | None, **changes: Any) -> Any:
+        """What the daemon makes of the sensor: run requests, why there are none, and a cursor.
 
-    def last_run(self, job: str = "atlas") -> dg.DagsterRun:
-        """The job's last run."""
-        return self.instance.get_runs(dg.RunsFilter(job_name=job), limit=1)[0]
+        It looks at the first run that succeeded after the cursor, as one tick does.
+        """
+        sensor = hub_sync_sensor(self.settings(**changes), publish_job(), client)
+        with dg.build_sensor_context(instance=self.instance, cursor=cursor) as context:
+            return sensor.evaluate_tick(context)
 
     def run(
-        self, client: HubClient, request: dg.RunRequest | None = None, **config: Any
+        self, client: HubClient, request: Any = None, **config: Any
     ) -> dg.ExecuteInProcessResult:
         """The job ``publish``, as the sensor requested it or with this config."""
         run_config = request.run_config if request else {"ops": {OP: {"config": config}}}
         return publish_job(retry_delay=0.01).execute_in_process(
             instance=self.instance,
             run_config=run_config,
+            tags=dict(request.tags) if request else None,
             resources={"settings": self.settings(), "hub": client},
             raise_on_error=False,
         )
 
-    def materialize(self, *assets: str) -> None:
-        """Makes assets again, and runs their checks."""
+    def materialize(self, *assets: str) -> str:
+        """Makes assets again, and runs their checks; returns the id of the run."""
         job = build_definitions(self.settings()).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=self.instance, asset_selection=[dg.AssetKey(asset) for asset in assets]
         )
         assert result.success, tiny_atlas.failure_text(result)
+        return result.run_id
 
 
 def build(folder: Path) -> None:
@@ -88,6 +78,15 @@ def build(folder: Path) -> None:
     with opened(folder) as built:
         result = tiny_atlas.run_job(built.settings(), built.instance)
         assert result.success, tiny_atlas.failure_text(result)
+
+
+def first_cursor() -> str:
+    """The cursor of a sensor that was on before the first run."""
+    with dg.DagsterInstance.ephemeral() as empty:
+        built = Built(Path(), Path(), empty)
+        cursor = built.tick(HubClient(), None).cursor
+    assert isinstance(cursor, str)
+    return cursor
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from atlas_assets.hub import publish as hub_publish
 from atlas_assets.orchestration.automation import publishing
 from atlas_assets.orchestration.automation.publishing import RETRIES
-from atlas_assets_tests.hub.built_atlas import REPO, Built
+from atlas_assets_tests.hub.built_atlas import REPO, Built, first_cursor
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import Trusting
 from atlas_assets_tests.orchestration.tiny_atlas import failure_text
@@ -26,9 +26,9 @@ def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_publish, "DatasetsVerifier", Trusting)
 
 
-def test_the_job_makes_one_commit_and_says_so(built: Built, hub: LocalHub) -> None:
-
-    result = built.run(hub.client())
+def test_the_sensors_run_makes_one_commit_and_says_so(built: Built, hub: LocalHub) -> None:
+    (request,) = built.tick(hub.client(), first_cursor()).run_requests
+    result = built.run(hub.client(), request)
     assert result.success, failure_text(result)
     assert len(hub.commits(REPO)) == 2 and "14_summary.csv" in hub.files(REPO)
     observed = [
@@ -41,7 +41,7 @@ def test_the_job_makes_one_commit_and_says_so(built: Built, hub: LocalHub) -> No
     commit = observed[0].metadata["commit"].value
     assert commit == f"{hub.url}/datasets/{REPO}/commit/{hub.head(REPO)}"
     hub.forget_calls()
-    again = built.run(hub.client())
+    again = built.run(hub.client(), request)
     assert again.success and len(hub.commits(REPO)) == 2 and len(hub.calls()) <= 3
 
 
@@ -131,6 +131,7 @@ def test_the_job_and_the_sensor_are_in_the_definitions() -> None:
 
     definitions = build_definitions(AtlasSettings.build())
     assert publishing.SENSOR in {sensor.name for sensor in definitions.sensors or ()}
+    assert publishing.SCHEDULE in {schedule.name for schedule in definitions.schedules or ()}
     assert definitions.resolve_job_def(publishing.JOB).name == publishing.JOB
 
 

@@ -1,7 +1,11 @@
-"""The job ``publish``, and the sensor that starts it when something new has passed its checks."""
+"""The job ``publish``, and what starts it: a sensor after successful runs, and a daily schedule.
+
+Neither of the two decides what may be published. The job asks `atlas_assets.hub.staging`, as the
+command ``atlas publish`` does, and a job that finds nothing changed makes no commit; so it does no
+harm to start it once too often.
+"""
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +13,7 @@ import dagster as dg
 
 from atlas_assets.errors import AtlasError, HubUnavailableError, SettingsError
 from atlas_assets.hub_client.client import HubClient
+from atlas_assets.orchestration.version import KEY as VERSION
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.subject import Cell
 from atlas_assets.stages.catalog import ARTIFACTS
@@ -17,23 +22,19 @@ from atlas_assets.stages.setting import Setting
 JOB = "publish"
 OP = "publish_atlas"
 SENSOR = "hub_sync_sensor"
+SCHEDULE = "publish_daily"
+#: every day at seven, an hour after the model is polled
+DAILY = "0 7 * * *"
 #: seconds between two looks
 INTERVAL = 60
 #: seconds before a run whose Hub did not answer tries again; 3, 7 and 15 times that after it
 RETRY_DELAY = 60.0
 RETRIES = 4
-#: names the run whose end a publication follows
-CAUSE_TAG = "atlas/publishes_after_run"
-DAILY = "30 6 * * *"
-#: seconds without an event after which an unfinished run counts as dead
-_SILENCE = 3600.0
-_UNFINISHED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
+#: on runs that publish the whole atlas: the repository that they publish to
+TARGET_TAG = "atlas/publishes_to"
+#: materialisations of one asset that are looked through for those of one run, newest first
+_LIMIT = 500
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 class PublishConfig(dg.Config):
@@ -113,10 +114,7 @@ def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
 def hub_sync_sensor(
     settings: AtlasSettings, job: dg.JobDefinition, hub: HubClient
 ) -> dg.SensorDefinition:
-    """Starts `publish` when a run has succeeded; on from the start, idle until told where to.
-
-    What is fit to be published is decided in one place, when it is published
-    (`atlas_assets.hub.staging`): a run that changed nothing ends in no commit.
+    """Publishes after runs; on from the start, and idle until it is told where to publish.
 
     Args:
         settings: in force.
@@ -128,52 +126,56 @@ def hub_sync_sensor(
         name=SENSOR,
         run_status=dg.DagsterRunStatus.SUCCESS,
         request_job=job,
+        # runs that a command line started belong to no code location
+        monitor_all_code_locations=True,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="When a run has succeeded and no other is in progress, publishes what has "
-        "passed its blocking checks, in one run. Needs ATLAS_HUB_TARGET and a token of the Hub.",
+        description="When runs have ended and what they materialised has passed its blocking "
+        "checks, publishes it in one run. Needs ATLAS_HUB_TARGET and a token of the Hub.",
     )
     def hub_sync(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
         run = context.dagster_run
-        if run.job_name == JOB:
-            return dg.SkipReason("a publication is nothing new to publish")
-        off = _off(settings, hub) or _unfinished(context.instance)
+        off = _off(settings, hub)
         if off is not None:
             return dg.SkipReason(off)
-        return dg.RunRequest(run_key=run.run_id, tags={CAUSE_TAG: run.run_id})
+        if run.job_name == JOB or not _made_files(context.instance, run.run_id):
+            return dg.SkipReason(f"run {run.run_id[:8]} ({run.job_name}) made no file of an atlas")
+        later = _published_since(context.instance, run.run_id, str(settings.hub_target))
+        if later is not None:
+            return dg.SkipReason(f"run {later[:8]} publishes what run {run.run_id[:8]} made")
+        return _request(settings, run_key=run.run_id)
 
     return hub_sync
 
 
-def publish_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Publishes daily what was made while no daemon was running; off until it is switched on."""
-    return dg.ScheduleDefinition(
-        name="publish_daily",
+def publish_schedule(
+    settings: AtlasSettings, job: dg.JobDefinition, hub: HubClient
+) -> dg.ScheduleDefinition:
+    """Publishes once a day; off until it is switched on.
+
+    Args:
+        settings: in force.
+        job: of `publish_job`.
+        hub: says whether there is a token.
+    """
+
+    @dg.schedule(
+        name=SCHEDULE,
         job=job,
         cron_schedule=DAILY,
-        description="Publishes what is fit to be published and not published yet, once a day.",
+        description="Publishes the atlas in force once a day: what no run of Dagster made, and "
+        "what a failed run left unpublished. Nothing changed: no commit. Needs ATLAS_HUB_TARGET "
+        "and a token of the Hub.",
     )
+    def publish_daily() -> dg.RunRequest | dg.SkipReason:
+        off = _off(settings, hub)
+        return _request(settings) if off is None else dg.SkipReason(off)
 
-
-def _unfinished(instance: dg.DagsterInstance) -> str | None:
-    """Which run is to be waited for; ``None`` where there is none.
-
-    A run in progress may still change the files of the atlas, and its end is looked at in turn. One
-    that has been silent for an hour was killed, and is not waited for.
-    """
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNFINISHED)), limit=100):
-        if run.job_name != JOB and not _is_silent(instance, run.run_id):
-            return f"run {run.run_id[:8]} ({run.job_name}) has not finished"
-    return None
-
-
-def _is_silent(instance: dg.DagsterInstance, run_id: str) -> bool:
-    records = instance.get_records_for_run(run_id, limit=1, ascending=False).records
-    return bool(records) and time.time() - records[0].timestamp > _SILENCE
+    return publish_daily
 
 
 def parse_cell(name: str, sweep: Sequence[Setting]) -> list[Cell]:
-    """The cells of the atlas that a run is told to publish.
+    """The files of the atlas that a run is told to publish.
 
     Args:
         name: ``summary``, ``object_masks`` (at every setting of the sweep), or
@@ -181,7 +183,7 @@ def parse_cell(name: str, sweep: Sequence[Setting]) -> list[Cell]:
         sweep: in force.
 
     Raises:
-        SettingsError: there is no such cell.
+        SettingsError: the atlas has no such asset or partition.
     """
     asset, _, partition = name.partition("|")
     artifact = ARTIFACTS.get(asset)
@@ -200,6 +202,38 @@ def parse_cell(name: str, sweep: Sequence[Setting]) -> list[Cell]:
         if partition
         else [(asset, at) for at in sweep]
     )
+
+
+def _request(settings: AtlasSettings, run_key: str | None = None) -> dg.RunRequest:
+    """A run that publishes the whole atlas; one with the same key is requested once."""
+    return dg.RunRequest(run_key=run_key, tags={TARGET_TAG: str(settings.hub_target)})
+
+
+def _made_files(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run materialised anything of an atlas, or put another version in force."""
+    record = instance.get_run_record_by_id(run_id)
+    started = record.start_time if record else None
+    return any(
+        event.run_id == run_id
+        for asset in (*ARTIFACTS, VERSION)
+        for event in instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey(asset), after_timestamp=started), limit=_LIMIT
+        ).records
+    )
+
+
+def _published_since(instance: dg.DagsterInstance, run_id: str, target: str) -> str | None:
+    """The run that published the whole atlas, or does so now, and began after this run's end."""
+    record = instance.get_run_record_by_id(run_id)
+    ended = record.end_time if record else None
+    publications = instance.get_run_records(
+        dg.RunsFilter(job_name=JOB, tags={TARGET_TAG: target}), limit=1
+    )
+    for last in publications:
+        began_later = ended and last.start_time and last.start_time > ended
+        if began_later and last.dagster_run.status not in _FAILED:
+            return str(last.dagster_run.run_id)
+    return None
 
 
 def _off(settings: AtlasSettings, hub: HubClient) -> str | None:

@@ -287,7 +287,7 @@ def test_for_someone_who_waits(hub: LocalHub) -> None:
 def test_offline_mode_sends_nothing(hub: LocalHub, sha: str, tmp_path: Path) -> None:
     code = (
         "from atlas_assets.errors import HubPermanentError\n"
-        "from atlas_assets.hub import repository\n"
+        "from atlas_assets.hub_client import repository\n"
         "from atlas_assets.hub_client.client import HubClient\n"
         f"try: repository.head(HubClient(), {REPO!r}, 'dataset')\n"
         "except HubPermanentError as error: raise SystemExit(str(error))\n"

@@ -308,7 +308,7 @@ def test_a_sweep_without_their_settings_skips_them_with_a_warning(tmp_path: Path
             for record in instance.all_logs(result.run_id)
             if record.level == 30 and "skipped" in record.user_message
         ]
-    assert set(made(result)) == {"figure_sweep", *READINGS}
+    assert set(made(result)) == {"figure_sweep", "circuit_distinctness", *READINGS}
     skipped = {"compositionality", "layer_profile", "ockham_index", "modularity_null"}
     for key in skipped | {"figure_atomicity_dendrogram", "figure_concept_fraction"}:
         assert any(message.startswith(f"{key} is skipped") for message in warnings), key

@@ -26,10 +26,6 @@ def refusal(key: str, frame: pl.DataFrame) -> str:
     return str(caught.value)
 
 
-def test_the_published_tables_and_those_of_the_further_analyses_are_declared() -> None:
-    assert len(TABLES) == 11 + 5
-
-
 @pytest.mark.parametrize("key", TABLES)
 def test_sound_tables_pass(key: str) -> None:
     schema_of(key).check(sample(key), where="the.file")

@@ -60,7 +60,8 @@ def _checks(
         partitions = sorted(map(str, context.partition_keys))
         together = tuple(space.of_key(partition) for partition in partitions)
         inspections = [Inspection(store, reader, key, at, together) for at in together]
-        if len(inspections) == 1:
+        if context.has_partition_key:
+            # a run of one partition, of which Dagster itself says what is checked
             yield from _at_once(inspections[0], selected)
             return
         yield from _each_partition(context, inspections, partitions, selected)

@@ -116,7 +116,7 @@ class Provenance(_Record):
     @property
     def parts_verified(self) -> bool:
         """Whether a read of a part is checked; records of format version 1 have no digest of it."""
-        return self.format_version > 1
+        return self.format_version > 1 or bool(self.parts)
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no whitespace; equal records give equal text."""

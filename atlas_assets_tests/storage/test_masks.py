@@ -315,6 +315,14 @@ def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Pa
         OBJECTS.read(path)
 
 
+def test_a_record_with_digests_of_parts_is_held_to_them_whatever_its_version(path: Path) -> None:
+    value = objects()
+    OBJECTS.write(path, value, record_of(OBJECTS, value, format_version=1))
+    change(path, U)
+    with pytest.raises(ArtifactError, match="not what was written"):
+        OBJECTS.read(path, part="universal")
+
+
 def test_the_setting_inside_must_be_the_one_asked_for(path: Path) -> None:
     OBJECTS.read(written(path), setting=SETTING)
     with pytest.raises(ArtifactError) as caught:

@@ -39,7 +39,8 @@ def require_heaps_that_end(source: Path | bytes) -> None:
         _require_ends(source, f"{len(source)} bytes in memory")
     else:
         about = source.stat()
-        _require_file_ends(source, (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns))
+        times = about.st_mtime_ns, about.st_ctime_ns
+        _require_file_ends(source, (about.st_dev, about.st_ino, about.st_size, *times))
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
@@ -49,6 +50,18 @@ def test_a_file_that_was_replaced_is_searched_again(tmp_path: Path) -> None:
     data[size_of_object(data, 4) + 1] = 2
     path.unlink()
     path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="free space of 0 bytes"):
+        require_heaps_that_end(path)
+
+
+def test_a_file_changed_in_place_is_searched_again_even_at_its_former_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    data = with_texts(path)
+    require_heaps_that_end(path)
+    before = path.stat()
+    data[size_of_object(data, 4) + 1] = 2
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(ArtifactError, match="free space of 0 bytes"):
         require_heaps_that_end(path)
 

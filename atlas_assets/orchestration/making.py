@@ -61,10 +61,6 @@ class Step:
             return found if partition is None else found[partition.partition_key]
         return self.store.recall(key, partition, part)
 
-    def has(self, key: str, partition: Setting | None = None) -> bool:
-        """Whether the artifact's file is there."""
-        return self.store.exists(key, partition)
-
     def universal(self, setting: Setting) -> Masks:
         """The universal masks at ``setting``, from the input that holds them."""
         self.require_in_sweep(setting)

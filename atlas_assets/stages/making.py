@@ -90,9 +90,6 @@ class Making(Protocol):
             ArtifactError: there are none.
         """
 
-    def has(self, key: str, partition: Setting | None = None) -> bool:
-        """Whether the artifact is there."""
-
     def was_made_here(self, key: str) -> bool:
         """Whether the artifact's file has a record of its making; one of the release has none."""
 

@@ -28,7 +28,6 @@ from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import provenance, sidecar, source_record
 from atlas_assets.storage.codec import SidecarCodec
 from atlas_assets.storage.codecs import codec_of
-from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
 from atlas_assets.storage.provenance import Lineage, Provenance
 from atlas_assets.storage.source_record import SourceRecord
 from atlas_assets.storage.store import AtlasStore
@@ -246,8 +245,6 @@ def _validated(
     artifact, setting = file.artifact, file.setting or file.artifact.setting
     told = file.record.provenance if file.record else None
     try:
-        if codec_of(artifact).kind == "hdf5":
-            require_heaps_that_end(path)
         value, stored = codec_of(artifact).read(path, setting=file.setting)
         if stored is None and told is not None and file.record is not None:
             stored = _told(file, told, value, path)

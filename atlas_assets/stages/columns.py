@@ -13,66 +13,53 @@ _ROUNDING = 1.01e-4
 
 
 def count(name: str, description: str, minimum: int = 0) -> Column:
-    """A whole number, at least ``minimum``."""
+    """A column of whole numbers of at least ``minimum``."""
     return Column(name, pl.Int64(), description, minimum=minimum)
 
 
 def share(name: str, description: str, *, nullable: bool = False) -> Column:
-    """A number from 0 to 1."""
+    """A column of numbers from 0 to 1."""
     return Column(name, pl.Float64(), description, nullable=nullable, minimum=0.0, maximum=1.0)
 
 
 def mean(name: str, description: str, *, nullable: bool = False) -> Column:
-    """A number, at least 0."""
+    """A column of numbers of at least 0."""
     return Column(name, pl.Float64(), description, nullable=nullable, minimum=0.0)
 
 
 def concept(name: str, description: str) -> Column:
-    """A concept: ``ast__{node}`` or ``builtin__{name}``."""
+    """A column of concepts, ``ast__{node}`` or ``builtin__{name}``."""
     return Column(name, pl.String(), description, pattern=_CONCEPT)
 
 
 def text(name: str, description: str) -> Column:
-    """A text that is not empty."""
+    """A column of texts that are not empty."""
     return Column(name, pl.String(), description, pattern=r"(?s)^.+$")
 
 
 def sum_of(total: str, *parts: str) -> Rule:
-    """The columns ``parts`` sum to the column ``total``."""
-
-    def holds() -> pl.Expr:
-        return pl.sum_horizontal(*parts) == pl.col(total)
-
+    """The rule that the columns ``parts`` sum to the column ``total``."""
+    holds = pl.sum_horizontal(*parts) == pl.col(total)
     return Rule(f"{' + '.join(parts)} = {total}", (total, *parts), holds)
 
 
 def shares_of(total: str, *shares: str) -> Rule:
-    """The columns ``shares`` sum to 1, and are all 0 where ``total`` is 0."""
-
-    def holds() -> pl.Expr:
-        whole = (pl.col(total) > 0).cast(pl.Float64)
-        return (pl.sum_horizontal(*shares) - whole).abs() <= _ROUNDING
-
+    """The rule that the columns ``shares`` sum to 1, and are all 0 where ``total`` is 0."""
+    whole = (pl.col(total) > 0).cast(pl.Float64)
+    holds = (pl.sum_horizontal(*shares) - whole).abs() <= _ROUNDING
     return Rule(f"{' + '.join(shares)} = 1, or 0 where {total} is 0", (total, *shares), holds)
 
 
 def ratio_of(share: str, part: str, whole: str) -> Rule:
-    """``share`` is ``part / whole``, and 0 where ``whole`` is 0."""
-
-    def holds() -> pl.Expr:
-        at_all = pl.col(whole) > 0
-        ratio = pl.when(at_all).then(pl.col(part) / pl.col(whole)).otherwise(0.0)
-        return (pl.col(part) <= pl.col(whole)) & (pl.col(share) == ratio)
-
+    """The rule that ``share`` is ``part / whole``, and 0 where ``whole`` is 0."""
+    ratio = pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole)).otherwise(0.0)
+    holds = (pl.col(part) <= pl.col(whole)) & (pl.col(share) == ratio)
     return Rule(f"{share} = {part} / {whole}, 0 where {whole} is 0", (share, part, whole), holds)
 
 
 def between(low: str, value: str, high: str) -> Rule:
-    """``value`` lies between ``low`` and ``high``, both included."""
-
-    def holds() -> pl.Expr:
-        return (pl.col(low) <= pl.col(value)) & (pl.col(value) <= pl.col(high))
-
+    """The rule that ``value`` is between ``low`` and ``high``, both included."""
+    holds = (pl.col(low) <= pl.col(value)) & (pl.col(value) <= pl.col(high))
     return Rule(f"{low} ≤ {value} ≤ {high}", (low, value, high), holds)
 
 

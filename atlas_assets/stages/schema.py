@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 from polars.datatypes import DataTypeClass
@@ -17,17 +16,17 @@ _REMEDY = "materialise the table again, or fetch it again; tables are not meant 
 
 @dataclass(frozen=True)
 class Column:
-    """One declared column.
+    """One declared column of a table.
 
     Attributes:
-        name: as published.
-        dtype: polars type in memory.
-        description: shown in the Dagster UI.
-        nullable: whether values may be absent.
-        minimum: smallest value allowed, included.
-        maximum: largest value allowed, included.
-        allowed: the only values allowed.
-        pattern: regular expression that every value matches.
+        name: The published name of the column.
+        dtype: The polars type of the column in memory.
+        description: What the values are; the Dagster UI shows it.
+        nullable: Whether values may be absent.
+        minimum: The smallest value allowed.
+        maximum: The largest value allowed.
+        allowed: The only values allowed.
+        pattern: A regular expression that every value matches.
     """
 
     name: str
@@ -40,19 +39,19 @@ class Column:
     pattern: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """Something that holds in every row, across columns.
 
     Attributes:
-        statement: what holds, for the error message.
-        columns: the columns it speaks of.
-        holds: makes the expression that is true where it does.
+        statement: What holds, for the error message.
+        columns: The columns that the rule is about.
+        holds: The expression that is true in a sound row.
     """
 
     statement: str
     columns: tuple[str, ...]
-    holds: Callable[[], pl.Expr]
+    holds: pl.Expr
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,14 @@ class TableSchema:
     """The declared shape of a table.
 
     Attributes:
-        columns: in published order.
-        key: columns whose values together are different in every row.
-        series: template of the numbered columns that follow (``L`` → L0, L1, …; at least one), or
-            ``None``.
-        rules: what holds in every row.
-        may_be_empty: whether a table without rows is sound (a cut grid leaves some).
-        unnamed_in_csv: the column whose header is empty in a CSV file, as pandas leaves that of
-            an index; ``None`` where every column has its header.
+        columns: The columns in published order.
+        key: The columns whose values together are different in every row.
+        series: The template of the numbered columns that follow, of which there is at least one
+            (``L`` stands for L0, L1, …), or ``None``.
+        rules: What holds in every row.
+        may_be_empty: Whether a table without rows is sound (a cut grid leaves some).
+        unnamed_in_csv: The column whose header is empty in a CSV file, as pandas leaves that of
+            an index, or ``None``.
     """
 
     columns: tuple[Column, ...]
@@ -79,7 +78,7 @@ class TableSchema:
 
     @property
     def polars(self) -> pl.Schema:
-        """The columns and their types, without numbered ones: what a table is built with."""
+        """The columns and their types without the numbered ones, to build a table with."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def declared(self, present: list[str]) -> tuple[Column, ...]:
@@ -91,14 +90,14 @@ class TableSchema:
         return (*self.columns, *(_numbered(self.series, number) for number in range(count)))
 
     def check(self, frame: pl.DataFrame, *, where: str) -> None:
-        """Checks a table against this schema.
+        """Check a table against this schema.
 
         Args:
-            frame: the table.
-            where: the file (or asset) it belongs to, for the error message.
+            frame: The table.
+            where: The file or asset that the table belongs to, for the error message.
 
         Raises:
-            ArtifactError: names the file, the column and the first offending row.
+            ArtifactError: The table is unsound; the message names the column and the first row.
         """
         columns = self.declared(frame.columns)
         self.check_columns(frame.columns, where=where)
@@ -108,17 +107,23 @@ class TableSchema:
                 raise _error(where, f"column {column.name!r}", f"type {column.dtype}", str(found))
         if frame.is_empty() and not self.may_be_empty:
             raise _error(where, "the table", "at least one row", "none")
-        for column in _with_broken_values(frame, columns):
-            _check_values(frame, column, where)
-        self._check_key(frame, where)
+        _check_values(frame, columns, where)
+        row = _first_row(frame, ~pl.struct(self.key).is_first_distinct())
+        if row is not None:
+            values = ", ".join(f"{name}={frame[name][row]!r}" for name in self.key)
+            expected = f"({', '.join(self.key)}) once each"
+            raise _error(where, f"row {row} (from 0)", expected, f"again {values}")
         for rule in self.rules:
-            self._check_rule(frame, rule, where)
+            row = _first_row(frame, rule.holds.not_().fill_null(value=True))
+            if row is not None:
+                values = ", ".join(f"{name}={_shown(frame[name][row])}" for name in rule.columns)
+                raise _error(where, f"row {row} (from 0)", rule.statement, values)
 
     def check_columns(self, present: list[str], *, where: str) -> None:
-        """Checks names and order of the columns alone.
+        """Check the names and the order of a table's columns alone.
 
         Raises:
-            ArtifactError: a column is missing, is one too many, or stands in another place.
+            ArtifactError: A column is missing, is one too many, or stands in another place.
         """
         wanted = [column.name for column in self.declared(present)]
         for name in wanted:
@@ -130,48 +135,27 @@ class TableSchema:
         if present != wanted:
             raise _error(where, "order of the columns", _listed(wanted), _listed(present))
 
-    def _check_key(self, frame: pl.DataFrame, where: str) -> None:
-        again = frame.select(pl.struct(self.key).is_first_distinct().not_()).to_series()
-        row = again.arg_max() if again.any() else None
-        if row is not None:
-            values = ", ".join(f"{name}={frame[name][row]!r}" for name in self.key)
-            raise _error(
-                where,
-                f"row {row} (from 0)",
-                f"({', '.join(self.key)}) once each",
-                f"again {values}",
-            )
 
-    def _check_rule(self, frame: pl.DataFrame, rule: Rule, where: str) -> None:
-        broken = frame.select(rule.holds().not_().fill_null(value=True)).to_series()
-        if broken.any():
-            row = int(broken.arg_max() or 0)
-            values = ", ".join(f"{name}={_shown(frame[name][row])}" for name in rule.columns)
-            raise _error(where, f"row {row} (from 0)", rule.statement, values)
+def _first_row(frame: pl.DataFrame, broken: pl.Expr) -> int | None:
+    found = frame.select(broken).to_series()
+    return found.arg_max() if found.any() else None
 
 
-def _with_broken_values(frame: pl.DataFrame, columns: tuple[Column, ...]) -> list[Column]:
-    """The columns in which a value is not what it must be, from one query over all of them."""
-    conditions = {column.name: _conditions(column) for column in columns}
-    broken = frame.select(
-        pl.any_horizontal(broken.fill_null(value=False).any() for _, broken in of_column).alias(
-            name
-        )
-        for name, of_column in conditions.items()
-        if of_column
+def _check_values(frame: pl.DataFrame, columns: tuple[Column, ...], where: str) -> None:
+    conditions = [
+        (column.name, expected, broken.fill_null(value=False))
+        for column in columns
+        for expected, broken in _conditions(column)
+    ]
+    # one query over all columns; the row is looked for only where a value is not sound
+    found = frame.select(
+        broken.any().alias(str(number)) for number, (_, _, broken) in enumerate(conditions)
     )
-    found = broken.row(0, named=True) if broken.width else {}
-    return [column for column in columns if found.get(column.name)]
-
-
-def _check_values(frame: pl.DataFrame, column: Column, where: str) -> None:
-    values = frame[column.name]
-    for expected, broken in _conditions(column):
-        offending = values.to_frame().select(broken.fill_null(value=False)).to_series()
-        if offending.any():
-            row = int(offending.arg_max() or 0)
-            place = f"column {column.name!r}, row {row} (from 0)"
-            raise _error(where, place, expected, _shown(values[row]))
+    for (name, expected, broken), anywhere in zip(conditions, found.row(0), strict=True):
+        row = _first_row(frame, broken) if anywhere else None
+        if row is not None:
+            place = f"column {name!r}, row {row} (from 0)"
+            raise _error(where, place, expected, _shown(frame[name][row]))
 
 
 def _conditions(column: Column) -> list[tuple[str, pl.Expr]]:
@@ -189,21 +173,14 @@ def _conditions(column: Column) -> list[tuple[str, pl.Expr]]:
     if column.allowed is not None:
         conditions.append((" or ".join(column.allowed), value.is_in(column.allowed).not_()))
     if column.pattern is not None:
-        conditions.append(
-            (f"text like {column.pattern}", value.str.contains(column.pattern).not_())
-        )
+        matches = value.str.contains(column.pattern)
+        conditions.append((f"text like {column.pattern}", matches.not_()))
     return conditions
 
 
 def _numbered(template: Column, number: int) -> Column:
-    fields = {name: getattr(template, name) for name in Column.__dataclass_fields__}
-    return Column(
-        **{
-            **fields,
-            "name": f"{template.name}{number}",
-            "description": template.description.format(number),
-        }
-    )
+    description = template.description.format(number)
+    return replace(template, name=f"{template.name}{number}", description=description)
 
 
 def _shown(value: object) -> str:

@@ -43,7 +43,7 @@ SCHEMA = TableSchema(
         Rule(
             "distinct ≤ n_circuits",
             ("distinct", "n_circuits"),
-            lambda: pl.col("distinct") <= pl.col("n_circuits"),
+            pl.col("distinct") <= pl.col("n_circuits"),
         ),
     ),
     may_be_empty=False,

@@ -67,7 +67,7 @@ SCHEMA = TableSchema(
         Rule(
             "p_value > 0",
             ("p_value",),
-            lambda: pl.col("p_value") > 0,
+            pl.col("p_value") > 0,
         ),
     ),
 )

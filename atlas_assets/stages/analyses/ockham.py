@@ -38,10 +38,8 @@ SCHEMA = TableSchema(
         Rule(
             "ockham_index = 1 - jaccard, concept_a < concept_b",
             ("jaccard", "ockham_index", "concept_a", "concept_b"),
-            lambda: (
-                (pl.col("ockham_index") == 1 - pl.col("jaccard"))
-                & (pl.col("concept_a") < pl.col("concept_b"))
-            ),
+            (pl.col("ockham_index") == 1 - pl.col("jaccard"))
+            & (pl.col("concept_a") < pl.col("concept_b")),
         ),
     ),
 )

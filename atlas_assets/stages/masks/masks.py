@@ -39,7 +39,6 @@ Number = TypeVar("Number", bound=np.generic)
 JACCARD_LAYER = 4
 
 
-#: columns of the tidy table of universal masks; ``neurons`` are the sorted indices of a mask
 def _neurons_are_a_mask() -> pl.Expr:
     neurons = pl.col("neurons")
     ascending = neurons.list.diff(null_behavior="drop").list.min().fill_null(1) > 0
@@ -49,6 +48,7 @@ def _neurons_are_a_mask() -> pl.Expr:
     return ascending & inside & (neurons.list.len() == pl.col("size"))
 
 
+#: columns of the tidy table of universal masks; ``neurons`` are the sorted indices of a mask
 UNIVERSAL_SCHEMA = TableSchema(
     columns=(
         col.EPSILON,
@@ -65,7 +65,7 @@ UNIVERSAL_SCHEMA = TableSchema(
         Rule(
             "`size` ascending indices from 0 to width - 1",
             ("size", "width", "neurons"),
-            _neurons_are_a_mask,
+            _neurons_are_a_mask(),
         ),
     ),
     may_be_empty=False,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.errors import ModelError
+from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.prompts.stimuli import load_stimuli
@@ -60,7 +60,7 @@ def _named(settings: AtlasSettings) -> ModelIdentity:
     """What the settings alone say of the model: a branch or tag is no commit, and not compared."""
     name, revision = settings.model, settings.model_revision
     is_path = name.startswith(("/", ".", "~"))
-    is_sha = revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
     return ModelIdentity(
-        model_id=Path(name).name if is_path else name, revision=revision if is_sha else None
+        model_id=Path(name).name if is_path else name,
+        revision=revision if is_full_sha(revision) else None,
     )

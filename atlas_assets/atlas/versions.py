@@ -1,91 +1,79 @@
-"""The versions of an atlas whose model is followed: which is in force, which is being built.
+"""The versions of an atlas whose model is followed, and which of them readers use.
 
-A Hub model that is named by a branch or tag (or by nothing: its main branch) may become another
-model any day. What it is for this atlas, its *version*, is a commit sha, and a small file beside
-the atlas's folder pins it, ``<data dir>/<atlas>.model.json``:
+A Hub model that is named by a branch or tag (or by nothing: its main branch) can change. Each
+state of it, a commit, gives a *version* of the atlas, in a folder of its own: the first one in
+``<atlas>``, each later one in ``<atlas>@<first 12 digits of the sha>``. A file beside them, the
+*pin* ``<atlas>.model.json``, says which version is *in force* (readers use it) and which newer one
+is *being built* (runs work on it) until `promote` puts that in force.
 
-* Runs never ask the Hub what the branch means: they build the pinned version. The first run
-  without a pin writes it; after that only `seen` (the poll, ``atlas follow``) moves it.
-* Each version has a folder of its own. The first one lies in ``<atlas>``, as the atlas of a model
-  that is not followed; each later one beside it in ``<atlas>@<first 12 digits of the sha>``.
-* Readers use the version *in force*. A newer one is *being built* until it is complete and has
-  passed its blocking checks; then `promote` puts it in force, and notes so in its folder. Nothing
-  is ever deleted.
-* Where the pin is lost, the folders tell it (`known`): in force is the version that was put in
-  force last. A folder without that note counts less than any with one; of several, the plain one
-  counts most, then the one with the most files, then the first by name.
+Runs never ask the Hub what a branch means: the first one pins it, and after that only `seen` moves
+the pin. Nothing is deleted. Without a pin, the folders tell what it was (`known`): each version
+that is put in force gets a numbered note, and the highest number counts.
 
-A model that cannot change under its name (embedded, a folder, a full sha) has no pin; its files
-lie in ``<atlas>``.
+A model that cannot change under its name (embedded, a folder, a full sha) has no pin; its atlas is
+in ``<atlas>``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.files import atomic
+from atlas_assets.files.locks import exclusive
+from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import file_names
-from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.sidecar import FOLDER
 
-FORMAT_VERSION = 1
 _EMBEDDED = "embedded"
-#: the note in a folder that was put in force
+_WHAT = "the record of the model's versions"
+#: the note in the folder of a version that was put in force
 _NOTE = "atlas_version.json"
-_FULL_SHA = re.compile(r"[0-9a-f]{40}")
+_Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class Version(_Record):
-    """One state of the model, and the folder with the atlas made of it.
+class Version(BaseModel, frozen=True, extra="forbid"):
+    """A commit of the model, and the folder of the atlas that is made with it.
 
     Attributes:
-        sha: the model's full commit sha.
-        folder: name of the folder in the data dir.
+        sha: the full commit sha of the model.
+        folder: the name of the folder in the data dir.
     """
 
-    sha: str
+    sha: _Sha
     folder: str
 
 
-class _Note(_Record):
-    """In the folder of a version: that it was put in force.
+class _Note(BaseModel, frozen=True, extra="forbid"):
+    """Says that the version in whose folder it is was put in force, as the ``number``-th one."""
 
-    Attributes:
-        format_version: of this record.
-        sha: the model's.
-        number: of the times that a version of this atlas was put in force, which one it was.
-    """
-
-    format_version: int = FORMAT_VERSION
-    sha: str
+    format_version: Literal[1] = 1
+    sha: _Sha
     number: int
 
 
-class Pin(_Record):
-    """What the model of an atlas is, as last seen.
+class Pin(BaseModel, frozen=True, extra="forbid", protected_namespaces=()):
+    """The versions of an atlas whose model is followed.
 
     Attributes:
-        format_version: of this record.
-        model: Hub id.
+        format_version: the version of the format of this record.
+        model: the Hub id of the model.
         revision: the branch or tag that is followed; ``None``: the main branch.
         in_force: the version that readers use.
         building: the newer version that runs work on, until it is in force.
-        earlier: versions that were in force, the oldest first.
+        earlier: the versions that were in force before, the oldest first.
     """
 
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1] = 1
     model: str
     revision: str | None = None
     in_force: Version
@@ -97,9 +85,14 @@ class Pin(_Record):
         """The version that runs work on."""
         return self.building or self.in_force
 
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """All versions; the one that runs work on is the last."""
+        return (*self.earlier, self.in_force, self.latest)
+
 
 def lies_on_hub(settings: AtlasSettings) -> bool:
-    """Whether the model's name is a Hub id (an existing folder of that name wins)."""
+    """Whether the model's name is a Hub id; an existing folder of that name wins."""
     name = settings.model
     is_path = name.startswith(("/", ".", "~")) or Path(name).expanduser().is_dir()
     return name != _EMBEDDED and not is_path
@@ -107,28 +100,36 @@ def lies_on_hub(settings: AtlasSettings) -> bool:
 
 def is_followed(settings: AtlasSettings) -> bool:
     """Whether the model can change under its name: a branch or tag on the Hub."""
-    revision = settings.model_revision
-    return lies_on_hub(settings) and not (revision and _FULL_SHA.fullmatch(revision))
+    return lies_on_hub(settings) and not is_full_sha(settings.model_revision)
+
+
+def pin_path(settings: AtlasSettings) -> UPath:
+    """The path of the pin, whether or not there is one."""
+    return _data_dir(settings) / f"{settings.atlas_name}.model.json"
 
 
 def pin_of(settings: AtlasSettings) -> Pin | None:
     """The pin of the atlas; ``None`` before there is one, and where the model is not followed.
 
     Raises:
-        ArtifactError: the file is damaged.
-        ProvenanceError: it pins another model than the settings name.
+        ArtifactError: the pin cannot be read, or names a folder that is none of this atlas.
+        ProvenanceError: the pin is of another model than the settings name.
     """
-    path = pin_path(settings)
-    if not is_followed(settings) or not path.exists():
+    if not is_followed(settings):
         return None
+    path = pin_path(settings)
     try:
         pin = Pin.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
+        _require_own_folders(settings, pin)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, OSError) as error:  # pydantic's errors are ValueErrors
         raise ArtifactError(
-            "the record of the model's versions cannot be read",
+            f"{_WHAT} cannot be used",
             where=str(path),
-            expected=f"a JSON record of format version {FORMAT_VERSION}",
-            found=str(error).splitlines()[0],
+            expected="a JSON record of format version 1, whose folders are named after the atlas "
+            "and the first 12 digits of the sha",
+            found=" ".join(str(error).splitlines()[:3]),
             remedy="remove it: the next run (or `atlas follow`) writes it anew, from the folders "
             "beside it; in force is then the version that was put in force last",
         ) from error
@@ -143,45 +144,42 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
     return pin
 
 
-def known(settings: AtlasSettings) -> Pin | None:
-    """The pin; where there is none, as the folders of an atlas that is there tell it.
+def _require_own_folders(settings: AtlasSettings, pin: Pin) -> None:
+    for version in pin.versions:
+        if version.folder not in (settings.atlas_name, _folder_of(settings, version.sha)):
+            raise ValueError(f"{version.folder!r} is no folder of a version of this atlas")
 
-    Raises:
-        ArtifactError, ProvenanceError: as `pin_of`.
-    """
+
+def known(settings: AtlasSettings) -> Pin | None:
+    """The pin, or where there is none, what the folders say it was; raises what `pin_of` does."""
     return pin_of(settings) or (_told_by_folders(settings) if is_followed(settings) else None)
 
 
-def is_begun(settings: AtlasSettings, version: Version) -> bool:
-    """Whether there is any file of this version's atlas."""
-    return any(map(artifact_of_file, file_names(_data_dir(settings) / version.folder)))
-
-
-def pin_path(settings: AtlasSettings) -> UPath:
-    """Where the pin lies, there or not."""
-    return _data_dir(settings) / f"{settings.atlas_name}.model.json"
+def known_sha(settings: AtlasSettings) -> str | None:
+    """The sha of the version that runs work on, as far as it is known without asking the Hub."""
+    pin = known(settings)
+    return pin.latest.sha if pin else None
 
 
 def folder_in_force(settings: AtlasSettings) -> UPath:
-    """The folder that readers use, there or not."""
+    """The path of the folder that readers use, whether or not it is there."""
     pin = known(settings)
     return _data_dir(settings) / (pin.in_force.folder if pin else settings.atlas_name)
 
 
 def folder_to_build(settings: AtlasSettings) -> UPath:
-    """The folder that runs work on, there or not."""
+    """The path of the folder that runs work on, whether or not it is there."""
     pin = known(settings)
     return _data_dir(settings) / (pin.latest.folder if pin else settings.atlas_name)
 
 
-def known_sha(settings: AtlasSettings) -> str | None:
-    """The sha that runs work on, without asking the Hub: as pinned, else as the files there say."""
-    pin = known(settings)
-    return pin.latest.sha if pin else None
+def is_begun(settings: AtlasSettings, version: Version) -> bool:
+    """Whether there is any file of this version of the atlas."""
+    return any(map(artifact_of_file, file_names(_data_dir(settings) / version.folder)))
 
 
 def look_up(settings: AtlasSettings) -> Pin:
-    """Asks the Hub which commit the followed revision is now, and notes it. One request.
+    """Ask the Hub which commit the followed revision means now, and move the pin. One request.
 
     Raises:
         HubError: the Hub does not say; the pin stays as it is.
@@ -194,136 +192,133 @@ def look_up(settings: AtlasSettings) -> Pin:
 
 
 def seen(settings: AtlasSettings, sha: str) -> Pin:
-    """Notes that the followed revision now means ``sha``; the first one is in force at once.
+    """Note that the followed revision means ``sha`` now; return the pin.
 
-    An atlas that is there already, made before there was a pin, stays the one in force.
+    Where there is no atlas yet, that version is in force at once; otherwise it is to be built.
     """
-    pin = pin_first(settings, sha)
-    building = None if sha == pin.in_force.sha else _version(settings, pin, sha)
-    if building != pin.building:
-        pin = pin.model_copy(update={"building": building})
-        _write(settings, pin)
-    return pin
+
+    def moved(pin: Pin | None) -> Pin:
+        pin = pin or _first(settings, sha)
+        building = None if sha == pin.in_force.sha else _version(settings, pin, sha)
+        return pin.model_copy(update={"building": building})
+
+    return _change(settings, moved)
 
 
 def pin_first(settings: AtlasSettings, sha: str) -> Pin:
-    """The pin; where there is none yet, one as the folders tell it.
-
-    Where there is no atlas either, ``sha`` is in force, in the plain folder.
-    """
-    pin = pin_of(settings)
-    if pin is None:
-        first = Version(sha=sha, folder=settings.atlas_name)
-        pin = known(settings) or _pin(settings, first)
-        _write(settings, pin)
-    return pin
+    """Return the pin; where there is none, write one: what the folders say, else ``sha``."""
+    return _change(settings, lambda pin: pin or _first(settings, sha))
 
 
 def promote(settings: AtlasSettings, sha: str) -> Pin | None:
-    """Puts a version in force that is complete and has passed its checks.
+    """Put a version in force that is complete and has passed its checks; return the pin.
 
-    A still newer one that has been seen meanwhile stays the one being built.
-
-    Returns:
-        The pin as it is now; ``None`` where the model is not followed.
+    A still newer version that has been seen meanwhile stays the one that is being built. Where the
+    model is not followed, there is nothing to do and the answer is ``None``.
     """
+
+    def promoted(pin: Pin | None) -> Pin:
+        pin = pin or _first(settings, sha)
+        if sha == pin.in_force.sha:
+            return pin
+        return pin.model_copy(
+            update={
+                "in_force": _version(settings, pin, sha),
+                "building": pin.building if pin.latest.sha != sha else None,
+                "earlier": (*(v for v in pin.earlier if v.sha != sha), pin.in_force),
+            }
+        )
+
+    return _change(settings, promoted) if is_followed(settings) else None
+
+
+def _change(settings: AtlasSettings, change: Callable[[Pin | None], Pin]) -> Pin:
+    """Write what ``change`` makes of the pin, unless it is the same; one process at a time."""
     pin = pin_of(settings)
-    if pin is None or sha == pin.in_force.sha:
+    # who may only read has nothing to lock as long as there is nothing to write
+    if pin is not None and change(pin) == pin:
         return pin
-    version = _version(settings, pin, sha)
-    others = (*(known for known in pin.earlier if known.sha != sha), pin.in_force)
-    newer = pin.building if pin.building and pin.building.sha != sha else None
-    pin = pin.model_copy(update={"in_force": version, "building": newer, "earlier": others})
-    _note_in_force(settings, version)
-    _write(settings, pin)
-    return pin
+    path = pin_path(settings)
+    with exclusive(path, what=_WHAT):
+        pin = pin_of(settings)
+        changed = change(pin)
+        if pin is not None and changed.in_force != pin.in_force:
+            _note_in_force(settings, changed.in_force)
+        if changed != pin:
+            atomic.write_bytes(path, f"{changed.model_dump_json(indent=1)}\n".encode(), what=_WHAT)
+    return changed
+
+
+def _first(settings: AtlasSettings, sha: str) -> Pin:
+    """The pin that is to be written where there is none."""
+    told, first = _told_by_folders(settings), Version(sha=sha, folder=settings.atlas_name)
+    return told or Pin(model=settings.model, revision=settings.model_revision, in_force=first)
 
 
 def _version(settings: AtlasSettings, pin: Pin, sha: str) -> Version:
-    """The version of a sha; one that has been in force has its folder already."""
-    for known in (*pin.earlier, pin.building):
-        if known is not None and known.sha == sha:
-            return known
-    return Version(sha=sha, folder=f"{settings.atlas_name}@{sha[:12]}")
+    """The version of a sha; one that the pin knows has its folder already."""
+    new = Version(sha=sha, folder=_folder_of(settings, sha))
+    return next((version for version in pin.versions if version.sha == sha), new)
 
 
 def _told_by_folders(settings: AtlasSettings) -> Pin | None:
-    """The pin that was lost, or that of an atlas made before there was one."""
-    found = {
-        folder: sha
-        for folder in _folders(settings)
-        if (sha := _recorded_sha(settings, folder)) is not None
-    }
+    """The pin that was lost, or that of an atlas made before there were pins."""
+    found = []
+    for folder in _folders(settings):
+        sha = _recorded_sha(settings, folder)
+        if sha and folder.name in (settings.atlas_name, _folder_of(settings, sha)):
+            note = _note(folder)
+            number = note.number if note and note.sha == sha else 0
+            rank = (number, folder.name == settings.atlas_name, len(file_names(folder)))
+            found.append((rank, Version(sha=sha, folder=folder.name)))
     if not found:
         return None
-    numbers = {folder: _number(settings, folder, sha) for folder, sha in found.items()}
-
-    def rank(folder: str) -> tuple[int, bool, int]:
-        n_files = len(file_names(_data_dir(settings) / folder))
-        return numbers[folder], folder == settings.atlas_name, n_files
-
-    *others, last = sorted(sorted(found, reverse=True), key=rank)
+    *others, (_, last) = sorted(found, key=lambda item: item[0])
     # one that was never in force is unfinished: it is none of the earlier ones
-    were = [other for other in others if numbers[other] or other == settings.atlas_name]
-    earlier = tuple(Version(sha=found[folder], folder=folder) for folder in were)
-    return _pin(settings, Version(sha=found[last], folder=last), earlier)
-
-
-def _pin(settings: AtlasSettings, in_force: Version, earlier: tuple[Version, ...] = ()) -> Pin:
     return Pin(
         model=settings.model,
         revision=settings.model_revision,
-        in_force=in_force,
-        earlier=earlier,
+        in_force=last,
+        earlier=tuple(version for (number, plain, _), version in others if number or plain),
     )
 
 
-def _folders(settings: AtlasSettings) -> list[str]:
-    """Names of the folders that versions of the atlas may lie in, sorted."""
+def _folders(settings: AtlasSettings) -> list[UPath]:
+    """The folders that may hold versions of the atlas, by name, the last one first."""
     data, pattern = _data_dir(settings), rf"{re.escape(settings.atlas_name)}(@[0-9a-f]{{12}})?"
-    if not data.is_dir():
-        return []
-    return sorted(path.name for path in data.iterdir() if re.fullmatch(pattern, path.name))
+    names = [path.name for path in data.iterdir()] if data.is_dir() else []
+    return [data / name for name in sorted(names, reverse=True) if re.fullmatch(pattern, name)]
 
 
-def _recorded_sha(settings: AtlasSettings, name: str) -> str | None:
-    """The model's sha according to the files in a folder; that of a later version is its name."""
-    folder = _data_dir(settings) / name
+def _folder_of(settings: AtlasSettings, sha: str) -> str:
+    return f"{settings.atlas_name}@{sha[:12]}"
+
+
+def _recorded_sha(settings: AtlasSettings, folder: UPath) -> str | None:
+    """The commit of the model that the files in a folder were made with."""
     for artifact in ARTIFACTS.values():
-        if not artifact.runs_model or not (folder / artifact.filename).exists():
-            continue
-        stored = codec_of(artifact).provenance(folder / artifact.filename)
-        lineage = stored.lineage if stored and stored.lineage else Lineage()
-        if lineage.model and lineage.model.model_id == settings.model and lineage.model.revision:
-            sha = lineage.model.revision
-            return (
-                sha if name in (settings.atlas_name, f"{settings.atlas_name}@{sha[:12]}") else None
-            )
+        if artifact.runs_model and (folder / artifact.filename).exists():
+            stored = codec_of(artifact).provenance(folder / artifact.filename)
+            model = stored.lineage.model if stored and stored.lineage else None
+            if model and model.model_id == settings.model and is_full_sha(model.revision):
+                return model.revision
     return None
 
 
-def _number(settings: AtlasSettings, folder: str, sha: str | None = None) -> int:
-    """When the version in a folder was put in force (1, 2, …); 0: never, as far as is known."""
-    path = _data_dir(settings) / folder / FOLDER / _NOTE
+def _note(folder: UPath) -> _Note | None:
     try:
-        note = _Note.model_validate_json(path.read_bytes())
+        return _Note.model_validate_json((folder / FOLDER / _NOTE).read_bytes())
     except (ValidationError, OSError):
-        return 0
-    return note.number if sha in (None, note.sha) else 0
+        return None
 
 
 def _note_in_force(settings: AtlasSettings, version: Version) -> None:
     folder = _data_dir(settings) / version.folder
-    if not folder.is_dir():
-        return
-    number = 1 + max(_number(settings, name) for name in _folders(settings))
-    text = f"{_Note(sha=version.sha, number=number).model_dump_json()}\n"
-    atomic.write_bytes(folder / FOLDER / _NOTE, text.encode(), what="the note of a version")
-
-
-def _write(settings: AtlasSettings, pin: Pin) -> None:
-    text = f"{pin.model_dump_json(indent=1)}\n"
-    atomic.write_bytes(pin_path(settings), text.encode(), what="the record of the model's versions")
+    if folder.is_dir():
+        notes = [note for other in _folders(settings) if (note := _note(other))]
+        number = 1 + max((note.number for note in notes), default=0)
+        text = f"{_Note(sha=version.sha, number=number).model_dump_json()}\n"
+        atomic.write_bytes(folder / FOLDER / _NOTE, text.encode(), what="the note of a version")
 
 
 def _data_dir(settings: AtlasSettings) -> UPath:

@@ -1,4 +1,4 @@
-"""Where files lie and how they are written, whatever is in them: paths, digests, atomic writes.
+"""Files whatever is in them: their places, digests, locks, and writes that are atomic.
 
 The lowest room. Formats are in `atlas_assets.storage`.
 """

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 
 from upath import UPath
 
 from atlas_assets.hub.fetch import fetch
 from atlas_assets.hub.source import SAME_REPOSITORY, open_source
 from atlas_assets.hub_client.client import HubClient, default_client
+from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import source_record
 from atlas_assets.storage.folder import file_names
 from atlas_assets.storage.store import AtlasStore
-
-_FULL_SHA = re.compile(r"[0-9a-f]{40}")
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ def fetch_missing(
         return
     client = client or default_client().interactive()
     revision = settings.hub_source_revision
-    if revision is None or not _FULL_SHA.fullmatch(revision):
+    if not is_full_sha(revision):
         revision = _fetched_at(UPath(store.root), settings.hub_source) or revision
     source = open_source(client, settings.hub_source, revision)
     wanted = [f for f in source.published if (f.artifact.key, f.setting) == (key, setting)]

@@ -14,11 +14,10 @@ from atlas_assets.errors import ArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.hub_client import repository
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.hub_client.repository import RemoteFile, is_place_inside
+from atlas_assets.hub_client.repository import RemoteFile, is_full_sha, is_place_inside
 
 #: what no revision means
 MAIN = "main"
-_FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _log = logging.getLogger(__name__)
@@ -44,10 +43,10 @@ def meant(client: HubClient, repo_id: str, revision: str | None) -> str | None:
     ``None`` if nothing of it was downloaded: what was downloaded of another branch is not it.
     """
     sha = revision
-    if revision is None or not _FULL_SHA.fullmatch(revision):
+    if not is_full_sha(revision):
         path = _ref(client, repo_id, revision)
         sha = _content(path) if path else None
-    if sha is None or not _FULL_SHA.fullmatch(sha):
+    if not is_full_sha(sha):
         return None
     return sha if (_folder(client, repo_id) / "snapshots" / sha).is_dir() else None
 
@@ -63,7 +62,7 @@ def files(client: HubClient, repo_id: str, sha: str) -> dict[str, RemoteFile]:
                 path=name,
                 size=path.stat().st_size,
                 sha256=blob if _SHA256.fullmatch(blob) else None,
-                blob_id=blob if _FULL_SHA.fullmatch(blob) else repository.git_blob_id(path),
+                blob_id=blob if is_full_sha(blob) else repository.git_blob_id(path),
             )
     return found
 

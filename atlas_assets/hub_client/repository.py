@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from upath import UPath
 
@@ -16,7 +16,6 @@ from atlas_assets.errors import HubError, HubPermanentError
 from atlas_assets.hub_client.client import HubClient
 
 RepoType = Literal["model", "dataset"]
-_FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _BLOCK_BYTES = 1 << 20
 
 
@@ -50,6 +49,11 @@ class RemoteFile:
         return git_blob_id(path) == self.blob_id
 
 
+def is_full_sha(revision: str | None) -> TypeGuard[str]:
+    """Whether a revision is the full sha of a commit, which always means the same."""
+    return revision is not None and re.fullmatch("[0-9a-f]{40}", revision) is not None
+
+
 def head(client: HubClient, repo_id: str, repo_type: RepoType, revision: str | None = None) -> str:
     """The full sha of the commit that ``revision`` means now. One request.
 
@@ -70,7 +74,7 @@ def head(client: HubClient, repo_id: str, repo_type: RepoType, revision: str | N
             repo_id, repo_type=repo_type, revision=revision, timeout=client.timeout, expand=["sha"]
         )
         sha = str(info.sha)
-        if not _FULL_SHA.fullmatch(sha):
+        if not is_full_sha(sha):
             raise ConnectionError(f"the head is said to be {sha!r}, which is no commit")
         return sha
 

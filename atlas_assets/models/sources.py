@@ -31,7 +31,6 @@ HUB_PATTERNS = (
 _CONFIG = "config.json"
 
 _HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
-_FULL_SHA = re.compile(r"[0-9a-f]{40}")
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +118,7 @@ def default_loss_threshold(source: ModelSource) -> float | None:
 
 
 def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSource:
-    if revision is not None and _FULL_SHA.fullmatch(revision):
+    if repository.is_full_sha(revision):
         cached = _cached(client, model, revision)
         if cached is not None:
             return cached

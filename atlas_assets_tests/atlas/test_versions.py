@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,13 @@ from atlas_assets.atlas import versions
 from atlas_assets.atlas.open import open_in_force, open_to_build, open_with_model
 from atlas_assets.cli.app import atlas
 from atlas_assets.definitions import build_definitions
-from atlas_assets.errors import ArtifactError, HubError, ProvenanceError, SettingsError
+from atlas_assets.errors import (
+    ArtifactError,
+    ArtifactWriteError,
+    HubError,
+    ProvenanceError,
+    SettingsError,
+)
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.orchestration.automation.model_watch import poll
 from atlas_assets.orchestration.model_version import announced_version
@@ -194,11 +203,95 @@ def test_a_pin_of_another_model_is_refused(tmp_path: Path) -> None:
         versions.pin_of(settings_in(tmp_path, model="someone/else"))
 
 
-def test_a_damaged_pin_says_what_to_do(tmp_path: Path) -> None:
+PIN = {"model": MODEL, "in_force": {"sha": A, "folder": NAME}}
+
+
+@pytest.mark.parametrize(
+    ("pin", "found"),
+    [
+        ("{", "EOF"),
+        ("[" * 100_000, "recursion limit"),
+        ({**PIN, "format_version": 2}, "format_version"),
+        ({**PIN, "in_force": {"sha": "main", "folder": NAME}}, "should match pattern"),
+        *(
+            ({**PIN, part: value}, repr(folder))
+            for folder in ("../outside", "/outside", "a/b", "..", "another", f"{NAME}@{B[:12]}")
+            for part, value in (
+                ("in_force", {"sha": A, "folder": folder}),
+                ("building", {"sha": A, "folder": folder}),
+                ("earlier", [{"sha": A, "folder": folder}]),
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_a_damaged_or_hostile_pin_is_refused(tmp_path: Path, pin: Any, found: str) -> None:
     settings = settings_in(tmp_path)
-    versions.pin_path(settings).write_text("{")
+    text = pin if isinstance(pin, str) else json.dumps(pin)
+    versions.pin_path(settings).write_text(text)
+    for refused in (versions.pin_of, versions.folder_in_force, versions.folder_to_build):
+        with pytest.raises(ArtifactError, match="remove it") as error:
+            refused(settings)
+        assert error.value.where == str(versions.pin_path(settings))
+        assert found in (error.value.found or "")
     with pytest.raises(ArtifactError, match="remove it"):
-        versions.pin_of(settings)
+        versions.seen(settings, B)
+    assert versions.pin_path(settings).read_text() == text
+
+
+def test_who_may_only_read_is_asked_for_nothing_until_the_pin_moves(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    pin = versions.seen(settings, A)
+    for lock in tmp_path.glob(".*.lock"):
+        lock.unlink()
+        lock.mkdir()  # as good as read-only, for root too
+    assert versions.seen(settings, A) == versions.promote(settings, A) == pin
+    with pytest.raises(ArtifactWriteError, match="left as it was"):
+        versions.seen(settings, B)
+    assert versions.pin_of(settings) == pin
+
+
+# ---- several processes
+
+
+PROMOTE_ALL = """
+import sys
+from atlas_assets.atlas import versions
+from atlas_assets.settings import AtlasSettings
+settings = AtlasSettings.from_env()
+print("ready", flush=True)
+for sha in input().split():
+    versions.promote(settings, sha)
+"""
+
+
+def test_no_process_loses_what_another_one_writes(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    versions.seen(settings, A)
+    shas = [f"{number:012x}{0:028}" for number in range(24)]
+    for sha in shas:
+        (tmp_path / f"{NAME}@{sha[:12]}").mkdir()
+    env = {**os.environ, **followed.environment(tmp_path)}
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", PROMOTE_ALL]
+    processes = [
+        subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True) for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for first, process in enumerate(processes):
+        assert process.stdin is not None
+        process.stdin.write(" ".join(shas[first::2]) + "\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    pin = versions.pin_of(settings)
+    assert pin is not None
+    assert sorted(v.sha for v in (*pin.earlier, pin.in_force)) == sorted([A, *shas])
+    notes = [json.loads(path.read_text()) for path in tmp_path.glob("*/.provenance/*.json")]
+    assert sorted(note["number"] for note in notes) == list(range(1, len(shas) + 1))
 
 
 # ---- the poll

@@ -1,0 +1,56 @@
+"""Changes to a file that depend on what is in it, by one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from upath import UPath
+
+from atlas_assets.errors import ArtifactWriteError
+from atlas_assets.files.locations import local_path
+
+#: seconds; what is done under a lock takes milliseconds
+_PATIENCE = 60.0
+
+
+@contextmanager
+def exclusive(path: UPath | Path, *, what: str) -> Iterator[None]:
+    """Let no other process that asks for the same path run until the block has ended.
+
+    The lock is held on a hidden, empty file beside ``path``, which stays. It ends with the
+    process, however that ends. A path that is not on this machine's disk is not locked.
+
+    Args:
+        path: the file that the block reads and writes.
+        what: what it is, for the error message.
+
+    Raises:
+        ArtifactWriteError: the lock cannot be had: the folder is read-only, or another process
+            has held it for a minute.
+    """
+    local = local_path(path)
+    if local is None:
+        yield
+        return
+    from filelock import FileLock  # only a writer needs it
+
+    name = local.with_name(f".{local.name}.lock")
+    lock = FileLock(name, timeout=_PATIENCE)
+    try:
+        local.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:  # filelock's Timeout is one
+        raise ArtifactWriteError(
+            f"cannot write {what}; an earlier file is left as it was",
+            where=str(name),
+            expected="a lock that this process can take",
+            found=error.strerror or str(error),
+            remedy="wait for the process that holds it, or end that process; if there is none, "
+            "give write permission, or set ATLAS_DATA_DIR to a folder that is writable",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +14,6 @@ from atlas_assets.cli.text import count, paragraph, size, table
 if TYPE_CHECKING:
     from atlas_assets.hub.publish import Published
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.soundness.subject import Cell
-    from atlas_assets.storage.store import AtlasStore
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-"}
 
@@ -64,23 +61,20 @@ def publish(
     """
     from atlas_assets.atlas.open import open_with_model, require_folder
     from atlas_assets.hub import publish as hub
+    from atlas_assets.hub.plan import Options
+    from atlas_assets.hub.staging import cells_named
     from atlas_assets.hub_client.client import default_client
     from atlas_assets.settings import AtlasSettings
 
-    settings = _targeted(AtlasSettings.from_env(), target)
+    settings = AtlasSettings.from_env()
+    if target is not None:
+        settings = with_options(settings.model_dump(), {"hub_target": ("--to", target)})
+    repo_id = hub.require_target(settings.hub_target, "set it, or pass --to owner/name")
     store = open_with_model(settings)
     require_folder(store.root)
-    cells = _cells(store, names) if names else None
-    do = hub.dry_run if dry_run else hub.publish
-    found = do(
-        store,
-        settings,
-        str(settings.hub_target),
-        default_client(),
-        cells=cells,
-        replace=replace,
-        overwrite=overwrite,
-    )
+    cells = cells_named(store, names, "--files", "`atlas status` lists them") if names else None
+    options = Options(cells=cells, replace=replace, overwrite=overwrite, dry_run=dry_run)
+    found = hub.publish(store, settings, repo_id, default_client(), options)
     document = {"folder": str(store.root), "dry_run": dry_run, **_record(found)}
 
     def text() -> Iterator[str]:
@@ -89,46 +83,6 @@ def publish(
 
     unfit = [file for file in found.left_out if file.present]
     return Answer("atlas.publish/1", document, text, FINDING if unfit else OK)
-
-
-def _targeted(settings: AtlasSettings, target: str | None) -> AtlasSettings:
-    from atlas_assets.errors import SettingsError
-
-    if target is not None:
-        return with_options(settings.model_dump(), {"hub_target": ("--to", target)})
-    if settings.hub_target is None:
-        raise SettingsError(
-            "it is not said where to publish",
-            where="ATLAS_HUB_TARGET",
-            expected="a dataset repository of the Hub: owner/name",
-            found="nothing",
-            remedy="set it, or pass --to owner/name",
-        )
-    return settings
-
-
-def _cells(store: AtlasStore, names: Iterable[str]) -> set[Cell]:
-    """The cells of assets and files that are named."""
-    from atlas_assets.errors import SettingsError
-    from atlas_assets.hub.staging import cells_of
-    from atlas_assets.storage.codecs import codec_named
-
-    by_name: dict[str, set[Cell]] = {}
-    for key, setting in cells_of(store):
-        by_name.setdefault(key, set()).add((key, setting))
-        for file in codec_named(key).files(store.path(key, setting)):
-            by_name.setdefault(file.name, set()).add((key, setting))
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], by_name, n=3)
-        raise SettingsError(
-            "the atlas has no such file or asset",
-            where=f"--files {unknown[0]}",
-            expected=" or ".join(near) or "a published file name, or the name of an asset",
-            found=repr(unknown[0]),
-            remedy="`atlas status` lists them",
-        )
-    return {cell for name in names for cell in by_name[name]}
 
 
 def _record(found: Published) -> dict[str, Any]:
@@ -171,8 +125,7 @@ def _told(found: Published, settings: AtlasSettings, *, dry_run: bool) -> Iterat
     added, removed = plan.card_lines
     if added or removed:
         yield f"  README.md: {count(added, 'line')} added, {removed:,} removed"
-    yield from _left_out(found)
-    yield from _not_compared(found)
+    yield from _not_in_order(found)
     yield ""
     yield from _end(found, dry_run=dry_run)
 
@@ -184,7 +137,7 @@ def _state(found: Published, settings: AtlasSettings) -> str:
     return f", which is not there and would be created ({kind})"
 
 
-def _left_out(found: Published) -> Iterator[str]:
+def _not_in_order(found: Published) -> Iterator[str]:
     unfit = [file for file in found.left_out if file.present]
     missing = [file.name for file in found.left_out if not file.present]
     if unfit or missing:
@@ -194,9 +147,6 @@ def _left_out(found: Published) -> Iterator[str]:
         yield from paragraph(f"{file.name}: {file.reason}")
     if missing:
         yield from paragraph(f"missing: {', '.join(missing)}")
-
-
-def _not_compared(found: Published) -> Iterator[str]:
     if found.not_compared:
         yield ""
         yield "published, though a check had nothing to compare with:"

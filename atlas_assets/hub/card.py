@@ -1,27 +1,26 @@
 """The dataset card: rendered from the manifest into the card that is at the Hub's head.
 
-Between the markers (`atlas_assets.hub.card_markers`), and under the keys of the front matter that
-are ours, the text is generated; whatever else a card says was written by people and stays byte for
-byte.
+Between the two markers, and under the keys of the front matter that are ours, the text is
+generated; whatever else a card says was written by people and stays byte for byte. A marker counts
+only alone on its line, from its first column on, and outside of fenced code: prose about the
+markers, or an example of them, is somebody's text.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from itertools import groupby
 from typing import Any
 
 import jinja2
 
+from atlas_assets.errors import ArtifactError
+from atlas_assets.hub import front_matter, viewer
 from atlas_assets.hub import manifest as manifests
-from atlas_assets.hub import viewer
-from atlas_assets.hub.card_markers import BEGIN, END, generated_part
-from atlas_assets.hub.front_matter import Document, with_keys
-from atlas_assets.hub.manifest import FileRecord, Manifest, TableRecord
+from atlas_assets.hub.manifest import FileRecord, Manifest
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.report.published_claims import PAPER_MODEL
@@ -29,93 +28,35 @@ from atlas_assets.stages.setting import REFERENCE
 
 NAME = "README.md"
 LICENCE = "apache-2.0"
+BEGIN, END = "<!-- atlas:begin -->", "<!-- atlas:end -->"
 
 _TEMPLATE = "card.md.j2"
-_DIGITS = 16
 _TAGS = ["interpretability", "circuits", "sparsity", "python", "code"]
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Files of one artifact in the list of files."""
-
-    name: str
-    count: int
-    size: str
-    description: str
-
-
-@dataclass(frozen=True)
-class _Stage:
-    title: str
-    groups: tuple[_Group, ...]
-
-
-@dataclass(frozen=True)
-class _Column:
-    name: str
-    dtype: str
-    description: str
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A configuration, with its columns described."""
-
-    name: str
-    rows: int
-    description: str
-    columns: tuple[_Column, ...]
-    key: tuple[str, ...]
-    rules: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Layout:
-    name: str
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Example:
-    """A mask file to open, and the group in it to read."""
-
-    path: str
-    group: str
-
-
-@dataclass(frozen=True)
-class _Made:
-    name: str
-    asset: str
-    code_version: str
-    content: str
-    inputs: str
+#: a line that opens or closes fenced code, which may be in a list or a quotation
+_FENCE = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
 
 
 def render(existing: str, manifest: Manifest, repo_id: str) -> str:
-    """The card with its generated part as the manifest has it.
+    """Return the card with its generated part as the manifest has it.
+
+    Equal arguments give equal text, and rendering twice changes nothing.
 
     Args:
         existing: the card at the head; empty where there is none.
-        manifest: of what the repository will hold.
+        manifest: what the repository will hold.
         repo_id: ``owner/name``, for the examples.
-
-    Returns:
-        The text; equal arguments give equal text, and rendering twice changes nothing.
 
     Raises:
         ArtifactError: the front matter cannot be edited without touching what others wrote, or the
             markers do not say which part is generated.
     """
-    front = viewer.front_matter(manifest)
+    front, body = front_matter.split(existing)
     where = f"{repo_id}: {NAME}"
-    before = Document.of(existing)
-    first_line = (before.opening + before.matter + before.closing).count("\n") + 1
-    part = generated_part(before.body, where=where, first_line=first_line)
-    document = with_keys(
-        before,
-        owned={"configs": front.get("configs"), "dataset_info": front.get("dataset_info")},
+    part = _generated_part(body, where, first_line=front.count("\n") + 1)
+    shown = viewer.front_matter(manifest)
+    front = front_matter.edited(
+        front,
+        owned={"configs": shown.get("configs"), "dataset_info": shown.get("dataset_info")},
         defaults={
             "license": LICENCE,
             "pretty_name": f"CSP-Atlas of {_model(manifest)}",
@@ -123,18 +64,55 @@ def render(existing: str, manifest: Manifest, repo_id: str) -> str:
         },
         where=where,
     )
-    ours = generated(manifest, repo_id)
+    ours = _generated(manifest, repo_id)
     if part is not None:
-        body = document.body[: part[0]] + ours + document.body[part[1] :]
-    else:
-        space = "" if not document.body or document.body.endswith("\n\n") else "\n"
-        between = "\n" if document.body and not document.body.endswith("\n") else ""
-        body = f"{document.body}{between}{space}{ours}\n"
-    return Document(document.opening, document.matter, document.closing, body).text
+        return front + body[: part[0]] + ours + body[part[1] :]
+    gap = "" if not body or body.endswith("\n\n") else "\n" if body.endswith("\n") else "\n\n"
+    return f"{front}{body}{gap}{ours}\n"
 
 
-def generated(manifest: Manifest, repo_id: str) -> str:
+def _generated_part(body: str, where: str, first_line: int) -> tuple[int, int] | None:
+    """Where the generated part begins and ends, markers included; ``None`` without markers.
+
+    Raises:
+        ArtifactError: there are markers, and not one pair; or no markers, and fenced code that does
+            not end, in which those of a part after it would be lost.
+    """
+    found: list[tuple[str, int]] = []
+    told: list[str] = []
+    at, fence, opened = 0, "", 0
+    for number, line in enumerate(re.split(r"(?<=\n)", body), start=first_line):
+        marker, fenced = line.rstrip(" \t\r\n"), _FENCE.match(line)
+        if fence:
+            if fenced and fenced[1].startswith(fence) and not fenced[2].strip():
+                fence = ""
+        elif fenced:
+            fence, opened = fenced[1], number
+        elif marker in (BEGIN, END):
+            found.append((marker, at))
+            told.append(f"{marker} in line {number}")
+        at += len(line)
+    if [marker for marker, _ in found] == [BEGIN, END]:
+        return found[0][1], found[1][1] + len(END)
+    if fence:
+        told.append(f"fenced code that begins in line {opened} and does not end")
+    if not told:
+        return None
+    raise ArtifactError(
+        "it is not clear which part of the card is generated; nothing was written",
+        where=where,
+        expected=f"one line {BEGIN} and after it one line {END}, or neither of them",
+        found="; ".join(told),
+        remedy="correct README.md on the Hub and publish again: remove the marker too many, put "
+        "back the one that is missing, or end the fenced code; without any marker, the generated "
+        "part is added at the end, and an older copy of it is for you to remove",
+    )
+
+
+def _generated(manifest: Manifest, repo_id: str) -> str:
     """The part between the markers, markers included."""
+    own = [file for file in manifest.files if file.made_from is None]
+    verdicts = Counter(claim.verdict for claim in manifest.claims)
     text = (
         _environment()
         .get_template(_TEMPLATE)
@@ -142,20 +120,18 @@ def generated(manifest: Manifest, repo_id: str) -> str:
             begin=BEGIN,
             end=END,
             repo_id=repo_id,
-            version=manifest.version,
+            manifest=manifest,
+            manifest_name=manifests.NAME,
             model=_model(manifest),
-            facts=manifest.facts,
             tables=_tables(manifest),
             default=viewer.default_of(manifest),
             example=_example(manifest),
-            stages=_stages(manifest),
-            layouts=_layouts(manifest),
-            manifest_name=manifests.NAME,
+            files=own,
+            stages=_stages(own),
+            layouts=_layouts(own),
             paper_model=PAPER_MODEL,
-            claims=manifest.claims,
-            tally=_tally(manifest),
-            made=_made(manifest),
-            libraries=_libraries(manifest),
+            tally="; ".join(f"{verdict}: {n}" for verdict, n in sorted(verdicts.items())),
+            libraries=_libraries(own),
         )
     )
     return text.strip()
@@ -165,107 +141,80 @@ def _model(manifest: Manifest) -> str:
     return dict(manifest.facts).get("model", "an unknown model")
 
 
-def _tables(manifest: Manifest) -> list[_Table]:
-    return [
-        _described(ARTIFACTS[config], [table for _, table in files])
-        for config, files in viewer.tables(manifest).items()
-        if config in ARTIFACTS
-    ]
+def _tables(manifest: Manifest) -> list[dict[str, Any]]:
+    """The configurations, with their columns described."""
+    found = []
+    for config, files in viewer.tables(manifest).items():
+        artifact = ARTIFACTS.get(config)
+        if artifact is None or artifact.schema is None:
+            continue
+        columns = files[0][1].columns
+        declared = viewer.columns_of(artifact, [column.name for column in columns])
+        meaning = {column.name: column.description for column in declared}
+        table = {
+            "name": config,
+            "rows": sum(table.rows for _, table in files),
+            "description": artifact.description,
+            "columns": [(c.name, c.dtype, meaning.get(c.name, "")) for c in columns],
+            "key": viewer.key_of(artifact),
+            "rules": [rule.statement for rule in artifact.schema.rules],
+        }
+        found.append(table)
+    return found
 
 
-def _described(artifact: Artifact, parts: Sequence[TableRecord]) -> _Table:
-    shown = {column.name: column.dtype for column in parts[0].columns}
-    described = {column.name: column.description for column in viewer.columns_of(artifact, shown)}
-    schema = artifact.schema
-    return _Table(
-        name=artifact.key,
-        rows=sum(part.rows for part in parts),
-        description=artifact.description,
-        columns=tuple(
-            _Column(name, dtype, described.get(name, "")) for name, dtype in shown.items()
-        ),
-        key=viewer.key_of(artifact),
-        rules=tuple(rule.statement for rule in schema.rules) if schema else (),
-    )
+def _stages(files: Sequence[FileRecord]) -> dict[str, list[dict[str, Any]]]:
+    """Title of a stage of the pipeline → its files, those of one artifact together."""
+    stages: dict[str, list[dict[str, Any]]] = {}
+    for key, artifact in ARTIFACTS.items():
+        mine = [file for file in files if file.asset == key]
+        if mine:
+            _, number, name = artifact.group.split("_", 2)
+            title = f"Stage {number}: {name.replace('_', ' ')}"
+            stages.setdefault(title, []).append(_together(artifact, mine))
+    return stages
 
 
-def _stages(manifest: Manifest) -> list[_Stage]:
-    """Files by stage of the pipeline, those of one artifact together, without the viewer's."""
-    by_asset: dict[str, list[FileRecord]] = {}
-    for file in manifest.files:
-        if file.made_from is None:
-            by_asset.setdefault(file.asset, []).append(file)
-    present = [artifact for key, artifact in ARTIFACTS.items() if key in by_asset]
-    return [
-        _Stage(
-            _stage_title(group),
-            tuple(_group(artifact, by_asset[artifact.key]) for artifact in artifacts),
-        )
-        for group, artifacts in groupby(present, key=lambda artifact: artifact.group)
-    ]
-
-
-def _stage_title(group: str) -> str:
-    """``stage_13_masks`` → ``Stage 13: masks``."""
-    _, number, name = group.split("_", 2)
-    return f"Stage {number}: {name.replace('_', ' ')}"
-
-
-def _group(artifact: Artifact, files: Sequence[FileRecord]) -> _Group:
-    name = artifact.filename.replace("{tag}", "eps{ε}_cons{C}")
+def _together(artifact: Artifact, files: Sequence[FileRecord]) -> dict[str, Any]:
+    name = _file_name(artifact)
     if len(files) > 1 and not artifact.partitioned:
         stem = artifact.filename.rpartition(".")[0]
         name = f"{stem}.{{{','.join(sorted(file.path.rpartition('.')[2] for file in files))}}}"
     size = _size(sum(file.size for file in files))
-    return _Group(name, len(files), size, artifact.description)
+    return {
+        "name": name,
+        "count": len(files),
+        "size": size,
+        "description": artifact.description,
+    }
 
 
-def _layouts(manifest: Manifest) -> list[_Layout]:
-    """One per artifact: files of other settings are laid out alike."""
-    found: dict[str, _Layout] = {}
-    for file in manifest.files:
-        if file.layout and file.asset in ARTIFACTS and file.asset not in found:
-            name = ARTIFACTS[file.asset].filename.replace("{tag}", "eps{ε}_cons{C}")
-            found[file.asset] = _Layout(name, file.layout)
-    return [found[key] for key in ARTIFACTS if key in found]
+def _layouts(files: Sequence[FileRecord]) -> dict[str, tuple[str, ...]]:
+    """File name → layout, one per artifact: files of other settings are laid out alike."""
+    first: dict[str, FileRecord] = {}
+    for file in files:
+        if file.layout:
+            first.setdefault(file.asset, file)
+    return {_file_name(ARTIFACTS[key]): first[key].layout for key in ARTIFACTS if key in first}
 
 
-def _example(manifest: Manifest) -> _Example | None:
-    """The universal masks at the reference setting, or else those that are there."""
+def _file_name(artifact: Artifact) -> str:
+    return artifact.filename.replace("{tag}", "eps{ε}_cons{C}")
+
+
+def _example(manifest: Manifest) -> str | None:
+    """A file of universal masks: at the reference setting, or else one that is there."""
     names = [ARTIFACTS["object_masks"].file_name(REFERENCE)]
     names += [file.path for file in manifest.files if file.asset == "object_masks"]
     names += [ARTIFACTS["universal_masks"].file_name()]
-    for name in names:
-        if manifest.file(name) is not None:
-            return _Example(name, "universal_masks/layer_0")
-    return None
+    return next((name for name in names if manifest.file(name) is not None), None)
 
 
-def _tally(manifest: Manifest) -> str:
-    counts = Counter(claim.verdict for claim in manifest.claims)
-    told = "; ".join(f"{verdict}: {number}" for verdict, number in sorted(counts.items()))
-    return f"{len(manifest.claims)} claims. {told[:1].upper()}{told[1:]}."
-
-
-def _made(manifest: Manifest) -> list[_Made]:
-    made = []
-    for file in manifest.files:
-        record = file.provenance
-        if file.made_from is not None:
-            continue
-        if record is None:
-            made.append(_Made(file.path, file.asset, "release", "", ""))
-            continue
-        inputs = ", ".join(sorted(record.inputs))
-        digest = record.payload_sha256[:_DIGITS]
-        made.append(_Made(file.path, file.asset, record.code_version, digest, inputs))
-    return made
-
-
-def _libraries(manifest: Manifest) -> list[str]:
+def _libraries(files: Sequence[FileRecord]) -> list[str]:
     found: dict[str, set[str]] = {}
-    for file in manifest.files:
-        for library, version in (file.provenance.versions if file.provenance else {}).items():
+    for file in files:
+        versions: Mapping[str, str] = file.provenance.versions if file.provenance else {}
+        for library, version in versions.items():
             found.setdefault(library, set()).add(version)
     return [f"{library} {' and '.join(sorted(found[library]))}" for library in sorted(found)]
 
@@ -287,7 +236,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({"cell": _cell, "code": _code, "inline": _code, "line": _line})
+    environment.filters.update({"cell": _cell, "code": _code, "line": _line})
     return environment
 
 

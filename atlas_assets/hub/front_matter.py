@@ -1,10 +1,12 @@
-"""The YAML at the head of a card, edited key by key: what others wrote stays byte for byte."""
+"""The YAML at the head of a card, edited key by key: what others wrote stays byte for byte.
+
+`huggingface_hub.DatasetCard` would write the whole block anew, without its comments and empty keys.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
@@ -23,47 +25,22 @@ _MOST_ALIASES = 20
 _DEEPEST = 50
 
 
-@dataclass(frozen=True)
-class Document:
-    """A card's text in its two parts.
+def split(text: str) -> tuple[str, str]:
+    """Return the front matter of a card with its two lines of dashes (or nothing), and the rest.
 
-    Attributes:
-        opening: the first line of dashes; empty where there is no front matter.
-        matter: the lines between.
-        closing: the second line of dashes.
-        body: the rest.
+    A byte order mark before it is dropped: the Hub finds no front matter after one.
     """
-
-    opening: str
-    matter: str
-    closing: str
-    body: str
-
-    @classmethod
-    def of(cls, text: str) -> Document:
-        """The parts of a card.
-
-        A byte order mark before it is dropped: the Hub finds no front matter after one.
-        """
-        text = text.lstrip(_BYTE_ORDER_MARK)
-        found = _BLOCK.match(text)
-        if found is None:
-            return cls("", "", "", text)
-        return cls(found[1], found[2], found[3], text[found.end() :])
-
-    @property
-    def text(self) -> str:
-        """The card."""
-        return self.opening + self.matter + self.closing + self.body
+    text = text.lstrip(_BYTE_ORDER_MARK)
+    found = _BLOCK.match(text)
+    end = found.end() if found else 0
+    return text[:end], text[end:]
 
 
-def with_keys(
-    document: Document, owned: Mapping[str, Any], defaults: Mapping[str, Any], *, where: str
-) -> Document:
-    """The document with keys of ours in its front matter; everything else as it is.
+def edited(front: str, owned: Mapping[str, Any], defaults: Mapping[str, Any], *, where: str) -> str:
+    """Return front matter in which keys of ours are set and everything else is as it was.
 
     Args:
-        document: of the card.
+        front: the front matter, as `split` gives it.
         owned: keys that are replaced, or added at the end; a value of ``None`` removes the key.
         defaults: keys that are added where there is none of that name.
         where: names the card in an error.
@@ -72,23 +49,22 @@ def with_keys(
         ArtifactError: the front matter is no mapping, or written so that a key cannot be replaced
             without touching others.
     """
-    before = _parsed(document.matter, where)
-    added = {key: value for key, value in defaults.items() if key not in before}
-    lines = _without(document.matter, set(owned))
-    kept = "".join(lines)
+    found = _BLOCK.match(front)
+    opening, matter, closing = found.groups() if found else ("---\n", "", "---\n")
+    before = _parsed(matter, where)
+    ours = {key: value for key, value in defaults.items() if key not in before}
+    ours |= {key: value for key, value in owned.items() if value is not None}
+    kept = _without(matter, owned)
     if kept and not kept.endswith("\n"):
         kept += "\n"
-    ours = {**added, **{key: value for key, value in owned.items() if value is not None}}
-    matter = kept + (_dump(ours) if ours else "")
+    after = kept + (_dump(ours) if ours else "")
     expected = {key: value for key, value in before.items() if key not in owned} | ours
-    if not owned.keys().isdisjoint(_parsed(kept, where)) or _parsed(matter, where) != expected:
+    if not owned.keys().isdisjoint(_parsed(kept, where)) or _parsed(after, where) != expected:
         raise _not_editable(where, "keys that each start a line of their own")
-    if not document.opening:
-        return Document("---\n", matter, "---\n", document.body) if matter else document
-    return Document(document.opening, matter, document.closing, document.body)
+    return opening + after + closing if found or after else ""
 
 
-def _without(matter: str, keys: set[str]) -> list[str]:
+def _without(matter: str, keys: Collection[str]) -> str:
     """The lines that belong to other keys, and comments."""
     kept: list[str] = []
     inside = False
@@ -96,13 +72,13 @@ def _without(matter: str, keys: set[str]) -> list[str]:
     for line in re.split(r"(?<=\n)", matter):
         found = _KEY.match(line)
         if found is not None:
-            inside = next(group for group in found.groups() if group is not None) in keys
+            inside = (found[1] or found[2] or found[3]) in keys
         elif line.startswith("#"):
             inside = False
         # our own lines are never blank
         if not inside or not line.strip():
             kept.append(line)
-    return kept
+    return "".join(kept)
 
 
 def _parsed(matter: str, where: str) -> dict[str, Any]:
@@ -112,21 +88,18 @@ def _parsed(matter: str, where: str) -> dict[str, Any]:
     # a date or a number that is none gives a ValueError
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _not_editable(where, "valid YAML", " ".join(str(error).split())) from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
+    if not isinstance(found, dict | None):
         raise _not_editable(where, "keys and values", type(found).__name__)
-    return found
+    return found or {}
 
 
 def _require_modest(matter: str, where: str) -> None:
     """Refuses aliases that multiply and structure of great depth, before any value is made."""
-    aliases = depth = 0
+    aliases = 0
     open_anchors: list[str | None] = []
     for event in yaml.parse(matter, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             open_anchors.append(event.anchor)
-            depth = max(depth, len(open_anchors))
         elif isinstance(event, yaml.CollectionEndEvent):
             open_anchors.pop()
         elif isinstance(event, yaml.AliasEvent):
@@ -135,7 +108,7 @@ def _require_modest(matter: str, where: str) -> None:
                 raise _not_editable(where, "values that end", "a value that contains itself")
         if aliases > _MOST_ALIASES:
             raise _not_editable(where, f"at most {_MOST_ALIASES} aliases", "more of them")
-        if depth > _DEEPEST:
+        if len(open_anchors) > _DEEPEST:
             raise _not_editable(where, f"at most {_DEEPEST} levels of values", "more of them")
 
 
@@ -144,11 +117,13 @@ def _dump(values: Mapping[str, Any]) -> str:
     return text
 
 
-def _not_editable(where: str, expected: str, found: str | None = None) -> ArtifactError:
+def _not_editable(
+    where: str, expected: str, found: str = "front matter in a form that is not edited safely"
+) -> ArtifactError:
     return ArtifactError(
         "the card's front matter cannot be edited without risk to what others wrote there",
         where=where,
         expected=expected,
-        found=found or "front matter in a form that is not edited safely",
+        found=found,
         remedy="correct the YAML at the head of README.md on the Hub, then publish again",
     )

@@ -7,21 +7,22 @@ published, the files that are uploaded are the ones that were found sound, and b
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import polars as pl
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError
+from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError
 from atlas_assets.files.locations import content, local_path
 from atlas_assets.hub import viewer
 from atlas_assets.hub.layouts import hdf5_layout
-from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, TableRecord, manifest_of
+from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
 from atlas_assets.hub_client.repository import git_blob_id, sha256
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.checks import checks_of
@@ -29,11 +30,8 @@ from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.gather import facts
 from atlas_assets.soundness.inspection import Inspection, MaskReader
 from atlas_assets.soundness.subject import Cell, subject_of_atlas
-from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.check import NotComparedError
-from atlas_assets.stages.report.claims import ClaimResult
-from atlas_assets.stages.setting import Setting, spell
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import settings_present
@@ -47,10 +45,10 @@ class LeftOut:
     """A file that is not published.
 
     Attributes:
-        asset: the artifact.
-        partition: ``C|ε`` of a file per setting.
-        name: of the file.
-        reason: why not.
+        asset: The artifact.
+        partition: The partition ``C|ε``, of a file per setting.
+        name: The name of the file.
+        reason: Why it is not published.
     """
 
     asset: str
@@ -69,9 +67,9 @@ class NotCompared:
     """A check of a published file that found nothing to compare it with.
 
     Attributes:
-        name: of the file.
-        check: name of the check.
-        reason: why nothing was compared.
+        name: The name of the file.
+        check: The name of the check.
+        reason: Why nothing was compared.
     """
 
     name: str
@@ -84,21 +82,21 @@ class Stage:
     """What is to be published.
 
     Attributes:
-        folder: holds every file under its path inside the repository.
-        manifest: of these files alone.
-        left_out: what is not published, and why.
+        folder: The folder that holds every file under its path inside the repository.
+        manifest: The manifest of these files alone.
+        left_out: What is not published, and why.
         rows: configuration → digest of all its rows.
-        not_compared: checks of published files that compared nothing, and so say nothing of them.
+        not_compared: The checks of published files that compared nothing.
     """
 
     folder: Path
     manifest: Manifest
     left_out: tuple[LeftOut, ...]
     rows: dict[str, str]
-    not_compared: tuple[NotCompared, ...] = ()
+    not_compared: tuple[NotCompared, ...]
 
     def file(self, path: str) -> Path:
-        """Where a published file lies."""
+        """Return the place of a published file."""
         return self.folder / path
 
 
@@ -106,44 +104,28 @@ class Stage:
 def staged(
     store: AtlasStore, settings: AtlasSettings, cells: Collection[Cell] | None = None
 ) -> Iterator[Stage]:
-    """The publishable files of an atlas, copied; the copies are removed at the end.
+    """Copy the publishable files of an atlas; the copies are removed at the end.
 
     Published is what is there, fresh, and passes every integrity check, at the settings of the
     sweep in force.
 
     Args:
-        store: of the atlas; read, never written.
-        settings: what an atlas without a single file would be about.
-        cells: only these; ``None``: all.
+        store: The atlas; read, never written.
+        settings: What an atlas without a single file would be about.
+        cells: Only these files; ``None``: all.
 
     Raises:
         ArtifactError: nothing is left to be published, or a folder lies where a file is to lie.
         ArtifactWriteError: there is no room for the copies.
     """
     with tempfile.TemporaryDirectory(prefix="atlas-publish-") as name:
-        folder = Path(name)
-        with _room(folder):
-            _copy_all(store, folder)
-        copy = replace(store, root=UPath(folder))
-        sound, left_out, not_compared = _judged(copy, cells)
-        if cells is None:
-            left_out += _off_the_sweep(store)
-        _remove_others(copy, sound)
-        if not sound:
-            raise _nothing(store, left_out)
-        with _room(folder):
-            records, rows = _records(copy, sound, folder)
-        manifest = _manifest(copy, settings, records)
-        yield Stage(folder, manifest, tuple(left_out), rows, tuple(not_compared))
-
-
-def partition_of(setting: Setting | None) -> str | None:
-    """``Setting(0.5, 0.8)`` → ``0.8|0.5``, as Dagster names the partition."""
-    return f"{spell(setting.consistency)}|{spell(setting.epsilon)}" if setting else None
+        with _room(name):
+            stage = _stage(store, settings, cells, Path(name))
+        yield stage
 
 
 def cells_of(store: AtlasStore) -> list[Cell]:
-    """Every file that the atlas has or should have, in the order of the pipeline."""
+    """Return every file that the atlas has or should have, in the order of the pipeline."""
     return [
         (key, setting)
         for key, artifact in ARTIFACTS.items()
@@ -151,94 +133,126 @@ def cells_of(store: AtlasStore) -> list[Cell]:
     ]
 
 
-def _copy_all(store: AtlasStore, folder: Path) -> None:
-    # a record is written before its file and an older one removed after it: copied before and
-    # after the files, the one of whichever file was copied is among them
-    _copy_records(store, folder)
-    for key, setting in cells_of(store):
-        for file in codec_of(ARTIFACTS[key]).files(store.path(key, setting)):
-            with contextlib.suppress(FileNotFoundError):
-                _copy(UPath(file), folder / file.name)
-    _copy_records(store, folder)
+def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: str) -> set[Cell]:
+    """Return the files that a publication is told to be about.
+
+    Args:
+        store: The atlas.
+        names: Published file names, assets (``object_masks``: at every setting of the sweep), and
+            partitions of assets (``object_masks|0.8|0.5``).
+        option: Where the names were given.
+        remedy: What to do about a name that there is none of.
+
+    Raises:
+        SettingsError: the atlas has nothing of that name.
+    """
+    by_name: dict[str, set[Cell]] = {}
+    for cell in cells_of(store):
+        key, setting = cell
+        partition = [f"{key}|{setting.partition_key}"] if setting else []
+        for name in (key, *partition, *(file.name for file in _files(store, cell))):
+            by_name.setdefault(name, set()).add(cell)
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], by_name, n=3)
+        raise SettingsError(
+            "the atlas has no such file, asset or partition",
+            where=f"{option} {unknown[0]}",
+            expected=" or ".join(near) or "a published file name, an asset, or asset|C|ε",
+            found=repr(unknown[0]),
+            remedy=remedy,
+        )
+    return {cell for name in names for cell in by_name[name]}
 
 
-def _copy_records(store: AtlasStore, folder: Path) -> None:
-    records = UPath(store.root) / sidecar.FOLDER
-    if not records.is_dir():
-        return
-    (folder / sidecar.FOLDER).mkdir(exist_ok=True)
-    for record in records.iterdir():
-        if record.suffix == ".json":
-            with contextlib.suppress(FileNotFoundError):
-                _copy(record, folder / sidecar.FOLDER / record.name)
-
-
-def _copy(source: UPath, target: Path) -> None:
-    local = local_path(source)
-    try:
-        if local is not None:
-            shutil.copyfile(local, target)
-        else:
-            target.write_bytes(content(source))
-    except IsADirectoryError as error:
-        raise ArtifactError(
-            "cannot copy a file of the atlas to publish it",
-            where=str(source),
-            expected="a file",
-            found="a folder",
-            remedy="move the folder out of the atlas, or remove it, and publish again",
-        ) from error
-
-
-def _judged(
-    store: AtlasStore, cells: Collection[Cell] | None
-) -> tuple[list[Cell], list[LeftOut], list[NotCompared]]:
+def _stage(
+    store: AtlasStore, settings: AtlasSettings, cells: Collection[Cell] | None, folder: Path
+) -> Stage:
+    _copy_all(store, folder)
+    copy = replace(store, root=UPath(folder))
     sound: list[Cell] = []
     left_out: list[LeftOut] = []
     not_compared: list[NotCompared] = []
     reader = MaskReader()
-    for key, setting in cells_of(store):
-        if cells is not None and (key, setting) not in cells:
+    for cell in cells_of(store):
+        if cells is not None and cell not in cells:
             continue
-        name = ARTIFACTS[key].file_name(setting)
-        silent: list[NotCompared] = []
-        reason = _fault(store, reader, key, setting, silent)
+        reason, silent = _examined(copy, reader, cell)
         if reason is None:
-            sound.append((key, setting))
+            sound.append(cell)
             not_compared += silent
         else:
-            left_out.append(LeftOut(key, partition_of(setting), name, reason))
-    return sound, left_out, not_compared
-
-
-def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
-    """Files that are there at settings that the sweep does not hold."""
-    return [
-        LeftOut(key, partition_of(at), artifact.file_name(at), "its setting is not in the sweep")
-        for key, artifact in ARTIFACTS.items()
-        if artifact.partitioned
-        for at in settings_present(UPath(store.root), key)
-        if at not in store.sweep
+            left_out.append(_left_out(cell, reason))
+    if cells is None:
+        left_out += _off_the_sweep(store)
+    if not sound:
+        raise _nothing(store, left_out)
+    # claims are evaluated on nothing but what is published
+    for cell in set(cells_of(copy)).difference(sound):
+        for file in _files(copy, cell):
+            file.unlink(missing_ok=True)
+    records, rows = _records(copy, sound, folder)
+    subject = subject_of_atlas(copy, settings)
+    claims = [
+        ClaimRecord(**{name: getattr(result, name) for name in ClaimRecord.model_fields})
+        for result in evaluate_claims(copy, settings)
     ]
+    manifest = manifest_of(records, facts(copy, subject.model, subject.readout), claims)
+    return Stage(folder, manifest, tuple(left_out), rows, tuple(not_compared))
 
 
-def _fault(
-    store: AtlasStore,
-    reader: MaskReader,
-    key: str,
-    setting: Setting | None,
-    silent: list[NotCompared],
-) -> str | None:
-    """Why a file is not to be published; ``None`` for a sound one.
+def _files(store: AtlasStore, cell: Cell) -> Iterable[UPath]:
+    return (UPath(file) for file in codec_of(ARTIFACTS[cell[0]]).files(store.path(*cell)))
 
-    Checks that compared nothing are appended to ``silent``.
-    """
+
+def _copy_all(store: AtlasStore, folder: Path) -> None:
+    # a record is written before its file and an older one removed after it: copied before and
+    # after the files, the one of whichever file was copied is among them
+    _copy(_sidecars(store), folder / sidecar.FOLDER)
+    _copy((file for cell in cells_of(store) for file in _files(store, cell)), folder)
+    _copy(_sidecars(store), folder / sidecar.FOLDER)
+
+
+def _sidecars(store: AtlasStore) -> list[UPath]:
+    records = UPath(store.root) / sidecar.FOLDER
+    there = records.iterdir() if records.is_dir() else ()
+    return [path for path in there if path.suffix == ".json"]
+
+
+def _copy(files: Iterable[UPath], folder: Path) -> None:
+    """Copies those files that are there."""
+    folder.mkdir(exist_ok=True)
+    for file in files:
+        local, target = local_path(file), folder / file.name
+        try:
+            if local is not None:
+                shutil.copyfile(local, target)
+            else:
+                target.write_bytes(content(file))
+        except FileNotFoundError:
+            continue
+        except IsADirectoryError as error:
+            raise ArtifactError(
+                "cannot copy a file of the atlas to publish it",
+                where=str(file),
+                expected="a file",
+                found="a folder",
+                remedy="move the folder out of the atlas, or remove it, and publish again",
+            ) from error
+
+
+def _examined(
+    store: AtlasStore, reader: MaskReader, cell: Cell
+) -> tuple[str | None, list[NotCompared]]:
+    """Why a file is not to be published (``None``: it is), and its checks that compared nothing."""
+    key, setting = cell
+    silent: list[NotCompared] = []
     if not store.exists(key, setting):
-        return _MISSING
+        return _MISSING, silent
     try:
-        reason = store.stale_reason(key, setting)
-        if reason is not None:
-            return f"it is stale: {reason}"
+        stale = store.stale_reason(key, setting)
+        if stale is not None:
+            return f"it is stale: {stale}", silent
         inspection = Inspection(store, reader, key, setting, tuple(store.sweep))
         for check in checks_of(key):
             try:
@@ -249,16 +263,25 @@ def _fault(
                 silent.append(NotCompared(name, check.name, told))
     except AtlasError as error:
         found = f", found {error.found}" if error.found else ""
-        return f"it is not sound: {error.what}{found}".replace(f"{store.root}/", "")
-    return None
+        return f"it is not sound: {error.what}{found}".replace(f"{store.root}/", ""), silent
+    return None, silent
 
 
-def _remove_others(store: AtlasStore, sound: Collection[Cell]) -> None:
-    """Leaves only what is published, so that claims are evaluated on nothing else."""
-    for key, setting in cells_of(store):
-        if (key, setting) not in sound:
-            for file in codec_of(ARTIFACTS[key]).files(store.path(key, setting)):
-                Path(str(file)).unlink(missing_ok=True)
+def _left_out(cell: Cell, reason: str) -> LeftOut:
+    key, setting = cell
+    partition = setting.partition_key if setting else None
+    return LeftOut(key, partition, ARTIFACTS[key].file_name(setting), reason)
+
+
+def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
+    """Files that are there at settings that the sweep does not hold."""
+    return [
+        _left_out((key, at), "its setting is not in the sweep")
+        for key, artifact in ARTIFACTS.items()
+        if artifact.partitioned
+        for at in settings_present(UPath(store.root), key)
+        if at not in store.sweep
+    ]
 
 
 def _records(
@@ -267,7 +290,8 @@ def _records(
     """The files, those for the viewer made on the way, and the digests of the tables' rows."""
     records = []
     rows: dict[str, viewer.RowsDigest] = {}
-    for key, setting in sound:
+    for cell in sound:
+        key, setting = cell
         artifact = ARTIFACTS[key]
         table = None
         frame = viewer.frame_of(store.read(key, setting), setting) if artifact.schema else None
@@ -275,87 +299,37 @@ def _records(
         if frame is not None and not frame.is_empty():
             rows.setdefault(key, viewer.RowsDigest()).add(frame.iter_rows())
             table = viewer.table_record(artifact, frame)
-            if artifact.kind != "parquet":
-                records.append(_viewer_record(folder, artifact, setting, frame, table))
+            path = viewer.path_of(artifact, setting)
+            if path != artifact.file_name(setting):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(viewer.parquet_of(frame))
+                made_from = artifact.file_name(setting)
+                records.append(_record(folder, path, cell, made_from=made_from, table=table))
                 table = None
-        records += _own_records(store, artifact, setting, table)
+        provenance = store.provenance(key, setting)
+        for file in _files(store, cell):
+            layout = hdf5_layout(folder / file.name) if artifact.kind == "hdf5" else ()
+            told = {"provenance": provenance, "table": table, "layout": layout}
+            records.append(_record(folder, file.name, cell, **told))
     return records, {key: digest.hex for key, digest in rows.items()}
 
 
-def _own_records(
-    store: AtlasStore, artifact: Artifact, setting: Setting | None, table: TableRecord | None
-) -> list[FileRecord]:
-    path = store.path(artifact.key, setting)
-    found = []
-    for number, file in enumerate(codec_of(artifact).files(path)):
-        local = Path(str(file))
-        layout = hdf5_layout(local) if artifact.kind == "hdf5" else ()
-        found.append(
-            _record(
-                local,
-                file.name,
-                artifact.key,
-                setting,
-                provenance=store.provenance(artifact.key, setting),
-                table=table if number == 0 else None,
-                layout=layout,
-            )
-        )
-    return found
-
-
-def _viewer_record(
-    folder: Path,
-    artifact: Artifact,
-    setting: Setting | None,
-    frame: pl.DataFrame,
-    table: TableRecord,
-) -> FileRecord:
-    path = viewer.path_of(artifact, setting)
+def _record(folder: Path, path: str, cell: Cell, **told: Any) -> FileRecord:
+    key, setting = cell
     file = folder / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(viewer.parquet_of(frame))
-    made_from = artifact.file_name(setting)
-    return _record(file, path, artifact.key, setting, made_from=made_from, table=table)
-
-
-def _record(
-    file: Path, path: str, asset: str, setting: Setting | None, **told: object
-) -> FileRecord:
     return FileRecord(
         path=path,
         sha256=sha256(file),
         size=file.stat().st_size,
         blob_id=git_blob_id(file),
-        asset=asset,
-        partition=partition_of(setting),
-        **told,  # type: ignore[arg-type]  # pydantic checks them
-    )
-
-
-def _manifest(store: AtlasStore, settings: AtlasSettings, files: list[FileRecord]) -> Manifest:
-    subject = subject_of_atlas(store, settings)
-    claims = [_claim(result) for result in evaluate_claims(store, settings)]
-    return manifest_of(files, facts(store, subject.model, subject.readout), claims)
-
-
-def _claim(result: ClaimResult) -> ClaimRecord:
-    return ClaimRecord(
-        id=result.id,
-        section=result.section,
-        statement=result.statement,
-        setting=result.setting,
-        expected=result.expected,
-        observed=result.observed,
-        verdict=result.verdict,
-        model=result.model,
-        readout=result.readout,
-        sources=result.sources,
+        asset=key,
+        partition=setting.partition_key if setting else None,
+        **told,
     )
 
 
 @contextlib.contextmanager
-def _room(folder: Path) -> Iterator[None]:
+def _room(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -363,7 +337,7 @@ def _room(folder: Path) -> Iterator[None]:
             raise
         raise ArtifactWriteError(
             "there is no room for a copy of what is to be published",
-            where=str(folder),
+            where=folder,
             expected="as much free space as the atlas takes",
             found=error.strerror or str(error),
             remedy="free some space, or set TMPDIR to a folder on another disk",

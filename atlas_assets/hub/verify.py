@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from atlas_assets.errors import ArtifactError, HubPermanentError, HubUnavailableError
 from atlas_assets.hub import card, viewer
@@ -25,6 +25,7 @@ from atlas_assets.hub_client.client import HubClient
 _LIMIT = 900.0
 #: faults that a message lists
 _SHOWN = 5
+_IN_ORDER = "every configuration with its rows, columns and types"
 _NOT_TAGGED = "until it loads, the commit is not tagged as a version of the atlas"
 #: of the user's environment, not of the check's: credentials, caches, and whether to ask the Hub
 _NOT_PASSED_ON = frozenset(
@@ -38,32 +39,13 @@ _NOT_PASSED_ON = frozenset(
         "TRANSFORMERS_OFFLINE",
     }
 )
-_REMEDY = (
-    "nothing was uploaded; report it together with this message, as the tables that an atlas "
-    "publishes are made to load"
-)
-
-
-class Verifier(Protocol):
-    """Says whether what is published loads."""
-
-    def require(self) -> None:
-        """Refuses to go on where it cannot work."""
-
-    def folder(self, stage: Stage, repo_id: str) -> None:
-        """Checks the staged files."""
-
-    def repository(
-        self, client: HubClient, repo_id: str, sha: str, manifest: Manifest, stage: Stage
-    ) -> None:
-        """Checks a commit."""
 
 
 class DatasetsVerifier:
     """Loads every configuration with ``datasets``, in a process of its own with its own caches."""
 
     def require(self) -> None:
-        """Refuses to go on without ``datasets``.
+        """Refuse to go on without ``datasets``.
 
         Raises:
             ArtifactError: it is not installed.
@@ -79,17 +61,18 @@ class DatasetsVerifier:
             )
 
     def folder(self, stage: Stage, repo_id: str) -> None:
-        """Checks the staged files, offline; there is nothing to check where none is a table.
+        """Check the staged files, offline; there is nothing to check where none is a table.
 
         Raises:
             ArtifactError: a table does not load, or not as it is.
+            HubUnavailableError: the check did not end.
         """
         if not viewer.tables(stage.manifest):
             return
         front = stage.file(card.NAME)
         front.write_text(card.render("", stage.manifest, repo_id), encoding="utf-8")
         try:
-            report = _run(str(stage.folder), None, {"HF_HUB_OFFLINE": "1"})
+            report = _report(str(stage.folder))
         finally:
             front.unlink()
         faults = failures_of(report) or faults_of(report, stage.manifest, stage)
@@ -97,15 +80,16 @@ class DatasetsVerifier:
             raise ArtifactError(
                 "a table would not load with datasets.load_dataset",
                 where=str(stage.folder),
-                expected="every configuration with its rows, columns and types",
+                expected=_IN_ORDER,
                 found="; ".join(faults[:_SHOWN]),
-                remedy=_REMEDY,
+                remedy="nothing was uploaded; report it together with this message, as the tables "
+                "that an atlas publishes are made to load",
             )
 
     def repository(
         self, client: HubClient, repo_id: str, sha: str, manifest: Manifest, stage: Stage
     ) -> None:
-        """Checks the commit ``sha`` through the Hub; nothing where it holds no table.
+        """Check the commit ``sha`` through the Hub; nothing where it holds no table.
 
         Raises:
             HubPermanentError: a table is not what was published.
@@ -113,32 +97,32 @@ class DatasetsVerifier:
         """
         if not viewer.tables(manifest):
             return
-        report = _run(repo_id, sha, _credentials(client), client=client)
+        report = _report(repo_id, sha, client)
         where = f"{repo_id}@{sha[:12]}"
-        failures = [client.redact(failure) for failure in failures_of(report)]
+        failures, faults = failures_of(report), faults_of(report, manifest, stage)
+        found = client.redact("; ".join((failures or faults)[:_SHOWN]))
         if failures:
             # the same files did load before they were uploaded
             raise HubUnavailableError(
                 "a published table could not be loaded to be checked",
                 where=where,
                 expected="every configuration to load with datasets.load_dataset",
-                found="; ".join(failures[:_SHOWN]),
+                found=found,
                 remedy=f"publish again: nothing is committed twice; {_NOT_TAGGED}",
             )
-        faults = [client.redact(fault) for fault in faults_of(report, manifest, stage)]
         if faults:
             raise HubPermanentError(
                 "a published table does not load as it is with datasets.load_dataset",
                 where=where,
-                expected="every configuration with its rows, columns and types",
-                found="; ".join(faults[:_SHOWN]),
+                expected=_IN_ORDER,
+                found=found,
                 remedy="correct what is in its way (a configuration file of another tool in the "
                 f"repository?) and publish again; {_NOT_TAGGED}",
             )
 
 
 def failures_of(report: Mapping[str, Any]) -> list[str]:
-    """What could not be loaded at all, and why."""
+    """Return what could not be loaded at all, and why."""
     return [
         f"{config}, {how}: {' '.join(str(found['error']).split())[:300]}"
         for config, table in report["tables"].items()
@@ -148,12 +132,12 @@ def failures_of(report: Mapping[str, Any]) -> list[str]:
 
 
 def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> list[str]:
-    """What a report of `atlas_assets.hub.viewer_check` says against what was published.
+    """Return what a report of `atlas_assets.hub.viewer_check` says against what was published.
 
     Args:
-        report: of the check.
-        manifest: of what was loaded.
-        stage: knows the rows of what was published just now.
+        report: The report of the check.
+        manifest: What was loaded.
+        stage: What was published just now; knows the rows.
     """
     shown, staged = viewer.tables(manifest), viewer.tables(stage.manifest)
     faults = []
@@ -170,56 +154,53 @@ def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> li
         }
         if files == staged.get(config):
             expected["digest"] = stage.rows[config]
-        found = report["tables"].get(config, {})
         for how in ("full", "streaming"):
-            faults += _differences(f"{config}, {how}", expected, found.get(how, {}))
+            found = report["tables"].get(config, {}).get(how, {})
+            faults += [
+                f"{config}, {how}: {name} {found.get(name)}, not {value}"
+                for name, value in expected.items()
+                if found.get(name) != value
+            ]
     return faults
 
 
-def _differences(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{what}: {name} {found.get(name)}, not {value}"
-        for name, value in expected.items()
-        if found.get(name) != value
-    ]
-
-
-def _run(
-    source: str,
-    revision: str | None,
-    environment: Mapping[str, str],
-    *,
-    client: HubClient | None = None,
+def _report(
+    source: str, revision: str | None = None, client: HubClient | None = None
 ) -> dict[str, Any]:
-    """The report of a check in a process of its own."""
+    """The report of a check in a process of its own, which is offline without a ``client``."""
     with tempfile.TemporaryDirectory(prefix="atlas-verify-") as name:
-        home, report = Path(name), Path(name) / "report.json"
+        report = Path(name) / "report.json"
         request = {"source": source, "revision": revision, "report": str(report)}
         try:
             finished = subprocess.run(
                 [sys.executable, "-m", "atlas_assets.hub.viewer_check"],
                 input=json.dumps(request),
-                env={**_environment(home), **environment},
-                cwd=home,
+                env=_environment(Path(name), client),
+                cwd=name,
                 capture_output=True,
                 text=True,
                 timeout=_LIMIT,
                 check=False,
             )
+            said = " ".join(finished.stderr.split())[-300:]
+            if finished.returncode == 0 and report.exists():
+                found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+                return found
         except subprocess.TimeoutExpired:
-            raise _unfinished(source, f"no end after {_LIMIT:.0f} seconds") from None
-        if finished.returncode == 0 and report.exists():
-            found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-            return found
-    said = " ".join(finished.stderr.split())[-300:]
-    raise _unfinished(source, client.redact(said) if client else said)
+            said = f"no end after {_LIMIT:.0f} seconds"
+    raise HubUnavailableError(
+        "the check that every table loads did not come to an end",
+        where=source,
+        expected="a report on every table",
+        found=(client.redact(said) if client else said) or "no report",
+        remedy="publish again; if it stays so, run `python -m pip check` for the package datasets",
+    )
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """Of the check: caches of its own, none of the user's credentials."""
+def _environment(home: Path, client: HubClient | None) -> dict[str, str]:
+    """The environment of the check: its own caches and, for the Hub alone, address and token."""
     kept = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED_ON}
-    return {
-        **kept,
+    own = {
         "PYTHONWARNINGS": "ignore",
         "HF_HOME": str(home / "hub"),
         "HF_DATASETS_CACHE": str(home / "datasets"),
@@ -227,22 +208,9 @@ def _environment(home: Path) -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-
-
-def _credentials(client: HubClient) -> dict[str, str]:
-    """The Hub and the token, which goes to the other process in its environment alone."""
+    if client is None:
+        return {**kept, **own, "HF_HUB_OFFLINE": "1"}
     from huggingface_hub import get_token
 
-    token = client.token or get_token()
-    endpoint = {"HF_ENDPOINT": client.endpoint} if client.endpoint else {}
-    return {**endpoint, **({"HF_TOKEN": token} if token else {})}
-
-
-def _unfinished(source: str, found: str) -> HubUnavailableError:
-    return HubUnavailableError(
-        "the check that every table loads did not come to an end",
-        where=source,
-        expected="a report on every table",
-        found=found or "no report",
-        remedy="publish again; if it stays so, run `python -m pip check` for the package datasets",
-    )
+    asked = {"HF_ENDPOINT": client.endpoint, "HF_TOKEN": client.token or get_token()}
+    return {**kept, **own, **{name: value for name, value in asked.items() if value}}

@@ -22,11 +22,10 @@ from atlas_assets.stages.columns import CONSISTENCY, EPSILON
 from atlas_assets.stages.schema import Column
 from atlas_assets.stages.setting import Setting
 
-FOLDER = "viewer"
 SPLIT = "train"
+_FOLDER = "viewer"
 #: the configuration that the viewer opens with, where it is published
-DEFAULT_CONFIG = "summary"
-
+_DEFAULT_CONFIG = "summary"
 _LIST = "list<int32>"
 _DTYPES: dict[Any, str] = {
     pl.String(): "string",
@@ -38,17 +37,16 @@ _DTYPES: dict[Any, str] = {
 
 
 def path_of(artifact: Artifact, setting: Setting | None) -> str:
-    """The parquet file, inside the repository, that the viewer reads."""
-    name = artifact.file_name(setting)
+    """Return the path, inside the repository, of the parquet file that the viewer reads."""
     if artifact.kind == "parquet":
-        return name
+        return artifact.file_name(setting)
     if setting is None:
-        return f"{FOLDER}/{artifact.key}.parquet"
-    return f"{FOLDER}/{artifact.key}/{setting.file_tag}.parquet"
+        return f"{_FOLDER}/{artifact.key}.parquet"
+    return f"{_FOLDER}/{artifact.key}/{setting.file_tag}.parquet"
 
 
 def frame_of(table: pl.DataFrame, setting: Setting | None) -> pl.DataFrame:
-    """The table as it is shown: one of a setting says which in its first two columns."""
+    """Return a table as it is shown: one of a setting says which in its first two columns."""
     if setting is None:
         return table
     at = {EPSILON.name: setting.epsilon, CONSISTENCY.name: setting.consistency}
@@ -57,60 +55,63 @@ def frame_of(table: pl.DataFrame, setting: Setting | None) -> pl.DataFrame:
     )
 
 
-def columns_of(artifact: Artifact, shown: Iterable[str]) -> tuple[Column, ...]:
-    """The declared columns of a table as it is shown."""
+def columns_of(artifact: Artifact, shown: list[str]) -> tuple[Column, ...]:
+    """Return the declared columns among those that are shown of a table."""
     if artifact.schema is None:
         return ()
     at = (EPSILON, CONSISTENCY) if artifact.partitioned else ()
-    names = {column.name for column in at}
-    return (*at, *artifact.schema.declared([name for name in shown if name not in names]))
+    return (*at, *artifact.schema.declared(shown[len(at) :]))
 
 
 def key_of(artifact: Artifact) -> tuple[str, ...]:
-    """The columns whose values together are different in every row of the table as shown."""
+    """Return the columns whose values together differ in every row of the table as shown."""
     at = (EPSILON.name, CONSISTENCY.name) if artifact.partitioned else ()
     return (*at, *(artifact.schema.key if artifact.schema else ()))
 
 
 def parquet_of(frame: pl.DataFrame) -> bytes:
-    """The frame as a parquet file; equal frames give equal bytes."""
+    """Return a frame as a parquet file; equal frames give equal bytes."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def table_record(artifact: Artifact, frame: pl.DataFrame) -> TableRecord:
-    """What the card says of a frame."""
+    """Return what the card says of a frame."""
     columns = [ColumnRecord(name=name, dtype=_DTYPES[t]) for name, t in frame.schema.items()]
     return TableRecord(
         config=artifact.key,
         rows=frame.height,
-        num_bytes=sum(_arrow_bytes(frame[name]) for name in frame.columns),
+        num_bytes=sum(_arrow_bytes(column) for column in frame),
         columns=tuple(columns),
     )
 
 
 class RowsDigest:
-    """SHA-256 over the values of rows, in the order they are added."""
+    """SHA-256 over the values of rows, in the order in which they are added.
+
+    Attributes:
+        count: The number of rows so far.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._digest = hashlib.sha256()
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Takes in rows, one at a time."""
+        """Take in rows, one at a time."""
         for row in rows:
             self._digest.update(json.dumps(list(row), ensure_ascii=False).encode() + b"\n")
             self.count += 1
 
     @property
     def hex(self) -> str:
-        """Of all rows so far."""
+        """The digest of all rows so far."""
         return self._digest.hexdigest()
 
 
 def tables(manifest: Manifest) -> dict[str, list[tuple[FileRecord, TableRecord]]]:
-    """Configuration → its files, in the order of the pipeline, settings ascending."""
+    """Return each configuration's files, in the order of the pipeline, settings ascending."""
     found: dict[str, list[tuple[FileRecord, TableRecord]]] = {key: [] for key in ARTIFACTS}
     for file in manifest.files:
         if file.table is not None:
@@ -121,23 +122,24 @@ def tables(manifest: Manifest) -> dict[str, list[tuple[FileRecord, TableRecord]]
 
 
 def default_of(manifest: Manifest) -> str | None:
-    """The configuration that the viewer opens with; ``None`` where there is no table."""
+    """Return the configuration that the viewer opens with; ``None`` where there is no table."""
     shown = tables(manifest)
-    return DEFAULT_CONFIG if DEFAULT_CONFIG in shown else next(iter(shown), None)
+    return _DEFAULT_CONFIG if _DEFAULT_CONFIG in shown else next(iter(shown), None)
 
 
 def front_matter(manifest: Manifest) -> dict[str, Any]:
-    """``configs`` and ``dataset_info`` of the card: exactly one default, explicit paths."""
-    shown = tables(manifest)
+    """Return ``configs`` and ``dataset_info`` of the card; nothing where there is no table.
+
+    Exactly one configuration is the default, and every path is explicit.
+    """
     default = default_of(manifest)
     configs, infos = [], []
-    for config, files in shown.items():
-        paths = [file.path for file, _ in files]
+    for config, files in tables(manifest).items():
         is_default = {"default": True} if config == default else {}
-        data_files = [{"split": SPLIT, "path": paths}]
+        data_files = [{"split": SPLIT, "path": [file.path for file, _ in files]}]
         configs.append({"config_name": config, **is_default, "data_files": data_files})
         infos.append(_info(config, files))
-    return {"configs": configs, "dataset_info": infos} if shown else {}
+    return {"configs": configs, "dataset_info": infos} if configs else {}
 
 
 def _info(config: str, files: Sequence[tuple[FileRecord, TableRecord]]) -> dict[str, Any]:
@@ -153,26 +155,22 @@ def _info(config: str, files: Sequence[tuple[FileRecord, TableRecord]]) -> dict[
 
 
 def _feature(column: ColumnRecord) -> dict[str, str]:
-    if column.dtype == _LIST:
-        return {"name": column.name, "list": "int32"}
-    return {"name": column.name, "dtype": column.dtype}
+    typed = {"list": "int32"} if column.dtype == _LIST else {"dtype": column.dtype}
+    return {"name": column.name, **typed}
 
 
 def _setting_key(file: FileRecord) -> tuple[float, ...]:
-    """Order of a file among those of its configuration: ε, then C."""
-    if file.partition is None:
-        return ()
-    consistency, epsilon = map(float, file.partition.split("|"))
-    return epsilon, consistency
+    """The place of a file among those of its configuration: by ε, then C."""
+    return tuple(map(float, reversed(file.partition.split("|")))) if file.partition else ()
 
 
-def _arrow_bytes(series: pl.Series) -> int:
+def _arrow_bytes(column: pl.Series) -> int:
     """Size in memory as Arrow keeps it, without bitmaps of absent values."""
-    rows = len(series)
-    if series.dtype == pl.Boolean:
+    rows = len(column)
+    if column.dtype == pl.Boolean:
         return -(-rows // 8)
-    if series.dtype == pl.String:
-        return int(series.str.len_bytes().sum()) + 4 * (rows + 1)
-    if series.dtype == pl.List(pl.Int32):
-        return 4 * int(series.list.len().sum()) + 4 * (rows + 1)
+    if column.dtype == pl.String:
+        return int(column.str.len_bytes().sum()) + 4 * (rows + 1)
+    if column.dtype == pl.List(pl.Int32):
+        return 4 * int(column.list.len().sum()) + 4 * (rows + 1)
     return 8 * rows

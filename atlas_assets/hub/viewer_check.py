@@ -20,7 +20,7 @@ _BATCH = 1000
 
 
 def main() -> None:
-    """Answers the request on standard input."""
+    """Answer the request on standard input."""
     request = json.load(sys.stdin)
     report = check(request["source"], request["revision"])
     Path(request["report"]).write_text(json.dumps(report), encoding="utf-8")
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def check(source: str, revision: str | None) -> dict[str, Any]:
-    """What ``datasets`` makes of the repository (or folder) ``source``.
+    """Return what ``datasets`` makes of the repository (or folder) ``source``.
 
     Returns:
         ``{"configs": [names], "default": name, "tables": {name: {"full": …, "streaming": …}}}``,
@@ -44,17 +44,15 @@ def check(source: str, revision: str | None) -> dict[str, Any]:
     datasets.utils.logging.set_verbosity_error()
     configs = datasets.get_dataset_config_names(source, revision=revision)
     default = datasets.get_dataset_default_config_name(source, revision=revision)
+    ways = {"full": False, "streaming": True}
     tables = {
-        name: {
-            "full": _loaded(source, name, revision, streaming=False),
-            "streaming": _loaded(source, name, revision, streaming=True),
-        }
+        name: {how: _loaded(source, name, revision, streaming) for how, streaming in ways.items()}
         for name in configs
     }
     return {"configs": configs, "default": default, "tables": tables}
 
 
-def _loaded(source: str, name: str, revision: str | None, *, streaming: bool) -> dict[str, Any]:
+def _loaded(source: str, name: str, revision: str | None, streaming: bool) -> dict[str, Any]:
     import datasets
 
     rows = RowsDigest()
@@ -66,12 +64,8 @@ def _loaded(source: str, name: str, revision: str | None, *, streaming: bool) ->
             rows.add(zip(*(batch[column] for column in columns), strict=True))
     except Exception as error:  # the report says whatever went wrong, in any library
         return {"error": f"{type(error).__name__}: {error}"}
-    return {
-        "splits": sorted(map(str, found)),
-        "rows": rows.count,
-        "columns": columns,
-        "digest": rows.hex,
-    }
+    splits = sorted(map(str, found))
+    return {"splits": splits, "rows": rows.count, "columns": columns, "digest": rows.hex}
 
 
 def _dtype(feature: Any) -> str:

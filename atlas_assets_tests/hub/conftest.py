@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import pytest
 from huggingface_hub import constants as hub_constants
 from upath import UPath
 
-from atlas_assets.hub.staging import Stage
+from atlas_assets.atlas.open import open_with_model
+from atlas_assets.hub.staging import Stage, staged
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub import release_repo
-from atlas_assets_tests.hub.built_atlas import Built, build, copy_of, opened
 from atlas_assets_tests.hub.fetching import Get
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.publishing import FEW, Publisher, small_stage
+from atlas_assets_tests.hub.publishing import FEW, Atlas, Publisher
+from atlas_assets_tests.soundness import sound_atlas
 
 
 def only(hub: LocalHub, home: Path, monkeypatch: pytest.MonkeyPatch, *, xet: bool) -> None:
@@ -54,52 +56,40 @@ def xet_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHu
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A small atlas, staged; nobody changes it."""
-    with small_stage(tmp_path_factory.mktemp("staged")) as staged:
-        yield staged
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small atlas without a fault; nobody changes it."""
+    folder = tmp_path_factory.mktemp("sound")
+    sound_atlas.make(folder)
+    return folder
+
+
+@pytest.fixture
+def atlas(sound: Path, tmp_path: Path) -> Atlas:
+    """A copy of it, to be changed."""
+    settings = sound_atlas.settings_in(shutil.copytree(sound, tmp_path / "data"))
+    return Atlas(open_with_model(settings), settings)
 
 
 @pytest.fixture(scope="session")
-def changed_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The same with another content in one of its tables."""
-    with small_stage(tmp_path_factory.mktemp("changed"), changed=True) as staged:
-        yield staged
+def stage(sound: Path) -> Iterator[Stage]:
+    """It, staged; nobody changes it."""
+    settings = sound_atlas.settings_in(sound)
+    with staged(open_with_model(settings), settings) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A few files of a small atlas, staged; nobody changes it."""
-    with small_stage(tmp_path_factory.mktemp("few"), cells=FEW) as staged:
-        yield staged
+def few(sound: Path) -> Iterator[Stage]:
+    """A few files of it, staged; nobody changes them."""
+    settings = sound_atlas.settings_in(sound)
+    with staged(open_with_model(settings), settings, FEW) as found:
+        yield found
 
 
 @pytest.fixture
 def publisher(hub: LocalHub, stage: Stage) -> Publisher:
     """The small atlas, and an empty Hub."""
     return Publisher(hub, stage)
-
-
-@pytest.fixture(scope="session")
-def built_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny atlas that Dagster built, with Dagster's memory of it; nobody changes it."""
-    folder = tmp_path_factory.mktemp("built")
-    build(folder)
-    return folder
-
-
-@pytest.fixture
-def built(built_folder: Path) -> Iterator[Built]:
-    """It, to be looked at."""
-    with opened(built_folder) as atlas:
-        yield atlas
-
-
-@pytest.fixture
-def own(built_folder: Path, tmp_path: Path) -> Iterator[Built]:
-    """A copy of it, to be changed."""
-    with copy_of(built_folder, tmp_path / "own") as atlas:
-        yield atlas
 
 
 @pytest.fixture(scope="session")

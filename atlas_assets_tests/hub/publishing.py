@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from atlas_assets.hub.manifest import Manifest
-from atlas_assets.hub.publish import Published, publish_stage
-from atlas_assets.hub.staging import Stage, staged
+from atlas_assets.hub.plan import Options
+from atlas_assets.hub.publish import Published, publish, publish_stage
+from atlas_assets.hub.staging import Stage
+from atlas_assets.hub.verify import DatasetsVerifier
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.soundness.subject import Cell
+from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.soundness import sound_atlas
 
 REPO = "someone/atlas"
 FRONT = "---\nlicense: mit\n---\n"
@@ -37,7 +35,7 @@ HAND_WRITTEN = "# Our atlas\n\nWritten by hand; *please keep*.\n"
 
 
 @dataclass
-class Trusting:
+class Trusting(DatasetsVerifier):
     """A verifier that lets everything pass, for tests that are about something else.
 
     Attributes:
@@ -48,40 +46,39 @@ class Trusting:
     between: Callable[[Stage], None] = lambda _: None
     asked: list[str] = field(default_factory=list)
 
-    def require(self) -> None:
-        self.asked.append("require")
-
-    def folder(self, stage: Stage, repo_id: str) -> None:
-        del repo_id
+    def folder(self, stage: Stage, *_: object) -> None:
         self.asked.append("folder")
         self.between(stage)
 
-    def repository(
-        self, client: HubClient, repo_id: str, sha: str, manifest: Manifest, stage: Stage
-    ) -> None:
-        del client, repo_id, manifest, stage
+    def repository(self, _client: HubClient, _repo_id: str, sha: str, *_: object) -> None:
         self.asked.append(sha)
 
 
 @dataclass
 class Publisher:
-    """A staged atlas, and a Hub to publish it to.
-
-    Attributes:
-        hub: the Hub.
-        stage: what is published.
-    """
+    """A staged atlas, and a Hub to publish it to."""
 
     hub: LocalHub
     stage: Stage
 
     def publish(
-        self, stage: Stage | None = None, verifier: Trusting | None = None, **options: Any
+        self,
+        stage: Stage | None = None,
+        verifier: DatasetsVerifier | None = None,
+        client: HubClient | None = None,
+        **options: Any,
     ) -> Published:
-        client = options.pop("client", None) or self.hub.client()
         return publish_stage(
-            stage or self.stage, REPO, client, verifier=verifier or Trusting(), **options
+            stage or self.stage,
+            REPO,
+            client or self.hub.client(),
+            Options(**options),
+            verifier or Trusting(),
         )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return self.hub.repos["dataset", REPO].tags
 
     def commits(self) -> int:
         """How many there are, without the one that made the repository."""
@@ -97,30 +94,25 @@ class Publisher:
         """Whether the head holds everything that is staged, as it is, and its tag is there."""
         files, manifest = self.hub.files(REPO), self.stage.manifest
         same = all(files[path] == self.stage.file(path).read_bytes() for path in manifest.paths)
-        tags = self.hub.repos["dataset", REPO].tags
-        return same and files["atlas.json"] == manifest.to_bytes() and manifest.version in tags
+        return same and files["atlas.json"] == manifest.to_bytes() and manifest.version in self.tags
 
 
-@contextmanager
-def small_stage(
-    data_dir: Path, *, changed: bool = False, cells: Collection[Cell] | None = None
-) -> Iterator[Stage]:
-    """A sound atlas, staged; another content in one of its tables where it is ``changed``."""
-    store = sound_atlas.make(data_dir)
-    if changed:
-        rename_a_prompt(store)
-    with staged(store, sound_atlas.settings_in(data_dir), cells) as stage:
-        yield stage
+@dataclass
+class Atlas:
+    """A sound atlas of one's own, to be changed and published."""
 
+    store: AtlasStore
+    settings: AtlasSettings
 
-def rename_a_prompt(store: AtlasStore) -> None:
-    """Another content of the token-checker prompts; their masks were made from the ones before."""
-    prompts = store.read("token_checker_prompts")
-    first = pl.int_range(pl.len()) == 0
-    text = pl.when(first).then(pl.col("prompt_text") + "  ").otherwise(pl.col("prompt_text"))
-    store.write("token_checker_prompts", prompts.with_columns(prompt_text=text))
+    def publish(
+        self, client: HubClient, verifier: DatasetsVerifier | None = None, **options: Any
+    ) -> Published:
+        verifier = verifier or Trusting()
+        return publish(self.store, self.settings, REPO, client, Options(**options), verifier)
 
-
-def temporary_folders() -> set[str]:
-    """What publishing leaves behind."""
-    return {path.name for path in Path(tempfile.gettempdir()).glob("atlas-*")}
+    def rename_a_prompt(self) -> None:
+        """Another content of the token-checker prompts; their masks come from the one before."""
+        prompts = self.store.read("token_checker_prompts")
+        first = pl.int_range(pl.len()) == 0
+        text = pl.when(first).then(pl.col("prompt_text") + "  ").otherwise(pl.col("prompt_text"))
+        self.store.write("token_checker_prompts", prompts.with_columns(prompt_text=text))

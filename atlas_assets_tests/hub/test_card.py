@@ -9,9 +9,7 @@ import pytest
 import yaml
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.hub import viewer
 from atlas_assets.hub.card import BEGIN, END, LICENCE, render
-from atlas_assets.hub.front_matter import Document
 from atlas_assets.hub.manifest import Manifest, manifest_of
 from atlas_assets.hub.staging import Stage
 from atlas_assets.stages.catalog import ARTIFACTS
@@ -54,17 +52,11 @@ def test_any_text_survives(stage: Stage, text: str) -> None:
     assert text in rendered and render(rendered, stage.manifest, REPO) == rendered
 
 
-@pytest.mark.parametrize("words", [_PROSE, _EXAMPLE])
-def test_words_about_the_markers_are_no_markers(stage: Stage, card: str, words: str) -> None:
-    around = card.replace(f"{BEGIN}\n", f"{words}\n{BEGIN}\n") + words
-    other = render(around, manifest_of(stage.manifest.files[:3]), REPO)
-    assert other.count(words) == 2 and len(other) < len(around)
-    assert render(other, stage.manifest, REPO) == around
-
-
 @pytest.mark.parametrize(
-    "code",
+    "words",
     [
+        _PROSE,
+        _EXAMPLE,
         "- ```bash\n  cmd\n  ```\n",
         "> ~~~\n> a\n> ~~~\n",
         "1. a\n\n    ```sh\n    x\n    ```\n",
@@ -73,9 +65,12 @@ def test_words_about_the_markers_are_no_markers(stage: Stage, card: str, words: 
         "``` `one line` ```\n",
     ],
 )
-def test_code_that_people_wrote_hides_no_marker(stage: Stage, card: str, code: str) -> None:
-    around = card.replace(f"{BEGIN}\n", f"{code}{BEGIN}\n") + code
-    assert render(around, stage.manifest, REPO) == around
+def test_words_and_code_around_the_markers_are_none(stage: Stage, card: str, words: str) -> None:
+    """Nor do they hide one."""
+    around = card.replace(f"{BEGIN}\n", f"{words}{BEGIN}\n") + words
+    other = render(around, manifest_of(stage.manifest.files[:3]), REPO)
+    assert other.count(words) == 2 and len(other) < len(around)
+    assert render(other, stage.manifest, REPO) == around
 
 
 @pytest.mark.parametrize(("old", "new"), [("\n", "\r\n"), (f"{BEGIN}\n", f"{BEGIN}  \n")])
@@ -112,34 +107,6 @@ def test_fenced_code_that_does_not_end_is_refused(stage: Stage) -> None:
 def test_a_byte_order_mark_makes_no_second_front_matter(stage: Stage, card: str) -> None:
     assert render(f"\ufeff{card}", stage.manifest, REPO) == card
     assert render(f"\ufeff{HAND_WRITTEN}", stage.manifest, REPO).startswith("---\nlicense: ")
-
-
-def test_one_default_explicit_paths_and_parquet_alone(stage: Stage, card: str) -> None:
-    matter = yaml.safe_load(Document.of(card).matter)
-    configs = matter["configs"]
-    assert [c["config_name"] for c in configs if c.get("default")] == ["summary"]
-    names = [config["config_name"] for config in configs]
-    tables = {f.asset for f in stage.manifest.files if ARTIFACTS[f.asset].schema is not None}
-    assert sorted(names) == sorted(tables)
-    paths = [path for c in configs for data in c["data_files"] for path in data["path"]]
-    assert all(path.endswith(".parquet") and "*" not in path for path in paths)
-    assert set(paths) <= set(stage.manifest.paths)
-    infos = {info["config_name"]: info for info in matter["dataset_info"]}
-    assert sorted(infos) == sorted(names)
-    (split,) = infos["summary"]["splits"]
-    assert (split["name"], split["num_examples"]) == ("train", 4)
-    assert {"name": "neurons", "list": "int32"} in infos["masks"]["features"]
-    assert infos["target_checker"]["splits"][0]["num_examples"] == 4 * 3
-    assert infos["target_checker"]["features"][:2] == [
-        {"name": "epsilon", "dtype": "float64"},
-        {"name": "consistency", "dtype": "float64"},
-    ]
-
-
-def test_the_default_is_another_table_where_there_is_no_summary(stage: Stage) -> None:
-    files = [file for file in stage.manifest.files if file.asset != "summary"]
-    configs = viewer.front_matter(manifest_of(files))["configs"]
-    assert [c["config_name"] for c in configs if c.get("default")] == ["object_prompts"]
 
 
 def test_without_a_table_there_is_no_configuration(stage: Stage) -> None:

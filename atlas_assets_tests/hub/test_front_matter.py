@@ -8,30 +8,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.hub.front_matter import Document, with_keys
+from atlas_assets.hub.front_matter import edited, split
 
 OWNED = {"configs": [{"config_name": "summary", "default": True}], "dataset_info": [{"a": 1}]}
 DEFAULTS = {"license": "apache-2.0", "tags": ["circuits"]}
 
 
-def edited(text: str, owned: dict | None = None, defaults: dict | None = None) -> str:
-    document = Document.of(text)
-    found = with_keys(document, OWNED if owned is None else owned, defaults or {}, where="card")
-    return found.text
+def card(text: str, owned: dict | None = None, defaults: dict | None = None) -> str:
+    front, body = split(text)
+    owned = OWNED if owned is None else owned
+    return edited(front, owned, defaults or {}, where="card") + body
 
 
 def matter_of(text: str) -> dict:
-    return yaml.safe_load(Document.of(text).matter)
+    return next(yaml.safe_load_all(split(text)[0]))
 
 
 def test_a_card_without_front_matter_gets_one() -> None:
-    text = edited("Some words.\n", defaults=DEFAULTS)
+    text = card("Some words.\n", defaults=DEFAULTS)
     assert text.startswith("---\nlicense: apache-2.0\n") and text.endswith("---\nSome words.\n")
     assert matter_of(text) == {**DEFAULTS, **OWNED}
 
 
 def test_nothing_to_say_adds_nothing() -> None:
-    assert edited("Some words.\n", owned={"configs": None}) == "Some words.\n"
+    assert card("Some words.\n", owned={"configs": None}) == "Some words.\n"
 
 
 @pytest.mark.parametrize(
@@ -48,36 +48,20 @@ def test_nothing_to_say_adds_nothing() -> None:
 def test_what_others_wrote_stays_byte_for_byte(foreign: str) -> None:
     old = "configs:\n- config_name: old\n  data_files: x.csv\n"
     for matter in (foreign + old, old + foreign, foreign):
-        text = edited(f"---\n{matter}---\nBody.\n")
+        text = card(f"---\n{matter}---\nBody.\n")
         assert foreign in text and text.endswith("---\nBody.\n")
         assert matter_of(text) == {**yaml.safe_load(foreign), **OWNED}
-        assert edited(text) == text
+        assert card(text) == text
 
 
 def test_defaults_do_not_replace_what_is_there() -> None:
-    text = edited("---\nlicense: mit\n---\n", defaults=DEFAULTS)
+    text = card("---\nlicense: mit\n---\n", defaults=DEFAULTS)
     assert matter_of(text) == {"license": "mit", "tags": ["circuits"], **OWNED}
 
 
 def test_a_key_of_ours_is_removed_where_there_is_nothing_to_say() -> None:
-    text = edited("---\na: 1\nconfigs:\n- x: 1\nb: 2\n---\n", owned={"configs": None})
+    text = card("---\na: 1\nconfigs:\n- x: 1\nb: 2\n---\n", owned={"configs": None})
     assert text == "---\na: 1\nb: 2\n---\n"
-
-
-@pytest.mark.parametrize(
-    "matter",
-    [
-        "a: [1\n",  # no YAML
-        "- a\n- b\n",  # a list
-        "{license: mit, configs: [1]}\n",  # keys that share a line
-        "? configs\n: [1]\n",
-        "configs: &x [1]\nb: *x\n",  # others refer to what is ours
-    ],
-)
-def test_front_matter_that_cannot_be_edited_safely_is_refused(matter: str) -> None:
-    with pytest.raises(ArtifactError, match="without risk to what others wrote") as refused:
-        edited(f"---\n{matter}---\nBody.\n")
-    assert refused.value.where == "card"
 
 
 @given(
@@ -91,7 +75,7 @@ def test_front_matter_that_cannot_be_edited_safely_is_refused(matter: str) -> No
 def test_any_mapping_survives(foreign: dict, body: str) -> None:
     foreign = {key: value for key, value in foreign.items() if key not in OWNED}
     matter = yaml.safe_dump(foreign, allow_unicode=True) if foreign else ""
-    text = edited(f"---\n{matter}---\n{body}")
+    text = card(f"---\n{matter}---\n{body}")
     assert matter_of(text) == {**(yaml.safe_load(matter) or {}), **OWNED}
     assert matter in text and text.endswith(body)
 
@@ -103,21 +87,27 @@ _BOMB = "a0: &a0 [x, x]\n" + "".join(
 
 @pytest.mark.parametrize(
     "matter",
-    [
-        _BOMB,
-        "a: &a [*a]\n",
-        f"a: {'[' * 5000}{']' * 5000}\n",
-        f"a: {'[' * 100}{']' * 100}\n",
-        "a: 2026-99-99\n",
-        f"a: {'9' * 5000}\n",
-    ],
-    ids=["aliases", "itself", "very deep", "deep", "no date", "long number"],
+    {
+        "no YAML": "a: [1\n",
+        "a list": "- a\n- b\n",
+        "keys that share a line": "{license: mit, configs: [1]}\n",
+        "a key that is no line": "? configs\n: [1]\n",
+        "others refer to what is ours": "configs: &x [1]\nb: *x\n",
+        "aliases that multiply": _BOMB,
+        "itself": "a: &a [*a]\n",
+        "very deep": f"a: {'[' * 5000}{']' * 5000}\n",
+        "deep": f"a: {'[' * 100}{']' * 100}\n",
+        "no date": "a: 2026-99-99\n",
+        "long number": f"a: {'9' * 5000}\n",
+    }.items(),
+    ids=lambda matter: matter[0],
 )
-def test_front_matter_that_is_out_of_bounds_is_refused_at_once(matter: str) -> None:
-    with pytest.raises(ArtifactError, match="without risk to what others wrote"):
-        edited(f"---\n{matter}---\nBody.\n")
+def test_front_matter_that_cannot_be_edited_safely_is_refused(matter: tuple[str, str]) -> None:
+    with pytest.raises(ArtifactError, match="without risk to what others wrote") as refused:
+        card(f"---\n{matter[1]}---\nBody.\n")
+    assert refused.value.where == "card"
 
 
 def test_a_few_aliases_are_kept() -> None:
     matter = "a: &a [1, 2]\nb: *a\n"
-    assert matter in edited(f"---\n{matter}---\nBody.\n")
+    assert matter in card(f"---\n{matter}---\nBody.\n")

@@ -1,4 +1,4 @@
-"""``atlas publish``: the real command in a process of its own, against a local Hub."""
+"""``atlas publish`` against a local Hub: the real command, in a process of its own and in this."""
 
 from __future__ import annotations
 
@@ -6,114 +6,100 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
-from atlas_assets.cli.app import atlas
+from atlas_assets.cli.app import atlas as command
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.publishing import REPO, rename_a_prompt
+from atlas_assets_tests.hub.publishing import REPO, Atlas
 from atlas_assets_tests.soundness import sound_atlas
 
 
-@pytest.fixture
-def environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(autouse=True)
+def environment(
+    hub: LocalHub, atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
     """Of the command: a sound atlas in force, and the Hub."""
-    sound_atlas.make(tmp_path / "data")
     settings = {
-        "ATLAS_DATA_DIR": str(tmp_path / "data"),
+        "ATLAS_DATA_DIR": atlas.settings.data_dir,
         "ATLAS_NAME": sound_atlas.NAME,
         "ATLAS_EPSILONS": "0.001,0.5",
         "ATLAS_CONSISTENCIES": "0.5,0.8",
         "ATLAS_VARIATIONS": str(sound_atlas.VARIATIONS),
     }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     return hub.environment(tmp_path / "home", **settings)
 
 
-def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "atlas_assets.cli", "publish", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command, ["publish", *arguments])
 
 
-def answer(environment: dict[str, str], *arguments: str) -> Any:
-    done = run(environment, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_publish(hub: LocalHub, environment: dict[str, str], tmp_path: Path) -> None:
-    dry = run({**environment, "HF_TOKEN": ""}, "--to", REPO, "--dry-run")
-    assert dry.returncode == 0, dry.stderr
+def test_publish(hub: LocalHub, environment: dict[str, str]) -> None:
+    dry = run("--to", REPO, "--dry-run")
+    assert dry.exit_code == 0, dry.stderr
     assert "which is not there and would be created (public)" in dry.stdout
     assert "+ add" in dry.stdout and "14_summary.csv" in dry.stdout
     assert "dry run: nothing was written" in dry.stdout and hub.repos == {}
     assert "would be made" in dry.stdout
     target = {**environment, "ATLAS_HUB_TARGET": REPO}
-    done = answer(target)
-    assert done["schema"] == "atlas.publish/1" and done["committed"] and done["tagged"]
-    assert done["url"].endswith(f"/datasets/{REPO}/commit/{hub.head(REPO)}")
-    assert {change["path"] for change in done["changes"]} == set(hub.files(REPO))
-    assert {file["name"] for file in done["left_out"]} >= {"claims.md"}
+    arguments = [sys.executable, "-m", "atlas_assets.cli", "publish"]
+    outputs = []
+    for more in (["--json"], []):
+        done = subprocess.run(
+            [*arguments, *more], env=target, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        outputs.append(done.stdout)
+    document = json.loads(outputs[0])
+    assert document["schema"] == "atlas.publish/1" and document["committed"] and document["tagged"]
+    assert document["url"].endswith(f"/datasets/{REPO}/commit/{hub.head(REPO)}")
+    assert {change["path"] for change in document["changes"]} == set(hub.files(REPO))
+    assert {file["name"] for file in document["left_out"]} >= {"claims.md"}
     # the tables did load, from the folder and at the commit
-    assert hub.calls("GET", rf"/resolve/{done['sha']}/viewer/summary\.parquet")
-    again = run(target)
-    assert again.returncode == 0 and "nothing to commit" in again.stdout and again.stderr == ""
-    assert hub.token not in dry.stdout + dry.stderr + again.stdout + json.dumps(done)
+    assert hub.calls("GET", rf"/resolve/{document['sha']}/viewer/summary\.parquet")
+    assert "nothing to commit" in outputs[1]
+    assert hub.token not in dry.output + "".join(outputs)
 
 
-def test_a_part_without_tables(hub: LocalHub, environment: dict[str, str]) -> None:
-    done = run(environment, "--to", REPO, "--files", "object_masks")
-    assert done.returncode == 0, done.stderr
+def test_a_part_without_tables(hub: LocalHub) -> None:
+    arguments = ("--to", REPO, "--files", "object_masks")
+    done = run(*arguments)
+    assert done.exit_code == 0, done.stderr
     assert "committed " in done.stdout and "every table" not in done.stdout
-    del hub.repos["dataset", REPO].tags[next(iter(hub.repos["dataset", REPO].tags))]
-    dry = run(environment, "--to", REPO, "--files", "object_masks", "--dry-run")
+    hub.repos["dataset", REPO].tags.clear()
+    dry = run(*arguments, "--dry-run")
     assert "dry run: nothing was written\n" in dry.stdout and "would be made" in dry.stdout
 
 
-def test_others_files_are_replaced_only_when_that_is_said(
-    hub: LocalHub, environment: dict[str, str]
-) -> None:
-    elsewhere = "old/13_universal_masks_sweep.parquet"
-    hub.push(REPO, {"14_summary.csv": b"theirs\n", elsewhere: b"theirs"})
-    arguments = ("--to", REPO, "--files", "summary")
-    refused = run(environment, *arguments)
-    assert refused.returncode == 3 and "--overwrite" in refused.stderr
-    assert hub.files(REPO)["14_summary.csv"] == b"theirs\n" and len(hub.commits(REPO)) == 2
-    done = answer(environment, *arguments, "--overwrite")
-    assert done["committed"] and done["tables_loaded"] == 1
-    assert hub.files(REPO)["14_summary.csv"] != b"theirs\n"
-    assert hub.files(REPO)[elsewhere] == b"theirs"
+def test_others_files_are_replaced_only_when_that_is_said(hub: LocalHub) -> None:
+    mine, elsewhere = "token_checker_masks.h5", "old/13_universal_masks_sweep.parquet"
+    hub.push(REPO, {mine: b"theirs", elsewhere: b"theirs"})
+    arguments = ("--to", REPO, "--files", mine)
+    refused = run(*arguments)
+    assert refused.exit_code == 3 and "--overwrite" in refused.stderr
+    assert hub.files(REPO)[mine] == b"theirs" and len(hub.commits(REPO)) == 2
+    done = run(*arguments, "--overwrite", "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout)["committed"]
+    assert hub.files(REPO)[mine] != b"theirs" and hub.files(REPO)[elsewhere] == b"theirs"
 
 
-def test_a_token_that_cannot_be_sent(hub: LocalHub, environment: dict[str, str]) -> None:
-    done = run({**environment, "HF_TOKEN": "hf_tökén"}, "--to", REPO)
-    assert done.returncode == 3, done.stderr
+def test_a_token_that_cannot_be_sent(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_tökén")
+    done = run("--to", REPO)
+    assert done.exit_code == 3, done.stderr
     assert "a token with other characters" in done.stderr and "HF_TOKEN" in done.stderr
-    assert "tök" not in done.stdout + done.stderr and "Traceback" not in done.stderr
+    assert "tök" not in done.output and "Traceback" not in done.stderr
     assert hub.calls() == []
 
 
-def test_what_is_left_out_is_a_finding(
-    hub: LocalHub, environment: dict[str, str], tmp_path: Path
-) -> None:
-    rename_a_prompt(sound_atlas.make(tmp_path / "data"))
-    done = run(
-        environment,
-        "--to",
-        REPO,
-        "--dry-run",
-        "--files",
-        "token_checker_masks.h5",
-        "--files",
-        "summary",
-    )
-    assert done.returncode == 1, done.stderr
+def test_what_is_left_out_is_a_finding(hub: LocalHub, atlas: Atlas) -> None:
+    atlas.rename_a_prompt()
+    names = ("--files", "token_checker_masks.h5", "--files", "summary")
+    done = run("--to", REPO, "--dry-run", *names)
+    assert done.exit_code == 1, done.stderr
     assert "token_checker_masks.h5: it is stale: token_checker_prompts has changed" in done.stdout
     assert "14_summary.csv" in done.stdout and "13_object_masks" not in done.stdout
     assert hub.repos == {}
@@ -127,27 +113,15 @@ def test_what_is_left_out_is_a_finding(
         (["--to", REPO, "--files", "14_sumary.csv"], "14_summary.csv"),
     ],
 )
-def test_wrong_usage(
-    hub: LocalHub,
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    told: str,
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    done = CliRunner().invoke(atlas, ["publish", *arguments])
+def test_wrong_usage(hub: LocalHub, arguments: list[str], told: str) -> None:
+    done = run(*arguments)
     assert done.exit_code == 2 and told in done.stderr
     assert hub.calls() == []
 
 
-def test_a_hub_that_refuses(
-    hub: LocalHub, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+def test_a_hub_that_refuses(hub: LocalHub) -> None:
     hub.fail("GET", "/api/datasets/", status=403, times=9)
-    done = CliRunner().invoke(atlas, ["publish", "--to", REPO, "--json"])
+    done = run("--to", REPO, "--json")
     assert done.exit_code == 3
     document = json.loads(done.stdout)
     assert document["kind"] == "HubPermanentError" and "403" in document["error"]["found"]

@@ -12,10 +12,10 @@ import pytest
 from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.hub.hub_faults import Fault
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Publisher
-from atlas_assets_tests.soundness import sound_atlas
+from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Atlas, Publisher
 
 _PATIENCE = 60.0
+_PROGRAM = "atlas_assets_tests.hub.published_and_killed"
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,15 @@ _PATIENCE = 60.0
     ids=["while it uploads", "while it commits", "after it committed"],
 )
 def test_a_killed_publication(
-    hub: LocalHub, few: Stage, tmp_path: Path, method: str, path: str, landed: bool
+    hub: LocalHub, few: Stage, atlas: Atlas, tmp_path: Path, method: str, path: str, landed: bool
 ) -> None:
     publisher = Publisher(hub, few)
     before = hub.push(REPO, {"README.md": f"{FRONT}{HAND_WRITTEN}".encode()})
-    sound_atlas.make(tmp_path / "data")
-    (tmp_path / "tmp").mkdir()
-    environment = hub.environment(tmp_path / "home", TMPDIR=str(tmp_path / "tmp"))
+    # what a killed publication leaves behind goes there
+    environment = hub.environment(tmp_path / "home", TMPDIR=str(tmp_path))
     stalled = hub.fail(method, path, delay=_PATIENCE, drop=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "atlas_assets_tests.hub.published_and_killed", tmp_path / "data"],
+        [sys.executable, "-m", _PROGRAM, atlas.settings.data_dir],
         env=environment,
     )
     try:
@@ -47,7 +46,7 @@ def test_a_killed_publication(
         process.wait()
     if landed:
         assert hub.head(REPO) != before and publisher.commits() == 2
-        assert not hub.repos["dataset", REPO].tags
+        assert not publisher.tags
     else:
         assert hub.head(REPO) == before and set(hub.files(REPO)) == {"README.md"}
     again = publisher.publish()

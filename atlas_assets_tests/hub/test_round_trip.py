@@ -9,6 +9,7 @@ import pytest
 from upath import UPath
 
 from atlas_assets.atlas.open import open_with_model
+from atlas_assets.atlas.status import survey
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.fetch import Outcome, choose, fetch
@@ -16,7 +17,7 @@ from atlas_assets.hub.source import open_source
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.hub.publishing import REPO, Publisher
+from atlas_assets_tests.hub.publishing import REPO, Atlas, Publisher
 from atlas_assets_tests.soundness import sound_atlas
 
 
@@ -33,12 +34,15 @@ def fetched(publisher: Publisher, store: AtlasStore, *names: str) -> list[Outcom
 
 
 def test_a_published_atlas_is_fetched_as_it_was(published: Publisher, tmp_path: Path) -> None:
-    store = open_with_model(sound_atlas.settings_in(tmp_path))
+    settings = sound_atlas.settings_in(tmp_path)
+    store = open_with_model(settings)
     outcomes = fetched(published, store)
     assert [str(outcome.error) for outcome in outcomes if outcome.error] == []
     records = {file.path: file for file in published.manifest().files}
     names = {name for name, file in records.items() if file.made_from is None}
     assert {part.path for outcome in outcomes for part in outcome.file.files} == names
+    for name in names:
+        assert (store.root / name).read_bytes() == published.hub.files(REPO)[name]
     for outcome in outcomes:
         key, setting = outcome.file.artifact.key, outcome.file.setting
         expected = records[outcome.file.name].provenance
@@ -46,7 +50,12 @@ def test_a_published_atlas_is_fetched_as_it_was(published: Publisher, tmp_path: 
         assert store.provenance(key, setting) == outcome.provenance == expected
         assert store.stale_reason(key, setting) is None
         store.read(key, setting)
+    fresh = {state.artifact for state in survey(store) if state.state == "fresh"}
+    assert fresh == {file.asset for file in records.values()}
     assert {outcome.state for outcome in fetched(published, store)} == {"unchanged"}
+    # and so it is the same version: nothing is to be committed
+    again = Atlas(store, settings).publish(published.hub.client(), dry_run=True)
+    assert again.plan.changes == () and again.plan.version == published.manifest().version
 
 
 def test_an_atlas_of_other_settings_is_refused(published: Publisher, tmp_path: Path) -> None:

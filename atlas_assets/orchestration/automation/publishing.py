@@ -6,18 +6,15 @@ harm to start it once too often.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
-from atlas_assets.errors import AtlasError, HubUnavailableError, SettingsError
+from atlas_assets.errors import AtlasError, HubUnavailableError
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.orchestration.version import KEY as VERSION
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.subject import Cell
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.setting import Setting
 
 JOB = "publish"
 OP = "publish_atlas"
@@ -41,12 +38,12 @@ class PublishConfig(dg.Config):
     """What is published, and where to.
 
     Attributes:
-        cells: assets, and partitions of them as ``asset|C|ε``; none: the whole atlas. What is not
-            named is left in the repository as it is.
-        repository: ``owner/name``; by default ATLAS_HUB_TARGET.
-        replace: whether files that an earlier publication left there and this one does not have
+        cells: Assets, partitions of them as ``asset|C|ε``, and file names; none: the whole atlas.
+            What is not named is left in the repository as it is.
+        repository: The repository, ``owner/name``; by default ATLAS_HUB_TARGET.
+        replace: Whether files that an earlier publication left there and this one does not have
             are removed.
-        overwrite: whether to publish although files of an atlas are there that no publication
+        overwrite: Whether to publish although files of an atlas are there that no publication
             left: those of the same path are replaced, the others stay.
     """
 
@@ -79,20 +76,20 @@ def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
         hub: dg.ResourceParam[HubClient],
     ) -> None:
         from atlas_assets.atlas.open import open_with_model
-        from atlas_assets.hub.publish import publish
+        from atlas_assets.hub.plan import Options
+        from atlas_assets.hub.publish import publish, require_target
+        from atlas_assets.hub.staging import cells_named
 
         try:
-            store = open_with_model(settings)
-            cells = {cell for name in config.cells or () for cell in parse_cell(name, store.sweep)}
-            found = publish(
-                store,
-                settings,
-                _target(settings, config),
-                hub,
-                cells=cells or None,
-                replace=config.replace,
-                overwrite=config.overwrite,
+            repo_id = require_target(
+                config.repository or settings.hub_target, "set it, or give the run `repository`"
             )
+            store = open_with_model(settings)
+            cells = cells_named(store, config.cells or (), "cells", "correct the run's config")
+            options = Options(
+                cells=cells or None, replace=config.replace, overwrite=config.overwrite
+            )
+            found = publish(store, settings, repo_id, hub, options)
         except HubUnavailableError:
             raise
         except AtlasError as error:
@@ -174,36 +171,6 @@ def publish_schedule(
     return publish_daily
 
 
-def parse_cell(name: str, sweep: Sequence[Setting]) -> list[Cell]:
-    """The files of the atlas that a run is told to publish.
-
-    Args:
-        name: ``summary``, ``object_masks`` (at every setting of the sweep), or
-            ``object_masks|0.8|0.5``.
-        sweep: in force.
-
-    Raises:
-        SettingsError: the atlas has no such asset or partition.
-    """
-    asset, _, partition = name.partition("|")
-    artifact = ARTIFACTS.get(asset)
-    if artifact is None or (partition and not artifact.partitioned):
-        raise SettingsError(
-            "the atlas has no such asset or partition",
-            where=name,
-            expected="an asset, or asset|C|ε",
-            found=repr(name),
-            remedy="correct `cells` in the run's config",
-        )
-    if not artifact.partitioned:
-        return [(asset, None)]
-    return (
-        [(asset, Setting.of_partition_key(partition))]
-        if partition
-        else [(asset, at) for at in sweep]
-    )
-
-
 def _request(settings: AtlasSettings, run_key: str | None = None) -> dg.RunRequest:
     """A run that publishes the whole atlas; one with the same key is requested once."""
     return dg.RunRequest(run_key=run_key, tags={TARGET_TAG: str(settings.hub_target)})
@@ -226,10 +193,8 @@ def _published_since(instance: dg.DagsterInstance, run_id: str, target: str) -> 
     """The run that published the whole atlas, or does so now, and began after this run's end."""
     record = instance.get_run_record_by_id(run_id)
     ended = record.end_time if record else None
-    publications = instance.get_run_records(
-        dg.RunsFilter(job_name=JOB, tags={TARGET_TAG: target}), limit=1
-    )
-    for last in publications:
+    publications = dg.RunsFilter(job_name=JOB, tags={TARGET_TAG: target})
+    for last in instance.get_run_records(publications, limit=1):
         began_later = ended and last.start_time and last.start_time > ended
         if began_later and last.dagster_run.status not in _FAILED:
             return str(last.dagster_run.run_id)
@@ -238,25 +203,11 @@ def _published_since(instance: dg.DagsterInstance, run_id: str, target: str) -> 
 
 def _off(settings: AtlasSettings, hub: HubClient) -> str | None:
     """What is to be configured before anything is published."""
-    lacking = []
     if settings.hub_target is None:
-        lacking.append("set ATLAS_HUB_TARGET to a dataset repository (owner/name)")
-    elif not hub.has_token():
-        lacking.append("give a token with write access: `hf auth login`, or set HF_TOKEN")
-    return f"publishing is off: {lacking[0]}" if lacking else None
-
-
-def _target(settings: AtlasSettings, config: PublishConfig) -> str:
-    repository = config.repository or settings.hub_target
-    if repository is None:
-        raise SettingsError(
-            "it is not said where to publish",
-            where="ATLAS_HUB_TARGET",
-            expected="a dataset repository of the Hub: owner/name",
-            found="nothing",
-            remedy="set it, or give the run `repository`",
-        )
-    return repository
+        return "publishing is off: set ATLAS_HUB_TARGET to a dataset repository (owner/name)"
+    if not hub.has_token():
+        return "publishing is off: give a token with write access: `hf auth login`, or set HF_TOKEN"
+    return None
 
 
 def _refused(error: AtlasError) -> dg.Failure:
@@ -273,13 +224,10 @@ def _refused(error: AtlasError) -> dg.Failure:
 def _report(context: dg.OpExecutionContext, found: Any) -> None:
     """The commit as metadata of the run, and as an observation of each asset that it changed."""
     plan = found.plan
-    metadata = {
+    commit = {
         "repository": plan.repo_id,
         "commit": dg.MetadataValue.url(found.url),
-        "sha": found.sha,
         "version": plan.version,
-        "committed": found.committed,
-        "changed_files": len(plan.changes) if found.committed else 0,
     }
     for file in found.left_out:
         if file.present:
@@ -292,25 +240,23 @@ def _report(context: dg.OpExecutionContext, found: Any) -> None:
         context.log.info(f"nothing to commit: {plan.repo_id} holds {plan.version} already")
     else:
         context.log.info(f"published {plan.version}: {found.url}")
-        for asset, partition in _changed(plan):
+        paths = {change.path for change in plan.changes if change.kind != "remove"}
+        changed = [file for file in plan.manifest.files if file.path in paths]
+        for asset, partition in dict.fromkeys((file.asset, file.partition) for file in changed):
             context.log_event(
                 dg.AssetObservation(
                     asset_key=asset,
                     partition=partition,
                     description=f"published as {plan.version}",
-                    metadata={name: metadata[name] for name in ("repository", "commit", "version")},
+                    metadata=commit,
                 )
             )
     context.add_output_metadata(
         {
-            **metadata,
+            **commit,
+            "sha": found.sha,
+            "committed": found.committed,
+            "changed_files": len(plan.changes) if found.committed else 0,
             "changes": dg.MetadataValue.json([dataclasses.asdict(c) for c in plan.changes]),
         }
     )
-
-
-def _changed(plan: Any) -> list[tuple[str, str | None]]:
-    """Assets, and partitions, of which a file was committed."""
-    paths = {change.path for change in plan.changes if change.kind != "remove"}
-    files = [file for file in plan.manifest.files if file.path in paths]
-    return list(dict.fromkeys((file.asset, file.partition) for file in files))

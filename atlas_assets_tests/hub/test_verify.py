@@ -6,10 +6,12 @@ import copy
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -17,22 +19,23 @@ from atlas_assets.atlas.open import open_with_model
 from atlas_assets.errors import ArtifactError, HubUnavailableError
 from atlas_assets.hub import verify
 from atlas_assets.hub.manifest import manifest_of
-from atlas_assets.hub.publish import publish_stage
 from atlas_assets.hub.staging import Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier, faults_of
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets_tests.hub.built_atlas import REPO, opened
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.publishing import Trusting
+from atlas_assets_tests.hub.publishing import REPO, Publisher
+from atlas_assets_tests.orchestration.tiny_atlas import failure_text, run_job, tiny_settings
 
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def whole(built_folder: Path) -> Any:
-    """Every artifact there is, staged."""
-    with opened(built_folder) as built:
-        settings = built.settings()
+@pytest.fixture
+def whole(tmp_path: Path) -> Iterator[Stage]:
+    """Every artifact there is, staged; the further analyses speak of these settings."""
+    settings = tiny_settings(tmp_path, epsilons="0.001,0.5", consistencies="0.8")
+    with dg.DagsterInstance.ephemeral() as instance:
+        built = run_job(settings, instance)
+    assert built.success, failure_text(built)
     with staged(open_with_model(settings), settings) as stage:
         assert stage.left_out == ()
         yield stage
@@ -42,7 +45,7 @@ def test_every_table_loads_and_the_quickstart_runs(
     whole: Stage, hub: LocalHub, tmp_path: Path
 ) -> None:
     """Uploaded only after it loaded from the folder; loaded again at the commit; then tagged."""
-    published = publish_stage(whole, REPO, hub.client(), verifier=DatasetsVerifier())
+    published = Publisher(hub, whole).publish(verifier=DatasetsVerifier())
     assert published.committed and published.tagged
     shown = {file.asset for file in whole.manifest.files if file.table is not None}
     assert shown == {key for key, artifact in ARTIFACTS.items() if artifact.schema is not None}
@@ -70,90 +73,72 @@ def test_every_table_loads_and_the_quickstart_runs(
 def test_a_table_that_does_not_load_is_not_uploaded(
     few: Stage, hub: LocalHub, tmp_path: Path, wrong: str
 ) -> None:
-    broken = _copied(few, tmp_path / "stage")
+    """Nor is a repository made for it."""
+    broken = _copied(_part(few, "summary"), tmp_path / "stage")
     path = broken.file("viewer/summary.parquet")
     if wrong == "another table":
         pl.DataFrame({"a": [1]}).write_parquet(path)
     else:
         path.write_bytes(b"no parquet")
     with pytest.raises(ArtifactError, match="would not load") as refused:
-        publish_stage(broken, REPO, hub.client(), verifier=DatasetsVerifier())
+        Publisher(hub, broken).publish(verifier=DatasetsVerifier())
     assert "summary" in str(refused.value.found)
-    assert not hub.calls("POST", "/commit/") and not hub.calls("POST", "/preupload/")
+    assert hub.repos == {} and {call.method for call in hub.calls()} == {"GET"}
 
 
-def test_a_report_is_held_against_every_promise(stage: Stage) -> None:
-    report = _report(stage)
-    assert faults_of(report, stage.manifest, stage) == []
-    for change, told in (
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
         (lambda r: r["configs"].remove("summary"), "configurations"),
         (lambda r: r.update(default="masks"), "the default is 'masks'"),
         (lambda r: r["tables"]["summary"]["full"].update(rows=3), "summary, full: rows 3, not 4"),
         (lambda r: r["tables"]["summary"]["streaming"].update(digest="0"), "streaming: digest"),
-        (
-            lambda r: r["tables"]["masks"]["full"]["columns"].update(size="int32"),
-            "masks, full: col",
-        ),
-        (
-            lambda r: r["tables"]["masks"]["full"].update(splits=["a", "train"]),
-            "masks, full: split",
-        ),
+        (lambda r: r["tables"]["masks"]["full"]["columns"].update(size="int32"), "full: columns"),
+        (lambda r: r["tables"]["masks"]["full"].update(splits=["a", "train"]), "full: splits"),
         (lambda r: r["tables"].pop("masks"), "masks, full: splits None"),
-    ):
-        changed = copy.deepcopy(report)
-        change(changed)
-        assert any(told in fault for fault in faults_of(changed, stage.manifest, stage)), told
+    ],
+)
+def test_a_report_is_held_against_every_promise(
+    stage: Stage, change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    report = _report(stage)
+    assert faults_of(report, stage.manifest, stage) == []
+    change(report)
+    assert any(told in fault for fault in faults_of(report, stage.manifest, stage))
 
 
 def test_a_hub_that_fails_while_tables_are_checked(few: Stage, hub: LocalHub) -> None:
     """The commit is there and not tagged; publishing again checks, tags, and commits nothing."""
+    publisher = Publisher(hub, _part(few, "summary"))
     hub.fail("GET", r"/_cdn/", status=404, times=10_000)
     hub.fail("HEAD", r"\.parquet", status=404, times=10_000)
     with pytest.raises(HubUnavailableError, match="could not be loaded") as failed:
-        publish_stage(few, REPO, hub.client(), verifier=_OnTheHub())
+        publisher.publish(verifier=_OnTheHub())
     assert hub.token not in str(failed.value)
-    assert len(hub.commits(REPO)) == 2 and not hub.repos["dataset", REPO].tags
+    assert publisher.commits() == 1 and not publisher.tags
     hub.faults.clear()
-    again = publish_stage(few, REPO, hub.client(), verifier=Trusting())
-    assert not again.committed and again.tagged and len(hub.commits(REPO)) == 2
+    again = publisher.publish()
+    assert not again.committed and again.tagged and publisher.commits() == 1
 
 
 def test_offline_mode_of_other_libraries_is_not_the_checks(
-    few: Stage, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A part without tables has nothing to be loaded; beside it, the tables are."""
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     monkeypatch.setenv("TRANSFORMERS_OFFLINE", "1")
-    published = publish_stage(few, REPO, hub.client(), verifier=DatasetsVerifier())
-    assert published.committed and published.tagged and published.loaded == 4
-
-
-@pytest.mark.parametrize("asset", ["object_masks", "figure_sweep"])
-def test_a_part_without_tables(whole: Stage, hub: LocalHub, asset: str) -> None:
-    """Nothing is to be loaded; beside tables that are there, those are."""
-    part = _part(whole, asset)
-    published = publish_stage(part, REPO, hub.client(), verifier=DatasetsVerifier())
-    assert published.committed and published.tagged and published.loaded == 0
-    assert set(hub.files(REPO)) == {*part.manifest.paths, "atlas.json", "README.md"}
-    summary = _part(whole, "summary")
-    published = publish_stage(summary, REPO, hub.client(), verifier=DatasetsVerifier())
-    assert published.committed and published.tagged and published.loaded == 1
-    assert {file.asset for file in published.plan.manifest.files} == {asset, "summary"}
-
-
-def test_what_cannot_be_published_makes_no_repository(
-    few: Stage, hub: LocalHub, tmp_path: Path
-) -> None:
-    broken = _copied(few, tmp_path / "stage")
-    broken.file("viewer/summary.parquet").write_bytes(b"no parquet")
-    with pytest.raises(ArtifactError, match="would not load"):
-        publish_stage(broken, REPO, hub.client(), verifier=DatasetsVerifier())
-    assert hub.repos == {} and {call.method for call in hub.calls()} == {"GET"}
+    masks, summary = _part(stage, "object_masks"), _part(stage, "summary")
+    for part, loaded in ((masks, 0), (summary, 1)):
+        published = Publisher(hub, part).publish(verifier=DatasetsVerifier())
+        assert published.committed and published.tagged and published.loaded == loaded
+    expected = {*masks.manifest.paths, *summary.manifest.paths, "atlas.json", "README.md"}
+    assert set(hub.files(REPO)) == expected
 
 
 def test_a_check_that_does_not_end_is_ended(
     few: Stage, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "_LIMIT", 1.0)
+    monkeypatch.setattr(verify, "_LIMIT", 0.5)
     with pytest.raises(HubUnavailableError, match="did not come to an end"):
         DatasetsVerifier().folder(few, REPO)
     assert hub.calls() == []
@@ -170,8 +155,8 @@ def test_without_datasets_publishing_says_how_to_get_it(monkeypatch: pytest.Monk
 class _OnTheHub(DatasetsVerifier):
     """The check of the commit alone."""
 
-    def folder(self, stage: Stage, repo_id: str) -> None:
-        del stage, repo_id
+    def folder(self, *_: object) -> None:
+        pass
 
 
 def _part(stage: Stage, asset: str) -> Stage:

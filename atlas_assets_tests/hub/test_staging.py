@@ -1,0 +1,81 @@
+"""What is staged: the sound files of an atlas, and why the others are left out."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.hub.staging import Stage, staged
+from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.hub.publishing import REPO, Atlas
+from atlas_assets_tests.soundness import sound_atlas
+
+
+def test_what_is_not_fit_is_left_out_with_its_reason(hub: LocalHub, atlas: Atlas) -> None:
+    atlas.rename_a_prompt()
+    with atlas.store.path("modularity_scores").open("ab") as file:
+        file.write(b"ast__While,ast,0,0,0,0\n")
+    before = _temporary_folders()
+    published = atlas.publish(hub.client())
+    assert _temporary_folders() <= before
+    reasons = {file.name: file.reason for file in published.left_out if file.present}
+    assert reasons.keys() == {"token_checker_masks.h5", "relaxed_modularity_scores.csv"}
+    assert "token_checker_prompts has changed since" in reasons["token_checker_masks.h5"]
+    assert "edited after it was written" in reasons["relaxed_modularity_scores.csv"]
+    assert str(atlas.store.root) not in str(reasons) and "atlas-publish-" not in str(reasons)
+    assert not set(reasons) & set(hub.files(REPO))
+    missing = {file.name for file in published.left_out if not file.present}
+    assert "claims.md" in missing
+
+
+def test_an_atlas_without_a_sound_file_is_refused(hub: LocalHub, atlas: Atlas) -> None:
+    atlas.store.path("summary").write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match="nothing to publish"):
+        atlas.publish(hub.client(), cells={("summary", None)})
+    assert hub.calls() == []
+
+
+def test_a_folder_in_the_place_of_a_file(hub: LocalHub, atlas: Atlas) -> None:
+    folder = Path(str(atlas.store.path("claims_report")))
+    folder.mkdir()
+    with pytest.raises(ArtifactError, match="cannot copy a file of the atlas") as refused:
+        atlas.publish(hub.client())
+    assert refused.value.where == str(folder) and refused.value.found == "a folder"
+    assert hub.calls() == []
+
+
+def test_a_setting_off_the_sweep_is_not_published(atlas: Atlas, tmp_path: Path) -> None:
+    settings = sound_atlas.settings_in(tmp_path / "data", epsilons="0.5", consistencies="0.8")
+    with staged(replace(atlas.store, sweep=settings.sweep), settings) as stage:
+        published = {f.partition for f in stage.manifest.files if f.asset == "object_masks"}
+        left = {file.name: file.reason for file in stage.left_out if file.asset == "object_masks"}
+    assert published == {"0.8|0.5"}
+    assert set(left.values()) == {"its setting is not in the sweep"} and len(left) == 3
+
+
+def test_staging_twice_gives_the_same_bytes(stage: Stage, tmp_path: Path) -> None:
+    store, settings = sound_atlas.make(tmp_path), sound_atlas.settings_in(tmp_path)
+    with staged(store, settings) as again:
+        assert again.manifest.to_bytes() == stage.manifest.to_bytes()
+        assert again.rows == stage.rows
+
+
+def test_a_check_that_compared_nothing_is_named(atlas: Atlas, stage: Stage) -> None:
+    assert stage.not_compared == ()
+    atlas.store.path("object_prompts").unlink()
+    with staged(atlas.store, atlas.settings) as without:
+        published = {record.path for record in without.manifest.files}
+        assert without.not_compared
+        for check in without.not_compared:
+            assert check.name in published and check.check
+            assert check.reason.startswith("not compared: ")
+            assert str(without.folder) not in check.reason
+
+
+def _temporary_folders() -> set[str]:
+    """What publishing leaves behind."""
+    return {path.name for path in Path(tempfile.gettempdir()).glob("atlas-*")}

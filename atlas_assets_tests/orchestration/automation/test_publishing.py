@@ -1,0 +1,375 @@
+"""The job ``publish``, the sensor and the schedule: one run for what a run made, and one commit.
+
+What is tried again and what is not, and that the token is told to nobody.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from atlas_assets.definitions import build_definitions
+from atlas_assets.hub import publish as hub_publish
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.orchestration.automation.publishing import (
+    JOB,
+    OP,
+    RETRIES,
+    SCHEDULE,
+    SENSOR,
+    TARGET_TAG,
+    hub_sync_sensor,
+    publish_job,
+    publish_schedule,
+)
+from atlas_assets.settings import AtlasSettings
+from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.hub.publishing import REPO, Trusting
+from atlas_assets_tests.orchestration.tiny_atlas import failure_text
+from atlas_assets_tests.soundness import sound_atlas
+
+COMMIT = r"/commit/"
+FEW = ["summary", "checker_masks|0.8|0.5"]
+CANARY = "hf_Canary0123456789Canary"
+
+
+@dataclass
+class Built:
+    """A sound atlas of one's own, and an instance of Dagster that remembers a run of it."""
+
+    folder: Path
+    instance: dg.DagsterInstance
+
+    def settings(self, **changes: Any) -> AtlasSettings:
+        return sound_atlas.settings_in(self.folder / "data", **{"hub_target": REPO, **changes})
+
+    def tick(self, client: HubClient, cursor: str | None, **changes: Any) -> Any:
+        """What the daemon makes of the sensor: run requests, why there are none, and a cursor.
+
+        It looks at the first run that succeeded after the cursor, as one tick does.
+        """
+        sensor = hub_sync_sensor(self.settings(**changes), publish_job(), client)
+        with dg.build_sensor_context(instance=self.instance, cursor=cursor) as context:
+            return sensor.evaluate_tick(context)
+
+    def daily(self, client: HubClient) -> Any:
+        """What it makes of the schedule."""
+        schedule = publish_schedule(self.settings(), publish_job(), client)
+        at = datetime(2026, 1, 1, 7, tzinfo=UTC)
+        with dg.build_schedule_context(self.instance, at) as context:
+            return schedule.evaluate_tick(context)
+
+    def run(
+        self, client: HubClient, request: Any = None, **config: Any
+    ) -> dg.ExecuteInProcessResult:
+        """The job ``publish``, as it was requested or with this config."""
+        run_config = request.run_config if request else {"ops": {OP: {"config": config}}}
+        return publish_job(retry_delay=0.01).execute_in_process(
+            instance=self.instance,
+            run_config=run_config,
+            tags=dict(request.tags) if request else None,
+            resources={"settings": self.settings(), "hub": client},
+            raise_on_error=False,
+        )
+
+    def materialize(self, asset: str) -> str:
+        """Makes an asset again, and runs its checks; returns the id of the run."""
+        job = build_definitions(self.settings()).resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(
+            instance=self.instance, asset_selection=[dg.AssetKey(asset)]
+        )
+        assert result.success, failure_text(result)
+        return result.run_id
+
+    def pretend(self, asset: str, *, passed: bool = True) -> str:
+        """A run that says that it made an asset, as its blocking check passes or fails."""
+
+        @dg.asset(key=asset, check_specs=[dg.AssetCheckSpec("schema", asset=asset, blocking=True)])
+        def made():
+            check = dg.AssetCheckResult(check_name="schema", passed=passed)
+            return dg.MaterializeResult(check_results=[check])
+
+        return dg.materialize([made], instance=self.instance, raise_on_error=False).run_id
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Built]:
+    with dg.DagsterInstance.local_temp(str(folder / "home")) as instance:
+        yield Built(folder, instance)
+
+
+@pytest.fixture(scope="module")
+def made(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound atlas, of which Dagster made one file; nobody changes it."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copytree(sound, folder / "data")
+    (folder / "home").mkdir()
+    with opened(folder) as built:
+        built.materialize("summary")
+    return folder
+
+
+@pytest.fixture
+def built(made: Path, tmp_path: Path) -> Iterator[Built]:
+    """A copy of it, to be changed."""
+    with opened(shutil.copytree(made, tmp_path / "built")) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def first() -> str:
+    """The cursor of a sensor that was on before the first run."""
+    with dg.DagsterInstance.ephemeral() as empty:
+        cursor = Built(Path(), empty).tick(HubClient(), None).cursor
+    assert isinstance(cursor, str)
+    return cursor
+
+
+@pytest.fixture(autouse=True)
+def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That tables load is tested elsewhere."""
+    monkeypatch.setattr(hub_publish, "DatasetsVerifier", Trusting)
+
+
+def request_of(tick: Any) -> dg.RunRequest:
+    (request,) = tick.run_requests or ()
+    assert isinstance(request, dg.RunRequest)
+    return request
+
+
+def reason_of(tick: Any) -> str:
+    assert not tick.run_requests
+    return str(tick.skip_message)
+
+
+def is_idle(tick: Any) -> bool:
+    """Whether there was no run to look at."""
+    return "empty result" in reason_of(tick)
+
+
+def retries(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
+    return [e for e in result.all_events if e.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
+
+
+# the sensor and the schedule ----------------------------------------------------------------------
+
+
+def test_they_say_what_to_configure(
+    built: Built, hub: LocalHub, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "set ATLAS_HUB_TARGET" in reason_of(built.tick(hub.client(), first, hub_target=None))
+    monkeypatch.delenv("HF_TOKEN")
+    nobody = replace(hub.client(), token=None)
+    reason = reason_of(built.tick(nobody, first))
+    assert "HF_TOKEN" in reason and "hf auth login" in reason
+    assert reason_of(built.daily(nobody)) == reason
+    assert hub.calls() == []
+
+
+def test_a_run_that_made_an_atlas_is_published_once(
+    built: Built, hub: LocalHub, first: str
+) -> None:
+    tick = built.tick(hub.client(), first)
+    request = request_of(tick)
+    (made,) = built.instance.get_runs()
+    assert request.run_key == made.run_id and request.tags[TARGET_TAG] == REPO
+    # no request to the Hub, whatever the tick
+    assert hub.calls() == []
+    result = built.run(hub.client(), request)
+    assert result.success, failure_text(result)
+    assert len(hub.commits(REPO)) == 2 and "14_summary.csv" in hub.files(REPO)
+    observed = [
+        event.event_specific_data.asset_observation  # type: ignore[union-attr]
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_OBSERVATION
+    ]
+    keys = {(o.asset_key.to_user_string(), o.partition) for o in observed}
+    assert ("summary", None) in keys and ("object_masks", "0.8|0.5") in keys
+    commit = observed[0].metadata["commit"].value
+    assert commit == f"{hub.url}/datasets/{REPO}/commit/{hub.head(REPO)}"
+    # its own run is a successful one, and is not published
+    after = built.tick(hub.client(), tick.cursor)
+    assert f"run {result.run_id[:8]} ({JOB}) made no file" in reason_of(after)
+    # then there is nothing more to look at
+    assert is_idle(built.tick(hub.client(), after.cursor))
+    # a run that changes nothing is published as well, and nothing is committed
+    again = built.pretend("summary")
+    request = request_of(built.tick(hub.client(), after.cursor))
+    assert request.run_key == again
+    hub.forget_calls()
+    assert built.run(hub.client(), request).success
+    assert len(hub.commits(REPO)) == 2 and len(hub.calls()) <= 3
+
+
+def test_a_sensor_that_is_switched_on_later_begins_there(built: Built, hub: LocalHub) -> None:
+    assert "Initiating" in reason_of(built.tick(hub.client(), None))
+
+
+def test_runs_that_ended_together_are_published_together(
+    built: Built, hub: LocalHub, first: str
+) -> None:
+    built.pretend("summary")
+    tick = built.tick(hub.client(), first)
+    result = built.run(hub.client(), request_of(tick))
+    second = built.tick(hub.client(), tick.cursor)
+    assert f"run {result.run_id[:8]} publishes what" in reason_of(second)
+    # what went to another repository is still to come to this one
+    assert request_of(built.tick(hub.client(), tick.cursor, hub_target="someone/else"))
+
+
+def test_a_publication_that_failed_is_requested_again(
+    built: Built, hub: LocalHub, first: str
+) -> None:
+    built.pretend("summary")
+    tick = built.tick(hub.client(), first)
+    hub.create(REPO)
+    fault = hub.fail("POST", COMMIT, status=403, times=99)
+    assert not built.run(hub.client(), request_of(tick)).success
+    fault.times = 0
+    second = built.tick(hub.client(), tick.cursor)
+    assert request_of(second).run_key != request_of(tick).run_key
+    assert built.run(hub.client(), request_of(second)).success
+    assert "14_summary.csv" in hub.files(REPO)
+
+
+def test_failed_runs_and_others_are_not_published(built: Built, hub: LocalHub, first: str) -> None:
+    cursor = built.tick(hub.client(), first).cursor
+    built.pretend("summary", passed=False)
+    assert is_idle(built.tick(hub.client(), cursor))
+    built.pretend("somebody_elses")
+    assert "made no file of an atlas" in reason_of(built.tick(hub.client(), cursor))
+
+
+def test_what_does_not_pass_its_checks_is_not_published(
+    built: Built, hub: LocalHub, first: str
+) -> None:
+    """Whatever Dagster remembers of it: the file itself is looked at."""
+    built.pretend("summary")
+    (path,) = built.folder.rglob("14_summary.csv")
+    path.write_text(path.read_text().replace("0.5", "0.6", 1))
+    result = built.run(hub.client(), request_of(built.tick(hub.client(), first)))
+    assert result.success, failure_text(result)
+    assert "13_object_masks_eps0.5_cons0.8.h5" in hub.files(REPO)
+    assert "14_summary.csv" not in hub.files(REPO)
+
+
+def test_the_sensor_answers_for_one_run(built: Built, hub: LocalHub) -> None:
+    sensor = hub_sync_sensor(built.settings(), publish_job(), hub.client())
+    (run,) = built.instance.get_runs()
+    change = built.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_SUCCESS, limit=1)
+    event = change.records[0].event_log_entry.dagster_event
+    assert event is not None
+    context = dg.build_run_status_sensor_context(
+        sensor_name=sensor.name,
+        dagster_event=event,
+        dagster_instance=built.instance,
+        dagster_run=run,
+    )
+    with context:
+        found = sensor(context)
+    assert isinstance(found, dg.RunRequest) and found.run_key == run.run_id
+
+
+def test_the_schedule_publishes_what_was_made_by_hand(built: Built, hub: LocalHub) -> None:
+    request = request_of(built.daily(hub.client()))
+    for _ in range(2):
+        assert built.run(hub.client(), request).success and len(hub.commits(REPO)) == 2
+
+
+def test_the_definitions_hold_all_three() -> None:
+    definitions = build_definitions(AtlasSettings.build())
+    assert SENSOR in {sensor.name for sensor in definitions.sensors or ()}
+    (schedule,) = (one for one in definitions.schedules or () if one.name == SCHEDULE)
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert definitions.resolve_job_def(JOB).name == JOB
+
+
+# the job ------------------------------------------------------------------------------------------
+
+
+def test_a_part_is_published_by_name(built: Built, hub: LocalHub, first: str) -> None:
+    result = built.run(hub.client(), cells=FEW)
+    assert result.success, failure_text(result)
+    assert set(hub.files(REPO)) == {
+        "14_summary.csv",
+        "viewer/summary.parquet",
+        "13_checker_masks_eps0.5_cons0.8.h5",
+        "atlas.json",
+        "README.md",
+    }
+    # that is not the whole, which the sensor still requests
+    assert request_of(built.tick(hub.client(), first))
+    wrong = built.run(hub.client(), cells=["sumary"])
+    assert "no such file, asset or partition" in failure_text(wrong)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_is_refused_is_tried_once(built: Built, hub: LocalHub, status: int) -> None:
+    hub.create(REPO)
+    hub.fail("POST", COMMIT, status=status, times=99)
+    result = built.run(hub.client(), cells=FEW)
+    assert not result.success
+    assert not retries(result) and len(hub.calls("POST", COMMIT)) == 1
+    assert f"HTTP {status}" in failure_text(result) or "no such repository" in failure_text(result)
+
+
+def test_a_token_that_cannot_be_sent_is_tried_once(built: Built, hub: LocalHub) -> None:
+    result = built.run(hub.client(token="hf_tökén"), cells=FEW)
+    assert not result.success and not retries(result) and hub.calls() == []
+    assert "a token with other characters" in failure_text(result)
+    assert "tök" not in failure_text(result)
+
+
+def test_others_files_are_replaced_only_when_that_is_said(built: Built, hub: LocalHub) -> None:
+    hub.push(REPO, {"14_summary.csv": b"theirs"})
+    refused = built.run(hub.client(), cells=FEW)
+    assert not refused.success and not retries(refused)
+    assert "no publication left there" in failure_text(refused)
+    assert built.run(hub.client(), cells=FEW, overwrite=True).success
+    assert hub.files(REPO)["14_summary.csv"] != b"theirs"
+
+
+def test_what_passes_is_tried_again_a_bounded_number_of_times(built: Built, hub: LocalHub) -> None:
+    fault = hub.fail("POST", COMMIT, status=503, times=99)
+    client = hub.client(attempts=2)
+    result = built.run(client, cells=FEW)
+    assert not result.success and len(retries(result)) == RETRIES
+    assert len(hub.calls("POST", COMMIT)) == 2 * (RETRIES + 1)
+    assert len(hub.commits(REPO)) == 1
+    fault.times = 3
+    assert built.run(client, cells=FEW).success and len(hub.commits(REPO)) == 2
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_token_is_told_to_nobody(
+    built: Built,
+    hub: LocalHub,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    refused: bool,
+) -> None:
+    """Not to the event log, its storage, the atlas, the output, or what is published."""
+    hub.create(REPO)
+    hub.tokens.add(CANARY)
+    if refused:
+        told = f'{{"error":"token {CANARY} is not valid"}}'
+        hub.fail("POST", COMMIT, status=401, body=told, times=99)
+    with caplog.at_level("DEBUG"):
+        result = built.run(hub.client(token=CANARY), cells=FEW)
+    assert result.success is not refused
+    # it was used
+    assert any(CANARY in call.authorization for call in hub.calls("POST", COMMIT))
+    assert CANARY not in failure_text(result) + caplog.text + "".join(capfd.readouterr())
+    events = built.instance.all_logs(result.run_id)
+    assert events and all(CANARY not in repr(event) for event in events)
+    files = [path.read_bytes() for path in built.folder.rglob("*") if path.is_file()]
+    assert all(CANARY.encode() not in data for data in (*files, *hub.files(REPO).values()))

@@ -1,8 +1,7 @@
 """CSP-Atlas on Dagster: concept circuits of a code transformer as software-defined assets.
 
-Wilam (2026), arXiv:2605.24603. Importing this package imports nothing else; the stages are
-found by folder: ``stimuli`` and ``science`` (what is computed), ``models`` (on what), ``formats``
-(how it lies on disk), ``io_managers``, ``assets`` and ``automation`` (how Dagster runs it).
+Wilam (2026), arXiv:2605.24603. Importing this package imports nothing else. What its rooms hold,
+and in which order they import each other, is in CONTRIBUTING.md.
 """
 
 __version__ = "0.1.0"

@@ -30,14 +30,12 @@ class AtlasError(Exception):
     """A failure that this package can explain; the base class of all its errors.
 
     Attributes:
-        retryable: whether the same call may succeed later although nobody changed anything.
-
-    Args:
         what: what failed, as a clause (``"cannot read the masks"``).
         where: file, HDF5 key, column, partition or setting it is about.
         expected: what a sound state would look like.
         found: what was there instead.
         remedy: what the user can do.
+        retryable: whether the same call may succeed later although nobody changed anything.
     """
 
     retryable: ClassVar[bool] = False
@@ -56,13 +54,8 @@ class AtlasError(Exception):
         self.expected = expected
         self.found = found
         self.remedy = remedy
-        labelled = [
-            ("where", where),
-            ("expected", expected),
-            ("found", found),
-            ("what to do", remedy),
-        ]
-        lines = [what, *(f"  {label}: {text}" for label, text in labelled if text)]
+        said = {"where": where, "expected": expected, "found": found, "what to do": remedy}
+        lines = [what, *(f"  {label}: {text}" for label, text in said.items() if text)]
         super().__init__("\n".join(lines))
 
 
@@ -98,7 +91,7 @@ class HubError(AtlasError):
     """The Hub, or what lies there, cannot be used.
 
     Attributes:
-        status: of the Hub's HTTP answer, where one came.
+        status: the status of the Hub's HTTP answer, where one came.
     """
 
     def __init__(self, what: str, *, status: int | None = None, **said: str | None) -> None:
@@ -134,18 +127,10 @@ def expect(
     found: str | None = None,
     remedy: str | None = None,
 ) -> None:
-    """Raise ``error`` unless ``condition`` holds.
+    """Raise ``error``, with the texts of an `AtlasError`, unless ``condition`` holds.
 
     The texts are built even where the condition holds: in a loop over many values, or where a
     text is costly or cannot be built for a sound value, raise the error in an ``if`` instead.
-
-    Args:
-        condition: what a sound state fulfils.
-        error: the class to raise.
-        what: what failed, as a clause; like the other texts, as for `AtlasError`.
-
-    Raises:
-        AtlasError: of the class ``error``, the condition does not hold.
     """
     if not condition:
         raise error(what, where=where, expected=expected, found=found, remedy=remedy)

@@ -62,13 +62,14 @@ def load_universal_masks(
     stage: Stage = "object",
     data_root: Folder | None = None,
 ) -> dict[str, NeuronSets]:
-    """The circuit of every concept: the neurons that all its pairs share (paper §5).
+    """Load the circuit of every concept: the neurons that all its pairs share (paper §5).
 
     Args:
-        eps: ε of the setting.
-        cons: C of the setting.
+        eps: the ε of the setting.
+        cons: the C of the setting.
         stage: ``object`` for the universal masks; ``checker`` for the masks of the keywords alone.
-        data_root: folder of the files; default: the atlas in force.
+        data_root: the folder of the files; default: the atlas in force. These four mean the same
+            in every loader.
 
     Returns:
         Concept (``ast__For``, ``builtin__len``), sorted → layer → indices of its neurons, 0 to
@@ -90,9 +91,7 @@ def load_universal_masks_as_arrays(
     stage: Stage = "object",
     data_root: Folder | None = None,
 ) -> dict[str, NeuronArrays]:
-    """The circuit of every concept, as `load_universal_masks` gives it, in arrays.
-
-    Args and errors as for `load_universal_masks`.
+    """Load the circuit of every concept, as `load_universal_masks` does, in arrays.
 
     Returns:
         Concept, sorted → layer → bool array ``[width]``, true at the neurons of the circuit.
@@ -109,22 +108,16 @@ def load_pair_masks(
     layer: int | None = None,
     data_root: Folder | None = None,
 ) -> dict[tuple[str, str], NeuronSets]:
-    """The circuit of every pair of an AST node and a builtin.
+    """Load the circuit of every pair of an AST node and a builtin.
 
     Args:
-        eps: ε of the setting.
-        cons: C of the setting.
-        stage: only ``object`` has pairs.
+        eps, cons, data_root: as for `load_universal_masks`, like the errors.
+        stage: only ``object`` has pairs; ``checker`` is refused (SettingsError).
         layer: only this layer; default: all.
-        data_root: folder of the files; default: the atlas in force.
 
     Returns:
         (AST node, builtin), without prefixes (``("For", "list")``), sorted → layer → indices of
         its neurons.
-
-    Raises:
-        MissingArtifactError, ArtifactError: as for `load_universal_masks`.
-        SettingsError: a value is out of range, or ``stage`` has no pairs.
     """
     _one_of("stage", stage, get_args(Stage))
     expect(
@@ -149,10 +142,10 @@ def load_concept_inventory(
     stage: Stage = "object",
     data_root: Folder | None = None,
 ) -> tuple[list[str], list[str]]:
-    """The AST nodes and the builtins of an atlas, without prefixes, each sorted (paper §3.2).
+    """Load the names of an atlas's AST nodes and builtins, each list sorted (paper §3.2).
 
-    Args and errors as for `load_universal_masks`. With stage ``checker``, the testable ones: those
-    that have a keyword.
+    The names have no prefixes. With stage ``checker``, they are the testable ones: those that have
+    a keyword.
     """
     names = [split_concept(name) for name in _concept_masks(eps, cons, stage, data_root).names]
     return (
@@ -162,7 +155,7 @@ def load_concept_inventory(
 
 
 def load_summary(*, data_root: Folder | None = None) -> pl.DataFrame:
-    """``14_summary.csv``: mean concept and token fractions, one row per setting (paper §7.2)."""
+    """Load ``14_summary.csv``: mean concept and token fractions per setting (paper §7.2)."""
     return _frame("summary", data_root)
 
 
@@ -172,7 +165,7 @@ def load_target_checker(
     cons: float = REFERENCE.consistency,
     data_root: Folder | None = None,
 ) -> pl.DataFrame:
-    """``14_target_checker_*.csv`` of one setting: what of each circuit is concept, what is token.
+    """Load ``14_target_checker_*.csv``: what of each circuit is concept, what is token.
 
     Returns:
         ``target``, then a column per layer (``L0``, …) of ``co / sh / to`` (paper §6);
@@ -184,12 +177,10 @@ def load_target_checker(
 def load_modularity_scores(
     *, data_root: Folder | None = None, detail: bool = False
 ) -> pl.DataFrame:
-    """Relaxed modularity: in how many layers a concept's circuit stands apart (paper §6.1).
+    """Load relaxed modularity: in how many layers a concept's circuit stands apart (paper §6.1).
 
-    Args:
-        data_root: folder of the files; default: the atlas in force.
-        detail: one row per concept, layer and trim; default: one row per concept, with the number
-            of significant layers for each trim. The concept's column is called ``index``.
+    The table has one row per concept, named in the column ``index``, with the number of significant
+    layers for each trim; with ``detail``, one row per concept, layer and trim.
     """
     return _frame("modularity_detail" if detail else "modularity_scores", data_root)
 
@@ -197,12 +188,10 @@ def load_modularity_scores(
 def load_token_independence(
     *, data_root: Folder | None = None, kind: TokenIndependence = "summary"
 ) -> pl.DataFrame:
-    """Token independence: what of a concept's circuit its keyword alone explains (paper §6).
+    """Load what of a concept's circuit its keyword alone explains (paper §6).
 
-    Args:
-        data_root: folder of the files; default: the atlas in force.
-        kind: ``summary`` (means per concept), ``detail`` (per concept and layer) or
-            ``no_keyword`` (the concepts that have no keyword).
+    ``kind`` is ``summary`` (means per concept), ``detail`` (per concept and layer) or
+    ``no_keyword`` (the concepts that have no keyword).
     """
     return _frame(
         f"token_independence_{_one_of('kind', kind, get_args(TokenIndependence))}", data_root
@@ -210,23 +199,18 @@ def load_token_independence(
 
 
 def load_prompts(kind: PromptKind = "object", *, data_root: Folder | None = None) -> pl.DataFrame:
-    """The prompts of an atlas, one per row (paper §4).
+    """Load the prompts of an atlas, one per row (paper §4).
 
-    Args:
-        kind: ``object`` (``11A_object_prompts.parquet``), ``checker``
-            (``11B_checker_prompts.parquet``) or ``token_checker``.
-        data_root: folder of the files; default: the atlas in force.
+    ``kind`` is ``object`` (``11A_object_prompts.parquet``), ``checker``
+    (``11B_checker_prompts.parquet``) or ``token_checker``.
     """
     return _frame(f"{_one_of('kind', kind, get_args(PromptKind))}_prompts", data_root)
 
 
 def diff(a: Folder, b: Folder, *, claims: bool = True) -> AtlasDiff:
-    """What differs between two atlases: ``b`` against ``a``, as polars frames.
+    """Compare two atlases, the folder ``b`` with the earlier or reference ``a``, as polars frames.
 
-    Args:
-        a: folder of the earlier, or the reference, atlas.
-        b: folder of the other.
-        claims: whether to evaluate the published claims on both, which takes a few seconds.
+    With ``claims``, the published claims are evaluated on both, which takes a few seconds.
 
     Raises:
         MissingArtifactError: there is no such folder.
@@ -253,26 +237,20 @@ def _frame(key: str, data_root: Folder | None, setting: Setting | None = None) -
 def _read(
     key: str, data_root: Folder | None, setting: Setting | None = None, part: str | None = None
 ) -> Any:
-    store = _open(data_root)
-    if data_root is None:
-        _fetch_if_missing(store, key, setting)
+    store = open_folder(data_root) if data_root is not None else _open_in_force(key, setting)
     require_file(store, key, setting)
     return store.read(key, setting, part)
 
 
-def _open(data_root: Folder | None) -> AtlasStore:
-    if data_root is None:
-        return open_in_force(AtlasSettings.from_env())
-    return open_folder(data_root)
-
-
-def _fetch_if_missing(store: AtlasStore, key: str, setting: Setting | None) -> None:
-    """Fetch the file from ATLAS_HUB_SOURCE, if set; only then is the Hub's client imported."""
+def _open_in_force(key: str, setting: Setting | None) -> AtlasStore:
+    """Opens the atlas in force; a file it lacks is fetched if ATLAS_HUB_SOURCE is set."""
     settings = AtlasSettings.from_env()
+    store = open_in_force(settings)
     if settings.hub_source is not None and not store.exists(key, setting):
         from atlas_assets.hub.missing import fetch_missing
 
         fetch_missing(settings, store, key, setting)
+    return store
 
 
 def _neuron_sets(masks: Masks, layers: Iterable[int]) -> Iterator[tuple[str, NeuronSets]]:

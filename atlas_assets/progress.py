@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 LOG_INTERVAL = 10.0
 
 
+@dataclass(frozen=True)
 class Progress:
     """Reports how many prompts of a task have been run, their rate and the time left.
 
-    Args:
+    Attributes:
         task: what the computation does, with which each line begins: ``"reading object prompts"``.
         log: takes one line of text, e.g. a Dagster context's ``log.info``; None logs nothing.
             The first and the last line of a task are always logged; between them, a line is logged
@@ -28,26 +30,17 @@ class Progress:
         bar: draw a bar on standard error; None draws one when it is a terminal.
     """
 
-    def __init__(
-        self,
-        task: str,
-        log: Callable[[str], object] | None = None,
-        *,
-        interval: float = LOG_INTERVAL,
-        clock: Callable[[], float] = time.monotonic,
-        bar: bool | None = None,
-    ) -> None:
-        self._task = task
-        self._log = log
-        self._interval = interval
-        self._clock = clock
-        self._bar = bar
+    task: str
+    log: Callable[[str], object] | None = None
+    interval: float = field(default=LOG_INTERVAL, kw_only=True)
+    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    bar: bool | None = field(default=None, kw_only=True)
 
     @contextmanager
     def track(self, total: int) -> Iterator[Track]:
         """Report on a task of ``total`` prompts; its last line is logged only if nothing failed."""
         bar = self._make_bar(total)
-        track = Track(self._task, total, self._log, self._interval, self._clock, bar)
+        track = Track(self, total, bar)
         try:
             yield track
             track.finish()
@@ -56,43 +49,32 @@ class Progress:
                 bar.close()
 
     def _make_bar(self, total: int) -> tqdm[None] | None:
-        wanted = sys.stderr.isatty() if self._bar is None else self._bar
+        wanted = sys.stderr.isatty() if self.bar is None else self.bar
         if not wanted:
             return None
         from tqdm import tqdm
 
-        return tqdm(total=total, desc=self._task, unit=" prompts", dynamic_ncols=True)
+        return tqdm(total=total, desc=self.task, unit=" prompts", dynamic_ncols=True)
 
 
 class Track:
     """The task that is running: it is told what has been done. Made by `Progress.track`."""
 
-    def __init__(
-        self,
-        task: str,
-        total: int,
-        log: Callable[[str], object] | None,
-        interval: float,
-        clock: Callable[[], float],
-        bar: tqdm[None] | None,
-    ) -> None:
-        self._task = task
+    def __init__(self, progress: Progress, total: int, bar: tqdm[None] | None) -> None:
+        self._progress = progress
         self._total = total
-        self._log = log
-        self._interval = interval
-        self._clock = clock
         self._bar = bar
         self._run = 0
         self._earlier = 0
-        self._start = self._logged = clock()
-        self._say(f"{task}: {total:,} prompts to run")
+        self._start = self._logged = progress.clock()
+        self._say(f": {total:,} prompts to run")
 
     def advance(self, prompts: int) -> None:
         """Count ``prompts`` more as run now."""
         self._run += prompts
         if self._bar is not None:
             self._bar.update(prompts)
-        if self._clock() - self._logged >= self._interval:
+        if self._progress.clock() - self._logged >= self._progress.interval:
             self._say(self._state())
 
     def skip(self, prompts: int) -> None:
@@ -104,8 +86,8 @@ class Track:
 
     def finish(self) -> None:
         """Log how many prompts were run, how fast, and how many an earlier run had done."""
-        elapsed = self._clock() - self._start
-        line = f"{self._task}: {self._run:,} prompts in {duration(elapsed)}"
+        elapsed = self._progress.clock() - self._start
+        line = f": {self._run:,} prompts in {duration(elapsed)}"
         if elapsed > 0 and self._run:
             line += f" ({self._run / elapsed:,.0f} prompts/s)"
         if self._earlier:
@@ -115,18 +97,18 @@ class Track:
     def _state(self) -> str:
         done = self._run + self._earlier
         share = done / self._total if self._total else 1.0
-        elapsed = self._clock() - self._start
+        elapsed = self._progress.clock() - self._start
         rate = self._run / elapsed if elapsed > 0 else 0.0
-        line = f"{self._task}: {done:,} of {self._total:,} prompts ({share:.0%})"
+        line = f": {done:,} of {self._total:,} prompts ({share:.0%})"
         if rate > 0:
             left = max(self._total - done, 0) / rate
             line += f", {rate:,.0f} prompts/s, {duration(left)} left"
         return line
 
     def _say(self, line: str) -> None:
-        self._logged = self._clock()
-        if self._log is not None:
-            self._log(line)
+        self._logged = self._progress.clock()
+        if self._progress.log is not None:
+            self._progress.log(f"{self._progress.task}{line}")
 
 
 def duration(seconds: float) -> str:

@@ -14,10 +14,16 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic import model_validator as pydantic_model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.stages.setting import (
@@ -51,114 +57,101 @@ class AtlasSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    data_dir: Annotated[str, Field(description="folder (or fsspec URL) that holds the atlases")] = (
-        "data"
+    data_dir: str = Field(
+        default="data", description="folder (or fsspec URL) that holds the atlases"
     )
-    name: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            description="folder of this atlas under the data dir; default: a slug of the "
-            "repository it is fetched from and of the model (and of whatever else departs from the "
-            "defaults, so that two atlases never mix)",
-        ),
-    ] = None
-    model: Annotated[
-        str,
-        Field(min_length=1, description="`embedded`, a folder with a checkpoint, or a Hub id"),
-    ] = "embedded"
-    model_revision: Annotated[
-        str | None, Field(description="branch, tag or sha of a Hub model; default: its main branch")
-    ] = None
-    readout: Annotated[
-        Readout,
-        Field(
-            description="`last_token`: the last real token of each prompt (the card's definition); "
-            "`published`: the padded position that the release read when it made the frozen files"
-        ),
-    ] = "last_token"
-    epsilons: Annotated[
-        tuple[float, ...], Field(min_length=1, description="ε values of the sweep, each ≥ 0")
-    ] = PUBLISHED_EPSILONS
-    consistencies: Annotated[
-        tuple[float, ...], Field(min_length=1, description="C values of the sweep, in (0, 1]")
-    ] = PUBLISHED_CONSISTENCIES
-    token_checker_setting: Annotated[
-        tuple[float, float],
-        Field(
-            description="ε,C of token_checker_masks (the card says 0.5,0.8; the release's notebook "
-            "0.001,0.8)"
-        ),
-    ] = (REFERENCE.epsilon, REFERENCE.consistency)
-    device: Annotated[
-        str, Field(description="`auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`")
-    ] = "auto"
-    dtype: Annotated[Dtype, Field(description="precision of the model's weights")] = "float32"
-    batch_tokens: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="prefixes (or tokens, padding included) per forward pass; "
-            "default: suited to the device",
-        ),
-    ] = None
-    loss_threshold: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            description="a pair whose mean loss (nats) exceeds it is dropped; default: the "
-            "model's own value in its config, else the paper's 3.0",
-        ),
-    ] = None
-    ast_nodes: Annotated[
-        tuple[str, ...] | None,
-        Field(min_length=1, description="only these AST nodes (a quick look)"),
-    ] = None
-    builtins: Annotated[
-        tuple[str, ...] | None,
-        Field(min_length=1, description="only these builtins (a quick look)"),
-    ] = None
-    variations: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="prompts per pair: the first of the published 50; more is another draw",
-        ),
-    ] = 50
-    permutations: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="randomised circuits per layer in modularity_null; the smallest p-value "
-            "is 1 / (1 + permutations)",
-        ),
-    ] = 200
-    hub_source: Annotated[
-        str | None,
-        Field(
-            pattern=_REPO_ID,
-            description="dataset repository (owner/name) that missing files are fetched from; "
-            f"default: none, and {DEFAULT_SOURCE} for `atlas fetch`",
-        ),
-    ] = None
-    hub_source_revision: Annotated[
-        str | None,
-        Field(min_length=1, description="branch, tag or sha of it; default: its main branch"),
-    ] = None
-    hub_target: Annotated[
-        str | None,
-        Field(
-            pattern=_REPO_ID,
-            description="dataset repository (owner/name) that is published to; default: none, and "
-            "publishing is off",
-        ),
-    ] = None
-    hub_private: Annotated[
-        bool, Field(description="whether a target repository that is not there is made private")
-    ] = False
-    model_poll_cron: Annotated[
-        str, Field(min_length=1, description="cron schedule on which the model's head is looked up")
-    ] = "0 6 * * *"
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="folder of this atlas under the data dir; default: a slug of the repository it "
+        "is fetched from and of the model (and of whatever else departs from the defaults, so that "
+        "two atlases never mix)",
+    )
+    model: str = Field(
+        default="embedded",
+        min_length=1,
+        description="`embedded`, a folder with a checkpoint, or a Hub id",
+    )
+    model_revision: str | None = Field(
+        default=None, description="branch, tag or sha of a Hub model; default: its main branch"
+    )
+    readout: Readout = Field(
+        default="last_token",
+        description="`last_token`: the last real token of each prompt (the card's definition); "
+        "`published`: the padded position that the release read when it made the frozen files",
+    )
+    epsilons: tuple[float, ...] = Field(
+        default=PUBLISHED_EPSILONS, min_length=1, description="ε values of the sweep, each ≥ 0"
+    )
+    consistencies: tuple[float, ...] = Field(
+        default=PUBLISHED_CONSISTENCIES,
+        min_length=1,
+        description="C values of the sweep, in (0, 1]",
+    )
+    token_checker_setting: tuple[float, float] = Field(
+        default=(REFERENCE.epsilon, REFERENCE.consistency),
+        description="ε,C of token_checker_masks (the card says 0.5,0.8; the release's notebook "
+        "0.001,0.8)",
+    )
+    device: str = Field(
+        default="auto", description="`auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`"
+    )
+    dtype: Dtype = Field(default="float32", description="precision of the model's weights")
+    batch_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="prefixes (or tokens, padding included) per forward pass; "
+        "default: suited to the device",
+    )
+    loss_threshold: float | None = Field(
+        default=None,
+        gt=0,
+        description="a pair whose mean loss (nats) exceeds it is dropped; default: the "
+        "model's own value in its config, else the paper's 3.0",
+    )
+    ast_nodes: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="only these AST nodes (a quick look)"
+    )
+    builtins: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="only these builtins (a quick look)"
+    )
+    variations: int = Field(
+        default=50,
+        ge=1,
+        description="prompts per pair: the first of the published 50; more is another draw",
+    )
+    permutations: int = Field(
+        default=200,
+        ge=1,
+        description="randomised circuits per layer in modularity_null; the smallest p-value "
+        "is 1 / (1 + permutations)",
+    )
+    hub_source: str | None = Field(
+        default=None,
+        pattern=_REPO_ID,
+        description="dataset repository (owner/name) that missing files are fetched from; "
+        f"default: none, and {DEFAULT_SOURCE} for `atlas fetch`",
+    )
+    hub_source_revision: str | None = Field(
+        default=None,
+        min_length=1,
+        description="branch, tag or sha of it; default: its main branch",
+    )
+    hub_target: str | None = Field(
+        default=None,
+        pattern=_REPO_ID,
+        description="dataset repository (owner/name) that is published to; default: none, and "
+        "publishing is off",
+    )
+    hub_private: bool = Field(
+        default=False,
+        description="whether a target repository that is not there is made private",
+    )
+    model_poll_cron: str = Field(
+        default="0 6 * * *",
+        min_length=1,
+        description="cron schedule on which the model's head is looked up",
+    )
 
     @field_validator(
         "epsilons", "consistencies", "token_checker_setting", "ast_nodes", "builtins", mode="before"
@@ -169,7 +162,7 @@ class AtlasSettings(BaseModel):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @pydantic_model_validator(mode="after")
+    @model_validator(mode="after")
     def _in_range(self) -> AtlasSettings:
         grid(self.epsilons, self.consistencies)
         Setting(*self.token_checker_setting)

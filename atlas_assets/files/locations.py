@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from upath import UPath
 
@@ -16,8 +19,8 @@ class Fetched:
     """A remote file whose bytes are here already.
 
     Attributes:
-        path: where they came from.
-        data: all of them.
+        path: where the bytes came from.
+        data: all bytes of the file.
     """
 
     path: UPath
@@ -31,7 +34,7 @@ _LOCAL_PROTOCOLS = ("", "file", "local")
 
 
 def local_path(source: Source) -> Path | None:
-    """The path on this machine's disk, or ``None`` for bytes and remote filesystems."""
+    """Return the path on this machine's disk, or ``None`` for bytes and remote filesystems."""
     if isinstance(source, bytes | Fetched):
         return None
     if isinstance(source, UPath):
@@ -40,69 +43,60 @@ def local_path(source: Source) -> Path | None:
 
 
 def label(source: Source) -> str:
-    """The name of a source in error messages: its path, or the number of its bytes."""
+    """Return the name of a source in error messages: its path, or the number of its bytes."""
     if isinstance(source, bytes):
         return f"{len(source)} bytes in memory"
     return str(source.path) if isinstance(source, Fetched) else str(source)
 
 
-def content(source: Source) -> bytes:
-    """All bytes of the source.
+@contextmanager
+def opened(path: UPath | Path) -> Iterator[Any]:
+    """Open a file to read its bytes.
 
     Raises:
         MissingArtifactError: there is no such file.
-        ArtifactError: the file cannot be read.
+        ArtifactError: the operating system refuses to read it.
     """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise MissingArtifactError(
+            "the file is not there",
+            where=str(path),
+            expected="a file of an atlas",
+            found="nothing at that path",
+            remedy="materialise its asset, or point ATLAS_DATA_DIR and ATLAS_NAME at the atlas",
+        ) from error
+    except OSError as error:
+        raise ArtifactError(
+            "the file cannot be read",
+            where=str(path),
+            expected="a readable file",
+            found=error.strerror or str(error) or type(error).__name__,
+            remedy="check its permissions and the disk it lies on",
+        ) from error
+
+
+def content(source: Source) -> bytes:
+    """Return all bytes of the source; a path is read as `opened` does."""
     if isinstance(source, bytes):
         return source
     if isinstance(source, Fetched):
         return source.data
-    try:
-        return source.read_bytes()
-    except FileNotFoundError as error:
-        raise missing(source) from error
-    except OSError as error:
-        raise unreadable(source, error) from error
+    with opened(source) as file:
+        data: bytes = file.read()
+    return data
 
 
 def fetched(source: Source) -> Source:
-    """The source itself, or all its bytes if it lies on a remote filesystem."""
+    """Return the source itself, or all its bytes if it lies on a remote filesystem."""
     if isinstance(source, UPath) and local_path(source) is None:
         return Fetched(source, content(source))
     return source
 
 
 def file_digest(path: UPath | Path) -> str:
-    """SHA-256 of a file's bytes, hex; a local file is not held in memory."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except FileNotFoundError as error:
-        raise missing(path) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return digest.hexdigest()
-
-
-def missing(source: Source) -> MissingArtifactError:
-    """The error for a file that is not there."""
-    return MissingArtifactError(
-        "the file is not there",
-        where=label(source),
-        expected="a file of an atlas",
-        found="nothing at that path",
-        remedy="materialise its asset, or point ATLAS_DATA_DIR and ATLAS_NAME at the atlas",
-    )
-
-
-def unreadable(source: Source, error: OSError) -> ArtifactError:
-    """The error for a file that the operating system refuses to read."""
-    return ArtifactError(
-        "the file cannot be read",
-        where=label(source),
-        expected="a readable file",
-        found=error.strerror or str(error) or type(error).__name__,
-        remedy="check its permissions and the disk it lies on",
-    )
+    """Return the SHA-256 (hex) of a file's bytes, which are not held in memory all at once."""
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from upath import UPath
 
@@ -22,26 +22,35 @@ Value = TypeVar("Value")
 
 
 class Codec(ABC, Generic[Value]):
-    """A value of one kind as a file.
+    """A format: how a value of one kind is kept in a file.
 
     Attributes:
-        kind: of the file.
+        kind: the kind of file, as the artifact's declaration names it.
+        holds: the type of the values.
         parts: what can be read alone, without the rest of the file.
     """
 
     kind: ClassVar[Kind]
+    holds: ClassVar[type]
     parts: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
     def check(self, value: Value, *, where: str) -> None:
-        """Refuses a value that this format does not hold (ArtifactError naming ``where``)."""
+        """Refuse (ArtifactError naming ``where``) a value that this format does not hold."""
+        if not isinstance(value, self.holds):
+            raise ArtifactError(
+                "an asset returned something its file format does not hold",
+                where=where,
+                expected=f"{self.holds.__module__}.{self.holds.__qualname__}",
+                found=f"{type(value).__module__}.{type(value).__qualname__}",
+                remedy="return the declared type",
+            )
 
     @abstractmethod
     def payload_digest(self, value: Value) -> str:
-        """SHA-256 of the content, whatever the file's encoding, hex."""
+        """Return the SHA-256 (hex) of the content, whatever the file's encoding."""
 
     def part_digests(self, value: Value, part: str | None = None) -> Mapping[str, str]:  # noqa: ARG002
-        """SHA-256 (hex) of every part of ``value`` that can be read alone, by the part's name.
+        """Return the SHA-256 (hex) of every part of ``value`` that can be read alone, by its name.
 
         Args:
             value: a whole value, or what reading ``part`` gives.
@@ -51,23 +60,23 @@ class Codec(ABC, Generic[Value]):
 
     @abstractmethod
     def describe(self, value: Value) -> dict[str, int | float | str]:
-        """Counts and sizes for the materialisation's metadata."""
+        """Return counts and sizes for the materialisation's metadata."""
 
     @abstractmethod
     def encode(self, value: Value, provenance: Provenance) -> bytes:
-        """The file's bytes; equal arguments give equal bytes."""
+        """Return the file's bytes; equal arguments give equal bytes."""
 
     @abstractmethod
     def decode(self, source: Source, *, part: str | None = None) -> Value:
-        """The value in a file, validated; with ``part``, that part of it only."""
+        """Return the value in a file, validated; with ``part``, that part of it only."""
 
     @abstractmethod
     def provenance(self, source: Source) -> Provenance | None:
-        """What the file says about its making; ``None`` for a file of the release."""
+        """Return what a file says about its making; ``None`` for a file of the release."""
 
     def setting_of(self, value: Value) -> Setting | None:
-        """The (ε, C) that the value itself carries, where it does."""
-        found = getattr(value, "setting", None)
+        """Return the (ε, C) that the format, or else the value itself, is about, if any."""
+        found = getattr(self, "setting", None) or getattr(value, "setting", None)
         return found if isinstance(found, Setting) else None
 
     def has_part(self, part: str) -> bool:
@@ -75,11 +84,11 @@ class Codec(ABC, Generic[Value]):
         return part in self.parts
 
     def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
-        """The paths of all files that a value written at ``path`` lies in."""
+        """Return the paths of all files that a value written at ``path`` is kept in."""
         return (path,)
 
     def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
-        """Puts the value at ``path`` in one step; returns the file's size in bytes.
+        """Put the value at ``path`` in one step; return the file's size in bytes.
 
         Raises:
             ArtifactError: the value is not sound; nothing is written.
@@ -87,8 +96,11 @@ class Codec(ABC, Generic[Value]):
         """
         self.check(value, where=provenance.artifact)
         data = self.encode(value, provenance)
-        atomic.write_bytes(path, data, what=provenance.artifact)
+        self._put(path, data, provenance)
         return len(data)
+
+    def _put(self, path: UPath | Path, data: bytes, provenance: Provenance) -> None:
+        atomic.write_bytes(path, data, what=provenance.artifact)
 
     def read(
         self,
@@ -98,13 +110,13 @@ class Codec(ABC, Generic[Value]):
         setting: Setting | None = None,
         accept: Callable[[Provenance | None], None] = lambda _: None,
     ) -> tuple[Value, Provenance | None]:
-        """The value in a file, with its provenance.
+        """Return the value in a file, with its provenance.
 
         The content is checked against the digest in the provenance, a part against the part's own.
         Records of format version 1 have no digests of parts (`Provenance.parts_verified`).
 
         Args:
-            source: path or bytes.
+            source: a path, or the file's bytes.
             part: one of `parts`, or ``None`` for everything.
             setting: what the content must be about, where it carries a setting.
             accept: is shown the provenance before the content is read (a wrong model explains a
@@ -135,58 +147,58 @@ class Codec(ABC, Generic[Value]):
                 found=str(found),
                 remedy="materialise the partition again, or rename the file to what it holds",
             )
-        if provenance is not None:
+        if provenance is not None and (part is None or provenance.parts_verified):
             self._verify(value, part, provenance, label(source))
         return value, provenance
 
     def _verify(self, value: Value, part: str | None, provenance: Provenance, where: str) -> None:
         """Compares the digests of what was read with those in the record."""
         if part is None:
-            found = self.payload_digest(value)
-            _require_digest(found, provenance.payload_sha256, where, provenance)
-        elif provenance.parts_verified:
-            for name, found in self.part_digests(value, part).items():
-                recorded = provenance.parts.get(name)
-                _require_digest(found, recorded, f"{where}, {name}", provenance)
+            found, recorded = {"": self.payload_digest(value)}, {"": provenance.payload_sha256}
+        else:
+            found, recorded = dict(self.part_digests(value, part)), provenance.parts
+        for name, digest in found.items():
+            if digest != recorded.get(name):
+                wanted = f"content of SHA-256 {recorded[name]}" if name in recorded else None
+                raise ArtifactError(
+                    "the file's content is not what was written",
+                    where=f"{where}, {name}" if name else where,
+                    expected=wanted or "a digest in its record",
+                    found=digest,
+                    remedy=f"materialise {provenance.artifact} again",
+                )
 
 
 class SidecarCodec(Codec[Value]):
-    """A format without room for a provenance record, which lies in a sidecar beside the file."""
+    """A format without room for a provenance record, which is kept in a sidecar beside the file.
 
-    def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
-        """As `Codec.write`; file and sidecar fit each other whenever the writer is killed."""
-        self.check(value, where=provenance.artifact)
-        data = self.encode(value, provenance)
-        sidecar.write_with(path, data, provenance)
-        return len(data)
+    File and sidecar fit each other whenever a writer is killed.
+    """
+
+    def _put(self, path: UPath | Path, data: bytes, provenance: Provenance) -> None:
+        sidecar.put(path, data, provenance, what=provenance.artifact)
 
     def provenance(self, source: Source) -> Provenance | None:
-        """The record in the sidecar of a file; ``None`` for bytes, which have none."""
+        """Return the record in the sidecar of a file; ``None`` for bytes, which have none."""
         if isinstance(source, bytes):
             return None
         path = source.path if isinstance(source, Fetched) else source
         return sidecar.read(path, content(source))
 
 
-def _require_digest(found: str, recorded: str | None, where: str, provenance: Provenance) -> None:
-    """Refuses content whose digest is not the recorded one (ArtifactError naming ``where``)."""
-    if found != recorded:
-        raise ArtifactError(
-            "the file's content is not what was written",
-            where=where,
-            expected=f"content of SHA-256 {recorded}" if recorded else "a digest in its record",
-            found=found,
-            remedy=f"materialise {provenance.artifact} again",
-        )
+def unsound(what: str, where: str, expected: str, found: str) -> ArtifactError:
+    """Return the error that something in a file is not sound."""
+    remedy = "materialise it again, or fetch it again"
+    return ArtifactError(what, where=where, expected=expected, found=found, remedy=remedy)
 
 
 @contextmanager
 def within(where: str) -> Iterator[None]:
-    """Adds to errors about content the file or asset ``where`` that the content belongs to."""
+    """Add to errors about content the file or asset ``where`` that the content belongs to."""
     try:
         yield
     except AtlasError as error:
-        if isinstance(error, ArtifactError) and where in (error.where or ""):
+        if where in (error.where or ""):
             raise
         raise ArtifactError(
             error.what,
@@ -195,15 +207,3 @@ def within(where: str) -> Iterator[None]:
             found=error.found,
             remedy=error.remedy,
         ) from error
-
-
-def instance_of(value: Any, kind: type, *, where: str) -> None:
-    """Refuses a value of another type (ArtifactError naming ``where``)."""
-    if not isinstance(value, kind):
-        raise ArtifactError(
-            "an asset returned something its file format does not hold",
-            where=where,
-            expected=f"{kind.__module__}.{kind.__qualname__}",
-            found=f"{type(value).__module__}.{type(value).__qualname__}",
-            remedy="return the declared type",
-        )

@@ -8,56 +8,54 @@ both files with it, refuses the mixture.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.files.locations import Fetched, Source, content, label
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing, flaw_of_png
-from atlas_assets.storage import sidecar
-from atlas_assets.storage.codec import SidecarCodec, instance_of
+from atlas_assets.storage.codec import SidecarCodec, unsound
 from atlas_assets.storage.provenance import Provenance
 
 PNG = "png"
 
 
-@dataclass(frozen=True)
 class FigureFile(SidecarCodec[Drawing]):
     """A PNG under the artifact's own name and a PDF beside it."""
 
     kind = "png"
+    holds = Drawing
     parts = (PNG,)
 
     def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
-        """The PNG and the PDF."""
+        """Return the paths of the PNG and of the PDF."""
         return path, path.with_suffix(".pdf")
 
     def check(self, value: Drawing, *, where: str) -> None:
-        """Both must be whole files of their kind, and previews small."""
-        instance_of(value, Drawing, where=where)
+        """Refuse files that are not whole PNGs and PDFs, and previews that are not small."""
+        super().check(value, where=where)
         _check_png(value.png, where)
         if value.pdf is None:
-            _fail(where, "a PNG and a PDF", "no PDF")
+            raise _unsound(where, "a PNG and a PDF", "no PDF")
         _check_pdf(value.pdf, where)
         for preview in value.previews:
             _check_png(preview, f"{where}, preview")
             if len(preview) >= PREVIEW_LIMIT:
-                _fail(where, f"previews of fewer than {PREVIEW_LIMIT:,} bytes", f"{len(preview):,}")
+                expected = f"previews of fewer than {PREVIEW_LIMIT:,} bytes"
+                raise _unsound(where, expected, f"{len(preview):,}")
 
     def payload_digest(self, value: Drawing) -> str:
-        """Digest of both files."""
+        """Return the SHA-256 (hex) over both files."""
         both = hashlib.sha256(value.png).digest() + hashlib.sha256(value.pdf or b"").digest()
         return hashlib.sha256(both).hexdigest()
 
     def part_digests(self, value: Drawing, part: str | None = None) -> dict[str, str]:  # noqa: ARG002
-        """Digest of the PNG."""
+        """Return the SHA-256 (hex) of the PNG."""
         return {PNG: hashlib.sha256(value.png).hexdigest()}
 
     def describe(self, value: Drawing) -> dict[str, int | float | str]:
-        """Pixels, bytes of the PDF, and what is shown."""
+        """Return the number of pixels, the PDF's bytes, and what the figure shows."""
         width, height = value.size
         return {
             "n_pixels": f"{width} × {height}",
@@ -66,17 +64,17 @@ class FigureFile(SidecarCodec[Drawing]):
         }
 
     def encode(self, value: Drawing, provenance: Provenance) -> bytes:  # noqa: ARG002
-        """The PNG's bytes."""
+        """Return the bytes of the PNG."""
         return value.png
 
     def decode(self, source: Source, *, part: str | None = None) -> Drawing:
-        """The figure in its files; with part ``png``, without the PDF."""
+        """Return the figure in its two files; with part ``png``, without the PDF."""
         png = content(source)
         _check_png(png, label(source))
         if part == PNG:
             return Drawing(png, None)
         if isinstance(source, bytes):
-            _fail(label(source), "a path, beside which the PDF lies", "bytes")
+            raise _unsound(label(source), "a path, beside which the PDF is", "bytes")
         path = source.path if isinstance(source, Fetched) else source
         beside = self.files(path)[1]
         pdf = content(beside)
@@ -84,29 +82,23 @@ class FigureFile(SidecarCodec[Drawing]):
         return Drawing(png, pdf)
 
     def write(self, path: UPath | Path, value: Drawing, provenance: Provenance) -> int:
-        """As the base class says; returns the size of the PNG."""
+        """Put the PDF and then the PNG in place; return the size of the PNG in bytes."""
         self.check(value, where=provenance.artifact)
         for file, data in zip(self.files(path)[::-1], (value.pdf or b"", value.png), strict=True):
-            sidecar.write_with(file, data, provenance)
+            self._put(file, data, provenance)
         return len(value.png)
 
 
 def _check_png(data: bytes, where: str) -> None:
     flaw = flaw_of_png(data)
     if flaw is not None:
-        _fail(where, "a whole PNG, as its checksums say", flaw)
+        raise _unsound(where, "a whole PNG, as its checksums say", flaw)
 
 
 def _check_pdf(data: bytes, where: str) -> None:
     if not (data.startswith(b"%PDF-") and data.rstrip().endswith(b"%%EOF")):
-        _fail(where, "a whole PDF, from %PDF- to %%EOF", f"{len(data):,} bytes")
+        raise _unsound(where, "a whole PDF, from %PDF- to %%EOF", f"{len(data):,} bytes")
 
 
-def _fail(where: str, expected: str, found: str) -> NoReturn:
-    raise ArtifactError(
-        "the figure is not sound",
-        where=where,
-        expected=expected,
-        found=found,
-        remedy="materialise it again",
-    )
+def _unsound(where: str, expected: str, found: str) -> ArtifactError:
+    return unsound("the figure is not sound", where, expected, found)

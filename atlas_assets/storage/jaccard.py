@@ -15,16 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.files.locations import Source, label
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.analyses.ockham import KINDS, JaccardMatrices
 from atlas_assets.stages.concepts import Kind, concept_name, split_concept
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import instance_of, within
+from atlas_assets.storage.codec import unsound
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
     Hdf5Codec,
-    provenance_attributes,
+    Metadata,
     read_setting,
     whole_number,
 )
@@ -41,14 +40,15 @@ class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
     """The matrices of one setting.
 
     Attributes:
-        setting: the (ε, C) the file is about by definition.
+        setting: the (ε, C) that the file is about by definition.
     """
 
+    holds = JaccardMatrices
     setting: Setting
 
     def check(self, value: JaccardMatrices, *, where: str) -> None:
-        """Requires symmetric matrices from 0 to 1, as many layers for both concept types."""
-        instance_of(value, JaccardMatrices, where=where)
+        """Refuse matrices that are no similarities, or not of as many layers for both types."""
+        super().check(value, where=where)
         if len({len(value.values[kind]) for kind in KINDS}) != 1:
             raise _unsound(where, "as many layers for both types", "different numbers")
         for kind in KINDS:
@@ -61,12 +61,12 @@ class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
                 raise _unsound(f"{where}, {kind}", "symmetric values from 0 to 1", "others")
 
     def payload_digest(self, value: JaccardMatrices) -> str:
-        """SHA-256 (hex) over names and matrices."""
+        """Return the SHA-256 (hex) over names and matrices."""
         names = tuple(name for kind in KINDS for name in value.names[kind])
         return payload_digest(names, {kind: value.values[kind] for kind in KINDS})
 
     def describe(self, value: JaccardMatrices) -> dict[str, int | float | str]:
-        """Numbers of concepts of either type, and of layers."""
+        """Return numbers of concepts of either type, and of layers."""
         return {
             "setting": str(self.setting),
             "n_ast": len(value.names["ast"]),
@@ -74,41 +74,32 @@ class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
             "layers": len(value.values["ast"]),
         }
 
-    def setting_of(self, value: JaccardMatrices) -> Setting | None:  # noqa: ARG002
-        """The (ε, C) that the file is about by definition."""
-        return self.setting
-
-    def encode(self, value: JaccardMatrices, provenance: Provenance) -> bytes:
-        """Returns the bytes of an HDF5 file that holds the matrices and their provenance."""
-        writer = Hdf5Writer()
+    def fill(self, writer: Hdf5Writer, value: JaccardMatrices, provenance: Provenance) -> Metadata:  # noqa: ARG002
+        """Add the matrices of all layers to a file."""
         writer.matrices(_GROUP, {})
         n_layers = len(value.values["ast"])
         for layer in range(n_layers):
-            writer.matrices(
-                f"{_GROUP}/layer_{layer}", {kind: value.values[kind][layer] for kind in KINDS}
-            )
+            matrices: dict[str, Array] = {kind: value.values[kind][layer] for kind in KINDS}
+            writer.matrices(f"{_GROUP}/layer_{layer}", matrices)
         attributes = {
             "epsilon": self.setting.epsilon,
             CONSISTENCY_SPELLINGS[0]: self.setting.consistency,
             "n_layers": n_layers,
-            **provenance_attributes(provenance),
         }
         names = {_LISTS[kind]: [split_concept(n)[1] for n in value.names[kind]] for kind in KINDS}
-        writer.metadata(attributes, names)
-        return writer.finish()
+        return attributes, names
 
-    def decode(self, source: Source, *, part: str | None = None) -> JaccardMatrices:  # noqa: ARG002
-        """Reads the matrices of a file; refuses a file that names another setting."""
-        with Hdf5Reader(source) as reader, within(label(source)):
-            found = read_setting(reader)
-            if found != self.setting:
-                reader.fail(f"/{METADATA} epsilon", str(self.setting), str(found))
-            value = JaccardMatrices(
-                {kind: _names(reader, kind) for kind in KINDS},
-                {kind: _matrices(reader, kind) for kind in KINDS},
-            )
-            self.check(value, where=label(source))
-            return value
+    def extract(self, reader: Hdf5Reader, part: str | None) -> JaccardMatrices:  # noqa: ARG002
+        """Read the matrices of a file; refuse a file that names another setting."""
+        found = read_setting(reader)
+        if found != self.setting:
+            reader.fail(f"/{METADATA} epsilon", str(self.setting), str(found))
+        value = JaccardMatrices(
+            {kind: _names(reader, kind) for kind in KINDS},
+            {kind: _matrices(reader, kind) for kind in KINDS},
+        )
+        self.check(value, where=reader.label)
+        return value
 
 
 def _names(reader: Hdf5Reader, kind: Kind) -> tuple[str, ...]:
@@ -140,10 +131,4 @@ def _are_similarities(matrices: Array) -> bool:
 
 
 def _unsound(where: str, expected: str, found: str) -> ArtifactError:
-    return ArtifactError(
-        "the Jaccard matrices are not sound",
-        where=where,
-        expected=expected,
-        found=found,
-        remedy="materialise jaccard_matrices again",
-    )
+    return unsound("the Jaccard matrices are not sound", where, expected, found)

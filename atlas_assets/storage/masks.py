@@ -19,26 +19,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from atlas_assets.errors import ArtifactError, SettingsError
-from atlas_assets.files.locations import Source, label
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import JACCARD_LAYER, CheckerMasks, Masks, ObjectMasks
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import instance_of, within
+from atlas_assets.storage.codec import within
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
     Hdf5Codec,
+    Metadata,
     concept_lists,
-    provenance_attributes,
     read_setting,
+    read_vectors,
     require_count,
-    whole_number,
 )
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer
@@ -48,36 +46,33 @@ UNIVERSAL = "universal"
 
 _PAIRS, _UNIVERSALS, _CHECKERS = "pair_masks", "universal_masks", "token_checker_masks"
 _LAYER = re.compile(r"layer_(\d+)")
-_MATRICES = {"ast": "metrics/jaccard_ast_matrix", "builtin": "metrics/jaccard_builtin_matrix"}
+_MATRICES = {"ast": "jaccard_ast_matrix", "builtin": "jaccard_builtin_matrix"}
 
 
-@dataclass(frozen=True)
 class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
     """Pair masks, universal masks and their Jaccard matrices at one setting.
 
-    Its parts are ``universal``, and every layer alone (`layer_part`).
+    Its parts are ``universal``, which leaves the pair masks out, and every layer alone
+    (`layer_part`): pair masks and universal masks of that layer, the only one they then have.
     """
 
+    holds = ObjectMasks
     parts = (UNIVERSAL,)
 
     def check(self, value: ObjectMasks, *, where: str) -> None:
-        """Requires the pair masks; `ObjectMasks` itself checks the rest when it is made."""
-        instance_of(value, ObjectMasks, where=where)
+        """Refuse a value without pair masks; `ObjectMasks` checks the rest when it is made."""
+        super().check(value, where=where)
         if value.pairs is None:
             raise ArtifactError(
                 "object masks cannot be written without their pair masks",
                 where=where,
                 expected="pair masks and universal masks",
                 found="the universal part only",
-                remedy="write the value that science.masks.object_masks returns",
+                remedy="write the value that stages.masks.masks.object_masks returns",
             )
 
-    def payload_digest(self, value: ObjectMasks) -> str:
-        """SHA-256 (hex) over all masks and matrices."""
-        return value.digest()
-
     def part_digests(self, value: ObjectMasks, part: str | None = None) -> dict[str, str]:
-        """Digests of the pair masks and of the universal masks of each layer, and of the matrices.
+        """Return digests of the pair and universal masks of each layer, and of the matrices.
 
         Their names are ``pairs/layer_L``, ``universal/layer_L`` and ``metrics``.
         """
@@ -92,7 +87,7 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         return digests
 
     def describe(self, value: ObjectMasks) -> dict[str, int | float | str]:
-        """Numbers of pairs and concepts, mean mask sizes, and concepts without any neuron."""
+        """Return numbers of pairs and concepts, mean sizes, and concepts without any neuron."""
         pairs = value.pairs
         return {
             "setting": str(value.setting),
@@ -101,46 +96,30 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
             **_describe_concepts(value.universal),
         }
 
-    def encode(self, value: ObjectMasks, provenance: Provenance) -> bytes:
-        """Returns the bytes of an HDF5 file that holds the masks and their provenance."""
+    def fill(self, writer: Hdf5Writer, value: ObjectMasks, provenance: Provenance) -> Metadata:  # noqa: ARG002
+        """Add pair masks, universal masks and matrices to a file."""
         pairs = value.pairs or Masks((), value.universal.bits[:0])
-        writer = Hdf5Writer()
-        _write(writer, _PAIRS, pairs)
-        _write(writer, _UNIVERSALS, value.universal)
-        writer.matrices(
-            "metrics",
-            {
-                "jaccard_ast_matrix": value.jaccard_ast,
-                "jaccard_builtin_matrix": value.jaccard_builtin,
-            },
-        )
+        writer.vectors(_PAIRS, pairs.names, pairs.bits)
+        writer.vectors(_UNIVERSALS, value.universal.names, value.universal.bits)
+        matrices = {"ast": value.jaccard_ast, "builtin": value.jaccard_builtin}
+        writer.matrices("metrics", {_MATRICES[kind]: found for kind, found in matrices.items()})
         attributes = _attributes(value.setting, value.universal, CONSISTENCY_SPELLINGS[0])
-        attributes = {**attributes, "n_pairs": len(pairs.names)}
-        writer.metadata(
-            {**attributes, **provenance_attributes(provenance)},
+        return (
+            {**attributes, "n_pairs": len(pairs.names)},
             {"ast_nodes": value.ast_nodes, "builtin_objs": value.builtins},
         )
-        return writer.finish()
 
     def has_part(self, part: str) -> bool:
         """Whether ``part`` is ``universal`` or names a layer, there or not in a given file."""
         return super().has_part(part) or _LAYER.fullmatch(part) is not None
 
-    def decode(self, source: Source, *, part: str | None = None) -> ObjectMasks:
-        """Reads the masks of a file, or a part of them.
-
-        Part ``universal`` leaves ``pairs`` unread (``None``). With a layer as part, pair masks and
-        universal masks are those of that layer, the only one they have.
+    def extract(self, reader: Hdf5Reader, part: str | None) -> ObjectMasks:
+        """Read the masks of a file, or a part of them.
 
         Raises:
             SettingsError: the file has no such layer.
         """
-        with Hdf5Reader(source) as reader:
-            layer = _layer_of(reader, part)
-            with within(label(source)):
-                return self._decode(reader, part, layer)
-
-    def _decode(self, reader: Hdf5Reader, part: str | None, layer: int | None) -> ObjectMasks:
+        layer = _layer_of(reader, part)
         universal = _read(reader, _UNIVERSALS)
         _require_listed(reader, universal)
         matrices = {kind: _matrix(reader, universal, kind) for kind in _MATRICES}
@@ -159,7 +138,6 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         )
 
 
-@dataclass(frozen=True)
 class CheckerMasksFile(Hdf5Codec[CheckerMasks]):
     """Checker or token-checker masks at one setting.
 
@@ -167,32 +145,22 @@ class CheckerMasksFile(Hdf5Codec[CheckerMasks]):
     ``/token_checker_masks``; we write the release's, and read either.
     """
 
-    def check(self, value: CheckerMasks, *, where: str) -> None:
-        """Checks the type; `CheckerMasks` itself checks the rest when it is made."""
-        instance_of(value, CheckerMasks, where=where)
-
-    def payload_digest(self, value: CheckerMasks) -> str:
-        """SHA-256 (hex) over all masks."""
-        return value.digest()
+    holds = CheckerMasks
 
     def describe(self, value: CheckerMasks) -> dict[str, int | float | str]:
-        """Number of concepts, shape, mean mask size, and concepts without any neuron."""
+        """Return number of concepts, shape, mean size, and concepts without any neuron."""
         return {"setting": str(value.setting), **_describe_concepts(value.masks)}
 
-    def encode(self, value: CheckerMasks, provenance: Provenance) -> bytes:
-        """Returns the bytes of an HDF5 file that holds the masks and their provenance."""
-        writer = Hdf5Writer()
-        _write(writer, _CHECKERS, value.masks)
-        attributes = _attributes(value.setting, value.masks, CONSISTENCY_SPELLINGS[1])
-        writer.metadata({**attributes, **provenance_attributes(provenance)}, {})
-        return writer.finish()
+    def fill(self, writer: Hdf5Writer, value: CheckerMasks, provenance: Provenance) -> Metadata:  # noqa: ARG002
+        """Add the masks to a file."""
+        writer.vectors(_CHECKERS, value.masks.names, value.masks.bits)
+        return _attributes(value.setting, value.masks, CONSISTENCY_SPELLINGS[1]), {}
 
-    def decode(self, source: Source, *, part: str | None = None) -> CheckerMasks:  # noqa: ARG002
-        """Reads all masks of a file."""
-        with Hdf5Reader(source) as reader, within(label(source)):
-            as_on_the_card = not reader.has(_CHECKERS) and reader.has(_UNIVERSALS)
-            masks = _read(reader, _UNIVERSALS if as_on_the_card else _CHECKERS)
-            return CheckerMasks(_setting(reader), masks)
+    def extract(self, reader: Hdf5Reader, part: str | None) -> CheckerMasks:  # noqa: ARG002
+        """Read all masks of a file."""
+        as_on_the_card = not reader.has(_CHECKERS) and reader.has(_UNIVERSALS)
+        masks = _read(reader, _UNIVERSALS if as_on_the_card else _CHECKERS)
+        return CheckerMasks(_setting(reader), masks)
 
 
 @dataclass(frozen=True)
@@ -200,56 +168,40 @@ class UniversalMasksFile(Hdf5Codec[Masks]):
     """Universal masks of one setting, standalone.
 
     Attributes:
-        setting: the (ε, C) the file is about by definition.
+        setting: the (ε, C) that the file is about by definition.
     """
 
+    holds = Masks
     setting: Setting
 
     def check(self, value: Masks, *, where: str) -> None:
-        """Requires every unit to be a concept."""
-        instance_of(value, Masks, where=where)
+        """Refuse units that are no concepts."""
+        super().check(value, where=where)
         with within(where):
             concept_lists(value.names)
 
-    def payload_digest(self, value: Masks) -> str:
-        """SHA-256 (hex) over all masks."""
-        return value.digest()
-
     def describe(self, value: Masks) -> dict[str, int | float | str]:
-        """Number of concepts, shape, mean mask size, and concepts without any neuron."""
+        """Return number of concepts, shape, mean size, and concepts without any neuron."""
         return {"setting": str(self.setting), **_describe_concepts(value)}
 
-    def setting_of(self, value: Masks) -> Setting | None:  # noqa: ARG002
-        """The (ε, C) that the file is about by definition."""
-        return self.setting
-
-    def encode(self, value: Masks, provenance: Provenance) -> bytes:
-        """Returns the bytes of an HDF5 file that holds the masks and their provenance."""
-        writer = Hdf5Writer()
-        _write(writer, _UNIVERSALS, value)
+    def fill(self, writer: Hdf5Writer, value: Masks, provenance: Provenance) -> Metadata:  # noqa: ARG002
+        """Add the masks to a file."""
+        writer.vectors(_UNIVERSALS, value.names, value.bits)
         attributes = _attributes(self.setting, value, CONSISTENCY_SPELLINGS[0])
-        writer.metadata(
-            {**attributes, **provenance_attributes(provenance)}, concept_lists(value.names)
-        )
-        return writer.finish()
+        return attributes, concept_lists(value.names)
 
-    def decode(self, source: Source, *, part: str | None = None) -> Masks:  # noqa: ARG002
-        """Reads all masks of a file; refuses a file that names another setting."""
-        with Hdf5Reader(source) as reader, within(label(source)):
-            found = read_setting(reader)
-            if found not in (None, self.setting):
-                reader.fail(f"/{METADATA} epsilon", str(self.setting), str(found))
-            masks = _read(reader, _UNIVERSALS)
-            _require_listed(reader, masks)
-            return masks
-
-
-def _write(writer: Hdf5Writer, group: str, masks: Masks) -> None:
-    writer.vectors(group, masks.names, masks.bits)
+    def extract(self, reader: Hdf5Reader, part: str | None) -> Masks:  # noqa: ARG002
+        """Read all masks of a file; refuse a file that names another setting."""
+        found = read_setting(reader)
+        if found not in (None, self.setting):
+            reader.fail(f"/{METADATA} epsilon", str(self.setting), str(found))
+        masks = _read(reader, _UNIVERSALS)
+        _require_listed(reader, masks)
+        return masks
 
 
 def layer_part(layer: int) -> str:
-    """The name of the part of an object mask file that is one layer, such as ``layer_3``."""
+    """Return the name of the part of an object mask file that is one layer, as ``layer_3``."""
     return f"layer_{layer}"
 
 
@@ -271,22 +223,14 @@ def _layer_of(reader: Hdf5Reader, part: str | None) -> int | None:
 
 
 def _of_layer(masks: Masks, position: int) -> Masks:
-    """The masks of one layer."""
     return Masks(masks.names, masks.bits[:, position : position + 1])
 
 
 def _read(reader: Hdf5Reader, group: str, layer: int | None = None) -> Masks:
-    names, bits = reader.vectors(
-        group,
-        np.bool_,
-        n_layers=whole_number(reader, "n_layers"),
-        width=whole_number(reader, "width"),
-        layer=layer,
-    )
-    return Masks(names, bits)
+    return Masks(*read_vectors(reader, group, np.bool_, layer))
 
 
-def _attributes(setting: Setting, masks: Masks, consistency: str) -> dict[str, Any]:
+def _attributes(setting: Setting, masks: Masks, consistency: str) -> dict[str, int | float | str]:
     return {
         "epsilon": setting.epsilon,
         consistency: setting.consistency,
@@ -304,13 +248,14 @@ def _setting(reader: Hdf5Reader) -> Setting:
 
 def _matrix(reader: Hdf5Reader, universal: Masks, kind: str) -> Array:
     """The stored matrix; computed from the masks where the file has none."""
-    stored = reader.matrix(_MATRICES[kind])
+    key = f"metrics/{_MATRICES[kind]}"
+    stored = reader.matrix(key)
     if stored is None:
         layer = min(JACCARD_LAYER, universal.n_layers - 1)
         of_kind = [split_concept(name)[0] == kind for name in universal.names]
         return jaccard(universal.bits[np.array(of_kind, dtype=np.bool_), layer])
     if not (np.isfinite(stored).all() and (stored >= 0).all() and (stored <= 1).all()):
-        reader.fail(f"/{_MATRICES[kind]}", "values between 0 and 1", "others")
+        reader.fail(f"/{key}", "values between 0 and 1", "others")
     return stored
 
 
@@ -332,13 +277,12 @@ def _require_listed(reader: Hdf5Reader, universal: Masks) -> None:
 
 
 def _describe_concepts(masks: Masks) -> dict[str, int | float | str]:
-    empty = int((masks.sizes().sum(axis=1) == 0).sum())
     return {
         "concepts": len(masks.names),
         "layers": masks.n_layers,
         "width": masks.width,
         "mean_concept_size": _mean_size(masks),
-        "concepts_without_neurons": empty,
+        "concepts_without_neurons": int((masks.sizes().sum(axis=1) == 0).sum()),
     }
 
 

@@ -1,4 +1,4 @@
-"""Provenance of files that have no room for it (CSV), in ``.provenance/`` beside them.
+"""Provenance of files that have no room for it, such as CSV, in ``.provenance/`` beside them.
 
 A sidecar is named after the file and the digest of the file's bytes. It is written before the file
 is replaced, and older ones are removed after, so whenever a writer is killed, whichever file is
@@ -24,22 +24,13 @@ FOLDER = ".provenance"
 _OF_THE_RELEASE = b"null\n"
 
 
-def write_with(path: UPath | Path, data: bytes, provenance: Provenance) -> None:
-    """Puts ``data`` at ``path`` and its provenance beside it.
-
-    Raises:
-        ArtifactWriteError: the disk refused; an earlier file and its provenance are intact.
-    """
-    put(path, data, provenance, what=provenance.artifact)
-
-
 def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what: str) -> None:
-    """As `write_with`, for content of the release as well, which has no provenance.
+    """Put ``data`` at ``path`` and its provenance beside it.
 
     Args:
         path: the target.
         data: the file's bytes.
-        provenance: of the content; ``None``: it is the release's.
+        provenance: what the content was made from; ``None``: it is the release's, which has none.
         what: what is written, for the error message.
 
     Raises:
@@ -67,7 +58,9 @@ def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what:
 
 
 def read(path: UPath | Path, data: bytes) -> Provenance | None:
-    """The provenance of the file at ``path`` with the content ``data``; ``None`` if the release's.
+    """Return the provenance of the file at ``path`` with the content ``data``.
+
+    It is ``None`` for a file of the release.
 
     Raises:
         ArtifactError: the file has been changed since it was written.

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.files.locations import Source, content, label
 from atlas_assets.stages.schema import Column, TableSchema
-from atlas_assets.storage.codec import Codec, SidecarCodec, instance_of
-from atlas_assets.storage.frame_digest import frame_digest
+from atlas_assets.storage.codec import Codec, SidecarCodec, unsound
 from atlas_assets.storage.provenance import Provenance
 
 #: key of the provenance in a parquet file's key-value metadata
 PARQUET_KEY = "atlas_provenance"
 
+#: how the values of a column of numbers are digested
+_NUMBERS = {
+    pl.Int32: "<i4",
+    pl.Int64: "<i8",
+    pl.UInt32: "<u4",
+    pl.Float64: "<f8",
+    pl.Boolean: "|b1",
+}
 _TRUTH = {"True": True, "true": True, "False": False, "false": False}
 # a damaged parquet file makes polars raise either; the second is no Exception
 _POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
@@ -33,23 +43,20 @@ class _TableFile(Codec[pl.DataFrame]):
         schema: what the table must look like.
     """
 
+    holds = pl.DataFrame
     schema: TableSchema
 
     def check(self, value: pl.DataFrame, *, where: str) -> None:
-        """Requires a table that follows the declared schema."""
-        instance_of(value, pl.DataFrame, where=where)
+        super().check(value, where=where)
         self.schema.check(value, where=where)
 
     def payload_digest(self, value: pl.DataFrame) -> str:
-        """SHA-256 (hex) over columns, types and values."""
         return frame_digest(value)
 
     def describe(self, value: pl.DataFrame) -> dict[str, int | float | str]:
-        """Numbers of rows and columns."""
         return {"rows": value.height, "columns": value.width}
 
     def decode(self, source: Source, *, part: str | None = None) -> pl.DataFrame:  # noqa: ARG002
-        """Reads the table of a file and checks it against the schema."""
         frame = self._parse(content(source), label(source))
         self.schema.check(frame, where=label(source))
         return frame
@@ -66,7 +73,7 @@ class ParquetTable(_TableFile):
     kind = "parquet"
 
     def encode(self, value: pl.DataFrame, provenance: Provenance) -> bytes:
-        """Returns the bytes of a parquet file that holds the table and its provenance."""
+        """Return the bytes of a parquet file that holds the table and its provenance."""
         buffer = io.BytesIO()
         value.write_parquet(
             buffer, compression="zstd", metadata={PARQUET_KEY: provenance.to_json()}
@@ -74,36 +81,32 @@ class ParquetTable(_TableFile):
         return buffer.getvalue()
 
     def provenance(self, source: Source) -> Provenance | None:
-        """The provenance record in the file's key-value metadata; ``None`` if it has none."""
-        where, data = label(source), content(source)
-        try:
-            record = pl.read_parquet_metadata(io.BytesIO(data)).get(PARQUET_KEY)
-        except _POLARS_ERRORS as error:
-            raise _not_parquet(where, error) from error
+        """Return the record in the file's key-value metadata; ``None`` if it has none."""
+        where, data = label(source), io.BytesIO(content(source))
+        with _parquet(where):
+            record = pl.read_parquet_metadata(data).get(PARQUET_KEY)
         return None if record is None else Provenance.from_json(record, where=where)
 
     def _parse(self, data: bytes, where: str) -> pl.DataFrame:
-        try:
+        with _parquet(where):
             return pl.read_parquet(io.BytesIO(data))
-        except _POLARS_ERRORS as error:
-            raise _not_parquet(where, error) from error
 
 
 @dataclass(frozen=True)
 class CsvTable(SidecarCodec[pl.DataFrame], _TableFile):
     """A table as CSV, the way pandas writes it: UTF-8, ``\\n``, shortest decimals, True/False.
 
-    The provenance lies beside the file (`atlas_assets.storage.sidecar`).
+    The provenance is kept beside the file (`atlas_assets.storage.sidecar`).
 
     Attributes:
-        index: column whose header is empty in the file, as pandas leaves that of an index.
+        index: the column whose header is empty in the file, as pandas leaves that of an index.
     """
 
     index: str | None = None
     kind = "csv"
 
     def encode(self, value: pl.DataFrame, provenance: Provenance) -> bytes:  # noqa: ARG002
-        """Returns the bytes of a CSV file; an absent value is an empty field."""
+        """Return the bytes of a CSV file; an absent value is an empty field."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(["" if name == self.index else name for name in value.columns])
@@ -116,9 +119,8 @@ class CsvTable(SidecarCodec[pl.DataFrame], _TableFile):
         self.schema.check_columns(header, where=where)
         for number, row in enumerate(rows):
             if len(row) != len(header):
-                raise _malformed(
-                    where, f"line {number + 1}", f"{len(header)} fields", f"{len(row)}"
-                )
+                place, expected = f"line {number + 1}", f"{len(header)} fields"
+                raise _malformed(where, place, expected, f"{len(row)}")
         columns = self.schema.declared(header)
         fields: Sequence[Sequence[str]] = list(zip(*rows[1:], strict=True)) or [()] * len(header)
         return pl.DataFrame(
@@ -141,21 +143,16 @@ def _rows(data: bytes, where: str) -> list[list[str]]:
 
 def _values(texts: Sequence[str], column: Column, where: str) -> list[object]:
     """The fields of a column as values of its declared type; an empty field is absent."""
-    value = _VALUES.get(column.dtype, str)
+    read = _VALUES.get(column.dtype, str)
+    values: list[object] = []
     try:
-        return [value(text) if text else None for text in texts]
+        for text in texts:  # as a comprehension it would not say where it failed
+            values.append(read(text) if text else None)  # noqa: PERF401
     except (ValueError, KeyError) as error:
-        row = next(row for row, text in enumerate(texts) if text and not _is_read(value, text))
+        row = len(values)
         place = f"column {column.name!r}, row {row} (from 0)"
         raise _malformed(where, place, f"{column.dtype}", repr(texts[row])) from error
-
-
-def _is_read(value: Callable[[str], object], text: str) -> bool:
-    try:
-        value(text)
-    except (ValueError, KeyError):
-        return False
-    return True
+    return values
 
 
 def _int64(text: str) -> int:
@@ -174,20 +171,47 @@ _VALUES: dict[object, Callable[[str], object]] = {
 
 
 def _malformed(where: str, place: str, expected: str, found: str) -> ArtifactError:
-    return ArtifactError(
-        "the CSV file is malformed",
-        where=f"{where}, {place}",
-        expected=expected,
-        found=found,
-        remedy="materialise the table again, or fetch it again",
-    )
+    return unsound("the CSV file is malformed", f"{where}, {place}", expected, found)
 
 
-def _not_parquet(where: str, error: BaseException) -> ArtifactError:
-    return ArtifactError(
-        "the parquet file is damaged",
-        where=where,
-        expected="a complete parquet file",
-        found=(str(error).splitlines() or [type(error).__name__])[0],
-        remedy="materialise the table again, or fetch it again",
-    )
+@contextmanager
+def _parquet(where: str) -> Iterator[None]:
+    """Turns what polars finds wrong with a parquet file into an error that names the file."""
+    try:
+        yield
+    except _POLARS_ERRORS as error:
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        expected = "a complete parquet file"
+        raise unsound("the parquet file is damaged", where, expected, found) from error
+
+
+def frame_digest(frame: pl.DataFrame) -> str:
+    """Return the SHA-256 (hex) over a table's column names, types and values, in order.
+
+    It is equal exactly when those are, however a library lays the table out.
+
+    Raises:
+        TypeError: a column has a type that no table of an atlas has.
+    """
+    digest = hashlib.sha256(f"{frame.height}".encode())
+    for column in frame.iter_columns():
+        digest.update(f"\0{column.name}\0{column.dtype}\0".encode())
+        _update(digest, column)
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, column: pl.Series) -> None:
+    """Adds absent values, then lengths and content, so that no two columns look the same."""
+    digest.update(column.is_null().to_numpy().tobytes())
+    values = column.drop_nulls()
+    if isinstance(values.dtype, pl.List):
+        _update(digest, values.list.len())
+        _update(digest, values.explode(empty_as_null=False))
+    elif values.dtype == pl.String:
+        _update(digest, values.str.len_bytes())
+        digest.update("".join(values.to_list()).encode())
+    elif type(values.dtype) in _NUMBERS:
+        array = values.to_numpy().astype(_NUMBERS[type(values.dtype)], copy=False)
+        digest.update(np.ascontiguousarray(array).tobytes())
+    else:
+        raise TypeError(f"column {column.name!r} has type {column.dtype}, which no table has")

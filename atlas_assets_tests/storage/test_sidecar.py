@@ -14,7 +14,7 @@ from atlas_assets_tests.storage.samples import provenance
 
 
 def put(path: Path | UPath, data: bytes, code_version: str) -> None:
-    sidecar.write_with(path, data, provenance("summary", code_version=code_version))
+    sidecar.put(path, data, provenance("summary", code_version=code_version), what="summary")
 
 
 def version(path: Path | UPath) -> str | None:

@@ -17,8 +17,7 @@ from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.storage.codecs import codec_of
-from atlas_assets.storage.frame_digest import frame_digest
-from atlas_assets.storage.tables import PARQUET_KEY, CsvTable, ParquetTable
+from atlas_assets.storage.tables import PARQUET_KEY, CsvTable, ParquetTable, frame_digest
 from atlas_assets_tests.storage.samples import provenance, sample
 
 TABLES = sorted(key for key, artifact in ARTIFACTS.items() if artifact.schema)

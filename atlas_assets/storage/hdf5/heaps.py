@@ -1,8 +1,8 @@
 """Finds the one damage to an HDF5 file on which HDF5 never returns.
 
-Texts lie in *global heaps*: ``GCOL``, a version, the heap's size, then one object after the other,
-each with its index and size, the last one (index 0) being the free space. HDF5 steps from object to
-object, and does not move where a damaged size leads it to free space of no size.
+Texts are kept in *global heaps*: ``GCOL``, a version, the heap's size, then one object after the
+other, each with its index and size, the last one (index 0) being the free space. HDF5 steps from
+object to object, and does not move where a damaged size leads it to free space of no size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 from functools import lru_cache
 from pathlib import Path
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.storage.codec import unsound
 
 Buffer = bytes | mmap.mmap
 
@@ -27,13 +27,10 @@ _SIZE = struct.Struct("<Q")
 
 
 def require_heaps_that_end(source: Path | bytes) -> None:
-    """Refuses a file that HDF5 would never finish to read; any other damage is for HDF5 to find.
+    """Refuse (ArtifactError) a file that HDF5 would never finish to read.
 
-    Searches all bytes of the file, once as long as it does not change. A file whose sizes do not
-    have eight bytes is not searched.
-
-    Raises:
-        ArtifactError: a heap has no end.
+    Any other damage is for HDF5 to find. All bytes of the file are searched, once as long as it
+    does not change. A file whose sizes do not have eight bytes is not searched.
     """
     if isinstance(source, bytes):
         _require_ends(source, f"{len(source)} bytes in memory")
@@ -61,13 +58,9 @@ def _require_ends(data: Buffer, where: str) -> None:
     for start in [heap.start() for heap in _HEAP.finditer(data)]:
         at = _caught_at(data, start)
         if at is not None:
-            raise ArtifactError(
-                "the HDF5 file is damaged: its texts cannot be read to an end",
-                where=where,
-                expected=f"a heap of texts at byte {start} that ends",
-                found=f"free space of 0 bytes at byte {at}",
-                remedy="materialise it again, or fetch it again",
-            )
+            what = "the HDF5 file is damaged: its texts cannot be read to an end"
+            expected = f"a heap of texts at byte {start} that ends"
+            raise unsound(what, where, expected, f"free space of 0 bytes at byte {at}")
 
 
 def _caught_at(data: Buffer, start: int) -> int | None:

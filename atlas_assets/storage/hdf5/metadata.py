@@ -1,48 +1,70 @@
-"""What ``/metadata`` says in all HDF5 files of an atlas."""
+"""What all HDF5 files of an atlas have in common: ``/metadata``, and how they are opened."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.files.locations import Source, label
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import Codec, Value
+from atlas_assets.storage.codec import Codec, Value, within
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
-from atlas_assets.storage.hdf5.writer import METADATA
+from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer
 from atlas_assets.storage.provenance import Provenance
 
 #: how the release spells C, by the notebook that wrote the file
 CONSISTENCY_SPELLINGS = ("consistency_thresh", "consistency_threshold")
 
-
-def provenance_attributes(provenance: Provenance) -> dict[str, str | int | float]:
-    """The attributes of ``/metadata`` that carry the provenance record."""
-    return {"provenance": provenance.to_json(), "format_version": provenance.format_version}
+#: attributes of ``/metadata``, and the lists of names in it
+Metadata = tuple[Mapping[str, str | int | float], Mapping[str, Sequence[str]]]
 
 
 class Hdf5Codec(Codec[Value]):
-    """A format whose provenance record lies in the file's own ``/metadata``."""
+    """A format whose provenance record is in the file's own ``/metadata``."""
 
     kind = "hdf5"
 
+    @abstractmethod
+    def fill(self, writer: Hdf5Writer, value: Value, provenance: Provenance) -> Metadata:
+        """Add the value to a file; return what ``/metadata`` says besides the provenance."""
+
+    @abstractmethod
+    def extract(self, reader: Hdf5Reader, part: str | None) -> Value:
+        """Read the value, or a part of it, from an open file, and validate it."""
+
+    def payload_digest(self, value: Any) -> str:
+        """Return the SHA-256 (hex) over the whole value, as the value itself gives it."""
+        return str(value.digest())
+
+    def encode(self, value: Value, provenance: Provenance) -> bytes:
+        """Return the bytes of an HDF5 file that holds the value and its provenance."""
+        writer = Hdf5Writer()
+        attributes, lists = self.fill(writer, value, provenance)
+        record, version = provenance.to_json(), provenance.format_version
+        writer.metadata({**attributes, "provenance": record, "format_version": version}, lists)
+        return writer.finish()
+
+    def decode(self, source: Source, *, part: str | None = None) -> Value:
+        """Read the value in a file, or a part of it, and validate it."""
+        with Hdf5Reader(source) as reader, within(reader.label):
+            return self.extract(reader, part)
+
     def provenance(self, source: Source) -> Provenance | None:
-        """The record in the file's ``/metadata``; ``None`` if it has none."""
-        return read_provenance(source)
-
-
-def read_provenance(source: Source) -> Provenance | None:
-    """The provenance in a file; ``None`` for a file of the release."""
-    with Hdf5Reader(source) as reader:
-        record = reader.attribute("provenance")
-    if record is None:
-        return None
-    return Provenance.from_json(str(record), where=f"{label(source)}, /{METADATA} provenance")
+        """Return the record in the file's ``/metadata``; ``None`` for a file of the release."""
+        with Hdf5Reader(source) as reader:
+            record = reader.attribute("provenance")
+        if record is None:
+            return None
+        return Provenance.from_json(str(record), where=f"{label(source)}, /{METADATA} provenance")
 
 
 def read_setting(reader: Hdf5Reader) -> Setting | None:
-    """The (ε, C) that the file says it was made at; ``None`` where it says neither."""
+    """Return the (ε, C) that a file says it was made at; ``None`` where it says neither."""
     epsilon = reader.attribute("epsilon")
     consistency = reader.attribute(*CONSISTENCY_SPELLINGS)
     if epsilon is None and consistency is None:
@@ -54,8 +76,16 @@ def read_setting(reader: Hdf5Reader) -> Setting | None:
         reader.fail(where, "two numbers in range", f"{epsilon!r}, {consistency!r}")
 
 
+def read_vectors(
+    reader: Hdf5Reader, group: str, dtype: npt.DTypeLike, layer: int | None = None
+) -> tuple[tuple[str, ...], Array]:
+    """Read a group as `Hdf5Reader.vectors` does, as many layers and as wide as a file says."""
+    n_layers, width = whole_number(reader, "n_layers"), whole_number(reader, "width")
+    return reader.vectors(group, dtype, n_layers=n_layers, width=width, layer=layer)
+
+
 def whole_number(reader: Hdf5Reader, key: str) -> int | None:
-    """The whole number ≥ 0 in the attribute ``key``; ``None`` where the file lacks it."""
+    """Return the whole number ≥ 0 in the attribute ``key``; ``None`` where a file lacks it."""
     value = reader.attribute(key)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -65,14 +95,14 @@ def whole_number(reader: Hdf5Reader, key: str) -> int | None:
 
 
 def require_count(reader: Hdf5Reader, group: str, found: int) -> None:
-    """Refuses a file that holds another number of units than its ``n_pairs`` says."""
+    """Refuse a file that holds another number of units than its ``n_pairs`` says."""
     wanted = whole_number(reader, "n_pairs")
     if wanted is not None and wanted != found:
         reader.fail(f"/{group}", f"{wanted} units, as n_pairs says", f"{found}")
 
 
 def concept_lists(concepts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Concept names as ``/metadata`` lists them, without prefix, sorted."""
+    """Return concept names as ``/metadata`` lists them, without prefix, sorted."""
     split = sorted(split_concept(concept) for concept in concepts)
     return {
         "ast_nodes": tuple(name for kind, name in split if kind == "ast"),

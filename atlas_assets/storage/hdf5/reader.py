@@ -7,36 +7,27 @@ value is read (`hdf5.structure`).
 
 from __future__ import annotations
 
-import itertools
-import os
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5f, h5g, h5p, h5s, h5t
+from h5py import h5g, h5s, h5t
 
 from atlas_assets.errors import ArtifactError, AtlasError
-from atlas_assets.files.locations import Source, label, local_path, missing, unreadable
-from atlas_assets.files.locations import content as bytes_of
+from atlas_assets.files.locations import Source, content, label, local_path, opened
+from atlas_assets.storage.codec import unsound
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
 from atlas_assets.storage.hdf5.structure import StructureError
-from atlas_assets.storage.hdf5.writer import METADATA
-
-Array = npt.NDArray[Any]
+from atlas_assets.storage.hdf5.writer import METADATA, Array
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-#: number of bytes by which HDF5 would enlarge a file in memory
-_GROWTH = 1 << 22
-#: numbers files in memory: HDF5 takes two open files of one name for one
-_NUMBERS = itertools.count()
 #: what h5py raises for a damaged file, depending on where the damage is met
 _H5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
-_REMEDY = "materialise it again, or fetch it again"
 
 
 class Hdf5Reader:
@@ -53,28 +44,22 @@ class Hdf5Reader:
 
     def __init__(self, source: Source) -> None:
         self.label = label(source)
-        self._id = self._open(source)
-        self._largest = structure.most_values(self._id)
+        self._file = self._open(source)
+        self._largest = structure.most_values(self._file.id)
 
     def __enter__(self) -> Hdf5Reader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._id.close()
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def has(self, key: str) -> bool:
         """Whether ``/{key}`` exists; ``key`` is one name or a path of several."""
         with self._about(key):
-            folder, last = self._parent(key)
-            return folder is not None and folder.links.exists(last)
+            return self._find(key) is not None
 
     def names(self, group: str) -> list[str]:
-        """The sorted names of what ``/{group}`` holds.
+        """Return the sorted names of what ``/{group}`` holds.
 
         Raises:
             ArtifactError: there is no such group, or something in it is linked from elsewhere.
@@ -91,14 +76,14 @@ class Hdf5Reader:
         width: int | None = None,
         layer: int | None = None,
     ) -> tuple[tuple[str, ...], Array]:
-        """Reads all datasets ``/{group}/layer_{L}/{name}``.
+        """Read all datasets ``/{group}/layer_{L}/{name}``.
 
         Args:
-            group: top-level group.
-            dtype: of the result; bool demands HDF5's boolean enumeration, the others the same
-                class of number (integer, float).
+            group: the top-level group.
+            dtype: the type of the result; bool demands HDF5's boolean enumeration, the others the
+                same class of number (integer, float).
             n_layers: how many layers there must be; ``None`` = as many as there are.
-            width: length that every vector must have; ``None`` = that of the first.
+            width: the length that every vector must have; ``None`` = that of the first.
             layer: read this layer alone; it must be there.
 
         Returns:
@@ -113,9 +98,8 @@ class Hdf5Reader:
         present = [set(self.names(f"{group}/{folder}")) for folder in layers]
         names = tuple(sorted(set().union(*present)))
         for folder, here in zip(layers, present, strict=True):
-            for name in names:
-                if name not in here:
-                    self.fail(f"/{group}/{folder}/{name}", "a dataset", "none of that name")
+            for name in sorted(set(names) - here):
+                self.fail(f"/{group}/{folder}/{name}", "a dataset", "none of that name")
         if names:
             width = self._width(f"{group}/{layers[0]}/{names[0]}", width)
         elif width is None:
@@ -131,7 +115,7 @@ class Hdf5Reader:
         return names, values
 
     def scalars(self, group: str, names: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Reads ``/{group}/{name}`` for all names, each a whole number of shape () or (1,).
+        """Read ``/{group}/{name}`` for all names, each a whole number of shape () or (1,).
 
         Returns:
             An int64 array ``[names]``.
@@ -140,22 +124,22 @@ class Hdf5Reader:
             ArtifactError: one is missing or is not one whole number.
         """
         values = np.empty(len(names), dtype=np.int64)
+        present = set(self.names(group))
         with self._about(group):
             folder = self._group(group)
-            present = set(structure.names(folder))
-            for row, name in enumerate(names):
-                where = f"/{group}/{name}"
-                if name not in present:
-                    self.fail(where, "a dataset", "none of that name")
-                with self._about(where[1:]):
-                    dataset, _ = structure.dataset(folder, name.encode())
+        for row, name in enumerate(names):
+            where = f"{group}/{name}"
+            if name not in present:
+                self.fail(f"/{where}", "a dataset", "none of that name")
+            with self._about(where):
+                dataset, _ = structure.dataset(folder, name.encode())
                 if dataset.shape not in ((), (1,)) or dataset.dtype.kind not in "iu":
-                    self.fail(where, "one whole number", f"{dataset.dtype} {dataset.shape}")
+                    self.fail(f"/{where}", "one whole number", f"{dataset.dtype} {dataset.shape}")
                 dataset.read(h5s.ALL, h5s.ALL, values[row : row + 1].reshape(dataset.shape))
         return values
 
     def matrix(self, key: str) -> npt.NDArray[np.float64] | None:
-        """The float64 matrix at ``/{key}``; ``None`` when there is none."""
+        """Read the float64 matrix at ``/{key}``; ``None`` when there is none."""
         with self._about(key):
             dataset = self._dataset(key)
             if dataset is None:
@@ -165,7 +149,7 @@ class Hdf5Reader:
             return np.asarray(dataset[()], dtype=np.float64)
 
     def attribute(self, *spellings: str) -> Any | None:
-        """The first of these attributes of ``/metadata`` that is there, as a Python value.
+        """Return the first of these attributes of ``/metadata`` that is there, as a Python value.
 
         An array of one element is that element, as other programs write single numbers.
 
@@ -176,19 +160,17 @@ class Hdf5Reader:
             if not self.has(METADATA):
                 return None
             attributes = h5py.Group(self._group(METADATA)).attrs
-            for key in spellings:
-                if key in attributes:
-                    structure.require_own_type(attributes.get_id(key).get_type())
-                    value = attributes[key]
-                    if isinstance(value, np.ndarray | np.generic):
-                        if value.size != 1:
-                            self.fail(f"/{METADATA} {key}", "one value", f"shape {value.shape}")
-                        value = _python_value(np.asarray(value).reshape(-1)[0])
-                    return value.decode() if isinstance(value, bytes) else value
-        return None
+            key = next((key for key in spellings if key in attributes), None)
+            if key is None:
+                return None
+            structure.require_own_type(attributes.get_id(key).get_type())
+            value = np.asarray(attributes[key])
+            if value.size != 1:
+                self.fail(f"/{METADATA} {key}", "one value", f"shape {value.shape}")
+            return _python_value(value.reshape(-1)[0])
 
     def name_list(self, key: str) -> tuple[str, ...] | None:
-        """The list of names at ``/metadata/{key}``, stored as bytes or text; ``None`` if absent."""
+        """Read the names at ``/metadata/{key}``, stored as bytes or text; ``None`` if absent."""
         where = f"{METADATA}/{key}"
         with self._about(where):
             dataset = self._dataset(where)
@@ -196,74 +178,56 @@ class Hdf5Reader:
                 return None
             if h5py.check_string_dtype(dataset.dtype) is None:
                 self.fail(f"/{where}", "a list of names", f"{dataset.dtype}")
-            return tuple(
-                v.decode() if isinstance(v, bytes) else str(v) for v in np.atleast_1d(dataset[()])
-            )
+            return tuple(map(_python_value, np.atleast_1d(dataset[()])))
 
     def fail(self, where: str, expected: str, found: str) -> NoReturn:
-        """Raises the error that the file does not follow its schema at the key ``where``."""
+        """Raise the error that the file does not follow its schema at the key ``where``."""
         raise self._error("the HDF5 file does not follow its schema", where, expected, found)
 
     def _open(self, source: Source) -> Any:
-        """The low-level file, from the disk or from memory."""
         local = local_path(source)
-        access = h5p.create(h5p.FILE_ACCESS)
         if local is None:
-            image = bytes_of(source)
-            self._check_signature(image[:8])
-            require_heaps_that_end(image)
-            access.set_fapl_core(_GROWTH, False)
-            access.set_file_image(image)
-            with self._about(""):
-                return h5f.open(b"atlas-%d.h5" % next(_NUMBERS), h5f.ACC_RDONLY, access)
-        try:
-            with local.open("rb") as file:
+            image = content(source)
+            head = image[:8]
+        else:
+            with opened(local) as file:
                 head = file.read(8)
-        except FileNotFoundError as error:
-            raise missing(source) from error
-        except OSError as error:
-            raise unreadable(source, error) from error
-        self._check_signature(head)
-        require_heaps_that_end(local)
-        # files are replaced, never changed in place; locks fail on some network disks
-        access.set_file_locking(False, True)
-        with self._about(""):
-            return h5f.open(os.fsencode(local), h5f.ACC_RDONLY, access)
-
-    def _check_signature(self, head: bytes) -> None:
         if head != _SIGNATURE:
             raise self._error(
                 "not an HDF5 file",
                 "",
                 "a file that starts with the HDF5 signature",
-                "an empty file" if not head else f"a file that starts with {head!r}",
+                f"a file that starts with {head!r}" if head else "an empty file",
             )
+        require_heaps_that_end(local or image)
+        with self._about(""):
+            # files are replaced, never changed in place; locks fail on some network disks
+            return h5py.File(local or io.BytesIO(image), "r", locking=False)
 
-    def _parent(self, key: str) -> tuple[Any | None, bytes]:
-        """The group that ``/{key}`` lies in, if it is there, and the last name of the key."""
+    def _find(self, key: str) -> tuple[Any, bytes] | None:
+        """The group that ``/{key}`` is in, and the last name of the key; ``None`` if absent."""
+        folder = self._file.id
         *parents, last = key.encode().split(b"/")
-        folder = self._id
-        for parent in parents:
-            if not folder.links.exists(parent):
-                return None, last
-            structure.require_hard(folder, parent)
-            folder = h5g.open(folder, parent)
-        if folder.links.exists(last):
-            structure.require_hard(folder, last)
+        for name in (*parents, last):
+            if not folder.links.exists(name):
+                return None
+            structure.require_hard(folder, name)
+            if name is not last:
+                folder = h5g.open(folder, name)
         return folder, last
 
     def _group(self, key: str) -> Any:
-        folder, last = self._parent(key)
-        if folder is None or not folder.links.exists(last):
+        found = self._find(key)
+        if found is None:
             self.fail(f"/{key}", "a group of that name", "none")
-        return h5g.open(folder, last)
+        return h5g.open(*found)
 
     def _dataset(self, key: str) -> h5py.Dataset | None:
         """The dataset at ``/{key}``, checked to be this file's own; ``None`` if there is none."""
-        folder, last = self._parent(key)
-        if folder is None or not folder.links.exists(last):
+        found = self._find(key)
+        if found is None:
             return None
-        dataset = h5py.Dataset(structure.dataset(folder, last)[0])
+        dataset = h5py.Dataset(structure.dataset(*found)[0])
         structure.require_room(dataset.shape, dataset.dtype, self._largest)
         return dataset
 
@@ -284,8 +248,8 @@ class Hdf5Reader:
     def _width(self, key: str, wanted: int | None) -> int:
         """The length of the vector at ``/{key}``, which is the wanted one, if any is wanted."""
         with self._about(key):
-            folder, last = self._parent(key)
-            shape = structure.dataset(folder, last)[0].shape
+            folder, last = self._group(key.rpartition("/")[0]), key.rpartition("/")[2]
+            shape = structure.dataset(folder, last.encode())[0].shape
         if len(shape) != 1 or shape[0] == 0:
             self.fail(f"/{key}", "a vector", f"shape {shape}")
         if wanted not in (None, shape[0]):
@@ -330,12 +294,12 @@ class Hdf5Reader:
             raise self._error(what, where, "a complete HDF5 file", found) from error
 
     def _error(self, what: str, where: str, expected: str, found: str) -> ArtifactError:
-        place = f"{self.label}, {where}" if where else self.label
-        return ArtifactError(what, where=place, expected=expected, found=found, remedy=_REMEDY)
+        return unsound(what, f"{self.label}, {where}" if where else self.label, expected, found)
 
 
 def _python_value(value: Any) -> Any:
     """A numpy scalar as Python's; float32 as the decimal number that it was written as."""
     if isinstance(value, np.float32 | np.float16):
         return float(str(value))
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    return value.decode() if isinstance(value, bytes) else value

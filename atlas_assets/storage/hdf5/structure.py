@@ -2,7 +2,7 @@
 
 A dataset may be stored in another file, or be composed of other datasets; a link may lead out of
 the file; a few bytes may declare terabytes. No file of an atlas or of the paper's release does any
-of this, so a file that does is refused.
+of this, so a file that does is refused, with a `StructureError`.
 """
 
 from __future__ import annotations
@@ -36,44 +36,27 @@ class StructureError(Exception):
 
 
 def names(group: Any) -> list[str]:
-    """The names of all members of a group, every one of which must lie in the file itself.
-
-    Raises:
-        StructureError: one is a soft or external link.
-    """
-    found: list[str] = []
-    links: list[tuple[bytes, int]] = []
-
-    def note(name: bytes, link: Any) -> None:
-        # what is raised here would be lost in HDF5
-        if link.type == h5l.TYPE_HARD:
-            found.append(name.decode())
-        else:
-            links.append((name, link.type))
-
-    group.links.iterate(note, info=True)
-    for name, kind in links:
+    """Return the names of all members of a group, which must be in the file itself."""
+    found: list[tuple[bytes, int]] = []
+    # an error that is raised while HDF5 visits the links would be lost in it
+    group.links.iterate(lambda name, link: found.append((name, link.type)), info=True)
+    for name, kind in found:
         _require_hard(name, kind)
-    return found
+    return [name.decode() for name, _ in found]
 
 
 def require_hard(group: Any, name: bytes) -> None:
-    """Refuses a member of a group that is a soft or external link.
-
-    Raises:
-        StructureError: it is one.
-    """
+    """Refuse a member of a group that is a soft or external link."""
     _require_hard(name, group.links.get_info(name).type)
 
 
 def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
-    """Opens a dataset, a hard link in ``group``, whose values lie in this very file.
+    """Open a dataset, a hard link in ``group``, whose values are in this very file.
+
+    It is refused if its values are elsewhere, or if it needs an unknown filter or a named type.
 
     Returns:
         h5py's low-level dataset, and its type.
-
-    Raises:
-        StructureError: its values lie elsewhere, or it needs an unknown filter or a named type.
     """
     found = h5d.open(group, name)
     # contiguous values in this file, and they alone, have a place in it
@@ -85,11 +68,7 @@ def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
 
 
 def require_own_type(kind: Any) -> None:
-    """Refuses a named type, which any number of datasets and attributes could share.
-
-    Raises:
-        StructureError: the type is one.
-    """
+    """Refuse a named type, which any number of datasets and attributes could share."""
     if kind.committed():
         raise StructureError(
             "the HDF5 file uses a named type",
@@ -99,16 +78,12 @@ def require_own_type(kind: Any) -> None:
 
 
 def most_values(file: Any) -> int:
-    """The largest number of bytes of values that a file of this size may declare."""
+    """Return the largest number of bytes of values that a file of this size may declare."""
     return _INFLATION * int(file.get_filesize())
 
 
 def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
-    """Refuses an array that is larger than the file could hold.
-
-    Raises:
-        StructureError: it has more than ``most`` bytes.
-    """
+    """Refuse an array of more than ``most`` bytes, since the file could not hold it."""
     declared = math.prod(shape) * np.dtype(dtype).itemsize
     if declared > most:
         raise StructureError(

@@ -40,27 +40,9 @@ class _Vectors:
     width: int
     dtype: str
 
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of all values."""
-        return len(self.names) * self.n_layers * self.width * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True)
-class _Skeleton:
-    """A file whose vectors have places and no values yet.
-
-    Attributes:
-        image: the bytes of the file.
-        places: offsets of the vectors' values, in the order of creation.
-    """
-
-    image: bytes
-    places: tuple[int, ...]
-
 
 class Hdf5Writer:
-    """Collects the content of a file; `finish` returns the file's bytes."""
+    """Collects the content of an HDF5 file; `finish` returns the file's bytes."""
 
     def __init__(self) -> None:
         self._vectors: list[_Vectors] = []
@@ -68,12 +50,12 @@ class Hdf5Writer:
         self._rest: list[Callable[[Any], None]] = []
 
     def vectors(self, group: str, names: Sequence[str], values: Array) -> None:
-        """Adds ``/{group}/layer_{L}/{name}`` for all layers and names.
+        """Add ``/{group}/layer_{L}/{name}`` for all layers and names.
 
         Args:
-            group: top-level group.
-            names: unit names.
-            values: array ``[units, layers, width]`` with at least one layer and one value; bool
+            group: the top-level group.
+            names: the names of the units.
+            values: an array ``[units, layers, width]`` with at least one layer and one value; bool
                 becomes HDF5's enumeration of FALSE and TRUE.
         """
         _, n_layers, width = values.shape
@@ -82,7 +64,7 @@ class Hdf5Writer:
         self._values.append(values.astype(dtype, order="C", copy=False))
 
     def scalars(self, group: str, names: Sequence[str], values: Array) -> None:
-        """Adds ``/{group}/{name}``, one int64 scalar per name, as the release has them."""
+        """Add ``/{group}/{name}``, one int64 scalar per name, as the release has them."""
 
         def write(file: Any) -> None:
             parent = _create_group(file, group)
@@ -97,7 +79,7 @@ class Hdf5Writer:
         self._rest.append(write)
 
     def matrices(self, group: str, matrices: Mapping[str, Array]) -> None:
-        """Adds one dataset ``/{group}/{name}`` per matrix, with the matrix's own dtype."""
+        """Add one dataset ``/{group}/{name}`` per matrix, with the matrix's own dtype."""
 
         def write(file: Any) -> None:
             folder = h5py.Group(_create_group(file, group))
@@ -109,7 +91,7 @@ class Hdf5Writer:
     def metadata(
         self, attributes: Mapping[str, str | int | float], lists: Mapping[str, Sequence[str]]
     ) -> None:
-        """Adds ``/metadata`` with its attributes, and with lists of names as string datasets."""
+        """Add ``/metadata`` with its attributes, and with lists of names as string datasets."""
 
         def write(file: Any) -> None:
             folder = h5py.Group(_create_group(file, METADATA))
@@ -123,14 +105,16 @@ class Hdf5Writer:
         self._rest.append(write)
 
     def finish(self) -> bytes:
-        """Returns the bytes of the file, which any reader of HDF5 1.10 or later understands."""
-        skeleton = _skeleton(tuple(self._vectors))
-        memory = io.BytesIO(skeleton.image)
+        """Return the bytes of the file, which any reader of HDF5 1.10 or later understands."""
+        # a skeleton is kept where a sweep needs it nine times, unless it is large
+        small = sum(values.nbytes for values in self._values) <= _KEPT_BYTES
+        skeleton, places = (_kept_skeleton if small else _skeleton)(tuple(self._vectors))
+        memory = io.BytesIO(skeleton)
         with h5py.File(memory, "r+", libver=_LIBRARY) as file:
             for write in self._rest:
                 write(file.id)
         with memory.getbuffer() as image:
-            for place, row in zip(skeleton.places, self._rows(), strict=True):
+            for place, row in zip(places, self._rows(), strict=True):
                 image[place : place + row.nbytes] = row
         return memory.getvalue()
 
@@ -142,18 +126,8 @@ class Hdf5Writer:
                     yield from (row.data for row in layer)
 
 
-def _skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
-    """A skeleton of the process's own: kept where a sweep needs it nine times, unless large."""
-    small = sum(of.n_bytes for of in vectors) <= _KEPT_BYTES
-    return _kept_skeleton(vectors) if small else _new_skeleton(vectors)
-
-
-@lru_cache(maxsize=_KEPT)
-def _kept_skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
-    return _new_skeleton(vectors)
-
-
-def _new_skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
+def _skeleton(vectors: tuple[_Vectors, ...]) -> tuple[bytes, tuple[int, ...]]:
+    """A file whose vectors have no values yet, and their offsets in the order of creation."""
     creation = h5p.create(h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
     access = h5p.create(h5p.FILE_ACCESS)
@@ -168,7 +142,10 @@ def _new_skeleton(vectors: tuple[_Vectors, ...]) -> _Skeleton:
     size = file.get_filesize()
     file.close()
     # what is allocated at the end and never written by HDF5 is part of the file
-    return _Skeleton(memory.getvalue().ljust(size, b"\0"), places)
+    return memory.getvalue().ljust(size, b"\0"), places
+
+
+_kept_skeleton = lru_cache(maxsize=_KEPT)(_skeleton)
 
 
 def _created(file: Any, vectors: _Vectors) -> Iterator[int]:

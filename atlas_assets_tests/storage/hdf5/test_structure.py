@@ -15,7 +15,6 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 from atlas_assets.errors import ArtifactError
 from atlas_assets.storage.activations import ActivationsFile
 from atlas_assets.storage.codec import Codec
-from atlas_assets.storage.hdf5.metadata import read_provenance
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.release_files import write_activations, write_object_masks
 from atlas_assets_tests.storage.samples import WIDTH, activations, equal, objects, record_of
@@ -184,7 +183,7 @@ def test_a_record_behind_a_link_is_refused(tmp_path: Path) -> None:
         file.move("metadata", "elsewhere")
         file["metadata"] = h5py.SoftLink("/elsewhere")
     with pytest.raises(ArtifactError, match="leads elsewhere"):
-        read_provenance(path)
+        MASKS.provenance(path)
 
 
 def declared(shape: tuple[int, ...]) -> Edit:

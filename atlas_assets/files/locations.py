@@ -100,3 +100,15 @@ def file_digest(path: UPath | Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes, which are not held in memory all at once."""
     with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_state(path: UPath | Path) -> tuple[int, ...] | None:
+    """Return device, inode, size and times of a local file; ``None`` if it is missing or remote.
+
+    One of these changes whenever the content of the file may have changed.
+    """
+    local = local_path(path)
+    if local is None or not local.exists():
+        return None
+    about = local.stat()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.errors import ArtifactError, ProvenanceError, SettingsError
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.stages.setting import Setting
 
@@ -30,10 +30,10 @@ class Grid(_Record):
     """How the prompt grid was cut.
 
     Attributes:
-        ast_nodes: only these AST nodes; ``None`` = all.
-        builtins: only these builtins; ``None`` = all.
-        variations: prompts per pair.
-        loss_threshold: mean loss (nats) above which a pair was dropped.
+        ast_nodes: the only AST nodes in it; ``None`` = all.
+        builtins: the only builtins in it; ``None`` = all.
+        variations: the number of prompts per pair.
+        loss_threshold: the mean loss (nats) above which a pair was dropped.
     """
 
     ast_nodes: tuple[str, ...] | None = None
@@ -60,9 +60,9 @@ class Lineage(_Record):
     Attributes:
         model: the model that was run.
         readout: ``last_token`` or ``published``.
-        dtype: precision of the model's weights.
+        dtype: the precision of the model's weights.
         grid: how the prompt grid was cut.
-        seeds: seeds of the random generators, by purpose.
+        seeds: the seeds of the random generators, by purpose.
     """
 
     model: ModelIdentity | None = None
@@ -72,34 +72,22 @@ class Lineage(_Record):
     seeds: dict[str, int] = {}
 
 
-class SettingRecord(_Record):
-    """A setting of the sweep, as stored."""
-
-    epsilon: float
-    consistency: float
-
-    @classmethod
-    def of(cls, setting: Setting) -> SettingRecord:
-        """The record of ``setting``."""
-        return cls(epsilon=setting.epsilon, consistency=setting.consistency)
-
-
 class Provenance(_Record):
     """Everything a file says about its making.
 
     Attributes:
-        format_version: version of the on-disk formats.
-        artifact: asset key.
-        code_version: of the code that computed the content.
+        format_version: the version of the on-disk formats.
+        artifact: the asset key.
+        code_version: the version of the code that computed the content.
         origin: ``release`` when any input came from the paper's release, whose files carry no
             provenance; else ``atlas``.
-        lineage: model, readout, grid; ``None`` when an input's is unknown.
+        lineage: the model, readout and grid; ``None`` when an input's is unknown.
         setting: the (ε, C) of the content, where it has one.
         inputs: asset key → digest of the input that was read.
-        payload_sha256: digest of the content, independent of the file's encoding.
+        payload_sha256: the digest of the content, independent of the file's encoding.
         parts: part of the content that can be read alone → digest of that part; empty for formats
             that are read whole.
-        versions: libraries that took part.
+        versions: the libraries that took part, with their versions.
     """
 
     format_version: int = FORMAT_VERSION
@@ -107,7 +95,7 @@ class Provenance(_Record):
     code_version: str
     origin: Origin
     lineage: Lineage | None = None
-    setting: SettingRecord | None = None
+    setting: Setting | None = None
     inputs: dict[str, str] = {}
     payload_sha256: str
     parts: dict[str, str] = {}
@@ -119,25 +107,31 @@ class Provenance(_Record):
         return self.format_version > 1 or bool(self.parts)
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no whitespace; equal records give equal text."""
+        """Return canonical JSON: sorted keys, no whitespace; equal records give equal text."""
         return json.dumps(
             self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
 
     @classmethod
     def from_json(cls, text: str | bytes, *, where: str) -> Provenance:
-        """The record in ``text``.
+        """Read the record in ``text``, which stands in the file or beside the file ``where``.
 
         Raises:
-            ArtifactError: not a provenance record, or one of a newer format version.
+            ArtifactError: it is no provenance record, or one of a newer format version.
         """
         try:
             fields = json.loads(text)
             version = fields["format_version"] if isinstance(fields, dict) else None
             if isinstance(version, int) and version > FORMAT_VERSION:
-                raise _newer(version, where)
+                raise ArtifactError(
+                    "the file was written by a newer version of this package",
+                    where=where,
+                    expected=f"format version {FORMAT_VERSION} or older",
+                    found=f"format version {version}",
+                    remedy="upgrade atlas-assets",
+                )
             return cls.model_validate(fields)
-        except (ValueError, KeyError, ValidationError) as error:
+        except (ValueError, KeyError, SettingsError) as error:
             raise ArtifactError(
                 "the provenance record is damaged",
                 where=where,
@@ -148,7 +142,7 @@ class Provenance(_Record):
 
 
 def contradictions(stored: Lineage, expected: Lineage) -> list[Contradiction]:
-    """Fields on which the two disagree, as (field, stored value, expected value).
+    """Return the fields on which the two disagree, as (field, stored value, expected value).
 
     ``None`` on either side means "not known" and contradicts nothing, except for the cuts of the
     grid, where it means "all", and for the revision of a model whose weights are known, where it
@@ -170,7 +164,7 @@ def require(
     path: object,
     setting: Setting | None = None,
 ) -> None:
-    """Refuses a file made under settings that contradict the ones in force.
+    """Refuse a file made under settings that contradict the ones in force.
 
     A file of the paper's release (``stored`` is ``None``) is accepted.
 
@@ -182,39 +176,28 @@ def require(
     found = contradictions(stored.lineage, expected) if stored.lineage else []
     if stored.artifact != artifact:
         found.insert(0, ("artifact", stored.artifact, artifact))
-    if setting and stored.setting and stored.setting != SettingRecord.of(setting):
-        found.insert(0, ("setting", stored.setting.model_dump(), str(setting)))
-    if not found:
-        return
-    remove = "remove it and " if is_of_another_atlas(found) else ""
-    raise _contradicted(
-        f"{artifact} was made under other settings than the ones in force",
-        path,
-        found,
-        f"{remove}materialise {artifact} again",
-    )
+    if setting and stored.setting and stored.setting != setting:
+        found.insert(0, ("setting", stored.setting, setting))
+    if found:
+        remove = "remove it and " if is_of_another_atlas(found) else ""
+        what = f"{artifact} was made under other settings than the ones in force"
+        raise _contradicted(what, path, found, f"{remove}materialise {artifact} again")
 
 
 def require_same_atlas(
     stored: Provenance | None, expected: Lineage, *, artifact: str, path: object
 ) -> None:
-    """Refuses to replace a file of another atlas: two never mix in one folder.
+    """Refuse to replace a file of another atlas: two never mix in one folder.
 
     A newer state of the same model (other digests or revision) does replace an older one.
 
     Raises:
         ProvenanceError: names each contradicting field, both values and the remedy.
     """
-    if stored is None or stored.lineage is None:
-        return
-    found = contradictions(stored.lineage, expected)
+    found = contradictions(stored.lineage, expected) if stored and stored.lineage else []
     if is_of_another_atlas(found):
-        raise _contradicted(
-            f"{artifact} would replace a file of another atlas, made under other settings",
-            path,
-            found,
-            f"remove it and materialise {artifact} again",
-        )
+        what = f"{artifact} would replace a file of another atlas, made under other settings"
+        raise _contradicted(what, path, found, f"remove it and materialise {artifact} again")
 
 
 def is_of_another_atlas(found: Sequence[Contradiction]) -> bool:
@@ -241,7 +224,7 @@ def _contradicted(
 
 
 def combine(lineages: Sequence[Lineage], *, artifact: str) -> Lineage:
-    """The lineage of something computed from inputs of these lineages.
+    """Return the lineage of something computed from inputs of these lineages.
 
     Raises:
         ProvenanceError: two of them contradict each other.
@@ -270,23 +253,18 @@ _VARIABLES: Mapping[str, str] = {
     "grid.variations": "ATLAS_VARIATIONS",
     "grid.loss_threshold": "ATLAS_LOSS_THRESHOLD",
 }
+#: what a user chooses, as opposed to what a model happens to be at the time
+_CHOSEN = _VARIABLES.keys() - {"model.revision", "model.weights_sha256", "model.tokenizer_sha256"}
 
 
 def variable(field: str) -> str | None:
-    """The variable that a contradicting field is set with; ``None`` if it follows from others."""
+    """Return the variable that sets a contradicting field; ``None`` if it follows from others."""
     return _VARIABLES.get(field)
 
 
-#: what a user chooses, as opposed to what a model happens to be at the time
-_CHOSEN = {
-    "model.model_id",
-    "readout",
-    "dtype",
-    "grid.ast_nodes",
-    "grid.builtins",
-    "grid.variations",
-    "grid.loss_threshold",
-}
+def spelled(value: object) -> str:
+    """Spell a value of a lineage for a message; ``None`` is spelt ``none``."""
+    return "none" if value is None else str(value)
 
 
 def _leaves(lineage: Lineage) -> dict[str, Any]:
@@ -300,18 +278,3 @@ def _leaves(lineage: Lineage) -> dict[str, Any]:
     if lineage.model is not None and lineage.model.weights_sha256 is not None:
         values.add("model.revision")
     return {field: value for field, value in leaves.items() if value is not None or field in values}
-
-
-def spelled(value: object) -> str:
-    """Spells a value of a lineage for a message; ``None`` is spelt ``none``."""
-    return "none" if value is None else str(value)
-
-
-def _newer(version: int, where: str) -> ArtifactError:
-    return ArtifactError(
-        "the file was written by a newer version of this package",
-        where=where,
-        expected=f"format version {FORMAT_VERSION} or older",
-        found=f"format version {version}",
-        remedy="upgrade atlas-assets",
-    )

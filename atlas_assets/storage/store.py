@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.files.locations import file_digest, local_path
+from atlas_assets.files.locations import file_digest, file_state, local_path
+from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.artifact import Artifact, Kind, Parameters
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
     Setting,
     grid,
-    spell,
 )
 from atlas_assets.storage import provenance as records
-from atlas_assets.storage.codecs import artifact_named, codec_named, codec_of
-from atlas_assets.storage.provenance import Lineage, Origin, Provenance, SettingRecord
-from atlas_assets.storage.recent import Recent
+from atlas_assets.storage.codecs import artifact_named, codec_named
+from atlas_assets.storage.provenance import Lineage, Origin, Provenance
 
 _LIBRARIES = ("atlas-assets", "h5py", "numpy", "polars")
 _MODEL_LIBRARIES = ("tokenizers", "torch", "transformers")
@@ -40,14 +41,18 @@ _NO_CONTENT = "0" * 64
 _FILE = "file:"
 
 
+#: how many values are kept to be handed over again
+_MOST_KEPT = 64
+
+
 @dataclass(frozen=True)
 class Written:
     """What a write left on disk.
 
     Attributes:
-        path: of the file.
-        size_bytes: of the file.
-        provenance: as stored in it.
+        path: the path of the file.
+        size_bytes: the size of the file.
+        provenance: the record as it is stored in the file.
     """
 
     path: UPath
@@ -60,22 +65,23 @@ class AtlasStore:
     """Reads and writes the artifacts of one atlas.
 
     Attributes:
-        root: its folder, on any fsspec filesystem.
+        root: the atlas's folder, on any fsspec filesystem.
         expected: gives what the settings in force say every file must be about; called only when
             it is needed.
         sweep: the settings whose files together are the input of unpartitioned artifacts.
-        parameters: values of the settings that are part of an artifact's version.
-        recent: small values that this process has read.
+        parameters: the values of the settings that are part of an artifact's version.
     """
 
     root: UPath
     expected: Callable[[], Lineage]
     sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
     parameters: Parameters = field(default_factory=dict)
-    recent: Recent = field(default_factory=Recent, repr=False, compare=False)
+    _kept: dict[tuple[Any, ...], tuple[Any, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def path(self, key: str, setting: Setting | None = None) -> UPath:
-        """Where the artifact lies, there or not."""
+        """Return the path of the artifact's file, there or not."""
         return UPath(self.root) / artifact_named(key).file_name(setting)
 
     def exists(self, key: str, setting: Setting | None = None) -> bool:
@@ -91,13 +97,13 @@ class AtlasStore:
         *,
         inputs: Mapping[str, str] | None = None,
     ) -> Written:
-        """Checks a value and puts it in its place, with its provenance, in one step.
+        """Check a value and put it in its place, with its provenance, in one step.
 
         Args:
             key: which artifact.
             value: what its format holds.
             setting: which partition, where there is one file per setting.
-            inputs: artifact → digest of what was read; ``None`` = of what lies on disk now.
+            inputs: artifact → digest of what was read; ``None`` = of what is on disk now.
 
         Raises:
             ArtifactError: the value is not sound, or is about another setting.
@@ -106,9 +112,9 @@ class AtlasStore:
                 another atlas.
             ArtifactWriteError: the disk refused; an earlier file is intact.
         """
-        artifact, path = artifact_named(key), self.path(key, setting)
-        codec_of(artifact).check(value, where=_name(key, setting))
-        about = codec_of(artifact).setting_of(value)
+        artifact, codec, path = artifact_named(key), codec_named(key), self.path(key, setting)
+        codec.check(value, where=_name(key, setting))
+        about = codec.setting_of(value)
         if setting is not None and about not in (None, setting):
             raise ArtifactError(
                 "the value is about another setting than its partition",
@@ -117,22 +123,23 @@ class AtlasStore:
                 found=str(about),
                 remedy="return for each partition key the value of that setting",
             )
-        records.require_same_atlas(
-            self._legible_provenance(key, setting), self.expected(), artifact=key, path=path
-        )
-        record = self._record(artifact, setting, about or setting, inputs)
-        codec = codec_of(artifact)
+        earlier = None
+        with contextlib.suppress(ArtifactError):  # a damaged file may be replaced
+            earlier = self.provenance(key, setting)
+        records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
         digests = {
             "payload_sha256": codec.payload_digest(value),
             "parts": dict(codec.part_digests(value)),
         }
-        provenance = record.model_copy(update=digests)
-        size = codec_of(artifact).write(path, value, provenance)
-        self._clear_scratch(key)
-        return Written(path, size, provenance)
+        record = self._record(artifact, setting, about, inputs).model_copy(update=digests)
+        size = codec.write(path, value, record)
+        folder = self.scratch(key)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return Written(path, size, record)
 
     def read(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
-        """The value of an artifact, validated, about what the settings in force say.
+        """Return the value of an artifact, validated, about what the settings in force say.
 
         Args:
             key: which artifact.
@@ -155,15 +162,27 @@ class AtlasStore:
         return value
 
     def recall(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
-        """As `read`, but a small value is not read again while its files do not change.
+        """As `read`, but a value is not read again while its files do not change.
 
-        For checks of what lies on the disk, use `read`.
+        Its arrays are read-only, since several may hold it. Pair masks and activations are too
+        large to be kept. For checks of what is on the disk, use `read`.
         """
-        files = codec_named(key).files(self.path(key, setting))
-        return self.recent.recall(files, part, lambda: self.read(key, setting, part))
+        name, files = (key, setting, part), codec_named(key).files(self.path(key, setting))
+        before = [file_state(file) for file in files]
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] == before:
+            return kept[1]
+        value = self.read(key, setting, part)
+        large = isinstance(value, Activations) or getattr(value, "pairs", None) is not None
+        if not large and None not in before and before == [file_state(file) for file in files]:
+            _make_read_only(value)
+            self._kept[name] = before, value
+            if len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return value
 
     def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
-        """The provenance of the file on disk; ``None`` for a file of the release.
+        """Return the provenance of the file on disk; ``None`` for a file of the release.
 
         Raises:
             MissingArtifactError: there is no such file.
@@ -173,7 +192,7 @@ class AtlasStore:
         return codec_named(key).provenance(self.path(key, setting))
 
     def stale_reason(self, key: str, setting: Setting | None = None) -> str | None:
-        """Why the artifact should be materialised again; ``None`` when it need not.
+        """Say why the artifact should be materialised again; ``None`` when it need not.
 
         Inputs that are no longer there say nothing about it, and a file of the release is fresh.
 
@@ -205,38 +224,30 @@ class AtlasStore:
         return None
 
     def scratch(self, key: str) -> Path | None:
-        """Local folder for unfinished work on an artifact; emptied when it is written.
+        """Return the local folder for unfinished work on an artifact; a write of it empties it.
 
-        ``None`` when the atlas does not lie on a local disk.
+        It is ``None`` when the atlas is not on a local disk.
         """
         local = local_path(UPath(self.root))
         return None if local is None else local / ".work" / artifact_named(key).key
 
-    def _legible_provenance(self, key: str, setting: Setting | None) -> Provenance | None:
-        """Of the file that is about to be replaced; a damaged one may be."""
-        try:
-            return self.provenance(key, setting)
-        except ArtifactError:
-            return None
-
     def prospect(self, key: str, setting: Setting | None = None) -> Provenance:
-        """The record that the artifact would have if it were made now, less what is in it.
+        """Return the record that the artifact would have if made now, less what is in it.
 
         Raises:
             MissingArtifactError: an input is not there.
             ProvenanceError: the inputs contradict each other.
         """
-        return self._record(artifact_named(key), setting, None, None)
+        return self._record(artifact_named(key), setting)
 
     def _record(
         self,
         artifact: Artifact,
         setting: Setting | None,
-        about: Setting | None,
-        inputs: Mapping[str, str] | None,
+        about: Setting | None = None,
+        inputs: Mapping[str, str] | None = None,
     ) -> Provenance:
         at = setting or artifact.setting
-        about = about or at
         origin, lineage = self._descent(artifact, at)
         if inputs is None:
             inputs = {
@@ -249,7 +260,7 @@ class AtlasStore:
             code_version=artifact.version(self.parameters),
             origin=origin,
             lineage=lineage,
-            setting=SettingRecord.of(about) if about else None,
+            setting=about or at,
             inputs=dict(inputs),
             payload_sha256=_NO_CONTENT,
             versions=_versions(artifact.kind, artifact.runs_model),
@@ -264,10 +275,10 @@ class AtlasStore:
         inputs, and do not know where an input does not.
         """
         stored = [
-            self.provenance(name, cell)
+            self.provenance(name, each)
             for name in artifact.inputs
-            for cell in self._cells(name, setting)
-            if self.exists(name, cell)
+            for each in self._settings_of(name, setting)
+            if self.exists(name, each)
         ]
         of_the_release = any(record is None or record.origin == "release" for record in stored)
         origin: Origin = "release" if of_the_release else "atlas"
@@ -278,22 +289,22 @@ class AtlasStore:
             return origin, None
         return origin, records.combine(lineages, artifact=artifact.key)
 
-    def _cells(self, key: str, setting: Setting | None) -> Sequence[Setting | None]:
+    def _settings_of(self, key: str, setting: Setting | None) -> Sequence[Setting | None]:
         """The partitions of an input that an artifact at ``setting`` reads."""
         if not artifact_named(key).partitioned:
             return (None,)
         return self.sweep if setting is None else (setting,)
 
     def _has_input(self, key: str, setting: Setting | None) -> bool:
-        return all(self.exists(key, cell) for cell in self._cells(key, setting))
+        return all(self.exists(key, each) for each in self._settings_of(key, setting))
 
     def _input_digest(self, key: str, setting: Setting | None) -> str:
-        """Digest of an input: of its content; of all its cells where it has several."""
-        cells = self._cells(key, setting)
-        digests = {cell: self._content_digest(key, cell) for cell in cells}
+        """The digest of an input's content; of all its partitions where it has several."""
+        settings = self._settings_of(key, setting)
+        digests = {each: self._content_digest(key, each) for each in settings}
         if not artifact_named(key).partitioned or setting is not None:
-            return digests[cells[0]]
-        lines = sorted(f"{_partition(cell)}={digests[cell]}\n" for cell in cells if cell)
+            return digests[settings[0]]
+        lines = sorted(f"{each.partition_key}={digests[each]}\n" for each in settings if each)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def _content_digest(self, key: str, setting: Setting | None) -> str:
@@ -306,7 +317,7 @@ class AtlasStore:
     def _require_present(self, key: str, setting: Setting | None) -> None:
         if self.exists(key, setting):
             return
-        partition = f" --partition '{_partition(setting)}'" if setting else ""
+        partition = f" --partition '{setting.partition_key}'" if setting else ""
         raise MissingArtifactError(
             f"{_name(key, setting)} is not there",
             where=str(self.path(key, setting)),
@@ -317,29 +328,24 @@ class AtlasStore:
             "point ATLAS_DATA_DIR and ATLAS_NAME at an atlas that has it",
         )
 
-    def _clear_scratch(self, key: str) -> None:
-        folder = self.scratch(key)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _partition(setting: Setting | None) -> str:
-    return f"{spell(setting.consistency)}|{spell(setting.epsilon)}" if setting else ""
-
 
 def _name(key: str, setting: Setting | None) -> str:
     return f"{key} at {setting}" if setting else key
 
 
+def _make_read_only(value: Any) -> None:
+    for part in getattr(value, "__dict__", {}).values():
+        if isinstance(part, np.ndarray):
+            part.flags.writeable = False
+        else:
+            _make_read_only(part)
+
+
 @cache
 def _versions(kind: Kind, runs_model: bool) -> dict[str, str]:
     used = [*_LIBRARIES, *_LIBRARIES_OF_KIND.get(kind, ())]
-    return dict(_installed([*used, *(_MODEL_LIBRARIES if runs_model else ())]))
-
-
-def _installed(libraries: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for library in libraries:
-        try:
-            yield library, metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
+    found = {}
+    for library in [*used, *(_MODEL_LIBRARIES if runs_model else ())]:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[library] = metadata.version(library)
+    return found

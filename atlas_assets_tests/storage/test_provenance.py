@@ -17,7 +17,6 @@ from atlas_assets.storage.provenance import (
     Grid,
     Lineage,
     Provenance,
-    SettingRecord,
     combine,
     contradictions,
     require,
@@ -46,7 +45,7 @@ def test_a_record_survives_its_json(
 ) -> None:
     record = provenance(
         inputs=inputs,
-        setting=SettingRecord(epsilon=epsilon, consistency=0.5),
+        setting=Setting(epsilon or 0.0, 0.5),
         lineage=with_grid(loss_threshold=threshold, ast_nodes=("For",)),
     )
     assert Provenance.from_json(record.to_json(), where="file") == record
@@ -143,8 +142,8 @@ def test_a_contradiction_names_both_values_and_the_remedy() -> None:
 
 
 def test_the_wrong_setting_and_the_wrong_artifact_are_contradictions() -> None:
-    stored = provenance("object_masks", setting=SettingRecord(epsilon=0.1, consistency=0.2))
-    with pytest.raises(ProvenanceError, match="epsilon"):
+    stored = provenance("object_masks", setting=Setting(0.1, 0.2))
+    with pytest.raises(ProvenanceError, match=r"setting = ε=0\.1, C=0\.2"):
         require(stored, LINEAGE, artifact="object_masks", path="p", setting=Setting(0.5, 0.8))
     with pytest.raises(ProvenanceError, match="artifact = checker_masks"):
         require(stored, LINEAGE, artifact="checker_masks", path="p")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 import polars as pl
 import pytest
 from upath import UPath
@@ -254,7 +258,7 @@ def test_a_part_is_read_alone(store: AtlasStore) -> None:
 def test_a_file_under_another_settings_name_is_refused(store: AtlasStore) -> None:
     one, two = (store.path("object_masks", setting) for setting in SWEEP)
     shutil.copy(str(one), str(two))
-    with pytest.raises(ProvenanceError, match="epsilon"):
+    with pytest.raises(ProvenanceError, match=r"setting = ε=0\.001"):
         store.read("object_masks", SWEEP[1])
     write_object_masks(Path(str(two)), objects(SWEEP[0]))
     with pytest.raises(ArtifactError, match="about another setting"):
@@ -366,6 +370,58 @@ def test_a_report_is_made_from_what_there_is(store: AtlasStore) -> None:
     assert store.stale_reason("atlas_report") is None
     store.write("figure_sweep", sample("figure_sweep"))
     assert store.stale_reason("atlas_report") == "figure_sweep has been added since"
+
+
+def universal(store: AtlasStore) -> Any:
+    return store.recall("object_masks", SETTING, "universal")
+
+
+def test_what_was_read_is_handed_over_again_and_cannot_be_changed(store: AtlasStore) -> None:
+    handed, read = universal(store), store.read("object_masks", SETTING, "universal")
+    assert handed is universal(store)
+    assert handed is not read
+    assert handed.pairs is None
+    assert equal(handed.universal, read.universal)
+    assert np.array_equal(handed.jaccard_ast, read.jaccard_ast)
+    for array in (handed.universal.bits, handed.jaccard_ast):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = True
+    assert store.recall("summary") is store.recall("summary")
+    # pair masks and activations are too large to be kept
+    assert store.recall("object_masks", SETTING) is not store.recall("object_masks", SETTING)
+    assert store.recall("object_activations") is not store.recall("object_activations")
+
+
+def in_place(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        folder = file["universal_masks/layer_0"]
+        folder[next(iter(folder))][0] ^= True
+
+
+def by_another_file(path: Path) -> None:
+    data = path.read_bytes()
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.unlink()
+    path.write_bytes(data)
+    in_place(path)
+    os.utime(path, ns=times)
+
+
+@pytest.mark.parametrize("change", [in_place, by_another_file])
+def test_what_is_handed_over_is_read_anew_once_its_file_is_another(
+    store: AtlasStore, change: Callable[[Path], None]
+) -> None:
+    universal(store)
+    path = Path(store.path("object_masks", SETTING).path)
+    change(path)
+    with pytest.raises(ArtifactError, match="not what was written"):
+        universal(store)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ArtifactError, match="damaged"):
+        universal(store)
+    path.unlink()
+    with pytest.raises(MissingArtifactError):
+        universal(store)
 
 
 def test_a_figure_without_its_pdf_is_missing(store: AtlasStore) -> None:

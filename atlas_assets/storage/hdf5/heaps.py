@@ -14,6 +14,7 @@ import struct
 from functools import lru_cache
 from pathlib import Path
 
+from atlas_assets.files.locations import file_state
 from atlas_assets.storage.codec import unsound
 
 Buffer = bytes | mmap.mmap
@@ -35,13 +36,11 @@ def require_heaps_that_end(source: Path | bytes) -> None:
     if isinstance(source, bytes):
         _require_ends(source, f"{len(source)} bytes in memory")
     else:
-        about = source.stat()
-        times = about.st_mtime_ns, about.st_ctime_ns
-        _require_file_ends(source, (about.st_dev, about.st_ino, about.st_size, *times))
+        _require_file_ends(source, file_state(source))
 
 
 @lru_cache(maxsize=256)
-def _require_file_ends(path: Path, state: tuple[int, ...]) -> None:  # noqa: ARG001
+def _require_file_ends(path: Path, state: tuple[int, ...] | None) -> None:  # noqa: ARG001
     """As `require_heaps_that_end`; ``state`` is another whenever the file may be another."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size:

@@ -183,8 +183,8 @@ def _pair(model: LoadedModel, tap: ReadoutTap, prompts: UnitPrompts, unit: int) 
     ids = padded(prompts.table, rows, model.tokenizer.pad_id, side="right")
     real = np.arange(ids.shape[1]) < lengths[:, None]
     batch, last, mask = (torch.from_numpy(a) for a in (ids, lengths - 1, real.astype(np.int64)))
-    readouts, logits = tap.read_with_logits(batch, last, mask)
-    mean_losses(logits, torch.from_numpy(targets_of(ids, real)))
+    readouts, output = tap.read(model.network, batch, last, mask)
+    mean_losses(output.logits, torch.from_numpy(targets_of(ids, real)))
     return readouts
 
 

@@ -3,9 +3,10 @@
 ====================  =============================================================================
 `extraction`          stage 12: sums and firing counts of readouts, with losses where wanted
 `scoring`             stage 11: the loss of every prompt
+`passes`              what a pass over prompts is given, and what it gives
 `prompts`             prompts as token sequences, each distinct one once, and their shards
 `batching`            sizes of batches, padding, arrays to the network's device
-`plain_pass`          padded batches, for any causal language model
+`plain_pass`          padded batches, for any causal language model, resumable shard by shard
 `readouts`            hooks that read the outputs of the MLP modules
 `prefix_tree`         the tree of all distinct prefixes, cut into chunks
 `tree_network`        a circuitgpt on one chunk of the tree

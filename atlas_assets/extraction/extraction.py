@@ -17,29 +17,26 @@ once (`extraction.reduction`).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
 
-from atlas_assets.extraction import plain_pass
-from atlas_assets.extraction import prompts as prompt_plan
+from atlas_assets.errors import ModelError, expect
+from atlas_assets.extraction import plain_pass, tree_pass
 from atlas_assets.extraction.batching import token_budget
-from atlas_assets.extraction.prompts import IntArray, UnitPrompts
-from atlas_assets.extraction.reduction import Doubles, UnitSums
-from atlas_assets.extraction.shards import Arrays, ShardStore
-from atlas_assets.extraction.tree_pass import NetworkPath, TreePass, plan_parts, runs_on_tree
+from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
+from atlas_assets.extraction.prompts import IntArray, UnitPrompts, unit_prompts
+from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.loaded import LoadedModel
-from atlas_assets.progress import Progress, Track
+from atlas_assets.progress import Progress
 from atlas_assets.stages.activations.activations import Activations
 
-Readout = Literal["last_token", "published"]
+#: how a network gets its prompts: as chunks of their prefix tree, or in padded batches
+NetworkPath = Literal["tree", "plain"]
 Units = Mapping[str, Sequence[str]]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +86,17 @@ def extract(
         SettingsError: ``batch_tokens`` is below 1.
         ArtifactWriteError: finished work cannot be written.
     """
-    prompts = prompt_plan.unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
-    task = _Task(model, prompts, readout, token_budget(batch_tokens, model.device.type), False)
-    return _activations(prompts, task.run(shards, progress, path))
+    prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
+    done = run_pass(
+        model,
+        prompts,
+        readout=readout,
+        batch_tokens=batch_tokens,
+        shards=shards,
+        progress=progress,
+        path=path,
+    )
+    return Activations(prompts.names, prompts.n_prompts, done.sums, done.counts)
 
 
 def read_prompts(
@@ -107,119 +112,54 @@ def read_prompts(
 
     Arguments and errors are those of `extract`; a loss that is not finite is a ModelError too.
     """
-    prompts = prompt_plan.unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
-    task = _Task(model, prompts, "last_token", token_budget(batch_tokens, model.device.type), True)
-    done = task.run(shards, progress, path)
-    losses = done.require_losses()
+    prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
+    done = run_pass(
+        model,
+        prompts,
+        scored=True,
+        batch_tokens=batch_tokens,
+        shards=shards,
+        progress=progress,
+        path=path,
+    )
+    rows = dict(zip(prompts.names, prompts.rows, strict=True))
+    places = {name: np.searchsorted(prompts.distinct, of_unit) for name, of_unit in rows.items()}
     return PromptReadings(
-        activations=_activations(prompts, done),
-        losses={
-            name: losses[np.searchsorted(prompts.distinct, rows)]
-            for name, rows in zip(prompts.names, prompts.rows, strict=True)
-        },
-        lengths={
-            name: prompts.table.lengths[rows]
-            for name, rows in zip(prompts.names, prompts.rows, strict=True)
-        },
+        activations=Activations(prompts.names, prompts.n_prompts, done.sums, done.counts),
+        losses={name: done.losses[of_unit] for name, of_unit in places.items()},
+        lengths={name: prompts.table.lengths[of_unit] for name, of_unit in rows.items()},
     )
 
 
-def _activations(prompts: UnitPrompts, done: UnitSums) -> Activations:
-    return Activations(
-        names=prompts.names, n_prompts=prompts.n_prompts, sums=done.sums, counts=done.counts
+def run_pass(
+    model: LoadedModel,
+    prompts: UnitPrompts,
+    *,
+    readout: Readout = "last_token",
+    scored: bool = False,
+    batch_tokens: int | None,
+    shards: ShardStore,
+    progress: Progress,
+    path: NetworkPath | None,
+) -> UnitSums:
+    """Run encoded prompts on the tree or in padded batches; arguments and errors as in `extract`.
+
+    Args:
+        scored: whether losses are computed too.
+    """
+    budget = token_budget(batch_tokens, model.device.type)
+    able = isinstance(model.network, CircuitGPTForCausalLM)
+    expect(
+        able or path != "tree",
+        ModelError,
+        "the model cannot run on a tree of prefixes",
+        where=type(model.network).__name__,
+        expected="a circuitgpt",
+        found="another network",
+        remedy="choose the plain path",
     )
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What is to be read of which prompts."""
-
-    model: LoadedModel
-    prompts: UnitPrompts
-    readout: Readout
-    budget: int
-    scored: bool
-
-    def run(self, shards: ShardStore, progress: Progress, path: NetworkPath | None) -> UnitSums:
-        """Everything, on the tree or shard by shard; losses by distinct prompt."""
-        with progress.track(_n_runs(self.prompts, self.readout)) as track:
-            if self.readout == "last_token" and runs_on_tree(self.model, path):
-                store = self._narrow(shards, *plan_parts(self.model, self.budget))
-                return TreePass(
-                    self.model, self.prompts, self.scored, self.budget, store, track
-                ).run()
-            return self._by_shards(self._narrow(shards, *self._plain_parts()), track)
-
-    def _by_shards(self, store: ShardStore, track: Track) -> UnitSums:
-        shape = (len(self.prompts.names), self.model.n_layers, self.model.width)
-        sums, counts = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.int32)
-        losses = np.zeros(len(self.prompts.distinct)) if self.scored else None
-        place = {name: index for index, name in enumerate(self.prompts.names)}
-        for number, shard in enumerate(prompt_plan.shards(self.prompts, prompt_plan.SHARD_PROMPTS)):
-            done = self._shard(f"{number:05d}", shard, store, track)
-            where = [place[name] for name in shard.names]
-            sums[where], counts[where] = done.sums, done.counts
-            if losses is not None:
-                losses[np.searchsorted(self.prompts.distinct, shard.distinct)] = (
-                    done.require_losses()
-                )
-        return UnitSums(sums=sums, counts=counts, losses=losses)
-
-    def _shard(self, key: str, shard: UnitPrompts, store: ShardStore, track: Track) -> UnitSums:
-        """The shard's sums, from the store or computed and stored."""
-        stored = self._stored(key, shard, store.get(key))
-        if stored is not None:
-            track.skip(_n_runs(shard, self.readout))
-            return stored
-        if self.readout == "published":
-            done = plain_pass.published(self.model, shard, track)
-        else:
-            done = plain_pass.last_token(self.model, shard, self.budget, track, scored=self.scored)
-        arrays: Arrays = {"sums": done.sums, "counts": done.counts, "n_prompts": shard.n_prompts}
-        if done.losses is not None:
-            arrays["losses"] = done.losses
-        store.put(key, arrays)
-        return done
-
-    def _stored(self, key: str, shard: UnitPrompts, arrays: Arrays | None) -> UnitSums | None:
-        """A stored shard, if it is one of this plan's."""
-        if arrays is None:
-            return None
-        shape = (len(shard.names), self.model.n_layers, self.model.width)
-        expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
-            "sums": (shape, np.dtype(np.float32)),
-            "counts": (shape, np.dtype(np.int32)),
-        }
-        if self.scored:
-            expected["losses"] = ((len(shard.distinct),), np.dtype(np.float64))
-        found = {
-            name: (arrays[name].shape, arrays[name].dtype)
-            for name in expected.keys() & arrays.keys()
-        }
-        if found != expected:
-            _log.warning("shard %s does not hold this plan's units and will be computed again", key)
-            return None
-        return UnitSums(
-            sums=arrays["sums"].astype(np.float32),
-            counts=arrays["counts"].astype(np.int32),
-            losses=arrays["losses"].astype(np.float64) if self.scored else None,
-        )
-
-    def _narrow(self, shards: ShardStore, *parts: str) -> ShardStore:
-        what = "extract and score" if self.scored else "extract"
-        return shards.narrowed(what, self.readout, *parts, self.prompts.digest())
-
-    def _plain_parts(self) -> tuple[str, ...]:
-        return (
-            f"plan {prompt_plan.PLAN_VERSION}, {prompt_plan.SHARD_PROMPTS} prompts",
-            f"batch_tokens {self.budget}",
-            f"{self.model.dtype} on {self.model.device.type}, torch {torch.__version__}",
-            self.model.kernels,
-        )
-
-
-def _n_runs(prompts: UnitPrompts, readout: Readout) -> int:
-    """How many sequences the network runs: every prompt, or each distinct one once."""
-    if readout == "published":
-        return int(prompts.n_prompts.sum())
-    return len(prompts.distinct)
+    published = readout == "published"
+    on_tree = able and path != "plain" and not published
+    with progress.track(int(prompts.n_prompts.sum()) if published else len(prompts.distinct)) as it:
+        task = Pass(model, prompts, readout, scored, budget, shards, it)
+        return tree_pass.run(task) if on_tree else plain_pass.run(task)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
+from atlas_assets.extraction.passes import Doubles
 from atlas_assets.extraction.prefix_tree import TreeChunk
 from atlas_assets.extraction.prompts import IntArray
-from atlas_assets.extraction.reduction import Doubles, not_finite
+from atlas_assets.extraction.reduction import not_finite
 
 #: tokens of a prompt that are scored
 MAX_SCORED_TOKENS = 512
@@ -89,16 +90,17 @@ def tree_mean_losses(chunk: TreeChunk, losses: npt.NDArray[np.float32]) -> Doubl
     return np.where(predicted > 0, means, LOSS_OF_SHORT_PROMPT)
 
 
-def require_finite_losses(losses: Doubles, where: Callable[[IntArray], str]) -> None:
+def require_finite_losses(losses: Doubles, where: Callable[[int], str]) -> None:
     """Refuse losses that are NaN or infinite.
 
     Args:
         losses: float64 ``[sequences]``.
-        where: names a prompt, given the indices of all losses that are not finite.
+        where: names the prompt of a sequence, for the message.
 
     Raises:
         ModelError: a loss is not finite.
     """
     unsound = np.flatnonzero(~np.isfinite(losses))
     if unsound.size:
-        raise not_finite("the loss of a prompt", "a finite number of nats", where(unsound))
+        what = "the loss of a prompt"
+        raise not_finite(what, "a finite number of nats", where(int(unsound[0])))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
 import numpy as np
 import torch
 
@@ -12,137 +16,141 @@ from atlas_assets.extraction.losses import (
     require_finite_losses,
     targets_of,
 )
-from atlas_assets.extraction.prompts import IntArray, TokenTable, UnitPrompts
-from atlas_assets.extraction.readouts import call_options, run, tapped
-from atlas_assets.extraction.reduction import Doubles, Reduction, UnitSums
+from atlas_assets.extraction.passes import Doubles, Pass, UnitSums
+from atlas_assets.extraction.prompts import IntArray, UnitPrompts, cut_into_shards
+from atlas_assets.extraction.readouts import tapped
+from atlas_assets.extraction.reduction import Reduction
+from atlas_assets.extraction.shards import Arrays
 from atlas_assets.extraction.workers import in_order
-from atlas_assets.models.loaded import LoadedModel
-from atlas_assets.progress import Track
 
 #: most prompts in a batch of the release
 PUBLISHED_BATCH = 64
+#: distinct prompts after which a shard is full: small enough to lose little in a kill, large
+#: enough to make batches of similar length
+SHARD_PROMPTS = 1024
+#: raise it when the plan changes, so that shards of another plan are not taken for this one's
+PLAN_VERSION = 1
 
 
-def last_token(
-    model: LoadedModel, shard: UnitPrompts, batch_tokens: int, track: Track, *, scored: bool
-) -> UnitSums:
-    """Read each distinct prompt once, in right-padded batches of similar length.
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Prompts that are run together.
 
-    Args:
-        model: any causal LM.
-        shard: units that share no prompt with others.
-        batch_tokens: budget of a batch in tokens, padding included.
-        track: is told of prompts as they are run.
-        scored: also compute losses, from the logits of the same call.
+    Attributes:
+        rows: int64 ``[batch]``, their rows of the table.
+        runs: int64 ``[batch]``, their numbers among all that the shard runs.
+        units: int64 ``[some units]``, the units that hold them.
+        weights: ``[some units, batch]``, how often each of these units counts each prompt.
+    """
+
+    rows: IntArray
+    runs: IntArray
+    units: IntArray
+    weights: Doubles
+
+
+def run(task: Pass) -> UnitSums:
+    """Run a pass shard by shard; shards that are finished already are taken from the store.
 
     Raises:
         ModelError: a readout or a loss is not finite.
+        ArtifactWriteError: a shard cannot be written.
     """
-    lengths = shard.table.lengths[shard.distinct]
-    every_unit = np.arange(len(shard.names))
-    reduction = Reduction(model, len(shard.names), len(lengths))
-    losses = torch.zeros(len(lengths), dtype=torch.float64, device=model.device)
-    if scored:
-        batch_tokens = max(min(batch_tokens, LOGITS_PER_CALL // model.tokenizer.vocab_size), 1)
+    store = task.store(
+        f"plan {PLAN_VERSION}, {SHARD_PROMPTS} prompts", f"batch_tokens {task.budget}"
+    )
+    sums, counts = np.zeros(task.shape, np.float32), np.zeros(task.shape, np.int32)
+    losses = np.zeros(task.n_losses)
+    unit_of = {name: unit for unit, name in enumerate(task.prompts.names)}
+    for number, prompts in enumerate(cut_into_shards(task.prompts, SHARD_PROMPTS)):
+        shard = replace(task, prompts=prompts)
+        key = f"{number:05d}"
+        done: Mapping[str, Any] | None = store.get(key, like=_nothing(shard))
+        if done is None:
+            done = _run_shard(shard)
+            store.put(key, done)
+        else:
+            task.track.skip(len(_rows_to_run(shard)))
+        units = [unit_of[name] for name in prompts.names]
+        sums[units], counts[units] = done["sums"], done["counts"]
+        if task.scored:
+            losses[np.searchsorted(task.prompts.distinct, prompts.distinct)] = done["losses"]
+    return UnitSums(sums, counts, losses)
 
-    def read(batch: IntArray) -> tuple[torch.Tensor, torch.Tensor | None]:
-        ids = padded(shard.table, shard.distinct[batch], model.tokenizer.pad_id, side="right")
-        real = np.arange(ids.shape[1]) < lengths[batch, None]
-        last = on_device(model, lengths[batch] - 1)
-        mask = mask_on_device(model, real)
-        if not scored:
-            return tap.read(on_device(model, ids), last, mask), None
-        readouts, logits = tap.read_with_logits(on_device(model, ids), last, mask)
+
+def _nothing(task: Pass) -> Arrays:
+    """Arrays of the shapes and dtypes of a finished shard."""
+    return {
+        "sums": np.empty(task.shape, np.float32),
+        "counts": np.empty(task.shape, np.int32),
+        "losses": np.empty(task.n_losses),
+    }
+
+
+def _run_shard(task: Pass) -> Arrays:
+    model, prompts = task.model, task.prompts
+    lengths = prompts.table.lengths
+    reduction = Reduction(model, len(prompts.names), len(_rows_to_run(task)))
+    losses = torch.zeros(task.n_losses, dtype=torch.float64, device=model.device)
+    # the release pads on the left and gives the network no mask
+    released = task.readout == "published"
+    network = model.network if task.scored else model.base
+
+    def read(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        side: Literal["left", "right"] = "left" if released else "right"
+        ids = padded(prompts.table, batch.rows, model.tokenizer.pad_id, side=side)
+        real = np.arange(ids.shape[1]) < lengths[batch.rows, None]
+        last = on_device(model, lengths[batch.rows] - 1)
+        mask = None if released else mask_on_device(model, real)
+        readouts, output = tap.read(network, on_device(model, ids), last, mask)
+        if not task.scored:
+            return readouts, None
         with torch.inference_mode():
-            return readouts, mean_losses(logits, on_device(model, targets_of(ids, real)))
+            return readouts, mean_losses(output.logits, on_device(model, targets_of(ids, real)))
 
-    def take(batch: IntArray, result: tuple[torch.Tensor, torch.Tensor | None]) -> None:
+    def take(batch: _Batch, result: tuple[torch.Tensor, torch.Tensor | None]) -> None:
         readouts, means = result
-        weights = shard.multiplicity[:, batch].toarray()
-        reduction.add(readouts, weights, every_unit, batch)
+        reduction.add(readouts, batch.weights, batch.units, batch.runs)
         if means is not None:
-            losses[on_device(model, batch)] = means
-        track.advance(len(batch))
+            losses[on_device(model, batch.runs)] = means
+        task.track.advance(len(batch.runs))
 
-    def holder(run: int) -> tuple[str, int]:
-        return shard.holder(int(shard.distinct[run]))
+    def where(run: int) -> str:
+        return prompts.where(int(_rows_to_run(task)[run]))
 
-    with tapped(model) as tap:
-        in_order(length_batches(lengths, batch_tokens), read, take, device=model.device)
-    reduction.require_finite(holder)
-    found = losses.cpu().numpy()
-    require_finite_losses(found, lambda bad: "unit {}, prompt {}".format(*holder(int(bad[0]))))
-    done = reduction.finish()
-    return UnitSums(sums=done.sums, counts=done.counts, losses=found if scored else None)
-
-
-def published(model: LoadedModel, shard: UnitPrompts, track: Track) -> UnitSums:
-    """Read prompts in the release's batches: of one unit, 64 at most, padded left, no mask.
-
-    Arguments and errors as in `last_token`.
-    """
-    first = np.concatenate([[0], np.cumsum(shard.n_prompts)])
-    batches = [
-        (unit, np.arange(start, min(start + PUBLISHED_BATCH, len(rows))))
-        for unit, rows in enumerate(shard.rows)
-        for start in range(0, len(rows), PUBLISHED_BATCH)
-    ]
-    reduction = Reduction(model, len(shard.names), int(first[-1]))
-
-    def read(batch: tuple[int, IntArray]) -> torch.Tensor:
-        unit, prompts = batch
-        rows = shard.rows[unit][prompts]
-        ids = padded(shard.table, rows, model.tokenizer.pad_id, side="left")
-        return tap.read(on_device(model, ids), on_device(model, shard.table.lengths[rows] - 1))
-
-    def take(batch: tuple[int, IntArray], readouts: torch.Tensor) -> None:
-        unit, prompts = batch
-        weights = np.ones((1, len(prompts)))
-        reduction.add(readouts, weights, np.asarray([unit]), first[unit] + prompts)
-        track.advance(len(prompts))
-
-    def holder(run: int) -> tuple[str, int]:
-        unit = int(np.searchsorted(first, run, side="right")) - 1
-        return shard.names[unit], run - int(first[unit])
-
+    batches = _released_batches(prompts) if released else _batches(task)
     with tapped(model) as tap:
         in_order(batches, read, take, device=model.device)
-    reduction.require_finite(holder)
-    return reduction.finish()
+    reduction.require_finite(where)
+    found = losses.cpu().numpy()
+    require_finite_losses(found, where)
+    sums, counts = reduction.finish()
+    return {"sums": sums, "counts": counts, "losses": found}
 
 
-def sequence_losses(
-    model: LoadedModel, table: TokenTable, rows: IntArray, batch_tokens: int, track: Track
-) -> Doubles:
-    """Compute the mean loss of each listed sequence in right-padded batches of similar length.
+def _rows_to_run(task: Pass) -> IntArray:
+    """Which row of the table each run is of: of every prompt, or once of each distinct one."""
+    prompts = task.prompts
+    return np.concatenate(prompts.rows) if task.readout == "published" else prompts.distinct
 
-    Args:
-        model: a loaded causal LM.
-        table: the sequences.
-        rows: int64 ``[sequences]``, rows of ``table``, each of at least 2 tokens.
-        batch_tokens: budget of a batch.
-        track: is told of prompts as they are run.
 
-    Returns:
-        float64 ``[sequences]`` in nats per token.
-    """
-    lengths = table.lengths[rows]
-    fitting = min(batch_tokens, LOGITS_PER_CALL // model.tokenizer.vocab_size)
-    losses = torch.zeros(len(rows), dtype=torch.float64, device=model.device)
-    options = call_options(model.network)
+def _batches(task: Pass) -> Iterator[_Batch]:
+    """Each distinct prompt once, with others of similar length."""
+    prompts, budget = task.prompts, task.budget
+    if task.scored:
+        budget = max(min(budget, LOGITS_PER_CALL // task.model.tokenizer.vocab_size), 1)
+    every_unit = np.arange(len(prompts.names))
+    for runs in length_batches(prompts.table.lengths[prompts.distinct], budget):
+        weights = prompts.multiplicity[:, runs].toarray()
+        yield _Batch(prompts.distinct[runs], runs, every_unit, weights)
 
-    def run_batch(batch: IntArray) -> torch.Tensor:
-        ids = padded(table, rows[batch], model.tokenizer.pad_id, side="right")
-        real = np.arange(ids.shape[1]) < lengths[batch, None]
-        mask = mask_on_device(model, real)
-        targets = on_device(model, targets_of(ids, real))
-        with torch.inference_mode():
-            logits = run(model.network, on_device(model, ids), mask, options).logits
-            return mean_losses(logits, targets)
 
-    def take(batch: IntArray, means: torch.Tensor) -> None:
-        losses[on_device(model, batch)] = means
-        track.advance(len(batch))
-
-    in_order(length_batches(lengths, max(fitting, 1)), run_batch, take, device=model.device)
-    return losses.cpu().numpy()
+def _released_batches(prompts: UnitPrompts) -> Iterator[_Batch]:
+    """The release's batches: of one unit, 64 prompts at most, in their order."""
+    first = 0
+    for unit, rows in enumerate(prompts.rows):
+        for start in range(0, len(rows), PUBLISHED_BATCH):
+            some = rows[start : start + PUBLISHED_BATCH]
+            runs = first + start + np.arange(len(some))
+            yield _Batch(some, runs, np.asarray([unit]), np.ones((1, len(some))))
+        first += len(rows)

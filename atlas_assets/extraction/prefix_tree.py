@@ -9,7 +9,6 @@ the few ancestors of its first sequence computed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,19 +41,19 @@ class TreeChunk:
 
     @property
     def ends(self) -> IntArray:
-        """int64 ``[sequences]``: the node of each sequence's last token."""
+        """The node of each sequence's last token, int64 ``[sequences]``."""
         return self.starts[1:] - 1
 
     @cached_property
     def parents(self) -> IntArray:
-        """int64 ``[nodes]``: each node's parent, -1 for a node without one."""
+        """Each node's parent, int64 ``[nodes]``; -1 for a node without one."""
         parents = np.arange(-1, len(self) - 1)
         firsts = self.starts[:-1]
         parents[firsts] = self.before(firsts, self.depths[firsts] - 1)
         return parents
 
     def before(self, nodes: IntArray, depths: IntArray) -> IntArray:
-        """The last node before each of ``nodes`` that is as deep as asked, -1 for a depth of -1.
+        """Return the last node before each of ``nodes`` at a depth, -1 for a depth of -1.
 
         In preorder it is the node's ancestor at that depth where the node is deeper.
         """
@@ -84,7 +83,7 @@ class PrefixTree:
 
     @classmethod
     def of(cls, table: TokenTable, rows: IntArray) -> tuple[PrefixTree, IntArray]:
-        """The tree of some rows of a table.
+        """Build the tree of some rows of a table.
 
         Args:
             table: token sequences, ids ≥ 0.
@@ -113,18 +112,19 @@ class PrefixTree:
 
     @cached_property
     def lengths(self) -> IntArray:
-        """int64 ``[sequences]``: tokens of each."""
+        """The number of tokens of each sequence, int64 ``[sequences]``."""
         return self.table.lengths[self.rows]
 
     @property
     def n_nodes(self) -> int:
-        """How many distinct prefixes there are."""
+        """The number of distinct prefixes."""
         return int((self.lengths - self.shared).sum())
 
     def cuts(self, limit: int) -> list[tuple[int, int]]:
-        """Runs of consecutive sequences, first and last + 1, of at most ``limit`` nodes each.
+        """Cut the tree into runs of consecutive sequences, of at most ``limit`` nodes each.
 
-        A sequence that alone is longer than that gets a run of its own.
+        A run is its first sequence and the one behind its last. A sequence that alone is longer
+        than that gets a run of its own.
         """
         runs: list[tuple[int, int]] = []
         first = held = 0
@@ -139,7 +139,7 @@ class PrefixTree:
         return runs
 
     def chunk(self, first: int, last: int) -> TreeChunk:
-        """The sequences from ``first`` up to ``last`` as a tree of their own."""
+        """Return the sequences from ``first`` up to ``last`` as a tree of their own."""
         sequences = np.arange(first, last)
         shared = self.shared[first:last].copy()
         shared[0] = 0
@@ -151,11 +151,6 @@ class PrefixTree:
             depths + np.repeat(self.table.offsets[self.rows[sequences]], new)
         ]
         return TreeChunk(sequences, starts, tokens.astype(np.int64), depths)
-
-    def chunks(self, limit: int) -> Iterator[TreeChunk]:
-        """The whole tree in chunks of at most ``limit`` nodes, see `cuts`."""
-        for first, last in self.cuts(limit):
-            yield self.chunk(first, last)
 
 
 def _n_shared(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> int:

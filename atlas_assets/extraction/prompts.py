@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array, csc_array
 from scipy.sparse.csgraph import connected_components
 
-from atlas_assets.errors import ModelError, StimulusError
+from atlas_assets.errors import ModelError, StimulusError, expect
 from atlas_assets.stages.prompts.tokens import CorpusTokenizer
 
 IntArray = npt.NDArray[np.int64]
 #: texts given to the tokenizer at a time
 TEXTS_PER_CALL = 4096
-#: raise it when the plan changes, so that shards of another plan are not taken for this one's
-PLAN_VERSION = 1
-#: distinct prompts after which a shard is full: small enough to lose little in a kill, large
-#: enough to make batches of similar length
-SHARD_PROMPTS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,21 +118,18 @@ class UnitPrompts:
         # duplicates are added up, which makes them counts
         return csc_array(coo_array((np.ones(len(units)), (units, columns)), shape=shape))
 
-    def select(self, units: Sequence[int]) -> UnitPrompts:
+    def select(self, units: Sequence[int]) -> Self:
         """Select some of the units by index; the table stays the same."""
-        return UnitPrompts(
-            names=tuple(self.names[unit] for unit in units),
-            table=self.table,
-            rows=tuple(self.rows[unit] for unit in units),
-        )
+        names, rows = zip(*((self.names[unit], self.rows[unit]) for unit in units), strict=True)
+        return replace(self, names=names, rows=rows)
 
-    def holder(self, row: int) -> tuple[str, int]:
-        """Return the first unit that holds sequence ``row``, and the prompt's index in it."""
-        for name, rows in zip(self.names, self.rows, strict=True):
-            (places,) = np.nonzero(rows == row)
-            if places.size:
-                return name, int(places[0])
-        raise KeyError(row)
+    def where(self, row: int) -> str:
+        """Name the first unit that holds sequence ``row``, and the prompt's place in it."""
+        return next(
+            f"unit {name}, prompt {np.flatnonzero(rows == row)[0]}"
+            for name, rows in zip(self.names, self.rows, strict=True)
+            if row in rows
+        )
 
     def digest(self) -> str:
         """Return the SHA-256 over unit names, their prompts' order and all token ids."""
@@ -162,76 +155,73 @@ def unit_prompts(
         ModelError: a prompt is longer than ``max_positions``.
     """
     names = tuple(sorted(units))
-    _require_prompts(names, units)
+    empty = [name for name in names if not units[name]]
+    expect(
+        bool(names) and not empty,
+        StimulusError,
+        "there are no prompts to run",
+        where=f"unit {empty[0]}" if empty else None,
+        expected="at least one unit, each with at least one prompt",
+        found="0 prompts" if empty else "0 units",
+        remedy="materialise the prompts again, or take the unit out",
+    )
     table, rows = tokenize(tokenizer, (text for name in names for text in units[name]))
     ends = np.cumsum([len(units[name]) for name in names])
     prompts = UnitPrompts(names, table, tuple(np.split(rows, ends[:-1])))
-    _require_lengths(prompts, max_positions)
+    if not table.lengths.all():
+        raise StimulusError(
+            "a prompt has no tokens, so it has no last token to read",
+            where=prompts.where(int(table.lengths.argmin())),
+            expected="at least one token",
+            found="0 tokens",
+            remedy="take the prompt out, or check the tokenizer",
+        )
+    require_fit(prompts, max_positions, "a prompt")
     return prompts
 
 
-def shards(prompts: UnitPrompts, target: int) -> Iterator[UnitPrompts]:
+def require_fit(prompts: UnitPrompts, max_positions: int, what: str) -> None:
+    """Refuse sequences longer than the network can take.
+
+    Args:
+        what: what a sequence is, for the message.
+
+    Raises:
+        ModelError: a sequence is longer; the message names unit and prompt.
+    """
+    (long,) = np.nonzero(prompts.table.lengths > max_positions)
+    if long.size:
+        raise ModelError(
+            f"{what} is longer than the network can take",
+            where=prompts.where(int(long[0])),
+            expected=f"at most {max_positions} tokens",
+            found=f"{prompts.table.lengths[long[0]]} tokens",
+            remedy="shorten the prompt or choose a model with more positions",
+        )
+
+
+def cut_into_shards(prompts: UnitPrompts, target: int) -> Iterator[UnitPrompts]:
     """Cut the units into shards such that no prompt occurs in two of them.
 
     Units are connected when they share a prompt; the connected groups, ordered by their first
     unit's name, are packed until a shard holds ``target`` distinct prompts. The result depends on
     the prompts alone.
     """
+    incidence = prompts.multiplicity
+    _, labels = connected_components(incidence @ incidence.T, directed=False)
+    groups: dict[int, list[int]] = {}
+    for unit, label in enumerate(labels.tolist()):
+        groups.setdefault(label, []).append(unit)
     packed: list[int] = []
     held = 0
-    for group in _connected(prompts):
+    for group in groups.values():
         packed += group
-        held += len(np.unique(np.concatenate([prompts.rows[unit] for unit in group])))
+        held += len(prompts.select(group).distinct)
         if held >= target:
             yield prompts.select(sorted(packed))
             packed, held = [], 0
     if packed:
         yield prompts.select(sorted(packed))
-
-
-def _connected(prompts: UnitPrompts) -> list[list[int]]:
-    incidence = prompts.multiplicity
-    _, labels = connected_components(incidence @ incidence.T, directed=False)
-    groups: dict[int, list[int]] = {}
-    for unit, label in enumerate(labels):
-        groups.setdefault(int(label), []).append(unit)
-    return list(groups.values())
-
-
-def _require_prompts(names: tuple[str, ...], units: Mapping[str, Sequence[str]]) -> None:
-    empty = [name for name in names if not units[name]]
-    if not names or empty:
-        raise StimulusError(
-            "there are no prompts to run",
-            where=f"unit {empty[0]}" if empty else None,
-            expected="at least one unit, each with at least one prompt",
-            found="0 prompts" if empty else "0 units",
-            remedy="materialise the prompts again, or take the unit out",
-        )
-
-
-def _require_lengths(prompts: UnitPrompts, max_positions: int) -> None:
-    lengths = prompts.table.lengths
-    (empty,) = np.nonzero(lengths == 0)
-    if empty.size:
-        name, prompt = prompts.holder(int(empty[0]))
-        raise StimulusError(
-            "a prompt has no tokens, so it has no last token to read",
-            where=f"unit {name}, prompt {prompt}",
-            expected="at least one token",
-            found="0 tokens",
-            remedy="take the prompt out, or check the tokenizer",
-        )
-    (long,) = np.nonzero(lengths > max_positions)
-    if long.size:
-        name, prompt = prompts.holder(int(long[0]))
-        raise ModelError(
-            "a prompt is longer than the network can take",
-            where=f"unit {name}, prompt {prompt}",
-            expected=f"at most {max_positions} tokens",
-            found=f"{lengths[long[0]]} tokens",
-            remedy="shorten the prompt or choose a model with more positions",
-        )
 
 
 def _flat(sequences: list[npt.NDArray[np.int32]]) -> TokenTable:

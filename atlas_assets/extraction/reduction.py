@@ -7,7 +7,6 @@ prompts fall into batches (beyond the float tolerance of the network itself).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,31 +14,9 @@ import torch
 
 from atlas_assets.errors import ModelError
 from atlas_assets.extraction.batching import placed
+from atlas_assets.extraction.passes import Doubles
 from atlas_assets.extraction.prompts import IntArray
 from atlas_assets.models.loaded import LoadedModel
-
-Doubles = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class UnitSums:
-    """Reduced readouts of some units, and losses of their prompts.
-
-    Attributes:
-        sums: float32 ``[units, layers, width]``.
-        counts: int32 ``[units, layers, width]``.
-        losses: float64 ``[distinct prompts]`` in nats per token; None where none were computed.
-    """
-
-    sums: npt.NDArray[np.float32]
-    counts: npt.NDArray[np.int32]
-    losses: Doubles | None = None
-
-    def require_losses(self) -> Doubles:
-        """Return the losses, which must have been asked for."""
-        if self.losses is None:
-            raise ValueError("this pass computed no losses")
-        return self.losses
 
 
 class Reduction:
@@ -77,25 +54,26 @@ class Reduction:
         self._sums[where] += share @ strength.flatten(1).double()
         self._counts[where] += (share @ (strength > 0).flatten(1).double()).int()
 
-    def require_finite(self, prompt_of: Callable[[int], tuple[str, int]]) -> None:
+    def require_finite(self, where: Callable[[int], str]) -> None:
         """Wait for the device and refuse readouts that were not finite.
 
         Args:
-            prompt_of: gives unit and prompt of a run, for the message.
+            where: names unit and prompt of a run, for the message.
 
         Raises:
             ModelError: a readout was not; the message names unit, prompt and layer.
         """
         unsound = np.argwhere(self._unsound.cpu().numpy())
         if unsound.size:
-            unit, prompt = prompt_of(int(unsound[0, 0]))
-            where = f"unit {unit}, prompt {prompt}, layer {unsound[0, 1]}"
-            raise not_finite("the network's readout", "finite activations", where)
+            run, layer = unsound[0].tolist()
+            raise not_finite(
+                "the network's readout", "finite activations", f"{where(run)}, layer {layer}"
+            )
 
-    def finish(self) -> UnitSums:
+    def finish(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Round the sums to float32, once, and return them and the counts on the host."""
         sums = self._sums.float().cpu().numpy().reshape(self._shape)
-        return UnitSums(sums=sums, counts=self._counts.cpu().numpy().reshape(self._shape))
+        return sums, self._counts.cpu().numpy().reshape(self._shape)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return what has been added up so far: ``sums`` in float64 and ``counts``."""

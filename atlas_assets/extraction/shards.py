@@ -13,30 +13,30 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from atlas_assets.errors import ArtifactError, ArtifactWriteError
+from atlas_assets.errors import ArtifactError, ArtifactWriteError, expect
 from atlas_assets.files.atomic import write_bytes
 from atlas_assets.stages.activations.activations import payload_digest
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
 
 _log = logging.getLogger(__name__)
 _FINGERPRINT = re.compile(r"[0-9a-f]{8,64}")
-_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_SUFFIX = ".safetensors"
 
 
 class ShardStore:
     """The finished shards of one computation.
 
     Args:
-        folder: belongs to this computation alone (nothing else keeps files in it); None keeps the
-            shards in memory only. What other fingerprints left in it is removed at first use.
+        folder: belongs to this computation alone (nothing else keeps files in it); None keeps
+            nothing. What other fingerprints left in it is removed at first use.
         fingerprint: 8 to 64 hexadecimal digits covering whatever changes the numbers.
 
     Raises:
@@ -44,75 +44,76 @@ class ShardStore:
     """
 
     def __init__(self, folder: Path | None, fingerprint: str) -> None:
-        if not _FINGERPRINT.fullmatch(fingerprint):
-            raise ArtifactError(
-                "the fingerprint of a shard store is not usable as a folder name",
-                expected="8 to 64 digits out of 0-9a-f, such as a SHA-256",
-                found=repr(fingerprint),
-                remedy="pass the hexadecimal digest of what the computation depends on",
-            )
+        expect(
+            _FINGERPRINT.fullmatch(fingerprint) is not None,
+            ArtifactError,
+            "the fingerprint of a shard store is not usable as a folder name",
+            expected="8 to 64 digits out of 0-9a-f, such as a SHA-256",
+            found=repr(fingerprint),
+            remedy="pass the hexadecimal digest of what the computation depends on",
+        )
         self.folder = folder
         self.fingerprint = fingerprint
-        self._memory: dict[str, Arrays] = {}
         self._opened = False
 
     def narrowed(self, *parts: str) -> ShardStore:
-        """The store in the same folder whose fingerprint covers ``parts`` too."""
+        """Return the store in the same folder whose fingerprint covers ``parts`` too."""
         text = "\0".join((self.fingerprint, *parts))
         return ShardStore(self.folder, hashlib.sha256(text.encode()).hexdigest())
 
-    def get(self, key: str) -> Arrays | None:
-        """The arrays of shard ``key``, or None where it is missing or damaged.
+    def get(self, key: str, *, like: Mapping[str, Array]) -> Arrays | None:
+        """Return the arrays of shard ``key``, or None where it is missing or cannot be used.
 
-        A damaged shard (truncated, altered) is reported as a warning in the log.
+        A shard that is damaged (truncated, altered) or holds other arrays is reported as a warning
+        in the log.
+
+        Args:
+            key: names the shard within the computation.
+            like: arrays with the names, shapes and dtypes of those wanted.
         """
-        if self.folder is None:
-            return self._memory.get(key)
         path = self._path(key)
-        if not path.is_file():
+        if path is None or not path.is_file():
             return None
         try:
-            return _read(path)
+            return _read(path, like)
         except (OSError, ValueError, SafetensorError) as error:
             _log.warning("shard %s is damaged and will be computed again: %s", path, error)
             return None
 
-    def put(self, key: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
         """Store a finished shard, whole or not at all.
 
         Raises:
             ArtifactWriteError: the folder cannot be written or the disk is full.
         """
-        kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        if self.folder is None:
-            self._memory[key] = kept
-            return
-        data = save(kept, metadata={"sha256": payload_digest((), kept)})
-        write_bytes(self._path(key), data, what=f"shard {key}")
+        path = self._path(key)
+        if path is not None:
+            kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+            data = save(kept, metadata={"sha256": payload_digest((), kept)})
+            write_bytes(path, data, what=f"shard {key}")
 
-    def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise ArtifactError(
-                "not the key of a shard",
-                expected="letters, digits, - and _",
-                found=repr(key),
-                remedy="choose another key",
-            )
+    def _path(self, key: str) -> Path | None:
         if self.folder is None:
-            raise ArtifactError("a shard store in memory has no files", remedy="give it a folder")
+            return None
         if not self._opened:
             _remove_others(self.folder, self.fingerprint)
             self._opened = True
-        return self.folder / self.fingerprint / f"{key}{_SUFFIX}"
+        return self.folder / self.fingerprint / f"{key}.safetensors"
 
 
-def _read(path: Path) -> Arrays:
+def _read(path: Path, like: Mapping[str, Array]) -> Arrays:
     with safe_open(path, framework="numpy") as file:
         recorded = (file.metadata() or {}).get("sha256")
         arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if recorded != payload_digest((), arrays):
         raise ValueError("its contents do not match its recorded digest")
+    if _described(arrays) != _described(like):
+        raise ValueError("it does not hold the arrays of this computation")
     return arrays
+
+
+def _described(arrays: Mapping[str, Array]) -> dict[str, object]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
 def _remove_others(folder: Path, fingerprint: str) -> None:

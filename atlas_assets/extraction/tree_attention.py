@@ -32,9 +32,6 @@ KEY_SLACK = 0.125
 #: attention scores held at a time: small enough for a CPU's caches, enough to fill an accelerator
 SCORES_ON_CPU = 2**17
 SCORES_ELSEWHERE = 2**27
-#: attention biases of a whole chunk that are kept for all layers
-BIAS_ON_CPU = 2**23
-BIAS_ELSEWHERE = 2**28
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,20 +50,19 @@ class BlockGroup:
     visible: npt.NDArray[np.bool_]
 
 
-def block_groups(
-    chunk: TreeChunk, *, most_scores: int, multiples: tuple[int, int], sink: bool
-) -> Iterator[BlockGroup]:
+def block_groups(chunk: TreeChunk, *, most_scores: int, sink: bool) -> Iterator[BlockGroup]:
     """Make every node of a chunk a query of some block, and group blocks of similar size.
+
+    Numbers of queries and of keys are rounded up as `padded_attention` does.
 
     Args:
         chunk: the nodes.
         most_scores: bound on blocks · queries · keys of a group (a single block may exceed it).
-        multiples: numbers of queries and of keys are rounded up to multiples of these.
         sink: leave the first column of the keys free.
     """
     firsts, lasts = _blocks(chunk)
-    n_queries = _up(lasts + 1 - firsts, multiples[0])
-    n_keys = _up(int(sink) + chunk.depths[lasts] + 1, multiples[1])
+    n_queries = _up(lasts + 1 - firsts, QUERY_MULTIPLE)
+    n_keys = _up(int(sink) + chunk.depths[lasts] + 1, KEY_MULTIPLE)
     order = np.lexsort((n_keys, n_queries))
     for group in _groups(n_queries[order], n_keys[order], most_scores):
         blocks = order[group]
@@ -131,32 +127,13 @@ class _Blocks:
         asked: int64 ``[blocks · queries]``, the nodes that ask; any node where there is none.
         answered: likewise, the row behind the last node's where there is none.
         keys: int64 ``[blocks, keys]``.
-        hidden: ``[blocks, 1 or heads, queries, keys]``, 0 or −inf.
+        hidden: ``[blocks, 1, queries, keys]``, 0 or −inf, added to the scores.
     """
 
     asked: Tensor
     answered: Tensor
     keys: Tensor
     hidden: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Sinks:
-    """The places of the sink's logits, which differ by layer and head, in a chunk's biases.
-
-    Attributes:
-        biases: ``hidden`` of all the chunk's blocks in one memory, flat.
-        places: int64, those of the sink in it.
-        heads: int64, the head whose logit is wanted at each.
-    """
-
-    biases: Tensor
-    places: Tensor
-    heads: Tensor
-
-    def write(self, logits: Tensor) -> None:
-        """Put a layer's logits ``[heads]`` in their places."""
-        self.biases.index_copy_(0, self.places, logits.to(self.biases.dtype)[self.heads])
 
 
 class ChunkAttention:
@@ -172,35 +149,22 @@ class ChunkAttention:
     def __init__(
         self, chunk: TreeChunk, config: CircuitGPTConfig, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self._nodes = len(chunk)
-        self._device, self._dtype = device, dtype
-        on_cpu = device.type == "cpu"
-        groups = list(
-            block_groups(
-                chunk,
-                most_scores=(SCORES_ON_CPU if on_cpu else SCORES_ELSEWHERE) // config.n_head,
-                multiples=(QUERY_MULTIPLE, KEY_MULTIPLE),
-                sink=config.sink,
-            )
-        )
-        size = sum(group.visible.size for group in groups)
-        # a sink's logits differ by head: biases that are small are spread out once for all layers
-        most = BIAS_ON_CPU if on_cpu else BIAS_ELSEWHERE
-        spread = config.sink and size * config.n_head <= most
-        biases, hidden = self._hide(groups, config.n_head if spread else 1)
-        self._sinks = self._find_sinks(biases, hidden) if spread else None
+        self._nodes = nodes = len(chunk)
+        scores = SCORES_ON_CPU if device.type == "cpu" else SCORES_ELSEWHERE
+        groups = block_groups(chunk, most_scores=scores // config.n_head, sink=config.sink)
+        shown = torch.zeros((), dtype=dtype, device=device)
         self._blocks = [
             _Blocks(
-                asked=self._put(np.minimum(group.queries, self._nodes - 1).ravel()),
-                answered=self._put(group.queries.ravel()),
-                keys=self._put(group.keys),
-                hidden=bias,
+                asked=placed(np.minimum(group.queries, nodes - 1).ravel(), device),
+                answered=placed(group.queries.ravel(), device),
+                keys=placed(group.keys, device),
+                hidden=shown.masked_fill(placed(~group.visible, device), float("-inf"))[:, None],
             )
-            for group, bias in zip(groups, hidden, strict=True)
+            for group in groups
         ]
 
     def attend(self, attn: Attention, x: Tensor) -> Tensor:
-        """Compute the heads ``[nodes, n_head · d_head]``, before the layer's output projection.
+        """Compute what a layer's attention adds to the residual stream: ``[nodes, d_model]``.
 
         Args:
             attn: attention module of the layer.
@@ -216,8 +180,6 @@ class ChunkAttention:
         attn.sparse_v(v, out=pairs[:nodes, 1])
         pairs[nodes] = 0
         flat_pairs = pairs.view(nodes + 1, 2 * inner)
-        if self._sinks is not None and attn.attn_imp is not None:
-            self._sinks.write(attn.attn_imp.sink_logit)
         result = x.new_empty(nodes + 1, inner)
         for group in self._blocks:
             count, n_keys = group.keys.shape
@@ -228,42 +190,17 @@ class ChunkAttention:
                 asked.transpose(1, 2),
                 seen[:, :, 0],
                 seen[:, :, 1],
-                attn_mask=self._bias(attn, group.hidden),
+                attn_mask=_bias(attn, group.hidden),
             )
             answers = found.transpose(1, 2).reshape(-1, inner)
             result.index_copy_(0, group.answered, answers)
-        return result[:nodes]
+        return attn.finish(result[:nodes])
 
-    def _bias(self, attn: Attention, hidden: Tensor) -> Tensor:
-        """What is added to the scores: −inf at what is not seen, the sink's logit at its place."""
-        if attn.attn_imp is None or self._sinks is not None:
-            return hidden
-        bias = hidden.expand(-1, attn.n_head, -1, -1).clone()
-        bias[..., 0] = attn.attn_imp.sink_logit.to(hidden.dtype)[None, :, None]
-        return bias
 
-    def _hide(self, groups: list[BlockGroup], heads: int) -> tuple[Tensor, list[Tensor]]:
-        """The biases of all groups, flat, and each group's ``[blocks, heads, queries, keys]``."""
-        sizes = [group.visible.size * heads for group in groups]
-        biases = torch.zeros(sum(sizes), dtype=self._dtype, device=self._device)
-        hidden = []
-        for group, part in zip(groups, torch.split(biases, sizes), strict=True):
-            count, n_queries, n_keys = group.visible.shape
-            unseen = self._put(~group.visible)[:, None]
-            hidden.append(part.view(count, heads, n_queries, n_keys))
-            hidden[-1].masked_fill_(unseen, float("-inf"))
-        return biases, hidden
-
-    def _find_sinks(self, biases: Tensor, hidden: list[Tensor]) -> _Sinks:
-        """The first column of every group's keys."""
-        places, heads, start = [], [], 0
-        for part in hidden:
-            count, n_heads, n_queries, n_keys = part.shape
-            rows = np.arange(count * n_heads * n_queries)
-            places.append(start + rows * n_keys)
-            heads.append(rows // n_queries % n_heads)
-            start += part.numel()
-        return _Sinks(biases, self._put(np.concatenate(places)), self._put(np.concatenate(heads)))
-
-    def _put(self, array: npt.NDArray[np.generic]) -> Tensor:
-        return placed(array, self._device)
+def _bias(attn: Attention, hidden: Tensor) -> Tensor:
+    """What is added to the scores: −inf at what is not seen, the sink's logit at its place."""
+    if attn.attn_imp is None:
+        return hidden
+    bias = hidden.expand(-1, attn.n_head, -1, -1).clone()
+    bias[..., 0] = attn.attn_imp.sink_logit.to(hidden.dtype)[None, :, None]
+    return bias

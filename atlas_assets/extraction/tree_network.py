@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
-from torch import Tensor, nn
+from torch import Tensor
 
 from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.prefix_tree import TreeChunk
@@ -79,21 +79,19 @@ class TreeNetwork:
             chunk: a part of the tree, no deeper than the network's block size.
             losses: also compute the losses of the chunk's nodes.
         """
+        stack = self._stack
         tokens, depths, ends = (
-            self._put(part) for part in (chunk.tokens, chunk.depths, chunk.ends)
+            placed(part, self._device) for part in (chunk.tokens, chunk.depths, chunk.ends)
         )
         attention = ChunkAttention(chunk, self._config, self._device, self._dtype)
-        x = self._stack.wte(tokens)
-        positions = self._stack.wpe.weight[: int(chunk.depths.max()) + 1]
-        if self._stack.adds_positions:
-            x = x + positions[depths]
+        x, positions = stack.wte(tokens), stack.wpe(depths)
+        if stack.adds_positions:
+            x = x + positions
         rows = []
-        last = len(self._stack.h) - 1
-        for layer, block in enumerate(self._stack.h):
-            # behind the last layer's readouts only the logits are to come
-            wanted = ends if layer == last and not losses else None
-            x, readout = _run_block(cast(Block, block), x, positions, depths, attention, wanted)
-            rows.append((readout if wanted is not None else readout[ends]).float())
+        for module in stack.h:
+            block = cast(Block, module)
+            x, readout = block.step(x, positions, partial(attention.attend, block.attn))
+            rows.append(readout[ends].float())
         return ChunkReadings(
             readouts=torch.stack(rows, dim=1),
             losses=self._losses(chunk, tokens, x) if losses else None,
@@ -124,43 +122,7 @@ class TreeNetwork:
         for start in range(0, len(inner), size):
             low, high = np.searchsorted(slots, (start, start + size))
             yield _Piece(
-                nodes=self._put(inner[start : start + size]),
-                children=self._put(children[low:high]),
-                parents=self._put(slots[low:high] - start),
+                nodes=placed(inner[start : start + size], self._device),
+                children=placed(children[low:high], self._device),
+                parents=placed(slots[low:high] - start, self._device),
             )
-
-    def _put(self, array: npt.NDArray[np.generic]) -> Tensor:
-        return placed(array, self._device)
-
-
-def _run_block(
-    block: Block,
-    x: Tensor,
-    positions: Tensor,
-    depths: Tensor,
-    attention: ChunkAttention,
-    wanted: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Carry the residual stream through one layer as `Block.forward` does; also its readout.
-
-    Args:
-        block: the layer.
-        x: ``[nodes, d_model]``.
-        positions: position embeddings, by depth.
-        depths: int64 ``[nodes]``.
-        attention: attention among the chunk's nodes.
-        wanted: int64, the nodes to go on with after attention; None: all.
-    """
-    entered = _beside(block.ln_1(x), block.ln_p1, positions, depths)
-    update = attention.attend(block.attn, entered)
-    if wanted is not None:
-        x, update, depths = x[wanted], update[wanted], depths[wanted]
-    update = block.attn.sparse_out(block.attn.c_proj(update))
-    x = block.sparse_post_attn(block.add(x, update))
-    readout: Tensor = block.mlp(_beside(block.ln_2(x), block.ln_p2, positions, depths))
-    return block.sparse_post_mlp(block.add(x, readout)), readout
-
-
-def _beside(x: Tensor, norm: nn.Module | None, positions: Tensor, depths: Tensor) -> Tensor:
-    """``x`` with the normed position embeddings after it, where the block has them."""
-    return x if norm is None else torch.cat([x, norm(positions)[depths]], dim=-1)

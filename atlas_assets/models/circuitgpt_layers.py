@@ -7,6 +7,7 @@ readout of that layer.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
@@ -100,8 +101,11 @@ class Attention(nn.Module):
             part.unflatten(-1, (self.n_head, self.d_head)).transpose(1, 2)
             for part in (self.sparse_q(q), self.sparse_k(k), self.sparse_v(v))
         )
-        heads = self._attend(q, k, v, visible)
-        output: Tensor = self.sparse_out(self.c_proj(heads.transpose(1, 2).flatten(-2)))
+        return self.finish(self._attend(q, k, v, visible).transpose(1, 2).flatten(-2))
+
+    def finish(self, heads: Tensor) -> Tensor:
+        """Project heads ``[..., n_head · d_head]`` to the residual stream ``[..., d_model]``."""
+        output: Tensor = self.sparse_out(self.c_proj(heads))
         return output
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
@@ -220,14 +224,27 @@ class Block(nn.Module):
         Returns:
             ``[batch, tokens, d_model]``.
         """
-        x = self.add(x, self.attn(_beside(self.ln_1(x), self.ln_p1, positions), visible))
-        x = self.sparse_post_attn(x)
-        x = self.add(x, self.mlp(_beside(self.ln_2(x), self.ln_p2, positions)))
-        after: Tensor = self.sparse_post_mlp(x)
-        return after
+        return self.step(x, positions, lambda entered: self.attn(entered, visible))[0]
 
-    def add(self, x: Tensor, update: Tensor) -> Tensor:
-        """Add an update to the residual stream and apply the residual activation."""
+    def step(
+        self, x: Tensor, positions: Tensor, attend: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Carry the residual stream through one layer, whatever its tokens attend to.
+
+        Args:
+            x: ``[..., tokens, d_model]``.
+            positions: position embeddings ``[tokens, d_pos_emb]``; unused when they were added.
+            attend: what attention adds to the residual stream, given its normed input.
+
+        Returns:
+            The residual stream behind the layer, and the layer's readout, both of x's shape.
+        """
+        x = self._add(x, attend(_beside(self.ln_1(x), self.ln_p1, positions)))
+        x = self.sparse_post_attn(x)
+        readout: Tensor = self.mlp(_beside(self.ln_2(x), self.ln_p2, positions))
+        return self.sparse_post_mlp(self._add(x, readout)), readout
+
+    def _add(self, x: Tensor, update: Tensor) -> Tensor:
         return x + update if self.residual is None else self.residual(x + update)
 
 
@@ -282,7 +299,7 @@ def _beside(x: Tensor, norm: nn.Module | None, positions: Tensor) -> Tensor:
     """``x`` with the normed position embeddings after it on the last axis, where there are any."""
     if norm is None:
         return x
-    return torch.cat([x, norm(positions).expand(x.shape[0], -1, -1)], dim=-1)
+    return torch.cat([x, norm(positions).expand(*x.shape[:-1], -1)], dim=-1)
 
 
 def causal(tokens: int, device: torch.device) -> Tensor:

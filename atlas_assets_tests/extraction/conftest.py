@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Several threads only get in each other's way on networks this small."""
     import torch  # here, so that the tests without networks do not wait for it

@@ -13,13 +13,10 @@ from typing import Any
 
 import torch
 
-from atlas_assets.extraction import prompts as prompt_plan
-from atlas_assets.extraction.extraction import extract
+from atlas_assets.extraction import plain_pass
 from atlas_assets.extraction.shards import ShardStore
-from atlas_assets.progress import Progress
 from atlas_assets_tests.extraction import tiny_models
 
-FINGERPRINT = "ab" * 8
 SHARD_PROMPTS = 8
 BATCHES_BEFORE_THE_KILL = 4
 UNITS = {f"unit {n}": [f"x{n} = {'y' * i}" for i in range(8)] for n in range(6)}
@@ -28,7 +25,7 @@ UNITS = {f"unit {n}": [f"x{n} = {'y' * i}" for i in range(8)] for n in range(6)}
 def main(folder: Path) -> None:
     """Extract into ``folder`` and die in the middle of a shard."""
     torch.set_num_threads(1)
-    prompt_plan.SHARD_PROMPTS = SHARD_PROMPTS
+    plain_pass.SHARD_PROMPTS = SHARD_PROMPTS
     model = tiny_models.toy()
 
     def kill_in_the_middle(_module: Any, _inputs: Any) -> None:
@@ -36,8 +33,8 @@ def main(folder: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     model.base.register_forward_pre_hook(kill_in_the_middle)
-    shards = ShardStore(folder, FINGERPRINT)
-    extract(model, UNITS, batch_tokens=64, shards=shards, progress=Progress("reading"))
+    shards = ShardStore(folder, tiny_models.FINGERPRINT)
+    tiny_models.extracted(model, UNITS, batch_tokens=64, shards=shards)
 
 
 if __name__ == "__main__":

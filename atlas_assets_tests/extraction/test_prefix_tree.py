@@ -1,4 +1,4 @@
-"""The tree of prefixes and its blocks: every prefix once, and nobody sees but their ancestors."""
+"""The tree of prefixes: every prefix once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
 from atlas_assets.extraction.prompts import TokenTable
-from atlas_assets.extraction.tree_attention import BLOCK_NODES, block_groups
 
 Sequences = list[list[int]]
 
@@ -39,7 +38,7 @@ def prefix(chunk: TreeChunk, node: int) -> list[int]:
     return ids[::-1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SEQUENCES, st.integers(1, 120))
 def test_chunks_hold_every_sequence_once_and_every_prefix(sequences: Sequences, limit: int) -> None:
     tree, places = PrefixTree.of(table_of(sequences), np.arange(len(sequences)))
@@ -47,7 +46,7 @@ def test_chunks_hold_every_sequence_once_and_every_prefix(sequences: Sequences, 
     assert tree.n_nodes == len({tuple(ids[: n + 1]) for ids in sequences for n in range(len(ids))})
 
     found: dict[int, list[int]] = {}
-    for chunk in tree.chunks(limit):
+    for chunk in (tree.chunk(*cut) for cut in tree.cuts(limit)):
         nodes = [tuple(prefix(chunk, node)) for node in range(len(chunk))]
         assert len(set(nodes)) == len(nodes)
         assert nodes == sorted(nodes)
@@ -57,56 +56,6 @@ def test_chunks_hold_every_sequence_once_and_every_prefix(sequences: Sequences, 
             assert sequence not in found
             found[int(sequence)] = list(nodes[end])
     assert [found[place] for place in places.tolist()] == sequences
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    sequences=SEQUENCES,
-    limit=st.integers(1, 200),
-    most_scores=st.integers(1, 20000),
-    multiples=st.tuples(st.sampled_from([1, 8]), st.sampled_from([1, 16])),
-    sink=st.booleans(),
-)
-def test_a_node_sees_itself_and_its_ancestors_in_their_order_and_nothing_else(
-    sequences: Sequences, limit: int, most_scores: int, multiples: tuple[int, int], sink: bool
-) -> None:
-    tree, _ = PrefixTree.of(table_of(sequences), np.arange(len(sequences)))
-    for chunk in tree.chunks(limit):
-        none = len(chunk)
-        seen: dict[int, list[int]] = {}
-        for group in block_groups(chunk, most_scores=most_scores, multiples=multiples, sink=sink):
-            blocks, n_queries, n_keys = group.visible.shape
-            assert group.queries.shape == (blocks, n_queries)
-            assert group.keys.shape == (blocks, n_keys)
-            assert n_queries % multiples[0] == n_keys % multiples[1] == 0
-            assert n_queries <= BLOCK_NODES + multiples[0]
-            assert blocks == 1 or group.visible.size <= most_scores
-            for at, slot in np.ndindex(blocks, n_queries):
-                node, visible = int(group.queries[at, slot]), group.visible[at, slot]
-                if node == none:
-                    assert not visible.any()
-                    continue
-                assert node not in seen
-                # by depth, from the first column, or the second where a sink has the first
-                (columns,) = np.nonzero(visible)
-                assert columns.tolist() == [sink + depth for depth in range(len(columns))]
-                seen[node] = group.keys[at][visible].tolist()
-        for node in range(none):
-            line = [node]
-            while chunk.parents[line[0]] >= 0:
-                line.insert(0, int(chunk.parents[line[0]]))
-            assert seen[node] == line
-
-
-def test_blocks_of_similar_size_attend_together() -> None:
-    sequences = [[1] * 100 + [2 + i, *([1] * 20)] for i in range(200)]
-    sequences += [[500 + i, 1, 2, 3] for i in range(800)]
-    tree, _ = PrefixTree.of(table_of(sequences), np.arange(len(sequences)))
-    (chunk,) = tree.chunks(10**6)
-    groups = list(block_groups(chunk, most_scores=10**9, multiples=(8, 16), sink=True))
-    assert len(groups) < 8
-    paths = (chunk.depths + 1).sum()
-    assert sum(group.visible.size for group in groups) < 1.6 * paths
 
 
 def test_only_the_rows_asked_for() -> None:

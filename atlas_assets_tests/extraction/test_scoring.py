@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from atlas_assets.errors import ModelError, SettingsError
+from atlas_assets.errors import ModelError
 from atlas_assets.extraction import losses, plain_pass, scoring
 from atlas_assets.extraction.scoring import Scores, score
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
 from atlas_assets_tests.extraction import tiny_models
+from atlas_assets_tests.extraction.tiny_models import FINGERPRINT
 from atlas_assets_tests.oracles import extraction_naive as naive
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-FINGERPRINT = "0123456789abcdef"
 TEXTS = [
     "while x:\n    pass",
     "len",
@@ -44,14 +43,12 @@ def assert_equals_naive(model: Any, texts: Sequence[str], found: Scores) -> None
     assert found.lengths.tolist() == [len(model.tokenizer.encode(text)) for text in texts]
 
 
-@pytest.fixture(scope="module", params=sorted(tiny_models.ARCHITECTURES))
-def architecture(request: pytest.FixtureRequest) -> Any:
-    return tiny_models.ARCHITECTURES[request.param]()
-
-
-@pytest.mark.parametrize("batch_tokens", [1, 50, 8192])
-def test_losses_in_batches_equal_single_prompts(architecture: Any, batch_tokens: int) -> None:
-    assert_equals_naive(architecture, TEXTS, run(architecture, TEXTS, batch_tokens=batch_tokens))
+@pytest.mark.parametrize("name", sorted(tiny_models.ARCHITECTURES))
+@pytest.mark.parametrize("path", ["plain", None])
+def test_losses_in_batches_equal_single_prompts(name: str, path: Any) -> None:
+    model = tiny_models.ARCHITECTURES[name]()
+    for batch_tokens in (1, 50, 8192):
+        assert_equals_naive(model, TEXTS, run(model, TEXTS, batch_tokens=batch_tokens, path=path))
 
 
 def test_losses_of_the_embedded_model_equal_single_prompts() -> None:
@@ -61,12 +58,13 @@ def test_losses_of_the_embedded_model_equal_single_prompts() -> None:
     assert_equals_naive(model, TEXTS, run(model, TEXTS, batch_tokens=64))
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_threads(architecture: Any) -> None:
+@pytest.mark.parametrize("path", ["plain", "tree"])
+def test_the_bytes_do_not_depend_on_the_number_of_threads(path: Any) -> None:
+    model = tiny_models.circuitgpt()
     found = set()
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        found.add(run(architecture, TEXTS, batch_tokens=40).losses.tobytes())
-    torch.set_num_threads(1)
+        found.add(run(model, TEXTS, batch_tokens=40, path=path).losses.tobytes())
     assert len(found) == 1
 
 
@@ -87,9 +85,11 @@ def test_only_the_first_512_tokens_are_scored_and_all_are_counted() -> None:
     assert max(tokens for _, tokens in model.base.batches) == 512
 
 
-def test_no_texts() -> None:
-    found = run(tiny_models.toy(), [])
-    assert found.losses.shape == found.lengths.shape == (0,)
+@pytest.mark.parametrize("texts", [[], ["", "a"]])
+def test_nothing_to_score(texts: list[str]) -> None:
+    found = run(tiny_models.circuitgpt(), texts)
+    assert found.losses.tolist() == [50.0] * len(texts)
+    assert found.lengths.tolist() == [len(text) for text in texts]
 
 
 def test_identical_texts_run_once() -> None:
@@ -132,8 +132,8 @@ def test_half_precision_logits_are_normalised_in_float32(dtype: torch.dtype) -> 
 def test_a_loss_that_is_not_finite_is_never_stored(tmp_path: Path) -> None:
     model = tiny_models.toy()
     with torch.no_grad():
-        model.base.embed.weight[ord("!")] = float("nan")
-    with pytest.raises(ModelError, match="prompt 2"):
+        model.network.head.weight[ord("!")] = float("nan")
+    with pytest.raises(ModelError, match="the loss of a prompt"):
         run(model, ["xy", "yx", "x!y"], shards=ShardStore(tmp_path, FINGERPRINT))
     assert list(tmp_path.rglob("*.safetensors")) == []
 
@@ -152,14 +152,10 @@ def test_a_prompt_longer_than_the_network_takes() -> None:
         run(tiny_models.toy(positions=5), ["xx", "xxxxxx"])
 
 
-def test_a_batch_of_no_tokens_is_refused() -> None:
-    with pytest.raises(SettingsError, match="batch_tokens"):
-        run(tiny_models.toy(), TEXTS, batch_tokens=0)
-
-
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "SHARD_PROMPTS", 8)
+    monkeypatch.setattr(scoring, "UNIT_PROMPTS", 8)
+    monkeypatch.setattr(plain_pass, "SHARD_PROMPTS", 8)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -191,15 +187,3 @@ def test_shards_of_another_computation_are_not_used(tmp_path: Path, change: Any)
     model = tiny_models.toy()
     run(model, **{"texts": TEXTS, **change}, shards=store)
     assert sum(rows for rows, _ in model.base.batches) >= 25
-
-
-@pytest.mark.usefixtures("small_shards")
-def test_a_shard_of_other_prompts_is_computed_again(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = run(tiny_models.toy(), TEXTS)
-    monkeypatch.setattr(ShardStore, "get", lambda _self, _key: {"losses": np.zeros(3)})
-    with caplog.at_level(logging.WARNING):
-        found = run(tiny_models.toy(), TEXTS)
-    assert found.losses.tobytes() == expected.losses.tobytes()
-    assert "does not hold this plan's prompts" in caplog.text

@@ -16,13 +16,6 @@ from atlas_assets.extraction.workers import MAX_WORKERS, in_order
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def threads_put_back() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_results_are_taken_in_order_by_the_caller(threads: int) -> None:
     torch.set_num_threads(threads)

@@ -1,22 +1,45 @@
-"""Small random networks as loaded models: nothing is read, nothing downloaded."""
+"""Small random networks as loaded models, and units of prompts: nothing is read or downloaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 
+from atlas_assets.extraction.extraction import PromptReadings, extract, read_prompts
+from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.progress import Progress
+from atlas_assets.stages.activations.activations import Activations
 
 PAD_ID = 256
 VOCABULARY = 257
 POSITIONS = 96
 WIDTH = 16
 LAYERS = 3
+FINGERPRINT = "0123456789abcdef"
+UNITS = {
+    "While__len": ["while x:\n    pass", "len", "while len(x) > 3:\n    x = x[1:]"],
+    "For__list": ["for x in list(y):\n    print(x)", "a", "for i in l: pass", "a"],
+    "Assert___isolated_": ["assert x", "a = 1\nassert a", "assert not None, 'nothing'"],
+    "For__set": ["for x in set(y): pass", "for i in l: pass"],
+}
+
+
+def extracted(model: Any, units: Mapping[str, Sequence[str]], **options: Any) -> Activations:
+    """Sums and counts; unless told otherwise, nothing is kept."""
+    options.setdefault("shards", ShardStore(None, FINGERPRINT))
+    return extract(model, units, progress=Progress("reading"), **options)
+
+
+def read(model: Any, units: Mapping[str, Sequence[str]], **options: Any) -> PromptReadings:
+    """Sums, counts and losses; unless told otherwise, nothing is kept."""
+    options.setdefault("shards", ShardStore(None, FINGERPRINT))
+    return read_prompts(model, units, progress=Progress("reading"), **options)
 
 
 class ByteTokenizer:

@@ -1,0 +1,82 @@
+"""A pass over prompts: what is to be run, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from atlas_assets.extraction.prompts import UnitPrompts
+from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.progress import Track
+
+Doubles = npt.NDArray[np.float64]
+Readout = Literal["last_token", "published"]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitSums:
+    """What a pass gives: the reduced readouts of its units, and the losses of their prompts.
+
+    Attributes:
+        sums: float32 ``[units, layers, width]``.
+        counts: int32 ``[units, layers, width]``.
+        losses: float64 ``[distinct prompts]`` in nats per token; empty where none were asked for.
+    """
+
+    sums: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int32]
+    losses: Doubles
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is read of which prompts.
+
+    Attributes:
+        model: the network, its MLP modules and its tokenizer.
+        prompts: the units and their prompts.
+        readout: the position that is read.
+        scored: whether losses are computed too.
+        budget: most tokens of a batch, padding included, or most nodes of a chunk of the tree.
+        shards: where finished work is kept; see `store`.
+        track: is told of prompts as they are run.
+    """
+
+    model: LoadedModel
+    prompts: UnitPrompts
+    readout: Readout
+    scored: bool
+    budget: int
+    shards: ShardStore
+    track: Track
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of the sums: units, layers, width."""
+        return len(self.prompts.names), self.model.n_layers, self.model.width
+
+    @property
+    def n_losses(self) -> int:
+        """The number of losses: one of each distinct prompt, or 0 where none are asked for."""
+        return len(self.prompts.distinct) if self.scored else 0
+
+    def store(self, *plan: str) -> ShardStore:
+        """Return the store for this pass alone: its fingerprint covers whatever changes a result.
+
+        Args:
+            plan: how the work is cut into shards.
+        """
+        model = self.model
+        return self.shards.narrowed(
+            "extract and score" if self.scored else "extract",
+            self.readout,
+            *plan,
+            f"{model.dtype} on {model.device.type}, torch {torch.__version__}",
+            model.kernels,
+            self.prompts.digest(),
+        )

@@ -1,0 +1,69 @@
+"""Prompts as sequences: each distinct one once, in shards that share none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_assets.errors import ModelError, StimulusError
+from atlas_assets.extraction.plain_pass import SHARD_PROMPTS
+from atlas_assets.extraction.prompts import cut_into_shards, unit_prompts
+from atlas_assets.stages.activations.units import units_of_object_prompts
+from atlas_assets_tests.extraction.tiny_models import ByteTokenizer
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    units=st.dictionaries(
+        st.text("abcdef", min_size=1, max_size=3),
+        st.lists(st.sampled_from([f"p{i}" for i in range(25)]), min_size=1, max_size=5),
+        min_size=1,
+        max_size=15,
+    ),
+    target=st.integers(1, 10),
+)
+def test_shards_part_the_units_and_share_no_prompt(
+    units: dict[str, list[str]], target: int
+) -> None:
+    prompts = unit_prompts(ByteTokenizer(), units, max_positions=9)
+    plan = list(cut_into_shards(prompts, target))
+    assert sorted(name for shard in plan for name in shard.names) == sorted(units)
+    texts = [{text for name in shard.names for text in units[name]} for shard in plan]
+    assert sum(map(len, texts)) == len(set().union(*texts))
+    assert all(len(held) >= target for held in texts[:-1])
+    backwards = dict(reversed(units.items()))
+    again = unit_prompts(ByteTokenizer(), backwards, max_positions=9)
+    assert again.digest() == prompts.digest()
+    assert [shard.names for shard in cut_into_shards(again, target)] == [s.names for s in plan]
+
+
+def test_the_published_grid_falls_into_many_small_shards(shared: Path) -> None:
+    frame = pl.read_parquet(shared / "golden" / "prompts" / "object_candidates.parquet")
+    units = units_of_object_prompts(frame)
+    prompts = unit_prompts(ByteTokenizer(), units, max_positions=9999)
+    sizes = [len(shard.distinct) for shard in cut_into_shards(prompts, SHARD_PROMPTS)]
+    assert sum(sizes) == len(prompts.table) == 45_887
+    assert max(sizes) < 1.5 * SHARD_PROMPTS
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ({}, "0 units"),
+        ({"a": ["x"], "b": []}, "unit b"),
+        ({"a": ["x"], "b": ["y", ""]}, "unit b, prompt 1"),
+    ],
+)
+def test_units_without_prompts_or_tokens(units: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(StimulusError, match=message):
+        unit_prompts(ByteTokenizer(), units, max_positions=9)
+
+
+def test_a_prompt_longer_than_the_network_takes() -> None:
+    units = {"a": ["x"], "b": ["y", "xxxxxx"]}
+    with pytest.raises(ModelError, match=r"unit b, prompt 1\n.*at most 5 tokens\n.*6 tokens"):
+        unit_prompts(ByteTokenizer(), units, max_positions=5)

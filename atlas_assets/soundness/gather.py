@@ -13,8 +13,7 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.figures.artifacts import FORMS
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.report.claims import ClaimResult
-from atlas_assets.stages.report.page import Page, Plate, Section
-from atlas_assets.stages.report.sections import SECTIONS
+from atlas_assets.stages.report.page import SECTIONS, Page, Plate, Section
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.figures import PNG
@@ -127,17 +126,17 @@ def _figures(store: AtlasStore) -> tuple[Plate, ...]:
 
 def _analyses(store: AtlasStore) -> tuple[Section, ...]:
     """The sections, with what the artifacts declare to stand in them and what there is of that."""
-    found: dict[str, list[tuple[Artifact, Entry]]] = {anchor: [] for anchor in SECTIONS}
+    found: dict[str, list[tuple[Artifact, Entry]]] = {section.id: [] for section in SECTIONS}
     for artifact in ARTIFACTS.values():
         for entry in artifact.entries:
             found[entry.section].append((artifact, entry))
     sections = []
-    for anchor, heading in SECTIONS.items():
-        entries = sorted(found[anchor], key=lambda each: each[1].rank)
+    for section in SECTIONS:
+        entries = sorted(found[section.id], key=lambda each: each[1].rank)
         tables = [table for each in entries if (table := _table(store, *each)) is not None]
         sentences = [text for each in entries if (text := _sentence(store, *each)) is not None]
-        introduction = " ".join([heading.introduction, *sentences])
-        sections.append(Section(anchor, heading.title, introduction, tuple(tables)))
+        introduction = " ".join([section.introduction, *sentences])
+        sections.append(replace(section, introduction=introduction, tables=tuple(tables)))
     return tuple(section for section in sections if section.tables)
 
 

@@ -25,7 +25,7 @@ from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.artifacts import FIGURES
 from atlas_assets.stages.masks import artifacts as masks
 from atlas_assets.stages.prompts import artifacts as prompts
-from atlas_assets.stages.report.artifacts import CLAIMS_REPORT, atlas_report
+from atlas_assets.stages.report.artifacts import atlas_report, claims_report
 from atlas_assets.stages.setting import Setting
 
 _PROMPTS = (
@@ -75,7 +75,7 @@ ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
             *_PUBLISHED,
             *ANALYSES,
             *FIGURES,
-            CLAIMS_REPORT,
+            claims_report(_REPORTED),
             atlas_report(_REPORTED),
         )
     }

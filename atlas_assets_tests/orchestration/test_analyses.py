@@ -26,8 +26,8 @@ from atlas_assets.stages.analyses import (
     ockham,
 )
 from atlas_assets.stages.catalog import ANALYSES, ARTIFACTS, FIGURES, skipped_under
+from atlas_assets.stages.figures.caption import layers_to_show
 from atlas_assets.stages.figures.drawing import Drawing
-from atlas_assets.stages.figures.layers import layers_to_show
 from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
 from atlas_assets.storage.store import AtlasStore

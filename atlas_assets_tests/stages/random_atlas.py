@@ -7,6 +7,7 @@ import numpy as np
 from atlas_assets.errors import AtlasError
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.report.table import Table
 from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS, grid
 
 SWEEP = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
@@ -55,6 +56,11 @@ def masks(
     """Masks of all densities, some empty and some full; few neurons, so that ties abound."""
     density = rng.choice([0.0, 0.1, 0.5, 0.9, 1.0], size=(len(names), n_layers, 1))
     return Masks(names, rng.random((len(names), n_layers, width)) < density)
+
+
+def column(found: Table, name: str) -> list[str]:
+    """The texts of one column of a table of the report."""
+    return [row[found.columns.index(name)] for row in found.rows]
 
 
 def speaks(error: AtlasError, *, found: str) -> bool:

@@ -34,28 +34,16 @@ CUT = 4
 Reals = npt.NDArray[np.float64]
 
 
-class Distances(NamedTuple):
-    """How far apart the non-empty circuits of a layer are.
-
-    Attributes:
-        names: their concepts, sorted.
-        values: float64 ``[n, n]``, 1 − Jaccard, symmetric, 0 on the diagonal.
-    """
-
-    names: tuple[str, ...]
-    values: Reals
-
-
 class Linkage(NamedTuple):
     """The dendrogram of a layer's non-empty circuits.
 
     Attributes:
-        names: their concepts, sorted.
-        merges: float64 ``[n - 1, 4]``, scipy's linkage matrix: two nodes, Ward distance, leaves;
+        names: The circuits' concepts, sorted.
+        merges: SciPy's linkage matrix, float64 ``[n - 1, 4]``: two nodes, Ward distance, leaves;
             heights never decrease, branches are in the order of the leaves. ``[0, 4]`` for fewer
             than two circuits.
-        order: intp ``[n]``, positions in ``names`` from the first leaf to the last, neighbours as
-            similar as the tree permits.
+        order: The positions in ``names`` from the first leaf to the last, intp ``[n]``; neighbours
+            are as similar as the tree permits.
     """
 
     names: tuple[str, ...]
@@ -63,11 +51,14 @@ class Linkage(NamedTuple):
     order: npt.NDArray[np.intp]
 
 
-def distance(universal: Masks, layer: int) -> Distances:
-    """1 − Jaccard of every two non-empty circuits of a layer.
+def distance(universal: Masks, layer: int) -> tuple[tuple[str, ...], Reals]:
+    """Return how far apart the non-empty circuits of a layer are: 1 − Jaccard.
+
+    Returns:
+        Their n concepts, sorted; float64 ``[n, n]``, symmetric, 0 on the diagonal.
 
     Raises:
-        ArtifactError: the masks have no such layer.
+        ArtifactError: The masks have no such layer.
     """
     if not 0 <= layer < universal.n_layers:
         raise ArtifactError(
@@ -79,18 +70,14 @@ def distance(universal: Masks, layer: int) -> Distances:
         )
     bits = universal.bits[:, layer]
     rows = np.flatnonzero(bits.any(axis=1))
-    return Distances(tuple(universal.names[row] for row in rows), 1 - jaccard(bits[rows]))
+    return (tuple(universal.names[row] for row in rows), 1 - jaccard(bits[rows]))
 
 
 def linkage(universal: Masks, layer: int) -> Linkage:
-    """Ward's dendrogram of a layer's non-empty circuits, leaves in optimal order.
-
-    Args:
-        universal: universal masks of the concepts at one setting.
-        layer: which layer.
+    """Return Ward's dendrogram of a layer's non-empty circuits, leaves in optimal order.
 
     Raises:
-        ArtifactError: the masks have no such layer.
+        ArtifactError: The masks have no such layer.
     """
     names, values = distance(universal, layer)
     if len(names) < 2:
@@ -102,12 +89,12 @@ def linkage(universal: Masks, layer: int) -> Linkage:
 
 
 def clusters(universal: Masks, layer: int, k: int = CUT) -> dict[str, int]:
-    """The clusters of a cut through the dendrogram.
+    """Return the clusters of a cut through the dendrogram.
 
     Args:
-        universal: universal masks of the concepts at one setting.
-        layer: which layer.
-        k: number of clusters wanted, ≥ 1.
+        universal: The universal masks of the concepts at one setting.
+        layer: The layer.
+        k: The number of clusters wanted, ≥ 1.
 
     Returns:
         Concept → cluster for the non-empty circuits, by name; clusters are numbered from 1 in the
@@ -115,7 +102,7 @@ def clusters(universal: Masks, layer: int, k: int = CUT) -> dict[str, int]:
         being its own cluster, or when equally high merges permit no cut into exactly ``k``.
 
     Raises:
-        ArtifactError: the masks have no such layer.
+        ArtifactError: The masks have no such layer.
         SettingsError: ``k`` is less than 1.
     """
     streams.require_between(k, 1, sys.maxsize, "number of clusters")
@@ -127,22 +114,6 @@ def clusters(universal: Masks, layer: int, k: int = CUT) -> dict[str, int]:
     in_order = dict.fromkeys(labels[order].tolist())
     number = {label: i for i, label in enumerate(in_order, start=1)}
     return {name: number[label] for name, label in zip(names, labels.tolist(), strict=True)}
-
-
-def forms_one_cluster(universal: Masks, layer: int, k: int = CUT) -> bool:
-    """Whether the six atomic concepts fall in one cluster of a cut; it may hold others too.
-
-    False when one of the six has an empty circuit, which is in no cluster.
-
-    Raises:
-        ArtifactError: the masks have no such layer, or lack one of the six concepts.
-        SettingsError: ``k`` is less than 1.
-    """
-    for name in ATOMIC_CONCEPTS:
-        universal.index(name)
-    groups = clusters(universal, layer, k)
-    found = {groups.get(name) for name in ATOMIC_CONCEPTS}
-    return len(found) == 1 and None not in found
 
 
 def _hierarchy() -> Any:

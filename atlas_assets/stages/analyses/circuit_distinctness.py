@@ -51,15 +51,7 @@ SCHEMA = TableSchema(
 
 
 def distinctness(setting: Setting, universal: Masks) -> pl.DataFrame:
-    """How distinct the circuits are at one setting.
-
-    Args:
-        setting: of the masks.
-        universal: the universal masks of the concepts.
-
-    Returns:
-        Columns ``SCHEMA``, not rounded; one row per layer.
-    """
+    """Return how distinct the circuits are at one setting: columns ``SCHEMA``, a row per layer."""
     rows = [
         (setting.epsilon, setting.consistency, layer, *_of_layer(universal.bits[:, layer]))
         for layer in range(universal.n_layers)
@@ -82,27 +74,21 @@ def _of_layer(bits: Bits) -> tuple[int, int, int, float | None, float]:
 
 
 def shown(distinct: pl.DataFrame) -> Table:
-    """The reference setting's rows, or those of the first setting there is."""
-    at = distinct.filter(epsilon=REFERENCE.epsilon, consistency=REFERENCE.consistency)
-    first = distinct.select("epsilon", "consistency").row(0)
-    at = at if at.height else distinct.filter(epsilon=first[0], consistency=first[1])
-    setting = Setting(at["epsilon"][0], at["consistency"][0])
-    measures = ("distinct", "core_size", "mean_jaccard", "entropy_bits")
-    rows = [
-        [f"layer {row['layer']}", *(row[name] for name in measures)]
-        for row in at.iter_rows(named=True)
-    ]
+    """Return a table of the reference setting, or of the first setting there is."""
+    settings = [Setting(*row) for row in distinct.select("epsilon", "consistency").rows()]
+    setting = REFERENCE if REFERENCE in settings else settings[0]
+    at = distinct.filter(epsilon=setting.epsilon, consistency=setting.consistency)
+    measures = at.select("layer", "distinct", "core_size", "mean_jaccard", "entropy_bits")
     return table(
         f"How distinct circuits are, at {setting}",
         ["layer", "different circuits", "core, neurons", "mean Jaccard", "entropy, bits"],
-        rows,
+        [[f"layer {layer}", *values] for layer, *values in measures.rows()],
         note=f"Of {at['n_circuits'][0]} circuits. Core: neurons in at least 90% of them.",
     )
 
 
 def _compute(making: Making) -> pl.DataFrame:
-    found = [distinctness(setting, making.universal(setting)) for setting in making.sweep]
-    return pl.concat(found)
+    return pl.concat(distinctness(at, making.universal(at)) for at in making.sweep)
 
 
 CIRCUIT_DISTINCTNESS = Artifact(

@@ -14,7 +14,7 @@ from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import concept_name, split_pair
 from atlas_assets.stages.making import Making, object_masks_at
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
-from atlas_assets.stages.report.table import FEW, Table, layer_shown, table
+from atlas_assets.stages.report.table import Table, both_ends, layer_shown, table
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
@@ -33,31 +33,29 @@ SCHEMA = TableSchema(
 
 
 def entanglement(pairs: Masks, universal: Masks) -> pl.DataFrame:
-    """The entanglement index of every pair at every layer.
+    """Return the entanglement index of every pair at every layer.
 
     Args:
-        pairs: masks of the pairs at one setting.
-        universal: universal masks at the same setting; may hold more concepts than the pairs have.
+        pairs: The masks of the pairs at one setting.
+        universal: The universal masks at that setting; may hold more concepts than the pairs have.
 
     Returns:
         Columns ``SCHEMA``: sizes in neurons, the index in [0, 1], not rounded. One row per AST
         node, builtin and layer, in that order.
 
     Raises:
-        ArtifactError: layers or widths differ, or a pair's concept has no universal mask.
+        ArtifactError: Layers or widths differ, or a pair's concept has no universal mask.
     """
     require_same_layers(universal, pairs, "universal masks", "pair masks")
     # names sort otherwise than (AST node, builtin): "ImportFrom__" comes before "Import__"
     units = sorted((*split_pair(name), row) for row, name in enumerate(pairs.names))
-    ast_rows, builtin_rows = (
-        np.array([universal.index(name) for name in names], dtype=np.intp)
-        for names in (
-            [concept_name("ast", ast_node) for ast_node, _, _ in units],
-            [concept_name("builtin", builtin) for _, builtin, _ in units],
-        )
-    )
+    rows = [
+        (row, universal.index(concept_name("ast", a)), universal.index(concept_name("builtin", b)))
+        for a, b, row in units
+    ]
+    pair_rows, ast_rows, builtin_rows = np.array(rows, dtype=np.intp).reshape(-1, 3).T
     explained = universal.bits[ast_rows] | universal.bits[builtin_rows]
-    pair_bits = pairs.bits[np.array([row for _, _, row in units], dtype=np.intp)]
+    pair_bits = pairs.bits[pair_rows]
     sizes = np.count_nonzero(pair_bits, axis=2).ravel()
     unexplained = np.count_nonzero(pair_bits & ~explained, axis=2).ravel()
     shares = np.divide(unexplained, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
@@ -77,57 +75,43 @@ _LITTLE = 0.2
 
 
 def shown(compositionality: pl.DataFrame) -> Table:
-    """The entanglement index by layer."""
+    """Return a table of the entanglement index by layer."""
     index = pl.col("entanglement_index")
-    rows = (
-        compositionality.group_by("layer", maintain_order=True)
-        .agg(
-            index.len(),
-            index.mean().alias("mean"),
-            index.median().alias("median"),
-            (index < _LITTLE).mean().alias("low"),
-            (pl.col("pair_size") == 0).sum().alias("empty"),
-        )
-        .sort("layer")
-        .rows()
+    of_layers = compositionality.group_by("layer", maintain_order=True).agg(
+        index.len(),
+        index.mean().alias("mean"),
+        index.median().alias("median"),
+        (index < _LITTLE).mean().alias("low"),
+        (pl.col("pair_size") == 0).sum().alias("empty"),
     )
     return table(
         "Entanglement index of pairs",
         ["layer", "pairs", "mean", "median", f"share below {_LITTLE}", "empty pairs"],
-        [[f"layer {layer}", *rest] for layer, *rest in rows],
+        [[f"layer {layer}", *rest] for layer, *rest in of_layers.sort("layer").rows()],
         note="An empty pair counts as 0.",
     )
 
 
 def pairs_shown(compositionality: pl.DataFrame) -> Table:
-    """The pairs that their concepts explain least, and best, at the layer of the figure."""
+    """Return a table of the pairs that their concepts explain least, and best, at one layer."""
     layer = layer_shown(compositionality["layer"].n_unique())
     at_layer = compositionality.filter(pl.col("layer") == layer, pl.col("pair_size") > 0)
     names = ["ast_node", "builtin_obj"]
     ranked = at_layer.sort("entanglement_index", *names, descending=[True, False, False])
-    shown = ranked if ranked.height <= 2 * FEW else pl.concat([ranked[:FEW], ranked[-FEW:]])
-    rows = [
-        [f"{ast_node} + {builtin}", *values]
-        for ast_node, builtin, *values in shown.select(
-            *names, "entanglement_index", "pair_size", "unexplained"
-        ).iter_rows()
-    ]
+    shown = both_ends(ranked).select(*names, "entanglement_index", "pair_size", "unexplained")
     return table(
         f"The most and the least entangled pairs at layer {layer}",
         ["pair", "E_I", "neurons", "unexplained"],
-        rows,
+        [[f"{ast_node} + {builtin}", *values] for ast_node, builtin, *values in shown.rows()],
         folded=True,
     )
 
 
 def _compute(making: Making) -> pl.DataFrame:
     table = entanglement(*object_masks_at(making, STANDALONE))
-    means = (
-        table.group_by("layer", maintain_order=True)
-        .agg(pl.col("entanglement_index").mean())
-        .sort("layer")
-    )
-    making.note(**{f"mean_entanglement_layer_{layer}": mean for layer, mean in means.iter_rows()})
+    means = table.group_by("layer", maintain_order=True).agg(pl.col("entanglement_index").mean())
+    rows = means.sort("layer").rows()
+    making.note(**{f"mean_entanglement_layer_{layer}": mean for layer, mean in rows})
     return table
 
 

@@ -15,7 +15,7 @@ from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
-from atlas_assets.stages.report.table import TYPE_NAMES, Table, table
+from atlas_assets.stages.report.table import Table, table_by_layer
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
@@ -43,26 +43,23 @@ SCHEMA = TableSchema(
 
 
 def profile(pairs: Masks, universal: Masks) -> pl.DataFrame:
-    """Sizes of the circuits of each type at each layer.
+    """Return the sizes of the circuits of each type at each layer.
 
     Args:
-        pairs: masks of the pairs at one setting.
-        universal: universal masks at the same setting.
+        pairs: The masks of the pairs at one setting.
+        universal: The universal masks at the same setting.
 
     Returns:
         Columns ``SCHEMA``, not rounded; one row per layer and type, in the order of ``TYPES``. A
         type without any circuit has no rows.
 
     Raises:
-        ArtifactError: layers or widths differ.
-        StimulusError: a name is not that of a concept.
+        ArtifactError: Layers or widths differ.
     """
     require_same_layers(universal, pairs, "universal masks", "pair masks")
-    concept_sizes = universal.sizes()
-    kinds = [split_concept(name)[0] for name in universal.names]
+    kinds = np.array([split_concept(name)[0] for name in universal.names], dtype=np.str_)
     by_type = {"pair": pairs.sizes()}
-    for kind in ("ast", "builtin"):
-        by_type[kind] = concept_sizes[[found == kind for found in kinds]]
+    by_type |= {kind: universal.sizes()[kinds == kind] for kind in col.KINDS}
     rows = [
         _row(layer, name, by_type[name][:, layer])
         for layer in range(pairs.n_layers)
@@ -78,16 +75,12 @@ def _row(layer: int, name: str, sizes: npt.NDArray[np.int64]) -> tuple[object, .
 
 
 def shown(layer_profile: pl.DataFrame) -> Table:
-    """Mean and median circuit sizes by layer."""
-    kinds = [kind for kind in TYPE_NAMES if (layer_profile["type"] == kind).any()]
-    found = {(row["layer"], row["type"]): row for row in layer_profile.iter_rows(named=True)}
-    rows = [
-        [f"layer {layer}"]
-        + [found[layer, kind][size] for kind in kinds for size in ("mean_size", "median_size")]
-        for layer in sorted({layer for layer, _ in found})
-    ]
-    columns = [f"{TYPE_NAMES[kind]}, {which}" for kind in kinds for which in ("mean", "median")]
-    return table("Circuit sizes, neurons", ["layer", *columns], rows, places=1)
+    """Return a table of the mean and median circuit sizes by layer."""
+    sizes = {
+        (row["layer"], row["type"]): (row["mean_size"], row["median_size"])
+        for row in layer_profile.iter_rows(named=True)
+    }
+    return table_by_layer("Circuit sizes, neurons", sizes, ("mean", "median"), places=1)
 
 
 PROFILE = Artifact(

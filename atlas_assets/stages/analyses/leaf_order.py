@@ -16,14 +16,14 @@ Order = npt.NDArray[np.intp]
 
 
 def optimal_order(merges: Reals, distances: Reals) -> Order:
-    """The order of leaves with the smallest sum of distances between neighbours.
+    """Return the order of leaves with the smallest sum of distances between neighbours.
 
     Args:
-        merges: float64 ``[n - 1, 4]``, a linkage matrix as SciPy's, n ≥ 2.
-        distances: float64 ``[n, n]``, symmetric, finite.
+        merges: A linkage matrix as SciPy's, float64 ``[n - 1, 4]``, n ≥ 2.
+        distances: The leaves' distances, float64 ``[n, n]``, symmetric, finite.
 
     Returns:
-        intp ``[n]``, the leaves from first to last. Of an order and its reverse, the one that
+        The leaves from first to last, intp ``[n]``. Of an order and its reverse, the one that
         begins with the smaller leaf.
     """
     n = len(distances)
@@ -45,14 +45,9 @@ def optimal_order(merges: Reals, distances: Reals) -> Order:
 
 
 def oriented(merges: Reals, order: Order) -> Reals:
-    """The same tree with the branches of each node in the order of its leaves.
+    """Return the same tree with the branches of each node in the order of its leaves.
 
-    Args:
-        merges: float64 ``[n - 1, 4]``, a linkage matrix as SciPy's.
-        order: intp ``[n]``, an order of the leaves that the tree permits.
-
-    Returns:
-        A linkage matrix for which ``scipy.cluster.hierarchy.leaves_list`` gives ``order``.
+    ``scipy.cluster.hierarchy.leaves_list`` gives ``order``, which the tree permits, for the result.
     """
     turned = merges.copy()
     position = np.empty(len(order) + len(merges))

@@ -19,7 +19,7 @@ from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import concept_name, split_concept, split_pair
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.report.table import TYPE_NAMES, Cell, Table, table
+from atlas_assets.stages.report.table import Table, table_by_layer
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
@@ -50,13 +50,13 @@ Counts = npt.NDArray[np.int64]
 
 
 def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFrame:
-    """Sizes of every concept's circuit as its pairs are intersected one after another.
+    """Return the sizes of every concept's circuit as its pairs are intersected one after another.
 
     Args:
-        pairs: masks of the pairs at one setting.
-        orders: random orders of each concept's pairs, ≥ 1.
-        seed: of the orders, ≥ 0. A concept's orders depend on the seed, its name and its number
-            of pairs only; they are the same at every layer.
+        pairs: The masks of the pairs at one setting.
+        orders: The number of random orders of each concept's pairs, ≥ 1.
+        seed: The seed of the orders, ≥ 0. A concept's orders depend on the seed, its name and its
+            number of pairs only; they are the same at every layer.
 
     Returns:
         Columns ``SCHEMA``, sizes in neurons; mean, smallest and largest over the orders. One row
@@ -65,40 +65,29 @@ def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFram
 
     Raises:
         SettingsError: ``orders`` or ``seed`` is out of range.
-        StimulusError: a name is not that of a pair.
     """
     streams.require_between(orders, 1, sys.maxsize, "orders")
     words = _packed(pairs.bits)
     tables = [SCHEMA.polars.to_frame()]
     for concept, rows in sorted(_pairs_of(pairs.names).items()):
-        sizes = shrinking_sizes(words[rows], random_orders(concept, len(rows), orders, seed))
+        sizes = _shrinking_sizes(words[rows], random_orders(concept, len(rows), orders, seed))
         tables.append(_table(concept, sizes))
     return pl.concat(tables)
 
 
 def random_orders(concept: str, n_pairs: int, orders: int, seed: int) -> npt.NDArray[np.intp]:
-    """The orders in which a concept's pairs are intersected.
+    """Return the orders in which a concept's pairs are intersected: intp ``[orders, n_pairs]``.
 
-    Returns:
-        intp ``[orders, n_pairs]``, each row a permutation; the first rows of a larger number of
-        orders are those of a smaller one.
-
-    Raises:
-        SettingsError: the seed is out of range.
+    Each row is a permutation; the first rows of a larger number of orders are those of a smaller.
     """
     stream = streams.of_concept(seed, concept)
     return np.stack([stream.permutation(n_pairs) for _ in range(orders)]).astype(np.intp)
 
 
-def shrinking_sizes(words: npt.NDArray[np.uint64], orders: npt.NDArray[np.intp]) -> Counts:
-    """Sizes of the intersection of the first 1, 2, … pairs.
+def _shrinking_sizes(words: npt.NDArray[np.uint64], orders: npt.NDArray[np.intp]) -> Counts:
+    """Sizes of the intersection of the first 1, 2, … pairs: int64 ``[orders, pairs, layers]``.
 
-    Args:
-        words: uint64 ``[pairs, layers, words]``, the masks of one concept's pairs, packed.
-        orders: intp ``[orders, pairs]``.
-
-    Returns:
-        int64 ``[orders, pairs, layers]``, never growing along the second axis.
+    ``words`` holds the packed masks of one concept's pairs, uint64 ``[pairs, layers, words]``.
     """
     sizes = np.empty((*orders.shape, words.shape[1]), dtype=np.int64)
     for order, found in zip(orders, sizes, strict=True):
@@ -142,7 +131,7 @@ def _table(concept: str, sizes: Counts) -> pl.DataFrame:
 
 
 def shown(robustness: pl.DataFrame) -> Table:
-    """Mean circuit size after one, half and all of a concept's pairs."""
+    """Return a table of the mean circuit size after one, half and all of a concept's pairs."""
     k, last = pl.col("n_pairs_intersected"), pl.col("n_pairs_intersected").max()
     size = pl.col("mean_size")
     settled = robustness.group_by("concept", "type", "layer", maintain_order=True).agg(
@@ -153,19 +142,10 @@ def shown(robustness: pl.DataFrame) -> Table:
     means = settled.group_by("layer", "type", maintain_order=True).agg(
         pl.col("one", "half", "all").mean()
     )
-    sizes = {(layer, kind): rest for layer, kind, *rest in means.iter_rows()}
-    kinds = [kind for kind in col.KINDS if any(kind == one for _, one in sizes)]
-    rows: list[list[Cell]] = [
-        [f"layer {layer}", *(value for kind in kinds for value in sizes[layer, kind])]
-        for layer in sorted({layer for layer, _ in sizes})
-    ]
-    columns = [
-        f"{TYPE_NAMES[kind]}, {which}" for kind in kinds for which in ("one pair", "half", "all")
-    ]
-    return table(
+    return table_by_layer(
         "Circuit size as pairs are intersected, neurons",
-        ["layer", *columns],
-        rows,
+        {(layer, kind): sizes for layer, kind, *sizes in means.iter_rows()},
+        ("one pair", "half", "all"),
         note="Means over concepts and random orders of a concept's pairs.",
         places=1,
     )

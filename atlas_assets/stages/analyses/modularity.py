@@ -51,19 +51,18 @@ DETAIL_SCHEMA = TableSchema(
 )
 
 
-def _significant_layers(trim: float) -> Column:
-    return col.count(
-        f"p={trim}",
-        f"layers in which the concept's mean Jaccard to the others, less the {trim:.0%} most "
-        "similar, is in the lowest 5%",
-    )
-
-
 SCORES_SCHEMA = TableSchema(
     columns=(
         col.concept("index", "concept; its header in the file is empty, as pandas writes an index"),
         col.KIND,
-        *(_significant_layers(trim) for trim in (0.0, 0.05, 0.1, 0.25)),
+        *(
+            col.count(
+                f"p={trim}",
+                f"layers in which the concept's mean Jaccard to the others, less the {trim:.0%} "
+                "most similar, is in the lowest 5%",
+            )
+            for trim in TRIMS
+        ),
     ),
     key=("index",),
     unnamed_in_csv="index",
@@ -73,34 +72,35 @@ Singles = npt.NDArray[np.float32]
 
 
 def trimmed_means(bits: npt.NDArray[np.bool_]) -> Singles:
-    """Mean Jaccard to the others after trimming.
+    """Return the mean Jaccard to the others after trimming.
 
     Args:
-        bits: bool ``[concepts, width]``, one layer's universal masks.
+        bits: The universal masks of one layer, bool ``[concepts, width]``.
 
     Returns:
         float32 ``[trims, concepts]``, in the order of ``TRIMS``; 0 for a concept without others.
     """
-    n_others = len(bits) - 1
-    if n_others < 1:
+    if len(bits) < 2:
         return np.zeros((len(TRIMS), len(bits)), dtype=np.float32)
-    itself = np.eye(len(bits), dtype=np.bool_)
-    others = jaccard(bits).astype(np.float32)[~itself].reshape(len(bits), n_others)
+    others = similarities_to_others(bits).astype(np.float32)
     descending = np.sort(others, axis=1)[:, ::-1]
+    dropped = [math.floor(trim * others.shape[1]) for trim in TRIMS]
     # untrimmed means are summed in the order of the concepts, trimmed ones in descending order
-    kept = [others if n == 0 else descending[:, n:] for n in _dropped(n_others)]
+    kept = [others if n == 0 else descending[:, n:] for n in dropped]
     return np.stack([np.ascontiguousarray(rows).mean(axis=1) for rows in kept])
 
 
-def _dropped(n_others: int) -> list[int]:
-    return [math.floor(trim * n_others) for trim in TRIMS]
+def similarities_to_others(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return the Jaccard similarity of each mask to every other: float64 ``[n, n - 1]``, n ≥ 2."""
+    n = len(bits)
+    return jaccard(bits)[~np.eye(n, dtype=np.bool_)].reshape(n, n - 1)
 
 
 def percentiles(trimmed: Singles) -> npt.NDArray[np.float64]:
-    """Share of concepts whose trimmed mean is at most one's own, itself included.
+    """Return the share of concepts whose trimmed mean is at most one's own, itself included.
 
     Args:
-        trimmed: float32 ``[…, concepts]``.
+        trimmed: The trimmed means, float32 ``[…, concepts]``.
 
     Returns:
         float64 of the same shape, in (0, 1].
@@ -111,10 +111,7 @@ def percentiles(trimmed: Singles) -> npt.NDArray[np.float64]:
 
 
 def detail(universal: Masks) -> pl.DataFrame:
-    """The published detail table.
-
-    Args:
-        universal: universal masks of the concepts, at ε = 0.5 and C = 0.8 in the paper.
+    """Return the published detail table of the universal masks at one setting.
 
     Returns:
         One row per layer, object and p_trim, in that order; columns ``DETAIL_SCHEMA``, trimmed
@@ -138,10 +135,7 @@ def detail(universal: Masks) -> pl.DataFrame:
 
 
 def scores(universal: Masks) -> pl.DataFrame:
-    """The published score table: in how many layers each concept is significant.
-
-    Args:
-        universal: universal masks of the concepts, at ε = 0.5 and C = 0.8 in the paper.
+    """Return the published score table: in how many layers each concept is significant.
 
     Returns:
         Columns ``SCORES_SCHEMA``, ``index`` being the concept; sorted by ``p=0.0`` and then
@@ -167,13 +161,10 @@ def _all_layers(universal: Masks) -> tuple[Singles, npt.NDArray[np.float64]]:
 
 
 def shown(scores: pl.DataFrame, null: pl.DataFrame | None) -> Table:
-    """The ranking, beside what the permutation null says of the same concepts."""
+    """Return a table of the ranking, beside what the permutation null says of its concepts."""
     trims = [f"p={trim}" for trim in TRIMS]
     columns = ["concept", *trims]
-    rows: list[list[Cell]] = [
-        [row["index"], *(row[trim] for trim in trims)]
-        for row in scores.head(TOP).iter_rows(named=True)
-    ]
+    rows: list[list[Cell]] = [[*row] for row in scores.head(TOP).select("index", *trims).rows()]
     note = (
         "Layers in which the concept's mean Jaccard to the others, less the share p of the most "
         "similar, is in the lowest 5%."

@@ -17,7 +17,6 @@ and none that can be measured after eight. Ten separate two samples; thirty prec
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 
@@ -25,20 +24,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas_assets.errors import SettingsError
 from atlas_assets.stages import columns as col
 from atlas_assets.stages import streams
+from atlas_assets.stages.analyses.modularity import similarities_to_others
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.schema import Rule, TableSchema
 from atlas_assets.stages.setting import REFERENCE
 
-#: global trades between two samples of the chain, and before the first one
+#: global trades between two samples of the chain, and before the first one; of 106 circuits, 53
+#: couples trade in each
 GLOBAL_TRADES = 10
 BURN_IN = 30
-#: trimmed means this close are equal: they differ by rounding errors only
+#: means this close are equal: they differ by rounding errors only
 _ROUNDING_ERRORS = 1e-12
 
 SCHEMA = TableSchema(
@@ -63,69 +62,48 @@ SCHEMA = TableSchema(
         col.count("seed", "seed of the randomisation"),
     ),
     key=("object", "layer", "p_trim"),
-    rules=(
-        Rule(
-            "p_value > 0",
-            ("p_value",),
-            pl.col("p_value") > 0,
-        ),
-    ),
+    rules=(Rule("p_value > 0", ("p_value",), pl.col("p_value") > 0),),
 )
 
 Bits = npt.NDArray[np.bool_]
 Reals = npt.NDArray[np.float64]
 
 
-def trades_per_permutation(n_circuits: int) -> int:
-    """Curveball trades between two permutations: 530 for 106 circuits, ten for each of them.
+def permutation_null(universal: Masks, *, permutations: int, seed: int = 42) -> pl.DataFrame:
+    """Return how modular every circuit is, against randomised circuits of the same margins.
 
     Args:
-        n_circuits: circuits that can trade: neither empty nor of all neurons in use.
-    """
-    return GLOBAL_TRADES * (n_circuits // 2)
-
-
-def permutation_null(
-    universal: Masks, *, permutations: int, seed: int = 42, p_trim: float = 0.0
-) -> pl.DataFrame:
-    """How modular every circuit is, against randomised circuits of the same margins.
-
-    Args:
-        universal: universal masks of the concepts at one setting.
-        permutations: randomised matrices per layer, ≥ 1; the smallest possible p-value is
-            1 / (1 + permutations).
-        seed: of the randomisation, ≥ 0. A layer's result depends on the seed and the layer's own
-            number and masks only.
-        p_trim: share of the most similar circuits that is dropped before the mean, in [0, 1).
+        universal: The universal masks of the concepts at one setting.
+        permutations: The number of randomised matrices per layer, ≥ 1; the smallest possible
+            p-value is 1 / (1 + permutations).
+        seed: The seed of the randomisation, ≥ 0. A layer's result depends on the seed and the
+            layer's own number and masks only.
 
     Returns:
-        Columns ``SCHEMA``; one row per layer and object, in that order. Nothing is rounded, and the
-        trimmed mean is float64 (the release's is float32). ``null_mean`` and ``null_sd`` are over
-        the permutations (divisor: their number). p = (1 + #{null ≤ observed}) / (1 + permutations),
-        small for a circuit that stands apart. An empty circuit, one that contains every neuron in
-        use, and a lone one have p = 1.
+        Columns ``SCHEMA``; one row per layer and object, in that order. Nothing is trimmed or
+        rounded, and the mean is float64 (the release's is float32). ``null_mean`` and ``null_sd``
+        are over the permutations (divisor: their number). An empty circuit, one that contains every
+        neuron in use, and a lone one have p = 1.
 
     Raises:
-        SettingsError: ``permutations``, ``seed`` or ``p_trim`` is out of range.
-        StimulusError: a name is not that of a concept.
+        SettingsError: ``permutations`` or ``seed`` is out of range.
     """
     streams.require_between(permutations, 1, sys.maxsize, "permutations")
-    _require_share(p_trim)
     kinds = [split_concept(name)[0] for name in universal.names]
     tables = [SCHEMA.polars.to_frame()]
     for layer in range(universal.n_layers):
-        observed, null = null_of_layer(
-            universal.bits[:, layer], permutations, streams.of_layer(seed, layer), p_trim
-        )
+        stream = streams.of_layer(seed, layer)
+        observed, null = null_of_layer(universal.bits[:, layer], permutations, stream)
+        at_most = np.count_nonzero(null <= observed + _ROUNDING_ERRORS, axis=0)
         columns = {
             "object": universal.names,
             "type": kinds,
             "layer": [layer] * len(kinds),
-            "p_trim": [p_trim] * len(kinds),
+            "p_trim": [0.0] * len(kinds),
             "observed_trimmed_jaccard": observed,
             "null_mean": null.mean(axis=0),
             "null_sd": null.std(axis=0),
-            "p_value": p_values(observed, null),
+            "p_value": (1 + at_most) / (1 + permutations),
             "permutations": [permutations] * len(kinds),
             "seed": [seed] * len(kinds),
         }
@@ -134,15 +112,14 @@ def permutation_null(
 
 
 def null_of_layer(
-    bits: Bits, permutations: int, stream: np.random.Generator, p_trim: float
+    bits: Bits, permutations: int, stream: np.random.Generator
 ) -> tuple[Reals, Reals]:
-    """Trimmed means of one layer, observed and under the null.
+    """Return the mean Jaccard of one layer's circuits to the others, observed and under the null.
 
     Args:
-        bits: bool ``[concepts, width]``.
-        permutations: number of randomised matrices.
-        stream: random numbers; drawn from.
-        p_trim: share of the most similar circuits that is dropped.
+        bits: The layer's masks, bool ``[concepts, width]``.
+        permutations: The number of randomised matrices.
+        stream: The random numbers; drawn from.
 
     Returns:
         float64 ``[concepts]`` and float64 ``[permutations, concepts]``.
@@ -152,51 +129,28 @@ def null_of_layer(
     null = np.empty((permutations, len(bits)))
     samples = randomisations(bits, stream)
     for row, sample in zip(null, samples, strict=False):
-        row[:] = trimmed_means(sample, p_trim)
-    return trimmed_means(bits, p_trim), null
+        row[:] = _means_to_others(sample)
+    return _means_to_others(bits), null
 
 
-def p_values(observed: Reals, null: Reals) -> Reals:
-    """Lower-tailed p-values: (1 + #{null ≤ observed}) / (1 + permutations), in (0, 1].
-
-    Args:
-        observed: float64 ``[concepts]``.
-        null: float64 ``[permutations, concepts]``.
-    """
-    at_most = np.count_nonzero(null <= observed + _ROUNDING_ERRORS, axis=0)
-    shares: Reals = (1 + at_most) / (1 + len(null))
-    return shares
-
-
-def trimmed_means(bits: Bits, p_trim: float) -> Reals:
-    """Mean Jaccard to the other circuits after dropping the floor(p_trim · others) largest.
-
-    Args:
-        bits: bool ``[concepts, width]``.
-        p_trim: in [0, 1).
-
-    Returns:
-        float64 ``[concepts]``; 0 for a circuit without others. Equal similarities in another order
-        give an equal mean.
-    """
-    n_others = len(bits) - 1
-    if n_others < 1:
+def _means_to_others(bits: Bits) -> Reals:
+    """The mean Jaccard of each circuit to the others, float64 ``[concepts]``; 0 for a lone one."""
+    if len(bits) < 2:
         return np.zeros(len(bits))
-    itself = np.eye(len(bits), dtype=np.bool_)
-    others = np.sort(jaccard(bits)[~itself].reshape(len(bits), n_others), axis=1)
-    kept: Reals = others[:, : n_others - math.floor(p_trim * n_others)].mean(axis=1)
-    return kept
+    # sorted, equal similarities in another order give an equal mean
+    means: Reals = np.sort(similarities_to_others(bits), axis=1).mean(axis=1)
+    return means
 
 
 def randomisations(bits: Bits, stream: np.random.Generator) -> Iterator[Bits]:
-    """Random matrices with the margins of ``bits``, without end.
+    """Yield random matrices with the margins of ``bits``, without end.
 
     One chain: ``BURN_IN`` global trades before the first sample, ``GLOBAL_TRADES`` before each
     further one. Circuits that cannot change, being empty or full, stay out of the matching.
 
     Args:
-        bits: bool ``[concepts, width]``; left as it is.
-        stream: random numbers; drawn from.
+        bits: The matrix to randomise, bool ``[concepts, width]``; left as it is.
+        stream: The random numbers; drawn from.
 
     Yields:
         The same array each time, to be copied if kept: bool ``[concepts, width]``, uniform over the
@@ -253,17 +207,6 @@ def _shuffled_within(
     keys.sort()
     keys &= np.uint64((1 << neuron_bits) - 1)
     return keys.astype(np.intp)
-
-
-def _require_share(p_trim: float) -> None:
-    if not 0 <= p_trim < 1:
-        raise SettingsError(
-            "p_trim is out of range",
-            where="p_trim",
-            expected="a share in [0, 1)",
-            found=repr(p_trim),
-            remedy="correct the value; the published ones are 0, 0.05, 0.1 and 0.25",
-        )
 
 
 MODULARITY_NULL = Artifact(

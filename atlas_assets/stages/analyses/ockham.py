@@ -6,7 +6,9 @@ circuit would do for both, 1 when they share no neuron (or have none).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,15 @@ from atlas_assets.stages.artifact import Artifact, Entry, Layout
 from atlas_assets.stages.concepts import Kind, split_concept
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.masks.similarity import jaccard
-from atlas_assets.stages.report.table import TOP, TYPE_NAMES, Cell, Table, layer_shown, table
+from atlas_assets.stages.report.table import (
+    TOP,
+    TYPE_NAMES,
+    Cell,
+    Table,
+    layer_shown,
+    table,
+    table_by_layer,
+)
 from atlas_assets.stages.schema import Rule, TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
@@ -50,9 +60,9 @@ class JaccardMatrices:
     """Jaccard similarity of the concepts of one type, at every layer.
 
     Attributes:
-        names: per type (``ast``, ``builtin``), its concepts with their prefix, sorted; maybe none.
-        values: per type, float64 ``[layers, n, n]``, symmetric, in the order of ``names``; 0 where
-            both circuits are empty, on the diagonal too (as in the mask files).
+        names: The concepts of each type (``ast``, ``builtin``) with their prefix, sorted.
+        values: The similarities within each type, float64 ``[layers, n, n]``, symmetric, in the
+            order of ``names``; 0 where both circuits are empty, on the diagonal too.
     """
 
     names: dict[Kind, tuple[str, ...]]
@@ -60,14 +70,7 @@ class JaccardMatrices:
 
 
 def jaccard_matrices(universal: Masks) -> JaccardMatrices:
-    """Jaccard matrices of both types of concept, at every layer.
-
-    Args:
-        universal: universal masks of the concepts at one setting.
-
-    Raises:
-        StimulusError: a name is not that of a concept.
-    """
+    """Return the Jaccard matrices of both types of concept at every layer, at one setting."""
     names: dict[Kind, tuple[str, ...]] = {}
     values: dict[Kind, npt.NDArray[np.float64]] = {}
     kinds = [split_concept(name)[0] for name in universal.names]
@@ -80,34 +83,27 @@ def jaccard_matrices(universal: Masks) -> JaccardMatrices:
 
 
 def ockham_index(universal: Masks) -> pl.DataFrame:
-    """The Ockham index of every two concepts of one type, at every layer.
-
-    Args:
-        universal: universal masks of the concepts at one setting.
+    """Return the Ockham index of every two concepts of one type, at every layer of one setting.
 
     Returns:
         Columns ``SCHEMA``, indices in [0, 1], not rounded; ``concept_a`` < ``concept_b``. Sorted by
         type, layer, ``concept_a``, ``concept_b``; no rows for a type of fewer than two concepts.
-
-    Raises:
-        StimulusError: a name is not that of a concept.
     """
     matrices = jaccard_matrices(universal)
-    tables = [_of_type(kind, matrices.names[kind], matrices.values[kind]) for kind in KINDS]
-    return pl.concat(tables)
+    return pl.concat([_of_type(kind, matrices) for kind in KINDS])
 
 
-def _of_type(kind: Kind, names: tuple[str, ...], matrices: npt.NDArray[np.float64]) -> pl.DataFrame:
-    first, second = np.triu_indices(len(names), k=1)
-    n_layers, n_couples = len(matrices), len(first)
-    similarities = matrices[:, first, second].ravel()
+def _of_type(kind: Kind, matrices: JaccardMatrices) -> pl.DataFrame:
+    couples = list(combinations(matrices.names[kind], 2))
+    similarities = _couples(matrices, kind)
+    n_layers = len(similarities)
     columns = {
-        "type": [kind] * (n_layers * n_couples),
-        "layer": np.repeat(np.arange(n_layers), n_couples),
-        "concept_a": [names[i] for i in first] * n_layers,
-        "concept_b": [names[i] for i in second] * n_layers,
-        "jaccard": similarities,
-        "ockham_index": 1 - similarities,
+        "type": [kind] * similarities.size,
+        "layer": np.repeat(np.arange(n_layers), len(couples)),
+        "concept_a": [name for name, _ in couples] * n_layers,
+        "concept_b": [name for _, name in couples] * n_layers,
+        "jaccard": similarities.ravel(),
+        "ockham_index": 1 - similarities.ravel(),
     }
     return pl.DataFrame(columns, schema=SCHEMA.polars)
 
@@ -117,45 +113,35 @@ _SIMILAR = 0.5
 
 
 def shown(matrices: JaccardMatrices) -> Table:
-    """Jaccard similarity between concepts of one type, by layer."""
-    rows: list[list[Cell]] = []
-    for layer in range(len(matrices.values["ast"])):
-        row: list[Cell] = [f"layer {layer}"]
-        for kind in KINDS:
-            values = _couples(matrices, kind, layer)
+    """Return a table of the Jaccard similarity between concepts of one type, by layer."""
+    shown: dict[tuple[int, str], Sequence[Cell]] = {}
+    for kind in KINDS:
+        for layer, values in enumerate(_couples(matrices, kind)):
             similar = int(np.count_nonzero(values > _SIMILAR))
-            row += (
-                [float(values.mean()), float(values.max()), similar] if values.size else [None] * 3
-            )
-        rows.append(row)
-    columns = [
-        f"{TYPE_NAMES[kind]}, {what}"
-        for kind in KINDS
-        for what in ("mean", "largest", f"> {_SIMILAR}")
-    ]
-    counts = [f"{_couples(matrices, kind, 0).size:,} of {TYPE_NAMES[kind]}" for kind in KINDS]
-    return table(
+            summed = (float(values.mean()), float(values.max()), similar) if values.size else None
+            shown[layer, kind] = summed or (None, None, None)
+    counts = [f"{_couples(matrices, kind).shape[1]:,} of {TYPE_NAMES[kind]}" for kind in KINDS]
+    return table_by_layer(
         "Jaccard similarity between concepts of one type",
-        ["layer", *columns],
-        rows,
+        shown,
+        ("mean", "largest", f"> {_SIMILAR}"),
         note=f"Over couples: {' and '.join(counts)}. The Ockham index is 1 − Jaccard.",
     )
 
 
 def most_similar_shown(matrices: JaccardMatrices) -> Table:
-    """The couples of concepts with the largest similarity at the layer of the mask files'."""
+    """Return a table of the most similar concepts at the layer of the mask files' matrices."""
     layer = layer_shown(len(matrices.values["ast"]))
-    couples: list[tuple[float, str, str]] = []
-    for kind in KINDS:
-        names = matrices.names[kind]
-        first, second = np.triu_indices(len(names), k=1)
-        values = matrices.values[kind][layer][first, second]
-        couples += [
-            (float(value), names[i], names[j])
-            for value, i, j in zip(values, first, second, strict=True)
-        ]
-    couples.sort(key=lambda couple: (-couple[0], couple[1:]))
-    rows: list[list[Cell]] = [[f"{a}, {b}", v, 1 - v] for v, a, b in couples[:TOP]]
+    couples = [
+        (-value, names)
+        for kind in KINDS
+        for value, names in zip(
+            _couples(matrices, kind)[layer].tolist(),
+            combinations(matrices.names[kind], 2),
+            strict=True,
+        )
+    ]
+    rows = [[", ".join(names), -value, 1 + value] for value, names in sorted(couples)[:TOP]]
     return table(
         f"The most similar concepts of one type at layer {layer}",
         ["concepts", "Jaccard", "Ockham index"],
@@ -164,11 +150,10 @@ def most_similar_shown(matrices: JaccardMatrices) -> Table:
     )
 
 
-def _couples(matrices: JaccardMatrices, kind: Kind, layer: int) -> npt.NDArray[np.float64]:
-    """Similarities of every two concepts of one type at one layer."""
-    matrix = matrices.values[kind][layer]
-    couples: npt.NDArray[np.float64] = matrix[np.triu_indices(len(matrix), k=1)]
-    return couples
+def _couples(matrices: JaccardMatrices, kind: Kind) -> npt.NDArray[np.float64]:
+    """Similarities of every two concepts of one type: float64 ``[layers, couples]``."""
+    first, second = np.triu_indices(len(matrices.names[kind]), k=1)
+    return matrices.values[kind][:, first, second]
 
 
 OCKHAM_INDEX = Artifact(

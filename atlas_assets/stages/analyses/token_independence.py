@@ -21,7 +21,7 @@ from atlas_assets.stages.making import Making, with_universal
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, universal_from_table
 from atlas_assets.stages.prompts.checker_prompts import keyword_of
 from atlas_assets.stages.prompts.stimuli import load_stimuli
-from atlas_assets.stages.report.table import FEW, TOP, Table, table
+from atlas_assets.stages.report.table import FEW, TOP, Table, both_ends, table
 from atlas_assets.stages.rounding import fractions, means
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import Setting
@@ -75,19 +75,19 @@ NO_KEYWORD_SCHEMA = TableSchema(
 
 
 def detail(universal: Masks, checker: Masks, keywords: Mapping[str, str]) -> pl.DataFrame:
-    """The published table per concept and layer.
+    """Return the published table per concept and layer.
 
     Args:
-        universal: universal masks (A); may hold more concepts than ``checker``.
-        checker: token-checker masks (B).
-        keywords: the keyword of each testable concept.
+        universal: The universal masks (A); may hold more concepts than ``checker``.
+        checker: The token-checker masks (B).
+        keywords: The keyword of each testable concept.
 
     Returns:
         Columns ``DETAIL_SCHEMA``, fractions to 4 decimals; one row per concept of ``checker`` and
         layer, in that order.
 
     Raises:
-        ArtifactError: layers or widths differ, or a checked concept has no universal mask or no
+        ArtifactError: Layers or widths differ, or a checked concept has no universal mask or no
             keyword.
     """
     strangers = sorted(set(checker.names) - set(keywords))
@@ -120,10 +120,7 @@ def detail(universal: Masks, checker: Masks, keywords: Mapping[str, str]) -> pl.
 
 
 def summary(detail: pl.DataFrame) -> pl.DataFrame:
-    """The published table per concept: means of the detail's columns over layers, 4 decimals.
-
-    Args:
-        detail: the table that ``detail`` returns.
+    """Return the published table per concept: means of the detail over layers, 4 decimals.
 
     Returns:
         Columns ``SUMMARY_SCHEMA``, sorted by ``concept_fraction`` descending; concepts of the same
@@ -140,23 +137,13 @@ def summary(detail: pl.DataFrame) -> pl.DataFrame:
 
 
 def no_keyword(universal: Masks, keywords: Mapping[str, str]) -> pl.DataFrame:
-    """The concepts that have no keyword, so that the question does not arise for them.
-
-    Returns:
-        ``object`` and ``status`` (always ``no_keyword``), sorted by object.
-    """
-    objects = [name for name in universal.names if name not in keywords]
-    columns = {"object": objects, "status": ["no_keyword"] * len(objects)}
-    return pl.DataFrame(columns, schema={"object": pl.String, "status": pl.String})
-
-
-#: columns of mean sizes, which are printed to one decimal
-_SIZES = {"mean |A|": 1, "mean |B|": 1, "mean |A∩B|": 1}
+    """Return the concepts that have no keyword, sorted, with the status ``no_keyword``."""
+    rows = [(name, "no_keyword") for name in universal.names if name not in keywords]
+    return pl.DataFrame(rows, schema=NO_KEYWORD_SCHEMA.polars, orient="row")
 
 
 def summary_shown(summary: pl.DataFrame) -> Table:
-    """The concepts that their keywords explain least, and most."""
-    shown = summary if summary.height <= TOP else pl.concat([summary[:FEW], summary[-FEW:]])
+    """Return a table of the concepts that their keywords explain least, and most."""
     columns = ["object", "keyword", "concept_fraction", "token_fraction", "A_size", "A_and_B"]
     title = "Token independence"
     if summary.height > TOP:
@@ -164,27 +151,24 @@ def summary_shown(summary: pl.DataFrame) -> Table:
     return table(
         title,
         ["concept", "keyword", "concept fraction", "token fraction", "mean |A|", "mean |A∩B|"],
-        shown.select(columns).iter_rows(),
+        both_ends(summary).select(columns).rows(),
         note="Means over layers. A: universal mask, B: token-checker mask.",
-        places_of=_SIZES,
+        places_of={"mean |A|": 1, "mean |A∩B|": 1},
     )
 
 
 def no_keyword_shown(table_: pl.DataFrame) -> str:
-    """The concepts without a keyword, in one sentence."""
+    """Return a sentence that names the concepts without a keyword."""
     names = [split_concept(name)[1] for name in table_["object"]]
     if not names:
         return "Every concept has a keyword."
     return f"{len(names)} concepts have no keyword: {', '.join(names)}."
 
 
-def adds_up(table: pl.DataFrame, universal: Masks, checker: Masks) -> int:
-    """`circuits_add_up` of a detail table; returns the number of cells.
-
-    Raises:
-        ArtifactError: a cell is not what the masks say.
-    """
-    ordered = table.sort("object", "layer")
+def _detail_adds_up(of: Inspected) -> Details:
+    token_checker = of.input("token_checker_masks")
+    universal = universal_from_table(of.input("masks"), token_checker.setting)
+    ordered = of.value.sort("object", "layer")
     names = ordered["object"].unique(maintain_order=True).to_list()
     parts = ordered.select("A_only", "A_and_B", "B_only").to_numpy()
     layers = ordered["layer"].to_list()
@@ -192,7 +176,7 @@ def adds_up(table: pl.DataFrame, universal: Masks, checker: Masks) -> int:
     if layers != list(range(n_layers)) * len(names):
         unsound("rows", "one per concept and layer", f"{len(layers)} for {len(names)} concepts")
     cells = parts.astype(np.int64).reshape(len(names), n_layers, 3)
-    return circuits_add_up(cells, names, universal, checker)
+    return {"cells": circuits_add_up(cells, names, universal, token_checker.masks)}
 
 
 def _compute_detail(making: Making) -> pl.DataFrame:
@@ -218,12 +202,6 @@ def _require_setting_in_force(making: Making, at: Setting) -> None:
 
 def _compute_no_keyword(making: Making) -> pl.DataFrame:
     return no_keyword(making.any_universal(), keyword_of(load_stimuli()))
-
-
-def _detail_adds_up(of: Inspected) -> Details:
-    checker = of.input("token_checker_masks")
-    universal = universal_from_table(of.input("masks"), checker.setting)
-    return {"cells": adds_up(of.value, universal, checker.masks)}
 
 
 def _rows_without_keyword(of: Inspected) -> Details:

@@ -19,25 +19,22 @@ FORMS = "PNG, and PDF beside it."
 
 
 def _draw(module: str, making: Making) -> Any:
-    return import_module(f"{__package__}.{module}").make(making)
+    sheets, in_words = import_module(f"{__package__}.{module}").make(making)
+    return import_module(f"{__package__}.render").drawing(sheets, in_words)
 
 
 def _figure(
-    name: str,
-    title: str,
-    description: str,
-    setting: Setting | None,
-    *inputs: str,
-    module: str | None = None,
+    module: str, title: str, description: str, setting: Setting | None, *inputs: str, name: str = ""
 ) -> Artifact:
+    key = f"figure_{name or module}"
     return Artifact(
-        key=f"figure_{name}",
+        key=key,
         title=title,
-        filename=f"figure_{name}.png",
+        filename=f"{key}.png",
         content=Layout.FIGURE,
         group="stage_16_figures",
         description=f"{description} {FORMS}",
-        compute=partial(_draw, module or name),
+        compute=partial(_draw, module),
         inputs=inputs,
         setting=setting,
     )
@@ -45,22 +42,22 @@ def _figure(
 
 FIGURES = (
     _figure(
-        "atomicity_dendrogram",
+        "dendrogram",
         "Atomicity dendrogram",
         "Ward dendrogram of the universal masks on 1 − Jaccard at layers 3 and 5, leaves in "
         "optimal order, cut into four; the six atomic concepts are marked (paper Figure 1).",
         REFERENCE,
         "masks",
-        module="dendrogram",
+        name="atomicity_dendrogram",
     ),
     _figure(
-        "jaccard_heatmap",
+        "heatmap",
         "Jaccard heatmaps",
         "Jaccard |A∩B| / |A∪B| of all universal masks at layers 3 and 5, in the order of the "
         "dendrogram.",
         REFERENCE,
         "masks",
-        module="heatmap",
+        name="jaccard_heatmap",
     ),
     _figure(
         "concept_fraction",

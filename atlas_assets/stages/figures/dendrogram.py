@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,27 +21,35 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 
 from atlas_assets.stages.analyses import atomicity
-from atlas_assets.stages.figures import style, words
-from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.drawing import Drawing
-from atlas_assets.stages.figures.layers import DENDROGRAM_LAYERS, layers_to_show
-from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures.caption import Caption, layers_to_show, sentences
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import REFERENCE
 
+#: the paper's text speaks of layer 5, the release shows the cluster at layer 3
+LAYERS = (3, 5)
 #: points between leaves: at 106 leaves the figure still fits a page
 _PITCHES = ((60, 5.5), (24, 7.5), (0, 9.5))
 _SMALLEST_PANEL = 1.4
 #: points across a cluster's number
 _CIRCLE = 9.0
 
+_CUT: dict[str, Any] = {"color": style.BLACK, "linewidth": 0.7, "linestyle": style.DASHES}
+_ATOMIC = "atomic concept (AST)"
+#: what leaves are marked as → marker, colour inside, size as a share of the pitch
+_MARKS = {
+    "AST": (style.KINDS["ast"].marker, style.KINDS["ast"].colour, 0.6),
+    "builtin": (style.KINDS["builtin"].marker, "white", 0.52),
+    _ATOMIC: ("*", style.YELLOW, 1.25),
+}
+
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One straight piece of a tree: from (position, height) to (position, height)."""
+    """A straight piece of a tree: from (position, height) to (position, height)."""
 
     start: Point
     end: Point
@@ -52,12 +61,12 @@ class Tree:
     """One layer's dendrogram, ready to draw.
 
     Attributes:
-        names: concepts with a circuit at the layer, in the order of the leaves.
-        branches: its lines; leaf i is at position i, height 0.
-        height: of the root, in units of Ward's distance.
-        cut: height of the cut into clusters; None when there is nothing to cut.
-        roots: where each cluster crosses the cut, by position; numbered in that order from 1.
-        n_empty: concepts without a circuit at the layer.
+        names: The concepts with a circuit at the layer, in the order of the leaves.
+        branches: The lines of the tree; leaf i is at position i, height 0.
+        height: The height of the root, in units of Ward's distance.
+        cut: The height of the cut into clusters; ``None`` when there is nothing to cut.
+        roots: Where each cluster crosses the cut, by position; numbered in that order from 1.
+        n_empty: The number of concepts without a circuit at the layer.
     """
 
     names: tuple[str, ...]
@@ -68,29 +77,26 @@ class Tree:
     n_empty: int
 
 
-def draw(
-    universal: Masks, layers: Sequence[int], caption: Caption, *, clusters: int = atomicity.CUT
-) -> Figure:
-    """The dendrogram of each layer, side by side.
+def draw(universal: Masks, layers: Sequence[int], caption: Caption) -> Figure:
+    """Draw the dendrogram of each layer, side by side.
 
     Args:
-        universal: universal masks of the concepts at one setting.
-        layers: which layers; a layer the model lacks is said to be missing.
-        caption: what the masks were computed on.
-        clusters: number of clusters of the cut.
+        universal: The universal masks of the concepts at one setting.
+        layers: The layers; one that the model lacks is said to be missing.
+        caption: What the masks were computed on.
 
     Returns:
         A figure of the width of one column per layer, as tall as its leaves need.
     """
-    trees = [tree(universal, layer, clusters) for layer in layers]
+    trees = [tree(universal, layer) for layer in layers]
     rows = max((len(found.names) for found in trees if found), default=0)
-    pitch = _pitch(rows)
-    width = max(style.SINGLE_COLUMN * len(layers), style.SINGLE_COLUMN)
+    pitch = next(pitch for least, pitch in _PITCHES if rows >= least)
+    listed = f"layer{'s' if len(layers) > 1 else ''} {' and '.join(map(str, layers))}"
     with style.paper():
         page = style.sheet(
-            width,
+            style.SINGLE_COLUMN * len(layers),
             max(rows * pitch / 72 + 0.55, _SMALLEST_PANEL),
-            f"Atomicity dendrogram, {_listed(layers)}",
+            f"Atomicity dendrogram, {listed}",
             caption,
             footnotes=_footnotes(trees, layers),
             key_rows=0 if rows < 2 else 1 if len(layers) > 1 else 2,
@@ -103,20 +109,20 @@ def draw(
                 style.say(panel, _why_nothing(found, layer, universal.n_layers))
             else:
                 _draw_tree(panel, found, rows, pitch)
-        if rows > 1:
-            page.add_key(_key(clusters), columns=4 if len(layers) > 1 else 2)
-        return style.settle(page.figure)
+        if rows < 2:
+            return style.settle(page.figure)
+        return page.finished(_key(), columns=4 if len(layers) > 1 else 2)
 
 
-def tree(universal: Masks, layer: int, clusters: int = atomicity.CUT) -> Tree | None:
-    """One layer's tree; None when the model lacks the layer, no branch when it has one leaf."""
+def tree(universal: Masks, layer: int) -> Tree | None:
+    """Return one layer's tree: ``None`` when the model lacks the layer, no branch for one leaf."""
     if not 0 <= layer < universal.n_layers:
         return None
     found = atomicity.linkage(universal, layer)
     n_empty = len(universal.names) - len(found.names)
     if len(found.names) < 2:
         return Tree(found.names, (), 0.0, None, (), n_empty)
-    groups = atomicity.clusters(universal, layer, clusters)
+    groups = atomicity.clusters(universal, layer)
     return _grow(found, np.array([groups[name] for name in found.names]), n_empty)
 
 
@@ -162,7 +168,7 @@ def _cut(heights: npt.NDArray[np.float64], n_clusters: int) -> float | None:
 
 
 def draw_branches(axes: Axes, found: Tree, *, upright: bool, line_width: float) -> None:
-    """Draw a tree's lines: upright with leaves along x, otherwise with leaves along y."""
+    """Draw the lines of a tree: upright with leaves along x, otherwise with leaves along y."""
     for colour in sorted({branch.colour for branch in found.branches}):
         lines = [
             [point if upright else point[::-1] for point in (branch.start, branch.end)]
@@ -191,7 +197,7 @@ def _highlight(left: float, bottom: float, width: float, height: float, size: fl
 
 
 def leaf_width(concept: str, size: float) -> float:
-    """Width in points of what ``label_leaf`` writes."""
+    """Return the width in points of what `label_leaf` writes."""
     weight = "bold" if concept in atomicity.ATOMIC_CONCEPTS else "normal"
     return style.text_width(style.bare(concept), size, weight, style.kind_of(concept).slant)
 
@@ -210,7 +216,7 @@ def _draw_tree(axes: Axes, found: Tree, rows: int, pitch: float) -> None:
         label_leaf(label, name, size=min(7.0, pitch - 0.5))
     _mark_leaves(axes, found, pitch)
     if found.cut is not None:
-        axes.axvline(found.cut, color=style.BLACK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
+        axes.axvline(found.cut, **_CUT, zorder=1)
         _number_clusters(axes, found.roots, found.cut, pitch)
 
 
@@ -235,72 +241,41 @@ def _number_clusters(axes: Axes, roots: Sequence[float], cut: float, pitch: floa
 
 
 def _mark_leaves(axes: Axes, found: Tree, pitch: float) -> None:
-    for mark in _marks(pitch):
-        at = [i for i, name in enumerate(found.names) if _mark_of(name) == mark.get_label()]
-        if not at:
-            continue
-        axes.plot(
-            np.zeros(len(at)),
-            at,
-            linestyle="none",
-            marker=mark.get_marker(),
-            markersize=mark.get_markersize(),
-            markerfacecolor=mark.get_markerfacecolor(),
-            markeredgecolor=style.BLACK,
-            markeredgewidth=0.4,
-            clip_on=False,
-            zorder=5,
-            label=mark.get_label(),
-        )
+    for label in _MARKS:
+        at = [i for i, name in enumerate(found.names) if _mark_of(name) == label]
+        if at:
+            axes.plot(np.zeros(len(at)), at, **_mark(label, pitch), clip_on=False, zorder=5)
 
 
-def _marks(pitch: float) -> list[Line2D]:
-    """The leaf markers, which are the legend's too."""
-    looks = (
-        ("AST", style.KINDS["ast"].marker, style.KINDS["ast"].colour, 0.6),
-        ("builtin", style.KINDS["builtin"].marker, "white", 0.52),
-        ("atomic concept (AST)", "*", style.YELLOW, 1.25),
-    )
-    return [
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            marker=marker,
-            markersize=pitch * share,
-            markerfacecolor=face,
-            markeredgecolor=style.BLACK,
-            markeredgewidth=0.4,
-            label=label,
-        )
-        for label, marker, face, share in looks
-    ]
+def _mark(label: str, pitch: float) -> dict[str, Any]:
+    """How the leaves of one kind are marked, which is how the key shows them too."""
+    marker, face, share = _MARKS[label]
+    return {
+        "linestyle": "none",
+        "marker": marker,
+        "markersize": pitch * share,
+        "markerfacecolor": face,
+        "label": label,
+    }
 
 
 def _mark_of(concept: str) -> str:
-    if concept in atomicity.ATOMIC_CONCEPTS:
-        return "atomic concept (AST)"
-    return style.kind_of(concept).label
+    return _ATOMIC if concept in atomicity.ATOMIC_CONCEPTS else style.kind_of(concept).label
 
 
-def _key(clusters: int) -> list[Line2D]:
-    cut = Line2D([], [], color=style.BLACK, linewidth=0.7, linestyle=(0, (4, 2)))
-    cut.set_label(f"cut into {clusters} clusters")
-    return [*_marks(7.0), cut]
+def _key() -> list[Line2D]:
+    cut = Line2D([], [], **_CUT, label=f"cut into {atomicity.CUT} clusters")
+    return [*(Line2D([], [], **_mark(label, 7.0)) for label in _MARKS), cut]
 
 
-def _pitch(rows: int) -> float:
-    return next(pitch for least, pitch in _PITCHES if rows >= least)
-
-
-def _listed(layers: Sequence[int]) -> str:
-    numbers = " and ".join(str(layer) for layer in layers)
-    return f"layer {numbers}" if len(layers) == 1 else f"layers {numbers}"
+def no_layer(layer: int, n_layers: int) -> str:
+    """Return the sentence that stands in place of a layer that the model lacks."""
+    return f"No layer {layer}: the model\nhas layers 0 to {n_layers - 1}."
 
 
 def _why_nothing(found: Tree | None, layer: int, n_layers: int) -> str:
     if found is None:
-        return f"No layer {layer}: the model\nhas layers 0 to {n_layers - 1}."
+        return no_layer(layer, n_layers)
     if not found.names:
         return f"Every circuit is empty\nat layer {layer}."
     return f"Only {style.bare(found.names[0])} has a circuit\nat layer {layer}: nothing to compare."
@@ -316,10 +291,9 @@ def _footnotes(trees: Sequence[Tree | None], layers: Sequence[int]) -> list[str]
 
 
 def in_words(universal: Masks, layers: Sequence[int]) -> str:
-    """Clusters of each layer, and where the atomic concepts fall."""
-    return words.sentences(
-        "Dendrograms of universal circuits.", *(_clusters(universal, layer) for layer in layers)
-    )
+    """Return the clusters of each layer, and where the atomic concepts fall, in words."""
+    opening = "Dendrograms of universal circuits."
+    return sentences(opening, (_clusters(universal, layer) for layer in layers))
 
 
 def _clusters(universal: Masks, layer: int) -> str:
@@ -327,20 +301,19 @@ def _clusters(universal: Masks, layer: int) -> str:
     sizes = [list(groups.values()).count(number) for number in sorted({*groups.values()})]
     if not sizes:
         return f"Layer {layer}: every circuit is empty"
-    sentence = (
-        f"Layer {layer}: {len(groups)} circuits in clusters of {words.listed(map(str, sizes))}"
-    )
+    sentence = f"Layer {layer}: {len(groups)} circuits in clusters of {', '.join(map(str, sizes))}"
     atomic = [groups[name] for name in atomicity.ATOMIC_CONCEPTS if name in groups]
-    if atomic:
-        placed = words.listed(str(number) for number in sorted({*atomic}))
-        plural = "s" if len({*atomic}) > 1 else ""
-        sentence += f"; {len(atomic)} atomic concepts in cluster{plural} {placed}"
+    placed = sorted({*atomic})
+    if placed:
+        plural = "s" if len(placed) > 1 else ""
+        listed = ", ".join(map(str, placed))
+        sentence += f"; {len(atomic)} atomic concepts in cluster{plural} {listed}"
     return sentence
 
 
-def make(making: Making) -> Drawing:
-    """The artifact: the dendrograms of the universal masks at the reference setting."""
+def make(making: Making) -> tuple[list[Figure], str]:
+    """Make the dendrograms of the masks at the reference setting, and what they show in words."""
     universal = making.universal(REFERENCE)
-    layers, notes = layers_to_show(universal.n_layers, DENDROGRAM_LAYERS)
-    sheet = draw(universal, layers, making.caption("masks", REFERENCE, notes))
-    return drawing([sheet], in_words(universal, layers))
+    layers, notes = layers_to_show(universal.n_layers, LAYERS)
+    caption = making.caption("masks", REFERENCE, notes)
+    return [draw(universal, layers, caption)], in_words(universal, layers)

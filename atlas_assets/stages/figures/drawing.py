@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: a preview, which goes into Dagster's event log, has fewer bytes
 PREVIEW_LIMIT = 100_000
@@ -17,9 +21,9 @@ class Drawing:
     """A rendered figure.
 
     Attributes:
-        png: the figure; a stack of its sheets where it has several.
-        pdf: the same, one page per sheet; ``None`` when only the PNG was read.
-        previews: a small PNG of each sheet; not kept in the atlas.
+        png: The figure; a stack of its sheets where it has several.
+        pdf: The figure, one page per sheet; ``None`` when only the PNG was read.
+        previews: A small PNG of each sheet; not kept in the atlas.
     """
 
     png: bytes
@@ -29,22 +33,24 @@ class Drawing:
     @property
     def description(self) -> str:
         """What the figure shows, in words; from the PNG, where the renderer put it."""
-        from PIL import Image
-
-        with Image.open(io.BytesIO(self.png), formats=("PNG",)) as image:
+        with _opened(self.png) as image:
             return str(image.info.get(DESCRIPTION, ""))
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the PNG, pixels."""
-        from PIL import Image
-
-        with Image.open(io.BytesIO(self.png), formats=("PNG",)) as image:
+        with _opened(self.png) as image:
             return image.size
 
 
+def _opened(png: bytes) -> Image.Image:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(png), formats=("PNG",))
+
+
 def flaw_of_png(data: bytes) -> str | None:
-    """What is wrong with a PNG; ``None`` where it is whole.
+    """Return what is wrong with a PNG; ``None`` where it is whole.
 
     Every chunk is held to its checksum; no pixel is decompressed. An image so large that Pillow
     takes it for a decompression bomb is refused.
@@ -54,11 +60,11 @@ def flaw_of_png(data: bytes) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            with _opened(data) as image:
                 image.verify()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         return str(error)
-    except Image.DecompressionBombWarning as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return str(error)
     if not data.endswith(b"\0\0\0\0IEND\xaeB`\x82"):
         return "it does not end with the chunk IEND"

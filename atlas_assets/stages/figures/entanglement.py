@@ -9,27 +9,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from atlas_assets.stages.figures import style, words
-from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.drawing import Drawing
-from atlas_assets.stages.figures.layers import ENTANGLEMENT_LAYER, layers_to_show
-from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures.caption import Caption, layers_to_show, sentences
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.setting import STANDALONE
 
+#: the layer of the published mean (docs/science.md §6, ``report-ei``)
+LAYER = 4
 #: the report gives the share of pairs below it (docs/science.md §6, ``report-ei``)
 THRESHOLD = 0.2
 _BINS = np.linspace(0, 1, 41)
 
 
 def draw(entanglement: pl.DataFrame, layer: int, caption: Caption) -> Figure:
-    """Histogram of E_I with its mean, its median and the line at 0.2.
+    """Draw a histogram of E_I with its mean, its median and the line at 0.2.
 
     Args:
-        entanglement: columns layer, pair_size and entanglement_index among others
-            (``compositionality.entanglement``), one setting.
-        layer: which layer.
-        caption: what the table was computed on.
+        entanglement: The ``compositionality`` table; its columns layer, pair_size and
+            entanglement_index.
+        layer: The layer.
+        caption: What the table was computed on.
 
     Returns:
         A single-column figure. Empty pairs count as 0, as in the published mean.
@@ -46,23 +45,19 @@ def draw(entanglement: pl.DataFrame, layer: int, caption: Caption) -> Figure:
             footnotes=_footnotes(values, empty),
             key_rows=1,
         )
-        axes = page.figure.subplots()
         if not values.size:
-            style.say(axes, f"No pair at layer {layer}.")
-            return style.settle(page.figure)
-        _draw_bars(axes, values)
+            return page.saying(f"No pair at layer {layer}.")
+        axes = page.figure.subplots()
+        axes.hist(
+            values, bins=_BINS.tolist(), color=style.SKY_BLUE, edgecolor="white", linewidth=0.3
+        )
+        axes.set_xlim(-0.02, 1.02)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.set_xlabel("entanglement index $E_I$", parse_math=True)
+        axes.set_ylabel("pairs")
+        axes.grid(axis="y")
         _draw_lines(axes, values)
-        page.add_key(axes.get_legend_handles_labels()[0], columns=3)
-        return style.settle(page.figure)
-
-
-def _draw_bars(axes: Axes, values: npt.NDArray[np.float64]) -> None:
-    axes.hist(values, bins=_BINS.tolist(), color=style.SKY_BLUE, edgecolor="white", linewidth=0.3)
-    axes.set_xlim(-0.02, 1.02)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.set_xlabel("entanglement index $E_I$", parse_math=True)
-    axes.set_ylabel("pairs")
-    axes.grid(axis="y")
+        return page.finished(axes.get_legend_handles_labels()[0], columns=3)
 
 
 def _draw_lines(axes: Axes, values: npt.NDArray[np.float64]) -> None:
@@ -79,31 +74,28 @@ def _footnotes(values: npt.NDArray[np.float64], empty: int) -> list[str]:
     if not values.size:
         return []
     below = int(np.count_nonzero(values < THRESHOLD))
-    notes = [
-        f"{below:,} of {values.size:,} pairs ({below / values.size:.2%}) lie below {THRESHOLD}."
-    ]
-    if empty:
-        notes.append(f"{empty:,} empty pairs count as 0.")
-    return notes
+    share = f"{below:,} of {values.size:,} pairs ({below / values.size:.2%})"
+    notes = [f"{share} lie below {THRESHOLD}."]
+    return [*notes, f"{empty:,} empty pairs count as 0."] if empty else notes
 
 
 def in_words(table: pl.DataFrame, layer: int) -> str:
-    """Mean, median and lower tail of the entanglement index (``compositionality``)."""
+    """Return mean, median and lower tail of the entanglement index in words."""
     values = table.filter(layer=layer)["entanglement_index"].to_numpy()
     if not len(values):
         return f"No pair at layer {layer}."
+    mean, median = values.mean(), float(np.median(values))
     below = float(np.mean(values < THRESHOLD))
-    return words.sentences(
+    return sentences(
         f"Histogram of the entanglement index of {len(values):,} pairs at layer {layer}.",
-        f"Mean {values.mean():.4f}, median {float(np.median(values)):.4f}, "
-        f"{below:.2%} below {THRESHOLD}",
+        [f"Mean {mean:.4f}, median {median:.4f}, {below:.2%} below {THRESHOLD}"],
     )
 
 
-def make(making: Making) -> Drawing:
-    """The artifact: the entanglement of the pairs at one layer, at ε = 0.001, C = 0.8."""
+def make(making: Making) -> tuple[list[Figure], str]:
+    """Make the figure of the pairs of one layer at ε = 0.001, C = 0.8, and what it shows."""
     making.require_in_sweep(STANDALONE)
     table = making.read("compositionality")
-    (layer,), notes = layers_to_show(table["layer"].n_unique(), (ENTANGLEMENT_LAYER,))
-    sheet = draw(table, layer, making.caption("compositionality", STANDALONE, notes))
-    return drawing([sheet], in_words(table, layer))
+    (layer,), notes = layers_to_show(table["layer"].n_unique(), (LAYER,))
+    caption = making.caption("compositionality", STANDALONE, notes)
+    return [draw(table, layer, caption)], in_words(table, layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,9 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from atlas_assets.stages.analyses import atomicity
-from atlas_assets.stages.figures import style, words
-from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.dendrogram import Tree, draw_branches, label_leaf, leaf_width, tree
-from atlas_assets.stages.figures.drawing import Drawing
-from atlas_assets.stages.figures.layers import DENDROGRAM_LAYERS, layers_to_show
-from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.figures import dendrogram, style
+from atlas_assets.stages.figures.caption import Caption, layers_to_show, sentences
+from atlas_assets.stages.figures.dendrogram import Tree
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.masks.similarity import jaccard
@@ -34,42 +31,38 @@ _LABEL_SIZE = 6.0
 _TICK, _EDGE = 5.0, 6.0
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     """Where the matrix stands, in inches from the lower left corner of the sheet's body."""
 
     width: float
+    height: float
     left: float
     side: float
     both_sides: bool
 
-    @property
-    def height(self) -> float:
-        return self.side + _FOOT + _TREE + _STRIP + 2 * _GAP + _TOP
 
-
-def draw(
-    universal: Masks, layer: int, caption: Caption, *, clusters: int = atomicity.CUT
-) -> Figure:
-    """The similarity matrix of one layer under its dendrogram.
+def draw(universal: Masks, layer: int, caption: Caption) -> Figure:
+    """Draw the similarity matrix of one layer under its dendrogram.
 
     Args:
-        universal: universal masks of the concepts at one setting.
-        layer: which layer; one the model lacks is said to be missing.
-        caption: what the masks were computed on.
-        clusters: number of clusters that the dendrogram is cut into.
+        universal: The universal masks of the concepts at one setting.
+        layer: The layer; one that the model lacks is said to be missing.
+        caption: What the masks were computed on.
 
     Returns:
         A figure of a double column's width, or a single one's up to 24 circuits. With more than 60
         circuits the labels alternate between the left and the right side.
     """
     heading = f"Jaccard similarity of universal circuits, layer {layer}"
-    found = tree(universal, layer, clusters)
+    found = dendrogram.tree(universal, layer)
     with style.paper():
         if found is None or len(found.names) < 2:
-            return _nothing(found, heading, caption, layer, universal.n_layers)
+            nothing = f"Fewer than two circuits\nare not empty at layer {layer}."
+            lacks = dendrogram.no_layer(layer, universal.n_layers)
+            page = style.sheet(style.SINGLE_COLUMN, 1.4, heading, caption)
+            return page.saying(nothing if found else lacks)
         plan = _plan(found)
-        notes = _footnotes(found, plan.both_sides, clusters)
+        notes = _footnotes(found, plan.both_sides)
         page = style.sheet(plan.width, plan.height, heading, caption, footnotes=notes)
         page.figure.set_layout_engine("none")
         rows = [universal.index(name) for name in found.names]
@@ -83,9 +76,10 @@ def _plan(found: Tree) -> _Plan:
     n = len(found.names)
     width = style.SINGLE_COLUMN if n <= _SINGLE else style.DOUBLE_COLUMN
     both = n > _ONE_SIDE
-    widest = max(leaf_width(name, _LABEL_SIZE) for name in found.names)
+    widest = max(dendrogram.leaf_width(name, _LABEL_SIZE) for name in found.names)
     labels = (widest + _TICK + _EDGE) / 72
-    return _Plan(width, labels, width - labels - (labels if both else 2 * _EDGE / 72), both)
+    side = width - labels - (labels if both else 2 * _EDGE / 72)
+    return _Plan(width, side + _FOOT + _TREE + _STRIP + 2 * _GAP + _TOP, labels, side, both)
 
 
 def _draw_matrix(
@@ -113,32 +107,26 @@ def _label_rows(axes: Axes, found: Tree, rows: range, pitch: float) -> None:
         spine.set_visible(False)
     size = min(_LABEL_SIZE, max(style.SMALLEST_FONT, pitch * rows.step - 0.5))
     for i, label in zip(rows, axes.get_yticklabels(), strict=True):
-        label_leaf(label, found.names[i], size=size)
+        dendrogram.label_leaf(label, found.names[i], size=size)
 
 
 def _draw_top(page: style.Sheet, plan: _Plan, found: Tree) -> None:
     """Above the matrix: the strip of kinds, and the dendrogram with its cut."""
     bottom = _FOOT + plan.side + _GAP
     strip = page.figure.add_axes(page.fraction(plan.left, bottom, plan.side, _STRIP))
-    _draw_kinds(strip, found)
+    is_ast = np.array([[style.kind_of(name) is style.KINDS["ast"] for name in found.names]], int)
+    colours = ListedColormap([style.KINDS["builtin"].colour, style.KINDS["ast"].colour])
+    image = strip.imshow(is_ast, cmap=colours, vmin=0, vmax=1, aspect="auto")
+    image.set_interpolation("nearest")
+    strip.set_axis_off()
     bottom += _STRIP + _GAP
     axes = page.figure.add_axes(page.fraction(plan.left, bottom, plan.side, _TREE))
-    draw_branches(axes, found, upright=True, line_width=0.6)
+    dendrogram.draw_branches(axes, found, upright=True, line_width=0.6)
     axes.set_xlim(-0.5, len(found.names) - 0.5)
     axes.set_ylim(0, found.height * 1.04 or 1.0)
     axes.set_axis_off()
     if found.cut is not None:
-        axes.axhline(found.cut, color=style.BLACK, linewidth=0.6, linestyle=(0, (4, 2)))
-
-
-def _draw_kinds(axes: Axes, found: Tree) -> None:
-    """A strip along the columns: dark where the circuit is an AST node's."""
-    is_ast = [style.kind_of(name) is style.KINDS["ast"] for name in found.names]
-    colours = ListedColormap([style.KINDS["builtin"].colour, style.KINDS["ast"].colour])
-    axes.imshow(
-        np.array([is_ast], dtype=int), cmap=colours, vmin=0, vmax=1, aspect="auto"
-    ).set_interpolation("nearest")
-    axes.set_axis_off()
+        axes.axhline(found.cut, color=style.BLACK, linewidth=0.6, linestyle=style.DASHES)
 
 
 def _draw_keys(page: style.Sheet, plan: _Plan, image: AxesImage) -> None:
@@ -148,10 +136,8 @@ def _draw_keys(page: style.Sheet, plan: _Plan, image: AxesImage) -> None:
     scale.set_ticks([0, 0.5, 1])
     scale.set_label("Jaccard similarity", labelpad=1)
     scale.outline.set_linewidth(0.4)
-    handles = [
-        Patch(facecolor=style.KINDS[kind].colour, label=style.KINDS[kind].label)
-        for kind in ("ast", "builtin")
-    ]
+    looks = (style.KINDS["ast"], style.KINDS["builtin"])
+    handles = [Patch(facecolor=look.colour, label=look.label) for look in looks]
     x, y, _, _ = page.fraction(plan.left + plan.side, 0.41, 0, 0)
     page.figure.legend(
         handles=handles,
@@ -164,24 +150,12 @@ def _draw_keys(page: style.Sheet, plan: _Plan, image: AxesImage) -> None:
     )
 
 
-def _nothing(
-    found: Tree | None, heading: str, caption: Caption, layer: int, n_layers: int
-) -> Figure:
-    page = style.sheet(style.SINGLE_COLUMN, 1.4, heading, caption)
-    if found is None:
-        text = f"No layer {layer}: the model\nhas layers 0 to {n_layers - 1}."
-    else:
-        text = f"Fewer than two circuits\nare not empty at layer {layer}."
-    style.say(page.figure.subplots(), text)
-    return style.settle(page.figure)
-
-
-def _footnotes(found: Tree, both_sides: bool, clusters: int) -> list[str]:
+def _footnotes(found: Tree, both_sides: bool) -> list[str]:
     notes = ["Builtins in italics, atomic concepts on yellow."]
     if both_sides:
         notes.insert(0, "Row labels alternate between left and right.")
     if found.cut is not None:
-        notes.append(f"Dashed: the cut into {clusters} clusters.")
+        notes.append(f"Dashed: the cut into {atomicity.CUT} clusters.")
     if found.n_empty:
         total = found.n_empty + len(found.names)
         notes.append(f"{found.n_empty} of {total} circuits are empty at this layer and left out.")
@@ -189,11 +163,9 @@ def _footnotes(found: Tree, both_sides: bool, clusters: int) -> list[str]:
 
 
 def in_words(universal: Masks, layers: Sequence[int]) -> str:
-    """Mean similarity of each layer, and its two most similar circuits."""
-    return words.sentences(
-        "Matrices of Jaccard similarity between universal circuits.",
-        *(_similarity(universal, layer) for layer in layers),
-    )
+    """Return the mean similarity of each layer and its most similar circuits, in words."""
+    opening = "Matrices of Jaccard similarity between universal circuits."
+    return sentences(opening, (_similarity(universal, layer) for layer in layers))
 
 
 def _similarity(universal: Masks, layer: int) -> str:
@@ -210,10 +182,9 @@ def _similarity(universal: Masks, layer: int) -> str:
     )
 
 
-def make(making: Making) -> Drawing:
-    """The artifact: a sheet per layer, of the universal masks at the reference setting."""
+def make(making: Making) -> tuple[list[Figure], str]:
+    """Make a sheet per layer of the masks at the reference setting, and what they show in words."""
     universal = making.universal(REFERENCE)
-    layers, notes = layers_to_show(universal.n_layers, DENDROGRAM_LAYERS)
+    layers, notes = layers_to_show(universal.n_layers, dendrogram.LAYERS)
     caption = making.caption("masks", REFERENCE, notes)
-    sheets = [draw(universal, layer, caption) for layer in layers]
-    return drawing(sheets, in_words(universal, layers))
+    return [draw(universal, layer, caption) for layer in layers], in_words(universal, layers)

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from atlas_assets.stages.figures import style, words
+from atlas_assets.stages.figures import style
 from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.drawing import Drawing
-from atlas_assets.stages.figures.render import drawing
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.setting import STANDALONE
 
-_ORDER = ("pair", "ast", "builtin")
-_NAMES = {"pair": "pairs", "ast": "AST nodes", "builtin": "builtins"}
 #: how far apart the three ranges of a layer stand
 _DODGE = 0.2
 
 
 def draw(profile: pl.DataFrame, caption: Caption) -> Figure:
-    """Mean sizes as lines, and medians with their ranges beside them.
+    """Draw mean sizes as lines, and medians with their ranges beside them.
 
     Args:
-        profile: columns layer, type, n, mean_size, median_size, min_size, max_size
-            (``layer_profile.profile``), one setting.
-        caption: what the table was computed on.
+        profile: The ``layer_profile`` table.
+        caption: What the table was computed on.
 
     Returns:
         A double-column figure of two panels.
@@ -42,13 +36,16 @@ def draw(profile: pl.DataFrame, caption: Caption) -> Figure:
             key_rows=1,
         )
         if not profile.height:
-            style.say(page.figure.subplots(), "The profile has no rows.")
-            return style.settle(page.figure)
+            return page.saying("The profile has no rows.")
         means, ranges = page.figure.subplots(1, 2)
-        for i, kind in enumerate(_ORDER):
+        for i, (kind, look) in enumerate(style.KINDS.items()):
             rows = profile.filter(type=kind).sort("layer")
-            _draw_means(means, rows, kind)
-            _draw_ranges(ranges, rows, kind, (i - 1) * _DODGE)
+            if not rows.height:
+                means.plot([], [], linestyle="none", label=f"no {look.plural}")
+                continue
+            label = f"{look.plural} (n = {rows['n'].to_numpy().max():,})"
+            style.draw_line(means, kind, rows["layer"].to_numpy(), rows["mean_size"], label)
+            _draw_ranges(ranges, rows, look, (i - 1) * _DODGE)
         n_layers = int(profile["layer"].to_numpy().max()) + 1
         for axes, title in ((means, "mean"), (ranges, "median, smallest and largest")):
             axes.set_title(title, loc="left", fontweight="bold")
@@ -57,61 +54,29 @@ def draw(profile: pl.DataFrame, caption: Caption) -> Figure:
             axes.set_ylabel("circuit size, neurons")
             axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.grid(axis="y")
-        page.add_key(means.get_legend_handles_labels()[0], columns=3)
-        return style.settle(page.figure)
+        return page.finished(means.get_legend_handles_labels()[0], columns=3)
 
 
-def _draw_means(axes: Axes, rows: pl.DataFrame, kind: str) -> None:
-    look = style.KINDS[kind]
-    if not rows.height:
-        axes.plot([], [], linestyle="none", label=f"no {_NAMES[kind]}")
-        return
-    axes.plot(
-        rows["layer"].to_numpy(),
-        rows["mean_size"].to_numpy(),
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.line,
-        markeredgecolor=style.BLACK,
-        markeredgewidth=0.4,
-        label=f"{_NAMES[kind]} (n = {rows['n'].to_numpy().max():,})",
-    )
-
-
-def _draw_ranges(axes: Axes, rows: pl.DataFrame, kind: str, offset: float) -> None:
-    if not rows.height:
-        return
-    look = style.KINDS[kind]
+def _draw_ranges(axes: Axes, rows: pl.DataFrame, look: style.KindStyle, offset: float) -> None:
     at = rows["layer"].to_numpy() + offset
     low, middle, high = (
-        rows[column].to_numpy().astype(np.float64)
+        rows[column].cast(pl.Float64).to_numpy()
         for column in ("min_size", "median_size", "max_size")
     )
     axes.vlines(at, low, high, colors=look.colour, linewidth=1.3)
-    axes.plot(
-        at,
-        middle,
-        linestyle="none",
-        marker=look.marker,
-        color=look.colour,
-        markeredgecolor=style.BLACK,
-        markeredgewidth=0.4,
-    )
+    axes.plot(at, middle, linestyle="none", marker=look.marker, color=look.colour)
 
 
 def in_words(profile: pl.DataFrame) -> str:
-    """Mean size of each type, layer by layer."""
-    lines = []
-    for kind, name in words.TYPE_NAMES.items():
-        means = profile.filter(type=kind).sort("layer")["mean_size"].to_list()
-        if means:
-            lines.append(f"{name}: {words.listed(f'{mean:.1f}' for mean in means)}")
-    return words.sentences("Line plot of mean circuit size in neurons, from layer 0.", *lines)
+    """Return the mean size of each type in words, layer by layer."""
+    sizes = {kind: profile.filter(type=kind).sort("layer")["mean_size"] for kind in style.KINDS}
+    opening = "Line plot of mean circuit size in neurons, from layer 0."
+    means = {kind: [f"{mean:.1f}" for mean in of_kind] for kind, of_kind in sizes.items()}
+    return style.lines_in_words(opening, means)
 
 
-def make(making: Making) -> Drawing:
-    """The artifact: circuit sizes at ε = 0.001, C = 0.8."""
+def make(making: Making) -> tuple[list[Figure], str]:
+    """Make the figure of circuit sizes at ε = 0.001, C = 0.8, and what it shows in words."""
     making.require_in_sweep(STANDALONE)
     table = making.read("layer_profile")
-    sheet = draw(table, making.caption("layer_profile", STANDALONE))
-    return drawing([sheet], in_words(table))
+    return [draw(table, making.caption("layer_profile", STANDALONE))], in_words(table)

@@ -8,29 +8,28 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from atlas_assets.stages.analyses.modularity import SIGNIFICANCE, TRIMS
-from atlas_assets.stages.figures import style, words
-from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.drawing import Drawing
-from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures.caption import Caption, sentences
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.setting import REFERENCE
 
 _ROW = 0.145
+#: concepts that are shown, and that are described
+_TOP, _DESCRIBED = 20, 5
 
 
-def draw(scores: pl.DataFrame, caption: Caption, *, n_layers: int, top: int = 20) -> Figure:
-    """The first concepts of the score table, one panel per trimmed share p.
+def draw(scores: pl.DataFrame, caption: Caption, *, n_layers: int) -> Figure:
+    """Draw the first twenty concepts of the score table, one panel per trimmed share p.
 
     Args:
-        scores: the ``modularity_scores`` table, in its own order.
-        caption: what the table was computed on.
-        n_layers: layers of the model, the largest score there can be.
-        top: how many concepts are shown.
+        scores: The ``modularity_scores`` table, in its own order.
+        caption: What the table was computed on.
+        n_layers: The layers of the model, the largest score there can be.
 
     Returns:
         A double-column figure of horizontal bars.
     """
-    rows = scores.head(top)
+    rows = scores.head(_TOP)
     with style.paper():
         page = style.sheet(
             style.DOUBLE_COLUMN,
@@ -41,8 +40,7 @@ def draw(scores: pl.DataFrame, caption: Caption, *, n_layers: int, top: int = 20
             key_rows=1,
         )
         if not rows.height:
-            style.say(page.figure.subplots(), "The score table has no concept.")
-            return style.settle(page.figure)
+            return page.saying("The score table has no concept.")
         panels = page.figure.subplots(1, len(TRIMS), sharey=True)
         for axes, trim in zip(panels, TRIMS, strict=True):
             _draw_trim(axes, rows, trim, n_layers)
@@ -51,24 +49,12 @@ def draw(scores: pl.DataFrame, caption: Caption, *, n_layers: int, top: int = 20
         panels[0].set_ylim(rows.height - 0.4, -0.6)
         for label, name in zip(panels[0].get_yticklabels(), rows["index"], strict=True):
             label.set_fontstyle(style.kind_of(name).slant)
-        page.add_key(style.swatches(), columns=2)
-        return style.settle(page.figure)
+        return page.finished(style.swatches(), columns=2)
 
 
 def _draw_trim(axes: Axes, rows: pl.DataFrame, trim: float, n_layers: int) -> None:
-    values = rows[f"p={trim}"].to_list()
-    looks = [style.kind_of(name) for name in rows["index"]]
-    bars = axes.barh(
-        range(rows.height),
-        values,
-        height=0.72,
-        color=[look.colour for look in looks],
-        edgecolor=style.BLACK,
-        linewidth=0.5,
-    )
-    for bar, look in zip(bars, looks, strict=True):
-        bar.set_hatch(look.hatch)
-    for at, value in enumerate(values):
+    for at, (concept, value) in enumerate(rows.select("index", f"p={trim}").iter_rows()):
+        style.draw_bar(axes, at, value, style.kind_of(concept))
         axes.annotate(
             str(value),
             (value, at),
@@ -98,23 +84,20 @@ def _footnotes(scores: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     return notes
 
 
-def in_words(scores: pl.DataFrame, *, top: int = 5) -> str:
-    """The first concepts of the ranking with their scores (``modularity_scores``)."""
-    lines = [
-        f"{style.bare(row['index'])}: {words.listed(str(row[f'p={trim}']) for trim in TRIMS)}"
-        for row in scores.head(top).iter_rows(named=True)
-    ]
-    opening = (
+def in_words(scores: pl.DataFrame) -> str:
+    """Return the first five concepts of the ranking with their scores, in words."""
+    first = scores.head(_DESCRIBED).select("index", *(f"p={trim}" for trim in TRIMS))
+    return sentences(
         "Bars of the number of layers in which a concept stands apart, for "
-        f"p = {words.listed(str(trim) for trim in TRIMS)}."
+        f"p = {', '.join(map(str, TRIMS))}.",
+        (f"{style.bare(name)}: {', '.join(map(str, values))}" for name, *values in first.rows()),
     )
-    return words.sentences(opening, *lines)
 
 
-def make(making: Making) -> Drawing:
-    """The artifact: the modularity ranking at the reference setting."""
+def make(making: Making) -> tuple[list[Figure], str]:
+    """Make the figure of the ranking at the reference setting, and what it shows in words."""
     making.require_in_sweep(REFERENCE)
     scores = making.read("modularity_scores")
     n_layers = making.read("modularity_detail")["layer"].n_unique()
-    sheet = draw(scores, making.caption("modularity_scores", REFERENCE), n_layers=n_layers)
-    return drawing([sheet], in_words(scores))
+    caption = making.caption("modularity_scores", REFERENCE)
+    return [draw(scores, caption, n_layers=n_layers)], in_words(scores)

@@ -24,11 +24,11 @@ _PREVIEW_COLOURS = 128
 
 
 def drawing(sheets: Sequence[Figure], description: str) -> Drawing:
-    """A figure of one or several sheets in all its forms.
+    """Return a figure of one or several sheets in all its forms.
 
     Args:
-        sheets: what is drawn; in the PNG one below the other, in the PDF a page each.
-        description: what it shows, in words, for those who cannot see it; kept in both files.
+        sheets: What is drawn; in the PNG one below the other, in the PDF a page each.
+        description: What it shows, in words, for those who cannot see it; kept in both files.
     """
     return Drawing(
         png=to_png(*sheets, description=description),
@@ -38,7 +38,7 @@ def drawing(sheets: Sequence[Figure], description: str) -> Drawing:
 
 
 def to_png(*sheets: Figure, dpi: float = _PNG_DPI, description: str | None = None) -> bytes:
-    """The sheets one below the other as PNG; same sheets, same bytes (no date, no version)."""
+    """Return the sheets one below the other as PNG; same sheets, same bytes (no date in it)."""
     images = [_pixels(sheet, dpi) for sheet in sheets]
     size = (max(image.width for image in images), sum(image.height for image in images))
     stack = Image.new("RGB", size, "white")
@@ -55,7 +55,7 @@ def to_png(*sheets: Figure, dpi: float = _PNG_DPI, description: str | None = Non
 
 
 def to_pdf(*sheets: Figure, description: str | None = None) -> bytes:
-    """The sheets as the pages of a PDF, fonts embedded; same sheets, same bytes."""
+    """Return the sheets as the pages of a PDF, fonts embedded; same sheets, same bytes."""
     about = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": description}
     buffer = io.BytesIO()
     with paper(), PdfPages(buffer, metadata=about) as pages:
@@ -65,7 +65,7 @@ def to_pdf(*sheets: Figure, description: str | None = None) -> bytes:
 
 
 def preview(figure: Figure, limit: int = PREVIEW_LIMIT) -> bytes:
-    """The figure as a PNG of fewer than ``limit`` bytes, as sharp as that allows.
+    """Return the figure as a PNG of fewer than ``limit`` bytes, as sharp as that allows.
 
     Colours are reduced to a palette first, then the size until it fits.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,9 +24,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from atlas_assets.stages.concepts import split_concept
-from atlas_assets.stages.figures.caption import SEPARATOR, Caption
+from atlas_assets.stages.figures.caption import SEPARATOR, Caption, sentences
 
 #: widths of a journal's single and double column, inches
 SINGLE_COLUMN = 3.5
@@ -48,7 +49,8 @@ PALE_GREY = "#D9D9D9"
 CLUSTERS = (VERMILION, GREEN, PURPLE, SKY_BLUE)
 #: light to dark in lightness too, so that it prints in grey
 SEQUENTIAL = "YlGnBu"
-
+#: of the line at which a dendrogram is cut
+DASHES = (0, (4, 2))
 
 Slant = Literal["normal", "italic"]
 
@@ -58,6 +60,7 @@ class KindStyle:
     """How one kind of circuit (pair, AST, builtin) is drawn."""
 
     label: str
+    plural: str
     colour: str
     marker: str
     line: str
@@ -66,9 +69,9 @@ class KindStyle:
 
 
 KINDS = {
-    "pair": KindStyle("pair", BLACK, "D", "-.", "....", "normal"),
-    "ast": KindStyle("AST", BLUE, "o", "-", "", "normal"),
-    "builtin": KindStyle("builtin", ORANGE, "s", "--", "/////", "italic"),
+    "pair": KindStyle("pair", "pairs", BLACK, "D", "-.", "....", "normal"),
+    "ast": KindStyle("AST", "AST nodes", BLUE, "o", "-", "", "normal"),
+    "builtin": KindStyle("builtin", "builtins", ORANGE, "s", "--", "/////", "italic"),
 }
 
 _PAPER: dict[str, Any] = {
@@ -89,6 +92,8 @@ _PAPER: dict[str, Any] = {
     "legend.handlelength": 2.4,
     "lines.linewidth": 1.3,
     "lines.markersize": 4,
+    "lines.markeredgecolor": BLACK,
+    "lines.markeredgewidth": 0.4,
     "patch.linewidth": 0.6,
     "xtick.labelsize": 6.5,
     "ytick.labelsize": 6.5,
@@ -114,7 +119,7 @@ _POINTS = 72.0
 
 @contextmanager
 def paper() -> Iterator[None]:
-    """Matplotlib with the settings of these figures, whatever the user's own are.
+    """Give matplotlib the settings of these figures, whatever the user's own are.
 
     Figures are made and rendered inside it. The settings are the process's, so one thread at a time
     is let in, and the user's are back afterwards.
@@ -130,9 +135,9 @@ class Sheet:
     """A figure with its title on it, and what is left for the plot.
 
     Attributes:
-        figure: the figure, its title and footnote drawn.
-        bottom: of the body, which is what the plot may use, inches.
-        key: bottom of the room for the key under the body, inches.
+        figure: The figure, its title and footnote drawn.
+        bottom: The bottom of the body, which is what the plot may use, inches.
+        key: The bottom of the room for the key under the body, inches.
     """
 
     figure: Figure
@@ -142,7 +147,7 @@ class Sheet:
     def fraction(
         self, left: float, bottom: float, width: float, height: float
     ) -> tuple[float, float, float, float]:
-        """Inches from the body's lower left corner, as the figure fractions of ``add_axes``."""
+        """Return inches from the body's lower left corner as what ``add_axes`` takes."""
         total_width, total_height = self.figure.get_size_inches()
         return (
             left / total_width,
@@ -151,8 +156,13 @@ class Sheet:
             height / total_height,
         )
 
-    def add_key(self, handles: Sequence[Artist], columns: int) -> None:
-        """The key of the figure, centred in the room that was kept for it."""
+    def saying(self, text: str) -> Figure:
+        """Return the figure with ``text`` where the plot would be, for data without a plot."""
+        say(self.figure.subplots(), text)
+        return settle(self.figure)
+
+    def finished(self, handles: Sequence[Artist], columns: int) -> Figure:
+        """Return the figure with its key, centred in the room that was kept for it, settled."""
         legend = self.figure.legend(
             handles=list(handles),
             loc="lower center",
@@ -164,6 +174,7 @@ class Sheet:
             ncols=columns,
         )
         legend.set_in_layout(False)
+        return settle(self.figure)
 
 
 def sheet(
@@ -176,27 +187,24 @@ def sheet(
     footnotes: Sequence[str] = (),
     key_rows: int = 0,
 ) -> Sheet:
-    """An empty figure with a heading, the caption under it and footnotes at the bottom.
+    """Return an empty figure with a heading, the caption under it and footnotes at the bottom.
 
     Lines too long for the width are broken, and the figure grows by their height, so that the plot
     has the same room whatever the model is called.
 
     Args:
-        width: of the figure, inches.
-        height: of the plot alone, inches.
-        heading: what the figure shows.
-        caption: the model, setting and readout.
-        settings: how to name the settings when the caption has none.
-        footnotes: what a reader has to know, each a sentence.
-        key_rows: lines of the key under the plot.
+        width: The width of the figure, inches.
+        height: The height of the plot alone, inches.
+        heading: What the figure shows.
+        caption: The model, setting and readout.
+        settings: How to name the settings when the caption has none.
+        footnotes: What a reader has to know, each a sentence.
+        key_rows: The lines of the key under the plot.
     """
     room = width * _POINTS - 2 * _MARGIN
-    note = [caption.note] if caption.note else []
-    head = [
-        *_lines(heading, _HEADING, "bold", room),
-        *_lines(caption.line(settings), _LINE, "normal", room),
-        *(line for text in note for line in _lines(text, _LINE, "normal", room)),
-    ]
+    head = _lines(heading, _HEADING, "bold", room)
+    head += _lines(caption.line(settings), _LINE, "normal", room)
+    head += _lines(caption.note, _LINE, "normal", room) if caption.note else []
     foot = _lines(" ".join(footnotes), _FOOT, "normal", room) if footnotes else []
     key = _height(foot) + (2 if foot else 0.5) * _MARGIN
     bottom = key + (key_rows * _KEY_ROW + 0.8 * _MARGIN if key_rows else 0)
@@ -211,33 +219,58 @@ def sheet(
 
 
 def settle(figure: Figure) -> Figure:
-    """The figure with its layout fixed, so that PNG, PDF and preview all show the same."""
+    """Return the figure with its layout fixed, so that PNG, PDF and preview show the same."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
 
 
+def draw_line(axes: Axes, kind: str, layers: ArrayLike, values: ArrayLike, label: str) -> None:
+    """Draw the values of one kind of circuit over the layers, as a line with markers."""
+    look = KINDS[kind]
+    axes.plot(
+        layers, values, color=look.colour, marker=look.marker, linestyle=look.line, label=label
+    )
+
+
+def draw_bar(axes: Axes, at: int, value: float, look: KindStyle) -> None:
+    """Draw the horizontal bar of one kind of circuit, centred at height ``at``."""
+    axes.barh(at, value, height=0.72, **_bar(look))
+
+
 def swatches() -> list[Patch]:
-    """What a bar of each kind of concept looks like, for a key."""
-    return [
-        Patch(
-            facecolor=look.colour,
-            hatch=look.hatch,
-            edgecolor=BLACK,
-            linewidth=0.5,
-            label=look.label,
-        )
-        for look in (KINDS["ast"], KINDS["builtin"])
-    ]
+    """Return what a bar of each kind of concept looks like, for a key."""
+    return [Patch(**_bar(KINDS[kind]), label=KINDS[kind].label) for kind in ("ast", "builtin")]
+
+
+def _bar(look: KindStyle) -> dict[str, Any]:
+    return {
+        "facecolor": look.colour,
+        "hatch": look.hatch,
+        "edgecolor": BLACK,
+        "linewidth": 0.5,
+    }
+
+
+def lines_in_words(opening: str, values: Mapping[str, Sequence[str]]) -> str:
+    """Return a description of lines over the layers: the opening, and the values of each kind."""
+    return sentences(
+        opening,
+        (
+            f"{KINDS[kind].plural[0].upper()}{KINDS[kind].plural[1:]}: {', '.join(listed)}"
+            for kind, listed in values.items()
+            if listed
+        ),
+    )
 
 
 def kind_of(concept: str) -> KindStyle:
-    """How a concept (``ast__For``) is drawn."""
+    """Return how a concept (``ast__For``) is drawn."""
     return KINDS[split_concept(concept)[0]]
 
 
 def bare(concept: str) -> str:
-    """The concept without its prefix: ``ast__For`` → ``For``."""
+    """Return the concept without its prefix: ``ast__For`` → ``For``."""
     return split_concept(concept)[1]
 
 
@@ -291,14 +324,7 @@ def _pieces(
 
 
 def text_width(text: str, size: float, weight: str = "normal", slant: Slant = "normal") -> float:
-    """Width of one line of text in points.
-
-    Args:
-        text: without line breaks.
-        size: of the font, points.
-        weight: ``normal`` or ``bold``.
-        slant: ``normal`` or ``italic``.
-    """
+    """Return the width in points of one line of text in a font of ``size`` points."""
     if not text.strip():
         return 0.0
     font = FontProperties(family="DejaVu Sans", size=size, weight=weight, style=slant)

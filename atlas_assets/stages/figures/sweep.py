@@ -9,10 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from atlas_assets.stages.figures import style, words
-from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.drawing import Drawing
-from atlas_assets.stages.figures.render import drawing
+from atlas_assets.stages.figures import style
+from atlas_assets.stages.figures.caption import Caption, sentences
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.setting import REFERENCE, Setting, spell
 
@@ -22,11 +20,11 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 1.3, 0.85
 
 
 def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
-    """One panel per setting, rows by ε and columns by C, each with two bars.
+    """Draw one panel per setting, rows by ε and columns by C, each with two bars.
 
     Args:
-        summary: the ``summary`` table of the sweep (docs/science.md §4).
-        caption: what the table was computed on; its setting is None.
+        summary: The ``summary`` table of the sweep (docs/science.md §4).
+        caption: What the table was computed on; its setting is ``None``.
 
     Returns:
         A double-column figure for the published 3 × 3; other grids get a panel for each (ε, C)
@@ -37,7 +35,9 @@ def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
     }
     epsilons = sorted({setting.epsilon for setting in cells})
     consistencies = sorted({setting.consistency for setting in cells})
-    width = _width(len(consistencies))
+    # a journal's column, or as much as panels with legible ticks need
+    column = style.SINGLE_COLUMN if len(consistencies) == 1 else style.DOUBLE_COLUMN
+    width = max(column, _PANEL_WIDTH * len(consistencies) + 0.5)
     with style.paper():
         page = style.sheet(
             width,
@@ -49,8 +49,7 @@ def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
             key_rows=1,
         )
         if not cells:
-            style.say(page.figure.subplots(), "The summary has no setting.")
-            return style.settle(page.figure)
+            return page.saying("The summary has no setting.")
         panels = page.figure.subplots(
             len(epsilons), len(consistencies), sharex=True, sharey=True, squeeze=False
         )
@@ -59,8 +58,7 @@ def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
                 setting = Setting(epsilon, consistency)
                 _draw_cell(panels[i, j], cells.get(setting), setting)
         _label_grid(panels, epsilons, consistencies)
-        page.add_key(style.swatches(), columns=2)
-        return style.settle(page.figure)
+        return page.finished(style.swatches(), columns=2)
 
 
 def _draw_cell(axes: Axes, row: dict[str, float | None] | None, setting: Setting) -> None:
@@ -86,15 +84,7 @@ def _draw_bar(axes: Axes, at: int, kind: str, share: float | None) -> None:
     if share is None:
         axes.text(0.02, at, f"no {look.label} concept", va="center", color=style.GREY, fontsize=6)
         return
-    axes.barh(
-        at,
-        share,
-        height=0.72,
-        color=look.colour,
-        hatch=look.hatch,
-        edgecolor=style.BLACK,
-        linewidth=0.5,
-    )
+    style.draw_bar(axes, at, share, look)
     inside = share > 0.75
     axes.annotate(
         f"{share:.1%}",
@@ -119,12 +109,6 @@ def _label_grid(
         axes.set_xlabel("mean concept fraction")
 
 
-def _width(n_columns: int) -> float:
-    """A journal's column, or as much as panels with legible ticks need."""
-    fits = style.SINGLE_COLUMN if n_columns == 1 else style.DOUBLE_COLUMN
-    return max(fits, _PANEL_WIDTH * n_columns + 0.5)
-
-
 def _named(epsilons: list[float], consistencies: list[float]) -> str:
     if not epsilons:
         return "no setting"
@@ -146,17 +130,17 @@ def _footnotes(cells: dict[Setting, dict[str, float | None]]) -> list[str]:
 
 
 def in_words(summary: pl.DataFrame) -> str:
-    """Mean concept fraction of each type at each setting (``summary``)."""
+    """Return the mean concept fraction of each type at each setting, in words."""
     lines = []
     for row in summary.iter_rows(named=True):
         shares = (row["ast_concept_fraction"], row["blt_concept_fraction"])
         ast, builtin = ("none" if share is None else f"{share:.1%}" for share in shares)
         setting = Setting(row["epsilon"], row["consistency"])
         lines.append(f"{setting}: AST nodes {ast}, builtins {builtin}")
-    return words.sentences("Bars of mean concept fraction, one panel per setting.", *lines)
+    return sentences("Bars of mean concept fraction, one panel per setting.", lines)
 
 
-def make(making: Making) -> Drawing:
-    """The artifact: the concept fractions of every setting of the sweep."""
+def make(making: Making) -> tuple[list[Figure], str]:
+    """Make the figure of every setting of the sweep, and what it shows in words."""
     summary = making.read("summary")
-    return drawing([draw(summary, making.caption("summary"))], in_words(summary))
+    return [draw(summary, making.caption("summary"))], in_words(summary)

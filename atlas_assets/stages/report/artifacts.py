@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from atlas_assets.stages.artifact import Artifact, Layout
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.report.markdown import claims_markdown
-
-#: what the claims are evaluated on
-_EVIDENCE = (
-    "object_prompts",
-    "checker_prompts",
-    "token_checker_prompts",
-    "object_masks",
-    "checker_masks",
-    "masks",
-    "target_checker",
-    "summary",
-    "modularity_scores",
-    "token_independence_no_keyword",
-    "compositionality",
-    "ockham_index",
-    "layer_profile",
-)
+from atlas_assets.stages.report.published_claims import CLAIMS
 
 
 def _claims_report(making: Making) -> str:
@@ -47,22 +31,30 @@ def _atlas_report(making: Making) -> str:
     return render(page)
 
 
-CLAIMS_REPORT = Artifact(
-    key="claims_report",
-    title="Claims",
-    filename="claims.md",
-    content=Layout.TEXT,
-    group="stage_17_report",
-    description="The paper's claims, one by one: what is expected of its model, what this "
-    "atlas shows, and whether the paper claims it of this atlas at all.",
-    compute=_claims_report,
-    inputs=_EVIDENCE,
-    inputs_may_be_absent=True,
-)
+def claims_report(artifacts: Sequence[Artifact]) -> Artifact:
+    """Declare the document of the claims, which reads what they speak of and what that is made of.
+
+    Args:
+        artifacts: The artifacts that claims may speak of, in the order of the pipeline.
+    """
+    asserted = {claim.asset for claim in CLAIMS}
+    evidence = asserted.union(*(one.inputs for one in artifacts if one.key in asserted))
+    return Artifact(
+        key="claims_report",
+        title="Claims",
+        filename="claims.md",
+        content=Layout.TEXT,
+        group="stage_17_report",
+        description="The paper's claims, one by one: what is expected of its model, what this "
+        "atlas shows, and whether the paper claims it of this atlas at all.",
+        compute=_claims_report,
+        inputs=tuple(artifact.key for artifact in artifacts if artifact.key in evidence),
+        inputs_may_be_absent=True,
+    )
 
 
-def atlas_report(artifacts: Iterable[Artifact]) -> Artifact:
-    """The report on ``artifacts``: all that it shows, and all that the claims read."""
+def atlas_report(artifacts: Sequence[Artifact]) -> Artifact:
+    """Declare the report on ``artifacts``: all that it shows, and all that the claims read."""
     return Artifact(
         key="atlas_report",
         title="Report",

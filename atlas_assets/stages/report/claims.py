@@ -6,7 +6,7 @@ expected of the paper's model, and knows how to observe the same quantity in any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,37 +36,15 @@ class Evidence(Protocol):
         """All concepts that have a universal mask, sorted."""
 
 
-class Expectation(Protocol):
-    """What a claim expects."""
-
-    @property
-    def tolerance(self) -> float:
-        """Largest difference allowed; 0 where the value must be met exactly."""
-
-    def holds(self, observed: Observed) -> bool:
-        """Whether the observation is as expected."""
-
-    def __str__(self) -> str:
-        """The expected value, as printed."""
-
-
 @dataclass(frozen=True)
 class Exactly:
-    """A count or a name.
-
-    Attributes:
-        value: expected.
-    """
+    """The expectation of one count or one name, which must be met exactly."""
 
     value: int | str
-
-    @property
-    def tolerance(self) -> float:
-        """None is allowed."""
-        return 0.0
+    tolerance: float = 0.0
 
     def holds(self, observed: Observed) -> bool:
-        """Equality."""
+        """Whether the observation equals the value."""
         return observed == self.value
 
     def __str__(self) -> str:
@@ -75,21 +53,13 @@ class Exactly:
 
 @dataclass(frozen=True)
 class InAnyOrder:
-    """Names whose order does not matter.
-
-    Attributes:
-        names: expected.
-    """
+    """The expectation of names whose order does not matter."""
 
     names: tuple[str, ...]
-
-    @property
-    def tolerance(self) -> float:
-        """None is allowed."""
-        return 0.0
+    tolerance: float = 0.0
 
     def holds(self, observed: Observed) -> bool:
-        """The same names, in any order."""
+        """Whether exactly these names were observed."""
         return isinstance(observed, tuple) and sorted(map(str, observed)) == sorted(self.names)
 
     def __str__(self) -> str:
@@ -98,12 +68,12 @@ class InAnyOrder:
 
 @dataclass(frozen=True)
 class Near:
-    """A number, or a row of numbers.
+    """The expectation of a number, or of a row of numbers, each met up to the tolerance.
 
     Attributes:
-        values: expected, as printed.
-        places: decimals that were printed.
-        tolerance: largest difference allowed.
+        values: The numbers as printed.
+        places: The decimals that were printed.
+        tolerance: The largest difference allowed.
     """
 
     values: float | tuple[float, ...]
@@ -111,7 +81,7 @@ class Near:
     tolerance: float = TOLERANCE
 
     def holds(self, observed: Observed) -> bool:
-        """As many numbers, each near its own."""
+        """Whether as many numbers were observed, each near its own."""
         expected, found = _numbers(self.values), _numbers(observed)
         return len(expected) == len(found) and all(
             abs(one - other) <= self.tolerance + _ROUNDING
@@ -124,20 +94,14 @@ class Near:
 
 @dataclass(frozen=True)
 class Between:
-    """A range, its ends included.
-
-    Attributes:
-        low: its lower end.
-        high: its upper end.
-        tolerance: by which either may be missed.
-    """
+    """The expectation of one number in a range, both ends included and missed by the tolerance."""
 
     low: float
     high: float
     tolerance: float = TOLERANCE
 
     def holds(self, observed: Observed) -> bool:
-        """One number inside the range."""
+        """Whether one number inside the range was observed."""
         found = _numbers(observed)
         slack = self.tolerance + _ROUNDING
         return len(found) == 1 and self.low - slack <= found[0] <= self.high + slack
@@ -151,15 +115,15 @@ class Claim:
     """One number, name or fact that the paper, or the report on it, states.
 
     Attributes:
-        row: of the table of claims that it belongs to; a row may state several things.
-        id: its own name.
-        section: where it is stated.
-        statement: what is stated.
-        asset: the artifact that it speaks of.
-        computed: how it is computed here.
-        expected: of the paper's model.
-        observe: computes it from an atlas.
-        setting: the (ε, C) that it speaks of, where it speaks of one.
+        row: The row of the table of claims that states it; a row may state several things.
+        id: The claim's own name.
+        section: The section of the paper that states it, or ``report``.
+        statement: What is stated.
+        asset: The artifact that the claim speaks of.
+        computed: How the quantity is computed here, in words.
+        expected: What is expected of the paper's model.
+        observe: The function that computes the quantity from an atlas.
+        setting: The (ε, C) that the claim speaks of, where it speaks of one.
     """
 
     row: str
@@ -168,33 +132,27 @@ class Claim:
     statement: str
     asset: str
     computed: str
-    expected: Expectation
+    expected: Exactly | InAnyOrder | Near | Between
     observe: Callable[[Evidence], Observed]
     setting: Setting | None = None
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim, and what an atlas shows of it.
+    """A claim, and what an atlas shows of it; what is not listed here is as in `Claim`, as text.
 
     Attributes:
-        id: of the claim.
-        section: of the paper, or ``report``.
-        statement: what is stated there.
-        asset: the artifact that it speaks of.
-        expected: of the paper's model.
-        observed: here; empty where it could not be evaluated.
-        holds: whether the two agree; ``None`` where it could not be evaluated.
-        about_this_atlas: whether the paper claims it of this atlas, so that it must hold.
-        model: that it was observed in.
-        readout: that it was observed with.
-        note: why it could not be evaluated, or what else is to be known.
-        setting: the (ε, C) that it speaks of; empty where it speaks of none.
-        tolerance: largest difference allowed; 0 where the value must be met exactly.
-        computed: how.
-        value: observed, as a value.
-        sources: files that it was observed in, by published name.
-        unreadable: whether it could not be evaluated because a file is damaged.
+        observed: What was observed, as text; empty where the claim could not be evaluated.
+        holds: Whether the two agree; ``None`` where the claim could not be evaluated.
+        about_this_atlas: Whether the paper claims it of this atlas, so that it must hold.
+        model: The model that it was observed in.
+        readout: The readout that it was observed with.
+        note: Why it could not be evaluated, or what else is to be known.
+        setting: The (ε, C) that the claim speaks of; empty where it speaks of none.
+        tolerance: The largest difference allowed; 0 where the value must be met exactly.
+        value: What was observed, as a value.
+        sources: The files that it was observed in, by published name.
+        unreadable: Whether it could not be evaluated because a file is damaged.
     """
 
     id: str
@@ -217,7 +175,7 @@ class ClaimResult:
 
     @property
     def verdict(self) -> str:
-        """In words; ``broken`` only where the paper claims it of this atlas."""
+        """The result in words; ``broken`` only where the paper claims it of this atlas."""
         if self.holds is None:
             return "cannot be evaluated" if self.about_this_atlas else "not evaluated"
         if not self.about_this_atlas:
@@ -226,7 +184,7 @@ class ClaimResult:
 
 
 def show(value: Observed) -> str:
-    """A value for readers: thousands separated, four decimals."""
+    """Return a value for readers: thousands separated, four decimals."""
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, int):
@@ -237,6 +195,6 @@ def show(value: Observed) -> str:
     return separator.join(show(part) for part in value)
 
 
-def _numbers(value: Observed) -> Sequence[float]:
+def _numbers(value: Observed) -> list[float]:
     parts = value if isinstance(value, tuple) else (value,)
     return [float(part) for part in parts if not isinstance(part, str)]

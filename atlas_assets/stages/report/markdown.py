@@ -18,24 +18,14 @@ Numbers are compared to ±0.001, counts and names exactly, circuit sizes to the 
 
 
 def claims_markdown(results: Sequence[ClaimResult]) -> str:
-    """The table of claims, claim by claim; depends on nothing but ``results``.
-
-    Args:
-        results: of `evaluate_claims`, in the order wanted.
-    """
-    parts = [
-        "# Claims",
-        _EXPLANATION,
-        _subjects(results),
-        _tally(results),
-        _table(results),
-        _notes(results),
-    ]
+    """Return the document of evaluated claims, in their order; it depends on nothing else."""
+    parts = ["# Claims", _EXPLANATION, _subjects(results), _tally(results)]
+    parts += [_table(results), _notes(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def claims_table(results: Iterable[ClaimResult]) -> str:
-    """Statement, expected and observed, a row per claim: a table to put into another document."""
+    """Return statement, expected and observed as a table to put into another document."""
     header = ("claim", f"expected (`{PAPER_MODEL}`)", "observed")
     rows = [
         (f"{result.statement} ({result.section})", result.expected, result.observed)
@@ -45,9 +35,14 @@ def claims_table(results: Iterable[ClaimResult]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of plain texts below a header that is Markdown already; empty cells hold a dash."""
-    shown = [[_escaped(cell) or "–" for cell in row] for row in rows]
-    return "\n".join(map(_row, [header, ["---"] * len(header), *shown]))
+    """Return a table of plain texts below a header in Markdown; empty cells hold a dash."""
+    return _tabulated(header, ([_escaped(cell) for cell in row] for row in rows))
+
+
+def _tabulated(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    shown = [[cell or "–" for cell in row] for row in rows]
+    lines = [header, ["---"] * len(header), *shown]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _subjects(results: Iterable[ClaimResult]) -> str:
@@ -72,15 +67,14 @@ def _table(results: Iterable[ClaimResult]) -> str:
             f"`{result.id}`",
             result.section,
             _escaped(result.statement),
-            result.setting or "–",
+            result.setting,
             _escaped(result.expected),
-            _escaped(result.observed) or "–",
+            _escaped(result.observed),
             result.verdict,
         )
         for result in results
     ]
-    lines = [_row(_COLUMNS), _row(["---"] * len(_COLUMNS)), *map(_row, rows)]
-    return "\n".join(lines)
+    return _tabulated(_COLUMNS, rows)
 
 
 def _notes(results: Iterable[ClaimResult]) -> str:
@@ -96,10 +90,6 @@ def _notes(results: Iterable[ClaimResult]) -> str:
         for reason, ids in reasons.items()
     ]
     return "\n".join(["## Not evaluated", "", *lines])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _escaped(text: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
 
 import jinja2
@@ -20,13 +20,13 @@ class Plate:
     """A figure on the page.
 
     Attributes:
-        key: of its artifact.
-        title: over it.
-        explanation: what it shows and how it is computed.
-        words: what is to be seen, for those who cannot.
-        png: the image.
-        width: of the image, pixels.
-        height: of the image, pixels.
+        key: The key of the figure's artifact.
+        title: The title over the figure.
+        explanation: What the figure shows and how that is computed.
+        words: What is to be seen, for those who cannot see it.
+        png: The image.
+        width: The width of the image, pixels.
+        height: The height of the image, pixels.
     """
 
     key: str
@@ -50,14 +50,7 @@ class Plate:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
-
-    Attributes:
-        id: its anchor.
-        title: its heading.
-        introduction: before the tables.
-        tables: in order.
-    """
+    """A part of the page: its anchor, its heading, an introduction, and tables in order."""
 
     id: str
     title: str
@@ -65,18 +58,46 @@ class Section:
     tables: tuple[Table, ...] = ()
 
 
+#: the parts that show tables, in the order of the page; an artifact's `Entry` names one by its id
+SECTIONS = (
+    Section(
+        "fractions",
+        "Concept and token",
+        "With A the universal mask of a concept and B the mask of its keyword alone, the concept "
+        "fraction is |A∖B| / |A| and the token fraction |A∩B| / |A|, 0 where A is empty.",
+    ),
+    Section(
+        "sizes",
+        "Size and robustness",
+        "A universal mask is the intersection of all pair masks of a concept. How it shrinks as "
+        "pairs are added says whether it would survive yet another.",
+    ),
+    Section(
+        "entanglement",
+        "Entanglement of pairs",
+        "E_I = |P ∖ (A ∪ B)| / |P|, with P a pair's mask, A and B the universal masks of its two "
+        "concepts: the share of a pair's circuit that neither concept explains.",
+    ),
+    Section(
+        "similarity",
+        "Similarity and modularity",
+        "Jaccard similarity of two masks is |A∩B| / |A∪B|, 0 where both are empty.",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Page:
-    """The report.
+    """What stands in the report of an atlas.
 
     Attributes:
-        model: what the atlas is of.
+        model: The model that the atlas is of.
         facts: (name, value) about model, readout, grid and extent.
-        claims: the paper's claims, evaluated.
-        figures: those that there are.
-        analyses: what the tables say.
-        provenance: where the files come from.
-        missing: artifacts that are not there.
+        claims: The paper's claims, evaluated.
+        figures: The figures that there are.
+        analyses: The sections that hold the tables.
+        provenance: The section that says where the files come from.
+        missing: The names of the files that are not there.
     """
 
     model: str
@@ -90,8 +111,7 @@ class Page:
     @property
     def verdicts(self) -> tuple[tuple[str, int], ...]:
         """How many claims there are of each verdict, in the order they first occur."""
-        found = [claim.verdict for claim in self.claims]
-        return tuple((verdict, found.count(verdict)) for verdict in dict.fromkeys(found))
+        return tuple(Counter(claim.verdict for claim in self.claims).items())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -100,21 +120,10 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page as HTML: same page, same text.
+    """Return the page as HTML: same page, same text.
 
     Everything on the page is escaped; images are in it; nothing is loaded from elsewhere.
     """
-    template = _environment().get_template(_TEMPLATE)
-    return template.render(page=page, style=_text(_STYLE), sign=_sign) + "\n"
-
-
-def _sign(verdict: str) -> str:
-    """A sign that tells verdicts apart without colour."""
-    return {"holds": "✓", "broken": "✗", "observed, not claimed": "○"}.get(verdict, "–")
-
-
-@cache
-def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,
@@ -122,8 +131,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["len"] = len
-    return environment
+    template = environment.get_template(_TEMPLATE, globals={"len": len})
+    return template.render(page=page, style=_text(_STYLE), sign=_sign) + "\n"
+
+
+def _sign(verdict: str) -> str:
+    """A sign that tells verdicts apart without colour."""
+    return {"holds": "✓", "broken": "✗", "observed, not claimed": "○"}.get(verdict, "–")
 
 
 def _text(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
 Cell = str | int | float | None
 #: rows of a ranking that is shown from its top
 TOP = 20
@@ -21,12 +23,12 @@ class Table:
     """A table of the report.
 
     Attributes:
-        caption: what it shows.
-        columns: headers; the first column names the rows.
-        rows: text, one cell per column.
-        numeric: positions of the columns that hold numbers.
-        note: what else a reader has to know.
-        folded: whether it is shown only when asked for.
+        caption: What the table shows.
+        columns: The headers; the first column names the rows.
+        rows: The text of the cells, one per column.
+        numeric: The positions of the columns that hold numbers.
+        note: What else a reader has to know.
+        folded: Whether the table is shown only when asked for.
     """
 
     caption: str
@@ -47,16 +49,16 @@ def table(
     places: int = 4,
     places_of: Mapping[str, int] | None = None,
 ) -> Table:
-    """A table of values: numbers are written alike and set flush right.
+    """Return a `Table` of values: numbers are written alike and set flush right.
 
     Args:
-        caption: what it shows.
-        columns: headers.
-        rows: values; an absent one is shown as a dash.
-        note: what else a reader has to know.
-        folded: whether it is shown only when asked for.
-        places: decimals of numbers that are not whole.
-        places_of: the same for single columns, by header.
+        caption: What the table shows.
+        columns: The headers.
+        rows: The values; an absent one is shown as a dash.
+        note: What else a reader has to know.
+        folded: Whether the table is shown only when asked for.
+        places: The decimals of numbers that are not whole.
+        places_of: The same for single columns, by header.
     """
     values = [tuple(row) for row in rows]
     numeric = frozenset(
@@ -72,8 +74,39 @@ def table(
     return Table(caption, tuple(columns), shown, numeric, note, folded)
 
 
+def table_by_layer(
+    caption: str,
+    values: Mapping[tuple[int, str], Sequence[Cell]],
+    measures: Sequence[str],
+    *,
+    note: str = "",
+    places: int = 4,
+) -> Table:
+    """Return a table of a row per layer, and of the same measures of each type of circuit.
+
+    Args:
+        caption: What the table shows.
+        values: The measures of each layer and type (``pair``, ``ast``, ``builtin``).
+        measures: The measures' headers, each of which follows the name of its type.
+        note: What else a reader has to know.
+        places: The decimals of numbers that are not whole.
+    """
+    kinds = [kind for kind in TYPE_NAMES if any(kind == found for _, found in values)]
+    columns = [f"{TYPE_NAMES[kind]}, {measure}" for kind in kinds for measure in measures]
+    rows: list[list[Cell]] = [
+        [f"layer {layer}", *(value for kind in kinds for value in values[layer, kind])]
+        for layer in sorted({layer for layer, _ in values})
+    ]
+    return table(caption, ["layer", *columns], rows, note=note, places=places)
+
+
+def both_ends(ranking: pl.DataFrame) -> pl.DataFrame:
+    """Return the first and the last rows of a ranking that has more than `TOP`, else all."""
+    return ranking if ranking.height <= TOP else pl.concat([ranking[:FEW], ranking[-FEW:]])
+
+
 def show(value: Cell, places: int = 4) -> str:
-    """A value as text: thousands separated, ``places`` decimals, a dash for what is absent."""
+    """Return a value as text: thousands separated, ``places`` decimals; a dash for ``None``."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -82,5 +115,5 @@ def show(value: Cell, places: int = 4) -> str:
 
 
 def layer_shown(n_layers: int) -> int:
-    """The layer of the published numbers, or the last one of a shallower model."""
+    """Return the layer of the published numbers, or the last one of a shallower model."""
     return max(min(_LAYER, n_layers - 1), 0)

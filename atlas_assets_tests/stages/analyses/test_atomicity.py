@@ -16,24 +16,12 @@ from atlas_assets_tests.oracles.atlas_naive import from_bits
 from atlas_assets_tests.stages.random_atlas import concept_names, masks, speaks
 
 seeds = st.integers(0, 2**32 - 1)
-OTHERS = ("ast__For", "ast__If", "ast__While", "builtin___isolated_", "builtin__len")
 
 
 def one_layer(n: int, seed: int, width: int = 300) -> Masks:
     """Circuits with so many neurons that no two distances are equal."""
     rng = np.random.default_rng(seed)
     return Masks(concept_names(n), rng.random((n, 1, width)) < rng.uniform(0.1, 0.9, (n, 1, 1)))
-
-
-def in_families(seed: int = 0) -> Masks:
-    """The six atomic concepts in one family, the others in four."""
-    rng = np.random.default_rng(seed)
-    names = tuple(sorted(atomicity.ATOMIC_CONCEPTS + OTHERS))
-    cores = rng.random((5, 120)) < 0.3
-    family = [
-        0 if name in atomicity.ATOMIC_CONCEPTS else OTHERS.index(name) % 4 + 1 for name in names
-    ]
-    return Masks(names, (cores[family] & (rng.random((len(names), 120)) < 0.9))[:, np.newaxis])
 
 
 def naive_distances(universal: Masks, layer: int) -> tuple[list[str], list[list[float]]]:
@@ -118,37 +106,6 @@ def test_equal_circuits_cluster_at_height_zero():
     universal = Masks(concept_names(5), np.ones((5, 1, 9), dtype=bool))
     assert atomicity.linkage(universal, 0).merges[:, 2].tolist() == [0.0] * 4
     assert set(atomicity.clusters(universal, 0).values()) == {1}
-
-
-def test_the_six_atomic_concepts_in_one_family():
-    universal = in_families()
-    assert atomicity.forms_one_cluster(universal, 0)
-    assert atomicity.forms_one_cluster(universal, 0, k=1)
-    assert not atomicity.forms_one_cluster(universal, 0, k=8)
-
-
-def test_one_atomic_concept_in_another_family_breaks_the_cluster():
-    universal = in_families()
-    rows = [universal.index(name) for name in ("ast__Pass", "ast__For")]
-    universal.bits[rows] = universal.bits[rows[::-1]]
-    assert not atomicity.forms_one_cluster(universal, 0)
-
-
-@pytest.mark.parametrize("emptied", [atomicity.ATOMIC_CONCEPTS[2:3], atomicity.ATOMIC_CONCEPTS])
-def test_an_empty_circuit_is_in_no_cluster(emptied):
-    universal = in_families()
-    universal.bits[[universal.index(name) for name in emptied]] = False
-    assert not set(emptied) & set(atomicity.clusters(universal, 0))
-    assert not atomicity.forms_one_cluster(universal, 0)
-    assert not atomicity.forms_one_cluster(universal, 0, k=1)
-
-
-def test_a_cut_grid_without_one_of_the_six_is_refused():
-    universal = in_families()
-    cut = universal.select([name for name in universal.names if name != "ast__Break"])
-    with pytest.raises(ArtifactError) as caught:
-        atomicity.forms_one_cluster(cut, 0)
-    assert speaks(caught.value, found="ast__Break")
 
 
 @pytest.mark.parametrize("layer", [-1, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,8 @@ from atlas_assets.stages.analyses import compositionality
 from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.oracles.atlas_naive import from_bits
-from atlas_assets_tests.stages.random_atlas import masks, pair_names, speaks
+from atlas_assets_tests.stages.figures import synthetic
+from atlas_assets_tests.stages.random_atlas import column, masks, pair_names, speaks
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -86,3 +88,29 @@ def test_masks_of_another_model_are_refused():
     with pytest.raises(ArtifactError) as caught:
         compositionality.entanglement(pairs, universal(other))
     assert speaks(caught.value, found="2 layers of 5 neurons")
+
+
+def test_entanglement_by_layer() -> None:
+    frame = synthetic.compositionality(50)
+    found = compositionality.shown(frame)
+    values = frame.filter(layer=4)["entanglement_index"].to_numpy()
+    assert column(found, "layer") == ["layer 3", "layer 4"]
+    assert column(found, "mean")[1] == f"{values.mean():.4f}"
+    assert column(found, "share below 0.2")[1] == f"{(values < 0.2).mean():.4f}"
+    assert column(found, "pairs") == ["50", "50"]
+
+
+def test_the_most_and_the_least_entangled_pairs() -> None:
+    rows = [("For", f"b{i:02}", layer, 40, i) for i in range(30) for layer in range(5)]
+    rows.append(("If", "empty", 4, 0, 0))
+    names = ["ast_node", "builtin_obj", "layer", "pair_size", "unexplained"]
+    frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        entanglement_index=(pl.col("unexplained") / pl.col("pair_size")).fill_nan(0.0)
+    )
+    found = compositionality.pairs_shown(frame)
+    pairs = column(found, "pair")
+    assert pairs[:2] == ["For + b29", "For + b28"]
+    assert pairs[-2:] == ["For + b01", "For + b00"]
+    assert len(pairs) == 20
+    assert "layer 4" in found.caption
+    assert "layer 1" in compositionality.pairs_shown(frame.filter(pl.col("layer") < 2)).caption

@@ -12,7 +12,8 @@ from atlas_assets.stages.analyses import layer_profile
 from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.oracles.atlas_naive import from_bits
-from atlas_assets_tests.stages.random_atlas import masks, pair_names, speaks
+from atlas_assets_tests.stages.figures import synthetic
+from atlas_assets_tests.stages.random_atlas import column, masks, pair_names, speaks
 
 
 @settings(deadline=None, max_examples=60)
@@ -63,3 +64,9 @@ def test_masks_of_another_model_are_refused():
     with pytest.raises(ArtifactError) as caught:
         layer_profile.profile(pairs, universal(other))
     assert speaks(caught.value, found="2 layers of 5 neurons")
+
+
+def test_the_report_shows_means_and_medians_of_every_layer():
+    shown = layer_profile.shown(synthetic.profile())
+    assert column(shown, "layer") == [f"layer {layer}" for layer in range(8)]
+    assert column(shown, "pairs, mean")[3] == "280.0"

@@ -13,7 +13,7 @@ from atlas_assets.stages.analyses import marginalisation
 from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.oracles.atlas_naive import from_bits
-from atlas_assets_tests.stages.random_atlas import masks, pair_names, speaks
+from atlas_assets_tests.stages.random_atlas import column, masks, pair_names, speaks
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -47,8 +47,8 @@ def test_sizes_never_grow_and_end_at_the_universal_circuit(seed, n):
     assert (table["mean_size"] <= table["max_size"]).all()
     last = table.group_by("concept", "layer", maintain_order=True).last()
     assert last["concept"].unique().sort().to_list() == list(concepts.names)
-    for column in sizes:
-        assert last[column].to_list() == concepts.sizes().ravel().tolist()
+    for size in sizes:
+        assert last[size].to_list() == concepts.sizes().ravel().tolist()
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 60])
@@ -116,3 +116,16 @@ def test_an_impossible_number_of_orders_is_refused():
     assert speaks(caught.value, found="0")
     with pytest.raises(SettingsError, match="seed"):
         marginalisation.robustness(pairs, seed=-1)
+
+
+def test_sizes_with_one_half_and_all_pairs() -> None:
+    bits = np.zeros((3, 1, 8), dtype=np.bool_)
+    for row, size in enumerate((8, 6, 4)):
+        bits[row, 0, :size] = True
+    pairs = Masks(("For__a", "For__b", "For__c"), bits)
+    frame = marginalisation.robustness(pairs, orders=6)
+    found = marginalisation.shown(frame)
+    assert column(found, "AST nodes, all") == ["4.0"]
+    of_for = frame.filter(concept="ast__For")
+    assert column(found, "AST nodes, half") == [f"{of_for['mean_size'][1]:.1f}"]
+    assert column(found, "builtins, one pair") == column(found, "builtins, all") == ["6.0"]

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.stages.analyses import modularity
+from atlas_assets.stages.analyses import modularity, modularity_null
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets_tests.oracles import atlas_naive as naive
-from atlas_assets_tests.stages.random_atlas import concept_names, masks
+from atlas_assets_tests.stages.figures import synthetic
+from atlas_assets_tests.stages.random_atlas import column, concept_names, masks
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -110,3 +111,19 @@ def test_an_atlas_without_concepts_gives_empty_tables_of_the_same_schema():
     assert modularity.detail(nobody).schema == modularity.DETAIL_SCHEMA.polars
     assert modularity.scores(nobody).schema == modularity.SCORES_SCHEMA.polars
     assert modularity.detail(nobody).is_empty()
+
+
+def test_the_ranking_stands_beside_the_null() -> None:
+    universal = synthetic.universal(n_layers=3, width=256)
+    scores = modularity.scores(universal)
+    null = modularity_null.permutation_null(universal, permutations=20)
+    found = modularity.shown(scores, null)
+    assert len(found.rows) == 20
+    name = str(scores["index"][0])
+    p_values = null.filter(object=name)["p_value"]
+    assert column(found, "concept")[0] == name
+    assert column(found, "smallest p-value")[0] == f"{p_values.min():.4f}"
+    assert column(found, "null: p-value < 0.05")[0] == str((p_values < 0.05).sum())
+    assert "20 permutations" in found.note
+    alone = modularity.shown(scores, None)
+    assert alone.columns == found.columns[:5]

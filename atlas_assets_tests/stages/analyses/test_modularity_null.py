@@ -65,15 +65,14 @@ def test_every_matrix_of_the_margins_is_equally_likely(rows):
     assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom)
 
 
-@pytest.mark.parametrize("trim", [0.0, 0.25])
 @pytest.mark.parametrize("rows", SMALL.values(), ids=SMALL)
-def test_p_values_approach_those_of_all_matrices(rows, trim):
+def test_p_values_approach_those_of_all_matrices(rows):
     bits = matrix(rows)
     universal = Masks(concept_names(len(rows)), bits[:, np.newaxis])
-    table = modularity_null.permutation_null(universal, permutations=1500, p_trim=trim)
+    table = modularity_null.permutation_null(universal, permutations=1500)
     for own, row in enumerate(table.iter_rows(named=True)):
-        observed = naive.trimmed_mean(sets(bits), own, trim)
-        null = naive.null_distribution(sets(bits), bits.shape[1], own, trim)
+        observed = naive.trimmed_mean(sets(bits), own, 0.0)
+        null = naive.null_distribution(sets(bits), bits.shape[1], own, 0.0)
         exact = sum(value <= observed for value in null) / len(null)
         mean = float(sum(null) / len(null))
         spread = np.sqrt(float(sum(value**2 for value in null) / len(null)) - mean**2 + 1e-15)
@@ -84,10 +83,10 @@ def test_p_values_approach_those_of_all_matrices(rows, trim):
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=seeds, n=st.integers(1, 15), trim=st.sampled_from([0.0, 0.1, 0.5, 0.99]))
-def test_table_is_sound_and_repeatable_on_any_cut_of_the_grid(seed, n, trim):
+@given(seed=seeds, n=st.integers(1, 15))
+def test_table_is_sound_and_repeatable_on_any_cut_of_the_grid(seed, n):
     universal = masks(np.random.default_rng(seed), concept_names(n), n_layers=2)
-    arguments = {"permutations": 4, "seed": seed, "p_trim": trim}
+    arguments = {"permutations": 4, "seed": seed}
     table = modularity_null.permutation_null(universal, **arguments)
     assert table.schema == modularity_null.SCHEMA.polars
     assert table.select("layer", "object").rows() == [
@@ -96,27 +95,25 @@ def test_table_is_sound_and_repeatable_on_any_cut_of_the_grid(seed, n, trim):
     assert set((table["p_value"] * 5).round(9)) <= {1, 2, 3, 4, 5}
     assert table["null_mean"].is_between(0, 1).all()
     assert (table["null_sd"] >= 0).all()
-    assert table.select("p_trim", "permutations", "seed").unique().rows() == [(trim, 4, seed)]
+    assert table.select("p_trim", "permutations", "seed").unique().rows() == [(0.0, 4, seed)]
     assert table.equals(modularity_null.permutation_null(universal, **arguments))
 
 
 @settings(deadline=None, max_examples=40)
 @given(seed=seeds, n=st.integers(1, 25))
-def test_trimmed_means_are_exact_and_those_of_the_release(seed, n):
+def test_observed_means_are_exact_and_those_of_the_release(seed, n):
     universal = masks(np.random.default_rng(seed), concept_names(n), n_layers=1)
     bits = universal.bits[:, 0]
-    for i, trim in enumerate(modularity.TRIMS):
-        found = modularity_null.trimmed_means(bits, trim).tolist()
-        exact = [float(naive.trimmed_mean(sets(bits), own, trim)) for own in range(n)]
-        assert found == pytest.approx(exact, abs=1e-13)
-        assert found == pytest.approx(modularity.trimmed_means(bits)[i].tolist(), abs=1e-6)
+    table = modularity_null.permutation_null(universal, permutations=1)
+    found = table["observed_trimmed_jaccard"].to_list()
+    exact = [float(naive.trimmed_mean(sets(bits), own, 0.0)) for own in range(n)]
+    assert found == pytest.approx(exact, abs=1e-13)
+    assert found == pytest.approx(modularity.trimmed_means(bits)[0].tolist(), abs=1e-6)
 
 
 def test_more_permutations_continue_the_fewer():
     bits = np.random.default_rng(0).random((9, 40)) < 0.3
-    few, many = (
-        modularity_null.null_of_layer(bits, n, streams.of_layer(1, 0), 0.0)[1] for n in (5, 12)
-    )
+    few, many = (modularity_null.null_of_layer(bits, n, streams.of_layer(1, 0))[1] for n in (5, 12))
     assert np.array_equal(few, many[:5])
 
 
@@ -172,17 +169,12 @@ def test_no_concepts_give_an_empty_table():
     assert table.schema == modularity_null.SCHEMA.polars
 
 
-def test_ten_trades_for_each_circuit():
-    assert modularity_null.trades_per_permutation(106) == 530
-    assert modularity_null.trades_per_permutation(7) == 30
-
-
 def test_the_default_number_of_trades_forgets_the_structure():
     """Circuits in two families: successive samples have nothing in common, nor has the start."""
     rng = np.random.default_rng(3)
     core = rng.random((2, 400)) < 0.2
     bits = np.repeat(core, 20, axis=0) & (rng.random((40, 400)) < 0.9)
-    _, null = modularity_null.null_of_layer(bits, 120, streams.of_layer(0, 0), 0.0)
+    _, null = modularity_null.null_of_layer(bits, 120, streams.of_layer(0, 0))
     deviation = null - null.mean(axis=0)
     correlation = (deviation[1:] * deviation[:-1]).sum() / (deviation**2).sum()
     assert abs(correlation) < 0.06
@@ -195,8 +187,6 @@ def test_the_default_number_of_trades_forgets_the_structure():
     [
         ({"permutations": 0}, "permutations"),
         ({"permutations": 5, "seed": -3}, "seed"),
-        ({"permutations": 5, "p_trim": 1.0}, "p_trim"),
-        ({"permutations": 5, "p_trim": float("nan")}, "p_trim"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, what):

@@ -11,7 +11,8 @@ from atlas_assets.stages.masks.masks import JACCARD_LAYER, Masks, universal, wit
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.oracles.atlas_naive import from_bits
-from atlas_assets_tests.stages.random_atlas import concept_names, masks, pair_names
+from atlas_assets_tests.stages.figures import synthetic
+from atlas_assets_tests.stages.random_atlas import column, concept_names, masks, pair_names
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -62,3 +63,24 @@ def test_one_concept_has_nothing_to_be_compared_with():
     matrices = ockham.jaccard_matrices(concepts.select(["ast__Pass"]))
     assert matrices.names == {"ast": ("ast__Pass",), "builtin": ()}
     assert matrices.values["builtin"].shape == (2, 0, 0)
+
+
+def test_similarity_within_a_type() -> None:
+    concepts = synthetic.universal(n_layers=2, width=256)
+    matrices = ockham.jaccard_matrices(concepts)
+    found = ockham.shown(matrices)
+    frame = ockham.ockham_index(concepts).filter(type="builtin", layer=1)
+    assert column(found, "builtins, mean")[1] == f"{frame['jaccard'].mean():.4f}"
+    assert column(found, "builtins, largest")[1] == f"{frame['jaccard'].max():.4f}"
+    assert column(found, "builtins, > 0.5")[1] == f"{(frame['jaccard'] > 0.5).sum():,}"
+    assert "903 of AST nodes and 1,953 of builtins" in found.note
+    top = ockham.most_similar_shown(matrices)
+    best = ockham.ockham_index(concepts).filter(layer=1).sort("jaccard", descending=True)
+    assert top.rows[0][0] == f"{best['concept_a'][0]}, {best['concept_b'][0]}"
+    assert top.rows[0][1] == f"{best['jaccard'][0]:.4f}"
+
+
+def test_a_lonely_concept_has_nobody_to_be_similar_to() -> None:
+    matrices = ockham.jaccard_matrices(Masks(("ast__For",), np.ones((1, 2, 4), dtype=np.bool_)))
+    assert ockham.shown(matrices).rows[0] == ("layer 0", *(["–"] * 6))
+    assert ockham.most_similar_shown(matrices).rows == ()

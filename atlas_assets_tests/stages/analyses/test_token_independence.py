@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from atlas_assets.stages.analyses import token_independence as t
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets_tests.oracles import atlas_naive as naive
 from atlas_assets_tests.stages.random_atlas import concept_names, masks, speaks
+from atlas_assets_tests.storage.samples import sample
 
 CONCEPTS = concept_names(10)
 KEYWORDS = {name: name[-4:].lower() for name in CONCEPTS[2:]}
@@ -87,3 +89,25 @@ def test_masks_that_cannot_be_compared_are_refused():
     with pytest.raises(ArtifactError) as error:
         t.detail(universal.select(CONCEPTS[:3]), masks(rng, known), KEYWORDS)
     assert speaks(error.value, found=known[0])
+
+
+def test_long_rankings_show_both_ends() -> None:
+    frame = sample("token_independence_summary")
+    long = pl.concat([frame.with_columns(object=pl.lit(f"ast__N{i:03}")) for i in range(30)])
+    found = t.summary_shown(long)
+    assert len(found.rows) == 20
+    assert found.rows[0][0] == "ast__N000"
+    assert found.rows[-1][0] == f"ast__N{(long.height - 1) // frame.height:03}"
+    assert len(t.summary_shown(frame).rows) == frame.height
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([], "Every concept has a keyword."),
+        (["ast__Dict", "builtin__abs"], "2 concepts have no keyword: Dict, abs."),
+    ],
+)
+def test_concepts_without_a_keyword(names: list[str], said: str) -> None:
+    frame = pl.DataFrame({"object": names}, schema={"object": pl.String})
+    assert t.no_keyword_shown(frame) == said

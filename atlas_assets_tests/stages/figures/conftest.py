@@ -6,11 +6,12 @@ import pytest
 
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.setting import REFERENCE
+from atlas_assets_tests.stages.figures import synthetic
 
 
 @pytest.fixture(scope="session")
 def caption() -> Caption:
-    return Caption("openai/circuit-sparsity", "last_token", REFERENCE)
+    return synthetic.CAPTION
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from matplotlib.transforms import Bbox
 
 from atlas_assets.stages.figures.style import SMALLEST_FONT, paper
 
+#: the line under the heading of a figure of the reference setting
+TITLE = "model openai/circuit-sparsity · ε=0.5, C=0.8 · readout last_token"
 #: text boxes include room above and below the letters that neighbours may share
 _SHARED = 0.2
 

@@ -1,17 +1,30 @@
-"""Made-up results of the published sizes, with the structure a real atlas has."""
+"""Made-up results of the published sizes, as a real atlas has them, and their figures."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
 
+from atlas_assets.stages.analyses import modularity as scores
 from atlas_assets.stages.concepts import ISOLATED, concept_name, inventory, pair_name
+from atlas_assets.stages.figures import (
+    concept_fraction,
+    dendrogram,
+    entanglement,
+    heatmap,
+    layer_profile,
+    modularity,
+    sweep,
+)
+from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.prompts.object_prompts import candidate_pairs
 from atlas_assets.stages.prompts.stimuli import load_stimuli
-from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
+from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS, REFERENCE
 
 N_LAYERS, WIDTH = 8, 2048
 ATOMIC = ("Assert", "Break", "Continue", "Import", "ImportFrom", "Pass")
@@ -33,9 +46,9 @@ def names() -> tuple[str, ...]:
 
 
 @functools.cache
-def universal(n_layers: int = N_LAYERS, width: int = WIDTH, seed: int = 0) -> Masks:
+def universal(n_layers: int = N_LAYERS, width: int = WIDTH) -> Masks:
     """Universal masks in five families; a circuit is its family's core and neurons of its own."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     concepts = names()
     families = [_family(name) for name in concepts]
     bits = np.zeros((len(concepts), n_layers, width), dtype=np.bool_)
@@ -58,9 +71,9 @@ def _family(concept: str) -> str:
     return "exception" if name[:1].isupper() else "function"
 
 
-def cut(masks: Masks, *concepts: str) -> Masks:
+def few(*concepts: str) -> Masks:
     """The masks of some concepts only: what a cut grid gives."""
-    return masks.select(concepts)
+    return universal().select(concepts)
 
 
 def emptied(masks: Masks, layer: int, *, keep: int = 0) -> Masks:
@@ -105,10 +118,7 @@ def summary(
         for epsilon in epsilons
         for consistency in consistencies
     ]
-    schema = {"epsilon": pl.Float64, "consistency": pl.Float64, "n_ast": pl.Int64}
-    schema |= {"n_builtin": pl.Int64}
-    schema |= {"ast_concept_fraction": pl.Float64, "blt_concept_fraction": pl.Float64}
-    return pl.DataFrame(rows, schema=schema)
+    return pl.DataFrame(rows)
 
 
 def profile() -> pl.DataFrame:
@@ -131,23 +141,36 @@ def profile() -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def entanglement(n_pairs: int = 1276) -> pl.DataFrame:
+def compositionality(n_pairs: int = 1276) -> pl.DataFrame:
     """E_I of every pair at layers 3 and 4."""
     rng = np.random.default_rng(2)
-    frames = []
-    for layer in (3, 4):
-        sizes = rng.integers(100, 500, n_pairs)
-        unexplained = np.round(rng.beta(9, 6.5, n_pairs) * sizes).astype(np.int64)
-        frames.append(
-            pl.DataFrame(
-                {
-                    "ast_node": ["For"] * n_pairs,
-                    "builtin_obj": [f"b{i:04d}" for i in range(n_pairs)],
-                    "layer": [layer] * n_pairs,
-                    "pair_size": sizes,
-                    "unexplained": unexplained,
-                    "entanglement_index": unexplained / sizes,
-                }
-            )
-        )
-    return pl.concat(frames)
+    n_rows = 2 * n_pairs
+    sizes = rng.integers(100, 500, n_rows)
+    unexplained = np.round(rng.beta(9, 6.5, n_rows) * sizes).astype(np.int64)
+    columns = {
+        "ast_node": ["For"] * n_rows,
+        "builtin_obj": [f"b{i % n_pairs:04d}" for i in range(n_rows)],
+        "layer": [3] * n_pairs + [4] * n_pairs,
+        "pair_size": sizes,
+        "unexplained": unexplained,
+        "entanglement_index": unexplained / sizes,
+    }
+    return pl.DataFrame(columns)
+
+
+CAPTION = Caption("openai/circuit-sparsity", "last_token", REFERENCE)
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "dendrogram": lambda: dendrogram.draw(universal(), (3, 5), CAPTION),
+    "heatmap": lambda: heatmap.draw(universal(), 3, CAPTION),
+    "concept_fraction": lambda: concept_fraction.draw(target_checker(), CAPTION),
+    "sweep": lambda: sweep.draw(summary(), Caption(CAPTION.model, CAPTION.readout)),
+    "layer_profile": lambda: layer_profile.draw(profile(), CAPTION),
+    "modularity": lambda: modularity.draw(scores.scores(universal()), CAPTION, n_layers=N_LAYERS),
+    "entanglement": lambda: entanglement.draw(compositionality(), 4, CAPTION),
+}
+
+
+@functools.cache
+def drawn(name: str) -> Figure:
+    """One of the figures, drawn once for all tests that look at it."""
+    return FIGURES[name]()

@@ -1,36 +1,31 @@
-"""The atomicity dendrogram and the heatmap ordered by it."""
+"""The atomicity dendrogram, and the heatmap of the same circuits where both are to be legible."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from scipy.cluster.hierarchy import dendrogram as reference_dendrogram
 
 from atlas_assets.stages.analyses import atomicity
 from atlas_assets.stages.figures import dendrogram, heatmap, style
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import assert_legible, said, texts, title
-
-TITLE = "model openai/circuit-sparsity · ε=0.5, C=0.8 · readout last_token"
+from atlas_assets_tests.stages.figures.reading import TITLE, assert_legible, said, texts, title
 
 
 @pytest.fixture(scope="module")
-def both(caption: Caption) -> Figure:
-    return dendrogram.draw(synthetic.universal(), (3, 5), caption)
+def both() -> Figure:
+    return synthetic.drawn("dendrogram")
 
 
 @pytest.fixture(scope="module")
-def matrix(caption: Caption) -> Figure:
-    return heatmap.draw(synthetic.universal(), 3, caption)
-
-
-def _few(*names: str) -> Masks:
-    return synthetic.universal().select(names)
+def third() -> dendrogram.Tree:
+    """The tree of layer 3."""
+    found = dendrogram.tree(synthetic.universal(), 3)
+    assert found is not None
+    return found
 
 
 def test_the_dendrogram_is_titled_and_fits_a_page(both: Figure) -> None:
@@ -73,11 +68,9 @@ def test_ast_and_builtin_leaves_are_told_apart(both: Figure) -> None:
         assert label.get_fontstyle() == ("italic" if is_builtin else "normal")
 
 
-def test_the_tree_is_the_linkage_in_its_order() -> None:
+def test_the_tree_is_the_linkage_in_its_order(third: dendrogram.Tree) -> None:
     names, merges, order = atomicity.linkage(synthetic.universal(), 3)
-    found = dendrogram.tree(synthetic.universal(), 3)
-    assert found is not None
-    assert list(found.names) == [names[i] for i in order]
+    assert list(third.names) == [names[i] for i in order]
     drawn = reference_dendrogram(merges, no_plot=True)
     links = {
         (round((x[0] - 5) / 10, 6), round((x[3] - 5) / 10, 6), round(y[1], 9))
@@ -85,46 +78,32 @@ def test_the_tree_is_the_linkage_in_its_order() -> None:
     }
     crossbars = {
         (round(branch.start[0], 6), round(branch.end[0], 6), round(branch.start[1], 9))
-        for branch in found.branches
+        for branch in third.branches
         if branch.start[1] == branch.end[1] and branch.start[0] != branch.end[0]
     }
     assert crossbars == links
 
 
-def test_the_cut_crosses_one_branch_per_cluster() -> None:
-    universal = synthetic.universal()
-    groups = atomicity.clusters(universal, 3, 4)
-    found = dendrogram.tree(universal, 3, 4)
-    assert found is not None
-    assert found.cut is not None
-    assert len(found.roots) == len(set(groups.values())) == 4
-    crossing = [b for b in found.branches if b.start[1] < found.cut < b.end[1]]
-    assert crossing == []  # every branch ends or starts at the cut
-    below = {branch.colour for branch in found.branches if branch.end[1] < found.cut}
+def test_the_cut_crosses_one_branch_per_cluster(third: dendrogram.Tree) -> None:
+    assert third.cut is not None
+    assert len(third.roots) == 4
+    # every branch ends or starts at the cut
+    assert not [b for b in third.branches if b.start[1] < third.cut < b.end[1]]
+    below = {branch.colour for branch in third.branches if branch.end[1] < third.cut}
     assert below == set(style.CLUSTERS)
 
 
-def test_leaves_of_one_cluster_have_one_colour() -> None:
-    universal = synthetic.universal()
-    groups = atomicity.clusters(universal, 3, 4)
-    found = dendrogram.tree(universal, 3, 4)
-    assert found is not None
+def test_clusters_have_colours_and_numbers_as_the_science_has_them(third: dendrogram.Tree) -> None:
+    groups = atomicity.clusters(synthetic.universal(), 3)
     colours: dict[int, set[str]] = {}
-    for branch in found.branches:
+    for branch in third.branches:
         if branch.start[1] == 0 and branch.start[0] == branch.end[0]:
-            group = groups[found.names[int(branch.start[0])]]
+            group = groups[third.names[int(branch.start[0])]]
             colours.setdefault(group, set()).add(branch.colour)
     assert sorted(map(len, colours.values())) == [1, 1, 1, 1]
     assert len(set.union(*colours.values())) == 4
-
-
-def test_clusters_are_numbered_as_the_science_does() -> None:
-    universal = synthetic.universal()
-    groups = atomicity.clusters(universal, 3, 4)
-    found = dendrogram.tree(universal, 3, 4)
-    assert found is not None
-    for number, root in enumerate(found.roots, start=1):
-        members = [at for at, name in enumerate(found.names) if groups[name] == number]
+    for number, root in enumerate(third.roots, start=1):
+        members = [at for at, name in enumerate(third.names) if groups[name] == number]
         assert members[0] <= root <= members[-1]
 
 
@@ -140,27 +119,18 @@ def test_numbers_of_clusters_that_are_single_leaves_do_not_meet(caption: Caption
     assert set("1234") <= set(texts(figure))
 
 
-@pytest.mark.parametrize("draw", [dendrogram.draw, heatmap.draw])
-def test_empty_circuits_are_left_out_and_counted(draw: object, caption: Caption) -> None:
-    masks = synthetic.emptied(synthetic.universal(), 3, keep=70)
-    figure = (
-        dendrogram.draw(masks, (3,), caption)
-        if draw is dendrogram.draw
-        else heatmap.draw(masks, 3, caption)
-    )
-    assert_legible(figure)
-    assert "36 of 106 circuits are empty" in said(figure)
-
-
-def test_panels_of_different_size_keep_their_pitch(caption: Caption) -> None:
+def test_empty_circuits_are_left_out_and_counted(caption: Caption) -> None:
     masks = synthetic.emptied(synthetic.universal(), 3, keep=30)
     figure = dendrogram.draw(masks, (3, 5), caption)
-    assert_legible(figure)
+    for one in (figure, heatmap.draw(masks, 3, caption)):
+        assert_legible(one)
+        assert "76 of 106 circuits are empty" in said(one)
+    # panels of different size keep their pitch
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
 
 
 def test_two_circuits_make_a_tree(long_caption: Caption) -> None:
-    few = _few("ast__Break", "builtin__len")
+    few = synthetic.few("ast__Break", "builtin__len")
     for figure in (dendrogram.draw(few, (3,), long_caption), heatmap.draw(few, 3, long_caption)):
         assert_legible(figure)
         assert {"Break", "len"} <= set(texts(figure))
@@ -187,43 +157,22 @@ def test_equal_circuits_have_no_cut(caption: Caption) -> None:
 def test_a_dendrogram_of_nothing_says_so(
     keep: int, layer: int, sentence: str, caption: Caption
 ) -> None:
-    few = synthetic.emptied(_few("ast__Break", "builtin__len"), 3, keep=keep)
+    few = synthetic.emptied(synthetic.few("ast__Break", "builtin__len"), 3, keep=keep)
     figure = dendrogram.draw(few, (layer,), caption)
     assert sentence in said(figure)
     assert TITLE in said(figure)
     assert_legible(figure)
 
 
-@pytest.mark.parametrize(("layer", "sentence"), [(3, "Fewer than two"), (8, "No layer 8")])
-def test_a_heatmap_of_nothing_says_so(layer: int, sentence: str, caption: Caption) -> None:
-    few = synthetic.emptied(_few("ast__Break", "builtin__len"), 3, keep=1)
-    figure = heatmap.draw(few, layer, caption)
-    assert sentence in said(figure)
-    assert TITLE in said(figure)
-
-
-def test_the_heatmap_shows_the_similarities_in_the_order_of_the_leaves(matrix: Figure) -> None:
+def test_the_words_say_where_the_atomic_concepts_fall() -> None:
     universal = synthetic.universal()
-    found = dendrogram.tree(universal, 3)
-    assert found is not None
-    image = matrix.axes[0].images[0]
-    assert isinstance(image, AxesImage)
-    rows = [universal.index(name) for name in found.names]
-    assert np.array_equal(image.get_array(), jaccard(universal.bits[rows, 3]))
-    assert image.get_clim() == (0, 1)
-
-
-def test_the_heatmap_is_titled_labelled_and_legible(matrix: Figure) -> None:
-    assert_legible(matrix)
-    drawn = texts(matrix)
-    assert drawn.count(TITLE) == 1
-    assert "Jaccard similarity of universal circuits, layer 3" in drawn
-    assert {"Jaccard similarity", "AST", "builtin"} <= set(drawn)
-    assert {style.bare(name) for name in synthetic.names()} <= set(drawn)
-
-
-@pytest.mark.parametrize("n", [24, 25, 60, 61])
-def test_heatmaps_of_every_size_are_legible(n: int, caption: Caption) -> None:
-    figure = heatmap.draw(_few(*synthetic.names()[:n]), 3, caption)
-    assert_legible(figure)
-    assert figure.get_figwidth() == (style.SINGLE_COLUMN if n <= 24 else style.DOUBLE_COLUMN)
+    words = dendrogram.in_words(universal, (3, 5))
+    groups = atomicity.clusters(universal, 3)
+    placed = sorted({groups[name] for name in atomicity.ATOMIC_CONCEPTS})
+    assert words.startswith("Dendrograms of universal circuits. Layer 3: 106 circuits in clusters")
+    assert f"6 atomic concepts in cluster{'s' * (len(placed) > 1)} {placed[0]}" in words
+    assert "Layer 5: 106 circuits" in words
+    assert words.endswith(".")
+    assert ".." not in words
+    emptied = synthetic.emptied(universal, 3)
+    assert "Layer 3: every circuit is empty" in dendrogram.in_words(emptied, (3,))

@@ -10,8 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from atlas_assets.stages.figures import style
-from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.figures.caption import SEPARATOR, Caption
 from atlas_assets_tests.stages.figures.reading import assert_legible, texts
 
 
@@ -26,34 +25,14 @@ def _contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_a_caption_names_model_setting_and_readout() -> None:
-    caption = Caption("some/model", "published", Setting(0.1, 0.2))
-    assert caption.line() == "model some/model · ε=0.1, C=0.2 · readout published"
-
-
-def test_a_caption_of_the_sweep_names_the_settings_it_is_given() -> None:
-    caption = Caption("some/model", "last_token")
-    assert caption.line("nine settings") == "model some/model · nine settings · readout last_token"
-
-
-def test_kinds_differ_in_a_grey_print() -> None:
-    for one, other in combinations(style.KINDS.values(), 2):
+def test_kinds_and_clusters_are_told_apart_in_grey_and_without_colour() -> None:
+    kinds = style.KINDS.values()
+    for one, other in combinations(kinds, 2):
         assert _contrast(one.colour, other.colour) > 1.9
-
-
-def test_kinds_do_not_rely_on_colour() -> None:
     for field in ("marker", "line", "hatch"):
-        assert len({getattr(kind, field) for kind in style.KINDS.values()}) == len(style.KINDS)
-
-
-def test_clusters_have_colours_of_their_own() -> None:
-    kinds = {kind.colour for kind in style.KINDS.values()}
-    assert len(set(style.CLUSTERS)) == len(style.CLUSTERS)
-    assert not kinds & set(style.CLUSTERS)
+        assert len({getattr(kind, field) for kind in kinds}) == len(style.KINDS)
+    assert len({*style.CLUSTERS} - {kind.colour for kind in kinds}) == len(style.CLUSTERS)
     assert all(_contrast(colour, "#FFFFFF") > 2 for colour in style.CLUSTERS)
-
-
-def test_grey_text_is_readable() -> None:
     assert _contrast(style.GREY, "#FFFFFF") > 4.5
 
 
@@ -78,7 +57,7 @@ def test_a_long_title_is_broken_and_not_lost(width: float, long_caption: Caption
         style.settle(page.figure)
     assert_legible(page.figure)
     drawn = "".join(texts(page.figure)).replace(" ", "")
-    for part in (*long_caption.parts(), long_caption.note or "", footnote):
+    for part in (*long_caption.line().split(SEPARATOR), long_caption.note or "", footnote):
         assert part.replace(" ", "") in drawn
 
 
@@ -103,17 +82,13 @@ def test_the_plot_has_the_same_room_under_every_title(
         assert width == pytest.approx(1.0)
 
 
-def test_the_users_settings_come_back() -> None:
+def test_the_users_settings_do_not_show_and_come_back() -> None:
     before = dict(mpl.rcParams)
-    with style.paper():
-        assert mpl.rcParams["pdf.fonttype"] == 42
-    assert dict(mpl.rcParams) == before
-
-
-def test_the_users_settings_do_not_show(caption: Caption) -> None:
     with mpl.rc_context({"font.size": 30, "axes.grid": True}), style.paper():
         assert mpl.rcParams["font.size"] == 7
+        assert mpl.rcParams["pdf.fonttype"] == 42
         assert not mpl.rcParams["axes.grid"]
+    assert dict(mpl.rcParams) == before
 
 
 def test_threads_take_turns() -> None:

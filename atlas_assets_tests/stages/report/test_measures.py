@@ -64,64 +64,6 @@ class RandomEvidence:
             "layer_profile": lambda: layer_profile.profile(self.pairs, self.masks),
         }[key]()
 
-    def naive(self, which: str) -> atlas_naive.Circuits:
-        masks = {"pairs": self.pairs, "universal": self.masks, "checker": self.checker}[which]
-        return atlas_naive.from_bits(masks.names, masks.bits)
-
-
-def of_kind(concepts, kind: str):
-    return [name for name in concepts if name.split("__")[0] == kind]
-
-
-@some
-@given(seed=seeds)
-def test_concepts_and_survivors(seed: int) -> None:
-    evidence = RandomEvidence(seed)
-    circuits = evidence.naive("universal")
-    assert measure.concepts_of(("ast",))(evidence) == len(of_kind(circuits, "ast"))
-    assert measure.concepts_of(("ast", "builtin"))(evidence) == len(circuits)
-    alive = sum(any(layers) for layers in circuits.values())
-    assert measure.surviving(REFERENCE)(evidence) == alive
-
-
-@some
-@given(seed=seeds)
-def test_fractions(seed: int) -> None:
-    evidence = RandomEvidence(seed)
-    circuits, checker = evidence.naive("universal"), evidence.naive("checker")
-    row = atlas_naive.summary_row(0.5, 0.8, circuits, checker)
-    assert measure.testable("n_testable")(evidence) == row["n_testable"] == len(checker)
-    assert measure.testable("n_ast")(evidence) == row["n_ast"]
-    of_ast, of_builtins = row["ast_concept_fraction"], row["blt_concept_fraction"]
-    expected = of_ast / of_builtins if of_builtins else float("inf")
-    assert measure.fraction_ratio(REFERENCE)(evidence) == pytest.approx(expected)
-
-    def mean(kind: str, layer: int) -> float:
-        shares = [
-            atlas_naive.fraction(
-                len(circuits[name][layer] - checker[name][layer]), len(circuits[name][layer])
-            )
-            for name in of_kind(checker, kind)
-        ]
-        return sum(shares) / len(shares)
-
-    heights = [mean("ast", layer) for layer in range(LAYERS)]
-    peak = measure.peak_layer(evidence)
-    assert measure.peak_height(evidence) == pytest.approx(max(heights))
-    assert heights[peak] == pytest.approx(max(heights))
-    assert measure.builtins_at_peak(evidence) == pytest.approx(mean("builtin", peak))
-
-
-@some
-@given(seed=seeds)
-def test_modularity(seed: int) -> None:
-    evidence = RandomEvidence(seed)
-    rows = atlas_naive.modularity_scores(evidence.naive("universal"), LAYERS)
-    assert measure.most_modular(evidence) == rows[0]["index"]
-    assert measure.three_most_modular(evidence) == tuple(row["index"] for row in rows[:3])
-    (own,) = [row for row in rows if row["index"] == "ast__Break"]
-    assert measure.significant_layers("ast__Break")(evidence) == own["p=0.0"]
-
 
 class LargeCircuits:
     """Fourteen concepts with so many neurons that no two are as far apart as two others."""
@@ -137,11 +79,65 @@ class LargeCircuits:
         return self.masks
 
 
+def circuits_of(masks: Masks) -> atlas_naive.Circuits:
+    return atlas_naive.from_bits(masks.names, masks.bits)
+
+
+def of_kind(concepts, kind: str):
+    return [name for name in concepts if name.split("__")[0] == kind]
+
+
+@some
+@given(seed=seeds)
+def test_concepts_and_survivors(seed: int) -> None:
+    evidence = RandomEvidence(seed)
+    circuits = circuits_of(evidence.masks)
+    assert measure.concepts_of(evidence, "ast") == len(of_kind(circuits, "ast"))
+    assert measure.concepts_of(evidence, "ast", "builtin") == len(circuits)
+    alive = sum(any(layers) for layers in circuits.values())
+    assert measure.surviving(evidence, REFERENCE) == alive
+
+
+@some
+@given(seed=seeds)
+def test_fractions(seed: int) -> None:
+    evidence = RandomEvidence(seed)
+    circuits, checker = circuits_of(evidence.masks), circuits_of(evidence.checker)
+    row = atlas_naive.summary_row(0.5, 0.8, circuits, checker)
+    assert measure.testable(evidence, "n_testable") == row["n_testable"] == len(checker)
+    assert measure.testable(evidence, "n_ast") == row["n_ast"]
+    of_ast, of_builtins = row["ast_concept_fraction"], row["blt_concept_fraction"]
+    expected = of_ast / of_builtins if of_builtins else float("inf")
+    assert measure.fraction_ratio(evidence, REFERENCE) == pytest.approx(expected)
+
+    def mean(kind: str, layer: int) -> float:
+        couples = [(circuits[name][layer], checker[name][layer]) for name in of_kind(checker, kind)]
+        return statistics.mean(atlas_naive.fraction(len(a - b), len(a)) for a, b in couples)
+
+    heights = [mean("ast", layer) for layer in range(LAYERS)]
+    peak = measure.peak_layer(evidence)
+    assert measure.peak_height(evidence) == pytest.approx(max(heights))
+    assert heights[peak] == pytest.approx(max(heights))
+    assert measure.builtins_at_peak(evidence) == pytest.approx(mean("builtin", peak))
+
+
+@some
+@given(seed=seeds)
+def test_modularity(seed: int) -> None:
+    evidence = RandomEvidence(seed)
+    rows = atlas_naive.modularity_scores(circuits_of(evidence.masks), LAYERS)
+    assert measure.most_modular(evidence) == rows[0]["index"]
+    assert measure.three_most_modular(evidence) == tuple(row["index"] for row in rows[:3])
+    (own,) = [row for row in rows if row["index"] == "ast__Break"]
+    assert measure.significant_layers(evidence, "ast__Break") == own["p=0.0"]
+
+
 @some
 @given(seed=seeds, layer=st.integers(0, 1))
 def test_atomicity(seed: int, layer: int) -> None:
+    """An atomic concept with an empty circuit counts as a cluster of its own."""
     evidence = LargeCircuits(seed)
-    whole = atlas_naive.from_bits(evidence.masks.names, evidence.masks.bits)
+    whole = circuits_of(evidence.masks)
     names = [name for name, layers in whole.items() if layers[layer]]
     circuits = [whole[name][layer] for name in names]
     distances = [[float(1 - analyses_naive.jaccard(a, b)) for b in circuits] for a in circuits]
@@ -151,26 +147,30 @@ def test_atomicity(seed: int, layer: int) -> None:
     atomic = {f"ast__{name}" for name in ATOMIC}
     held = [{names[i] for i in cluster} & atomic for cluster in clusters]
     expected = sum(map(bool, held)) + len(atomic - set(names))
-    assert measure.atomic_clusters(REFERENCE, layer)(evidence) == expected
+    assert measure.atomic_clusters(evidence, REFERENCE, layer) == expected
 
 
 @some
 @given(seed=seeds)
-def test_entanglement(seed: int) -> None:
+def test_entanglement_and_sizes(seed: int) -> None:
     evidence = RandomEvidence(seed)
-    rows = analyses_naive.entanglement(evidence.naive("pairs"), evidence.naive("universal"))
+    pairs, concepts = circuits_of(evidence.pairs), circuits_of(evidence.masks)
+    rows = analyses_naive.entanglement(pairs, concepts)
     values = [row["entanglement_index"] for row in rows if row["layer"] == LAYER]
-    observed = [measure.entanglement(name, LAYER)(evidence) for name in ("mean", "median", "below")]
+    observed = [measure.entanglement(evidence, name, LAYER) for name in ("mean", "median", "below")]
     below = 100 * sum(value < 0.2 for value in values) / len(values)
-    expected = [statistics.mean(values), statistics.median(values), below]
-    assert observed == pytest.approx(expected)
+    assert observed == pytest.approx([statistics.mean(values), statistics.median(values), below])
+    rows = analyses_naive.profile(pairs, concepts, LAYERS)
+    for kind in ("pair", "ast", "builtin"):
+        expected = [row["mean_size"] for row in rows if row["type"] == kind]
+        assert measure.mean_sizes(evidence, kind) == pytest.approx(tuple(expected))
 
 
 @some
 @given(seed=seeds, kind=st.sampled_from(["ast", "builtin"]))
 def test_similarities(seed: int, kind: str) -> None:
     evidence = RandomEvidence(seed)
-    rows = analyses_naive.ockham_index(evidence.naive("universal"), LAYERS)
+    rows = analyses_naive.ockham_index(circuits_of(evidence.masks), LAYERS)
     values = [row["jaccard"] for row in rows if (row["type"], row["layer"]) == (kind, LAYER)]
     expected = {
         "mean": statistics.mean(values),
@@ -179,32 +179,22 @@ def test_similarities(seed: int, kind: str) -> None:
         "couples": len(values),
         "ockham": 1 - statistics.mean(values),
     }
-    observed = {name: measure.similarity(kind, name, LAYER)(evidence) for name in expected}
+    observed = {name: measure.similarity(evidence, kind, name, LAYER) for name in expected}
     assert observed == pytest.approx(expected)
     assert isinstance(observed["above"], int)
 
 
-@some
-@given(seed=seeds)
-def test_sizes(seed: int) -> None:
-    evidence = RandomEvidence(seed)
-    rows = analyses_naive.profile(evidence.naive("pairs"), evidence.naive("universal"), LAYERS)
-    for kind in ("pair", "ast", "builtin"):
-        expected = [row["mean_size"] for row in rows if row["type"] == kind]
-        assert measure.mean_sizes(kind)(evidence) == pytest.approx(tuple(expected))
-
-
 @pytest.mark.parametrize(
-    "observe",
+    ("observe", "arguments"),
     [
-        measure.entanglement("mean", LAYERS),
-        measure.similarity("ast", "mean", 99),
-        measure.atomic_clusters(STANDALONE, LAYERS),
-        measure.significant_layers("ast__Lambda"),
-        measure.fraction_ratio(STANDALONE),
-        measure.mean_sizes("neither"),
+        (measure.entanglement, ("mean", LAYERS)),
+        (measure.similarity, ("ast", "mean", 99)),
+        (measure.atomic_clusters, (STANDALONE, LAYERS)),
+        (measure.significant_layers, ("ast__Lambda",)),
+        (measure.fraction_ratio, (STANDALONE,)),
+        (measure.mean_sizes, ("neither",)),
     ],
 )
-def test_what_the_atlas_does_not_hold_is_no_observation(observe) -> None:
+def test_what_the_atlas_does_not_hold_is_no_observation(observe, arguments) -> None:
     with pytest.raises(AtlasError):
-        observe(RandomEvidence(0))
+        observe(RandomEvidence(0), *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,12 +77,8 @@ def publish(
     options = Options(cells=cells, replace=replace, overwrite=overwrite, dry_run=dry_run)
     found = hub.publish(store, settings, repo_id, default_client(), options)
     document = {"folder": str(store.root), "dry_run": dry_run, **_record(found)}
-
-    def text() -> Iterator[str]:
-        yield f"atlas: {store.root}"
-        yield from _told(found, settings, dry_run=dry_run)
-
-    unfit = [file for file in found.left_out if file.present]
+    unfit = any(file.present for file in found.left_out)
+    text = partial(_told, found, settings, str(store.root), dry_run=dry_run)
     return Answer("atlas.publish/1", document, text, FINDING if unfit else OK)
 
 
@@ -109,9 +106,14 @@ def _record(found: Published) -> dict[str, Any]:
     return record
 
 
-def _told(found: Published, settings: AtlasSettings, *, dry_run: bool) -> Iterator[str]:
+def _told(
+    found: Published, settings: AtlasSettings, folder: str, *, dry_run: bool
+) -> Iterator[str]:
     plan = found.plan
-    yield f"to: {plan.repo_id}{_state(found, settings)}"
+    kind = "private" if settings.hub_private else "public"
+    head = f"head {plan.parent[:12]}" if plan.parent else None
+    yield f"atlas: {folder}"
+    yield f"to: {plan.repo_id}, {head or f'which is not there and would be created ({kind})'}"
     yield f"version: {plan.version}"
     yield ""
     rows = [(f"{_SIGNS[c.kind]} {c.kind}", size(c.size), c.path) for c in plan.changes]
@@ -128,13 +130,6 @@ def _told(found: Published, settings: AtlasSettings, *, dry_run: bool) -> Iterat
     yield from _not_in_order(found)
     yield ""
     yield from _end(found, dry_run=dry_run)
-
-
-def _state(found: Published, settings: AtlasSettings) -> str:
-    if found.plan.parent is not None:
-        return f", head {found.plan.parent[:12]}"
-    kind = "private" if settings.hub_private else "public"
-    return f", which is not there and would be created ({kind})"
 
 
 def _not_in_order(found: Published) -> Iterator[str]:

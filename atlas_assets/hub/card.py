@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import jinja2
@@ -53,17 +52,12 @@ def render(existing: str, manifest: Manifest, repo_id: str) -> str:
     front, body = front_matter.split(existing)
     where = f"{repo_id}: {NAME}"
     part = _generated_part(body, where, first_line=front.count("\n") + 1)
-    shown = viewer.front_matter(manifest)
-    front = front_matter.edited(
-        front,
-        owned={"configs": shown.get("configs"), "dataset_info": shown.get("dataset_info")},
-        defaults={
-            "license": LICENCE,
-            "pretty_name": f"CSP-Atlas of {_model(manifest)}",
-            "tags": _TAGS,
-        },
-        where=where,
-    )
+    defaults = {
+        "license": LICENCE,
+        "pretty_name": f"CSP-Atlas of {_model(manifest)}",
+        "tags": _TAGS,
+    }
+    front = front_matter.edited(front, viewer.front_matter(manifest), defaults, where=where)
     ours = _generated(manifest, repo_id)
     if part is not None:
         return front + body[: part[0]] + ours + body[part[1] :]
@@ -168,25 +162,17 @@ def _stages(files: Sequence[FileRecord]) -> dict[str, list[dict[str, Any]]]:
     stages: dict[str, list[dict[str, Any]]] = {}
     for key, artifact in ARTIFACTS.items():
         mine = [file for file in files if file.asset == key]
+        name = _file_name(artifact)
+        if len(mine) > 1 and not artifact.partitioned:
+            endings = sorted(file.path.rpartition(".")[2] for file in mine)
+            name = f"{name.rpartition('.')[0]}.{{{','.join(endings)}}}"
         if mine:
-            _, number, name = artifact.group.split("_", 2)
-            title = f"Stage {number}: {name.replace('_', ' ')}"
-            stages.setdefault(title, []).append(_together(artifact, mine))
+            _, number, stage = artifact.group.split("_", 2)
+            row = {"name": name, "count": len(mine), "description": artifact.description}
+            row["size"] = _size(sum(file.size for file in mine))
+            title = f"Stage {number}: {stage.replace('_', ' ')}"
+            stages.setdefault(title, []).append(row)
     return stages
-
-
-def _together(artifact: Artifact, files: Sequence[FileRecord]) -> dict[str, Any]:
-    name = _file_name(artifact)
-    if len(files) > 1 and not artifact.partitioned:
-        stem = artifact.filename.rpartition(".")[0]
-        name = f"{stem}.{{{','.join(sorted(file.path.rpartition('.')[2] for file in files))}}}"
-    size = _size(sum(file.size for file in files))
-    return {
-        "name": name,
-        "count": len(files),
-        "size": size,
-        "description": artifact.description,
-    }
 
 
 def _layouts(files: Sequence[FileRecord]) -> dict[str, tuple[str, ...]]:
@@ -229,7 +215,7 @@ def _size(n_bytes: int) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
+        loader=jinja2.PackageLoader("atlas_assets", "hub"),
         # Markdown, not HTML: `cell` and `code` escape what Markdown would take for its own
         autoescape=False,  # noqa: S701
         undefined=jinja2.StrictUndefined,
@@ -238,10 +224,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update({"cell": _cell, "code": _code, "line": _line})
     return environment
-
-
-def _text(name: str) -> str:
-    return (resources.files("atlas_assets.hub") / name).read_text(encoding="utf-8")
 
 
 def _cell(value: Any) -> str:

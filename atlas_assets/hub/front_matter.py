@@ -19,10 +19,10 @@ _BLOCK = re.compile(r"\A(\s*---\r?\n)(.*?)^(---(?:\r?\n|\Z))", re.DOTALL | re.MU
 #: a line that starts a top-level key, quoted or not
 _KEY = re.compile(r"""(?:"([^"\n]+)"|'([^'\n]+)'|(\w[^:\n]*?))\s*:(?=\s|$)""")
 
-#: aliases in one front matter; with so few, what they stand for stays below a few thousand values
+#: with so few, what they stand for stays below a few thousand values
 _MOST_ALIASES = 20
-#: how deep lists and mappings may lie in each other
 _DEEPEST = 50
+_SOUND = f"valid YAML of at most {_MOST_ALIASES} aliases and {_DEEPEST} levels of values"
 
 
 def split(text: str) -> tuple[str, str]:
@@ -57,10 +57,12 @@ def edited(front: str, owned: Mapping[str, Any], defaults: Mapping[str, Any], *,
     kept = _without(matter, owned)
     if kept and not kept.endswith("\n"):
         kept += "\n"
-    after = kept + (_dump(ours) if ours else "")
+    added = yaml.safe_dump(ours, sort_keys=False, allow_unicode=True, width=1000)
+    after = kept + added if ours else kept
     expected = {key: value for key, value in before.items() if key not in owned} | ours
     if not owned.keys().isdisjoint(_parsed(kept, where)) or _parsed(after, where) != expected:
-        raise _not_editable(where, "keys that each start a line of their own")
+        found_there = "front matter in a form that is not edited safely"
+        raise _not_editable(where, "keys that each start a line of their own", found_there)
     return opening + after + closing if found or after else ""
 
 
@@ -83,43 +85,36 @@ def _without(matter: str, keys: Collection[str]) -> str:
 
 def _parsed(matter: str, where: str) -> dict[str, Any]:
     try:
-        _require_modest(matter, where)
+        _require_modest(matter)
         found = yaml.safe_load(matter)
-    # a date or a number that is none gives a ValueError
+    # a date or a number that is none gives a ValueError, too
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _not_editable(where, "valid YAML", " ".join(str(error).split())) from error
+        raise _not_editable(where, _SOUND, " ".join(str(error).split())) from error
     if not isinstance(found, dict | None):
         raise _not_editable(where, "keys and values", type(found).__name__)
     return found or {}
 
 
-def _require_modest(matter: str, where: str) -> None:
+def _require_modest(matter: str) -> None:
     """Refuses aliases that multiply and structure of great depth, before any value is made."""
     aliases = 0
-    open_anchors: list[str | None] = []
+    inside: list[str | None] = []
     for event in yaml.parse(matter, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
-            open_anchors.append(event.anchor)
+            inside.append(event.anchor)
         elif isinstance(event, yaml.CollectionEndEvent):
-            open_anchors.pop()
+            inside.pop()
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
-            if event.anchor in open_anchors:
-                raise _not_editable(where, "values that end", "a value that contains itself")
+            if event.anchor in inside:
+                raise ValueError("a value that contains itself")
         if aliases > _MOST_ALIASES:
-            raise _not_editable(where, f"at most {_MOST_ALIASES} aliases", "more of them")
-        if len(open_anchors) > _DEEPEST:
-            raise _not_editable(where, f"at most {_DEEPEST} levels of values", "more of them")
+            raise ValueError("more aliases")
+        if len(inside) > _DEEPEST:
+            raise ValueError("more levels of values")
 
 
-def _dump(values: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
-    return text
-
-
-def _not_editable(
-    where: str, expected: str, found: str = "front matter in a form that is not edited safely"
-) -> ArtifactError:
+def _not_editable(where: str, expected: str, found: str) -> ArtifactError:
     return ArtifactError(
         "the card's front matter cannot be edited without risk to what others wrote there",
         where=where,

@@ -1,4 +1,8 @@
-"""The repository that is published to, as it is at the moment."""
+"""The repository that is published to, as it is at the moment.
+
+Every function here that asks the Hub raises `HubPermanentError` without access, and
+`HubUnavailableError` where the Hub does not answer.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,9 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True)
 class Head:
-    """The head of the main branch.
+    """The head of the main branch: commit, files by path, and card.
 
-    Attributes:
-        sha: The commit.
-        files: path → file.
-        card: README.md as it stands there, byte for byte (other bytes than UTF-8 as surrogates).
+    The card is README.md byte for byte (other bytes than UTF-8 as surrogates).
     """
 
     sha: str
@@ -50,12 +51,7 @@ def digests_of(data: bytes) -> tuple[str, str]:
 
 
 def read_head(client: HubClient, repo_id: str) -> Head | None:
-    """Read the head of a dataset repository; ``None`` where there is none. Two requests.
-
-    Raises:
-        HubPermanentError: no access.
-        HubUnavailableError: the Hub does not answer.
-    """
+    """Read the head of a dataset repository; ``None`` where there is none. Two requests."""
 
     def ask() -> tuple[str, dict[str, RemoteFile]]:
         info = client.api().dataset_info(repo_id, files_metadata=True, timeout=client.timeout)
@@ -81,7 +77,6 @@ def read_manifest(client: HubClient, repo_id: str, head: Head, staged: Manifest)
 
     Raises:
         ArtifactError: the manifest is damaged, or none of ours.
-        HubPermanentError, HubUnavailableError: as for `read_head`.
     """
     remote = head.files.get(manifests.NAME)
     if remote is None:
@@ -96,8 +91,7 @@ def is_tagged(client: HubClient, repo_id: str, manifest: Manifest) -> bool:
     """Whether the tag of a version is there. One request.
 
     Raises:
-        HubPermanentError: no access, or it marks something else.
-        HubUnavailableError: the Hub does not answer.
+        HubPermanentError: it marks something else.
     """
     tag, digests = manifest.version, digests_of(manifest.to_bytes())
     try:

@@ -52,13 +52,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Change:
-    """A file that the commit touches.
-
-    Attributes:
-        kind: What becomes of it.
-        path: The path inside the repository.
-        size: The size afterwards, in bytes; before, of one that is removed.
-    """
+    """A file that the commit touches; its size in bytes afterwards, or before it is removed."""
 
     kind: Kind
     path: str
@@ -66,7 +60,7 @@ class Change:
 
 
 class Content(NamedTuple):
-    """What a path is to hold: bytes or a staged file, their number, SHA-256, and git's id."""
+    """What a path is to hold: bytes or a staged file, with size and digests."""
 
     data: bytes | Path
     size: int
@@ -148,7 +142,7 @@ def plan(
     Args:
         stage: The files.
         repo_id: The repository, ``owner/name``.
-        head: The repository's head; ``None`` where there is no repository.
+        head: Its head; ``None`` where there is no repository.
         earlier: The manifest at the head; ``None`` where nothing was published.
         options: What of the head may give way.
 

@@ -12,6 +12,7 @@ import contextlib
 import sys
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from atlas_assets.errors import (
     HubConflictError,
@@ -81,9 +82,8 @@ def publish(
         settings: The settings in force; they say whether a new repository is made private.
         repo_id: The repository, ``owner/name``.
         client: The Hub.
-        options: What is published and what may give way to it, or a dry run; by default all that
-            is sound.
-        verifier: What says whether the tables load; by default asks ``datasets``.
+        options: What is published and what may give way to it; by default all that is sound.
+        verifier: What says whether the tables load; by default ``datasets`` does.
 
     Raises:
         SettingsError: there is no token.
@@ -116,8 +116,8 @@ class _Publication:
 
     Attributes:
         checked: Whether the staged tables were found to load.
-        sent: The plan that the last attempt to commit was made with; ``None``: there was none.
-        lost: Whether an attempt was made before the present one, whose answer did not come.
+        sent: The plan of the last commit that was asked for; ``None``: there was none.
+        lost: Whether one was asked for before the present attempt, and its answer did not come.
     """
 
     stage: Stage
@@ -132,8 +132,7 @@ class _Publication:
     def preview(self) -> Published:
         head = read_head(self.client, self.repo_id)
         planned = self._planned(head)
-        would_tag = head is None or not self._is_tagged(planned)
-        return Published(planned, self.stage.left_out, self.stage.not_compared, would_tag=would_tag)
+        return self._published(planned, would_tag=head is None or not self._is_tagged(planned))
 
     def run(self) -> Published:
         from huggingface_hub import constants
@@ -147,22 +146,18 @@ class _Publication:
             landed = f"the commit {sha} {'landed' if committed else 'is there'}"
             left = f"its tables' check and its tag {planned.version}, if not there, are left to do"
             raise _told(error, f"{landed}; {left}: {error.remedy}") from None
-        return Published(
-            planned,
-            self.stage.left_out,
-            self.stage.not_compared,
-            sha=sha,
-            url=f"{endpoint}/datasets/{self.repo_id}/commit/{sha}",
-            committed=committed,
-            tagged=tagged,
-            loaded=loaded,
+        url = f"{endpoint}/datasets/{self.repo_id}/commit/{sha}"
+        return self._published(
+            planned, sha=sha, url=url, committed=committed, tagged=tagged, loaded=loaded
         )
+
+    def _published(self, planned: Plan, **found: Any) -> Published:
+        return Published(planned, self.stage.left_out, self.stage.not_compared, **found)
 
     def _land(self) -> tuple[Plan, str]:
         """The plan, and the sha of the commit that holds it; `sent` says whether it is ours.
 
-        Raises:
-            HubError: nothing was committed, or the error says that this is not known.
+        An error says so where it is not known whether a commit landed.
         """
         for conflicts in range(_CONFLICTS):
             try:
@@ -216,13 +211,13 @@ class _Publication:
 
     def _created(self) -> Head:
         """The head of the repository, made just now."""
-
-        def create() -> None:
-            self.client.api().create_repo(
+        self.client.call(
+            "cannot create the repository",
+            lambda: self.client.api().create_repo(
                 self.repo_id, repo_type="dataset", private=self.options.private, exist_ok=True
-            )
-
-        self.client.call("cannot create the repository", create, where=self.repo_id)
+            ),
+            where=self.repo_id,
+        )
         head = read_head(self.client, self.repo_id)
         if head is None:
             raise HubPermanentError(
@@ -238,8 +233,7 @@ class _Publication:
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
         # progress bars on a terminal, none in a log
-        bars = contextlib.nullcontext() if sys.stderr.isatty() else disable_progress_bars()
-        with bars:
+        with contextlib.nullcontext() if sys.stderr.isatty() else disable_progress_bars():
             info = self.client.api().create_commit(
                 self.repo_id,
                 planned.operations(),
@@ -251,12 +245,7 @@ class _Publication:
         return str(info.oid)
 
     def _finish(self, planned: Plan, sha: str, *, committed: bool) -> tuple[bool, int]:
-        """Whether the tag of the version is new, and how many tables were checked at the commit.
-
-        Raises:
-            HubPermanentError: the tag marks something else, or a table does not load.
-            HubUnavailableError: the Hub does not answer.
-        """
+        """Whether the tag of the version is new, and how many tables were checked at the commit."""
         there = self._is_tagged(planned)
         if there and not committed:
             return False, 0
@@ -269,15 +258,15 @@ class _Publication:
 
     def _tag(self, planned: Plan, sha: str) -> bool:
         """Marks the version; whether the tag is new."""
-
-        def create() -> None:
-            self.client.api().create_tag(
-                self.repo_id, tag=planned.version, revision=sha, repo_type="dataset"
-            )
-
         is_new = True
         try:
-            self.client.call("cannot tag the version", create, where=self.repo_id)
+            self.client.call(
+                "cannot tag the version",
+                lambda: self.client.api().create_tag(
+                    self.repo_id, tag=planned.version, revision=sha, repo_type="dataset"
+                ),
+                where=self.repo_id,
+            )
         except HubConflictError:
             is_new = False
         if self._is_tagged(planned):

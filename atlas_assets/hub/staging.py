@@ -42,14 +42,7 @@ _MISSING = "it is missing"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that is not published.
-
-    Attributes:
-        asset: The artifact.
-        partition: The partition ``C|ε``, of a file per setting.
-        name: The name of the file.
-        reason: Why it is not published.
-    """
+    """A file, with its asset and partition (``C|ε``), that is not published, and why."""
 
     asset: str
     partition: str | None
@@ -64,13 +57,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class NotCompared:
-    """A check of a published file that found nothing to compare it with.
-
-    Attributes:
-        name: The name of the file.
-        check: The name of the check.
-        reason: Why nothing was compared.
-    """
+    """A check of the published file ``name`` that found nothing to compare it with, and why."""
 
     name: str
     check: str
@@ -111,11 +98,11 @@ def staged(
 
     Args:
         store: The atlas; read, never written.
-        settings: What an atlas without a single file would be about.
+        settings: The settings in force.
         cells: Only these files; ``None``: all.
 
     Raises:
-        ArtifactError: nothing is left to be published, or a folder lies where a file is to lie.
+        ArtifactError: nothing is left to be published, or a folder is where a file is to be.
         ArtifactWriteError: there is no room for the copies.
     """
     with tempfile.TemporaryDirectory(prefix="atlas-publish-") as name:
@@ -140,8 +127,8 @@ def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: st
         store: The atlas.
         names: Published file names, assets (``object_masks``: at every setting of the sweep), and
             partitions of assets (``object_masks|0.8|0.5``).
-        option: Where the names were given.
-        remedy: What to do about a name that there is none of.
+        option: Where the names were given, for the error.
+        remedy: What to do about a name that is unknown.
 
     Raises:
         SettingsError: the atlas has nothing of that name.
@@ -193,10 +180,8 @@ def _stage(
             file.unlink(missing_ok=True)
     records, rows = _records(copy, sound, folder)
     subject = subject_of_atlas(copy, settings)
-    claims = [
-        ClaimRecord(**{name: getattr(result, name) for name in ClaimRecord.model_fields})
-        for result in evaluate_claims(copy, settings)
-    ]
+    results = evaluate_claims(copy, settings)
+    claims = [ClaimRecord.model_validate(result, from_attributes=True) for result in results]
     manifest = manifest_of(records, facts(copy, subject.model, subject.readout), claims)
     return Stage(folder, manifest, tuple(left_out), rows, tuple(not_compared))
 
@@ -302,7 +287,8 @@ def _records(
             path = viewer.path_of(artifact, setting)
             if path != artifact.file_name(setting):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_bytes(viewer.parquet_of(frame))
+                # equal frames give equal bytes
+                frame.write_parquet(folder / path, compression="zstd")
                 made_from = artifact.file_name(setting)
                 records.append(_record(folder, path, cell, made_from=made_from, table=table))
                 table = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,16 +29,8 @@ _SHOWN = 5
 _IN_ORDER = "every configuration with its rows, columns and types"
 _NOT_TAGGED = "until it loads, the commit is not tagged as a version of the atlas"
 #: of the user's environment, not of the check's: credentials, caches, and whether to ask the Hub
-_NOT_PASSED_ON = frozenset(
-    {
-        "HF_TOKEN",
-        "HUGGING_FACE_HUB_TOKEN",
-        "HF_HUB_CACHE",
-        "HF_ASSETS_CACHE",
-        "HF_HUB_OFFLINE",
-        "HF_DATASETS_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-    }
+_NOT_PASSED_ON = re.compile(
+    r"(HF|HUGGING_FACE_HUB)_TOKEN|HF_(HUB|ASSETS)_CACHE|(HF_HUB|HF_DATASETS|TRANSFORMERS)_OFFLINE"
 )
 
 
@@ -45,11 +38,7 @@ class DatasetsVerifier:
     """Loads every configuration with ``datasets``, in a process of its own with its own caches."""
 
     def require(self) -> None:
-        """Refuse to go on without ``datasets``.
-
-        Raises:
-            ArtifactError: it is not installed.
-        """
+        """Raise an `ArtifactError` where ``datasets`` is not installed."""
         if importlib.util.find_spec("datasets") is None:
             raise ArtifactError(
                 "publishing needs the package datasets, to check that every table loads",
@@ -135,15 +124,15 @@ def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> li
     """Return what a report of `atlas_assets.hub.viewer_check` says against what was published.
 
     Args:
-        report: The report of the check.
+        report: The report on the tables of ``manifest``.
         manifest: What was loaded.
-        stage: What was published just now; knows the rows.
+        stage: What was published just now; knows the digests of its rows.
     """
     shown, staged = viewer.tables(manifest), viewer.tables(stage.manifest)
+    loaded, default = report["tables"], viewer.default_of(manifest)
     faults = []
-    if sorted(report["configs"]) != sorted(shown):
-        faults.append(f"configurations {report['configs']}, not {list(shown)}")
-    default = viewer.default_of(manifest)
+    if loaded.keys() != shown.keys():
+        faults.append(f"configurations {list(loaded)}, not {list(shown)}")
     if report["default"] != default:
         faults.append(f"the default is {report['default']!r}, not {default!r}")
     for config, files in shown.items():
@@ -154,8 +143,7 @@ def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> li
         }
         if files == staged.get(config):
             expected["digest"] = stage.rows[config]
-        for how in ("full", "streaming"):
-            found = report["tables"].get(config, {}).get(how, {})
+        for how, found in loaded.get(config, {}).items():
             faults += [
                 f"{config}, {how}: {name} {found.get(name)}, not {value}"
                 for name, value in expected.items()
@@ -168,26 +156,26 @@ def _report(
     source: str, revision: str | None = None, client: HubClient | None = None
 ) -> dict[str, Any]:
     """The report of a check in a process of its own, which is offline without a ``client``."""
-    with tempfile.TemporaryDirectory(prefix="atlas-verify-") as name:
-        report = Path(name) / "report.json"
-        request = {"source": source, "revision": revision, "report": str(report)}
+    with tempfile.TemporaryDirectory(prefix="atlas-verify-") as home:
+        report = Path(home) / "report.json"
         try:
             finished = subprocess.run(
                 [sys.executable, "-m", "atlas_assets.hub.viewer_check"],
-                input=json.dumps(request),
-                env=_environment(Path(name), client),
-                cwd=name,
+                input=json.dumps([str(report), source, revision]),
+                env=_environment(Path(home), client),
+                cwd=home,
                 capture_output=True,
                 text=True,
                 timeout=_LIMIT,
                 check=False,
             )
-            said = " ".join(finished.stderr.split())[-300:]
+        except subprocess.TimeoutExpired:
+            said = f"no end after {_LIMIT:.0f} seconds"
+        else:
             if finished.returncode == 0 and report.exists():
                 found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
                 return found
-        except subprocess.TimeoutExpired:
-            said = f"no end after {_LIMIT:.0f} seconds"
+            said = " ".join(finished.stderr.split())[-300:]
     raise HubUnavailableError(
         "the check that every table loads did not come to an end",
         where=source,
@@ -199,8 +187,10 @@ def _report(
 
 def _environment(home: Path, client: HubClient | None) -> dict[str, str]:
     """The environment of the check: its own caches and, for the Hub alone, address and token."""
-    kept = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED_ON}
-    own = {
+    from huggingface_hub import get_token
+
+    kept = {key: value for key, value in os.environ.items() if not _NOT_PASSED_ON.fullmatch(key)}
+    own: dict[str, str | None] = {
         "PYTHONWARNINGS": "ignore",
         "HF_HOME": str(home / "hub"),
         "HF_DATASETS_CACHE": str(home / "datasets"),
@@ -209,8 +199,7 @@ def _environment(home: Path, client: HubClient | None) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     if client is None:
-        return {**kept, **own, "HF_HUB_OFFLINE": "1"}
-    from huggingface_hub import get_token
-
-    asked = {"HF_ENDPOINT": client.endpoint, "HF_TOKEN": client.token or get_token()}
-    return {**kept, **own, **{name: value for name, value in asked.items() if value}}
+        own["HF_HUB_OFFLINE"] = "1"
+    else:
+        own |= {"HF_ENDPOINT": client.endpoint, "HF_TOKEN": client.token or get_token()}
+    return kept | {name: value for name, value in own.items() if value}

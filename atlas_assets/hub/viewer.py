@@ -8,7 +8,6 @@ configuration.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -69,13 +68,6 @@ def key_of(artifact: Artifact) -> tuple[str, ...]:
     return (*at, *(artifact.schema.key if artifact.schema else ()))
 
 
-def parquet_of(frame: pl.DataFrame) -> bytes:
-    """Return a frame as a parquet file; equal frames give equal bytes."""
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd")
-    return buffer.getvalue()
-
-
 def table_record(artifact: Artifact, frame: pl.DataFrame) -> TableRecord:
     """Return what the card says of a frame."""
     columns = [ColumnRecord(name=name, dtype=_DTYPES[t]) for name, t in frame.schema.items()]
@@ -127,8 +119,8 @@ def default_of(manifest: Manifest) -> str | None:
     return _DEFAULT_CONFIG if _DEFAULT_CONFIG in shown else next(iter(shown), None)
 
 
-def front_matter(manifest: Manifest) -> dict[str, Any]:
-    """Return ``configs`` and ``dataset_info`` of the card; nothing where there is no table.
+def front_matter(manifest: Manifest) -> dict[str, list[dict[str, Any]] | None]:
+    """Return ``configs`` and ``dataset_info`` of the card; ``None`` where there is no table.
 
     Exactly one configuration is the default, and every path is explicit.
     """
@@ -139,7 +131,7 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
         data_files = [{"split": SPLIT, "path": [file.path for file, _ in files]}]
         configs.append({"config_name": config, **is_default, "data_files": data_files})
         infos.append(_info(config, files))
-    return {"configs": configs, "dataset_info": infos} if configs else {}
+    return {"configs": configs or None, "dataset_info": infos or None}
 
 
 def _info(config: str, files: Sequence[tuple[FileRecord, TableRecord]]) -> dict[str, Any]:

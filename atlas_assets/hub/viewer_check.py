@@ -2,7 +2,8 @@
 
 Run as a program of its own (`atlas_assets.hub.verify` does): caches, credentials and the Hub's
 address are then its own, and nothing of ``datasets`` stays behind in the process that publishes.
-Reads a request from standard input and writes a report to the file it names, both JSON.
+Standard input holds, as a JSON list, the file that the report (JSON) is written to, the repository
+or folder, and the revision.
 """
 
 from __future__ import annotations
@@ -19,22 +20,11 @@ from atlas_assets.hub_client.transport import install
 _BATCH = 1000
 
 
-def main() -> None:
-    """Answer the request on standard input."""
-    request = json.load(sys.stdin)
-    report = check(request["source"], request["revision"])
-    Path(request["report"]).write_text(json.dumps(report), encoding="utf-8")
-    # Past Python's own end of the process: a thread of Arrow's that still reads ahead in a stream
-    # (of a damaged table, say) would abort it there, report or no report.
-    os._exit(0)
+def main(report: str, source: str, revision: str | None) -> None:
+    """Write what ``datasets`` makes of the repository (or folder) ``source`` to a file.
 
-
-def check(source: str, revision: str | None) -> dict[str, Any]:
-    """Return what ``datasets`` makes of the repository (or folder) ``source``.
-
-    Returns:
-        ``{"configs": [names], "default": name, "tables": {name: {"full": …, "streaming": …}}}``,
-        each with rows, columns and digest, or with an error.
+    ``{"default": name, "tables": {name: {"full": …, "streaming": …}}}``, each of the two with
+    splits, rows, columns and digest, or with an error.
     """
     import datasets
 
@@ -42,14 +32,18 @@ def check(source: str, revision: str | None) -> dict[str, Any]:
     install()
     datasets.disable_progress_bars()
     datasets.utils.logging.set_verbosity_error()
-    configs = datasets.get_dataset_config_names(source, revision=revision)
-    default = datasets.get_dataset_default_config_name(source, revision=revision)
+    names = datasets.get_dataset_config_names(source, revision=revision)
     ways = {"full": False, "streaming": True}
     tables = {
         name: {how: _loaded(source, name, revision, streaming) for how, streaming in ways.items()}
-        for name in configs
+        for name in names
     }
-    return {"configs": configs, "default": default, "tables": tables}
+    default = datasets.get_dataset_default_config_name(source, revision=revision)
+    found = json.dumps({"default": default, "tables": tables})
+    Path(report).write_text(found, encoding="utf-8")
+    # Past Python's own end of the process: a thread of Arrow's that still reads ahead in a stream
+    # (of a damaged table, say) would abort it there, report or no report.
+    os._exit(0)
 
 
 def _loaded(source: str, name: str, revision: str | None, streaming: bool) -> dict[str, Any]:
@@ -77,4 +71,4 @@ def _dtype(feature: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(*json.load(sys.stdin))

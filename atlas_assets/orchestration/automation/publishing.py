@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from atlas_assets.errors import AtlasError, HubUnavailableError
+from atlas_assets.errors import AtlasError
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.orchestration.version import KEY as VERSION
 from atlas_assets.settings import AtlasSettings
@@ -54,10 +54,10 @@ class PublishConfig(dg.Config):
 
 
 def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
-    """``publish``: one op, one commit.
+    """Return the job ``publish``: one op, one commit.
 
     Args:
-        retry_delay: seconds before a run whose Hub did not answer tries again.
+        retry_delay: As `RETRY_DELAY`, in seconds.
     """
 
     @dg.op(
@@ -81,18 +81,15 @@ def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
         from atlas_assets.hub.staging import cells_named
 
         try:
-            repo_id = require_target(
-                config.repository or settings.hub_target, "set it, or give the run `repository`"
-            )
+            target = config.repository or settings.hub_target
+            repo_id = require_target(target, "set it, or give the run `repository`")
             store = open_with_model(settings)
             cells = cells_named(store, config.cells or (), "cells", "correct the run's config")
-            options = Options(
-                cells=cells or None, replace=config.replace, overwrite=config.overwrite
-            )
+            options = Options(cells or None, config.replace, config.overwrite)
             found = publish(store, settings, repo_id, hub, options)
-        except HubUnavailableError:
-            raise
         except AtlasError as error:
+            if error.retryable:
+                raise
             raise _refused(error) from None
         _report(context, found)
 
@@ -111,12 +108,9 @@ def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
 def hub_sync_sensor(
     settings: AtlasSettings, job: dg.JobDefinition, hub: HubClient
 ) -> dg.SensorDefinition:
-    """Publishes after runs; on from the start, and idle until it is told where to publish.
+    """Return the sensor that requests ``job``, which publishes, after runs.
 
-    Args:
-        settings: in force.
-        job: of `publish_job`.
-        hub: says whether there is a token.
+    It is on from the start, and idle until there are a target and a token.
     """
 
     @dg.run_status_sensor(
@@ -132,12 +126,13 @@ def hub_sync_sensor(
     )
     def hub_sync(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
         run = context.dagster_run
+        record = context.instance.get_run_record_by_id(run.run_id)
         off = _off(settings, hub)
         if off is not None:
             return dg.SkipReason(off)
-        if run.job_name == JOB or not _made_files(context.instance, run.run_id):
+        if run.job_name == JOB or record is None or not _made_files(context.instance, record):
             return dg.SkipReason(f"run {run.run_id[:8]} ({run.job_name}) made no file of an atlas")
-        later = _published_since(context.instance, run.run_id, str(settings.hub_target))
+        later = _published_since(context.instance, record, str(settings.hub_target))
         if later is not None:
             return dg.SkipReason(f"run {later[:8]} publishes what run {run.run_id[:8]} made")
         return _request(settings, run_key=run.run_id)
@@ -148,13 +143,7 @@ def hub_sync_sensor(
 def publish_schedule(
     settings: AtlasSettings, job: dg.JobDefinition, hub: HubClient
 ) -> dg.ScheduleDefinition:
-    """Publishes once a day; off until it is switched on.
-
-    Args:
-        settings: in force.
-        job: of `publish_job`.
-        hub: says whether there is a token.
-    """
+    """Return the schedule that requests ``job`` once a day; it is off until it is switched on."""
 
     @dg.schedule(
         name=SCHEDULE,
@@ -176,28 +165,24 @@ def _request(settings: AtlasSettings, run_key: str | None = None) -> dg.RunReque
     return dg.RunRequest(run_key=run_key, tags={TARGET_TAG: str(settings.hub_target)})
 
 
-def _made_files(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _made_files(instance: dg.DagsterInstance, run: dg.RunRecord) -> bool:
     """Whether a run materialised anything of an atlas, or put another version in force."""
-    record = instance.get_run_record_by_id(run_id)
-    started = record.start_time if record else None
     return any(
-        event.run_id == run_id
+        event.run_id == run.dagster_run.run_id
         for asset in (*ARTIFACTS, VERSION)
         for event in instance.fetch_materializations(
-            dg.AssetRecordsFilter(dg.AssetKey(asset), after_timestamp=started), limit=_LIMIT
+            dg.AssetRecordsFilter(dg.AssetKey(asset), after_timestamp=run.start_time), limit=_LIMIT
         ).records
     )
 
 
-def _published_since(instance: dg.DagsterInstance, run_id: str, target: str) -> str | None:
+def _published_since(instance: dg.DagsterInstance, run: dg.RunRecord, target: str) -> str | None:
     """The run that published the whole atlas, or does so now, and began after this run's end."""
-    record = instance.get_run_record_by_id(run_id)
-    ended = record.end_time if record else None
     publications = dg.RunsFilter(job_name=JOB, tags={TARGET_TAG: target})
     for last in instance.get_run_records(publications, limit=1):
-        began_later = ended and last.start_time and last.start_time > ended
+        began_later = run.end_time and last.start_time and last.start_time > run.end_time
         if began_later and last.dagster_run.status not in _FAILED:
-            return str(last.dagster_run.run_id)
+            return last.dagster_run.run_id
     return None
 
 
@@ -233,30 +218,25 @@ def _report(context: dg.OpExecutionContext, found: Any) -> None:
         if file.present:
             context.log.warning(f"{file.name} is not published: {file.reason}")
     for check in found.not_compared:
-        context.log.warning(
-            f"{check.name}: the check {check.check} compared nothing: {check.reason}"
-        )
-    if not found.committed:
-        context.log.info(f"nothing to commit: {plan.repo_id} holds {plan.version} already")
-    else:
+        told = f"the check {check.check} compared nothing: {check.reason}"
+        context.log.warning(f"{check.name}: {told}")
+    changes = plan.changes if found.committed else ()
+    if found.committed:
         context.log.info(f"published {plan.version}: {found.url}")
-        paths = {change.path for change in plan.changes if change.kind != "remove"}
-        changed = [file for file in plan.manifest.files if file.path in paths]
-        for asset, partition in dict.fromkeys((file.asset, file.partition) for file in changed):
-            context.log_event(
-                dg.AssetObservation(
-                    asset_key=asset,
-                    partition=partition,
-                    description=f"published as {plan.version}",
-                    metadata=commit,
-                )
-            )
+    else:
+        context.log.info(f"nothing to commit: {plan.repo_id} holds {plan.version} already")
+    paths = {change.path for change in changes if change.kind != "remove"}
+    files = [file for file in plan.manifest.files if file.path in paths]
+    for asset, partition in dict.fromkeys((file.asset, file.partition) for file in files):
+        said = f"published as {plan.version}"
+        context.log_event(dg.AssetObservation(asset, said, commit, partition))
+    listed = dg.MetadataValue.json([dataclasses.asdict(change) for change in plan.changes])
     context.add_output_metadata(
         {
             **commit,
             "sha": found.sha,
             "committed": found.committed,
-            "changed_files": len(plan.changes) if found.committed else 0,
-            "changes": dg.MetadataValue.json([dataclasses.asdict(c) for c in plan.changes]),
+            "changed_files": len(changes),
+            "changes": listed,
         }
     )

@@ -134,3 +134,12 @@ def expect(
     """
     if not condition:
         raise error(what, where=where, expected=expected, found=found, remedy=remedy)
+
+
+def unsound(what: str, where: str, expected: str, found: str) -> ArtifactError:
+    """Return the error that a file's content is not what it must be.
+
+    Its remedy is to make the file again; the arguments are those of `AtlasError`.
+    """
+    remedy = "materialise it again, or fetch the file again if it was downloaded"
+    return ArtifactError(what, where=where, expected=expected, found=found, remedy=remedy)

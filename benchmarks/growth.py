@@ -134,12 +134,12 @@ def _part(whole: UnitPrompts, part: int) -> UnitPrompts:
 
 def _concepts(pairs: list[str]) -> list[str]:
     from atlas_assets.stages.concepts import concept_name, split_pair
-    from atlas_assets.stages.prompts.checker_prompts import concepts_with_keyword
+    from atlas_assets.stages.prompts.checker_prompts import keyword_of
     from atlas_assets.stages.prompts.stimuli import load_stimuli
 
     present = {concept_name("ast", split_pair(pair)[0]) for pair in pairs}
     present |= {concept_name("builtin", split_pair(pair)[1]) for pair in pairs}
-    return sorted(present & set(concepts_with_keyword(load_stimuli())))
+    return sorted(present & set(keyword_of(load_stimuli())))
 
 
 def _products() -> float:

@@ -12,7 +12,7 @@ from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.concepts import pair_name
 from atlas_assets.stages.masks.masks import checker_masks
-from atlas_assets.stages.prompts.checker_prompts import concepts_with_keyword
+from atlas_assets.stages.prompts.checker_prompts import keyword_of
 from atlas_assets.stages.prompts.object_prompts import candidate_pairs
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 
@@ -59,7 +59,7 @@ def write_inputs(folder: Path) -> tuple[Activations, Activations]:
     settings = AtlasSettings.from_env(environment(folder))
     store, _ = open_to_build(settings)
     objects = activations(pair_names(), seed=0)
-    checkers = activations(sorted(concepts_with_keyword(load_stimuli())), seed=1)
+    checkers = activations(sorted(keyword_of(load_stimuli())), seed=1)
     store.write("object_activations", objects, inputs={})
     store.write("checker_activations", checkers, inputs={})
     masks = checker_masks(checkers, settings.token_checker)

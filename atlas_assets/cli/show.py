@@ -54,7 +54,7 @@ def show(
     """
     from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.stages.masks.neighbours import nearest
+    from atlas_assets.stages.masks.similarity import nearest
     from atlas_assets.stages.setting import Setting
 
     settings, setting = AtlasSettings.from_env(), Setting(epsilon, consistency)
@@ -121,7 +121,7 @@ def _layer_record(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from atlas_assets.stages.masks.neighbours import nearest
+    from atlas_assets.stages.masks.similarity import nearest
 
     neurons = np.flatnonzero(universal.bits[universal.index(concept), layer]).tolist()
     closest = [other for other in nearest(universal, concept, layer)[:1] if other[1] > 0]

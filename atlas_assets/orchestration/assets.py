@@ -18,13 +18,12 @@ from atlas_assets.orchestration.data_versions import data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
 from atlas_assets.orchestration.making import Step, require_in_sweep
 from atlas_assets.orchestration.model_version import MODEL
-from atlas_assets.orchestration.partitions import Partitions, partition_key
+from atlas_assets.orchestration.partitions import SWEEP, Partitions, partition_key
 from atlas_assets.orchestration.sweep import Completion, complete_sweep
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact, Model
 from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
 from atlas_assets.stages.making import NotInSweepError
-from atlas_assets.stages.partitions import PartitionSpace
 from atlas_assets.stages.setting import Setting
 
 OWNERS = ["team:csp-atlas"]
@@ -65,10 +64,10 @@ def _asset(
     automatic: bool,
 ) -> dg.AssetsDefinition:
     partitioned: dict[str, Any] = {}
-    if artifact.partitions is not None:
+    if artifact.partitioned:
         # one run may cover the whole space: activations are then read once for all partitions
         partitioned = {
-            "partitions_def": partitions[artifact.partitions.name],
+            "partitions_def": partitions[SWEEP],
             "backfill_policy": dg.BackfillPolicy.single_run(),
         }
     resources = {"settings", "store", *(["model"] if artifact.runs_model else [])}
@@ -106,9 +105,9 @@ def _made(
     context: dg.AssetExecutionContext, artifact: Artifact, inputs: Mapping[str, Any]
 ) -> Iterator[dg.Output[Any]]:
     """The artifact; nothing, with a warning, where the sweep lacks the setting it speaks of."""
-    if artifact.partitions is not None:
-        values = _per_partition(context, artifact, artifact.partitions, inputs)
-        version = _data_version(context, artifact, artifact.partitions)
+    if artifact.partitioned:
+        values = _per_partition(context, artifact, inputs)
+        version = _data_version(context, artifact)
         with warnings.catch_warnings():
             # data versions of one's own are beta in Dagster; the tests run through them
             warnings.simplefilter("ignore", dg.BetaWarning)
@@ -127,7 +126,6 @@ def _made(
 def _per_partition(
     context: dg.AssetExecutionContext,
     artifact: Artifact,
-    space: PartitionSpace,
     inputs: Mapping[str, Any],
 ) -> dict[str, Deferred]:
     """{partition key: what makes it}, each made when it is written.
@@ -136,7 +134,7 @@ def _per_partition(
     """
     found = {}
     for key in context.partition_keys:
-        step = Step(context, artifact, inputs, space.of_key(key))
+        step = Step(context, artifact, inputs, Setting.of_partition_key(key))
         found[key] = Deferred(
             make=partial(artifact.compute, step),
             tell=partial(context.add_asset_metadata, asset_key=artifact.key, partition_key=key),
@@ -144,9 +142,7 @@ def _per_partition(
     return found
 
 
-def _data_version(
-    context: dg.AssetExecutionContext, artifact: Artifact, space: PartitionSpace
-) -> dg.DataVersion:
+def _data_version(context: dg.AssetExecutionContext, artifact: Artifact) -> dg.DataVersion:
     """What the partitions of the run are made from.
 
     It is the same however many partitions a run makes, so that making one of them again leaves what
@@ -154,7 +150,7 @@ def _data_version(
     which follow from their code versions and inputs.
     """
     store = context.resources.store
-    settings = [space.of_key(key) for key in context.partition_keys]
+    settings = [Setting.of_partition_key(key) for key in context.partition_keys]
     records = [(store.prospect(artifact.key, setting), setting) for setting in settings]
     return dg.DataVersion(data_version_of_cells(store, records))
 

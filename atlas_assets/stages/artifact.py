@@ -14,12 +14,10 @@ from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from atlas_assets.stages.partitions import PLACEHOLDER, PartitionSpace
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import Setting
 
 if TYPE_CHECKING:
-    from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.check import Check
     from atlas_assets.stages.making import Making
     from atlas_assets.stages.report.table import Table
@@ -46,6 +44,8 @@ _KINDS: Mapping[str, Kind] = {
     ".html": "html",
     ".md": "markdown",
 }
+#: what stands in a file name for the file tag of a setting
+_TAG = "{tag}"
 #: characters of a list that is spelled out in a version
 _LONGEST_LIST = 40
 
@@ -63,12 +63,13 @@ class Layout(Enum):
     TEXT = "str: a document in UTF-8"
 
 
-#: what is made with what, as Dagster's UI shows it
+#: what is made with what besides the network, as Dagster's UI shows it
 _TOOLS: Mapping[Layout, tuple[str, ...]] = {
-    Layout.PAIR_ACTIVATIONS: ("pytorch",),
-    Layout.CONCEPT_ACTIVATIONS: ("pytorch",),
+    Layout.OBJECT_MASKS: ("numpy",),
+    Layout.CHECKER_MASKS: ("numpy",),
+    Layout.UNIVERSAL_MASKS: ("numpy",),
+    Layout.JACCARD_MATRICES: ("numpy",),
     Layout.FIGURE: ("matplotlib",),
-    Layout.TEXT: (),
 }
 
 
@@ -85,13 +86,13 @@ class Entry:
     """A table of the report that shows an artifact.
 
     Attributes:
-        section: the part of the report that it stands in.
-        table: makes the table from the artifact's value, and from that of ``beside`` where an
+        section: The part of the report that the table stands in.
+        table: Makes the table from the artifact's value, and from that of ``beside`` where an
             artifact is named there (``None`` if that is not there).
-        sentence: makes a sentence that ends the section's introduction instead.
-        beside: another artifact that the table shows as well.
-        rank: where it stands in its section; of equal rank, in the order of the catalogue.
-        setting: the partition that is shown, where the artifact has one file per setting.
+        sentence: Makes a sentence that ends the section's introduction instead.
+        beside: The key of another artifact that the table shows as well.
+        rank: The place in the section; entries of equal rank are in the order of the catalogue.
+        setting: The setting that is shown, where the artifact has one file per setting.
     """
 
     section: str
@@ -107,31 +108,30 @@ class Artifact:
     """One kind of file of an atlas, and how it is made.
 
     Attributes:
-        key: asset key.
-        title: a few words that head its entry in report and documentation.
-        filename: published name; ``{tag}`` stands for the partition (``eps0.5_cons0.8``).
-        content: the columns of a table, or the layout of another file.
-        group: asset group.
-        description: what it is, with the formula.
-        compute: makes the value from what it is given; it is called once per partition, and
-            raises `atlas_assets.stages.making.NotInSweepError` where the sweep lacks what it
-            needs.
-        inputs: artifacts that it is computed from.
-        partitions: the space that it has a file for each partition of; ``None`` for one file.
-        code_version: changes when the same inputs would give another content.
-        model: what of the model it is computed with.
-        setting: the only (ε, C) that it speaks of, where it is always the same one; of an input
+        key: The asset key.
+        title: A few words that head the artifact's entry in report and documentation.
+        filename: The published name. Where ``{tag}`` stands in it for the file tag of a setting
+            (``eps0.5_cons0.8``), the artifact has one file, a partition, per setting.
+        content: The columns of a table, or the layout of another file.
+        group: The asset group.
+        description: What the artifact is, with the formula.
+        compute: Makes the value, once per partition; raises `making.NotInSweepError` where the
+            sweep lacks what it needs.
+        inputs: The artifacts that it is computed from.
+        code_version: Changes when the same inputs would give another content.
+        model: What of the model it is computed with.
+        setting: The only (ε, C) that it speaks of, where it is always the same one; of an input
             with one file per setting, it reads that one.
-        at_token_checker: whether it speaks of the token checker's setting instead.
-        completes: partitioned artifacts whose missing or stale partitions are made before it.
-        parts: input → the only part of its files that is read.
-        parameters: settings that change its content and that of nothing before it, with their
+        at_token_checker: Whether it speaks of the token checker's setting instead.
+        completes: Partitioned artifacts whose missing or stale partitions are made before it.
+        parts: The only part of an input's files that is read, by input.
+        parameters: Settings that change its content and that of nothing before it, with their
             defaults; they are part of its version.
-        departures: likewise, but named in its version only where they depart from the default.
-        inputs_may_be_absent: whether it is made from whatever of its inputs is there.
-        tools: libraries that Dagster's UI shows as kinds; by default what the content implies.
-        checks: what must hold of it, besides its schema, before anything is computed from it.
-        entries: the tables of the report that show it.
+        departures: Likewise, but named in its version only where they depart from the default.
+        inputs_may_be_absent: Whether it is made from whatever of its inputs is there.
+        tools: Further libraries that Dagster's UI shows as kinds, besides what the content implies.
+        checks: What must hold of it, besides its schema, before anything is computed from it.
+        entries: The tables of the report that show it.
     """
 
     key: str
@@ -142,7 +142,6 @@ class Artifact:
     description: str
     compute: Callable[[Making], Any]
     inputs: tuple[str, ...] = ()
-    partitions: PartitionSpace | None = None
     code_version: str = "1"
     model: Model = Model.NOTHING
     setting: Setting | None = None
@@ -152,19 +151,19 @@ class Artifact:
     parameters: Parameters = field(default_factory=dict)
     departures: Parameters = field(default_factory=dict)
     inputs_may_be_absent: bool = False
-    tools: tuple[str, ...] | None = None
+    tools: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     entries: tuple[Entry, ...] = ()
 
     @property
     def kind(self) -> Kind:
-        """The kind of file, from the ending of its name."""
+        """The kind of the file, from the ending of its name."""
         return _KINDS[PurePath(self.filename).suffix]
 
     @property
     def partitioned(self) -> bool:
-        """Whether there is one file per partition."""
-        return self.partitions is not None
+        """Whether the artifact has one file per setting."""
+        return _TAG in self.filename
 
     @property
     def schema(self) -> TableSchema | None:
@@ -173,34 +172,28 @@ class Artifact:
 
     @property
     def runs_model(self) -> bool:
-        """Whether the model, or its tokenizer, takes part in making it."""
+        """Whether the model, or its tokenizer, takes part in making the artifact."""
         return self.model is not Model.NOTHING
 
     @property
     def kinds(self) -> frozenset[str]:
         """The kind of file and the libraries that take part, as Dagster's UI shows them."""
-        tools = self.tools
-        if tools is None:
-            default = ("polars",) if self.schema else ("numpy",)
-            tools = default if self.schema else _TOOLS.get(self.content, default)  # type: ignore[arg-type]
-            if self.model is Model.NETWORK:
-                tools = (*tools, "pytorch")
-        return frozenset((self.kind, *tools))
+        made_with = (
+            _TOOLS.get(self.content, ()) if isinstance(self.content, Layout) else ("polars",)
+        )
+        network = ("pytorch",) if self.model is Model.NETWORK else ()
+        return frozenset((self.kind, *made_with, *network, *self.tools))
 
     @property
     def may_be_skipped(self) -> bool:
-        """Whether it is not made in a sweep that lacks the setting it speaks of."""
+        """Whether the artifact is not made in a sweep that lacks the setting it speaks of."""
         return self.setting is not None or self.at_token_checker
 
-    def setting_under(self, settings: AtlasSettings) -> Setting | None:
-        """The only setting that it speaks of under these settings, where there is one."""
-        return settings.token_checker if self.at_token_checker else self.setting
-
     def file_name(self, partition: Setting | None = None) -> str:
-        """The published file name; of a partition, where there is one file for each.
+        """Return the published file name; of a partition, where there is one file for each.
 
         Raises:
-            ValueError: a partition is needed and not given, or the other way round.
+            ValueError: A partition is needed and not given, or the other way round.
         """
         if self.partitioned != (partition is not None):
             needs = "a setting" if self.partitioned else "no setting"
@@ -208,17 +201,19 @@ class Artifact:
         return self.filename.format(tag=partition.file_tag) if partition else self.filename
 
     def partition_of(self, name: str) -> tuple[bool, Setting | None]:
-        """Whether ``name`` is a file of this artifact, and of which partition."""
-        if self.partitions is None:
+        """Return whether ``name`` is a file of this artifact, and of which partition."""
+        if not self.partitioned:
             return name == self.filename, None
-        partition = self.partitions.partition_in(self.filename, name)
-        return partition is not None, partition
+        before, _, after = self.filename.partition(_TAG)
+        partition = Setting.of_file_tag(name.removeprefix(before).removesuffix(after))
+        # a setting has one spelling only, else two files could claim to be the same partition
+        is_its_file = partition is not None and self.file_name(partition) == name
+        return is_its_file, partition if is_its_file else None
 
     def version(self, parameters: Parameters) -> str:
-        """The code version with the parameters in force: ``1``, or ``1+permutations=200``.
+        """Return the code version with the parameters in force, such as ``1+permutations=200``.
 
-        Args:
-            parameters: name → value; what is absent has its default.
+        A parameter that is absent has its default.
         """
         in_force = {name: parameters.get(name, self.parameters[name]) for name in self.parameters}
         for name, default in self.departures.items():
@@ -226,10 +221,6 @@ class Artifact:
                 in_force[name] = parameters[name]
         named = (f"{name}={_spelled(value)}" for name, value in sorted(in_force.items()))
         return "+".join([self.code_version, *named])
-
-    def __post_init__(self) -> None:
-        if (PLACEHOLDER in self.filename) != self.partitioned:
-            raise ValueError(f"{self.key}: {PLACEHOLDER} stands for a partition in its file name")
 
 
 def _spelled(value: Parameter) -> str:

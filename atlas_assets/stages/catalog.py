@@ -28,29 +28,8 @@ from atlas_assets.stages.prompts import artifacts as prompts
 from atlas_assets.stages.report.artifacts import atlas_report, claims_report
 from atlas_assets.stages.setting import Setting
 
-_PROMPTS = (
-    prompts.OBJECT_PROMPTS,
-    prompts.CHECKER_PROMPTS,
-    prompts.TOKEN_CHECKER_PROMPTS,
-)
 _ACTIVATIONS = (OBJECT_ACTIVATIONS, CHECKER_ACTIVATIONS)
-_MASKS = (
-    masks.OBJECT_MASKS,
-    masks.CHECKER_MASKS,
-    masks.TOKEN_CHECKER_MASKS,
-    masks.MASKS,
-)
-_DECOMPOSITION = (decomposition.TARGET_CHECKER, decomposition.SUMMARY)
-#: the tables that the release publishes
-_PUBLISHED = (
-    modularity.MODULARITY_SCORES,
-    modularity.MODULARITY_DETAIL,
-    token_independence.DETAIL,
-    token_independence.SUMMARY,
-    token_independence.NO_KEYWORD,
-    masks.UNIVERSAL_MASKS,
-)
-#: further analyses
+#: the further analyses, which the release does not publish
 ANALYSES = (
     compositionality.COMPOSITIONALITY,
     ockham.OCKHAM_INDEX,
@@ -60,36 +39,45 @@ ANALYSES = (
     modularity_null.MODULARITY_NULL,
     circuit_distinctness.CIRCUIT_DISTINCTNESS,
 )
-
-_REPORTED = (*_PROMPTS, *_MASKS, *_DECOMPOSITION, *_PUBLISHED, *ANALYSES, *FIGURES)
+_ALL = (
+    prompts.OBJECT_PROMPTS,
+    prompts.CHECKER_PROMPTS,
+    prompts.TOKEN_CHECKER_PROMPTS,
+    *_ACTIVATIONS,
+    masks.OBJECT_MASKS,
+    masks.CHECKER_MASKS,
+    masks.TOKEN_CHECKER_MASKS,
+    masks.MASKS,
+    decomposition.TARGET_CHECKER,
+    decomposition.SUMMARY,
+    modularity.MODULARITY_SCORES,
+    modularity.MODULARITY_DETAIL,
+    token_independence.DETAIL,
+    token_independence.SUMMARY,
+    token_independence.NO_KEYWORD,
+    masks.UNIVERSAL_MASKS,
+    *ANALYSES,
+    *FIGURES,
+)
+_REPORTED = tuple(artifact for artifact in _ALL if artifact not in _ACTIVATIONS)
 
 #: asset key → artifact
 ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
     {
         artifact.key: artifact
-        for artifact in (
-            *_PROMPTS,
-            *_ACTIVATIONS,
-            *_MASKS,
-            *_DECOMPOSITION,
-            *_PUBLISHED,
-            *ANALYSES,
-            *FIGURES,
-            claims_report(_REPORTED),
-            atlas_report(_REPORTED),
-        )
+        for artifact in (*_ALL, claims_report(_REPORTED), atlas_report(_REPORTED))
     }
 )
 
 
 def skipped_under(settings: AtlasSettings) -> frozenset[str]:
-    """The artifacts that are not made in the sweep in force, with all that depend on them.
+    """Return the artifacts that are not made in the sweep in force, with all that depend on them.
 
     An artifact that speaks of one setting is not made where the sweep lacks it.
     """
     skipped: set[str] = set()
     for key, artifact in ARTIFACTS.items():
-        about = artifact.setting_under(settings)
+        about = settings.token_checker if artifact.at_token_checker else artifact.setting
         lacks_setting = about is not None and about not in settings.sweep
         lacks_input = not artifact.inputs_may_be_absent and not skipped.isdisjoint(artifact.inputs)
         if lacks_setting or lacks_input:
@@ -98,10 +86,7 @@ def skipped_under(settings: AtlasSettings) -> frozenset[str]:
 
 
 def artifact_of_file(name: str) -> tuple[Artifact, Setting | None] | None:
-    """The artifact, and the partition, that a file of this published name holds.
-
-    Args:
-        name: file name without folder, for example ``13_object_masks_eps0.5_cons0.8.h5``.
+    """Return the artifact, and the partition, that a published file name (no folder) stands for.
 
     Returns:
         ``None`` for a name that no artifact has.

@@ -1,21 +1,30 @@
-"""What must hold of an artifact before anything is computed from it, as part of its declaration."""
+"""What must hold of an artifact before anything is computed from it, as part of its declaration.
+
+The functions at the end compare a table with the masks and tables that it is computed from; each
+raises ArtifactError at the first cell or row that does not follow from them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
 import polars as pl
 
-from atlas_assets.errors import AtlasError
+from atlas_assets.errors import AtlasError, unsound
 from atlas_assets.stages.masks.integrity import PackedMasks
-from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.masks import Masks, require_same_layers
+from atlas_assets.stages.rounding import Counts
 from atlas_assets.stages.setting import Setting
-from atlas_assets.stages.table_integrity import tables_agree
 
 #: what a decomposition must satisfy
 ADDS_UP = "A∖B ∪ A∩B = A; co, sh and to are the sizes of A∖B, A∩B and B∖A of the masks on disk"
+
+#: the error of a table that is not what its inputs say
+contradicts = partial(unsound, "the table contradicts what it is computed from")
 
 Details = dict[str, int | float | str]
 
@@ -29,10 +38,10 @@ class MaskFile:
     """One mask file, as it was read.
 
     Attributes:
-        units: packed masks of the pairs, or of the checked concepts.
-        universal: masks of the concepts; those of the file itself for checker masks.
-        source: digest of the activations they were made from; empty for a file of the release.
-        description: counts and sizes.
+        units: The packed masks of the pairs, or of the checked concepts.
+        universal: The masks of the concepts; for checker masks, those of the file itself.
+        source: The digest of the activations they were made from; empty for a release file.
+        description: The counts and sizes that describe the file.
     """
 
     units: PackedMasks
@@ -42,19 +51,23 @@ class MaskFile:
 
 
 class Inspected(Protocol):
-    """One file of an artifact under inspection, and what it is to agree with."""
+    """One file of an artifact under inspection, and what it is to agree with.
+
+    What reads another file raises NotComparedError where that file is missing, cannot be read, or
+    is not what this one was made from.
+    """
 
     @property
     def key(self) -> str:
-        """The artifact."""
+        """The key of the artifact."""
 
     @property
     def setting(self) -> Setting | None:
-        """The partition of the file, where there is one file for each."""
+        """The setting of the file, where the artifact has one file for each."""
 
     @property
     def together(self) -> Sequence[Setting]:
-        """The partitions that are inspected in the same run."""
+        """The settings that are inspected in the same run."""
 
     @property
     def sweep(self) -> Sequence[Setting]:
@@ -70,38 +83,22 @@ class Inspected(Protocol):
 
     @property
     def variations(self) -> int | None:
-        """Prompts per pair, as the file's own record names them; ``None`` where it has none."""
+        """The prompts per pair that the file's own record names, or ``None`` without one."""
 
     def exists(self, setting: Setting) -> bool:
-        """Whether the artifact's file of another partition is there."""
+        """Return whether the artifact's file of another setting is there."""
 
     def input(self, key: str, setting: Setting | None = None) -> Any:
-        """The content of an artifact that this one is to agree with.
-
-        Raises:
-            NotComparedError: it is not there, cannot be read, or has changed since.
-        """
+        """Return the content of an artifact that this one is to agree with."""
 
     def mask_input(self, key: str, setting: Setting | None = None) -> Masks:
-        """The masks of another artifact; of ``object_masks``, the universal ones.
-
-        Raises:
-            NotComparedError: as for `input`.
-        """
+        """Return the masks of another artifact; of ``object_masks``, the universal ones."""
 
     def neighbour(self, setting: Setting) -> MaskFile:
-        """The same artifact at another setting, made from the same activations.
-
-        Raises:
-            NotComparedError: it cannot be read, or is made from others.
-        """
+        """Return the same artifact at another setting, made from the same activations."""
 
     def recomputed(self) -> Any:
-        """What `Artifact.compute` makes of the inputs that lie on disk.
-
-        Raises:
-            NotComparedError: an input is not there, cannot be read, or has changed since.
-        """
+        """Return what `Artifact.compute` makes of the inputs on disk."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +106,10 @@ class Check:
     """One thing that must hold of an artifact.
 
     Attributes:
-        name: of the asset check.
-        statement: what holds.
-        verify: raises AtlasError where it does not, `NotComparedError` where it cannot be known;
-            returns what was looked at.
+        name: The name of the asset check.
+        statement: What holds.
+        verify: Raises AtlasError where it does not hold and `NotComparedError` where that cannot be
+            known; returns what was looked at.
     """
 
     name: str
@@ -123,12 +120,12 @@ class Check:
 def agrees_with_inputs(
     statement: str, key: Sequence[str], one_decimal: Sequence[str] = ()
 ) -> Check:
-    """A check that computes a table again and compares it, row by row.
+    """Return a check that computes a table again and compares it, row by row.
 
     Args:
-        statement: what holds.
-        key: columns that name a row.
-        one_decimal: columns that are rounded to one decimal; the others are to four.
+        statement: What holds.
+        key: The columns that identify a row.
+        one_decimal: The columns that are rounded to one decimal; the others are to four.
     """
 
     def verify(of: Inspected) -> Details:
@@ -136,3 +133,96 @@ def agrees_with_inputs(
         return {"rows": tables_agree(of.value, recomputed, key, one_decimal=one_decimal)}
 
     return Check("agrees_with_inputs", statement, verify)
+
+
+def circuits_add_up(cells: Counts, names: Sequence[str], universal: Masks, checker: Masks) -> int:
+    """Check that co, sh, to are the sizes of A∖B, A∩B, B∖A; return the number of cells.
+
+    Args:
+        cells: int64 ``[names, layers, 3]``, the co, sh and to that a table states.
+        names: The concepts of the table's rows.
+        universal: The masks A; they may be of more concepts.
+        checker: The masks B; they may be of concepts without a universal mask.
+    """
+    require_same_layers(universal, checker, "universal masks", "checker masks")
+    # a concept that lost all its pairs to the loss filter has a checker mask and no universal one
+    wanted = sorted(set(checker.names) & set(universal.names))
+    if sorted(names) != wanted:
+        found = ", ".join(sorted(set(names) ^ set(wanted))) or "some of them twice"
+        raise contradicts("concepts", "those with a universal and a checker mask, once each", found)
+    a = universal.bits[[universal.index(name) for name in names]]
+    b = checker.bits[[checker.index(name) for name in names]]
+    expected = np.stack(
+        [np.count_nonzero(part, axis=-1) for part in (a & ~b, a & b, b & ~a)], axis=-1
+    )
+    if cells.shape != expected.shape:
+        raise contradicts("layers", f"{expected.shape[1]} layers", f"{cells.shape[1]}")
+    for row, layer in np.argwhere((cells != expected).any(axis=-1))[:1]:
+        co, sh, to = expected[row, layer]
+        found = " / ".join(map(str, cells[row, layer].tolist()))
+        counts = f"{co} / {sh} / {to}, as the masks have it, of |A| = {co + sh}"
+        raise contradicts(f"{names[row]}, layer {layer}", counts, found)
+    return int(cells.shape[0] * cells.shape[1])
+
+
+def rows_cover(table: pl.DataFrame, axes: Mapping[str, Sequence[object]]) -> int:
+    """Check that a table has one row for every combination of values; return how many rows.
+
+    Args:
+        table: The table.
+        axes: The values of some columns, by column.
+    """
+    wanted = 1
+    for column, values in axes.items():
+        wanted *= len(set(values))
+        differing = set(table[column].to_list()) ^ set(values)
+        if differing:
+            value = min(map(str, differing))
+            raise contradicts(
+                f"column {column}", f"{len(set(values))} values, each once", f"but for {value}"
+            )
+    rows = table.select(list(axes)).unique().height
+    if table.height != wanted or rows != wanted:
+        raise contradicts("rows", f"{wanted}, all different", f"{table.height}, {rows} different")
+    return wanted
+
+
+def tables_agree(
+    stated: pl.DataFrame,
+    recomputed: pl.DataFrame,
+    key: Sequence[str],
+    *,
+    one_decimal: Sequence[str] = (),
+) -> int:
+    """Check a table against its inputs, but for one unit of the last decimal it prints.
+
+    Args:
+        stated: The table on disk.
+        recomputed: The table as it follows from its inputs.
+        key: The columns that identify a row.
+        one_decimal: The columns that print one decimal; the others print four.
+
+    Returns:
+        The number of rows.
+    """
+    columns = recomputed.columns
+    if stated.columns != columns or stated.height != recomputed.height:
+        found = f"{stated.height} rows of {', '.join(stated.columns)}"
+        raise contradicts("the table", f"{recomputed.height} rows of {', '.join(columns)}", found)
+    left, right = stated.sort(key), recomputed.sort(key)
+    for column in columns:
+        # a tie may be rounded either way
+        slack = 0.101 if column in one_decimal else 1.01e-4
+        for row, (one, other) in enumerate(zip(left[column], right[column], strict=True)):
+            if not _agree(one, other, slack):
+                where = ", ".join(f"{name}={left[name][row]}" for name in key)
+                raise contradicts(
+                    f"{where}, column {column}", f"{other}, as its inputs have it", f"{one}"
+                )
+    return stated.height
+
+
+def _agree(one: object, other: object, slack: float) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= slack
+    return one == other

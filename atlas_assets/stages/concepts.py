@@ -7,10 +7,11 @@ placeholder ``builtin___isolated_`` among them). A pair is ``{ast}__{builtin}``,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Collection, Iterable
 from typing import Literal
 
-from atlas_assets.errors import StimulusError
+from atlas_assets.errors import SettingsError, StimulusError
 
 Kind = Literal["ast", "builtin"]
 #: stands in for the builtin of AST nodes that take none (Import, Pass, …)
@@ -19,15 +20,15 @@ SEPARATOR = "__"
 
 
 def pair_name(ast_node: str, builtin: str) -> str:
-    """``("Assert", "_isolated_")`` → ``"Assert___isolated_"``."""
+    """Return the name of a pair: ``("Assert", "_isolated_")`` → ``"Assert___isolated_"``."""
     return f"{ast_node}{SEPARATOR}{builtin}"
 
 
 def split_pair(name: str) -> tuple[str, str]:
-    """``"Assert___isolated_"`` → ``("Assert", "_isolated_")``.
+    """Split the name of a pair: ``"Assert___isolated_"`` → ``("Assert", "_isolated_")``.
 
     Raises:
-        StimulusError: ``name`` has no separator or an empty half.
+        StimulusError: The name has no separator or an empty half.
     """
     ast_node, separator, builtin = name.partition(SEPARATOR)
     if not (ast_node and separator and builtin):
@@ -41,15 +42,15 @@ def split_pair(name: str) -> tuple[str, str]:
 
 
 def concept_name(kind: Kind, name: str) -> str:
-    """``("ast", "For")`` → ``"ast__For"``."""
+    """Return the name of a concept: ``("ast", "For")`` → ``"ast__For"``."""
     return f"{kind}{SEPARATOR}{name}"
 
 
 def split_concept(concept: str) -> tuple[Kind, str]:
-    """``"builtin___isolated_"`` → ``("builtin", "_isolated_")``.
+    """Split the name of a concept: ``"builtin___isolated_"`` → ``("builtin", "_isolated_")``.
 
     Raises:
-        StimulusError: the prefix is neither ``ast`` nor ``builtin``.
+        StimulusError: The prefix is neither ``ast`` nor ``builtin``.
     """
     kind, _, name = concept.partition(SEPARATOR)
     if not name or kind not in ("ast", "builtin"):
@@ -63,9 +64,54 @@ def split_concept(concept: str) -> tuple[Kind, str]:
 
 
 def inventory(pair_names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The AST nodes and the builtins that occur in ``pair_names``, each sorted."""
+    """Return the AST nodes and the builtins that occur in names of pairs, each sorted."""
     pairs = [split_pair(name) for name in pair_names]
     return (
         tuple(sorted({ast_node for ast_node, _ in pairs})),
         tuple(sorted({builtin for _, builtin in pairs})),
     )
+
+
+def pairs_of_concepts(pair_names: Iterable[str]) -> dict[str, list[int]]:
+    """Return the positions of each concept's pairs, by concept, sorted."""
+    members: dict[str, list[int]] = {}
+    for position, name in enumerate(pair_names):
+        ast_node, builtin = split_pair(name)
+        members.setdefault(concept_name("ast", ast_node), []).append(position)
+        members.setdefault(concept_name("builtin", builtin), []).append(position)
+    return dict(sorted(members.items()))
+
+
+def require_known(names: Collection[str], known: Collection[str], *, what: str, where: str) -> None:
+    """Refuse names that a user has picked and that are not in an inventory.
+
+    Args:
+        names: What the user picked.
+        known: The inventory.
+        what: What one name is, in words (``"AST node"``).
+        where: The setting that the names came from.
+
+    Raises:
+        SettingsError: A name is unknown; the message says what it may have meant.
+    """
+    for name in names:
+        if name in known:
+            continue
+        close = _near_matches(name, known)
+        meant = f"did you mean {' or '.join(close)}? " if close else ""
+        raise SettingsError(
+            f"unknown {what} {name!r}",
+            where=where,
+            expected=f"names of the published grid ({len(known)} of them)",
+            found=repr(name),
+            remedy=f"{meant}use names among: {', '.join(sorted(known))}",
+        )
+
+
+def _near_matches(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three of ``known`` that look like ``name``, best first, upper and lower case alike."""
+    spelled: dict[str, list[str]] = {}
+    for candidate in sorted(known):
+        spelled.setdefault(candidate.casefold(), []).append(candidate)
+    close = difflib.get_close_matches(name.casefold(), list(spelled), n=3, cutoff=0.5)
+    return [candidate for folded in close for candidate in spelled[folded]][:3]

@@ -1,7 +1,8 @@
 """What a computation is given: its inputs, the settings in force, the model, a place for remarks.
 
-`Artifact.compute` takes a `Making`, and so knows neither files nor Dagster. A Dagster step and the
-evidence of the claims are the two that there are.
+`Artifact.compute` takes a `Making`, and so knows neither files nor Dagster. There are two of them:
+a Dagster step (`atlas_assets.orchestration.making`) and the recomputation of an artifact from the
+files of an atlas (`atlas_assets.soundness.recompute`).
 """
 
 from __future__ import annotations
@@ -41,17 +42,20 @@ class Model(Protocol):
         """The highest mean loss (nats) at which a pair is kept."""
 
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
-        """The candidates with ``sequence_loss`` (nats) and ``token_length``."""
+        """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
 
     def read_object_prompts(self, prompts: pl.DataFrame) -> Activations:
-        """Sums and counts of every pair of the object prompts."""
+        """Return the sums and counts of every pair of the object prompts."""
 
     def read(self, units: Units) -> Activations:
-        """Sums and counts of every unit."""
+        """Return the sums and counts of every unit."""
 
 
 class Making(Protocol):
-    """What `Artifact.compute` is given."""
+    """What `Artifact.compute` is given.
+
+    Reading raises ArtifactError where a file is missing or damaged.
+    """
 
     @property
     def settings(self) -> AtlasSettings:
@@ -63,67 +67,66 @@ class Making(Protocol):
 
     @property
     def partition(self) -> Setting | None:
-        """The partition that is made, where the artifact has one file for each."""
+        """The setting of the file that is made, where the artifact has one file for each."""
 
     @property
     def model(self) -> Model:
         """The model in force."""
 
     def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
-        """The value of an artifact, validated; with ``part``, that part of it only.
-
-        Raises:
-            ArtifactError: it is missing or damaged.
-        """
+        """Return the validated value of an artifact, or only a ``part`` of it."""
 
     def universal(self, setting: Setting) -> Masks:
-        """The universal masks at ``setting``.
+        """Return the universal masks at a setting.
 
         Raises:
-            NotInSweepError: the sweep in force does not hold the setting.
+            NotInSweepError: The sweep in force does not hold the setting.
         """
 
     def any_universal(self) -> Masks:
-        """The universal masks at any setting: which concepts there are is the same at each.
-
-        Raises:
-            ArtifactError: there are none.
-        """
+        """Return the universal masks at any setting: the concepts are the same at each."""
 
     def was_made_here(self, key: str) -> bool:
-        """Whether the artifact's file has a record of its making; one of the release has none."""
+        """Return whether the artifact's file has a record of its making, unlike the release's."""
 
     def require_in_sweep(self, setting: Setting) -> None:
-        """Refuses a setting that the sweep in force does not hold.
+        """Refuse a setting that the sweep in force does not hold.
 
         Raises:
-            NotInSweepError: it does not; the artifact is then skipped with a warning.
+            NotInSweepError: It does not; the artifact is then skipped with a warning.
         """
 
     def warn(self, sentence: str) -> None:
-        """Tells whoever follows the run."""
+        """Tell whoever follows the run."""
 
     def note(self, **values: Any) -> None:
-        """Keeps numbers with the result, to be plotted over runs or partitions."""
+        """Keep numbers with the result, to be plotted over runs or partitions."""
 
     def caption(
         self, key: str, setting: Setting | None = None, notes: Sequence[str] = ()
     ) -> Caption:
-        """What a figure drawn from the artifact ``key`` is titled with."""
+        """Return what a figure drawn from the artifact ``key`` is titled with."""
 
     def claims(self) -> Sequence[ClaimResult]:
-        """The paper's claims, evaluated on what lies in the atlas."""
+        """Return the paper's claims, evaluated on the files of the atlas."""
 
     def page(self) -> Page:
-        """What stands in the report of the atlas."""
+        """Return the content of the report of the atlas."""
+
+
+def setting_made(making: Making) -> Setting:
+    """Return the setting of the file that is made, for an artifact that has one file for each."""
+    if making.partition is None:
+        raise ValueError("the artifact is made at a setting, and none is given")
+    return making.partition
 
 
 def object_masks_at(making: Making, setting: Setting) -> tuple[Masks, Masks]:
-    """The pair masks and the universal masks at ``setting``, read from its file.
+    """Return the pair masks and the universal masks at a setting, read from its file.
 
     Raises:
-        NotInSweepError: the sweep in force does not hold the setting.
-        ArtifactError: the file has no pair masks.
+        NotInSweepError: The sweep in force does not hold the setting.
+        ArtifactError: The file has no pair masks.
     """
     making.require_in_sweep(setting)
     found: ObjectMasks = making.read("object_masks", setting)
@@ -139,17 +142,17 @@ def object_masks_at(making: Making, setting: Setting) -> tuple[Masks, Masks]:
 
 
 def with_universal(making: Making, checker: CheckerMasks, universal: Masks) -> Masks:
-    """The checker masks of the concepts that have a universal mask; the others in a warning.
+    """Return the checker masks of the concepts that have a universal mask; warn of the others.
 
     The loss filter drops a pair whole; a concept that lost all its pairs has keyword prompts still.
     The release leaves such a concept out of its tables, and so do we.
     """
-    masks = checker.masks
-    missing = sorted(set(masks.names) - set(universal.names))
+    masks, concepts = checker.masks, set(universal.names)
+    missing = sorted(set(masks.names) - concepts)
     if not missing:
         return masks
     making.warn(
         f"{', '.join(missing)}: no universal mask (the loss filter dropped every pair), so left "
         "out; ATLAS_LOSS_THRESHOLD keeps more pairs"
     )
-    return masks.select(tuple(name for name in masks.names if name in set(universal.names)))
+    return masks.select(concepts.intersection(masks.names))

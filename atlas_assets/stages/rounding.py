@@ -25,47 +25,36 @@ DECIMALS = 4
 
 
 def fractions(parts: Counts, wholes: Counts) -> Reals:
-    """``parts / wholes`` to 4 decimals, 0 where the whole is 0.
+    """Return ``parts / wholes`` to 4 decimals, 0 where the whole is 0.
 
-    Args:
-        parts: int64, any shape.
-        wholes: int64, the same shape.
-
-    Returns:
-        float64 of that shape, each value equal to Python's ``round(part / whole, 4)``.
+    Both are int64 of one shape, as is the float64 result; each value equals Python's
+    ``round(part / whole, 4)``.
     """
     return decimals(np.divide(parts, wholes, out=np.zeros(parts.shape), where=wholes > 0))
 
 
 def decimals(values: Reals) -> Reals:
-    """Each value to 4 decimals, equal to Python's ``round(value, 4)``; the shape of ``values``."""
+    """Return each value to 4 decimals, equal to Python's ``round(value, 4)``."""
     # numpy's rounding differs from Python's for one quotient of counts in 3,000 (1/160, for one)
     rounded = [round(value, DECIMALS) for value in values.ravel().tolist()]
     return np.array(rounded, dtype=np.float64).reshape(values.shape)
 
 
 def mean(values: Reals | Counts, places: int = DECIMALS) -> float | None:
-    """One mean to ``places`` decimals, equal to ``round(series.mean(), places)`` in pandas.
+    """Return a mean to ``places`` decimals, equal to ``round(series.mean(), places)`` in pandas.
 
-    Args:
-        values: any shape, taken in C order, in which the release's rows are.
-        places: decimals of the result.
-
-    Returns:
-        The mean by numpy's pairwise sum, or nothing where there are no values.
+    The values may have any shape and are summed pairwise in C order, in which the release's rows
+    are. Of no values the mean is ``None``.
     """
     return float(np.round(values.ravel().mean(), places)) if values.size else None
 
 
 def means(rows: Reals | Counts, places: int = DECIMALS) -> Reals:
-    """Column means to ``places`` decimals, equal to pandas' ``groupby(…).mean().round(places)``.
+    """Return column means, equal to pandas' ``groupby(…).mean().round(places)``.
 
     Args:
         rows: ``[rows, …]``, at least one row; averaged over the first axis, in order.
-        places: decimals of the result.
-
-    Returns:
-        float64 ``[…]``.
+        places: The decimals of the result.
     """
     total = np.zeros(rows.shape[1:])
     lost = np.zeros(rows.shape[1:])

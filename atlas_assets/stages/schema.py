@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, unsound
 
 DType = pl.DataType | DataTypeClass
-
-_REMEDY = "materialise the table again, or fetch it again; tables are not meant to be edited"
 
 
 @dataclass(frozen=True)
@@ -193,10 +191,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _error(where: str, place: str, expected: str, found: str) -> ArtifactError:
-    return ArtifactError(
-        "the table does not follow its schema",
-        where=f"{where}, {place}",
-        expected=expected,
-        found=found,
-        remedy=_REMEDY,
-    )
+    return unsound("the table does not follow its schema", f"{where}, {place}", expected, found)

@@ -7,22 +7,25 @@ it must fire. The published sweep is 3 × 3; the reference setting is ε = 0.5, 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from atlas_assets.errors import SettingsError
+
+_FILE_TAG = re.compile(r"eps(?P<epsilon>[^_]+)_cons(?P<consistency>[^_]+)")
 
 
 @dataclass(frozen=True, order=True)
 class Setting:
     """One (ε, C) point of the sweep; orders by ε, then C.
 
-    Args:
-        epsilon: threshold on the mean |readout|, a finite number ≥ 0 (units of the readout).
-        consistency: smallest share of prompts on which a neuron fires, in (0, 1].
+    Attributes:
+        epsilon: The threshold on the mean |readout|, a finite number ≥ 0 (units of the readout).
+        consistency: The smallest share of prompts on which a neuron fires, in (0, 1].
 
     Raises:
-        SettingsError: a value is outside its range.
+        SettingsError: A value is outside its range.
     """
 
     epsilon: float
@@ -30,21 +33,11 @@ class Setting:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
-            raise SettingsError(
-                "epsilon is out of range",
-                where="ATLAS_EPSILONS or the partition key",
-                expected="a finite number ≥ 0, such as 0.001, 0.1 or 0.5",
-                found=repr(self.epsilon),
-                remedy="correct the value",
-            )
+            expected = "a finite number ≥ 0, such as 0.001, 0.1 or 0.5"
+            raise _out_of_range("epsilon", "ATLAS_EPSILONS", expected, self.epsilon)
         if not 0 < self.consistency <= 1:
-            raise SettingsError(
-                "consistency is out of range",
-                where="ATLAS_CONSISTENCIES or the partition key",
-                expected="a number in (0, 1], such as 0.2, 0.5 or 0.8",
-                found=repr(self.consistency),
-                remedy="correct the value",
-            )
+            expected = "a number in (0, 1], such as 0.2, 0.5 or 0.8"
+            raise _out_of_range("consistency", "ATLAS_CONSISTENCIES", expected, self.consistency)
 
     @property
     def file_tag(self) -> str:
@@ -58,10 +51,10 @@ class Setting:
 
     @classmethod
     def of_partition_key(cls, key: str) -> Setting:
-        """``"0.8|0.5"`` → ``Setting(epsilon=0.5, consistency=0.8)``.
+        """Read a partition key: ``"0.8|0.5"`` → ``Setting(epsilon=0.5, consistency=0.8)``.
 
         Raises:
-            SettingsError: the key is not ``consistency|epsilon`` or a value is out of range.
+            SettingsError: The key is not ``consistency|epsilon`` or a value is out of range.
         """
         try:
             consistency, epsilon = (float(part) for part in str(key).split("|"))
@@ -74,28 +67,44 @@ class Setting:
             ) from None
         return cls(epsilon=epsilon, consistency=consistency)
 
+    @classmethod
+    def of_file_tag(cls, tag: str) -> Setting | None:
+        """Read a file tag, such as ``eps0.5_cons0.8``; ``None`` for another text."""
+        match = _FILE_TAG.fullmatch(tag)
+        try:
+            return cls(float(match["epsilon"]), float(match["consistency"])) if match else None
+        except (ValueError, SettingsError):
+            return None
+
     def __str__(self) -> str:
         return f"ε={spell(self.epsilon)}, C={spell(self.consistency)}"
 
 
+def _out_of_range(what: str, variable: str, expected: str, found: float) -> SettingsError:
+    return SettingsError(
+        f"{what} is out of range",
+        where=f"{variable} or the partition key",
+        expected=expected,
+        found=repr(found),
+        remedy="correct the value",
+    )
+
+
 def spell(value: float) -> str:
-    """The shortest decimal that reads back as ``value``: ``0.001``, ``0.5``, ``1.0``."""
+    """Return the shortest decimal that reads back as ``value``: ``0.001``, ``0.5``, ``1.0``."""
     return repr(float(value))
 
 
 PUBLISHED_EPSILONS = (0.001, 0.1, 0.5)
 PUBLISHED_CONSISTENCIES = (0.2, 0.5, 0.8)
 #: the published values, as an artifact of the whole sweep names them among its departures
-PUBLISHED_SWEEP = {
-    "epsilons": PUBLISHED_EPSILONS,
-    "consistencies": PUBLISHED_CONSISTENCIES,
-}
+PUBLISHED_SWEEP = {"epsilons": PUBLISHED_EPSILONS, "consistencies": PUBLISHED_CONSISTENCIES}
 REFERENCE = Setting(epsilon=0.5, consistency=0.8)
 #: the setting of the published standalone ``universal_106x50.h5``
 STANDALONE = Setting(epsilon=0.001, consistency=0.8)
 
 
 def grid(epsilons: Iterable[float], consistencies: Iterable[float]) -> tuple[Setting, ...]:
-    """All settings of a sweep, ε then C ascending, each once."""
+    """Return all settings of a sweep, ε then C ascending, each once."""
     consistencies = tuple(consistencies)
     return tuple(sorted({Setting(e, c) for e in epsilons for c in consistencies}))

@@ -14,20 +14,16 @@ _LARGEST_SEED = 2**63 - 1
 
 
 def of_layer(seed: int, layer: int) -> np.random.Generator:
-    """The stream of one layer.
+    """Return the random stream of one layer.
 
     Raises:
-        SettingsError: the seed is negative or does not fit a table's int64.
+        SettingsError: The seed is negative or does not fit a table's int64.
     """
     return _child(seed, (layer,))
 
 
 def of_concept(seed: int, concept: str) -> np.random.Generator:
-    """The stream of one concept.
-
-    Raises:
-        SettingsError: the seed is negative or does not fit a table's int64.
-    """
+    """Return the random stream of one concept; the seed as for `of_layer`."""
     return _child(seed, tuple(concept.encode()))
 
 
@@ -37,10 +33,10 @@ def _child(seed: int, key: tuple[int, ...]) -> np.random.Generator:
 
 
 def require_between(value: int, least: int, largest: int, what: str) -> None:
-    """A whole number that the caller chose is within its range.
+    """Refuse a number that a caller chose outside its range.
 
     Raises:
-        SettingsError: it is not; the message says ``what`` it is.
+        SettingsError: It is outside; the message says ``what`` it is.
     """
     if not least <= value <= largest:
         raise SettingsError(

@@ -16,7 +16,7 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.orchestration.io_managers.metadata import content_metadata, file_metadata
 from atlas_assets.stages.artifact import Artifact, Kind
-from atlas_assets.stages.partitions import SWEEP
+from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import artifact_named
 from atlas_assets.storage.store import AtlasStore, Written
 
@@ -57,7 +57,7 @@ class AtlasIOManager(dg.UPathIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Writes one value, or one per partition of the run."""
         artifact = self._artifact(context)
-        if artifact.partitions is None or not context.has_asset_partitions:
+        if not artifact.partitioned or not context.has_asset_partitions:
             written = self.store.write(artifact.key, obj)
             context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
             context.add_output_metadata(self._metadata(context, obj, written))
@@ -66,7 +66,7 @@ class AtlasIOManager(dg.UPathIOManager):
         keys = sorted(context.asset_partition_keys)
         for key, value in _by_partition(artifact.key, keys, obj).items():
             made = value.make() if isinstance(value, Deferred) else value
-            partition = artifact.partitions.of_key(key)
+            partition = Setting.of_partition_key(key)
             written = self.store.write(artifact.key, made, partition)
             metadata = self._metadata(context, made, written)
             if isinstance(value, Deferred):
@@ -86,7 +86,7 @@ class AtlasIOManager(dg.UPathIOManager):
         values = {}
         for key in keys:
             try:
-                values[key] = self.store.recall(artifact.key, SWEEP.of_key(key), part)
+                values[key] = self.store.recall(artifact.key, Setting.of_partition_key(key), part)
             except MissingArtifactError:
                 if not skip:
                     raise
@@ -118,7 +118,7 @@ class AtlasIOManager(dg.UPathIOManager):
         """The published file of the partition; Dagster gives its key as ``0.8/0.5``."""
         del path
         key = partition.replace("/", "|")
-        return self.store.path(self._artifact(context).key, SWEEP.of_key(key))
+        return self.store.path(self._artifact(context).key, Setting.of_partition_key(key))
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
         """What can be said about the value itself: counts, and the columns of a table."""

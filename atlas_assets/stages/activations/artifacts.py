@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atlas_assets.errors import unsound
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.activations.units import (
     Units,
@@ -10,29 +11,17 @@ from atlas_assets.stages.activations.units import (
 )
 from atlas_assets.stages.artifact import Artifact, Layout, Model
 from atlas_assets.stages.check import Check, Details, Inspected
-from atlas_assets.stages.making import Making
-from atlas_assets.stages.prompts.integrity import units_have_their_prompts
-
-
-def _object_activations(making: Making) -> Activations:
-    return making.model.read_object_prompts(making.read("object_prompts"))
-
-
-def _checker_activations(making: Making) -> Activations:
-    return making.model.read(units_of_checker_prompts(making.read("checker_prompts")))
-
-
-def _pair_units(of: Inspected) -> Details:
-    return _have_their_prompts(of, units_of_object_prompts(of.input("object_prompts")))
-
-
-def _concept_units(of: Inspected) -> Details:
-    return _have_their_prompts(of, units_of_checker_prompts(of.input("checker_prompts")))
 
 
 def _have_their_prompts(of: Inspected, units: Units) -> Details:
-    counts = {unit: len(texts) for unit, texts in units.items()}
-    return {"units": units_have_their_prompts(of.value, counts)}
+    activations: Activations = of.value
+    found = dict(zip(activations.names, activations.n_prompts.tolist(), strict=True))
+    for unit in sorted(found.keys() | units.keys()):
+        wanted, here = len(units.get(unit, ())), found.get(unit, 0)
+        if wanted != here:
+            what, expected = "the activations are not sound", f"activations over {wanted} prompts"
+            raise unsound(what, unit, expected, f"over {here}")
+    return {"units": len(found)}
 
 
 OBJECT_ACTIVATIONS = Artifact(
@@ -43,10 +32,16 @@ OBJECT_ACTIVATIONS = Artifact(
     group="stage_12_activations",
     description="Per pair and layer, over its n prompts: Σ|readout| and #(|readout| > 0) of "
     "every neuron; the readout is the output of the block's MLP.",
-    compute=_object_activations,
+    compute=lambda making: making.model.read_object_prompts(making.read("object_prompts")),
     inputs=("object_prompts",),
     model=Model.NETWORK,
-    checks=(Check("counts", "of every pair, over all its prompts", _pair_units),),
+    checks=(
+        Check(
+            "counts",
+            "of every pair, over all its prompts",
+            lambda of: _have_their_prompts(of, units_of_object_prompts(of.input("object_prompts"))),
+        ),
+    ),
 )
 
 CHECKER_ACTIVATIONS = Artifact(
@@ -57,8 +52,18 @@ CHECKER_ACTIVATIONS = Artifact(
     group="stage_12_activations",
     description="Per testable concept and layer, over its checker prompts: Σ|readout| and "
     "#(|readout| > 0) of every neuron.",
-    compute=_checker_activations,
+    compute=lambda making: making.model.read(
+        units_of_checker_prompts(making.read("checker_prompts"))
+    ),
     inputs=("checker_prompts",),
     model=Model.NETWORK,
-    checks=(Check("counts", "of every testable concept, over all its prompts", _concept_units),),
+    checks=(
+        Check(
+            "counts",
+            "of every testable concept, over all its prompts",
+            lambda of: _have_their_prompts(
+                of, units_of_checker_prompts(of.input("checker_prompts"))
+            ),
+        ),
+    ),
 )

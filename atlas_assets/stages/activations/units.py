@@ -12,21 +12,13 @@ Units = dict[str, list[str]]
 
 
 def units_of_object_prompts(prompts: pl.DataFrame) -> Units:
-    """Object prompts by pair: ``"For__list"`` → its prompts.
-
-    Args:
-        prompts: columns ``ast_node``, ``builtin_obj``, ``prompt_text`` (stage 11A).
-    """
+    """Group the object prompts (stage 11A) by pair: ``"For__list"`` → its prompts."""
     pairs = zip(prompts["ast_node"], prompts["builtin_obj"], strict=True)
     return _group((pair_name(*pair) for pair in pairs), prompts["prompt_text"])
 
 
 def units_of_checker_prompts(prompts: pl.DataFrame) -> Units:
-    """Checker prompts by concept: ``"ast__For"`` → its prompts.
-
-    Args:
-        prompts: columns ``object``, ``prompt_text`` (stage 11B and the token-checker run).
-    """
+    """Group checker or token-checker prompts by concept: ``"ast__For"`` → its prompts."""
     return _group(prompts["object"], prompts["prompt_text"])
 
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
-from atlas_assets.stages.check import Check, Details, Inspected
+from atlas_assets.stages.check import Check, Details, Inspected, rows_cover
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
 from atlas_assets.stages.masks.similarity import jaccard
@@ -27,7 +27,6 @@ from atlas_assets.stages.report.table import TOP, Cell, Table, table
 from atlas_assets.stages.rounding import decimals
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import REFERENCE
-from atlas_assets.stages.table_integrity import rows_cover
 
 #: shares of nearest neighbours that are dropped
 TRIMS = (0.0, 0.05, 0.1, 0.25)

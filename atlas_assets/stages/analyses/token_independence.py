@@ -14,7 +14,16 @@ import polars as pl
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
-from atlas_assets.stages.check import ADDS_UP, Check, Details, Inspected, agrees_with_inputs
+from atlas_assets.stages.check import (
+    ADDS_UP,
+    Check,
+    Details,
+    Inspected,
+    agrees_with_inputs,
+    circuits_add_up,
+    contradicts,
+    rows_cover,
+)
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.decomposition.decomposition import counts
 from atlas_assets.stages.making import Making, with_universal
@@ -25,7 +34,6 @@ from atlas_assets.stages.report.table import FEW, TOP, Table, both_ends, table
 from atlas_assets.stages.rounding import fractions, means
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import Setting
-from atlas_assets.stages.table_integrity import circuits_add_up, rows_cover, unsound
 
 _AVERAGED = ("concept_fraction", "token_fraction", "A_size", "A_and_B", "A_only", "B_only")
 _CIRCUITS = "A = universal mask, B = token-checker mask"
@@ -174,7 +182,9 @@ def _detail_adds_up(of: Inspected) -> Details:
     layers = ordered["layer"].to_list()
     n_layers = len(layers) // max(1, len(names))
     if layers != list(range(n_layers)) * len(names):
-        unsound("rows", "one per concept and layer", f"{len(layers)} for {len(names)} concepts")
+        raise contradicts(
+            "rows", "one per concept and layer", f"{len(layers)} for {len(names)} concepts"
+        )
     cells = parts.astype(np.int64).reshape(len(names), n_layers, 3)
     return {"cells": circuits_add_up(cells, names, universal, token_checker.masks)}
 

@@ -12,25 +12,29 @@ Concept fraction = co / |A|, token fraction = sh / |A|; both 0 when A is empty.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import ArtifactError, StimulusError
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
-from atlas_assets.stages.check import ADDS_UP, Check, Details, Inspected, agrees_with_inputs
-from atlas_assets.stages.concepts import split_concept
-from atlas_assets.stages.making import Making, with_universal
+from atlas_assets.stages.check import (
+    ADDS_UP,
+    Check,
+    Details,
+    Inspected,
+    agrees_with_inputs,
+    circuits_add_up,
+)
+from atlas_assets.stages.concepts import Kind, split_concept
+from atlas_assets.stages.making import Making, setting_made, with_universal
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, require_same_layers
-from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.rounding import Counts, fractions, mean
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, Setting, spell
-from atlas_assets.stages.table_integrity import circuits_add_up
 
 TARGET_CHECKER_SCHEMA = TableSchema(
     columns=(col.concept("target", "a concept that has a keyword; A = universal mask"),),
@@ -70,17 +74,17 @@ _CELL = re.compile(r"(\d+) / (\d+) / (\d+)")
 
 
 def counts(universal: Masks, checker: Masks) -> Counts:
-    """co, sh and to of every concept that has a checker mask.
+    """Count co, sh and to for every concept that has a checker mask.
 
     Args:
-        universal: universal masks; may hold more concepts than ``checker``.
-        checker: checker or token-checker masks.
+        universal: The universal masks; they may be of more concepts than ``checker``.
+        checker: The checker or token-checker masks.
 
     Returns:
         int64 ``[checker units, layers, 3]``, last axis (co, sh, to), units as in ``checker``.
 
     Raises:
-        ArtifactError: layers or widths differ, or a checked concept has no universal mask.
+        ArtifactError: Layers or widths differ, or a checked concept has no universal mask.
     """
     require_same_layers(universal, checker, "universal masks", "checker masks")
     missing = sorted(set(checker.names) - set(universal.names))
@@ -99,14 +103,14 @@ def counts(universal: Masks, checker: Masks) -> Counts:
 
 
 def target_checker(universal: Masks, checker: Masks) -> pl.DataFrame:
-    """The published table of one setting.
+    """Make the published table of one setting from its universal and checker masks.
 
     Returns:
         Columns ``target`` and ``L0`` … one per layer, each cell ``co / sh / to``; one row per
         concept with a checker mask, sorted by target.
 
     Raises:
-        ArtifactError: as for ``counts``.
+        ArtifactError: As for `counts`.
     """
     cells = counts(universal, checker)
     columns = {"target": list(checker.names)}
@@ -116,13 +120,13 @@ def target_checker(universal: Masks, checker: Masks) -> pl.DataFrame:
 
 
 def parse_target_checker(table: pl.DataFrame) -> Counts:
-    """The numbers of a ``target_checker`` table, a release file's included.
+    """Read the numbers of a ``target_checker`` table, also of one from the release.
 
     Returns:
         int64 ``[targets, layers, 3]``, last axis (co, sh, to), rows as in ``table``.
 
     Raises:
-        ArtifactError: a column or a cell is not what ``target_checker`` writes.
+        ArtifactError: A column or a cell is not what `target_checker` writes.
     """
     layers = [f"L{layer}" for layer in range(max(1, table.width - 1))]
     if table.columns != ["target", *layers]:
@@ -139,21 +143,18 @@ def parse_target_checker(table: pl.DataFrame) -> Counts:
 
 
 def summary(tables: Mapping[Setting, pl.DataFrame]) -> pl.DataFrame:
-    """The published summary of a sweep: one row per setting, ε then C ascending.
+    """Make the published summary of a sweep from the ``target_checker`` table of each setting.
 
     Fractions are means over concept × layer of the rounded fractions, to 4 decimals; sizes are
     means over concept × layer of |A| = co + sh and |B| = sh + to, to 1 decimal. Every mean is
     `rounding.mean`, numpy's pairwise sum, as in the release.
 
-    Args:
-        tables: the ``target_checker`` table of each setting.
-
     Returns:
-        Columns ``SUMMARY_SCHEMA``. A mean over no concept at all (a cut grid without a testable
-        AST node, say) is null; no column is ever NaN.
+        The columns of ``SUMMARY_SCHEMA``, one row per setting, ε then C ascending. A mean over no
+        concept at all (a cut grid without a testable AST node, say) is null; none is ever NaN.
 
     Raises:
-        ArtifactError: a table is malformed.
+        ArtifactError: A table is malformed.
     """
     rows = [_summarise(setting, table) for setting, table in sorted(tables.items())]
     return pl.DataFrame(rows, schema=SUMMARY_SCHEMA.polars, orient="row")
@@ -163,7 +164,7 @@ def _summarise(setting: Setting, table: pl.DataFrame) -> tuple[float | None, ...
     concept_only, shared, token_only = np.moveaxis(parse_target_checker(table), -1, 0)
     sizes = concept_only + shared
     by_concept, by_token = fractions(concept_only, sizes), fractions(shared, sizes)
-    is_ast = _are_ast(table["target"].to_list())
+    is_ast = np.array([_kind(target) == "ast" for target in table["target"]], dtype=np.bool_)
     everyone = np.ones_like(is_ast)
     values = [
         mean(of[group]) for group in (everyone, is_ast, ~is_ast) for of in (by_concept, by_token)
@@ -174,13 +175,12 @@ def _summarise(setting: Setting, table: pl.DataFrame) -> tuple[float | None, ...
     return (setting.epsilon, setting.consistency, *number, *values, *sizes_mean)
 
 
-def _are_ast(targets: Iterable[str]) -> npt.NDArray[np.bool_]:
+def _kind(target: str) -> Kind:
     try:
-        kinds = [split_concept(target)[0] for target in targets]
+        return split_concept(target)[0]
     except StimulusError as error:
         expected = "concepts, ast__{node} or builtin__{name}"
-        raise _bad_table("column target", expected, str(error.where)) from error
-    return np.array([kind == "ast" for kind in kinds], dtype=np.bool_)
+        raise _bad_table("column target", expected, repr(target)) from error
 
 
 def _bad_table(where: str, expected: str, found: str) -> ArtifactError:
@@ -198,7 +198,7 @@ _SIZES = {"mean |A|": 1, "mean |B|": 1, "mean |A∩B|": 1}
 
 
 def summary_shown(summary: pl.DataFrame) -> Table:
-    """Fractions and sizes at every setting."""
+    """Show the fractions and sizes at every setting."""
     columns = {
         "mean_concept_fraction": "concept fraction",
         "ast_concept_fraction": "of AST nodes",
@@ -221,7 +221,7 @@ def summary_shown(summary: pl.DataFrame) -> Table:
 
 
 def target_checker_shown(target_checker: pl.DataFrame) -> Table:
-    """Concept only, shared, token only: every concept and layer at the reference setting."""
+    """Show concept only, shared, token only for every concept and layer of one setting."""
     layers = [f"layer {name.removeprefix('L')}" for name in target_checker.columns[1:]]
     return table(
         "Decomposition of every concept that has a keyword",
@@ -232,35 +232,20 @@ def target_checker_shown(target_checker: pl.DataFrame) -> Table:
     )
 
 
-def adds_up(table: pl.DataFrame, universal: Masks, checker: Masks) -> int:
-    """`circuits_add_up` of a ``target_checker`` table; returns the number of cells.
-
-    Raises:
-        ArtifactError: a cell is not what the masks say.
-    """
-    cells = parse_target_checker(table)
-    return circuits_add_up(cells, table["target"].to_list(), universal, checker)
-
-
 def _compute_target_checker(making: Making) -> pl.DataFrame:
-    setting = making.partition or REFERENCE
+    setting = setting_made(making)
     universal = making.universal(setting)
     checker: CheckerMasks = making.read("checker_masks", setting)
     table = target_checker(universal, with_universal(making, checker, universal))
-    making.note(**_mean_fractions(setting, table))
-    return table
-
-
-def _mean_fractions(setting: Setting, table: pl.DataFrame) -> dict[str, float]:
-    """The means of one partition; of a cut grid without a testable AST node, say, not all."""
-    means_of = summary({setting: table}).row(0, named=True)
-    named = {
-        "mean_ast_concept_fraction": means_of["ast_concept_fraction"],
-        "mean_builtin_concept_fraction": means_of["blt_concept_fraction"],
-        "mean_ast_token_fraction": means_of["ast_token_fraction"],
-        "mean_builtin_token_fraction": means_of["blt_token_fraction"],
+    means = summary({setting: table}).row(0, named=True)
+    noted = {
+        f"mean_{kind}_{part}": means[f"{prefix}_{part}"]
+        for part in ("concept_fraction", "token_fraction")
+        for kind, prefix in (("ast", "ast"), ("builtin", "blt"))
     }
-    return {name: mean for name, mean in named.items() if mean is not None}
+    # a cut grid without a testable AST node, say, does not have all of them
+    making.note(**{name: mean for name, mean in noted.items() if mean is not None})
+    return table
 
 
 def _compute_summary(making: Making) -> pl.DataFrame:
@@ -271,7 +256,8 @@ def _compute_summary(making: Making) -> pl.DataFrame:
 def _target_checker_adds_up(of: Inspected) -> Details:
     universal = of.mask_input("object_masks", of.setting)
     checker = of.mask_input("checker_masks", of.setting)
-    return {"cells": adds_up(of.value, universal, checker)}
+    cells, names = parse_target_checker(of.value), of.value["target"].to_list()
+    return {"cells": circuits_add_up(cells, names, universal, checker)}
 
 
 TARGET_CHECKER = Artifact(
@@ -285,7 +271,6 @@ TARGET_CHECKER = Artifact(
     compute=_compute_target_checker,
     inputs=("object_masks", "checker_masks"),
     parts={"object_masks": "universal"},
-    partitions=SWEEP,
     checks=(Check("adds_up", ADDS_UP, _target_checker_adds_up),),
     entries=(Entry("fractions", target_checker_shown, rank=1, setting=REFERENCE),),
 )

@@ -7,7 +7,7 @@ import polars as pl
 from atlas_assets.stages.activations.units import units_of_checker_prompts
 from atlas_assets.stages.artifact import Artifact, Layout, Model
 from atlas_assets.stages.check import Check, Details, Inspected, NotComparedError
-from atlas_assets.stages.making import Making
+from atlas_assets.stages.making import Making, setting_made
 from atlas_assets.stages.masks.integrity import (
     looser_neighbours,
     masks_agree,
@@ -20,25 +20,15 @@ from atlas_assets.stages.masks.integrity import (
 from atlas_assets.stages.masks.masks import (
     UNIVERSAL_SCHEMA,
     CheckerMasks,
-    ObjectMasks,
     checker_masks,
     object_masks,
     require_same_layers,
     universal_from_table,
     universal_table,
 )
-from atlas_assets.stages.partitions import SWEEP
-from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE, Setting
+from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE
 
 _MONOTONE = "a larger ε or C never adds a neuron to a mask"
-
-
-def _object_masks(making: Making) -> ObjectMasks:
-    return object_masks(making.read("object_activations"), _partition(making))
-
-
-def _checker_masks(making: Making) -> CheckerMasks:
-    return checker_masks(making.read("checker_activations"), _partition(making))
 
 
 def _token_checker_masks(making: Making) -> CheckerMasks:
@@ -47,18 +37,8 @@ def _token_checker_masks(making: Making) -> CheckerMasks:
 
 
 def _masks(making: Making) -> pl.DataFrame:
-    def universal(setting: Setting) -> ObjectMasks:
-        found: ObjectMasks = making.read("object_masks", setting, "universal")
-        return found
-
-    sweep = making.sweep
-    return universal_table({setting: universal(setting).universal for setting in sweep})
-
-
-def _partition(making: Making) -> Setting:
-    if making.partition is None:
-        raise ValueError("masks are made at a setting")
-    return making.partition
+    files = {at: making.read("object_masks", at, "universal") for at in making.sweep}
+    return universal_table({at: masks.universal for at, masks in files.items()})
 
 
 def _universal_within_pairs(of: Inspected) -> Details:
@@ -69,30 +49,26 @@ def _universal_within_pairs(of: Inspected) -> Details:
 
 def _monotone_files(of: Inspected) -> Details:
     """Against every neighbour on disk; of two files in one run, the tighter one is compared."""
-    own, here = of.masks, of.setting
-    present = [at for at in of.sweep if of.exists(at)]
-    if here is None or here not in present:
-        present = [*present, *([here] if here else [])]
-    couples = [
-        (looser, tighter)
-        for tighter in present
-        for looser in looser_neighbours(tighter, present)
-        if here == tighter or (here == looser and tighter not in of.together)
-    ]
+    here = of.setting or REFERENCE
+    present = sorted({here, *(at for at in of.sweep if of.exists(at))})
+    looser = looser_neighbours(here, present)
+    tighter = [at for at in present if here in looser_neighbours(at, present)]
+    compared_there = [at for at in tighter if at in of.together]
     compared, skipped = [], []
-    for looser, tighter in couples:
-        other = looser if here == tighter else tighter
+    for other in (*looser, *tighter):
+        if other in compared_there:
+            continue
         try:
-            masks = of.neighbour(other)
+            masks = of.neighbour(other).units
         except NotComparedError as error:
             skipped.append(error.what)
             continue
-        pair = (masks, own) if here == tighter else (own, masks)
-        no_neuron_is_added(pair[0].units, pair[1].units, looser, tighter)
+        if other in looser:
+            no_neuron_is_added(masks, of.masks.units, other, here)
+        else:
+            no_neuron_is_added(of.masks.units, masks, here, other)
         compared.append(str(other))
-    # the tighter of two files in one run compares them both
-    with_this = [tighter for tighter in of.together if here in looser_neighbours(tighter, present)]
-    if not compared and not with_this:
+    if not compared and not compared_there:
         raise NotComparedError(
             "not compared: " + ("; ".join(skipped) or "no neighbouring setting is there"),
             where=f"{of.key} at {here}",
@@ -147,9 +123,8 @@ OBJECT_MASKS = Artifact(
     group="stage_13_masks",
     description="Pair masks (Σ|r| / n > ε) ∧ (#firing / n ≥ C), and universal masks: a "
     "concept's is the intersection of all its pairs' masks. One file per setting.",
-    compute=_object_masks,
+    compute=lambda making: object_masks(making.read("object_activations"), setting_made(making)),
     inputs=("object_activations",),
-    partitions=SWEEP,
     checks=(
         Check(
             "universal_within_pairs",
@@ -169,9 +144,8 @@ CHECKER_MASKS = Artifact(
     group="stage_13_masks",
     description="Masks of the keywords alone, from the checker prompts: (Σ|r| / n > ε) ∧ "
     "(#firing / n ≥ C). One file per setting.",
-    compute=_checker_masks,
+    compute=lambda making: checker_masks(making.read("checker_activations"), setting_made(making)),
     inputs=("checker_activations",),
-    partitions=SWEEP,
     checks=(_ONE_WIDTH, Check("monotone_sweep", _MONOTONE, _monotone_files)),
 )
 

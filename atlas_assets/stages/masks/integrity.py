@@ -6,19 +6,20 @@ things it compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas_assets.errors import ArtifactError
-from atlas_assets.stages.concepts import concept_name, split_pair
+from atlas_assets.errors import unsound
+from atlas_assets.stages.concepts import pairs_of_concepts
 from atlas_assets.stages.masks.masks import Masks, require_same_layers, universal_from_table
 from atlas_assets.stages.setting import Setting
 
+_unsound = partial(unsound, "the artifacts of the atlas contradict each other")
 Words = npt.NDArray[np.uint8]
 
 
@@ -27,8 +28,8 @@ class PackedMasks:
     """Masks at an eighth of their size, to be kept and compared.
 
     Attributes:
-        names: of the units, sorted.
-        width: neurons per layer.
+        names: The names of the units, sorted.
+        width: The number of neurons per layer.
         words: uint8 ``[units, layers, ceil(width / 8)]``, eight neurons each, as `numpy.packbits`.
     """
 
@@ -38,89 +39,63 @@ class PackedMasks:
 
 
 def pack(masks: Masks) -> PackedMasks:
-    """The same masks, packed."""
+    """Return the same masks, packed."""
     return PackedMasks(masks.names, masks.width, np.packbits(masks.bits, axis=-1))
 
 
 def universal_masks_are_intersections(pairs: PackedMasks, universal: PackedMasks) -> int:
-    """Every universal mask lies within all its pairs' masks, and leaves out nothing they share.
+    """Check that every universal mask is what all pairs of its concept share.
 
     Args:
-        pairs: masks of the pairs, ``{ast}__{builtin}``.
-        universal: masks of their concepts.
+        pairs: The masks of the pairs, named ``{ast}__{builtin}``.
+        universal: The masks of their concepts.
 
     Returns:
-        The number of (concept, pair) inclusions.
+        The number of couples of a concept and one of its pairs.
     """
-    _require_comparable(pairs, universal, "pair masks", "universal masks")
-    members: dict[str, list[int]] = {}
-    for row, name in enumerate(pairs.names):
-        ast_node, builtin = split_pair(name)
-        members.setdefault(concept_name("ast", ast_node), []).append(row)
-        members.setdefault(concept_name("builtin", builtin), []).append(row)
-    if tuple(sorted(members)) != universal.names:
+    _require_same_neurons(pairs, universal, "pair masks", "universal masks")
+    members = pairs_of_concepts(pairs.names)
+    if tuple(members) != universal.names:
         found = f"{len(universal.names)} concepts"
-        _unsound("universal masks", f"the {len(members)} concepts of the pairs", found)
-    for concept, own in zip(universal.names, universal.words, strict=True):
-        rows = members[concept]
-        shared = np.bitwise_and.reduce(pairs.words[rows], axis=0)
-        if not np.array_equal(shared, own):
-            _report_intersection(concept, own, shared, rows, pairs)
-    return sum(map(len, members.values()))
-
-
-def _report_intersection(
-    concept: str, own: Words, shared: Words, rows: list[int], pairs: PackedMasks
-) -> NoReturn:
-    for row in rows:
-        where = _first_neuron(own & ~pairs.words[row])
-        if where is not None:
-            _unsound(
-                f"{concept}, {where}",
+        raise _unsound("universal masks", f"the {len(members)} concepts of the pairs", found)
+    for (concept, rows), own in zip(members.items(), universal.words, strict=True):
+        for row in rows:
+            _require_none(
+                own & ~pairs.words[row],
+                concept,
                 "a universal mask within the mask of every one of its pairs",
                 f"a neuron that {pairs.names[row]} lacks",
             )
-    where = _first_neuron(shared & ~own)
-    _unsound(f"{concept}, {where}", "every neuron that all its pairs share", "one left out")
+        shared = np.bitwise_and.reduce(pairs.words[rows], axis=0)
+        expected = "every neuron that all its pairs share"
+        _require_none(shared & ~own, concept, expected, "one left out")
+    return sum(map(len, members.values()))
 
 
-def looser_neighbours(setting: Setting, available: Iterable[Setting]) -> list[Setting]:
-    """The next smaller ε at the same C, and the next smaller C at the same ε, where there are."""
-    others = list(available)
-    by_epsilon = [
-        other
-        for other in others
-        if other.consistency == setting.consistency and other.epsilon < setting.epsilon
-    ]
-    by_consistency = [
-        other
-        for other in others
-        if other.epsilon == setting.epsilon and other.consistency < setting.consistency
-    ]
-    return [max(found) for found in (by_epsilon, by_consistency) if found]
+def looser_neighbours(setting: Setting, available: Collection[Setting]) -> list[Setting]:
+    """Return the next smaller ε at the same C, and the next smaller C at the same ε, if any."""
+    epsilon, consistency = setting.epsilon, setting.consistency
+    below = [at for at in available if at.consistency == consistency and at.epsilon < epsilon]
+    beside = [at for at in available if at.epsilon == epsilon and at.consistency < consistency]
+    return [max(found) for found in (below, beside) if found]
 
 
 def no_neuron_is_added(
     looser: PackedMasks, tighter: PackedMasks, looser_at: Setting, tighter_at: Setting
 ) -> None:
-    """A larger ε or C takes neurons out of masks and adds none."""
-    _require_comparable(looser, tighter, f"masks at {looser_at}", f"masks at {tighter_at}")
-    if looser.names != tighter.names:
-        unit = min(set(looser.names) ^ set(tighter.names))
-        _unsound(unit, f"the same units at {looser_at} and at {tighter_at}", "a unit of one only")
-    added = tighter.words & ~looser.words
-    if added.any():
-        row = int(np.flatnonzero(added.any(axis=(1, 2)))[0])
-        where = f"{tighter.names[row]}, {_first_neuron(added[row])}"
-        _unsound(where, f"no neuron at {tighter_at} that is not there at {looser_at}", "one added")
+    """Check that a larger ε or C takes neurons out of masks and adds none."""
+    _require_same_units(looser, tighter, f"masks at {looser_at}", f"masks at {tighter_at}")
+    expected = f"no neuron at {tighter_at} that is not there at {looser_at}"
+    for unit, before, after in zip(looser.names, looser.words, tighter.words, strict=True):
+        _require_none(after & ~before, unit, expected, "one added")
 
 
 def sweep_is_complete(table: pl.DataFrame, settings: Iterable[Setting]) -> dict[Setting, Masks]:
-    """The table of universal masks holds every setting, with the same concepts and layers.
+    """Check that a table of universal masks holds every setting, with the same concepts and layers.
 
     Args:
-        table: columns of `science.masks.UNIVERSAL_SCHEMA`.
-        settings: of the sweep.
+        table: The columns of `masks.UNIVERSAL_SCHEMA`.
+        settings: The settings of the sweep.
 
     Returns:
         The masks of each setting, ε then C ascending.
@@ -130,19 +105,19 @@ def sweep_is_complete(table: pl.DataFrame, settings: Iterable[Setting]) -> dict[
         Setting(*row) for row in table.select("epsilon", "consistency").unique().iter_rows()
     )
     if found != wanted:
-        _unsound("settings", ", ".join(map(str, wanted)), ", ".join(map(str, found)) or "none")
+        raise _unsound(
+            "settings", ", ".join(map(str, wanted)), ", ".join(map(str, found)) or "none"
+        )
     by_setting = {setting: universal_from_table(table, setting) for setting in wanted}
     first = by_setting[wanted[0]]
     for setting, masks in by_setting.items():
         require_same_layers(first, masks, f"masks at {wanted[0]}", f"masks at {setting}")
-        if masks.names != first.names:
-            concept = min(set(masks.names) ^ set(first.names))
-            _unsound(concept, f"the same concepts at {wanted[0]} and {setting}", "one of them only")
+        _require_same_names(first.names, masks.names, str(wanted[0]), str(setting))
     return by_setting
 
 
 def sweep_is_monotone(by_setting: Mapping[Setting, Masks]) -> int:
-    """`no_neuron_is_added` between all neighbours; returns how many couples there are."""
+    """Check `no_neuron_is_added` between all neighbours; return how many couples there are."""
     packed = {setting: pack(masks) for setting, masks in by_setting.items()}
     couples = [
         (looser, setting) for setting in packed for looser in looser_neighbours(setting, packed)
@@ -153,40 +128,37 @@ def sweep_is_monotone(by_setting: Mapping[Setting, Masks]) -> int:
 
 
 def masks_agree(one: Masks, other: Masks, one_is: str, other_is: str) -> int:
-    """Two ways to the same masks give the same; returns how many circuits there are."""
+    """Check that two ways to the same masks give the same; return how many circuits there are."""
     left, right = pack(one), pack(other)
-    _require_comparable(left, right, one_is, other_is)
-    if left.names != right.names:
-        unit = min(set(left.names) ^ set(right.names))
-        _unsound(unit, f"the same units in {one_is} and {other_is}", "a unit of one only")
-    differing = left.words ^ right.words
-    if differing.any():
-        row = int(np.flatnonzero(differing.any(axis=(1, 2)))[0])
-        where = f"{left.names[row]}, {_first_neuron(differing[row])}"
-        _unsound(where, f"the same masks in {one_is} and {other_is}", "a neuron of one only")
+    _require_same_units(left, right, one_is, other_is)
+    expected = f"the same masks in {one_is} and {other_is}"
+    for unit, words, others in zip(left.names, left.words, right.words, strict=True):
+        _require_none(words ^ others, unit, expected, "a neuron of one only")
     return int(left.words.shape[0] * left.words.shape[1])
 
 
-def _require_comparable(one: PackedMasks, other: PackedMasks, one_is: str, other_is: str) -> None:
-    if one.words.shape[1] != other.words.shape[1] or one.width != other.width:
-        _unsound(
-            other_is,
-            f"{one.words.shape[1]} layers of {one.width} neurons, as the {one_is}",
-            f"{other.words.shape[1]} layers of {other.width}",
-        )
+def _require_same_units(one: PackedMasks, other: PackedMasks, one_is: str, other_is: str) -> None:
+    _require_same_neurons(one, other, one_is, other_is)
+    _require_same_names(one.names, other.names, one_is, other_is)
 
 
-def _first_neuron(words: Words) -> str | None:
-    """``layer L, neuron N`` of the first bit that is set in ``[layers, ceil(width / 8)]``."""
-    found = np.argwhere(np.unpackbits(words, axis=-1))
-    return f"layer {found[0][0]}, neuron {found[0][1]}" if len(found) else None
+def _require_same_neurons(one: PackedMasks, other: PackedMasks, one_is: str, other_is: str) -> None:
+    layers, others = one.words.shape[1], other.words.shape[1]
+    if (layers, one.width) != (others, other.width):
+        expected = f"{layers} layers of {one.width} neurons, as the {one_is}"
+        raise _unsound(other_is, expected, f"{others} layers of {other.width}")
 
 
-def _unsound(where: str, expected: str, found: str) -> NoReturn:
-    raise ArtifactError(
-        "the artifacts of the atlas contradict each other",
-        where=where,
-        expected=expected,
-        found=found,
-        remedy="materialise the artifact again, or fetch the file again if it was downloaded",
-    )
+def _require_same_names(
+    names: tuple[str, ...], others: tuple[str, ...], one_is: str, other_is: str
+) -> None:
+    if names != others:
+        unit = min(set(names) ^ set(others))
+        raise _unsound(unit, f"the same units in {one_is} and {other_is}", "a unit of one only")
+
+
+def _require_none(words: Words, unit: str, expected: str, found: str) -> None:
+    """No bit is set in a unit's ``[layers, ceil(width / 8)]``; the first one that is gets named."""
+    if words.any():
+        layer, neuron = np.argwhere(np.unpackbits(words, axis=-1))[0]
+        raise _unsound(f"{unit}, layer {layer}, neuron {neuron}", expected, found)

@@ -15,17 +15,17 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.activations import Activations, payload_digest
-from atlas_assets.stages.concepts import Kind, concept_name, inventory, split_concept, split_pair
+from atlas_assets.stages.concepts import Kind, inventory, pairs_of_concepts, split_concept
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.masks.thresholds import fewest_prompts, weakest_sums
 from atlas_assets.stages.schema import Column, Rule, TableSchema
@@ -33,8 +33,8 @@ from atlas_assets.stages.setting import Setting
 
 Bits = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
-Number = TypeVar("Number", bound=np.generic)
 
+_unsound = partial(unsound, "the masks are not sound")
 #: the layer whose Jaccard matrices the mask files carry; shallower models use their last layer
 JACCARD_LAYER = 4
 
@@ -77,11 +77,11 @@ class Masks:
     """Which neurons belong to each unit (pair or concept), per layer.
 
     Attributes:
-        names: unit names, sorted, each once; may be empty.
+        names: The unit names, sorted, each once; there may be none.
         bits: bool ``[units, layers, width]``, at least one layer and one neuron.
 
     Raises:
-        ArtifactError: names are not sorted and unique, or ``bits`` has another dtype or shape.
+        ArtifactError: Names are not sorted and unique, or ``bits`` has another dtype or shape.
     """
 
     names: tuple[str, ...]
@@ -90,34 +90,34 @@ class Masks:
     def __post_init__(self) -> None:
         for left, right in pairwise(self.names):
             if left >= right:
-                _unsound("unit names", "sorted, each once", f"{right!r} after {left!r}")
+                raise _unsound("unit names", "sorted, each once", f"{right!r} after {left!r}")
         if self.bits.dtype != np.bool_:
-            _unsound("bits", "dtype bool", f"dtype {self.bits.dtype}")
+            raise _unsound("bits", "dtype bool", f"dtype {self.bits.dtype}")
         shape = self.bits.shape
         if len(shape) != 3 or shape[0] != len(self.names) or 0 in shape[1:]:
             expected = f"shape ({len(self.names)}, layers ≥ 1, width ≥ 1)"
-            _unsound("bits", expected, f"shape {shape}")
+            raise _unsound("bits", expected, f"shape {shape}")
 
     @property
     def n_layers(self) -> int:
-        """Number of layers."""
+        """The number of layers."""
         return int(self.bits.shape[1])
 
     @property
     def width(self) -> int:
-        """Neurons per layer (the model's d_model)."""
+        """The number of neurons per layer (the model's d_model)."""
         return int(self.bits.shape[2])
 
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Number of neurons in each mask, int64 ``[units, layers]``."""
+        """Return the number of neurons in each mask, int64 ``[units, layers]``."""
         sizes: npt.NDArray[np.int64] = np.count_nonzero(self.bits, axis=2).astype(np.int64)
         return sizes
 
     def index(self, name: str) -> int:
-        """Position of ``name`` along the first axis.
+        """Return the position of a unit along the first axis.
 
         Raises:
-            ArtifactError: there is no such unit; near matches are named.
+            ArtifactError: There is no such unit; near matches are named.
         """
         position = bisect_left(self.names, name)
         if position == len(self.names) or self.names[position] != name:
@@ -132,17 +132,17 @@ class Masks:
         return position
 
     def select(self, names: Iterable[str]) -> Masks:
-        """The masks of ``names`` only, in sorted order.
+        """Return the masks of some units, in sorted order.
 
         Raises:
-            ArtifactError: one of them is missing.
+            ArtifactError: One of the units is missing.
         """
         kept = tuple(sorted(set(names)))
         rows = np.array([self.index(name) for name in kept], dtype=np.intp)
         return Masks(kept, self.bits[rows])
 
     def digest(self) -> str:
-        """SHA-256 over names, shape and bits; equal exactly when the contents are."""
+        """Return a SHA-256 over names, shape and bits: equal exactly for equal contents."""
         return payload_digest(self.names, {"bits": self.bits})
 
 
@@ -151,14 +151,14 @@ class ObjectMasks:
     """All masks of the object prompts at one setting: what one ``13_object_masks_*`` file holds.
 
     Attributes:
-        setting: the (ε, C) they were made at.
-        pairs: masks of the pairs, or None when only the universal part was read.
-        universal: masks of the concepts, names ``ast__X`` and ``builtin__Y``.
+        setting: The (ε, C) that the masks were made at.
+        pairs: The masks of the pairs, or ``None`` when only the universal part was read.
+        universal: The masks of the concepts, named ``ast__X`` and ``builtin__Y``.
         jaccard_ast: float64 ``[n_ast, n_ast]``, universal masks at ``JACCARD_LAYER``, sorted names.
         jaccard_builtin: float64 ``[n_builtin, n_builtin]``, likewise.
 
     Raises:
-        ArtifactError: the parts have different layers, widths, concepts or matrix sizes.
+        ArtifactError: The parts have different layers, widths, concepts or matrix sizes.
     """
 
     setting: Setting
@@ -174,16 +174,13 @@ class ObjectMasks:
         ):
             expected = (len(names), len(names))
             if matrix.dtype != np.float64 or matrix.shape != expected:
-                _unsound(part, f"float64 {expected}", f"{matrix.dtype} {matrix.shape}")
+                raise _unsound(part, f"float64 {expected}", f"{matrix.dtype} {matrix.shape}")
         if self.pairs is None:
             return
         require_same_layers(self.universal, self.pairs, "universal masks", "pair masks")
         if inventory(self.pairs.names) != (self.ast_nodes, self.builtins):
-            _unsound(
-                "universal masks",
-                "the concepts that the pairs are made of",
-                f"{len(self.ast_nodes)} AST nodes and {len(self.builtins)} builtins",
-            )
+            found = f"{len(self.ast_nodes)} AST nodes and {len(self.builtins)} builtins"
+            raise _unsound("universal masks", "the concepts that the pairs are made of", found)
 
     @property
     def ast_nodes(self) -> tuple[str, ...]:
@@ -196,10 +193,10 @@ class ObjectMasks:
         return _of_kind(self.universal.names, "builtin")
 
     def digest(self) -> str:
-        """SHA-256 over the pair masks, the universal masks and both matrices.
+        """Return a SHA-256 over the pair masks, the universal masks and both matrices.
 
         Raises:
-            ArtifactError: the pair masks were not read.
+            ArtifactError: The pair masks were not read.
         """
         if self.pairs is None:
             raise ArtifactError(
@@ -218,11 +215,11 @@ class ObjectMasks:
 
 @dataclass(frozen=True, eq=False)
 class CheckerMasks:
-    """Masks of the checker (or token-checker) prompts at one setting.
+    """The masks of the checker (or token-checker) prompts at one setting.
 
     Attributes:
-        setting: the (ε, C) they were made at.
-        masks: one unit per testable concept, names ``ast__X`` and ``builtin__Y``.
+        setting: The (ε, C) that the masks were made at.
+        masks: One unit per testable concept, named ``ast__X`` or ``builtin__Y``.
     """
 
     setting: Setting
@@ -233,77 +230,70 @@ class CheckerMasks:
             split_concept(name)
 
     def digest(self) -> str:
-        """SHA-256 over the masks."""
+        """Return a SHA-256 over the masks."""
         return self.masks.digest()
 
 
 def sweep_masks(
     activations: Activations, settings: Iterable[Setting]
 ) -> Iterator[tuple[Setting, Masks]]:
-    """Masks of every unit at each setting, one setting at a time.
+    """Make the masks of every unit at each setting, one setting at a time.
 
     Sums and counts are compared with the thresholds that the means and rates have, so that no array
     of means or rates is made (`thresholds`). Only the bits that the caller keeps stay alive: a
     sweep needs memory for three arrays of one byte per value, however many settings it has.
 
     Args:
-        activations: sums and counts of all units.
-        settings: in the order wanted; consecutive settings of one ε share half of the work.
+        activations: The sums and counts of all units.
+        settings: The settings in the order wanted; consecutive ones of one ε share half the work.
 
     Yields:
-        (setting, masks of the same units), as float32 comparisons decide (docs/science.md §3).
+        A setting and the masks of the same units, as float32 comparisons decide
+        (docs/science.md §3).
     """
     n_prompts, unit = np.unique(activations.n_prompts, return_inverse=True)
+    # one threshold per unit, for all its layers and neurons
+    unit = unit[:, np.newaxis, np.newaxis]
     counts = activations.counts.astype(np.min_scalar_type(int(n_prompts.max(initial=0))))
     epsilon, strong = None, np.empty(0, dtype=np.bool_)
     for setting in settings:
         if setting.epsilon != epsilon:
             weakest = weakest_sums(n_prompts, setting.epsilon)
-            epsilon, strong = setting.epsilon, activations.sums >= _each(weakest[unit])
+            epsilon, strong = setting.epsilon, activations.sums >= weakest[unit]
         fewest = fewest_prompts(n_prompts, setting.consistency).astype(counts.dtype)
-        bits = counts >= _each(fewest[unit])
+        bits = counts >= fewest[unit]
         bits &= strong
         yield setting, Masks(activations.names, bits)
 
 
-def _each(per_unit: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    return per_unit[:, np.newaxis, np.newaxis]
-
-
 def threshold(activations: Activations, setting: Setting) -> Masks:
-    """Masks of every unit at one setting: bool ``[units, layers, width]`` (docs/science.md §3)."""
+    """Return the masks of every unit at one setting (docs/science.md §3)."""
     _, masks = next(sweep_masks(activations, [setting]))
     return masks
 
 
 def universal(pairs: Masks) -> Masks:
-    """Universal masks of all concepts: the AND of each one's pair masks (docs/science.md §3).
+    """Return the universal masks of all concepts: the AND of each one's pair masks.
 
     Args:
-        pairs: masks of pairs, names ``{ast}__{builtin}``.
+        pairs: The masks of pairs, named ``{ast}__{builtin}``.
 
     Returns:
-        Masks of the AST nodes and the builtins, names ``ast__X`` and ``builtin__Y``. A concept with
-        a single pair has that pair's mask.
+        The masks of the AST nodes and the builtins, named ``ast__X`` and ``builtin__Y``. A concept
+        with a single pair has that pair's mask.
 
     Raises:
-        StimulusError: a name is not that of a pair.
+        StimulusError: A name is not that of a pair.
     """
-    members = [
-        (concept_name("ast", ast_node), concept_name("builtin", builtin))
-        for ast_node, builtin in map(split_pair, pairs.names)
-    ]
-    names = tuple(sorted({concept for concepts in members for concept in concepts}))
-    row = {name: i for i, name in enumerate(names)}
-    bits = np.ones((len(names), pairs.n_layers, pairs.width), dtype=np.bool_)
-    for concepts, mask in zip(members, pairs.bits, strict=True):
-        for concept in concepts:
-            bits[row[concept]] &= mask
-    return Masks(names, bits)
+    members = pairs_of_concepts(pairs.names)
+    bits = np.empty((len(members), pairs.n_layers, pairs.width), dtype=np.bool_)
+    for mask, rows in zip(bits, members.values(), strict=True):
+        np.logical_and.reduce(pairs.bits[rows], axis=0, out=mask)
+    return Masks(tuple(members), bits)
 
 
 def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
-    """Pair masks completed with their universal masks and the two Jaccard matrices."""
+    """Complete pair masks with their universal masks and the two Jaccard matrices."""
     concepts = universal(pairs)
     layer = min(JACCARD_LAYER, pairs.n_layers - 1)
     is_ast = np.array([split_concept(name)[0] == "ast" for name in concepts.names], dtype=np.bool_)
@@ -312,24 +302,21 @@ def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
 
 
 def object_masks(activations: Activations, setting: Setting) -> ObjectMasks:
-    """Stage 13 for the object prompts at one setting; units are pairs."""
+    """Make the masks of stage 13 for the object prompts at one setting; units are pairs."""
     return with_universals(setting, threshold(activations, setting))
 
 
 def checker_masks(activations: Activations, setting: Setting) -> CheckerMasks:
-    """Stage 13 for the checker or token-checker prompts at one setting; units are concepts."""
+    """Make the masks of checker or token-checker prompts at one setting; units are concepts."""
     return CheckerMasks(setting, threshold(activations, setting))
 
 
 def universal_table(by_setting: Mapping[Setting, Masks]) -> pl.DataFrame:
-    """The universal masks of a whole sweep as one tidy table.
-
-    Args:
-        by_setting: the universal masks of each setting.
+    """Put the universal masks of a whole sweep into one tidy table.
 
     Returns:
-        One row per setting, concept and layer, empty masks included, in that order;
-        columns ``UNIVERSAL_SCHEMA``.
+        One row per setting, concept and layer, empty masks included, in that order; the columns
+        of ``UNIVERSAL_SCHEMA``.
     """
     parts = [_tidy(setting, masks) for setting, masks in sorted(by_setting.items())]
     return pl.concat([UNIVERSAL_SCHEMA.polars.to_frame(), *parts])
@@ -352,10 +339,10 @@ def _tidy(setting: Setting, masks: Masks) -> pl.DataFrame:
 
 
 def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
-    """The universal masks of one setting, back from ``universal_table``.
+    """Read the universal masks of one setting back from a table that follows its schema.
 
     Raises:
-        ArtifactError: the table lacks the setting, or its rows are not one full set of masks.
+        ArtifactError: The table lacks the setting, or its rows are not one full set of masks.
     """
     here = {"epsilon": setting.epsilon, "consistency": setting.consistency}
     rows = table.filter(**here).sort("concept", "layer")
@@ -374,24 +361,18 @@ def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
     layers = np.tile(np.arange(n_layers), len(names))
     if not np.array_equal(rows["layer"], layers) or rows["width"].n_unique() != 1:
         found = f"{rows.height} rows, {len(names)} concepts, {n_layers} layers"
-        _unsound(str(setting), "one row per concept and layer, all of one width", found)
+        raise _unsound(str(setting), "one row per concept and layer, all of one width", found)
     neurons = rows["neurons"].explode().drop_nulls().to_numpy()
-    if neurons.size and not 0 <= neurons.min() <= neurons.max() < width:
-        found = f"{neurons.min()} to {neurons.max()}"
-        _unsound(f"neurons at {setting}", f"indices from 0 to {width - 1}", found)
     bits = np.zeros((rows.height, width), dtype=np.bool_)
     bits[np.repeat(np.arange(rows.height), rows["neurons"].list.len()), neurons] = True
-    masks = Masks(names, bits.reshape(len(names), n_layers, width))
-    if not np.array_equal(masks.sizes().ravel(), rows["size"]):
-        _unsound(f"neurons at {setting}", "as many distinct indices as `size` says", "others")
-    return masks
+    return Masks(names, bits.reshape(len(names), n_layers, width))
 
 
 def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) -> None:
-    """Masks can only be compared when they are about the same layers and neurons.
+    """Refuse to compare masks that differ in their number of layers or neurons.
 
     Raises:
-        ArtifactError: number of layers or width differ.
+        ArtifactError: The masks differ so.
     """
     if left.bits.shape[1:] != right.bits.shape[1:]:
         raise ArtifactError(
@@ -406,13 +387,3 @@ def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) 
 def _of_kind(names: tuple[str, ...], kind: Kind) -> tuple[str, ...]:
     split = [split_concept(name) for name in names]
     return tuple(name for found, name in split if found == kind)
-
-
-def _unsound(where: str, expected: str, found: str) -> NoReturn:
-    raise ArtifactError(
-        "the masks are not sound",
-        where=where,
-        expected=expected,
-        found=found,
-        remedy="materialise the masks again, or fetch the file again if it was downloaded",
-    )

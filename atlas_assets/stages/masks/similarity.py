@@ -1,17 +1,22 @@
-"""Jaccard similarity of masks (docs/science.md §5): |A ∩ B| / |A ∪ B|."""
+"""How alike masks are: Jaccard similarity, |A ∩ B| / |A ∪ B| (docs/science.md §5)."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from atlas_assets.errors import ArtifactError
 
+if TYPE_CHECKING:
+    from atlas_assets.stages.masks.masks import Masks
+
 _WORD = 64
 
 
 def jaccard(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Jaccard similarity of every two masks.
+    """Return the Jaccard similarity of every two masks.
 
     Args:
         bits: bool ``[units, width]``, one layer's masks.
@@ -40,7 +45,7 @@ def jaccard(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 
 def _intersections(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Size of the intersection of every two masks, int64 ``[units, units]``."""
+    """The size of the intersection of every two masks, int64 ``[units, units]``."""
     # counting bits in packed words rather than a float matrix product: for a hundred masks a
     # threaded BLAS spends a hundred times longer waiting for its threads when cores are shared
     units, width = bits.shape
@@ -51,3 +56,22 @@ def _intersections(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     for row, mask in zip(shared, words, strict=True):
         np.bitwise_count(words & mask).sum(axis=1, dtype=np.int64, out=row)
     return shared
+
+
+def nearest(universal: Masks, concept: str, layer: int | None = None) -> list[tuple[str, float]]:
+    """Return all other concepts with their similarity, the most similar first, ties by name.
+
+    Args:
+        universal: The universal masks of one setting.
+        concept: The name of one of them.
+        layer: The layer to compare at; ``None`` for the mean over layers.
+
+    Raises:
+        ArtifactError: There is no such concept.
+    """
+    own = universal.index(concept)
+    layers = range(universal.n_layers) if layer is None else (layer,)
+    by_layer = np.stack([jaccard(universal.bits[:, at])[own] for at in layers], axis=1)
+    scores = zip(universal.names, by_layer.mean(axis=1).tolist(), strict=True)
+    others = [(name, score) for name, score in scores if name != concept]
+    return sorted(others, key=lambda other: (-other[1], other[0]))

@@ -19,11 +19,11 @@ Singles = npt.NDArray[np.float32]
 
 
 def weakest_sums(n_prompts: Integers, epsilon: float) -> Singles:
-    """The smallest sums whose means exceed ε.
+    """Return the smallest sums whose means exceed ε.
 
     Args:
-        n_prompts: whole numbers ≥ 1, any shape.
-        epsilon: threshold of the mean.
+        n_prompts: Whole numbers ≥ 1, any shape.
+        epsilon: The threshold of the mean.
 
     Returns:
         float32 of that shape; infinite where no finite sum will do.
@@ -39,11 +39,11 @@ def weakest_sums(n_prompts: Integers, epsilon: float) -> Singles:
 
 
 def fewest_prompts(n_prompts: Integers, consistency: float) -> Whole:
-    """The smallest counts whose share of ``n_prompts`` is at least C.
+    """Return the smallest counts whose share of ``n_prompts`` (≥ 1, any shape) is at least C.
 
     Args:
-        n_prompts: whole numbers ≥ 1, any shape.
-        consistency: threshold of the share, in (0, 1].
+        n_prompts: As for `weakest_sums`.
+        consistency: The threshold of the share, in (0, 1].
 
     Returns:
         int64 of that shape, at most ``n_prompts``.

@@ -1,11 +1,17 @@
-"""The artifacts of stage 11: object prompts, checker prompts, token-checker prompts."""
+"""The artifacts of stage 11: object prompts, checker prompts, token-checker prompts.
+
+Their checks hold prompts to what they say: numbered without a gap, Python, about their concept.
+"""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 import polars as pl
 
+from atlas_assets.errors import unsound
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact, Model
 from atlas_assets.stages.check import Check, Details, Inspected
@@ -13,25 +19,17 @@ from atlas_assets.stages.concepts import concept_name
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.prompts import checker_prompts as checkers
 from atlas_assets.stages.prompts import object_prompts as objects
-from atlas_assets.stages.prompts.integrity import (
-    checker_prompts_are_complete,
-    checker_prompts_avoid_their_concept,
-    object_prompts_are_complete,
-    object_prompts_show_their_node,
-)
+from atlas_assets.stages.prompts.checker_prompts import avoids_concept
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 
+_unsound = partial(unsound, "the prompts are not sound")
 #: the cut of the grid, as `AtlasSettings.parameters` names it, where it decides which prompts are
 _CUT = {"ast_nodes": None, "builtins": None}
 
 
 @lru_cache(maxsize=1)
 def object_candidates(settings: AtlasSettings) -> pl.DataFrame:
-    """The object prompts before the filter, on the grid that the settings cut.
-
-    Returns:
-        ``[pairs · variations, 7]`` with the columns of `objects.CANDIDATE_SCHEMA`.
-    """
+    """Return the object prompts before the filter, on the grid that the settings cut."""
     return objects.generate(
         load_stimuli(),
         ast_nodes=settings.ast_nodes,
@@ -43,11 +41,11 @@ def object_candidates(settings: AtlasSettings) -> pl.DataFrame:
 def _object_prompts(making: Making) -> pl.DataFrame:
     threshold = making.model.loss_threshold
     scored = making.model.score(object_candidates(making.settings))
-    kept = objects.filter_by_loss(scored, threshold)
+    kept, dropped = objects.filter_by_loss(scored, threshold)
     making.note(
         candidate_prompts=scored.height,
         kept_pairs=kept.select("ast_node", "builtin_obj").n_unique(),
-        dropped_pairs=objects.dropped_pairs(scored, threshold),
+        dropped_pairs=dropped,
         loss_threshold_nats=threshold,
         mean_sequence_loss_nats=float(scored["sequence_loss"].mean()),  # type: ignore[arg-type]
     )
@@ -55,40 +53,86 @@ def _object_prompts(making: Making) -> pl.DataFrame:
 
 
 def _checker_prompts(variant: checkers.Variant, making: Making) -> pl.DataFrame:
-    return checkers.generate(
-        load_stimuli(),
-        making.model.tokenizer,
-        variant=variant,
-        concepts=_testable_concepts(making.settings),
-    )
-
-
-def _testable_concepts(settings: AtlasSettings) -> list[str]:
-    """The concepts with a keyword that occur in a pair of the grid in force."""
-    pairs = objects.candidate_pairs(
-        load_stimuli(), ast_nodes=settings.ast_nodes, builtins=settings.builtins
-    )
+    """The prompts of the concepts that occur in a pair of the grid in force."""
+    stimuli, settings = load_stimuli(), making.settings
+    pairs = objects.candidate_pairs(stimuli, settings.ast_nodes, settings.builtins)
     present = {concept_name("ast", ast_node) for ast_node, _ in pairs}
     present |= {concept_name("builtin", builtin) for _, builtin in pairs}
-    return [name for name in checkers.concepts_with_keyword(load_stimuli()) if name in present]
+    tokenizer = making.model.tokenizer
+    return checkers.generate(stimuli, tokenizer, variant=variant, concepts=sorted(present))
 
 
-def _object_prompt_counts(of: Inspected) -> Details:
-    return {"pairs": object_prompts_are_complete(of.value, of.variations)}
+# the prompts of a whole grid: claims and checks ask the same of them several times in a run
+@lru_cache(maxsize=2**17)
+def shows_node(text: str, ast_node: str) -> bool:
+    """Return whether a text is Python with an AST node of that type (``ast_verified``)."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return any(type(node).__name__ == ast_node for node in ast.walk(tree))
 
 
 def _object_prompts_parse(of: Inspected) -> Details:
-    return {"distinct_prompts": object_prompts_show_their_node(of.value)}
-
-
-def _checker_prompt_counts(of: Inspected) -> Details:
-    target = load_stimuli().checker_prompts.target_per_object
-    return {"concepts": checker_prompts_are_complete(of.value, target)}
+    columns = ("ast_node", "prompt_text", "ast_verified")
+    distinct = of.value.select(columns).unique(maintain_order=True)
+    for ast_node, text, verified in distinct.rows():
+        if not verified:
+            raise _unsound(
+                f"a prompt of {ast_node}", "ast_verified", f"not verified: {text!r:.180}"
+            )
+        if not shows_node(text, ast_node):
+            raise _unsound(
+                f"a prompt of {ast_node}", f"Python with a node {ast_node}", f"{text!r:.200}"
+            )
+    return {"distinct_prompts": distinct.height}
 
 
 def _checker_prompts_parse(of: Inspected) -> Details:
     keywords = load_stimuli().checker_prompts.keyword_map
-    return {"distinct_prompts": checker_prompts_avoid_their_concept(of.value, keywords)}
+    distinct = of.value.select("object", "keyword", "prompt_text").unique(maintain_order=True)
+    for concept, keyword, text in distinct.rows():
+        entry = keywords.get(concept)
+        if entry is None or entry.keyword != keyword:
+            wanted = f"the keyword {entry.keyword!r}" if entry else "a concept that has a keyword"
+            raise _unsound(concept, wanted, repr(keyword))
+        if keyword not in text:
+            raise _unsound(
+                f"a prompt of {concept}", f"the keyword {keyword!r} in it", f"{text!r:.200}"
+            )
+        if not avoids_concept(text, entry):
+            raise _unsound(f"a prompt of {concept}", "Python without the concept", f"{text!r:.200}")
+    return {"distinct_prompts": distinct.height}
+
+
+def _object_prompt_counts(of: Inspected) -> Details:
+    wanted = of.variations or of.value["variation_id"].n_unique()
+    expected = f"{wanted} prompts, numbered from 0"
+    units = ("ast_node", "builtin_obj")
+    return {"pairs": _numbered(of.value, units, pl.col("rows") == wanted, expected)}
+
+
+def _checker_prompt_counts(of: Inspected) -> Details:
+    most = load_stimuli().checker_prompts.target_per_object
+    expected = f"at most {most} prompts, numbered from 0"
+    return {"concepts": _numbered(of.value, ("object",), pl.col("rows") <= most, expected)}
+
+
+def _numbered(table: pl.DataFrame, unit: Sequence[str], enough: pl.Expr, expected: str) -> int:
+    """Check that the prompts of every unit are enough and numbered; return how many units."""
+    if table.is_empty():
+        raise _unsound("the prompts", "at least one", "none")
+    number = pl.col("variation_id")
+    units = table.group_by(pl.concat_str(unit, separator=" × ").alias("unit")).agg(
+        number.len().alias("rows"),
+        number.min().alias("first"),
+        number.max().alias("last"),
+        (number.sort() == pl.int_range(pl.len())).all().alias("gapless"),
+    )
+    unsound = units.filter(~(enough & pl.col("gapless"))).sort("unit")
+    for name, rows, first, last, _ in unsound.head(1).rows():
+        raise _unsound(name, expected, f"{rows}, from {first} to {last}")
+    return units.height
 
 
 _CHECKS_OF_CHECKERS = (

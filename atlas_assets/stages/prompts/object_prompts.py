@@ -6,17 +6,15 @@ through the whole grid, so a smaller grid is cut from the published one and not 
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
 from atlas_assets.errors import SettingsError, StimulusError
 from atlas_assets.stages import columns as col
-from atlas_assets.stages.concepts import ISOLATED, pair_name
+from atlas_assets.stages.concepts import ISOLATED, pair_name, require_known
 from atlas_assets.stages.prompts.essences import Frame, Renderer
-from atlas_assets.stages.prompts.selection import require_known
 from atlas_assets.stages.prompts.stimuli import ObjectTables, Stimuli
 from atlas_assets.stages.schema import Column, TableSchema
 
@@ -52,42 +50,35 @@ PUBLISHED_SCHEMA = TableSchema(
     key=("ast_node", "builtin_obj", "variation_id"),
     may_be_empty=False,
 )
-#: those columns, in order
-PUBLISHED_COLUMNS = tuple(column.name for column in PUBLISHED_SCHEMA.columns)
 _PAIR = ("ast_node", "builtin_obj")
+#: a choice of names, or ``None`` for all
+Choice = Collection[str] | None
 
 
 def candidate_pairs(
-    stimuli: Stimuli,
-    ast_nodes: Sequence[str] | None = None,
-    builtins: Sequence[str] | None = None,
+    stimuli: Stimuli, ast_nodes: Choice = None, builtins: Choice = None
 ) -> list[tuple[str, str]]:
-    """The (AST node, builtin) pairs of the grid, in the published order.
+    """Return the (AST node, builtin) pairs of the grid, in the published order.
 
     For each family of AST nodes, in the order of the compatibility map, each of its nodes meets
     the sorted union of the builtin families it goes with; nodes of a family that goes with none
-    meet the placeholder ``_isolated_``.
+    meet the placeholder ``_isolated_``. The whole grid has 1,297 pairs.
 
     Args:
-        stimuli: the published tables.
-        ast_nodes: keep only pairs of these nodes; None keeps all.
-        builtins: keep only pairs with these builtins (``_isolated_`` is one); None keeps all.
-
-    Returns:
-        1,297 pairs for the whole grid.
+        stimuli: The published tables.
+        ast_nodes: The AST nodes whose pairs are kept.
+        builtins: The builtins whose pairs are kept; ``_isolated_`` is one of them.
 
     Raises:
-        SettingsError: an unknown name, with near matches, or no pair is left.
-        StimulusError: the tables do not yield the number of pairs they state.
+        SettingsError: A name is unknown (near matches are named), or no pair is left.
     """
     tables = stimuli.object_prompts
-    pairs = _published_pairs(tables)
     for names, known, what, where in (
         (ast_nodes, tables.grid_ast_nodes, "AST node", "ATLAS_AST_NODES"),
         (builtins, tables.grid_builtins, "builtin", "ATLAS_BUILTINS"),
     ):
-        if names is not None:
-            require_known(names, known, what=what, where=where)
+        require_known(names or (), known, what=what, where=where)
+    pairs = _published_pairs(tables)
     kept = [
         (node, builtin)
         for node, builtin in pairs
@@ -99,23 +90,19 @@ def candidate_pairs(
 
 
 def generate(
-    stimuli: Stimuli,
-    *,
-    ast_nodes: Sequence[str] | None = None,
-    builtins: Sequence[str] | None = None,
-    variations: int = 50,
+    stimuli: Stimuli, *, ast_nodes: Choice = None, builtins: Choice = None, variations: int = 50
 ) -> pl.DataFrame:
-    """The object candidates, exactly the published ones.
+    """Generate the object candidates, exactly the published ones.
 
     The random draws are always those of the whole grid, so every row of a cut grid is a row of
     the published generation. ``variations`` above the published 50 is another sequence of draws
     (that many per pair, domains still in turn): its rows are not the published ones.
 
     Args:
-        stimuli: the published tables.
-        ast_nodes: as in ``candidate_pairs``.
-        builtins: as in ``candidate_pairs``.
-        variations: prompts per pair, ≥ 1; the first ones of each pair are kept.
+        stimuli: The published tables.
+        ast_nodes: The AST nodes that are kept, as in `candidate_pairs`.
+        builtins: The builtins that are kept, as in `candidate_pairs`.
+        variations: Prompts per pair, ≥ 1; the first ones of each pair are kept.
 
     Returns:
         ``[pairs · variations, 7]`` with the columns of ``CANDIDATE_SCHEMA``, in the published
@@ -123,60 +110,50 @@ def generate(
         prompt's syntax tree.
 
     Raises:
-        SettingsError: ``variations`` below 1, an unknown name, or a cut that leaves no pair.
-        StimulusError: the tables yield a prompt that is not Python.
+        SettingsError: As for `candidate_pairs`.
     """
-    _check_variations(variations)
     kept = frozenset(candidate_pairs(stimuli, ast_nodes, builtins))
     tables = stimuli.object_prompts
-    renderer = Renderer(tables)
+    renderer, domains = Renderer(tables), tuple(tables.domains)
     rows = []
     for node, builtin, variation, frame in _draws(tables, variations):
         if variation >= variations or (node, builtin) not in kept:
             continue
-        domain = _domain(tables, variation)
+        domain = domains[variation % len(domains)]
         text, nodes = renderer.render(node, builtin, domain, frame)
         rows.append((node, builtin, variation, text, node in nodes, domain, frame.wrapper))
     return pl.DataFrame(rows, schema=CANDIDATE_SCHEMA, orient="row")
 
 
-def filter_by_loss(scored: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def filter_by_loss(scored: pl.DataFrame, threshold: float) -> tuple[pl.DataFrame, list[str]]:
     """Drop each pair whose mean loss over its prompts exceeds a threshold (paper §4).
 
     Args:
-        scored: candidates with ``sequence_loss`` (nats per token) and ``token_length``.
-        threshold: largest mean loss of a pair that stays; 3.0 for the paper's model.
+        scored: Candidates with ``sequence_loss`` (nats per token, finite) and ``token_length``.
+        threshold: The largest mean loss of a pair that stays; 3.0 for the paper's model.
 
     Returns:
-        All prompts of the other pairs, order unchanged, with ``PUBLISHED_SCHEMA``.
+        All prompts of the pairs that stay, order unchanged, with the columns of
+        ``PUBLISHED_SCHEMA``; and the sorted names of the pairs that are dropped.
 
     Raises:
-        SettingsError: the threshold is not above 0.
-        StimulusError: a column is missing, a loss is not finite, or no pair is left.
+        StimulusError: No pair stays.
     """
-    means = _mean_losses(scored, threshold)
-    if scored.height and not means["kept"].any():
-        lowest = means.get_column("mean_loss").to_numpy().min()
+    mean = pl.col("sequence_loss").mean().alias("mean_loss")
+    means = scored.group_by(_PAIR, maintain_order=True).agg(mean)
+    stays = pl.col("mean_loss") <= threshold
+    kept, dropped = means.filter(stays), means.filter(~stays)
+    if kept.is_empty():
         raise StimulusError(
             "the loss filter leaves no pair",
             where="ATLAS_LOSS_THRESHOLD",
             expected=f"a pair whose mean loss is at most the threshold, {threshold}",
-            found=f"lowest mean loss {lowest:.4f} nats per token",
+            found=f"lowest mean loss {dropped['mean_loss'].to_numpy().min():.4f} nats per token",
             remedy="raise the threshold, or use a model that has seen Python",
         )
-    kept = means.filter(pl.col("kept")).select(_PAIR)
-    return scored.join(kept, on=_PAIR, how="semi", maintain_order="left").select(PUBLISHED_COLUMNS)
-
-
-def dropped_pairs(scored: pl.DataFrame, threshold: float) -> list[str]:
-    """Names of the pairs that ``filter_by_loss`` drops, sorted.
-
-    Raises:
-        SettingsError: the threshold is not above 0.
-        StimulusError: a column is missing or a loss is not finite.
-    """
-    dropped = _mean_losses(scored, threshold).filter(~pl.col("kept")).select(_PAIR)
-    return sorted(pair_name(node, builtin) for node, builtin in dropped.iter_rows())
+    prompts = scored.join(kept, on=_PAIR, how="semi", maintain_order="left")
+    names = sorted(pair_name(*pair) for pair in dropped.select(_PAIR).iter_rows())
+    return prompts.select(PUBLISHED_SCHEMA.polars.names()), names
 
 
 def _published_pairs(tables: ObjectTables) -> list[tuple[str, str]]:
@@ -186,14 +163,6 @@ def _published_pairs(tables: ObjectTables) -> list[tuple[str, str]]:
         partners = sorted(union & set(tables.grid_builtins)) if allowed else [ISOLATED]
         nodes = [node for node in tables.ast_families[family] if node in tables.grid_ast_nodes]
         pairs.extend((node, partner) for node in nodes for partner in partners)
-    if len(pairs) != tables.n_candidate_pairs:
-        raise StimulusError(
-            "the stimulus tables do not yield the stated number of candidate pairs",
-            where="stimuli.json, object_prompts.n_candidate_pairs",
-            expected=str(tables.n_candidate_pairs),
-            found=str(len(pairs)),
-            remedy="restore the published stimuli.json",
-        )
     return pairs
 
 
@@ -218,27 +187,7 @@ def _frames(tables: ObjectTables) -> Iterator[Frame]:
         yield Frame(before, after, wrapper)
 
 
-def _domain(tables: ObjectTables, variation: int) -> str:
-    domains = tuple(tables.domains)
-    return domains[variation % len(domains)]
-
-
-def _check_variations(variations: int) -> None:
-    if variations < 1:
-        raise SettingsError(
-            "the number of variations is out of range",
-            where="ATLAS_VARIATIONS",
-            expected="a whole number of at least 1 (50 in the published grid)",
-            found=repr(variations),
-            remedy="correct the value",
-        )
-
-
-def _empty_cut(
-    pairs: Sequence[tuple[str, str]],
-    ast_nodes: Sequence[str] | None,
-    builtins: Sequence[str] | None,
-) -> SettingsError:
+def _empty_cut(pairs: list[tuple[str, str]], ast_nodes: Choice, builtins: Choice) -> SettingsError:
     partners = sorted({builtin for node, builtin in pairs if node in (ast_nodes or ())})
     return SettingsError(
         "the cut grid has no pair",
@@ -253,44 +202,5 @@ def _empty_cut(
     )
 
 
-def _listed(names: Sequence[str] | None) -> str:
+def _listed(names: Choice) -> str:
     return "all" if names is None else ", ".join(names) or "none"
-
-
-def _mean_losses(scored: pl.DataFrame, threshold: float) -> pl.DataFrame:
-    """Per pair in order of occurrence: ast_node, builtin_obj, mean_loss, kept."""
-    _check_scored(scored, threshold)
-    mean = pl.col("sequence_loss").mean().alias("mean_loss")
-    means = scored.group_by(_PAIR, maintain_order=True).agg(mean)
-    return means.with_columns((pl.col("mean_loss") <= threshold).alias("kept"))
-
-
-def _check_scored(scored: pl.DataFrame, threshold: float) -> None:
-    if math.isnan(threshold) or threshold <= 0:
-        raise SettingsError(
-            "the loss threshold is out of range",
-            where="ATLAS_LOSS_THRESHOLD",
-            expected="a number above 0 (nats per token)",
-            found=repr(threshold),
-            remedy="correct the value",
-        )
-    missing = [name for name in PUBLISHED_COLUMNS if name not in scored.columns]
-    if missing:
-        raise StimulusError(
-            "the scored prompts lack columns",
-            where=", ".join(missing),
-            expected=", ".join(PUBLISHED_COLUMNS),
-            found=", ".join(scored.columns),
-            remedy="score the candidates before filtering them",
-        )
-    unsound = scored.filter(~pl.col("sequence_loss").is_finite().fill_null(False))
-    if unsound.height:
-        row = unsound.row(0, named=True)
-        raise StimulusError(
-            "a prompt's loss is not a number",
-            where=f"{pair_name(row['ast_node'], row['builtin_obj'])}, "
-            f"variation {row['variation_id']} ({unsound.height} prompts in all)",
-            expected="a finite sequence_loss",
-            found=str(row["sequence_loss"]),
-            remedy="try ATLAS_DTYPE=float32, and check the model's weights",
-        )

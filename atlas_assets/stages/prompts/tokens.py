@@ -1,8 +1,9 @@
-"""What the science needs of a tokenizer, and whether a prompt's ids hold a keyword."""
+"""What the stages need of a tokenizer, and whether a prompt's ids hold a keyword."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
 
@@ -10,20 +11,17 @@ class Tokenizer(Protocol):
     """Text to token ids and back."""
 
     def encode(self, text: str, /) -> list[int]:
-        """Ids of ``text``, no special tokens added."""
-        ...
+        """Return the ids of ``text``, no special tokens added."""
 
     def decode(self, ids: list[int], /) -> str:
-        """The text that ``ids`` spell."""
-        ...
+        """Return the text that ``ids`` spell."""
 
 
 class CorpusTokenizer(Tokenizer, Protocol):
     """A tokenizer for very many texts."""
 
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
-        """Ids of every text: what ``encode`` gives, only faster."""
-        ...
+        """Return the ids of every text: what ``encode`` gives, only faster."""
 
 
 class KeywordSearch:
@@ -34,37 +32,22 @@ class KeywordSearch:
     hold ``import``.
 
     Args:
-        tokenizer: the model's tokenizer. Each text and id is given to it once.
+        tokenizer: The model's tokenizer. Each text and id is given to it once.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._ids: dict[str, tuple[int, ...]] = {}
-        self._stripped: dict[int, str] = {}
+        self._encoded = cache(tokenizer.encode)
+        self._decoded = cache(lambda token: tokenizer.decode([token]).strip())
 
     def holds(self, text: str, keyword: str) -> bool:
-        """Whether the ids of ``text`` hold ``keyword``."""
-        ids = self._encode(text)
-        return contains_run(ids, self._encode(keyword)) or any(
-            self._decode(token) == keyword for token in ids
+        """Return whether the ids of ``text`` hold ``keyword``."""
+        ids = self._encoded(text)
+        return contains_run(ids, self._encoded(keyword)) or any(
+            self._decoded(token) == keyword for token in ids
         )
-
-    def _encode(self, text: str) -> tuple[int, ...]:
-        if text not in self._ids:
-            self._ids[text] = tuple(self._tokenizer.encode(text))
-        return self._ids[text]
-
-    def _decode(self, token: int) -> str:
-        if token not in self._stripped:
-            self._stripped[token] = self._tokenizer.decode([token]).strip()
-        return self._stripped[token]
 
 
 def contains_run(ids: Sequence[int], run: Sequence[int]) -> bool:
-    """Whether ``run`` occurs in ``ids`` as a contiguous run; an empty run never does."""
-    width = len(run)
-    if not width:
-        return False
-    wanted = tuple(run)
-    starts = range(len(ids) - width + 1)
-    return any(tuple(ids[start : start + width]) == wanted for start in starts)
+    """Return whether ``run`` occurs in ``ids`` as a contiguous run; an empty run never does."""
+    starts = range(len(ids) - len(run) + 1) if run else ()
+    return any(ids[start : start + len(run)] == run for start in starts)

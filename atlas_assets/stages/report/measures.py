@@ -17,8 +17,8 @@ from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.analyses import atomicity
 from atlas_assets.stages.concepts import Kind, split_concept
 from atlas_assets.stages.decomposition import decomposition
+from atlas_assets.stages.prompts.artifacts import shows_node
 from atlas_assets.stages.prompts.checker_prompts import avoids_concept
-from atlas_assets.stages.prompts.integrity import shows_node
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.report.claims import Evidence
 from atlas_assets.stages.rounding import fractions

@@ -50,7 +50,7 @@ def test_a_bad_value_is_located(
 
 @pytest.mark.parametrize("names", [("b", "a", "c"), ("a", "a", "b")])
 def test_names_must_be_sorted_and_unique(names: tuple[str, ...]) -> None:
-    with pytest.raises(ArtifactError, match="not sorted and unique"):
+    with pytest.raises(ArtifactError, match="sorted and unique"):
         replace(sound(), names=names)
 
 

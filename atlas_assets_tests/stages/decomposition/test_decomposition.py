@@ -130,21 +130,8 @@ def test_a_mean_over_no_concept_is_null_and_never_nan():
     assert row["mean_concept_fraction"] == row["ast_concept_fraction"] is not None
     nobody = d.target_checker(universal, checker.select([]))
     row = d.summary({REFERENCE: nobody}).to_dicts()[0]
-    assert [key for key, value in row.items() if value is not None] == [
-        "epsilon",
-        "consistency",
-        "n_testable",
-        "n_ast",
-        "n_builtin",
-    ]
-
-
-def test_an_empty_universal_mask_has_fractions_of_zero():
-    empty = Masks(("ast__For",), np.zeros((1, 2, 4), dtype=bool))
-    full = Masks(("ast__For",), np.ones((1, 2, 4), dtype=bool))
-    row = d.summary({REFERENCE: d.target_checker(empty, full)}).to_dicts()[0]
-    assert row["mean_concept_fraction"] == row["mean_token_fraction"] == 0.0
-    assert (row["mean_A_size"], row["mean_B_size"]) == (0.0, 4.0)
+    known = {"epsilon", "consistency", "n_testable", "n_ast", "n_builtin"}
+    assert {key for key, value in row.items() if value is not None} == known
 
 
 def test_masks_that_cannot_be_compared_are_refused():

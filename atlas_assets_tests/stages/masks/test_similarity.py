@@ -1,4 +1,4 @@
-"""Jaccard similarity against Python sets and scipy."""
+"""Jaccard similarity and nearest concepts against Python sets and scipy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import pdist, squareform
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.stages.masks.similarity import jaccard
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.similarity import jaccard, nearest
 from atlas_assets_tests.oracles import atlas_naive as naive
-from atlas_assets_tests.stages.random_atlas import speaks
+from atlas_assets_tests.stages.random_atlas import concept_names, masks, speaks
 
 shapes = st.tuples(st.integers(0, 6), st.integers(1, 130))
 
@@ -36,12 +37,29 @@ def test_equals_scipy_where_a_union_is_not_empty(width):
     np.testing.assert_allclose(jaccard(bits), 1 - squareform(pdist(bits, "jaccard")), atol=1e-15)
 
 
-def test_two_empty_masks_have_similarity_zero():
-    assert jaccard(np.zeros((2, 5), dtype=bool)).tolist() == [[0, 0], [0, 0]]
-
-
 @pytest.mark.parametrize("bits", [np.zeros((2, 2)), np.zeros(3, dtype=bool)])
 def test_other_arrays_are_refused(bits):
     with pytest.raises(ArtifactError) as error:
         jaccard(bits)
     assert speaks(error.value, found=f"{bits.dtype}, shape {bits.shape}")
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), layer=st.sampled_from([None, 0, 1]))
+def test_the_order_of_the_nearest_is_that_of_a_naive_sort(seed, layer):
+    universal = masks(np.random.default_rng(seed), concept_names(8), 2, width=4)
+    circuits = naive.from_bits(universal.names, universal.bits)
+    concept, layers = universal.names[3], range(2) if layer is None else [layer]
+    scores = {
+        name: sum(naive.jaccard(circuits[concept][at], own[at]) for at in layers) / len(layers)
+        for name, own in circuits.items()
+        if name != concept
+    }
+    found = nearest(universal, concept, layer)
+    assert dict(found) == scores
+    assert [name for name, _ in found] == sorted(scores, key=lambda name: (-scores[name], name))
+
+
+def test_an_unknown_concept_has_no_nearest():
+    with pytest.raises(ArtifactError, match="ast__Fro"):
+        nearest(Masks(("ast__For",), np.zeros((1, 1, 2), dtype=np.bool_)), "ast__Fro")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
-
 import pytest
 
-from atlas_assets.errors import StimulusError
 from atlas_assets.stages.prompts.essences import Frame, Renderer
-from atlas_assets.stages.prompts.stimuli import load_stimuli, parse_stimuli
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 
 BARE = Frame(before="", after="", wrapper="global")
 
@@ -77,14 +73,3 @@ def test_empty_paddings_leave_no_line(renderer: Renderer) -> None:
 def test_the_style_is_that_of_unparse(renderer: Renderer) -> None:
     text = renderer.render("Assign", "list", "physics", BARE).text
     assert text == "velocity = [9.81, 300000000.0, 6.674e-11, 1.602e-19]"
-
-
-def test_tables_that_yield_no_python() -> None:
-    packaged = resources.files("atlas_assets.stages.prompts") / "stimuli.json"
-    document = json.loads(packaged.read_text(encoding="utf-8"))
-    document["object_prompts"]["templates"]["Assign"]["any"] = "${value} = ="
-    broken = Renderer(parse_stimuli(json.dumps(document), where="mine.json").object_prompts)
-    with pytest.raises(StimulusError) as raised:
-        broken.render("Assign", "int", "physics", BARE)
-    assert "Assign, int, physics" in str(raised.value)
-    assert "velocity = =" in str(raised.value)

@@ -1,0 +1,48 @@
+"""The spellings of a setting lead back to it; values out of range are refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlas_assets.errors import SettingsError
+from atlas_assets.stages.setting import REFERENCE, Setting, grid
+from atlas_assets_tests.stages.random_atlas import speaks
+
+settings = st.builds(Setting, st.floats(0, 1e300), st.floats(0, 1, exclude_min=True))
+
+
+@given(setting=settings)
+def test_partition_keys_and_file_tags_lead_back_to_their_setting(setting: Setting) -> None:
+    assert Setting.of_partition_key(setting.partition_key) == setting
+    assert Setting.of_file_tag(setting.file_tag) == setting
+
+
+def test_the_published_spellings() -> None:
+    assert REFERENCE.partition_key == "0.8|0.5"
+    assert REFERENCE.file_tag == "eps0.5_cons0.8"
+    assert str(REFERENCE) == "ε=0.5, C=0.8"
+
+
+def test_a_grid_has_each_setting_once_epsilon_first() -> None:
+    assert grid([0.5, 0.1, 0.5], [0.8, 0.2]) == (
+        *(Setting(0.1, 0.2), Setting(0.1, 0.8)),
+        *(Setting(0.5, 0.2), Setting(0.5, 0.8)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "consistency", "found"),
+    [(-0.1, 0.5, "-0.1"), (float("nan"), 0.5, "nan"), (0.1, 0.0, "0.0"), (0.1, 1.5, "1.5")],
+)
+def test_values_out_of_range_are_refused(epsilon: float, consistency: float, found: str) -> None:
+    with pytest.raises(SettingsError, match="out of range") as caught:
+        Setting(epsilon, consistency)
+    assert speaks(caught.value, found=found)
+
+
+@pytest.mark.parametrize("key", ["", "0.8", "0.8|0.5|1", "a|b"])
+def test_what_is_no_partition_key_is_refused(key: str) -> None:
+    with pytest.raises(SettingsError, match="not a partition of the sweep"):
+        Setting.of_partition_key(key)

@@ -44,10 +44,8 @@ def universals(pairs: Circuits) -> Circuits:
     for pair, layers in pairs.items():
         ast_node, builtin = pair.split("__", 1)
         for concept in ("ast__" + ast_node, "builtin__" + builtin):
-            if concept not in found:
-                found[concept] = [set(layer) for layer in layers]
-            else:
-                found[concept] = [a & b for a, b in zip(found[concept], layers, strict=True)]
+            shared = found.get(concept, layers)
+            found[concept] = [a & b for a, b in zip(shared, layers, strict=True)]
     return dict(sorted(found.items()))
 
 
@@ -240,8 +238,7 @@ def to_bits(found: Circuits, width: int):
     bits = np.zeros((len(found), len(next(iter(found.values()))), width), dtype=bool)
     for i, name in enumerate(sorted(found)):
         for layer, neurons in enumerate(found[name]):
-            for neuron in neurons:
-                bits[i, layer, neuron] = True
+            bits[i, layer, sorted(neurons)] = True
     return bits
 
 

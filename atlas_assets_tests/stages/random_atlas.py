@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+import pytest
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.stages.activations.activations import Activations
@@ -61,6 +65,14 @@ def masks(
 def column(found: Table, name: str) -> list[str]:
     """The texts of one column of a table of the report."""
     return [row[found.columns.index(name)] for row in found.rows]
+
+
+@contextmanager
+def refused(kind: type[AtlasError], found: str) -> Iterator[None]:
+    """What is done in the context is refused, with a whole message that says what was found."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert speaks(caught.value, found=found)
 
 
 def speaks(error: AtlasError, *, found: str) -> bool:

@@ -22,11 +22,6 @@ def sound(n_units: int = 3) -> Activations:
     )
 
 
-def test_shape_is_read_off_the_arrays() -> None:
-    activations = sound()
-    assert (activations.n_layers, activations.width) == (2, 4)
-
-
 @pytest.mark.parametrize(
     ("field", "at", "value", "message"),
     [
@@ -48,18 +43,19 @@ def test_a_bad_value_is_located(
         replace(activations, **{field: array})
 
 
-@pytest.mark.parametrize("names", [("b", "a", "c"), ("a", "a", "b")])
-def test_names_must_be_sorted_and_unique(names: tuple[str, ...]) -> None:
-    with pytest.raises(ArtifactError, match="sorted and unique"):
-        replace(sound(), names=names)
-
-
-def test_dtypes_and_shapes_must_be_the_published_ones() -> None:
+def test_names_dtypes_and_shapes_must_be_the_declared_ones() -> None:
     activations = sound()
-    with pytest.raises(ArtifactError, match="float32"):
-        replace(activations, sums=activations.sums.astype(np.float64))
-    with pytest.raises(ArtifactError, match="counts"):
-        replace(activations, counts=activations.counts[:, :, :2])
+    assert (activations.n_layers, activations.width) == (2, 4)
+    changes: list[tuple[dict[str, object], str]] = [
+        ({"names": ("b", "a", "c")}, "sorted and unique"),
+        ({"names": ("a", "a", "b")}, "sorted and unique"),
+        ({"sums": activations.sums.astype(np.float64)}, "float32"),
+        ({"sums": activations.sums[:2]}, "three axes"),
+        ({"counts": activations.counts[:, :, :2]}, "counts"),
+    ]
+    for change, message in changes:
+        with pytest.raises(ArtifactError, match=message):
+            replace(activations, **change)
 
 
 def test_the_digest_changes_with_any_value_and_only_then() -> None:

@@ -11,17 +11,22 @@ from hypothesis import strategies as st
 from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.decomposition import decomposition as d
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.stages.setting import REFERENCE, Setting
 from atlas_assets_tests.oracles import atlas_naive as naive
-from atlas_assets_tests.stages.random_atlas import SWEEP, concept_names, masks, speaks
+from atlas_assets_tests.stages.random_atlas import SWEEP, concept_names, masks, refused
 
 seeds = st.integers(0, 2**32 - 1)
-quick = settings(deadline=None, max_examples=60)
+quick = settings(deadline=None, max_examples=30)
 
 
 def both(rng: np.random.Generator, checked: tuple[str, ...], width: int = 24):
     """Universal masks of ten concepts and checker masks of some of them."""
     return masks(rng, concept_names(10), width=width), masks(rng, checked, width=width)
+
+
+def naive_summary(setting: Setting, universal: Masks, checker: Masks) -> naive.Row:
+    a, b = (naive.from_bits(masks.names, masks.bits) for masks in (universal, checker))
+    return naive.summary_row(setting.epsilon, setting.consistency, a, b)
 
 
 some_concepts = st.sets(st.sampled_from(concept_names(10))).map(lambda s: tuple(sorted(s)))
@@ -47,7 +52,6 @@ def test_the_three_parts_make_up_both_masks_and_survive_the_table(seed, checked)
     universal, checker = both(np.random.default_rng(seed), checked)
     parts = d.counts(universal, checker)
     assert parts.dtype == np.int64
-    assert (parts >= 0).all()
     np.testing.assert_array_equal(parts[..., 0] + parts[..., 1], universal.select(checked).sizes())
     np.testing.assert_array_equal(parts[..., 1] + parts[..., 2], checker.sizes())
     parsed = d.parse_target_checker(d.target_checker(universal, checker))
@@ -61,28 +65,10 @@ def test_the_summary_equals_the_naive_one(seed, checked, n_settings):
     rng = np.random.default_rng(seed)
     found = {setting: both(rng, checked, width=200) for setting in SWEEP[:n_settings]}
     tables = {setting: d.target_checker(*found[setting]) for setting in reversed(found)}
-    expected = [
-        naive.summary_row(
-            setting.epsilon,
-            setting.consistency,
-            naive.from_bits(universal.names, universal.bits),
-            naive.from_bits(checker.names, checker.bits),
-        )
-        for setting, (universal, checker) in found.items()
-    ]
+    expected = [naive_summary(setting, *masks) for setting, masks in found.items()]
     summary = d.summary(tables)
     assert summary.schema == d.SUMMARY_SCHEMA.polars
     assert summary.to_dicts() == expected
-
-
-def test_a_summary_at_published_size_equals_the_naive_one():
-    rng = np.random.default_rng(7)
-    names = concept_names(58)
-    a, b = (Masks(names, rng.random((58, 8, 400)) < 0.3) for _ in range(2))
-    expected = naive.summary_row(
-        0.5, 0.8, naive.from_bits(names, a.bits), naive.from_bits(names, b.bits)
-    )
-    assert d.summary({REFERENCE: d.target_checker(a, b)}).to_dicts() == [expected]
 
 
 #: |A∖B|, |A∩B| → cells of the embedded atlas at ε 0.5, C 0.5 (34 builtins × 8 layers, row by row);
@@ -136,15 +122,13 @@ def test_a_mean_over_no_concept_is_null_and_never_nan():
 
 def test_masks_that_cannot_be_compared_are_refused():
     universal, checker = both(np.random.default_rng(0), ("ast__C000",))
-    cases = [
+    for other, found in (
         (Masks(checker.names, checker.bits[:, :2]), "2 layers of 24 neurons"),
         (Masks(checker.names, checker.bits[:, :, :9]), "3 layers of 9 neurons"),
         (Masks(("ast__Match",), checker.bits), "ast__Match"),
-    ]
-    for other, found in cases:
-        with pytest.raises(ArtifactError) as error:
+    ):
+        with refused(ArtifactError, found):
             d.target_checker(universal, other)
-        assert speaks(error.value, found=found)
 
 
 @pytest.mark.parametrize(
@@ -160,13 +144,11 @@ def test_masks_that_cannot_be_compared_are_refused():
     ],
 )
 def test_a_malformed_table_is_refused(table, found):
-    with pytest.raises(ArtifactError) as error:
+    with refused(ArtifactError, found):
         d.parse_target_checker(pl.DataFrame(table))
-    assert speaks(error.value, found=found)
 
 
 def test_a_target_that_is_no_concept_is_refused():
     table = pl.DataFrame({"target": ["For"], "L0": ["1 / 2 / 3"]})
-    with pytest.raises(ArtifactError) as error:
+    with refused(ArtifactError, "'For'"):
         d.summary({REFERENCE: table})
-    assert speaks(error.value, found="'For'")

@@ -10,7 +10,7 @@ from typing import get_args
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import SettingsError, StimulusError
@@ -20,17 +20,15 @@ from atlas_assets.stages.prompts.checker_prompts import (
     Variant,
     draft,
     generate,
-    keyword_of,
     select,
 )
-from atlas_assets.stages.prompts.stimuli import CATEGORIES, Stimuli, load_stimuli
+from atlas_assets.stages.prompts.stimuli import CATEGORIES, load_stimuli
 from atlas_assets_tests.oracles.row_digest import frame_digest, rows_digest
-from atlas_assets_tests.oracles.tinypython import TinyPython
-from atlas_assets_tests.oracles.word_tokenizer import WordTokenizer
+from atlas_assets_tests.oracles.tokenizers import TinyPython, WordTokenizer
 
+STIMULI = load_stimuli()
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
-GOLDEN_ROWS = {"checker": 2_848, "token_checker": 2_861}
-#: frame_digest of the golden rows, made with the tokenizer of the paper's model
+#: frame_digest of the golden rows (2,848 and 2,861), made with the tokenizer of the paper's model
 GOLDEN_SHA256 = {
     "checker": "cbe11b673ef82831577f4c1e184a60e7c96df8013fab7d70b1f60fde4f4cb46f",
     "token_checker": "3b83e7bcf28110b179c8e2138bcadcef9defe7ecbbbd59ebce92ecb00f0bfe9f",
@@ -49,31 +47,25 @@ WORDS_SHA256 = {
 
 
 @pytest.fixture(scope="module")
-def stimuli() -> Stimuli:
-    return load_stimuli()
-
-
-@pytest.fixture(scope="module")
-def prompts(stimuli: Stimuli) -> dict[str, pl.DataFrame]:
-    return {variant: generate(stimuli, WordTokenizer(), variant=variant) for variant in VARIANTS}
+def prompts() -> dict[str, pl.DataFrame]:
+    return {variant: generate(STIMULI, WordTokenizer(), variant=variant) for variant in VARIANTS}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_prompts_equal_the_golden_rows(variant: Variant, stimuli: Stimuli, shared: Path) -> None:
+def test_prompts_equal_the_golden_rows(variant: Variant, shared: Path) -> None:
     tokenizer = TinyPython(shared / "reference" / "tinypython_2k")
-    made = generate(stimuli, tokenizer, variant=variant)
+    made = generate(STIMULI, tokenizer, variant=variant)
     golden = pl.read_parquet(shared / "golden" / "prompts" / f"{variant}.parquet")
-    assert made.height == GOLDEN_ROWS[variant]
     assert made.schema == golden.schema
     assert made.equals(golden)
     assert frame_digest(made) == GOLDEN_SHA256[variant]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_draws_are_the_published_ones(variant: Variant, stimuli: Stimuli) -> None:
+def test_the_draws_are_the_published_ones(variant: Variant) -> None:
     rows = [
         (concept, item.category, item.text)
-        for concept, items in draft(stimuli, variant=variant)
+        for concept, items in draft(STIMULI, variant=variant)
         for item in items
     ]
     # 58 concepts · 30 rounds · 5 categories, less the identifiers of `from`, which has none
@@ -82,16 +74,12 @@ def test_the_draws_are_the_published_ones(variant: Variant, stimuli: Stimuli) ->
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_prompts_of_a_word_tokenizer(variant: Variant, prompts: dict[str, pl.DataFrame]) -> None:
+def test_prompts_of_a_word_tokenizer_hold_the_keyword_and_not_the_concept(
+    variant: Variant, prompts: dict[str, pl.DataFrame]
+) -> None:
     assert prompts[variant].schema == PUBLISHED_SCHEMA.polars
     assert frame_digest(prompts[variant]) == WORDS_SHA256[variant]
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_each_prompt_holds_the_keyword_and_not_the_concept(
-    variant: Variant, prompts: dict[str, pl.DataFrame], stimuli: Stimuli
-) -> None:
-    keyword_map = stimuli.checker_prompts.keyword_map
+    keyword_map = STIMULI.checker_prompts.keyword_map
     for concept, keyword, _, text in prompts[variant].iter_rows():
         entry = keyword_map[concept]
         assert keyword == entry.keyword
@@ -102,29 +90,15 @@ def test_each_prompt_holds_the_keyword_and_not_the_concept(
         assert not set(calls) & set(entry.forbidden_names)
 
 
-def test_keywords(stimuli: Stimuli) -> None:
-    concepts = keyword_of(stimuli)
-    assert list(concepts) == sorted(concepts)
-    assert sum(name.startswith("ast__") for name in concepts) == 24
-    assert sum(name.startswith("builtin__") for name in concepts) == 34
-    assert len(set(stimuli.concepts) - concepts.keys()) == 48
-    assert concepts["ast__YieldFrom"] == "yield"
-    assert concepts["builtin__reversed"] == "reversed"
-
-
-@given(chosen=st.sets(st.sampled_from(load_stimuli().concepts), min_size=1, max_size=8))
-@settings(max_examples=10, deadline=None)
+@given(chosen=st.sets(st.sampled_from(STIMULI.concepts), min_size=1, max_size=8))
+@settings(max_examples=6, deadline=None)
 def test_chosen_concepts_are_a_row_subset(
-    chosen: set[str], stimuli: Stimuli, prompts: dict[str, pl.DataFrame]
+    chosen: set[str], prompts: dict[str, pl.DataFrame]
 ) -> None:
     expected = prompts["checker"].filter(pl.col("object").is_in(chosen))
-    names = sorted(chosen)
-    if expected.is_empty():
-        with pytest.raises(SettingsError, match="has a keyword"):
-            generate(stimuli, WordTokenizer(), variant="checker", concepts=names)
-    else:
-        cut = generate(stimuli, WordTokenizer(), variant="checker", concepts=names)
-        assert cut.equals(expected)
+    assume(expected.height)
+    cut = generate(STIMULI, WordTokenizer(), variant="checker", concepts=sorted(chosen))
+    assert cut.equals(expected)
 
 
 # --- selection ---------------------------------------------------------------------------------
@@ -146,29 +120,19 @@ def select_by_hand(drafts: Sequence[Draft], valid: set[str], target: int) -> lis
     return chosen
 
 
-some_drafts = st.lists(
-    st.builds(Draft, st.sampled_from(CATEGORIES), st.sampled_from("abcdefghij")), max_size=40
-)
-
-
 @given(
-    drafts=some_drafts,
+    drafts=st.lists(
+        st.builds(Draft, st.sampled_from(CATEGORIES), st.sampled_from("abcdefghij")), max_size=40
+    ),
     valid=st.sets(st.sampled_from("abcdefghij")),
     target=st.integers(1, 4).map(lambda share: 5 * share),
 )
 def test_selection_agrees_with_the_naive_one(
     drafts: list[Draft], valid: set[str], target: int
 ) -> None:
-    chosen = select(drafts, valid.__contains__, target=target)
-    assert chosen == select_by_hand(drafts, valid, target)
-    assert len(chosen) <= target
-    assert set(chosen) <= valid
-
-
-def test_a_short_category_is_filled_in_order_of_generation() -> None:
-    drafts = [Draft("E_print", text) for text in "abcabdde"] + [Draft("A_string", "f")]
-    # A gives f, E gives its first a; then whatever was not chosen, a text drawn twice also twice
-    assert select(drafts, lambda _: True, target=5) == ["f", "a", "b", "c", "b"]
+    assert select(drafts, valid.__contains__, target=target) == select_by_hand(
+        drafts, valid, target
+    )
 
 
 # --- errors ------------------------------------------------------------------------------------
@@ -188,23 +152,22 @@ class Blind:
 
 
 @pytest.mark.parametrize("concepts", [["ast__Assign", "builtin__abs"], []])
-def test_no_concept_with_a_keyword(concepts: list[str], stimuli: Stimuli) -> None:
+def test_no_concept_with_a_keyword(concepts: list[str]) -> None:
     with pytest.raises(SettingsError, match="58 testable concepts"):
-        generate(stimuli, WordTokenizer(), variant="checker", concepts=concepts)
+        generate(STIMULI, WordTokenizer(), variant="checker", concepts=concepts)
 
 
-def test_a_tokenizer_that_shows_no_keyword(stimuli: Stimuli) -> None:
+def test_a_tokenizer_that_shows_no_keyword() -> None:
     with pytest.raises(StimulusError, match="no checker prompt is valid"):
-        generate(stimuli, Blind(), variant="checker", concepts=["ast__For", "ast__If"])
+        generate(STIMULI, Blind(), variant="checker", concepts=["ast__For", "ast__If"])
 
 
 def test_a_concept_without_valid_prompts_is_left_out_and_named(
-    stimuli: Stimuli, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        frame = generate(
-            stimuli, Blind("while"), variant="checker", concepts=["ast__While", "ast__For"]
-        )
+        both = ["ast__While", "ast__For"]
+        frame = generate(STIMULI, Blind("while"), variant="checker", concepts=both)
     assert set(frame["object"]) == {"ast__While"}
     assert "ast__For" in caplog.text
     assert "ast__While" not in caplog.text

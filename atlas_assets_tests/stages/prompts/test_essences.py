@@ -7,12 +7,8 @@ import pytest
 from atlas_assets.stages.prompts.essences import Frame, Renderer
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 
+RENDERER = Renderer(load_stimuli().object_prompts)
 BARE = Frame(before="", after="", wrapper="global")
-
-
-@pytest.fixture
-def renderer() -> Renderer:
-    return Renderer(load_stimuli().object_prompts)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +36,8 @@ def renderer() -> Renderer:
         ("Slice", "open", "measurements = [str(open), str(type(open))]\n"),
     ],
 )
-def test_essence(node: str, builtin: str, expected: str, renderer: Renderer) -> None:
-    assert expected in renderer.essence(node, builtin, "physics")
+def test_essence(node: str, builtin: str, expected: str) -> None:
+    assert expected in RENDERER.essence(node, builtin, "physics")
 
 
 @pytest.mark.parametrize(
@@ -58,18 +54,15 @@ def test_essence(node: str, builtin: str, expected: str, renderer: Renderer) -> 
         ),
     ],
 )
-def test_wrappers(wrapper: str, expected: str, renderer: Renderer) -> None:
+def test_wrappers(wrapper: str, expected: str) -> None:
     frame = Frame(before="counter = 0", after="counter += 1", wrapper=wrapper)
-    text, nodes = renderer.render("Import", "_isolated_", "finance", frame)
+    text, nodes = RENDERER.render("Import", "_isolated_", "finance", frame)
     assert text == expected
     assert "Import" in nodes
     assert ("FunctionDef" in nodes) == (wrapper != "global")
 
 
-def test_empty_paddings_leave_no_line(renderer: Renderer) -> None:
-    assert renderer.render("Import", "_isolated_", "finance", BARE).text == "import ast"
-
-
-def test_the_style_is_that_of_unparse(renderer: Renderer) -> None:
-    text = renderer.render("Assign", "list", "physics", BARE).text
+def test_empty_paddings_leave_no_line_and_the_style_is_that_of_unparse() -> None:
+    assert RENDERER.render("Import", "_isolated_", "finance", BARE).text == "import ast"
+    text = RENDERER.render("Assign", "list", "physics", BARE).text
     assert text == "velocity = [9.81, 300000000.0, 6.674e-11, 1.602e-19]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,24 +18,19 @@ from atlas_assets.stages.prompts.object_prompts import (
     filter_by_loss,
     generate,
 )
-from atlas_assets.stages.prompts.stimuli import Stimuli, load_stimuli
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets_tests.oracles.row_digest import frame_digest
 
 #: frame_digest of the golden object_candidates.parquet, all seven columns
 CANDIDATES_SHA256 = "df1919d5b04b32d1256be8dbb5cf4c4ad9c67fbbfbb04e79475dd4a67ec6849f"
-NODES = load_stimuli().object_prompts.grid_ast_nodes
-BUILTINS = load_stimuli().object_prompts.grid_builtins
+STIMULI = load_stimuli()
+NODES, BUILTINS = STIMULI.object_prompts.grid_ast_nodes, STIMULI.object_prompts.grid_builtins
 COLUMNS = PUBLISHED_SCHEMA.polars.names()
 
 
 @pytest.fixture(scope="module")
-def stimuli() -> Stimuli:
-    return load_stimuli()
-
-
-@pytest.fixture(scope="module")
-def published(stimuli: Stimuli) -> pl.DataFrame:
-    return generate(stimuli)
+def published() -> pl.DataFrame:
+    return generate(STIMULI)
 
 
 def test_candidates_have_the_published_digest(published: pl.DataFrame) -> None:
@@ -52,26 +46,18 @@ def test_candidates_equal_the_golden_rows(published: pl.DataFrame, shared: Path)
     assert frame_digest(golden) == CANDIDATES_SHA256
 
 
-def test_published_counts(published: pl.DataFrame, stimuli: Stimuli) -> None:
+def test_published_counts(published: pl.DataFrame) -> None:
     pairs = published.select("ast_node", "builtin_obj").unique(maintain_order=True).rows()
-    assert pairs == candidate_pairs(stimuli)
+    assert pairs == candidate_pairs(STIMULI)
     assert len(pairs) == 1_297
     assert published["prompt_text"].n_unique() == 45_887
     assert published["ast_verified"].all()
     assert published["variation_id"].to_list() == list(range(50)) * 1_297
     assert set(published["ast_node"]) == set(NODES)
     assert set(published["builtin_obj"]) == set(BUILTINS)
-
-
-def test_domains_take_turns(published: pl.DataFrame) -> None:
     domains = ["finance", "biology", "gaming", "physics", "ecommerce"]
     assert published["domain"].to_list() == domains * (64_850 // 5)
-
-
-def test_isolated_nodes_meet_the_placeholder_alone(stimuli: Stimuli) -> None:
     isolated = {"Import", "ImportFrom", "Pass", "Break", "Continue", "Assert"}
-    pairs = candidate_pairs(stimuli)
-    assert {node for node, builtin in pairs if builtin == "_isolated_"} == isolated
     assert all((node in isolated) == (builtin == "_isolated_") for node, builtin in pairs)
 
 
@@ -86,7 +72,6 @@ def test_a_cut_grid_is_a_row_subset_of_the_published_one(
     builtins: list[str] | None,
     variations: int,
     published: pl.DataFrame,
-    stimuli: Stimuli,
 ) -> None:
     assume(nodes is not None or builtins is not None)
     expected = published.filter(
@@ -94,44 +79,36 @@ def test_a_cut_grid_is_a_row_subset_of_the_published_one(
         pl.col("builtin_obj").is_in(builtins or BUILTINS),
         pl.col("variation_id") < variations,
     )
-    if expected.is_empty():
-        with pytest.raises(SettingsError, match="no pair"):
-            generate(stimuli, ast_nodes=nodes, builtins=builtins, variations=variations)
-    else:
-        cut = generate(stimuli, ast_nodes=nodes, builtins=builtins, variations=variations)
-        assert cut.equals(expected)
+    assume(expected.height)
+    cut = generate(STIMULI, ast_nodes=nodes, builtins=builtins, variations=variations)
+    assert cut.equals(expected)
 
 
-def test_more_variations_than_published(stimuli: Stimuli, published: pl.DataFrame) -> None:
-    more = generate(stimuli, ast_nodes=["For"], builtins=["dict", "set"], variations=60)
+def test_more_variations_than_published(published: pl.DataFrame) -> None:
+    more = generate(STIMULI, ast_nodes=["For"], builtins=["dict", "set"], variations=60)
     assert more["variation_id"].to_list() == [*range(60), *range(60)]
     assert more["ast_verified"].all()
     assert more["domain"].to_list()[::5] == ["finance"] * 24
-    both = generate(stimuli, ast_nodes=["For", "While"], builtins=["set"], variations=60)
-    assert more.filter(pl.col("builtin_obj") == "set").equals(
-        both.filter(pl.col("ast_node") == "For")
-    )
+    both = generate(STIMULI, ast_nodes=["For", "While"], builtins=["set"], variations=60)
+    of_set = more.filter(builtin_obj="set")
+    assert of_set.equals(both.filter(ast_node="For"))
     drawn = published.filter(ast_node="For", builtin_obj="set")["prompt_text"].to_list()
-    assert more.filter(builtin_obj="set")["prompt_text"].to_list()[:50] != drawn
+    assert of_set["prompt_text"].to_list()[:50] != drawn
 
 
 @pytest.mark.parametrize(
     ("nodes", "builtins", "message"),
     [
-        (["Forr"], None, "did you mean For"),
-        (["for"], None, "did you mean For"),
-        (["For", "Zzzz"], None, "unknown AST node 'Zzzz'"),
+        (["For", "for"], None, "did you mean For"),
         (None, ["lenn"], "did you mean len"),
-        (None, ["valueerror"], "did you mean ValueError"),
         (["ExceptHandler"], None, "unknown AST node 'ExceptHandler'"),
     ],
 )
 def test_unknown_names_are_refused_with_near_matches(
-    nodes: list[str] | None, builtins: list[str] | None, message: str, stimuli: Stimuli
+    nodes: list[str] | None, builtins: list[str] | None, message: str
 ) -> None:
-    with pytest.raises(SettingsError) as raised:
-        generate(stimuli, ast_nodes=nodes, builtins=builtins)
-    assert message in str(raised.value)
+    with pytest.raises(SettingsError, match=message) as raised:
+        generate(STIMULI, ast_nodes=nodes, builtins=builtins)
     assert ("ATLAS_AST_NODES" if nodes else "ATLAS_BUILTINS") in str(raised.value)
 
 
@@ -145,11 +122,10 @@ def test_unknown_names_are_refused_with_near_matches(
     ],
 )
 def test_a_cut_that_leaves_no_pair(
-    nodes: list[str] | None, builtins: list[str] | None, message: str, stimuli: Stimuli
+    nodes: list[str] | None, builtins: list[str] | None, message: str
 ) -> None:
-    with pytest.raises(SettingsError) as raised:
-        candidate_pairs(stimuli, nodes, builtins)
-    assert message in str(raised.value)
+    with pytest.raises(SettingsError, match=message):
+        candidate_pairs(STIMULI, nodes, builtins)
 
 
 # --- the loss filter ---------------------------------------------------------------------------
@@ -170,11 +146,10 @@ def scored(losses: dict[tuple[str, str], list[float]], rounds: int = 1) -> pl.Da
 def kept_by_hand(frame: pl.DataFrame, threshold: float) -> tuple[list[int], list[str]]:
     """Naive oracle: indices of the rows that stay, names of the pairs that go."""
     by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in frame.iter_rows(named=True):
-        by_pair[row["ast_node"], row["builtin_obj"]].append(row["sequence_loss"])
+    for node, builtin, *_, loss, _, _, _ in frame.rows():
+        by_pair[node, builtin].append(loss)
     gone = {pair for pair, losses in by_pair.items() if sum(losses) / len(losses) > threshold}
-    rows = enumerate(frame.iter_rows(named=True))
-    stays = [i for i, row in rows if (row["ast_node"], row["builtin_obj"]) not in gone]
+    stays = [i for i, pair in enumerate(frame[:, :2].rows()) if pair not in gone]
     return stays, sorted(f"{node}__{builtin}" for node, builtin in gone)
 
 
@@ -188,7 +163,7 @@ quarters = st.integers(0, 24).map(lambda n: n / 4)
     threshold=quarters.filter(bool),
     rounds=st.integers(1, 2),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_filter_agrees_with_the_naive_one(
     losses: dict[tuple[str, str], list[float]], threshold: float, rounds: int
 ) -> None:
@@ -204,16 +179,7 @@ def test_the_filter_agrees_with_the_naive_one(
     assert left.equals(frame.select(COLUMNS)[stays])
 
 
-def test_a_mean_at_the_threshold_stays() -> None:
-    frame = scored({("For", "list"): [2.0, 4.0], ("If", "int"): [2.0, 4.5]})
-    left, dropped = filter_by_loss(frame, 3.0)
-    assert (left["ast_node"].to_list(), dropped) == (["For", "For"], ["If__int"])
-    assert filter_by_loss(frame, math.inf)[0].height == 4
-
-
 def test_a_filter_that_leaves_nothing_names_the_lowest_mean_loss() -> None:
     frame = scored({("For", "list"): [6.0, 8.0], ("If", "int"): [5.0, 6.0]})
-    with pytest.raises(StimulusError) as raised:
+    with pytest.raises(StimulusError, match=r"3\.0\n  found: lowest mean loss 5\.5000 nats"):
         filter_by_loss(frame, 3.0)
-    assert "3.0" in str(raised.value)
-    assert "5.5000" in str(raised.value)

@@ -41,11 +41,8 @@ def test_inventory(stimuli: Stimuli) -> None:
     assert "arXiv:2605.24603" in stimuli.source
 
 
-def test_the_tables_are_read_once(stimuli: Stimuli) -> None:
+def test_the_tables_are_read_once_and_only_read(stimuli: Stimuli) -> None:
     assert load_stimuli() is stimuli
-
-
-def test_the_tables_are_read_only(stimuli: Stimuli) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         stimuli.object_prompts.seed = 7  # type: ignore[misc]
     with pytest.raises(TypeError, match="does not support item assignment"):

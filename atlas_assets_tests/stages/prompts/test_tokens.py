@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas_assets.stages.prompts.tokens import KeywordSearch, contains_run
-from atlas_assets_tests.oracles.tinypython import TinyPython
-from atlas_assets_tests.oracles.word_tokenizer import WordTokenizer
+from atlas_assets_tests.oracles.tokenizers import WordTokenizer
 
 ids = st.lists(st.integers(0, 2), max_size=12)
 
@@ -59,12 +56,3 @@ def test_a_space_before_a_word_changes_its_id_but_not_the_answer() -> None:
     tokenizer = WordTokenizer()
     assert tokenizer.encode("a for b")[1] not in tokenizer.encode("for")
     assert KeywordSearch(tokenizer).holds("a for b", "for")
-
-
-def test_the_published_tokenizer(shared: Path) -> None:
-    tokenizer = TinyPython(shared / "reference" / "tinypython_2k")
-    assert tokenizer.tokenizer.get_vocab_size() == 2_048
-    assert tokenizer.n_merges == 1_790
-    assert tokenizer.encode("<|endoftext|>") == [2_047]
-    text = "def f(x):\n    return x  # ε ≥ 1\n"
-    assert tokenizer.decode(tokenizer.encode(text)) == text

@@ -12,7 +12,9 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from upath import UPath
 
@@ -24,16 +26,14 @@ _ABANDONED_AFTER = 3600.0
 #: bytes that are read back at a time
 _BLOCK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+Somewhere = TypeVar("Somewhere", UPath, Path)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_bytes(path: UPath | Path, data: bytes | memoryview, *, what: str) -> None:
-    """Puts ``data`` at ``path`` in one step; makes the folder if need be.
+    """Put ``data`` at ``path``, on any fsspec filesystem, in one step; make the folder if need be.
 
-    Args:
-        path: the target, on any fsspec filesystem.
-        data: the file's bytes.
-        what: what is written, for the error message (``"object_masks"``).
+    ``what`` is what is written, for the error message (``"object_masks"``).
 
     Raises:
         ArtifactWriteError: the disk is full, the folder is read-only, or the bytes did not arrive
@@ -50,10 +50,8 @@ def write_bytes(path: UPath | Path, data: bytes | memoryview, *, what: str) -> N
 
 
 def _write_local(path: Path, data: bytes | memoryview) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    temporary = path.with_name(_temporary_name(path.name))
-    try:
+    with _sibling(path) as temporary:
+        _remove_abandoned(path)
         # 0o666 less the umask: other members of a group may read an atlas
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with os.fdopen(descriptor, "wb") as file:
@@ -62,20 +60,23 @@ def _write_local(path: Path, data: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         _verify(temporary, data)
         temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
     _sync_folder(path.parent)
 
 
 def _write_remote(path: UPath, data: bytes | memoryview) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(_temporary_name(path.name))
-    try:
+    with _sibling(path) as temporary:
         temporary.write_bytes(bytes(data))
         _verify(temporary, data)
         path.fs.mv(temporary.path, path.path)
+
+
+@contextlib.contextmanager
+def _sibling(path: Somewhere) -> Iterator[Somewhere]:
+    """A temporary file's path beside ``path``; whatever fails, no such file is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -92,10 +93,6 @@ def _verify(path: UPath | Path, data: bytes | memoryview) -> None:
             length += len(block)
         if block or length != len(sent):
             raise OSError(errno.EIO, "the bytes read back are not the bytes written")
-
-
-def _temporary_name(name: str) -> str:
-    return f".{name}.{uuid.uuid4().hex}.tmp"
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -134,9 +131,8 @@ def _explain(error: OSError, path: UPath | Path, size: int, what: str) -> Artifa
 
 def _free_space(path: UPath | Path) -> str:
     local = local_path(path)
-    if local is None:
-        return ""
-    existing = next((folder for folder in local.parents if folder.is_dir()), None)
+    parents = local.parents if local is not None else ()
+    existing = next((folder for folder in parents if folder.is_dir()), None)
     if existing is None:
         return ""
     return f" ({shutil.disk_usage(existing).free:,} bytes are free on this one)"

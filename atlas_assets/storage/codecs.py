@@ -19,7 +19,7 @@ from atlas_assets.storage.tables import CsvTable, ParquetTable
 
 
 def codec_of(artifact: Artifact) -> Codec[Any]:
-    """The format that reads and writes the files of an artifact."""
+    """Return the format that reads and writes the files of an artifact."""
     content = artifact.content
     if isinstance(content, Layout):
         return _LAYOUTS[content](artifact)
@@ -29,20 +29,12 @@ def codec_of(artifact: Artifact) -> Codec[Any]:
 
 
 def codec_named(key: str) -> Codec[Any]:
-    """The format of the catalogue's entry ``key``.
-
-    Raises:
-        ArtifactError: there is none of that name.
-    """
+    """Return the format of the catalogue's entry ``key``, as `artifact_named` finds it."""
     return codec_of(artifact_named(key))
 
 
 def artifact_named(key: str) -> Artifact:
-    """The catalogue's entry.
-
-    Raises:
-        ArtifactError: there is none of that name.
-    """
+    """Return the catalogue's entry ``key``; an unknown name is an ArtifactError."""
     if key not in ARTIFACTS:
         raise ArtifactError(
             "the atlas has no such artifact",

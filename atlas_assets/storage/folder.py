@@ -1,4 +1,4 @@
-"""What lies in the folder of an atlas, by published file name."""
+"""What the folder of an atlas holds, by published file name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from atlas_assets.stages.setting import Setting
 
 
 def file_names(root: UPath) -> tuple[str, ...]:
-    """Sorted names of the files in the folder, hidden ones left out; none if there is no folder."""
+    """Return the sorted names of a folder's files, less hidden ones; none if there is no folder."""
     root = UPath(root)
     if not root.is_dir():
         return ()
@@ -17,7 +17,7 @@ def file_names(root: UPath) -> tuple[str, ...]:
 
 
 def settings_present(root: UPath, key: str) -> tuple[Setting, ...]:
-    """The settings, ascending, that the folder holds a file of the artifact ``key`` for."""
+    """Return the settings, ascending, that a folder holds a file of the artifact ``key`` for."""
     recognised = [artifact_of_file(name) for name in file_names(root)]
     return tuple(
         sorted(found[1] for found in recognised if found and found[0].key == key and found[1])

@@ -6,6 +6,7 @@ about nothing, and counts as none.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,12 +24,12 @@ class SourceRecord(BaseModel):
     """A file of a dataset repository at one commit.
 
     Attributes:
-        format_version: of this record.
-        repository: ``owner/name`` on the Hub.
-        revision: full sha of the commit.
-        path: inside the repository.
-        sha256: of the file's bytes, hex.
-        size: bytes.
+        format_version: the version of this record's layout.
+        repository: the repository on the Hub, ``owner/name``.
+        revision: the full sha of the commit.
+        path: the file's path inside the repository.
+        sha256: the SHA-256 (hex) of the file's bytes.
+        size: the number of the file's bytes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,22 +46,18 @@ class SourceRecord(BaseModel):
 
 
 def record_path(path: UPath | Path) -> UPath | Path:
-    """Where the record of the file at ``path`` lies, there or not."""
+    """Return the path of the record of the file at ``path``, there or not."""
     return path.parent / FOLDER / f"{path.name}.source.json"
 
 
 def write(path: UPath | Path, record: SourceRecord) -> None:
-    """Notes where the file at ``path`` was fetched from.
-
-    Raises:
-        ArtifactWriteError: the disk refused; an earlier record is intact.
-    """
+    """Note where the file at ``path`` was fetched from; an earlier record is replaced whole."""
     text = f"{record.model_dump_json()}\n"
     atomic.write_bytes(record_path(path), text.encode(), what="the record of a file's source")
 
 
 def noted(path: UPath | Path) -> SourceRecord | None:
-    """The record beside the file, whatever the file holds by now; ``None`` if there is none.
+    """Return the record beside the file, whatever the file holds by now; ``None`` if there is none.
 
     Raises:
         ArtifactError: the record is damaged.
@@ -81,10 +78,9 @@ def noted(path: UPath | Path) -> SourceRecord | None:
 
 
 def read(path: UPath | Path) -> SourceRecord | None:
-    """Where the present content of the file at ``path`` was fetched from; ``None``: nowhere.
+    """Return where the present content of a file was fetched from; ``None``: nowhere.
 
-    Raises:
-        ArtifactError: the record is damaged.
+    A damaged record is an error, as for `noted`.
     """
     record = noted(path)
     if record is None or not path.exists() or int(path.stat().st_size) != record.size:
@@ -94,7 +90,6 @@ def read(path: UPath | Path) -> SourceRecord | None:
 
 def source_of(path: UPath | Path) -> SourceRecord | None:
     """As `read`, but a damaged record counts as none; for reports, which must not fail on it."""
-    try:
+    with contextlib.suppress(ArtifactError):
         return read(path)
-    except ArtifactError:
-        return None
+    return None

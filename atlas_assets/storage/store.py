@@ -101,15 +101,14 @@ class AtlasStore:
 
         Args:
             key: which artifact.
-            value: what its format holds.
+            value: what the artifact's format holds.
             setting: which partition, where there is one file per setting.
-            inputs: artifact → digest of what was read; ``None`` = of what is on disk now.
+            inputs: artifact → digest of what was read; ``None`` = of what is on disk now, which
+                must be there (MissingArtifactError).
 
         Raises:
             ArtifactError: the value is not sound, or is about another setting.
-            MissingArtifactError: ``inputs`` is ``None`` and an input is not there.
-            ProvenanceError: the inputs contradict each other, or the earlier file is one of
-                another atlas.
+            ProvenanceError: inputs contradict each other, or the file there is another atlas's.
             ArtifactWriteError: the disk refused; an earlier file is intact.
         """
         artifact, codec, path = artifact_named(key), codec_named(key), self.path(key, setting)
@@ -127,11 +126,9 @@ class AtlasStore:
         with contextlib.suppress(ArtifactError):  # a damaged file may be replaced
             earlier = self.provenance(key, setting)
         records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
-        digests = {
-            "payload_sha256": codec.payload_digest(value),
-            "parts": dict(codec.part_digests(value)),
-        }
-        record = self._record(artifact, setting, about, inputs).model_copy(update=digests)
+        record = self._record(artifact, setting, about, inputs)
+        digest, parts = codec.payload_digest(value), dict(codec.part_digests(value))
+        record = record.model_copy(update={"payload_sha256": digest, "parts": parts})
         size = codec.write(path, value, record)
         folder = self.scratch(key)
         if folder is not None:
@@ -139,12 +136,7 @@ class AtlasStore:
         return Written(path, size, record)
 
     def read(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
-        """Return the value of an artifact, validated, about what the settings in force say.
-
-        Args:
-            key: which artifact.
-            setting: which partition, where there is one file per setting.
-            part: read only this part of the file (``universal`` of object masks).
+        """Return the value of an artifact, or a part of it (`Codec.parts`), validated.
 
         Raises:
             MissingArtifactError: there is no such file; the remedy is the command that makes it.
@@ -184,9 +176,7 @@ class AtlasStore:
     def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
         """Return the provenance of the file on disk; ``None`` for a file of the release.
 
-        Raises:
-            MissingArtifactError: there is no such file.
-            ArtifactError: the file or the record in it is damaged.
+        A file that is not there or is damaged is an error, as for `read`.
         """
         self._require_present(key, setting)
         return codec_named(key).provenance(self.path(key, setting))
@@ -194,10 +184,8 @@ class AtlasStore:
     def stale_reason(self, key: str, setting: Setting | None = None) -> str | None:
         """Say why the artifact should be materialised again; ``None`` when it need not.
 
-        Inputs that are no longer there say nothing about it, and a file of the release is fresh.
-
-        Raises:
-            ArtifactError: the file, or one of its inputs, is damaged.
+        Inputs that are no longer there say nothing about it, and a file of the release is fresh. A
+        damaged file or input is an ArtifactError.
         """
         artifact = artifact_named(key)
         if not self.exists(key, setting):
@@ -207,10 +195,9 @@ class AtlasStore:
             return None
         if stored.lineage is not None:
             found = records.contradictions(stored.lineage, self.expected())
-            if found:
-                return "it was made with " + "; ".join(
-                    f"{field} = {was}, now {wanted}" for field, was, wanted in found
-                )
+            changed = [f"{field} = {was}, now {wanted}" for field, was, wanted in found]
+            if changed:
+                return f"it was made with {'; '.join(changed)}"
         version = artifact.version(self.parameters)
         if stored.code_version != version:
             return f"its code version is {stored.code_version}, now {version}"
@@ -234,9 +221,7 @@ class AtlasStore:
     def prospect(self, key: str, setting: Setting | None = None) -> Provenance:
         """Return the record that the artifact would have if made now, less what is in it.
 
-        Raises:
-            MissingArtifactError: an input is not there.
-            ProvenanceError: the inputs contradict each other.
+        Inputs that are not there or contradict each other are errors, as for `write`.
         """
         return self._record(artifact_named(key), setting)
 

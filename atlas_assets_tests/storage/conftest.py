@@ -11,8 +11,9 @@ from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.full_store import fill, store_at
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A full atlas that is only read."""
     folder = tmp_path_factory.mktemp("atlas")
     fill(store_at(folder))
     return folder
@@ -21,6 +22,4 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(filled: Path, tmp_path: Path) -> AtlasStore:
     """A full atlas of its own."""
-    folder = tmp_path / "atlas"
-    shutil.copytree(filled, folder)
-    return store_at(folder)
+    return store_at(shutil.copytree(filled, tmp_path / "atlas"))

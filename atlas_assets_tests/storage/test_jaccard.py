@@ -14,6 +14,7 @@ from atlas_assets.stages.analyses.ockham import JaccardMatrices, jaccard_matrice
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import STANDALONE, Setting
 from atlas_assets.storage.jaccard import JaccardMatricesFile
+from atlas_assets_tests.storage.defects import edit_in_place, replaced
 from atlas_assets_tests.storage.samples import LAYERS, equal, provenance, universal
 
 FORMAT = JaccardMatricesFile(STANDALONE)
@@ -54,37 +55,17 @@ def test_another_setting_is_refused() -> None:
         JaccardMatricesFile(Setting(0.5, 0.8)).decode(encoded(value))
 
 
-def asymmetric(value: JaccardMatrices) -> None:
-    value.values["ast"][0, 0, 1] += 0.1
-
-
-def too_large(value: JaccardMatrices) -> None:
-    value.values["ast"][0, 0, 0] = 1.5
-
-
-def not_a_number(value: JaccardMatrices) -> None:
-    value.values["builtin"][0, 0, 0] = np.nan
-
-
-def fewer_layers(value: JaccardMatrices) -> None:
-    value.values["builtin"] = value.values["builtin"][1:]
-
-
-def fewer_rows(value: JaccardMatrices) -> None:
-    value.values["builtin"] = value.values["builtin"][:, 1:, 1:]
-
-
-def unsorted(value: JaccardMatrices) -> None:
-    value.names["ast"] = value.names["ast"][::-1]
-
-
-def of_another_type(value: JaccardMatrices) -> None:
-    value.names["ast"] = value.names["builtin"]
-
-
 @pytest.mark.parametrize(
     "spoil",
-    [asymmetric, too_large, not_a_number, fewer_layers, fewer_rows, unsorted, of_another_type],
+    [
+        lambda of: of.values["ast"].__setitem__((0, 0, 1), 0.123),  # no longer symmetric
+        lambda of: of.values["ast"].__setitem__((0, 0, 0), 1.5),
+        lambda of: of.values["builtin"].__setitem__((0, 0, 0), np.nan),
+        lambda of: of.values.update(builtin=of.values["builtin"][1:]),
+        lambda of: of.values.update(builtin=of.values["builtin"][:, 1:, 1:]),
+        lambda of: of.names.update(ast=of.names["ast"][::-1]),
+        lambda of: of.names.update(ast=of.names["builtin"]),
+    ],
 )
 def test_unsound_matrices_are_refused(spoil: Callable[[JaccardMatrices], None]) -> None:
     value = jaccard_matrices(universal())
@@ -99,7 +80,6 @@ def test_unsound_matrices_are_refused(spoil: Callable[[JaccardMatrices], None]) 
 def test_what_is_missing_in_a_file_is_named(tmp_path: Path, missing: str) -> None:
     path = tmp_path / "j.h5"
     path.write_bytes(encoded(jaccard_matrices(universal())))
-    with h5py.File(path, "r+") as file:
-        del file[missing]
+    edit_in_place(path, replaced(missing))
     with pytest.raises(ArtifactError, match=missing):
         FORMAT.decode(path)

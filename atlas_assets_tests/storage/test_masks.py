@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, checker_masks
 from atlas_assets.stages.setting import STANDALONE, Setting
+from atlas_assets.storage.codec import Codec
 from atlas_assets.storage.masks import CheckerMasksFile, ObjectMasksFile, UniversalMasksFile
+from atlas_assets_tests.storage.defects import (
+    Edit,
+    attribute,
+    edit_in_place,
+    replaced,
+    require_named,
+)
 from atlas_assets_tests.storage.release_files import write_checker_masks, write_object_masks
 from atlas_assets_tests.storage.samples import (
     LAYERS,
@@ -46,7 +54,15 @@ def written(path: Path) -> Path:
     return path
 
 
-@settings(deadline=None)  # a busy machine is no failure
+def reread(codec: Codec[Any], value: Any) -> Any:
+    """The value after a round trip, which must be the same."""
+    read, stored = codec.read(codec.encode(value, record_of(codec, value)))
+    assert stored == record_of(codec, value)
+    assert equal(read, value)
+    return read
+
+
+@settings(deadline=None, max_examples=40)  # a busy machine is no failure
 @given(
     epsilon=st.sampled_from([0.001, 0.1, 0.5]),
     consistency=st.sampled_from([0.2, 1.0]),
@@ -55,11 +71,9 @@ def written(path: Path) -> Path:
 )
 def test_round_trip(epsilon: float, consistency: float, layers: int, width: int) -> None:
     value = objects(Setting(epsilon, consistency), layers=layers, width=width)
-    record = record_of(OBJECTS, value)
-    data = OBJECTS.encode(value, record)
-    read, stored = OBJECTS.read(data)
-    assert equal(read, value)
-    assert stored == record
+    reread(OBJECTS, value)
+    data = OBJECTS.encode(value, record_of(OBJECTS, value))
+    assert data == OBJECTS.encode(value, record_of(OBJECTS, value))
     part, _ = OBJECTS.read(data, part="universal")
     assert part.pairs is None
     assert equal(part.universal, value.universal)
@@ -67,22 +81,10 @@ def test_round_trip(epsilon: float, consistency: float, layers: int, width: int)
 
 
 def test_checker_and_standalone_files_round_trip() -> None:
-    value = checkers()
-    read, _ = CHECKERS.read(CHECKERS.encode(value, provenance(payload_sha256=value.digest())))
-    assert equal(read, value)
-    assert read.setting == SETTING
-    masks = universal()
-    read_masks, _ = STANDALONE_FILE.read(
-        STANDALONE_FILE.encode(masks, provenance(payload_sha256=masks.digest()))
-    )
-    assert equal(read_masks, masks)
-
-
-def test_no_unit_at_all_round_trips() -> None:
-    value = checker_masks(activations(()), SETTING)
-    read, _ = CHECKERS.read(CHECKERS.encode(value, provenance(payload_sha256=value.digest())))
-    assert equal(read, value)
-    assert read.masks.bits.shape == (0, LAYERS, 16)
+    assert reread(CHECKERS, checkers()).setting == SETTING
+    reread(STANDALONE_FILE, universal())
+    without_units = checker_masks(activations(()), SETTING)
+    assert reread(CHECKERS, without_units).masks.bits.shape == (0, LAYERS, 16)
 
 
 def assert_holds(file: h5py.File, group: str, masks: Masks) -> None:
@@ -121,10 +123,6 @@ def test_plain_h5py_sees_the_published_layout_of_checker_files(path: Path) -> No
         assert file["metadata"].attrs["consistency_threshold"] == 0.8
 
 
-def test_equal_values_give_equal_bytes() -> None:
-    assert OBJECTS.encode(objects(), provenance()) == OBJECTS.encode(objects(), provenance())
-
-
 @pytest.mark.parametrize("sparse", [False, True])
 def test_object_files_of_the_release_are_read(path: Path, sparse: bool) -> None:
     write_object_masks(path, objects(), sparse=sparse)
@@ -135,55 +133,37 @@ def test_object_files_of_the_release_are_read(path: Path, sparse: bool) -> None:
 
 def test_name_lists_as_fixed_bytes_are_read(path: Path) -> None:
     write_object_masks(path, objects())
-    with h5py.File(path, "r+") as file:
-        del file["metadata/ast_nodes"]
-        file["metadata/ast_nodes"] = np.array(objects().ast_nodes, dtype="S")
-    read, _ = OBJECTS.read(path)
-    assert equal(read, objects())
+    names = np.array(objects().ast_nodes, dtype="S")
+    edit_in_place(path, replaced("metadata/ast_nodes", names))
+    assert equal(OBJECTS.read(path)[0], objects())
 
 
-@pytest.mark.parametrize("spelling", ["consistency_thresh", "consistency_threshold"])
-def test_both_spellings_of_consistency_are_read_everywhere(path: Path, spelling: str) -> None:
+def as_on_the_card(file: h5py.File) -> None:
+    file.move("token_checker_masks", "universal_masks")
+
+
+def spelt_otherwise(file: h5py.File) -> None:
+    attributes = file["metadata"].attrs
+    attributes["consistency_thresh"] = attributes.pop("consistency_threshold")
+
+
+@pytest.mark.parametrize("edits", [[], [spelt_otherwise], [as_on_the_card]])
+def test_checker_files_of_the_release_and_as_on_the_card_are_read(
+    path: Path, edits: list[Edit]
+) -> None:
     write_checker_masks(path, checkers())
-    with h5py.File(path, "r+") as file:
-        attributes = file["metadata"].attrs
-        attributes[spelling] = attributes.pop("consistency_threshold")
+    edit_in_place(path, *edits)
     read, record = CHECKERS.read(path, setting=SETTING)
     assert record is None
     assert equal(read, checkers())
 
 
-def test_checker_files_as_the_card_describes_them_are_read(path: Path) -> None:
-    write_checker_masks(path, checkers())
-    with h5py.File(path, "r+") as file:
-        file.move("token_checker_masks", "universal_masks")
-    read, _ = CHECKERS.read(path)
-    assert equal(read, checkers())
-
-
 def test_a_standalone_file_without_any_metadata_is_read(path: Path) -> None:
     write_object_masks(path, objects(STANDALONE), sparse=True)
-    with h5py.File(path, "r+") as file:
-        del file["metadata"]
+    edit_in_place(path, replaced("metadata"))
     read, record = STANDALONE_FILE.read(path)
     assert record is None
     assert equal(read, objects(STANDALONE).universal)
-
-
-def replace(key: str, value: object) -> Callable[[h5py.File], None]:
-    def edit(file: h5py.File) -> None:
-        del file[key]
-        if value is not None:
-            file[key] = value
-
-    return edit
-
-
-def attribute(key: str, value: object) -> Callable[[h5py.File], None]:
-    def edit(file: h5py.File) -> None:
-        file["metadata"].attrs[key] = value
-
-    return edit
 
 
 P, U = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
@@ -194,53 +174,45 @@ FOUR = np.array(["For", "If", "Import", "With"], dtype=h5py.string_dtype())
 @pytest.mark.parametrize(
     ("edit", "where", "expected", "found"),
     [
-        (replace(P, None), P, "a dataset", "none of that name"),
-        (replace(U, None), U, "a dataset", "none of that name"),
-        (replace(P, np.zeros(15, bool)), P, "(16,)", "(15,)"),
-        (replace(U, np.zeros(17, bool)), U, "(16,)", "(17,)"),
-        (replace(P, np.zeros(16, "u1")), P, "bool", "uint8"),
-        (replace(P, np.zeros(16, "f4")), P, "bool", "float32"),
-        (replace("pair_masks/layer_5", None), "/pair_masks/layer_5", "6 layers", "layer_4"),
-        (replace("universal_masks", None), "/universal_masks", "a group", "none"),
-        (replace("pair_masks", np.zeros(3)), "/pair_masks", "HDF5", ""),
+        (replaced(P), P, "a dataset", "none of that name"),
+        (replaced(U), U, "a dataset", "none of that name"),
+        (replaced(P, np.zeros(15, bool)), P, "(16,)", "(15,)"),
+        (replaced(U, np.zeros(17, bool)), U, "(16,)", "(17,)"),
+        (replaced(P, np.zeros(16, "u1")), P, "bool", "uint8"),
+        (replaced(P, np.zeros(16, "f4")), P, "bool", "float32"),
+        (replaced("pair_masks/layer_5"), "/pair_masks/layer_5", "6 layers", "layer_4"),
+        (replaced("universal_masks"), "/universal_masks", "a group", "none"),
+        (replaced("pair_masks", np.zeros(3)), "/pair_masks", "HDF5", ""),
         (attribute("epsilon", "high"), "epsilon", "numbers in range", "'high'"),
         (attribute("epsilon", -1.0), "epsilon", "numbers in range", "-1.0"),
         (attribute("n_pairs", 4), "/pair_masks", "4 units", "5"),
         (
-            replace("metrics/jaccard_ast_matrix", np.zeros((2, 2))),
+            replaced("metrics/jaccard_ast_matrix", np.zeros((2, 2))),
             "jaccard_ast",
             "(3, 3)",
             "(2, 2)",
         ),
         (
-            replace("metrics/jaccard_ast_matrix", np.full((3, 3), np.nan)),
+            replaced("metrics/jaccard_ast_matrix", np.full((3, 3), np.nan)),
             "jaccard_ast",
             "between 0 and 1",
             "",
         ),
         (
-            replace("metrics/jaccard_ast_matrix", np.zeros(3, "i4")),
+            replaced("metrics/jaccard_ast_matrix", np.zeros(3, "i4")),
             "jaccard_ast",
             "floats",
             "int32",
         ),
-        (replace("metadata/ast_nodes", LENGTH_ONE), "ast_nodes", "'If'", "not listed"),
-        (replace("metadata/ast_nodes", FOUR), "layer_0/ast__With", "a dataset", "none"),
+        (replaced("metadata/ast_nodes", LENGTH_ONE), "ast_nodes", "'If'", "not listed"),
+        (replaced("metadata/ast_nodes", FOUR), "layer_0/ast__With", "a dataset", "none"),
     ],
 )
 def test_each_defect_is_named(
-    path: Path, edit: Callable[[h5py.File], None], where: str, expected: str, found: str
+    path: Path, edit: Edit, where: str, expected: str, found: str
 ) -> None:
-    with h5py.File(written(path), "r+") as file:
-        edit(file)
-    with pytest.raises(ArtifactError) as caught:
-        OBJECTS.read(path)
-    error = caught.value
-    assert str(path) in str(error.where)
-    assert where in str(error.where)
-    assert expected in str(error.expected)
-    assert found in str(error.found)
-    assert error.remedy
+    edit_in_place(written(path), edit)
+    require_named(OBJECTS, path, where, expected, found)
 
 
 def test_a_pair_without_universal_masks_is_noticed(path: Path) -> None:
@@ -293,18 +265,20 @@ def test_changed_content_is_noticed_by_whoever_reads_it(
         OBJECTS.read(path, part=part)
 
 
+def with_record(path: Path, **fields: object) -> Path:
+    OBJECTS.write(path, objects(), record_of(OBJECTS, objects(), **fields))
+    return path
+
+
 def test_a_record_without_the_digest_of_a_part_is_refused(path: Path) -> None:
-    value = objects()
-    OBJECTS.write(path, value, record_of(OBJECTS, value, parts={}))
-    OBJECTS.read(path)
+    OBJECTS.read(with_record(path, parts={}))
     with pytest.raises(ArtifactError, match="not what was written") as caught:
         OBJECTS.read(path, part="universal")
     assert "a digest in its record" in str(caught.value.expected)
 
 
 def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Path) -> None:
-    value = objects()
-    OBJECTS.write(path, value, record_of(OBJECTS, value, parts={}, format_version=1))
+    with_record(path, parts={}, format_version=1)
     for part in (None, "universal", "layer_3"):
         _, record = OBJECTS.read(path, part=part)
         assert record is not None
@@ -316,9 +290,7 @@ def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Pa
 
 
 def test_a_record_with_digests_of_parts_is_held_to_them_whatever_its_version(path: Path) -> None:
-    value = objects()
-    OBJECTS.write(path, value, record_of(OBJECTS, value, format_version=1))
-    change(path, U)
+    change(with_record(path, format_version=1), U)
     with pytest.raises(ArtifactError, match="not what was written"):
         OBJECTS.read(path, part="universal")
 
@@ -348,9 +320,8 @@ def test_attributes_of_one_element_are_numbers_too(path: Path) -> None:
 def test_single_precision_attributes_are_the_decimals_they_were_written_as(path: Path) -> None:
     setting = Setting(0.1, 0.8)
     write_object_masks(path, objects(setting))
-    with h5py.File(path, "r+") as file:
-        file["metadata"].attrs["epsilon"] = np.float32(0.1)
-        file["metadata"].attrs["consistency_thresh"] = np.array([0.8], np.float32)
+    single = attribute("consistency_thresh", np.array([0.8], np.float32))
+    edit_in_place(path, attribute("epsilon", np.float32(0.1)), single)
     read, _ = OBJECTS.read(path, setting=setting)
     assert read.setting == setting
 
@@ -358,8 +329,7 @@ def test_single_precision_attributes_are_the_decimals_they_were_written_as(path:
 @pytest.mark.parametrize("value", [np.array([1, 2]), LAYERS + 0.5, -1, "6", np.nan])
 def test_what_counts_nothing_is_refused(path: Path, value: object) -> None:
     write_object_masks(path, objects())
-    with h5py.File(path, "r+") as file:
-        file["metadata"].attrs["n_layers"] = value
+    edit_in_place(path, attribute("n_layers", value))
     with pytest.raises(ArtifactError, match="n_layers"):
         OBJECTS.read(path)
 

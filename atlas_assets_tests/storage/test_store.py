@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,18 @@ from atlas_assets_tests.storage.release_files import write_activations, write_ob
 from atlas_assets_tests.storage.samples import LINEAGE, SETTING, activations, equal, objects, sample
 
 
+def setting_in(store: AtlasStore, key: str) -> tuple[float, float] | None:
+    record = store.provenance(key, cells(key)[0])
+    assert record is not None
+    return record.setting and (record.setting.epsilon, record.setting.consistency)
+
+
 @pytest.mark.parametrize("key", sorted(set(ARTIFACTS) - {"masks"}))
-def test_what_is_written_is_read_again(store: AtlasStore, key: str) -> None:
+def test_what_is_written_is_read_again(filled: Path, key: str) -> None:
+    store = store_at(filled)
     for setting in cells(key):
         assert equal(store.read(key, setting), sample(key, setting or SETTING))
+        assert store.stale_reason(key, setting) is None
         record = store.provenance(key, setting)
         assert record is not None
         assert record.artifact == key
@@ -43,21 +52,14 @@ def test_what_is_written_is_read_again(store: AtlasStore, key: str) -> None:
         assert ("torch" in record.versions) == ARTIFACTS[key].runs_model
 
 
-def test_settings_are_recorded_where_there_is_one(store: AtlasStore) -> None:
-    for key, expected in (
-        ("object_masks", (0.001, 0.8)),
-        ("target_checker", (0.001, 0.8)),
-        ("token_checker_masks", (0.5, 0.8)),
-        ("universal_masks", (0.001, 0.8)),
-    ):
-        record = store.provenance(key, SWEEP[0] if ARTIFACTS[key].partitioned else None)
-        assert record is not None
-        assert record.setting is not None
-        assert (record.setting.epsilon, record.setting.consistency) == expected
+def test_settings_are_recorded_where_there_is_one(filled: Path) -> None:
+    store = store_at(filled)
+    assert setting_in(store, "object_masks") == (0.001, 0.8)
+    assert setting_in(store, "target_checker") == (0.001, 0.8)
+    assert setting_in(store, "token_checker_masks") == (0.5, 0.8)
+    assert setting_in(store, "universal_masks") == (0.001, 0.8)
     for key in ("object_prompts", "object_activations", "summary"):
-        record = store.provenance(key)
-        assert record is not None
-        assert record.setting is None
+        assert setting_in(store, key) is None
 
 
 def test_files_lie_flat_under_their_published_names(filled: Path) -> None:
@@ -68,30 +70,18 @@ def test_files_lie_flat_under_their_published_names(filled: Path) -> None:
     assert {path.name for path in filled.iterdir() if path.is_dir()} == {".provenance"}
 
 
-def test_writing_again_gives_the_same_bytes(filled: Path, tmp_path: Path) -> None:
-    fill(store_at(tmp_path))
-    for path in filled.rglob("*"):
-        if path.is_file():
-            assert (tmp_path / path.relative_to(filled)).read_bytes() == path.read_bytes()
-
-
-@pytest.mark.parametrize("key", sorted(ARTIFACTS))
-def test_a_full_atlas_is_fresh(store: AtlasStore, key: str) -> None:
-    assert [store.stale_reason(key, setting) for setting in cells(key)] == [None] * len(cells(key))
-
-
-@pytest.mark.parametrize("key", sorted(ARTIFACTS))
-def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(
-    store: AtlasStore, key: str
-) -> None:
-    setting = cells(key)[0]
-    store.path(key, setting).unlink()
-    assert store.stale_reason(key, setting) == "it is missing"
-    with pytest.raises(MissingArtifactError) as caught:
-        store.read(key, setting)
-    assert f"--select {key}" in str(caught.value)
-    assert ("--partition '0.8|0.001'" in str(caught.value)) == ARTIFACTS[key].partitioned
-    assert str(store.path(key, setting)) in str(caught.value)
+def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(store: AtlasStore) -> None:
+    for key, artifact in ARTIFACTS.items():
+        setting = cells(key)[0]
+        path = Path(store.path(key, setting).path)
+        path = path.rename(path.with_suffix(".away"))
+        assert store.stale_reason(key, setting) == "it is missing"
+        with pytest.raises(MissingArtifactError) as caught:
+            store.read(key, setting)
+        assert f"--select {key}" in str(caught.value)
+        assert ("--partition '0.8|0.001'" in str(caught.value)) == artifact.partitioned
+        assert str(store.path(key, setting)) in str(caught.value)
+        path.rename(store.path(key, setting).path)
 
 
 def test_changed_inputs_make_exactly_their_dependants_stale(store: AtlasStore) -> None:
@@ -106,16 +96,13 @@ def test_an_input_written_again_with_the_same_content_changes_nothing(store: Atl
     assert store.stale_reason("object_masks", SWEEP[0]) is None
 
 
-def test_one_changed_cell_makes_the_gathered_tables_stale(store: AtlasStore) -> None:
-    store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[1])
-    assert store.stale_reason("summary") == "target_checker has changed since"
-    assert store.stale_reason("masks") is None
-
-
-def test_another_sweep_makes_the_gathered_tables_stale(store: AtlasStore) -> None:
+def test_another_cell_or_sweep_makes_the_gathered_tables_stale(store: AtlasStore) -> None:
     smaller = AtlasStore(store.root, store.expected, SWEEP[:1])
     assert smaller.stale_reason("summary") == "target_checker has changed since"
     assert smaller.stale_reason("target_checker", SWEEP[0]) is None
+    store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[1])
+    assert store.stale_reason("summary") == "target_checker has changed since"
+    assert store.stale_reason("masks") is None
 
 
 def test_a_missing_input_says_nothing(store: AtlasStore) -> None:
@@ -126,49 +113,30 @@ def test_a_missing_input_says_nothing(store: AtlasStore) -> None:
 
 
 def test_changed_code_is_stale(store: AtlasStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    newer = {
-        **ARTIFACTS,
-        "summary": catalog.Artifact(
-            **{
-                field: getattr(ARTIFACTS["summary"], field)
-                for field in catalog.Artifact.__dataclass_fields__
-                if field != "code_version"
-            },
-            code_version="next",
-        ),
-    }
+    newer = {**ARTIFACTS, "summary": replace(ARTIFACTS["summary"], code_version="next")}
     monkeypatch.setattr("atlas_assets.storage.codecs.ARTIFACTS", newer)
     assert store.stale_reason("summary") == "its code version is 2, now next"
 
 
 @pytest.mark.parametrize("key", sorted(ARTIFACTS))
-def test_files_made_under_other_settings_are_stale_and_refused(filled: Path, key: str) -> None:
-    other = store_at(filled, OTHER)
-    setting = cells(key)[0]
+def test_files_made_under_other_settings_are_stale_and_neither_read_nor_replaced(
+    filled: Path, key: str
+) -> None:
+    other, setting = store_at(filled, OTHER), cells(key)[0]
+    before = other.path(key, setting).read_bytes()
     reason = other.stale_reason(key, setting)
     assert reason == "it was made with readout = last_token, now published"
-    with pytest.raises(ProvenanceError) as caught:
+    with pytest.raises(ProvenanceError) as unread:
         other.read(key, setting)
-    message = str(caught.value)
-    assert "readout = published" in message
-    assert "readout = last_token" in message
-    assert f"materialise {key} again" in message
-    assert "ATLAS_READOUT" in message
-    assert "ATLAS_NAME" in message
-
-
-@pytest.mark.parametrize("key", sorted(ARTIFACTS))
-def test_files_of_another_atlas_are_not_replaced(store: AtlasStore, key: str) -> None:
-    setting = cells(key)[0]
-    before = store.path(key, setting).read_bytes()
-    with pytest.raises(ProvenanceError, match="would replace a file of another atlas") as caught:
-        store_at(store.root, OTHER).write(key, sample(key, setting or SETTING), setting)
-    message = str(caught.value)
-    assert "readout = last_token" in message
-    assert "readout = published" in message
-    assert f"remove it and materialise {key} again" in message
-    assert "ATLAS_NAME" in message
-    assert store.path(key, setting).read_bytes() == before
+    with pytest.raises(ProvenanceError, match="would replace a file of another atlas") as unwritten:
+        other.write(key, sample(key, setting or SETTING), setting)
+    for message in (str(unread.value), str(unwritten.value)):
+        assert "readout = last_token" in message
+        assert "readout = published" in message
+        assert f"remove it and materialise {key} again" in message
+        assert "ATLAS_READOUT" in message
+        assert "ATLAS_NAME" in message
+    assert other.path(key, setting).read_bytes() == before
 
 
 def test_a_newer_state_of_the_model_replaces_the_older(store: AtlasStore) -> None:
@@ -249,8 +217,8 @@ def test_given_digests_of_inputs_are_recorded_as_they_are(tmp_path: Path) -> Non
         store.write("summary", sample("summary"))
 
 
-def test_a_part_is_read_alone(store: AtlasStore) -> None:
-    value = store.read("object_masks", SWEEP[0], part="universal")
+def test_a_part_is_read_alone(filled: Path) -> None:
+    value = store_at(filled).read("object_masks", SWEEP[0], part="universal")
     assert value.pairs is None
     assert equal(value.universal, objects(SWEEP[0]).universal)
 
@@ -265,20 +233,22 @@ def test_a_file_under_another_settings_name_is_refused(store: AtlasStore) -> Non
         store.read("object_masks", SWEEP[1], part="universal")
 
 
-def test_a_value_of_another_setting_is_not_written(store: AtlasStore) -> None:
+def test_a_value_of_another_setting_is_not_written(filled: Path) -> None:
+    store = store_at(filled)
     before = store.path("object_masks", SWEEP[1]).read_bytes()
     with pytest.raises(ArtifactError, match="another setting than its partition"):
         store.write("object_masks", objects(SWEEP[0]), SWEEP[1])
     assert store.path("object_masks", SWEEP[1]).read_bytes() == before
 
 
-@pytest.mark.parametrize("key", sorted(ARTIFACTS))
-def test_an_unsound_value_is_not_written(store: AtlasStore, key: str) -> None:
-    setting = cells(key)[0]
-    before = store.path(key, setting).read_bytes()
-    with pytest.raises(ArtifactError, match=key):
-        store.write(key, 17, setting)
-    assert store.path(key, setting).read_bytes() == before
+def test_an_unsound_value_is_not_written(filled: Path) -> None:
+    store = store_at(filled)
+    for key in ARTIFACTS:
+        setting = cells(key)[0]
+        before = store.path(key, setting).read_bytes()
+        with pytest.raises(ArtifactError, match=key):
+            store.write(key, 17, setting)
+        assert store.path(key, setting).read_bytes() == before
 
 
 def test_unknown_artifacts_are_named(tmp_path: Path) -> None:
@@ -305,14 +275,15 @@ def test_scratch_is_local_and_goes_with_a_successful_write(tmp_path: Path) -> No
     assert store_at(UPath("memory://scratch")).scratch("object_prompts") is None
 
 
-def test_any_filesystem_will_do(filled: Path) -> None:
-    remote = store_at(UPath("memory://an/atlas"))
+def test_any_filesystem_will_do_and_gets_the_same_bytes(filled: Path) -> None:
+    local, remote = store_at(filled), store_at(UPath("memory://an/atlas"))
     fill(remote)
-    local = store_at(filled)
+    for path in filled.rglob("*"):
+        if path.is_file():
+            assert (remote.root / path.relative_to(filled)).read_bytes() == path.read_bytes()
     for key in ARTIFACTS:
         for setting in cells(key):
             assert equal(remote.read(key, setting), local.read(key, setting))
-            assert remote.provenance(key, setting) == local.provenance(key, setting)
             assert remote.stale_reason(key, setting) is None
 
 
@@ -338,9 +309,8 @@ def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(
     fewer = AtlasStore(store.root, store.expected, SWEEP, {"permutations": 50})
     reason = "its code version is 1+permutations=200, now 1+permutations=50"
     assert fewer.stale_reason("modularity_null") == reason
-    assert {key for key in ARTIFACTS if fewer.stale_reason(key, cells(key)[0])} == {
-        "modularity_null"
-    }
+    stale = {key for key in ARTIFACTS if fewer.stale_reason(key, cells(key)[0])}
+    assert stale == {"modularity_null"}
     fewer.write("modularity_null", sample("modularity_null"))
     assert fewer.stale_reason("modularity_null") is None
     assert store.stale_reason("modularity_null") is not None
@@ -349,10 +319,7 @@ def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(
 def test_what_speaks_of_one_setting_depends_on_that_file_alone(store: AtlasStore) -> None:
     at, other = catalog.ARTIFACTS["compositionality"].setting, SWEEP[1]
     assert at == SWEEP[0]
-    record = store.provenance("compositionality")
-    assert record is not None
-    assert record.setting is not None
-    assert (record.setting.epsilon, record.setting.consistency) == (at.epsilon, at.consistency)
+    assert setting_in(store, "compositionality") == (at.epsilon, at.consistency)
     store.write("object_masks", objects(other, width=8), other, inputs={})
     assert store.stale_reason("compositionality") is None
     store.path("object_masks", other).unlink()

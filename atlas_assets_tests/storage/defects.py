@@ -1,0 +1,52 @@
+"""What may be wrong with an HDF5 file, put into a sound one, and how it must be named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.storage.codec import Codec
+
+Edit = Callable[[h5py.File], None]
+
+
+def replaced(key: str, value: object = None) -> Edit:
+    """The dataset or group at ``key`` taken out, or another in its place."""
+
+    def edit(file: h5py.File) -> None:
+        del file[key]
+        if value is not None:
+            file[key] = value
+
+    return edit
+
+
+def attribute(key: str, value: object) -> Edit:
+    """An attribute of the metadata set to ``value``."""
+
+    def edit(file: h5py.File) -> None:
+        file["metadata"].attrs[key] = value
+
+    return edit
+
+
+def edit_in_place(path: Path, *edits: Edit) -> None:
+    with h5py.File(path, "r+") as file:
+        for edit in edits:
+            edit(file)
+
+
+def require_named(codec: Codec[Any], path: Path, where: str, expected: str, found: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        codec.read(path)
+    error = caught.value
+    assert str(path) in str(error.where)
+    assert where in str(error.where)
+    assert expected in str(error.expected)
+    assert found in str(error.found)
+    assert error.remedy

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -20,12 +19,14 @@ from atlas_assets.errors import (
     ProvenanceError,
     SettingsError,
 )
+from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.decomposition.decomposition import parse_target_checker
 from atlas_assets.stages.setting import Setting
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.storage import release_files, samples
 
-SETTING = Setting(0.5, 0.8)
+TOKEN_INDEPENDENCE = [f"token_independence_{k}" for k in ("summary", "detail", "no_keyword")]
+AT = {"target_checker": Setting(0.5, 0.8)}
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +40,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     release_files.write_checker_masks(
         root / "13_checker_masks_eps0.5_cons0.8.h5", samples.checkers()
     )
-    for key, name in (
-        ("summary", "14_summary.csv"),
-        ("target_checker", "14_target_checker_eps0.5_cons0.8.csv"),
-        ("modularity_detail", "relaxed_modularity_detail.csv"),
-        ("token_independence_summary", "token_independence_summary.csv"),
-        ("token_independence_detail", "token_independence_detail.csv"),
-        ("token_independence_no_keyword", "token_independence_no_keyword.csv"),
-    ):
-        samples.sample(key).write_csv(root / name)
+    for key in ("summary", "target_checker", "modularity_detail", *TOKEN_INDEPENDENCE):
+        samples.sample(key).write_csv(root / ARTIFACTS[key].file_name(AT.get(key)))
     scores = samples.sample("modularity_scores")
     scores.to_pandas().set_index("index").rename_axis(None).to_csv(
         root / "relaxed_modularity_scores.csv"
@@ -135,15 +129,9 @@ def test_tables(release: Path) -> None:
     assert scores.to_pandas().shape == (scores.height, scores.width)
     detail = io.load_modularity_scores(detail=True, data_root=release)
     assert detail.equals(samples.sample("modularity_detail"))
-
-
-@pytest.mark.parametrize("kind", ["summary", "detail", "no_keyword"])
-def test_token_independence(release: Path, kind: io.TokenIndependence) -> None:
-    frame = io.load_token_independence(kind=kind, data_root=release)
-    assert frame.equals(samples.sample(f"token_independence_{kind}"))
-
-
-def test_prompts(release: Path) -> None:
+    for kind in ("summary", "detail", "no_keyword"):
+        frame = io.load_token_independence(kind=kind, data_root=release)
+        assert frame.equals(samples.sample(f"token_independence_{kind}"))
     assert io.load_prompts(data_root=release).equals(samples.object_prompts())
     for kind in ("checker", "token_checker"):
         assert io.load_prompts(kind, data_root=release).equals(samples.checker_prompts())
@@ -207,21 +195,23 @@ def test_a_damaged_file_is_named(release: Path, tmp_path: Path) -> None:
     assert str(tmp_path / name) in str(caught.value)
 
 
-def test_arguments_out_of_range_are_refused(release: Path) -> None:
-    with pytest.raises(SettingsError, match="'object' or 'checker'"):
-        io.load_universal_masks(stage="tokens", data_root=release)  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="there are no pairs"):
-        io.load_pair_masks(stage="checker", data_root=release)
-    with pytest.raises(SettingsError, match=f"0 to {samples.LAYERS - 1}"):
-        io.load_pair_masks(layer=samples.LAYERS, data_root=release)
-    with pytest.raises(SettingsError, match="layer"):
-        io.load_pair_masks(layer=True, data_root=release)
-    with pytest.raises(SettingsError, match="'no_keyword'"):
-        io.load_token_independence(kind="all", data_root=release)  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="'token_checker'"):
-        io.load_prompts("tokens", data_root=release)  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="consistency is out of range"):
-        io.load_target_checker(cons=1.5, data_root=release)
+@pytest.mark.parametrize(
+    ("load", "arguments", "expected"),
+    [
+        (io.load_universal_masks, {"stage": "tokens"}, "'object' or 'checker'"),
+        (io.load_pair_masks, {"stage": "checker"}, "there are no pairs"),
+        (io.load_pair_masks, {"layer": samples.LAYERS}, f"0 to {samples.LAYERS - 1}"),
+        (io.load_pair_masks, {"layer": True}, "layer"),
+        (io.load_token_independence, {"kind": "all"}, "'no_keyword'"),
+        (io.load_prompts, {"kind": "tokens"}, "'token_checker'"),
+        (io.load_target_checker, {"cons": 1.5}, "consistency is out of range"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(
+    release: Path, load: Callable[..., object], arguments: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(SettingsError, match=expected):
+        load(**arguments, data_root=release)
 
 
 def test_the_atlas_in_force_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,21 +228,6 @@ def test_the_atlas_in_force_is_the_default(tmp_path: Path, monkeypatch: pytest.M
         io.load_summary()
     # the folder is said: whatever the settings in force, it is what is read
     assert io.load_summary(data_root=tmp_path / sample_atlas.NAME).height == 2
-
-
-def test_the_import_is_light() -> None:
-    """Seconds of CPU, so that a busy machine does not matter; the bar is 0.5 s, with some slack."""
-    code = (
-        "import resource, sys; import atlas_assets.io;"
-        "heavy = {'torch', 'dagster', 'transformers', 'scipy', 'matplotlib'} & set(sys.modules);"
-        "print(sorted(heavy), resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    heavy, _, seconds = result.stdout.rpartition(" ")
-    assert heavy == "[]"
-    assert float(seconds) < 1.0
 
 
 def test_diff_of_two_folders(tmp_path: Path) -> None:

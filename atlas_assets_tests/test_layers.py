@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -50,117 +51,95 @@ NEVER = {
 }
 
 
-def modules() -> Iterator[tuple[str, Path]]:
-    """(dotted name, file) of every module of the package."""
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The text of every module of the package, parsed, by its dotted name."""
+    found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The dotted name of everything that a module imports, wherever the import stands."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def names_in(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The dotted name of everything that the import statements among ``nodes`` import."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
+def imported(module: str) -> tuple[str, ...]:
+    """The dotted name of everything that a module imports, wherever the import stands."""
+    return tuple(names_in(ast.walk(modules()[module])))
+
+
 def room_of(name: str) -> str:
     return name.split(".")[1] if name.count(".") else ""
+
+
+def of_room(room: str) -> Iterator[tuple[str, str]]:
+    """(module, what it imports) for every import in a room."""
+    for module in modules():
+        if room_of(module) == room:
+            yield from ((module, target) for target in imported(module))
+
+
+def require_no_cycle(imports: Mapping[str, Iterable[str]]) -> None:
+    """No modules import each other in a circle; an import is of a module or of a name in one."""
+    graph = {}
+    for name, targets in imports.items():
+        found = {part for target in targets for part in (target, target.rpartition(".")[0])}
+        graph[name] = found & imports.keys() - {name}
+    TopologicalSorter(graph).prepare()  # raises at a cycle and names it
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
 def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
     upward = [
         f"{module} imports {target}"
-        for module, path in modules()
-        if room_of(module) == room
-        for target in imported(path)
+        for module, target in of_room(room)
         if target.startswith("atlas_assets.") and room_of(target) not in {room, *MAY_IMPORT[room]}
     ]
     assert not upward
 
 
 def test_networks_know_of_the_stages_only_what_a_tokenizer_is() -> None:
-    found = {
-        target
-        for module, path in modules()
-        if room_of(module) == "models"
-        for target in imported(path)
-        if target.startswith("atlas_assets.stages.")
-    }
+    found = {target for _, target in of_room("models") if room_of(target) == "stages"}
     assert found == OF_STAGES_IN_MODELS
 
 
 @pytest.mark.parametrize("room", ["models", "extraction"])
 def test_no_cycle_within_a_room_deferred_imports_included(room: str) -> None:
-    names = {name for name, _ in modules() if room_of(name) == room}
-    graph = {
-        name: {found for target in imported(path) for found in _found(target, names)} - {name}
-        for name, path in modules()
-        if name in names
-    }
-    TopologicalSorter(graph).prepare()  # raises at a cycle and names it
+    require_no_cycle({name: imported(name) for name in modules() if room_of(name) == room})
 
 
-def _found(target: str, names: set[str]) -> set[str]:
-    """The module that an imported name is, or lies in."""
-    return {target, target.rpartition(".")[0]} & names
+def test_no_two_modules_import_each_other_as_they_load() -> None:
+    require_no_cycle({name: names_in(tree.body) for name, tree in modules().items()})
 
 
 @pytest.mark.parametrize("room", sorted(NEVER))
 def test_a_room_does_without_the_libraries_of_others(room: str) -> None:
     found = [
         f"{module} imports {target}"
-        for module, path in modules()
-        if room_of(module) == room
-        for target in imported(path)
+        for module, target in of_room(room)
         if target.split(".")[0] in NEVER[room]
     ]
     assert not found
 
 
 def test_every_room_has_its_rule() -> None:
-    assert {room_of(name) for name, _ in modules()} - {""} == {*MAY_IMPORT}
-
-
-def test_no_two_modules_import_each_other_as_they_load() -> None:
-    """No cycle among imports that run when a module is loaded."""
-    graph = {name: set(_at_load(path)) for name, path in modules()}
-    graph = {
-        name: {
-            found
-            for target in targets
-            if (found := target if target in graph else target.rpartition(".")[0]) in graph
-            and found != name
-        }
-        for name, targets in graph.items()
-    }
-    finished: set[str] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " imports ".join([*path[path.index(name) :], name])
-        if name not in finished:
-            for target in sorted(graph[name]):
-                visit(target, (*path, name))
-            finished.add(name)
-
-    for name in graph:
-        visit(name, ())
-
-
-def _at_load(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    assert set(map(room_of, modules())) - {""} == {*MAY_IMPORT}
 
 
 def test_nothing_private_of_dagster_is_imported_but_by_these() -> None:
     private = {
         module.removeprefix("atlas_assets.orchestration.")
-        for module, path in modules()
-        for target in imported(path)
+        for module in modules()
+        for target in imported(module)
         if target.startswith(("dagster._", "dagster_shared."))
     }
     assert private == PRIVATE_STILL

@@ -19,10 +19,12 @@ from atlas_assets_tests.storage.samples import equal, objects, provenance
 MASKS = ObjectMasksFile()
 
 
+VALUE = objects(layers=2, width=8)
+
+
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    value = objects()
-    return MASKS.encode(value, provenance(payload_sha256=value.digest()))
+    return MASKS.encode(VALUE, provenance(payload_sha256=VALUE.digest()))
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -73,7 +75,7 @@ def test_no_flipped_byte_goes_unnoticed(data: bytes) -> None:
         except ArtifactError:
             continue
         survivors += 1
-        assert equal(value, objects()), position
+        assert equal(value, VALUE), position
     assert survivors < len(data) / 61
 
 
@@ -95,16 +97,16 @@ def test_files_may_be_read_on_a_read_only_disk(data: bytes) -> None:
         path.write_bytes(data)
         path.chmod(0o444)
         value, _ = MASKS.read(path)
-    assert equal(value, objects())
+    assert equal(value, VALUE)
 
 
 def test_a_file_may_be_replaced_while_it_is_read(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.h5"
     path.write_bytes(data)
     with Hdf5Reader(path) as reader:
-        value = objects()
-        MASKS.write(path, value, provenance(payload_sha256=value.digest()))
+        other = objects(layers=2, width=9)
+        MASKS.write(path, other, provenance(payload_sha256=other.digest()))
         names, bits = reader.vectors("pair_masks", np.bool_)
-    assert value.pairs is not None
-    assert names == value.pairs.names
-    assert np.array_equal(bits, value.pairs.bits)
+    assert VALUE.pairs is not None
+    assert names == VALUE.pairs.names
+    assert np.array_equal(bits, VALUE.pairs.bits)

@@ -43,23 +43,17 @@ def test_a_size_that_leads_to_nowhere(tmp_path: Path, options: dict[str, str], i
                 refuse(source)
 
 
-def test_a_file_that_was_replaced_is_searched_again(tmp_path: Path) -> None:
-    path = tmp_path / "a.h5"
-    data = with_texts(path)
-    require_heaps_that_end(path)
-    data[size_of_object(data, 4) + 1] = 2
-    path.unlink()
-    path.write_bytes(data)
-    with pytest.raises(ArtifactError, match="free space of 0 bytes"):
-        require_heaps_that_end(path)
-
-
-def test_a_file_changed_in_place_is_searched_again_even_at_its_former_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_file_changed_or_replaced_is_searched_again_even_at_its_former_time(
+    tmp_path: Path, replaced: bool
+) -> None:
     path = tmp_path / "a.h5"
     data = with_texts(path)
     require_heaps_that_end(path)
     before = path.stat()
     data[size_of_object(data, 4) + 1] = 2
+    if replaced:
+        path.unlink()
     path.write_bytes(data)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(ArtifactError, match="free space of 0 bytes"):

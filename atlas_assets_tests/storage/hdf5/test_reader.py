@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,11 +18,7 @@ from atlas_assets.storage.masks import ObjectMasksFile, layer_part
 from atlas_assets_tests.storage.hdf5.vectors import NAMES, image, values
 from atlas_assets_tests.storage.samples import objects, record_of
 
-Create = Callable[[h5py.Group, str, np.ndarray], object]
-
-
-def plain(group: h5py.Group, name: str, vector: np.ndarray) -> object:
-    return group.create_dataset(name, data=vector)
+Create = Callable[[h5py.Group, str, np.ndarray], Any]
 
 
 def compact(group: h5py.Group, name: str, vector: np.ndarray) -> object:
@@ -33,20 +30,12 @@ def compact(group: h5py.Group, name: str, vector: np.ndarray) -> object:
     return dataset
 
 
-def gzipped(group: h5py.Group, name: str, vector: np.ndarray) -> h5py.Dataset:
-    return group.create_dataset(name, data=vector, compression="gzip")
-
-
-def several_chunks(group: h5py.Group, name: str, vector: np.ndarray) -> object:
-    return group.create_dataset(name, data=vector, compression="gzip", chunks=(30,))
-
-
-def another_filter(group: h5py.Group, name: str, vector: np.ndarray) -> object:
-    return group.create_dataset(name, data=vector, compression="gzip", fletcher32=True)
+def stored(**options: object) -> Create:
+    return lambda group, name, vector: group.create_dataset(name, data=vector, **options)
 
 
 def big_endian(group: h5py.Group, name: str, vector: np.ndarray) -> object:
-    return group.create_dataset(name, data=vector.astype(">i4"), compression="gzip")
+    return gzipped(group, name, vector.astype(">i4"))
 
 
 def with_an_attribute(group: h5py.Group, name: str, vector: np.ndarray) -> object:
@@ -63,26 +52,25 @@ def a_filter_skipped(group: h5py.Group, name: str, vector: np.ndarray) -> object
     return dataset
 
 
-def chosen_at_random(group: h5py.Group, name: str, vector: np.ndarray) -> object:
-    ways = (plain, gzipped, several_chunks, another_filter, big_endian, compact)
-    return ways[int(name[1:]) * 7 % len(ways)](group, name, vector)
+gzipped = stored(compression="gzip")
+several_chunks = stored(compression="gzip", chunks=(30,))
+checksummed = stored(compression="gzip", fletcher32=True)
+WAYS = (stored(), gzipped, several_chunks, checksummed, big_endian, compact)
+
+
+def in_turns(group: h5py.Group, name: str, vector: np.ndarray) -> object:
+    return WAYS[int(name[1:]) * 7 % len(WAYS)](group, name, vector)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "x.h5"
+    path.write_bytes(image(values("?")))
+    return path
 
 
 @pytest.mark.parametrize("libver", ["earliest", "v110", "latest"])
-@pytest.mark.parametrize(
-    "create",
-    [
-        plain,
-        compact,
-        gzipped,
-        several_chunks,
-        another_filter,
-        big_endian,
-        with_an_attribute,
-        a_filter_skipped,
-        chosen_at_random,
-    ],
-)
+@pytest.mark.parametrize("create", [*WAYS, with_an_attribute, a_filter_skipped, in_turns])
 def test_whatever_h5py_writes_is_read(tmp_path: Path, libver: str, create: Create) -> None:
     found = values("<i4")
     with h5py.File(tmp_path / "x.h5", "w", libver=libver) as file:
@@ -96,10 +84,8 @@ def test_whatever_h5py_writes_is_read(tmp_path: Path, libver: str, create: Creat
     assert np.array_equal(read, found)
 
 
-def test_files_that_were_changed_or_repacked_by_h5py_are_read(tmp_path: Path) -> None:
+def test_files_that_were_changed_or_repacked_by_h5py_are_read(path: Path) -> None:
     found = values("?")
-    path = tmp_path / "x.h5"
-    path.write_bytes(image(found))
     with h5py.File(path, "r+") as file:
         file["g/layer_1/u007"][:] = ~found[7, 1]
         file["g/layer_2/u008"].attrs["note"] = "kept"
@@ -107,34 +93,24 @@ def test_files_that_were_changed_or_repacked_by_h5py_are_read(tmp_path: Path) ->
         file["g/layer_0"].create_dataset("u009", data=found[9, 0])
     changed = found.copy()
     changed[7, 1] = ~found[7, 1]
-    with h5py.File(path) as file, h5py.File(tmp_path / "copy.h5", "w") as copy:
+    copied = path.with_name("copy.h5")
+    with h5py.File(path) as file, h5py.File(copied, "w") as copy:
         file.copy("g", copy)
-    for name in ("x.h5", "copy.h5"):
-        with Hdf5Reader(tmp_path / name) as reader:
+    for file_path in (path, copied):
+        with Hdf5Reader(file_path) as reader:
             assert np.array_equal(reader.vectors("g", np.bool_)[1], changed)
 
 
-def test_a_vector_of_another_width_is_named_wherever_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    path.write_bytes(image(values("?")))
-    with h5py.File(path, "r+") as file:
-        del file["g/layer_1/u030"]
-        file["g/layer_1"].create_dataset("u030", data=np.zeros(99, bool), compression="gzip")
-    with Hdf5Reader(path) as reader, pytest.raises(ArtifactError) as caught:
-        reader.vectors("g", np.bool_)
-    assert "/g/layer_1/u030" in str(caught.value)
-
-
-@pytest.mark.parametrize("stored", [b"\x78\x9c\x03\x00\x00\x00\x00\x01", b"garbage"])
-def test_a_chunk_that_does_not_inflate_to_the_vector_is_named(
-    tmp_path: Path, stored: bytes
+@pytest.mark.parametrize("chunk", [None, b"\x78\x9c\x03\x00\x00\x00\x00\x01", b"garbage"])
+def test_a_vector_of_another_width_or_that_does_not_inflate_is_named(
+    path: Path, chunk: bytes | None
 ) -> None:
-    path = tmp_path / "x.h5"
-    path.write_bytes(image(values("?")))
     with h5py.File(path, "r+") as file:
         del file["g/layer_1/u030"]
-        dataset = gzipped(file["g/layer_1"], "u030", np.zeros(100, bool))
-        dataset.id.write_direct_chunk((0,), stored)
+        vector = np.zeros(99 if chunk is None else 100, bool)
+        dataset = gzipped(file["g/layer_1"], "u030", vector)
+        if chunk is not None:
+            dataset.id.write_direct_chunk((0,), chunk)
     with Hdf5Reader(path) as reader, pytest.raises(ArtifactError) as caught:
         reader.vectors("g", np.bool_)
     assert "/g/layer_1/u030" in str(caught.value.where)

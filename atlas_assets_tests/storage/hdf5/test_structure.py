@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -14,7 +16,6 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.storage.activations import ActivationsFile
-from atlas_assets.storage.codec import Codec
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.release_files import write_activations, write_object_masks
 from atlas_assets_tests.storage.samples import WIDTH, activations, equal, objects, record_of
@@ -28,27 +29,33 @@ Edit = Callable[[h5py.File, str], None]
 
 
 @pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    path = tmp_path / "secret"
-    path.write_bytes(SECRET)
+def path(tmp_path: Path) -> Path:
+    """Where to put a file, beside files that must not be read."""
+    (tmp_path / "secret").write_bytes(SECRET)
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["masks"] = np.ones(WIDTH, bool)
+    return tmp_path / "x.h5"
+
+
+@cache
+def sound(kind: str) -> bytes:
+    """The bytes of a file of ours, of one as the release writes it, or of one with counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.h5"
+        if kind == "ours":
+            MASKS.write(path, objects(), record_of(MASKS, objects()))
+        elif kind == "foreign":
+            write_object_masks(path, objects())
+        else:
+            write_activations(path, activations())
+        return path.read_bytes()
+
+
+def edited(path: Path, kind: str, edit: Edit, key: str = "") -> Path:
+    path.write_bytes(sound(kind))
+    with h5py.File(path, "r+") as file:
+        edit(file, key)
     return path
-
-
-def ours(path: Path) -> Codec:
-    MASKS.write(path, objects(), record_of(MASKS, objects()))
-    return MASKS
-
-
-def foreign(path: Path) -> Codec:
-    write_object_masks(path, objects())
-    return MASKS
-
-
-def counts(path: Path) -> Codec:
-    write_activations(path, activations())
-    return ACTIVATIONS
 
 
 def replaced(file: h5py.File, key: str) -> tuple[h5py.Group, bytes, h5py.Datatype, tuple[int, ...]]:
@@ -115,7 +122,7 @@ def named_type(file: h5py.File, key: str) -> None:
     file.create_dataset(key, data=values, dtype=file["a type"])
 
 
-@pytest.mark.parametrize("write", [ours, foreign])
+@pytest.mark.parametrize("kind", ["ours", "foreign"])
 @pytest.mark.parametrize("key", [PAIR, UNIVERSAL, MATRIX, NAMES])
 @pytest.mark.parametrize(
     ("edit", "found"),
@@ -131,59 +138,39 @@ def named_type(file: h5py.File, key: str) -> None:
     ],
 )
 def test_content_from_elsewhere_is_refused(
-    tmp_path: Path,
-    secret: Path,
-    write: Callable[[Path], Codec],
-    edit: Edit,
-    key: str,
-    found: str,
+    path: Path, kind: str, edit: Edit, key: str, found: str
 ) -> None:
-    path = tmp_path / "x.h5"
-    codec = write(path)
     if (edit, key) == (virtual, NAMES):  # HDF5 has no virtual datasets of texts
         key = MATRIX
-    with h5py.File(path, "r+") as file:
-        edit(file, key)
-    assert secret.exists()
+    edited(path, kind, edit, key)
     for part in (None, "layer_3", "universal"):
         if part == "universal" and key == PAIR:
             continue
         with pytest.raises(ArtifactError) as caught:
-            codec.read(path, part=part)
+            MASKS.read(path, part=part)
         assert found in str(caught.value.found)
         assert str(path) in str(caught.value.where)
         assert key.partition("/")[0] in str(caught.value.where)
 
 
 @pytest.mark.parametrize("edit", [external_storage, external_link, soft_link, unknown_filter])
-def test_counts_from_elsewhere_are_refused(tmp_path: Path, secret: Path, edit: Edit) -> None:
-    path = tmp_path / "x.h5"
-    codec = counts(path)
-    with h5py.File(path, "r+") as file:
-        edit(file, COUNT)
-    assert secret.exists()
+def test_counts_from_elsewhere_are_refused(path: Path, edit: Edit) -> None:
     with pytest.raises(ArtifactError, match="n_prompts"):
-        codec.read(path)
+        ACTIVATIONS.read(edited(path, "counts", edit, COUNT))
 
 
-def test_an_attribute_of_a_named_type_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    foreign(path)
-    with h5py.File(path, "r+") as file:
+def test_an_attribute_of_a_named_type_is_refused(path: Path) -> None:
+    def edit(file: h5py.File, _: str) -> None:
         file["a type"] = np.dtype("f8")
         file["metadata"].attrs.create("epsilon", 0.5, dtype=file["a type"])
+
     with pytest.raises(ArtifactError, match="named type"):
-        MASKS.read(path)
+        MASKS.read(edited(path, "foreign", edit))
 
 
-def test_a_record_behind_a_link_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    ours(path)
-    with h5py.File(path, "r+") as file:
-        file.move("metadata", "elsewhere")
-        file["metadata"] = h5py.SoftLink("/elsewhere")
+def test_a_record_behind_a_link_is_refused(path: Path) -> None:
     with pytest.raises(ArtifactError, match="leads elsewhere"):
-        MASKS.provenance(path)
+        MASKS.provenance(edited(path, "ours", soft_link, "metadata"))
 
 
 def declared(shape: tuple[int, ...]) -> Edit:
@@ -204,7 +191,7 @@ def count(name: str, value: int) -> Edit:
     return edit
 
 
-@pytest.mark.parametrize("write", [ours, foreign])
+@pytest.mark.parametrize("kind", ["ours", "foreign"])
 @pytest.mark.parametrize(
     ("edit", "key"),
     [
@@ -217,18 +204,13 @@ def count(name: str, value: int) -> Edit:
         (count("width", 1 << 40), ""),
     ],
 )
-def test_declared_sizes_cost_nothing(
-    tmp_path: Path, write: Callable[[Path], Codec], edit: Edit, key: str
-) -> None:
-    path = tmp_path / "x.h5"
-    codec = write(path)
-    with h5py.File(path, "r+") as file:
-        edit(file, key)
+def test_declared_sizes_cost_nothing(path: Path, kind: str, edit: Edit, key: str) -> None:
+    edited(path, kind, edit, key)
     tracemalloc.start()
     started = time.process_time()
     try:
         with pytest.raises(ArtifactError) as caught:
-            codec.read(path)
+            MASKS.read(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -237,24 +219,22 @@ def test_declared_sizes_cost_nothing(
     assert time.process_time() - started < 5
 
 
-def test_a_file_that_inflates_to_much_more_than_itself_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    foreign(path)
-    with h5py.File(path, "r+") as file:
-        size = 1 << 13
+def test_a_file_that_inflates_to_much_more_than_itself_is_refused(path: Path) -> None:
+    def edit(file: h5py.File, _: str) -> None:
+        size = 1 << 12
         del file[MATRIX]
         options = {"dtype": "f8", "compression": "gzip", "chunks": (size // 8, size)}
-        dataset = file.create_dataset(MATRIX, (size, size), **options)
-        dataset[:1] = 0.0
+        file.create_dataset(MATRIX, (size, size), **options)[:1] = 0.0
+
     with pytest.raises(ArtifactError, match="more values than it can hold"):
-        MASKS.read(path)
+        MASKS.read(edited(path, "foreign", edit))
 
 
-def test_well_deflated_files_are_read(tmp_path: Path) -> None:
+def test_well_deflated_files_are_read(path: Path) -> None:
     """Masks in which no neuron is, of a wide model, deflated as the release does."""
     value = objects(layers=2, width=8192)
     for masks in (value.pairs, value.universal):
         assert masks is not None
         masks.bits[:] = False
-    write_object_masks(tmp_path / "x.h5", value)
-    assert equal(MASKS.read(tmp_path / "x.h5")[0], value)
+    write_object_masks(path, value)
+    assert equal(MASKS.read(path)[0], value)

@@ -25,11 +25,9 @@ def entanglement(pairs: Circuits, universal: Circuits) -> list[Row]:
     for pair, layers in pairs.items():
         ast_node, builtin = pair.split("__", 1)
         for layer, circuit in enumerate(layers):
-            of_node, of_builtin = (
-                universal[f"ast__{ast_node}"],
-                universal[f"builtin__{builtin}"],
-            )
-            left_over = circuit - of_node[layer] - of_builtin[layer]
+            explained = set(universal[f"ast__{ast_node}"][layer])
+            explained.update(universal[f"builtin__{builtin}"][layer])
+            left_over = [neuron for neuron in circuit if neuron not in explained]
             rows.append(
                 {
                     "ast_node": ast_node,

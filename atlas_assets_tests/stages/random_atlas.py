@@ -62,6 +62,13 @@ def masks(
     return Masks(names, rng.random((len(names), n_layers, width)) < density)
 
 
+def flipped(masks: Masks, where: tuple[int, ...]) -> Masks:
+    """The same masks but for one neuron."""
+    bits = masks.bits.copy()
+    bits[where] = ~bits[where]
+    return Masks(masks.names, bits)
+
+
 def column(found: Table, name: str) -> list[str]:
     """The texts of one column of a table of the report."""
     return [row[found.columns.index(name)] for row in found.rows]

@@ -30,13 +30,6 @@ class Frame(NamedTuple):
     wrapper: str
 
 
-class Normalised(NamedTuple):
-    """A prompt's final text and the types of the AST nodes in it."""
-
-    text: str
-    nodes: frozenset[str]
-
-
 class Renderer:
     """Turns a pair, a domain and a frame into text; texts and parts that recur are made once.
 
@@ -51,21 +44,13 @@ class Renderer:
         }
         self._exceptions = frozenset(tables.builtin_families["exceptions"])
         self.essence = cache(self._essence)
-        self._normalised: dict[str, Normalised] = {}
-        self._node_sets: dict[frozenset[str], frozenset[str]] = {}
+        self._normalised = cache(_normalised)
 
-    def render(self, ast_node: str, builtin: str, domain: str, frame: Frame) -> Normalised:
-        """Return the text of one prompt of a pair, and the AST nodes in it."""
+    def render(self, ast_node: str, builtin: str, domain: str, frame: Frame) -> tuple[str, bool]:
+        """Return the text of one prompt of a pair, and whether the pair's AST node is in it."""
         essence = self.essence(ast_node, builtin, domain)
         body = "\n".join(part for part in (frame.before, essence, frame.after) if part)
-        raw = self._wrap(body, domain, frame.wrapper)
-        if raw not in self._normalised:
-            tree = ast.parse(raw)
-            nodes = frozenset(type(node).__name__ for node in ast.walk(tree))
-            # few sets occur, so equal ones are shared
-            shared = self._node_sets.setdefault(nodes, nodes)
-            self._normalised[raw] = Normalised(ast.unparse(tree), shared)
-        return self._normalised[raw]
+        return self._normalised(self._wrap(body, domain, frame.wrapper), ast_node)
 
     def _essence(self, ast_node: str, builtin: str, domain: str) -> str:
         """The lines that realise a pair with a domain's names and literals."""
@@ -94,3 +79,8 @@ class Renderer:
         names = self._tables.domains[domain].var_names
         head, tail = (Template(part).substitute(names) for part in (head, tail))
         return f"{head}{indented}{tail}"
+
+
+def _normalised(raw: str, ast_node: str) -> tuple[str, bool]:
+    tree = ast.parse(raw)
+    return ast.unparse(tree), any(type(node).__name__ == ast_node for node in ast.walk(tree))

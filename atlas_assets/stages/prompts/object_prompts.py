@@ -120,8 +120,8 @@ def generate(
         if variation >= variations or (node, builtin) not in kept:
             continue
         domain = domains[variation % len(domains)]
-        text, nodes = renderer.render(node, builtin, domain, frame)
-        rows.append((node, builtin, variation, text, node in nodes, domain, frame.wrapper))
+        text, verified = renderer.render(node, builtin, domain, frame)
+        rows.append((node, builtin, variation, text, verified, domain, frame.wrapper))
     return pl.DataFrame(rows, schema=CANDIDATE_SCHEMA, orient="row")
 
 

@@ -13,7 +13,7 @@ from atlas_assets.stages.masks.integrity import looser_neighbours, pack
 from atlas_assets.stages.masks.masks import Masks, sweep_masks, universal
 from atlas_assets.stages.setting import Setting
 from atlas_assets_tests.stages import random_atlas
-from atlas_assets_tests.stages.random_atlas import SWEEP
+from atlas_assets_tests.stages.random_atlas import SWEEP, flipped
 
 seeds = st.integers(0, 2**32 - 1)
 some = settings(deadline=None, max_examples=25)
@@ -22,12 +22,6 @@ some = settings(deadline=None, max_examples=25)
 def random_masks(seed: int, width: int = 11) -> tuple[np.random.Generator, Masks]:
     rng = np.random.default_rng(seed)
     return rng, random_atlas.masks(rng, random_atlas.pair_names(rng, 8), width=width)
-
-
-def flipped(masks: Masks, where: tuple[int, ...]) -> Masks:
-    bits = masks.bits.copy()
-    bits[where] = ~bits[where]
-    return Masks(masks.names, bits)
 
 
 @some

@@ -19,6 +19,7 @@ from atlas_assets_tests.stages.random_atlas import (
     SWEEP,
     activations,
     concept_names,
+    flipped,
     masks,
     pair_names,
     refused,
@@ -67,7 +68,7 @@ def test_a_sweep_equals_single_settings_in_whatever_order(seed, order):
     rng = np.random.default_rng(seed)
     found = activations(rng, pair_names(rng, 5))
     swept = list(m.sweep_masks(found, order))
-    assert [setting for setting, _ in swept] == list(order)
+    assert [setting for setting, _ in swept] == order
     for setting, ours in swept:
         np.testing.assert_array_equal(ours.bits, m.threshold(found, setting).bits)
 
@@ -110,9 +111,7 @@ def test_sizes_selection_and_digest():
     np.testing.assert_array_equal(chosen.bits, found.bits[[0, 3]])
     assert found.select([]).bits.shape == (0, 3, 24)
     assert found.digest() == Masks(found.names, found.bits.copy()).digest()
-    other = found.bits.copy()
-    other[0, 0, 0] ^= True
-    assert found.digest() != Masks(found.names, other).digest()
+    assert found.digest() != flipped(found, (0, 0, 0)).digest()
     assert found.digest() != Masks(concept_names(6)[1:], found.bits).digest()
 
 
@@ -122,10 +121,8 @@ def test_object_masks_list_their_concepts_and_digest_all_parts():
     assert whole.pairs is not None
     assert (whole.ast_nodes, whole.builtins) == inventory(whole.pairs.names)
     assert whole.digest() == m.with_universals(REFERENCE, whole.pairs).digest()
-    changed = whole.universal.bits.copy()
-    changed[0, 0, 0] ^= True
     matrices = whole.jaccard_ast, whole.jaccard_builtin
-    other = Masks(whole.universal.names, changed)
+    other = flipped(whole.universal, (0, 0, 0))
     assert whole.digest() != ObjectMasks(REFERENCE, whole.pairs, other, *matrices).digest()
     with refused(ArtifactError, "the universal part only"):
         ObjectMasks(REFERENCE, None, whole.universal, *matrices).digest()

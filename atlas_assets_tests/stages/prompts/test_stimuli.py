@@ -9,56 +9,47 @@ import pytest
 from pydantic import ValidationError
 
 from atlas_assets.errors import StimulusError
-from atlas_assets.stages.prompts.stimuli import CATEGORIES, Stimuli, load_stimuli, parse_stimuli
+from atlas_assets.stages.prompts.stimuli import CATEGORIES, load_stimuli, parse_stimuli
+
+FILE = resources.files("atlas_assets.stages.prompts") / "stimuli.json"
+DOCUMENT = FILE.read_text(encoding="utf-8")
+STIMULI = load_stimuli()
 
 
-@pytest.fixture(scope="module")
-def document() -> str:
-    file = resources.files("atlas_assets.stages.prompts") / "stimuli.json"
-    return file.read_text(encoding="utf-8")
+def test_the_packaged_file_equals_the_specification(shared: Path) -> None:
+    assert (shared / "spec" / "stimuli.json").read_text(encoding="utf-8") == DOCUMENT
 
 
-@pytest.fixture(scope="module")
-def stimuli() -> Stimuli:
-    return load_stimuli()
-
-
-def test_the_packaged_file_equals_the_specification(document: str, shared: Path) -> None:
-    assert document == (shared / "spec" / "stimuli.json").read_text(encoding="utf-8")
-
-
-def test_inventory(stimuli: Stimuli) -> None:
-    objects, checkers = stimuli.object_prompts, stimuli.checker_prompts
+def test_inventory() -> None:
+    objects, checkers = STIMULI.object_prompts, STIMULI.checker_prompts
     assert len(objects.grid_ast_nodes) == 43
     assert len(objects.grid_builtins) == 63
-    assert len(stimuli.concepts) == len(set(stimuli.concepts)) == 106
-    assert stimuli.concepts[0] == "ast__AnnAssign"
-    assert "builtin___isolated_" in stimuli.concepts
+    assert len(STIMULI.concepts) == len(set(STIMULI.concepts)) == 106
+    assert STIMULI.concepts[0] == "ast__AnnAssign"
+    assert "builtin___isolated_" in STIMULI.concepts
     assert tuple(objects.domains) == ("finance", "biology", "gaming", "physics", "ecommerce")
     assert objects.wrappers.weights == (0.4, 0.3, 0.3)
     assert len(checkers.keyword_map) == 58
     assert set(CATEGORIES) < set(checkers.snippets)
-    assert "arXiv:2605.24603" in stimuli.source
+    assert "arXiv:2605.24603" in STIMULI.source
 
 
-def test_the_tables_are_read_once_and_only_read(stimuli: Stimuli) -> None:
-    assert load_stimuli() is stimuli
+def test_the_tables_are_read_once_and_only_read() -> None:
+    assert load_stimuli() is STIMULI
     with pytest.raises(ValidationError, match="frozen"):
-        stimuli.object_prompts.seed = 7  # type: ignore[misc]
+        STIMULI.object_prompts.seed = 7  # type: ignore[misc]
     with pytest.raises(TypeError, match="does not support item assignment"):
-        stimuli.object_prompts.templates["For"]["any"] = "pass"  # type: ignore[index]
+        STIMULI.object_prompts.templates["For"]["any"] = "pass"  # type: ignore[index]
     with pytest.raises(TypeError, match="does not support item assignment"):
-        stimuli.checker_prompts.keyword_map["ast__For"] = None  # type: ignore[index]
+        STIMULI.checker_prompts.keyword_map["ast__For"] = None  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("velocity", "speed"), ('"seed": 42', '"seed": 43'), ("{", ""), ("}", "} ")]
 )
-def test_tables_that_differ_from_the_published_ones_are_refused(
-    old: str, new: str, document: str
-) -> None:
-    edited = document.replace(old, new, 1)
-    assert edited != document
+def test_tables_that_differ_from_the_published_ones_are_refused(old: str, new: str) -> None:
+    edited = DOCUMENT.replace(old, new, 1)
+    assert edited != DOCUMENT
     with pytest.raises(StimulusError, match="not the published ones") as raised:
         parse_stimuli(edited)
     assert "restore the published stimuli.json" in str(raised.value)

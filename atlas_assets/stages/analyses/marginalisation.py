@@ -16,7 +16,7 @@ import polars as pl
 from atlas_assets.stages import columns as col
 from atlas_assets.stages import streams
 from atlas_assets.stages.artifact import Artifact, Entry
-from atlas_assets.stages.concepts import concept_name, split_concept, split_pair
+from atlas_assets.stages.concepts import pairs_of_concepts, split_concept
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.report.table import Table, table_by_layer
@@ -69,7 +69,7 @@ def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFram
     streams.require_between(orders, 1, sys.maxsize, "orders")
     words = _packed(pairs.bits)
     tables = [SCHEMA.polars.to_frame()]
-    for concept, rows in sorted(_pairs_of(pairs.names).items()):
+    for concept, rows in pairs_of_concepts(pairs.names).items():
         sizes = _shrinking_sizes(words[rows], random_orders(concept, len(rows), orders, seed))
         tables.append(_table(concept, sizes))
     return pl.concat(tables)
@@ -94,16 +94,6 @@ def _shrinking_sizes(words: npt.NDArray[np.uint64], orders: npt.NDArray[np.intp]
         common = np.bitwise_and.accumulate(words[order], axis=0)
         np.bitwise_count(common).sum(axis=2, dtype=np.int64, out=found)
     return sizes
-
-
-def _pairs_of(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Concept → rows of its pairs."""
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        ast_node, builtin = split_pair(name)
-        for concept in (concept_name("ast", ast_node), concept_name("builtin", builtin)):
-            rows.setdefault(concept, []).append(row)
-    return rows
 
 
 def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:

@@ -141,14 +141,9 @@ def test_masks_that_cannot_be_compared_are_refused():
         ({"target": ["ast__For"], "L0": ["-1 / 2 / 3"]}, "'-1 / 2 / 3'"),
         ({"target": ["ast__For"], "L0": [None]}, "None"),
         ({}, "none"),
+        ({"target": ["For"], "L0": ["1 / 2 / 3"]}, "'For'"),
     ],
 )
 def test_a_malformed_table_is_refused(table, found):
     with refused(ArtifactError, found):
-        d.parse_target_checker(pl.DataFrame(table))
-
-
-def test_a_target_that_is_no_concept_is_refused():
-    table = pl.DataFrame({"target": ["For"], "L0": ["1 / 2 / 3"]})
-    with refused(ArtifactError, "'For'"):
-        d.summary({REFERENCE: table})
+        d.summary({REFERENCE: pl.DataFrame(table)})

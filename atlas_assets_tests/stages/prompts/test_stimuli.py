@@ -11,8 +11,7 @@ from pydantic import ValidationError
 from atlas_assets.errors import StimulusError
 from atlas_assets.stages.prompts.stimuli import CATEGORIES, load_stimuli, parse_stimuli
 
-FILE = resources.files("atlas_assets.stages.prompts") / "stimuli.json"
-DOCUMENT = FILE.read_text(encoding="utf-8")
+DOCUMENT = (resources.files("atlas_assets.stages.prompts") / "stimuli.json").read_text("utf-8")
 STIMULI = load_stimuli()
 
 

@@ -1,0 +1,54 @@
+"""File names and versions as an artifact spells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.setting import REFERENCE
+
+
+def test_a_setting_is_given_exactly_where_there_is_one_file_per_setting() -> None:
+    with pytest.raises(ValueError, match="takes a setting"):
+        ARTIFACTS["object_masks"].file_name()
+    with pytest.raises(ValueError, match="takes no setting"):
+        ARTIFACTS["summary"].file_name(REFERENCE)
+
+
+@pytest.mark.parametrize(
+    ("key", "parameters", "suffix"),
+    [
+        ("token_checker_masks", {}, ""),
+        ("token_checker_masks", {"token_checker_setting": (0.5, 0.8)}, ""),
+        (
+            "token_checker_masks",
+            {"token_checker_setting": (0.2, 0.5), "variations": 3},
+            "+token_checker_setting=0.2,0.5",
+        ),
+        ("object_prompts", {"variations": 50, "ast_nodes": None}, ""),
+        (
+            "object_prompts",
+            {"variations": 4, "ast_nodes": ("For", "If"), "loss_threshold": 2.5},
+            "+ast_nodes=For,If+loss_threshold=2.5+variations=4",
+        ),
+        ("summary", {"epsilons": (0.1,)}, "+epsilons=0.1"),
+        ("modularity_null", {}, "+permutations=200"),
+        ("modularity_null", {"permutations": 9}, "+permutations=9"),
+    ],
+)
+def test_versions_name_the_settings_that_depart_from_the_default(
+    key: str, parameters: dict[str, Any], suffix: str
+) -> None:
+    artifact = ARTIFACTS[key]
+    assert artifact.version(parameters) == artifact.code_version + suffix
+
+
+def test_a_long_list_is_named_by_its_digest() -> None:
+    version = ARTIFACTS["checker_prompts"].version
+    names = tuple(f"Node{number}" for number in range(30))
+    one, other = version({"ast_nodes": names}), version({"ast_nodes": (*names[:-1], "Other")})
+    assert one != other
+    assert "ast_nodes=30:" in one
+    assert len(one) < 40

@@ -14,6 +14,7 @@ from atlas_assets.hub.publish import Published, publish, publish_stage
 from atlas_assets.hub.staging import Stage
 from atlas_assets.hub.verify import DatasetsVerifier
 from atlas_assets.hub_client.client import HubClient
+from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.store import AtlasStore
@@ -80,6 +81,10 @@ class Publisher:
     def tags(self) -> dict[str, str]:
         return self.hub.repos["dataset", REPO].tags
 
+    @property
+    def head(self) -> str:
+        return self.hub.head(REPO)
+
     def commits(self) -> int:
         """How many there are, without the one that made the repository."""
         return len(self.hub.commits(REPO)) - 1
@@ -95,6 +100,19 @@ class Publisher:
         files, manifest = self.hub.files(REPO), self.stage.manifest
         same = all(files[path] == self.stage.file(path).read_bytes() for path in manifest.paths)
         return same and files["atlas.json"] == manifest.to_bytes() and manifest.version in self.tags
+
+
+def of_another_model(manifest: Manifest) -> Manifest:
+    """The manifest as if its files were made with other weights."""
+    other = ModelIdentity(model_id="other", weights_sha256="b" * 64)
+    files = []
+    for file in manifest.files:
+        said = file.provenance
+        if said is not None and said.lineage is not None:
+            lineage = said.lineage.model_copy(update={"model": other})
+            said = said.model_copy(update={"lineage": lineage})
+        files.append(file.model_copy(update={"provenance": said}))
+    return manifest.model_copy(update={"files": tuple(files)})
 
 
 @dataclass

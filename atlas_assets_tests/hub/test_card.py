@@ -23,11 +23,6 @@ def card(stage: Stage) -> str:
     return render("", stage.manifest, REPO)
 
 
-def test_rendering_again_changes_nothing(stage: Stage, card: str) -> None:
-    assert render(card, stage.manifest, REPO) == card
-    assert card.count(BEGIN) == card.count(END) == 1
-
-
 def test_hand_written_text_stays_around_the_generated_part(stage: Stage, card: str) -> None:
     first = render(HAND_WRITTEN, stage.manifest, REPO)
     assert first.index(HAND_WRITTEN) < first.index(BEGIN)

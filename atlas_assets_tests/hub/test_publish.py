@@ -9,10 +9,16 @@ from dataclasses import replace
 import pytest
 
 from atlas_assets.errors import ArtifactError, HubPermanentError, ProvenanceError, SettingsError
-from atlas_assets.hub.manifest import manifest_of
 from atlas_assets.hub.staging import Stage, staged
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.publishing import HAND_WRITTEN, REPO, Atlas, Publisher, Trusting
+from atlas_assets_tests.hub.publishing import (
+    HAND_WRITTEN,
+    REPO,
+    Atlas,
+    Publisher,
+    Trusting,
+    of_another_model,
+)
 
 
 @pytest.fixture
@@ -126,7 +132,7 @@ def test_replace_removes_what_an_earlier_publication_left(
 
 def test_two_atlases_never_mix_in_a_repository(publisher: Publisher, changed: Stage) -> None:
     publisher.publish()
-    other = _of_another_model(changed)
+    other = replace(changed, manifest=of_another_model(changed.manifest))
     with pytest.raises(ProvenanceError, match="files of another atlas") as refused:
         publisher.publish(other)
     assert "model.weights_sha256" in str(refused.value) and "--replace" in str(refused.value)
@@ -225,18 +231,3 @@ def test_a_copy_that_is_tampered_with_is_not_committed(hub: LocalHub, atlas: Atl
         atlas.publish(hub.client(), Trusting(between=tamper))
     assert refused.value.where == "14_summary.csv"
     assert len(hub.commits(REPO)) == 1
-
-
-def _of_another_model(stage: Stage) -> Stage:
-    """The stage as if its files were made with other weights."""
-    files = []
-    for file in stage.manifest.files:
-        record = file.provenance
-        if record is not None:
-            assert record.lineage is not None and record.lineage.model is not None
-            model = record.lineage.model.model_copy(update={"weights_sha256": "b" * 64})
-            lineage = record.lineage.model_copy(update={"model": model})
-            record = record.model_copy(update={"lineage": lineage})
-        files.append(file.model_copy(update={"provenance": record}))
-    manifest = manifest_of(files, stage.manifest.facts, stage.manifest.claims)
-    return replace(stage, manifest=manifest)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import HfHubHTTPError
 
 from atlas_assets.errors import HubNotFoundError, HubPermanentError, HubUnavailableError
 from atlas_assets.hub.staging import Stage
@@ -17,27 +18,21 @@ from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Publisher, Trusting
 
-INFO, CARD, COMMIT = r"/api/datasets/[^/]+/[^/]+\?", r"/README\.md", r"/commit/"
-PREUPLOAD, PUT, BATCH, YAML, TAG = (
-    r"/preupload/",
-    r"/_lfs/",
-    r"lfs/objects",
-    r"validate-yaml",
-    r"/tag/",
-)
-CREATE, PATHS = r"/repos/create", r"/paths-info/"
-#: (method, path) of every request that publishing makes
+#: (method, path) of every request that publishing makes to a repository that is there
 REQUESTS = {
-    "info": ("GET", INFO),
-    "card": ("GET", CARD),
-    "validate-yaml": ("POST", YAML),
-    "preupload": ("POST", PREUPLOAD),
-    "batch": ("POST", BATCH),
-    "upload": ("PUT", PUT),
-    "commit": ("POST", COMMIT),
-    "tag": ("POST", TAG),
-    "paths-info": ("POST", PATHS),
+    "info": ("GET", r"/api/datasets/[^/]+/[^/]+\?"),
+    "card": ("GET", r"/README\.md"),
+    "validate-yaml": ("POST", r"validate-yaml"),
+    "preupload": ("POST", r"/preupload/"),
+    "batch": ("POST", r"lfs/objects"),
+    "upload": ("PUT", r"/_lfs/"),
+    "commit": ("POST", r"/commit/"),
+    "tag": ("POST", r"/tag/"),
+    "paths-info": ("POST", r"/paths-info/"),
 }
+CREATE = ("POST", r"/repos/create")
+XET = ("GET", r"/xet-write-token/")
+COMMIT = REQUESTS["commit"]
 HTML = {"headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
 
 
@@ -49,17 +44,13 @@ def publisher(hub: LocalHub, few: Stage) -> Publisher:
     return publisher
 
 
-def _head(publisher: Publisher) -> str:
-    return publisher.hub.head(REPO)
-
-
 @pytest.mark.parametrize("status", [401, 403, 404])
 @pytest.mark.parametrize("request_", ["info", "commit", "preupload", "tag"])
 def test_what_the_hub_refuses_is_not_tried_again(
     publisher: Publisher, status: int, request_: str
 ) -> None:
-    before, (method, path) = _head(publisher), REQUESTS[request_]
-    publisher.hub.fail(method, path, status=status, times=99)
+    before = publisher.head
+    publisher.hub.fail(*REQUESTS[request_], status=status, times=99)
     if (request_, status) == ("info", 404):
         # there is said to be none: it is made, and still does not show itself
         with pytest.raises(HubPermanentError, match="does not show itself"):
@@ -68,13 +59,13 @@ def test_what_the_hub_refuses_is_not_tried_again(
         with pytest.raises(HubPermanentError) as refused:
             publisher.publish()
         assert refused.value.status == status
-        assert len(publisher.hub.calls(method, path)) == 1
+        assert len(publisher.hub.calls(*REQUESTS[request_])) == 1
     if request_ == "tag":
         assert publisher.commits() == 2
         told = str(refused.value)
-        assert f"the commit {_head(publisher)} landed" in told and "are left to do" in told
+        assert f"the commit {publisher.head} landed" in told and "are left to do" in told
     else:
-        assert _head(publisher) == before
+        assert publisher.head == before
     publisher.hub.faults.clear()
     publisher.publish()
     assert publisher.is_whole() and publisher.commits() == 2
@@ -82,28 +73,24 @@ def test_what_the_hub_refuses_is_not_tried_again(
 
 def test_a_repository_that_may_not_be_made(publisher: Publisher) -> None:
     publisher.hub.repos.clear()
-    publisher.hub.fail("POST", CREATE, status=403, times=99)
+    publisher.hub.fail(*CREATE, status=403, times=99)
     with pytest.raises(HubPermanentError, match="cannot create the repository"):
         publisher.publish()
-    assert len(publisher.hub.calls("POST", CREATE)) == 1
+    assert len(publisher.hub.calls(*CREATE)) == 1
 
 
 def test_a_card_that_the_hub_finds_invalid(publisher: Publisher) -> None:
-    before = _head(publisher)
+    before, request = publisher.head, REQUESTS["validate-yaml"]
     said = '{"errors":[{"message":"license must be one of"}]}'
-    publisher.hub.fail("POST", YAML, status=400, body=said, times=99)
+    publisher.hub.fail(*request, status=400, body=said, times=99)
     with pytest.raises(HubPermanentError):
         publisher.publish()
-    assert len(publisher.hub.calls("POST", YAML)) == 1 and _head(publisher) == before
-
-
-def _gone(publisher: Publisher) -> Callable[[Stage], None]:
-    return lambda _: publisher.hub.repos.clear()
+    assert len(publisher.hub.calls(*request)) == 1 and publisher.head == before
 
 
 def test_a_repository_that_is_deleted_meanwhile(publisher: Publisher) -> None:
     with pytest.raises(HubNotFoundError):
-        publisher.publish(verifier=Trusting(between=_gone(publisher)))
+        publisher.publish(verifier=Trusting(between=lambda _: publisher.hub.repos.clear()))
 
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -119,8 +106,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("request_", ["info", "preupload", "upload", "commit"])
 def test_what_passes_is_tried_again(publisher: Publisher, fault: str, request_: str) -> None:
-    method, path = REQUESTS[request_]
-    publisher.hub.fail(method, path, **FAULTS[fault])
+    publisher.hub.fail(*REQUESTS[request_], **FAULTS[fault])
     client = publisher.hub.client(timeout=0.7)
     began = time.monotonic()
     publisher.publish(client=client)
@@ -132,15 +118,15 @@ def test_what_passes_is_tried_again(publisher: Publisher, fault: str, request_: 
 
 @pytest.mark.parametrize("request_", sorted(REQUESTS))
 def test_a_hub_that_is_down_is_given_up(publisher: Publisher, request_: str) -> None:
-    before, (method, path) = _head(publisher), REQUESTS[request_]
-    publisher.hub.fail(method, path, status=503, times=99)
+    before = publisher.head
+    publisher.hub.fail(*REQUESTS[request_], status=503, times=99)
     with pytest.raises(HubUnavailableError) as down:
         publisher.publish()
     assert "503" in str(down.value) and "try again later" in str(down.value)
     if request_ == "tag":
-        assert f"the commit {_head(publisher)} landed" in str(down.value)
+        assert f"the commit {publisher.head} landed" in str(down.value)
     else:
-        assert _head(publisher) == before
+        assert publisher.head == before
     # where a commit may have landed although nobody said so, that is said
     assert (request_ == "commit") <= ("whether a commit landed" in str(down.value))
     publisher.hub.faults.clear()
@@ -149,7 +135,7 @@ def test_a_hub_that_is_down_is_given_up(publisher: Publisher, request_: str) -> 
 
 
 def test_a_hub_that_asks_to_wait_for_long_is_given_up_at_once(publisher: Publisher) -> None:
-    publisher.hub.fail("POST", COMMIT, status=429, headers={"Retry-After": "3600"})
+    publisher.hub.fail(*COMMIT, status=429, headers={"Retry-After": "3600"})
     began = time.monotonic()
     with pytest.raises(HubUnavailableError, match="429"):
         publisher.publish()
@@ -161,20 +147,19 @@ def test_a_hub_that_asks_to_wait_for_long_is_given_up_at_once(publisher: Publish
 def test_an_answer_that_is_lost_after_the_work_is_done(
     publisher: Publisher, lost: dict[str, Any], request_: str
 ) -> None:
-    method, path = REQUESTS[request_]
-    publisher.hub.fail(method, path, after=True, **lost)
+    publisher.hub.fail(*REQUESTS[request_], after=True, **lost)
     published = publisher.publish()
     assert published.committed
     assert publisher.is_whole() and publisher.commits() == 2
-    assert published.sha == _head(publisher)
+    assert published.sha == publisher.head
 
 
 def test_what_is_not_known_of_a_commit_is_said(publisher: Publisher) -> None:
     """Its answer is lost, and then nobody lets us look."""
-    publisher.hub.fail("POST", COMMIT, after=True, drop=True)
+    publisher.hub.fail(*COMMIT, after=True, drop=True)
 
     def refuse(_: Stage) -> None:
-        publisher.hub.fail("GET", INFO, status=403, times=99)
+        publisher.hub.fail(*REQUESTS["info"], status=403, times=99)
 
     with pytest.raises(HubPermanentError, match="whether a commit landed") as refused:
         publisher.publish(verifier=Trusting(between=refuse))
@@ -186,33 +171,32 @@ def test_what_is_not_known_of_a_commit_is_said(publisher: Publisher) -> None:
 
 def test_a_tag_that_somebody_makes_meanwhile(publisher: Publisher) -> None:
     """It marks something else, and was not there before the commit."""
-    publisher.hub.fail("POST", TAG, status=409)
+    publisher.hub.fail(*REQUESTS["tag"], status=409)
     version = publisher.stage.manifest.version
     side = publisher.hub.push(REPO, {"atlas.json": b"{}"}, branch="side")
 
     @dataclass
     class Slow(Trusting):
         def repository(self, *_: Any) -> None:
-            publisher.hub.repos["dataset", REPO].tags[version] = side
+            publisher.tags[version] = side
 
     with pytest.raises(HubPermanentError, match="marks another one") as refused:
         publisher.publish(verifier=Slow())
-    assert f"the commit {_head(publisher)} landed" in str(refused.value)
-    assert publisher.hub.repos["dataset", REPO].tags == {version: side}
+    assert f"the commit {publisher.head} landed" in str(refused.value)
+    assert publisher.tags == {version: side}
 
 
 @pytest.mark.parametrize("request_", ["info", "card", "validate-yaml", "preupload"])
 def test_a_page_in_place_of_an_answer(publisher: Publisher, request_: str) -> None:
     """A proxy's page says 200; it must never become the card."""
-    method, path = REQUESTS[request_]
-    publisher.hub.fail(method, path, status=200, **HTML)
+    publisher.hub.fail(*REQUESTS[request_], status=200, **HTML)
     publisher.publish()
     assert publisher.is_whole() and publisher.commits() == 2
     assert "DOCTYPE" not in publisher.card() and HAND_WRITTEN in publisher.card()
 
 
 def test_a_conflict_is_looked_at_anew(publisher: Publisher) -> None:
-    publisher.hub.fail("POST", COMMIT, status=409, times=2)
+    publisher.hub.fail(*COMMIT, status=409, times=2)
     publisher.publish()
     assert publisher.is_whole() and publisher.commits() == 2
 
@@ -225,16 +209,16 @@ def test_a_stale_head_is_read_again_with_the_card_that_is_there_now(publisher: P
         publisher.hub.push(REPO, {"README.md": newer.encode(), "theirs.txt": b"theirs"})
 
     published = publisher.publish(verifier=Trusting(between=meanwhile))
-    answers = [call.status for call in publisher.hub.calls("POST", COMMIT)]
+    answers = [call.status for call in publisher.hub.calls(*COMMIT)]
     assert answers == [412, 200]
     assert publisher.is_whole() and publisher.commits() == 3
     assert "And more." in publisher.card()
     assert publisher.hub.files(REPO)["theirs.txt"] == b"theirs"
-    assert published.sha == _head(publisher)
+    assert published.sha == publisher.head
 
 
 def test_a_repository_that_never_rests_is_given_up(publisher: Publisher) -> None:
-    publisher.hub.fail("POST", COMMIT, status=412, times=999)
+    publisher.hub.fail(*COMMIT, status=412, times=999)
     with pytest.raises(HubUnavailableError, match="a moment in which nobody else commits"):
         publisher.publish()
     assert publisher.commits() == 1
@@ -242,8 +226,7 @@ def test_a_repository_that_never_rests_is_given_up(publisher: Publisher) -> None
 
 def test_eight_writers_at_once(publisher: Publisher) -> None:
     """Their files and words survive, and so does the atlas; nobody's commit is lost."""
-    hub, failures = publisher.hub, []
-    start = threading.Barrier(9)
+    hub, start = publisher.hub, threading.Barrier(9)
 
     def write(number: int) -> None:
         api = HfApi(endpoint=hub.url, token=hub.token)
@@ -260,21 +243,18 @@ def test_eight_writers_at_once(publisher: Publisher) -> None:
                 api.create_commit(
                     REPO, operations, commit_message="w", repo_type="dataset", parent_commit=head
                 )
-            except Exception as error:  # a stale head, as ours
-                if "412" not in str(error):
-                    failures.append(error)
-                    return
+            except HfHubHTTPError as error:  # a stale head, as ours
+                assert "412" in str(error)
             else:
                 return
 
-    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for writer in writers:
-        writer.start()
-    start.wait()
-    published = publisher.publish()
-    for writer in writers:
-        writer.join()
-    assert failures == [] and published.committed
+    with ThreadPoolExecutor(8) as pool:
+        writers = [pool.submit(write, number) for number in range(8)]
+        start.wait()
+        published = publisher.publish()
+        for writer in writers:
+            writer.result()
+    assert published.committed
     assert publisher.is_whole() and publisher.commits() == 1 + 8 + 1
     for number in range(8):
         assert f"Writer {number} was here." in publisher.card()
@@ -283,18 +263,37 @@ def test_eight_writers_at_once(publisher: Publisher) -> None:
 
 
 def test_eight_publications_of_one_atlas_make_one_commit(publisher: Publisher) -> None:
-    found: list[Any] = []
-
-    def publish() -> None:
-        try:
-            found.append(publisher.publish())
-        except Exception as error:  # shown by the assertion below
-            found.append(error)
-
-    threads = [threading.Thread(target=publish) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [p.committed for p in found].count(True) >= 1
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(publisher.publish) for _ in range(8)]
+    assert any(publication.result().committed for publication in running)
     assert publisher.commits() == 2 and publisher.is_whole()
+
+
+# through xet: the real hf_xet, whose store is a directory -----------------------------------------
+
+
+@pytest.fixture
+def through_xet(xet_hub: LocalHub, stage: Stage) -> Publisher:
+    return Publisher(xet_hub, stage)
+
+
+def test_through_xet_one_commit_and_then_none(through_xet: Publisher) -> None:
+    through_xet.hub.fail(*COMMIT, after=True, drop=True)
+    published = through_xet.publish()
+    assert published.committed and through_xet.is_whole() and through_xet.commits() == 1
+    # it did go through xet
+    assert through_xet.hub.calls(*XET) and not through_xet.hub.calls(*REQUESTS["upload"])
+    through_xet.hub.forget_calls()
+    assert not through_xet.publish().committed
+    assert len(through_xet.hub.calls()) <= 3 and through_xet.commits() == 1
+
+
+def test_through_xet_a_refused_upload(through_xet: Publisher) -> None:
+    through_xet.hub.fail(*XET, status=403, times=99)
+    with pytest.raises(HubPermanentError) as refused:
+        through_xet.publish()
+    assert refused.value.status == 403
+    assert through_xet.hub.files(REPO) == {}
+    through_xet.hub.faults.clear()
+    through_xet.publish()
+    assert through_xet.is_whole() and through_xet.commits() == 1

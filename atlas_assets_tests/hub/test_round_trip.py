@@ -14,10 +14,9 @@ from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.fetch import Outcome, choose, fetch
 from atlas_assets.hub.source import open_source
-from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.hub.publishing import REPO, Atlas, Publisher
+from atlas_assets_tests.hub.publishing import REPO, Atlas, Publisher, of_another_model
 from atlas_assets_tests.soundness import sound_atlas
 
 
@@ -27,10 +26,17 @@ def published(publisher: Publisher) -> Publisher:
     return publisher
 
 
-def fetched(publisher: Publisher, store: AtlasStore, *names: str) -> list[Outcome]:
+def fetched(
+    publisher: Publisher, store: AtlasStore, *names: str, repo_id: str = REPO
+) -> list[Outcome]:
     client = publisher.hub.client()
-    source = open_source(client, REPO)
+    source = open_source(client, repo_id)
     return list(fetch(client, source, store, choose(source, names)))
+
+
+def folder_at(path: Path) -> AtlasStore:
+    """A folder of which the settings say nothing."""
+    return AtlasStore(UPath(path), Lineage)
 
 
 def test_a_published_atlas_is_fetched_as_it_was(published: Publisher, tmp_path: Path) -> None:
@@ -95,62 +101,31 @@ def test_a_table_that_its_manifest_does_not_speak_of(published: Publisher, tmp_p
     ]
     told = published.manifest().model_copy(update={"files": tuple(records)})
     hub.push(REPO, {name: changed, manifests.NAME: told.to_bytes()})
-    store = AtlasStore(UPath(tmp_path / "atlas"), Lineage)
-    (outcome,) = fetched(published, store, "summary")
+    (outcome,) = fetched(published, folder_at(tmp_path / "atlas"), "summary")
     assert isinstance(outcome.error, ArtifactError)
     assert "manifest" in str(outcome.error)
     assert not outcome.path.exists()
 
 
-# into a folder of which the settings say nothing --------------------------------------------------
-
-
-def of_another_model(publisher: Publisher) -> str:
-    """The same atlas, said to be of another model, in a repository of its own."""
-    other = ModelIdentity(model_id="other", weights_sha256="b" * 64)
-    files = []
-    for file in publisher.manifest().files:
-        said = file.provenance
-        if said is not None and said.lineage is not None:
-            lineage = said.lineage.model_copy(update={"model": other})
-            said = said.model_copy(update={"lineage": lineage})
-        files.append(file.model_copy(update={"provenance": said}))
-    told = publisher.manifest().model_copy(update={"files": tuple(files)}).to_bytes()
-    there = {path: publisher.hub.files(REPO)[path] for path in publisher.manifest().paths}
-    publisher.hub.push("me/m2", {**there, manifests.NAME: told})
-    return "me/m2"
-
-
-def into(publisher: Publisher, repo_id: str, folder: Path, *names: str) -> list[Outcome]:
-    client = publisher.hub.client()
-    source = open_source(client, repo_id)
-    store = AtlasStore(UPath(folder), Lineage)
-    return list(fetch(client, source, store, choose(source, names)))
-
-
 def test_two_atlases_do_not_mix_in_a_folder_that_is_named(
     published: Publisher, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "mix"
-    into(published, REPO, folder)
+    folder, hub = tmp_path / "mix", published.hub
+    fetched(published, folder_at(folder))
     for name in ("14_summary.csv", "token_checker_masks.h5"):
         (folder / name).unlink()
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    other = of_another_model(published)
+    told = of_another_model(published.manifest()).to_bytes()
+    hub.push("me/m2", {**hub.files(REPO), manifests.NAME: told})
     for names in (("summary", "token_checker_masks"), ()):
         with pytest.raises(ProvenanceError, match="would mix") as caught:
-            into(published, other, folder, *names)
+            fetched(published, folder_at(folder), *names, repo_id="me/m2")
         assert "model.model_id = embedded" in str(caught.value.expected)
         assert "model.model_id = other" in str(caught.value.found)
     after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert after == before
-    assert {outcome.state for outcome in into(published, other, tmp_path / "empty")} == {"fetched"}
-
-
-def test_the_rest_of_the_same_atlas_is_welcome(published: Publisher, tmp_path: Path) -> None:
-    folder = tmp_path / "mix"
-    into(published, REPO, folder)
-    (folder / "14_summary.csv").unlink()
-    states = [outcome.state for outcome in into(published, REPO, folder)]
-    assert states.count("fetched") == 1
-    assert states.count("failed") == 0
+    elsewhere = fetched(published, folder_at(tmp_path / "empty"), repo_id="me/m2")
+    assert {outcome.state for outcome in elsewhere} == {"fetched"}
+    # what is missing of the same atlas is welcome
+    states = [outcome.state for outcome in fetched(published, folder_at(folder))]
+    assert states.count("fetched") == 2 and states.count("failed") == 0

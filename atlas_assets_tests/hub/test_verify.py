@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,7 +75,8 @@ def test_a_table_that_does_not_load_is_not_uploaded(
     few: Stage, hub: LocalHub, tmp_path: Path, wrong: str
 ) -> None:
     """Nor is a repository made for it."""
-    broken = _copied(_part(few, "summary"), tmp_path / "stage")
+    copy_of = shutil.copytree(few.folder, tmp_path / "stage")
+    broken = replace(_part(few, "summary"), folder=copy_of)
     path = broken.file("viewer/summary.parquet")
     if wrong == "another table":
         pl.DataFrame({"a": [1]}).write_parquet(path)
@@ -164,14 +166,6 @@ def _part(stage: Stage, asset: str) -> Stage:
     manifest = manifest_of(files, stage.manifest.facts, stage.manifest.claims)
     rows = {config: rows for config, rows in stage.rows.items() if config == asset}
     return replace(stage, manifest=manifest, rows=rows)
-
-
-def _copied(stage: Stage, folder: Path) -> Stage:
-    for path in stage.manifest.paths:
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(stage.file(path).read_bytes())
-    return replace(stage, folder=folder)
 
 
 def _report(stage: Stage) -> dict[str, Any]:

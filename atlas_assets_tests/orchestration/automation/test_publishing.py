@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,9 +82,8 @@ class Built:
     def materialize(self, asset: str) -> str:
         """Makes an asset again, and runs its checks; returns the id of the run."""
         job = build_definitions(self.settings()).resolve_implicit_global_asset_job_def()
-        result = job.execute_in_process(
-            instance=self.instance, asset_selection=[dg.AssetKey(asset)]
-        )
+        key = dg.AssetKey(asset)
+        result = job.execute_in_process(instance=self.instance, asset_selection=[key])
         assert result.success, failure_text(result)
         return result.run_id
 
@@ -100,28 +98,15 @@ class Built:
         return dg.materialize([made], instance=self.instance, raise_on_error=False).run_id
 
 
-@contextmanager
-def opened(folder: Path) -> Iterator[Built]:
-    with dg.DagsterInstance.local_temp(str(folder / "home")) as instance:
-        yield Built(folder, instance)
-
-
-@pytest.fixture(scope="module")
-def made(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound atlas, of which Dagster made one file; nobody changes it."""
-    folder = tmp_path_factory.mktemp("made")
-    shutil.copytree(sound, folder / "data")
-    (folder / "home").mkdir()
-    with opened(folder) as built:
-        built.materialize("summary")
-    return folder
-
-
 @pytest.fixture
-def built(made: Path, tmp_path: Path) -> Iterator[Built]:
-    """A copy of it, to be changed."""
-    with opened(shutil.copytree(made, tmp_path / "built")) as copy:
-        yield copy
+def built(sound: Path, tmp_path: Path) -> Iterator[Built]:
+    """A sound atlas of which one file was made in a run, to be changed."""
+    shutil.copytree(sound, tmp_path / "data")
+    (tmp_path / "home").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+        atlas = Built(tmp_path, instance)
+        atlas.pretend("summary")
+        yield atlas
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +135,6 @@ def reason_of(tick: Any) -> str:
     return str(tick.skip_message)
 
 
-def is_idle(tick: Any) -> bool:
-    """Whether there was no run to look at."""
-    return "empty result" in reason_of(tick)
-
-
 def retries(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
     return [e for e in result.all_events if e.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
 
@@ -172,6 +152,8 @@ def test_they_say_what_to_configure(
     assert "HF_TOKEN" in reason and "hf auth login" in reason
     assert reason_of(built.daily(nobody)) == reason
     assert hub.calls() == []
+    # a sensor that is switched on later begins there
+    assert "Initiating" in reason_of(built.tick(hub.client(), None))
 
 
 def test_a_run_that_made_an_atlas_is_published_once(
@@ -199,18 +181,14 @@ def test_a_run_that_made_an_atlas_is_published_once(
     after = built.tick(hub.client(), tick.cursor)
     assert f"run {result.run_id[:8]} ({JOB}) made no file" in reason_of(after)
     # then there is nothing more to look at
-    assert is_idle(built.tick(hub.client(), after.cursor))
+    assert "empty result" in reason_of(built.tick(hub.client(), after.cursor))
     # a run that changes nothing is published as well, and nothing is committed
-    again = built.pretend("summary")
+    again = built.materialize("summary")
     request = request_of(built.tick(hub.client(), after.cursor))
     assert request.run_key == again
     hub.forget_calls()
     assert built.run(hub.client(), request).success
     assert len(hub.commits(REPO)) == 2 and len(hub.calls()) <= 3
-
-
-def test_a_sensor_that_is_switched_on_later_begins_there(built: Built, hub: LocalHub) -> None:
-    assert "Initiating" in reason_of(built.tick(hub.client(), None))
 
 
 def test_runs_that_ended_together_are_published_together(
@@ -243,7 +221,7 @@ def test_a_publication_that_failed_is_requested_again(
 def test_failed_runs_and_others_are_not_published(built: Built, hub: LocalHub, first: str) -> None:
     cursor = built.tick(hub.client(), first).cursor
     built.pretend("summary", passed=False)
-    assert is_idle(built.tick(hub.client(), cursor))
+    assert "empty result" in reason_of(built.tick(hub.client(), cursor))
     built.pretend("somebody_elses")
     assert "made no file of an atlas" in reason_of(built.tick(hub.client(), cursor))
 
@@ -259,23 +237,6 @@ def test_what_does_not_pass_its_checks_is_not_published(
     assert result.success, failure_text(result)
     assert "13_object_masks_eps0.5_cons0.8.h5" in hub.files(REPO)
     assert "14_summary.csv" not in hub.files(REPO)
-
-
-def test_the_sensor_answers_for_one_run(built: Built, hub: LocalHub) -> None:
-    sensor = hub_sync_sensor(built.settings(), publish_job(), hub.client())
-    (run,) = built.instance.get_runs()
-    change = built.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_SUCCESS, limit=1)
-    event = change.records[0].event_log_entry.dagster_event
-    assert event is not None
-    context = dg.build_run_status_sensor_context(
-        sensor_name=sensor.name,
-        dagster_event=event,
-        dagster_instance=built.instance,
-        dagster_run=run,
-    )
-    with context:
-        found = sensor(context)
-    assert isinstance(found, dg.RunRequest) and found.run_key == run.run_id
 
 
 def test_the_schedule_publishes_what_was_made_by_hand(built: Built, hub: LocalHub) -> None:

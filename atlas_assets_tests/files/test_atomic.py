@@ -31,13 +31,6 @@ def test_bytes_arrive_and_nothing_else_is_left(tmp_path: Path, data: bytes | mem
     assert names(tmp_path / "new") == ["file"]
 
 
-def test_an_earlier_file_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    atomic.write_bytes(path, b"before", what="masks")
-    atomic.write_bytes(path, b"after", what="masks")
-    assert path.read_bytes() == b"after"
-
-
 def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
@@ -47,8 +40,9 @@ def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_remote_filesystems_are_written_through_a_sibling_as_well() -> None:
-    path = UPath("memory://atomic/file")
+@pytest.mark.parametrize("remote", [False, True])
+def test_an_earlier_file_is_replaced(tmp_path: Path, remote: bool) -> None:
+    path = (UPath("memory://atomic") if remote else tmp_path) / "file"
     atomic.write_bytes(path, b"before", what="masks")
     atomic.write_bytes(path, b"after", what="masks")
     assert path.read_bytes() == b"after"

@@ -62,13 +62,12 @@ def atlas_items(folder: Path) -> Items:
 
 def _provenance(name: str, record: dict[str, Any]) -> Items:
     """A record less the versions in it, whose libraries stay named."""
-    items = {f"{name} | payload": record["payload_sha256"]}
     stable = {**record, "versions": sorted(record["versions"])}
     text = json.dumps(stable, sort_keys=True).encode()
     # what goes into the masks from the activations is another digest on another processor
     everywhere = {**stable, "inputs": sorted(record["inputs"]), "payload_sha256": None}
     return {
-        **items,
+        f"{name} | payload": record["payload_sha256"],
         f"{name} | provenance": sha256([text]),
         f"{name} | record": sha256([json.dumps(everywhere, sort_keys=True).encode()]),
     }

@@ -13,11 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.soundness.recompute import Recomputation
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.analyses import (
-    modularity_null,
-    ockham,
-    token_independence,
-)
+from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.drawing import Drawing
@@ -83,22 +79,19 @@ def universal() -> Masks:
     return objects(Setting(0.001, 0.8)).universal
 
 
+def table(key: str, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    schema = ARTIFACTS[key].schema
+    assert schema is not None
+    return pl.DataFrame(rows, {of.name: of.dtype for of in schema.columns}, orient="row")
+
+
 def object_prompts() -> pl.DataFrame:
     rows = [
         (ast, builtin, i, f"x{i} = '{builtin}'  # ε\n", 1.5 + i / 7, 5 + i, True)
         for ast, builtin in (("For", "len"), ("Import", "_isolated_"))
         for i in range(2)
     ]
-    columns = {
-        "ast_node": pl.String,
-        "builtin_obj": pl.String,
-        "variation_id": pl.Int64,
-        "prompt_text": pl.String,
-        "sequence_loss": pl.Float64,
-        "token_length": pl.Int64,
-        "ast_verified": pl.Boolean,
-    }
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return table("object_prompts", rows)
 
 
 def checker_prompts() -> pl.DataFrame:
@@ -107,13 +100,7 @@ def checker_prompts() -> pl.DataFrame:
         for concept, keyword in (("ast__For", "for"), ("builtin__list", "list"))
         for i in range(3)
     ]
-    columns = {
-        "object": pl.String,
-        "keyword": pl.String,
-        "variation_id": pl.Int64,
-        "prompt_text": pl.String,
-    }
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return table("checker_prompts", rows)
 
 
 def target_checker(setting: Setting = SETTING) -> pl.DataFrame:

@@ -53,22 +53,17 @@ def test_the_description_travels_in_the_png(text: str) -> None:
     assert drawing(description=text).description == text
 
 
-def test_descriptions_that_others_wrote_are_read_too() -> None:
-    for chunk in ("tEXt", "iTXt", "deflated iTXt"):
-        about, buffer = PngInfo(), io.BytesIO()
-        if chunk == "tEXt":
-            about.add_text("Description", "Größe")
-        else:
-            about.add_itxt("Description", "Größe", zip=chunk.startswith("deflated"))
-        Image.new("L", (1, 1)).save(buffer, format="PNG", pnginfo=about)
-        assert Drawing(buffer.getvalue(), None).description == "Größe", chunk
-
-
-def test_a_png_without_words_has_none() -> None:
-    buffer = io.BytesIO()
-    Image.new("L", (7, 5)).save(buffer, format="PNG")
-    assert Drawing(buffer.getvalue(), None).description == ""
-    assert Drawing(buffer.getvalue(), None).size == (7, 5)
+@pytest.mark.parametrize("chunk", ["none", "tEXt", "iTXt", "deflated iTXt"])
+def test_descriptions_that_others_wrote_are_read_too(chunk: str) -> None:
+    about, buffer = PngInfo(), io.BytesIO()
+    if chunk == "tEXt":
+        about.add_text("Description", "Größe")
+    elif chunk != "none":
+        about.add_itxt("Description", "Größe", zip=chunk.startswith("deflated"))
+    Image.new("L", (7, 5)).save(buffer, format="PNG", pnginfo=about)
+    figure = Drawing(buffer.getvalue(), None)
+    assert figure.description == ("" if chunk == "none" else "Größe")
+    assert figure.size == (7, 5)
 
 
 def test_a_pdf_of_another_making_is_refused(path: Path, tmp_path: Path) -> None:

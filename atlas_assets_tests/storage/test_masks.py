@@ -48,9 +48,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "masks.h5"
 
 
-def written(path: Path) -> Path:
-    value = objects()
-    OBJECTS.write(path, value, record_of(OBJECTS, value))
+def written(path: Path, **fields: object) -> Path:
+    """A file whose record has these fields besides those that it should have."""
+    OBJECTS.write(path, objects(), record_of(OBJECTS, objects(), **fields))
     return path
 
 
@@ -167,6 +167,7 @@ def test_a_standalone_file_without_any_metadata_is_read(path: Path) -> None:
 
 
 P, U = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
+METRIC = "metrics/jaccard_ast_matrix"
 LENGTH_ONE = np.array(["For"], dtype=h5py.string_dtype())
 FOUR = np.array(["For", "If", "Import", "With"], dtype=h5py.string_dtype())
 
@@ -186,24 +187,9 @@ FOUR = np.array(["For", "If", "Import", "With"], dtype=h5py.string_dtype())
         (attribute("epsilon", "high"), "epsilon", "numbers in range", "'high'"),
         (attribute("epsilon", -1.0), "epsilon", "numbers in range", "-1.0"),
         (attribute("n_pairs", 4), "/pair_masks", "4 units", "5"),
-        (
-            replaced("metrics/jaccard_ast_matrix", np.zeros((2, 2))),
-            "jaccard_ast",
-            "(3, 3)",
-            "(2, 2)",
-        ),
-        (
-            replaced("metrics/jaccard_ast_matrix", np.full((3, 3), np.nan)),
-            "jaccard_ast",
-            "between 0 and 1",
-            "",
-        ),
-        (
-            replaced("metrics/jaccard_ast_matrix", np.zeros(3, "i4")),
-            "jaccard_ast",
-            "floats",
-            "int32",
-        ),
+        (replaced(METRIC, np.zeros((2, 2))), "jaccard_ast", "(3, 3)", "(2, 2)"),
+        (replaced(METRIC, np.full((3, 3), np.nan)), "jaccard_ast", "between 0 and 1", ""),
+        (replaced(METRIC, np.zeros(3, "i4")), "jaccard_ast", "floats", "int32"),
         (replaced("metadata/ast_nodes", LENGTH_ONE), "ast_nodes", "'If'", "not listed"),
         (replaced("metadata/ast_nodes", FOUR), "layer_0/ast__With", "a dataset", "none"),
     ],
@@ -215,13 +201,44 @@ def test_each_defect_is_named(
     require_named(OBJECTS, path, where, expected, found)
 
 
-def test_a_pair_without_universal_masks_is_noticed(path: Path) -> None:
-    write_object_masks(path, objects(), sparse=True)
-    with h5py.File(path, "r+") as file:
-        for layer in range(LAYERS):
-            del file[f"universal_masks/layer_{layer}/ast__If"]
-    with pytest.raises(ArtifactError) as caught:
-        OBJECTS.read(path)
+def without_setting(file: h5py.File) -> None:
+    for key in ("epsilon", "consistency_threshold"):
+        del file["metadata"].attrs[key]
+
+
+def of_other_units(file: h5py.File) -> None:
+    for layer in file["token_checker_masks"].values():
+        layer.move("ast__For", "For")
+
+
+def without_one_universal(file: h5py.File) -> None:
+    for layer in file["universal_masks"].values():
+        del layer["ast__If"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "edit", "match"),
+    [
+        (OBJECTS, without_one_universal, "universal masks"),
+        *(
+            (OBJECTS, attribute("n_layers", value), "n_layers")
+            for value in (np.array([1, 2]), LAYERS + 0.5, -1, "6", np.nan)
+        ),
+        (STANDALONE_FILE, attribute("n_pairs", 5), f"expected: {STANDALONE}\n  found: {SETTING}"),
+        (CHECKERS, without_setting, "epsilon"),
+        (CHECKERS, of_other_units, "not the name of a concept"),
+    ],
+)
+def test_unsound_files_of_the_release_are_refused(
+    path: Path, codec: Codec[Any], edit: Edit, match: str
+) -> None:
+    if codec is CHECKERS:
+        write_checker_masks(path, checkers())
+    else:
+        write_object_masks(path, objects(), sparse=edit is without_one_universal)
+    edit_in_place(path, edit)
+    with pytest.raises(ArtifactError, match=match) as caught:
+        codec.read(path)
     assert str(path) in str(caught.value)
 
 
@@ -232,9 +249,6 @@ def test_booleans_are_zero_or_one(path: Path) -> None:
     with pytest.raises(ArtifactError, match="boolean") as caught:
         OBJECTS.read(path)
     assert "7" in str(caught.value.found)
-
-
-METRIC = "metrics/jaccard_ast_matrix"
 
 
 def change(path: Path, key: str) -> None:
@@ -265,20 +279,15 @@ def test_changed_content_is_noticed_by_whoever_reads_it(
         OBJECTS.read(path, part=part)
 
 
-def with_record(path: Path, **fields: object) -> Path:
-    OBJECTS.write(path, objects(), record_of(OBJECTS, objects(), **fields))
-    return path
-
-
 def test_a_record_without_the_digest_of_a_part_is_refused(path: Path) -> None:
-    OBJECTS.read(with_record(path, parts={}))
+    OBJECTS.read(written(path, parts={}))
     with pytest.raises(ArtifactError, match="not what was written") as caught:
         OBJECTS.read(path, part="universal")
     assert "a digest in its record" in str(caught.value.expected)
 
 
 def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Path) -> None:
-    with_record(path, parts={}, format_version=1)
+    written(path, parts={}, format_version=1)
     for part in (None, "universal", "layer_3"):
         _, record = OBJECTS.read(path, part=part)
         assert record is not None
@@ -290,7 +299,7 @@ def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Pa
 
 
 def test_a_record_with_digests_of_parts_is_held_to_them_whatever_its_version(path: Path) -> None:
-    change(with_record(path, format_version=1), U)
+    change(written(path, format_version=1), U)
     with pytest.raises(ArtifactError, match="not what was written"):
         OBJECTS.read(path, part="universal")
 
@@ -326,31 +335,6 @@ def test_single_precision_attributes_are_the_decimals_they_were_written_as(path:
     assert read.setting == setting
 
 
-@pytest.mark.parametrize("value", [np.array([1, 2]), LAYERS + 0.5, -1, "6", np.nan])
-def test_what_counts_nothing_is_refused(path: Path, value: object) -> None:
-    write_object_masks(path, objects())
-    edit_in_place(path, attribute("n_layers", value))
-    with pytest.raises(ArtifactError, match="n_layers"):
-        OBJECTS.read(path)
-
-
-def test_a_standalone_file_of_another_setting_is_refused(path: Path) -> None:
-    write_object_masks(path, objects())
-    with pytest.raises(ArtifactError) as caught:
-        STANDALONE_FILE.read(path)
-    assert caught.value.expected == str(STANDALONE)
-    assert caught.value.found == str(SETTING)
-
-
-def test_a_checker_file_must_say_its_setting(path: Path) -> None:
-    write_checker_masks(path, checkers())
-    with h5py.File(path, "r+") as file:
-        del file["metadata"].attrs["epsilon"]
-        del file["metadata"].attrs["consistency_threshold"]
-    with pytest.raises(ArtifactError, match="epsilon"):
-        CHECKERS.read(path)
-
-
 def test_unknown_parts_are_refused(path: Path) -> None:
     with pytest.raises(ArtifactError, match="no such part") as caught:
         OBJECTS.read(written(path), part="pairs")
@@ -369,17 +353,6 @@ def test_the_universal_part_alone_cannot_be_written(path: Path) -> None:
     with pytest.raises(ArtifactError, match="not the name of a concept"):
         STANDALONE_FILE.write(path, Masks(("For",), np.zeros((1, 1, 1), bool)), provenance())
     assert not path.exists()
-
-
-def test_checker_masks_of_other_units_are_refused(path: Path) -> None:
-    write_checker_masks(path, checkers())
-    with h5py.File(path, "r+") as file:
-        for layer in range(LAYERS):
-            file.move(f"token_checker_masks/layer_{layer}/ast__For", f"x/layer_{layer}/For")
-            file.move(f"x/layer_{layer}/For", f"token_checker_masks/layer_{layer}/For")
-    with pytest.raises(ArtifactError, match="not the name of a concept") as caught:
-        CHECKERS.read(path)
-    assert str(path) in str(caught.value)
 
 
 def test_description_counts_what_is_there() -> None:

@@ -34,7 +34,7 @@ def with_grid(**fields: Any) -> Lineage:
     return LINEAGE.model_copy(update={"grid": LINEAGE.grid.model_copy(update=fields)})
 
 
-@settings(deadline=None)  # a busy machine is no failure
+@settings(deadline=None, max_examples=40)  # a busy machine is no failure
 @given(
     inputs=st.dictionaries(st.text(), st.text()),
     epsilon=st.floats(0, 1),

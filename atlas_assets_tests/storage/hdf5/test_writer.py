@@ -7,35 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
-import pytest
 
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.writer import Hdf5Writer
 from atlas_assets.storage.masks import ObjectMasksFile
-from atlas_assets_tests.storage.hdf5.vectors import NAMES, image, values
+from atlas_assets_tests.storage.hdf5.vectors import image, values
 from atlas_assets_tests.storage.release_files import write_object_masks
 from atlas_assets_tests.storage.samples import equal, objects, provenance
-
-
-@pytest.mark.parametrize("dtype", ["?", "<i4", "<f4", "<f8", "<i8"])
-def test_h5py_reads_what_is_written_in_bulk(tmp_path: Path, dtype: str) -> None:
-    found = values(dtype)
-    path = tmp_path / "x.h5"
-    path.write_bytes(image(found))
-    with h5py.File(path) as file:
-        assert list(file["g"]) == ["layer_0", "layer_1", "layer_2"]
-        for layer in range(3):
-            folder = file[f"g/layer_{layer}"]
-            assert tuple(folder) == NAMES
-            for row, name in enumerate(NAMES):
-                assert folder[name].dtype == found.dtype
-                assert np.array_equal(folder[name][:], found[row, layer])
-    with Hdf5Reader(path) as reader:
-        names, read = reader.vectors("g", dtype)
-    assert names == NAMES
-    assert np.array_equal(read, found)
 
 
 def test_files_are_smaller_than_those_of_the_release(tmp_path: Path) -> None:

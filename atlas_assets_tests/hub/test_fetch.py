@@ -19,7 +19,6 @@ from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import Source, open_source
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage import source_record
-from atlas_assets.storage.source_record import SourceRecord
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.hub import release_repo
@@ -280,29 +279,6 @@ def test_files_of_one_name_with_different_contents(
     hub.push(REPO, {f"copy/{MASKS}": b"another"})
     message = failures(get("object_masks"))[MASKS]
     assert f"copy/{MASKS} and masks/{MASKS}" in message
-
-
-# records -----------------------------------------------------------------------------------------
-
-
-def test_a_record_speaks_of_one_content(tmp_path: Path) -> None:
-    path = tmp_path / "14_summary.csv"
-    path.write_text("a\n")
-    assert source_record.read(path) is None
-    digest = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"
-    record = SourceRecord(
-        repository=REPO, revision="0" * 40, path="t/14_summary.csv", sha256=digest, size=2
-    )
-    source_record.write(path, record)
-    assert source_record.read(path) == record
-    path.write_text("b\n")
-    assert source_record.read(path) is None
-    assert source_record.noted(path) == record
-    source_record.record_path(path).write_text("{}")
-    with pytest.raises(ArtifactError, match="record of a file's source is damaged"):
-        source_record.noted(path)
-    path.write_text("a\n")
-    assert source_record.source_of(path) is None
 
 
 def test_a_source_names_itself(hub: LocalHub, sha: str) -> None:

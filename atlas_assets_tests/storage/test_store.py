@@ -251,12 +251,6 @@ def test_an_unsound_value_is_not_written(filled: Path) -> None:
         assert store.path(key, setting).read_bytes() == before
 
 
-def test_unknown_artifacts_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no such artifact") as caught:
-        store_at(tmp_path).read("object_mask")
-    assert "object_masks" in str(caught.value)
-
-
 def test_scratch_is_local_and_goes_with_a_successful_write(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     scratch = store.scratch("object_prompts")

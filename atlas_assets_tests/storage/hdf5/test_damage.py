@@ -8,9 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from upath import UPath
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import ArtifactError
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.bad_disks import open_folder
@@ -53,15 +52,6 @@ def test_what_is_not_hdf5_is_said_to_be_so(tmp_path: Path, content: bytes) -> No
         MASKS.read(path)
     assert str(path) in str(caught.value)
     assert (repr(content[:8]) if content else "an empty file") in str(caught.value.found)
-
-
-def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
-    for path in (tmp_path / "nowhere.h5", UPath("memory://nowhere.h5")):
-        with pytest.raises(MissingArtifactError, match=r"nowhere\.h5"):
-            MASKS.read(path)
-    with pytest.raises(ArtifactError, match="cannot be read") as caught:
-        MASKS.read(tmp_path)
-    assert not isinstance(caught.value, MissingArtifactError)
 
 
 def test_no_flipped_byte_goes_unnoticed(data: bytes) -> None:

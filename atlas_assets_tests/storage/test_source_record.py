@@ -1,0 +1,34 @@
+"""A record of where a file came from is about one content, and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atlas_assets.errors import ArtifactError
+from atlas_assets.storage import source_record
+from atlas_assets.storage.source_record import SourceRecord
+
+REPO = "somebody/atlas"
+
+
+def test_a_record_speaks_of_one_content(tmp_path: Path) -> None:
+    path = tmp_path / "14_summary.csv"
+    path.write_text("a\n")
+    assert source_record.read(path) is None
+    digest = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"
+    record = SourceRecord(
+        repository=REPO, revision="0" * 40, path="t/14_summary.csv", sha256=digest, size=2
+    )
+    source_record.write(path, record)
+    assert source_record.read(path) == record
+    path.write_text("b\n")
+    assert source_record.read(path) is None
+    assert source_record.noted(path) == record
+    source_record.record_path(path).write_text("{}")
+    with pytest.raises(ArtifactError, match="record of a file's source is damaged"):
+        source_record.noted(path)
+    path.write_text("a\n")
+    assert source_record.source_of(path) is None
+    assert str(record) == f"{REPO}@{'0' * 12}"

@@ -44,8 +44,6 @@ SCHEMA = TableSchema(
     rules=(col.between("min_size", "mean_size", "max_size"),),
 )
 
-_WORD = 64
-
 Counts = npt.NDArray[np.int64]
 
 
@@ -76,19 +74,13 @@ def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFram
 
 
 def random_orders(concept: str, n_pairs: int, orders: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return the orders in which a concept's pairs are intersected: intp ``[orders, n_pairs]``.
-
-    Each row is a permutation; the first rows of a larger number of orders are those of a smaller.
-    """
+    """Return random orders of a concept's pairs, a permutation a row: intp ``[orders, n_pairs]``."""
     stream = streams.of_concept(seed, concept)
     return np.stack([stream.permutation(n_pairs) for _ in range(orders)]).astype(np.intp)
 
 
 def _shrinking_sizes(words: npt.NDArray[np.uint64], orders: npt.NDArray[np.intp]) -> Counts:
-    """Sizes of the intersection of the first 1, 2, … pairs: int64 ``[orders, pairs, layers]``.
-
-    ``words`` holds the packed masks of one concept's pairs, uint64 ``[pairs, layers, words]``.
-    """
+    """Sizes of the intersection of the first 1, 2, … pairs: int64 ``[orders, pairs, layers]``."""
     sizes = np.empty((*orders.shape, words.shape[1]), dtype=np.int64)
     for order, found in zip(orders, sizes, strict=True):
         common = np.bitwise_and.accumulate(words[order], axis=0)
@@ -97,12 +89,10 @@ def _shrinking_sizes(words: npt.NDArray[np.uint64], orders: npt.NDArray[np.intp]
 
 
 def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-    """bool ``[…, width]`` as uint64 ``[…, words]``, padded with zeros."""
-    width = bits.shape[-1]
-    n_words = -(-width // _WORD)
-    octets = np.zeros((*bits.shape[:-1], n_words * _WORD // 8), dtype=np.uint8)
-    octets[..., : -(-width // 8)] = np.packbits(bits, axis=-1)
-    return octets.view(np.uint64)
+    """bool ``[pairs, layers, width]`` as uint64 ``[pairs, layers, words]``, padded with zeros."""
+    octets = np.packbits(bits, axis=-1)
+    padding = -octets.shape[-1] % 8
+    return np.pad(octets, ((0, 0), (0, 0), (0, padding))).view(np.uint64)
 
 
 def _table(concept: str, sizes: Counts) -> pl.DataFrame:

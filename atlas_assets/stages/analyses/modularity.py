@@ -71,13 +71,9 @@ Singles = npt.NDArray[np.float32]
 
 
 def trimmed_means(bits: npt.NDArray[np.bool_]) -> Singles:
-    """Return the mean Jaccard to the others after trimming.
+    """Return the mean Jaccard to the others after trimming: float32 ``[trims, concepts]``.
 
-    Args:
-        bits: The universal masks of one layer, bool ``[concepts, width]``.
-
-    Returns:
-        float32 ``[trims, concepts]``, in the order of ``TRIMS``; 0 for a concept without others.
+    The masks of one layer are bool ``[concepts, width]``. A concept without others has 0.
     """
     if len(bits) < 2:
         return np.zeros((len(TRIMS), len(bits)), dtype=np.float32)
@@ -98,11 +94,7 @@ def similarities_to_others(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float6
 def percentiles(trimmed: Singles) -> npt.NDArray[np.float64]:
     """Return the share of concepts whose trimmed mean is at most one's own, itself included.
 
-    Args:
-        trimmed: The trimmed means, float32 ``[…, concepts]``.
-
-    Returns:
-        float64 of the same shape, in (0, 1].
+    Both are ``[…, concepts]``; shares are in (0, 1].
     """
     at_most = trimmed[..., np.newaxis, :] <= trimmed[..., :, np.newaxis]
     shares: npt.NDArray[np.float64] = np.count_nonzero(at_most, axis=-1) / trimmed.shape[-1]

@@ -116,13 +116,7 @@ def null_of_layer(
 ) -> tuple[Reals, Reals]:
     """Return the mean Jaccard of one layer's circuits to the others, observed and under the null.
 
-    Args:
-        bits: The layer's masks, bool ``[concepts, width]``.
-        permutations: The number of randomised matrices.
-        stream: The random numbers; drawn from.
-
-    Returns:
-        float64 ``[concepts]`` and float64 ``[permutations, concepts]``.
+    From masks, bool ``[concepts, width]``: float64 ``[concepts]`` and ``[permutations, concepts]``.
     """
     # a neuron in no circuit stays in none and changes no similarity; it would only cost time
     bits = bits[:, bits.any(axis=0)]
@@ -148,13 +142,9 @@ def randomisations(bits: Bits, stream: np.random.Generator) -> Iterator[Bits]:
     One chain: ``BURN_IN`` global trades before the first sample, ``GLOBAL_TRADES`` before each
     further one. Circuits that cannot change, being empty or full, stay out of the matching.
 
-    Args:
-        bits: The matrix to randomise, bool ``[concepts, width]``; left as it is.
-        stream: The random numbers; drawn from.
-
     Yields:
         The same array each time, to be copied if kept: bool ``[concepts, width]``, uniform over the
-        matrices whose row sums and column sums are those of ``bits``.
+        matrices whose row sums and column sums are those of ``bits``, which is left as it is.
     """
     state = np.array(bits, dtype=np.bool_, order="C")
     sizes = np.count_nonzero(state, axis=1)

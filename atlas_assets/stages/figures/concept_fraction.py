@@ -24,18 +24,10 @@ _NAMES = {"ast": "AST", "builtin": "builtins"}
 
 
 def draw(table: pl.DataFrame, caption: Caption) -> Figure:
-    """Draw the mean concept fraction of the AST and of the builtin circuits at each layer.
+    """Draw the mean concept fraction of each type at each layer, from ``target_checker``.
 
-    Args:
-        table: The ``target_checker`` table of one setting (docs/science.md §4).
-        caption: What the table was computed on.
-
-    Returns:
-        A single-column figure: means as lines with markers, the middle half of the concepts as
-        bands. Empty circuits count as 0, as in the published summary.
-
-    Raises:
-        ArtifactError: The table is malformed.
+    Means are lines with markers, the middle half of the concepts bands. Empty circuits count as 0,
+    as in the published summary. A malformed table is an ArtifactError.
     """
     sizes, shares = _fractions(table)
     with style.paper():

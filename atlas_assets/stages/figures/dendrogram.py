@@ -78,15 +78,9 @@ class Tree:
 
 
 def draw(universal: Masks, layers: Sequence[int], caption: Caption) -> Figure:
-    """Draw the dendrogram of each layer, side by side.
+    """Draw the dendrogram of each layer, side by side, as tall as its leaves need.
 
-    Args:
-        universal: The universal masks of the concepts at one setting.
-        layers: The layers; one that the model lacks is said to be missing.
-        caption: What the masks were computed on.
-
-    Returns:
-        A figure of the width of one column per layer, as tall as its leaves need.
+    A layer that the model lacks is said to be missing.
     """
     trees = [tree(universal, layer) for layer in layers]
     rows = max((len(found.names) for found in trees if found), default=0)

@@ -21,19 +21,12 @@ THRESHOLD = 0.2
 _BINS = np.linspace(0, 1, 41)
 
 
-def draw(entanglement: pl.DataFrame, layer: int, caption: Caption) -> Figure:
-    """Draw a histogram of E_I with its mean, its median and the line at 0.2.
+def draw(table: pl.DataFrame, layer: int, caption: Caption) -> Figure:
+    """Draw a histogram of E_I at one layer with its mean, its median and the line at 0.2.
 
-    Args:
-        entanglement: The ``compositionality`` table; its columns layer, pair_size and
-            entanglement_index.
-        layer: The layer.
-        caption: What the table was computed on.
-
-    Returns:
-        A single-column figure. Empty pairs count as 0, as in the published mean.
+    The table is ``compositionality``. Empty pairs count as 0, as in the published mean.
     """
-    rows = entanglement.filter(layer=layer)
+    rows = table.filter(layer=layer)
     values = rows["entanglement_index"].to_numpy().astype(np.float64)
     empty = rows.filter(pl.col("pair_size") == 0).height
     with style.paper():

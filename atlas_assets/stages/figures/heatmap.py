@@ -44,14 +44,8 @@ class _Plan(NamedTuple):
 def draw(universal: Masks, layer: int, caption: Caption) -> Figure:
     """Draw the similarity matrix of one layer under its dendrogram.
 
-    Args:
-        universal: The universal masks of the concepts at one setting.
-        layer: The layer; one that the model lacks is said to be missing.
-        caption: What the masks were computed on.
-
-    Returns:
-        A figure of a double column's width, or a single one's up to 24 circuits. With more than 60
-        circuits the labels alternate between the left and the right side.
+    Up to 24 circuits fit a single column; with more than 60 the labels alternate between the left
+    and the right side. A layer that the model lacks is said to be missing.
     """
     heading = f"Jaccard similarity of universal circuits, layer {layer}"
     found = dendrogram.tree(universal, layer)

@@ -17,15 +17,7 @@ _DODGE = 0.2
 
 
 def draw(profile: pl.DataFrame, caption: Caption) -> Figure:
-    """Draw mean sizes as lines, and medians with their ranges beside them.
-
-    Args:
-        profile: The ``layer_profile`` table.
-        caption: What the table was computed on.
-
-    Returns:
-        A double-column figure of two panels.
-    """
+    """Draw the mean sizes of ``layer_profile`` as lines, and beside them medians with ranges."""
     with style.paper():
         page = style.sheet(
             style.DOUBLE_COLUMN,

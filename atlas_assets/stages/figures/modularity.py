@@ -19,15 +19,9 @@ _TOP, _DESCRIBED = 20, 5
 
 
 def draw(scores: pl.DataFrame, caption: Caption, *, n_layers: int) -> Figure:
-    """Draw the first twenty concepts of the score table, one panel per trimmed share p.
+    """Draw bars of the first concepts of ``modularity_scores``, one panel per trimmed share p.
 
-    Args:
-        scores: The ``modularity_scores`` table, in its own order.
-        caption: What the table was computed on.
-        n_layers: The layers of the model, the largest score there can be.
-
-    Returns:
-        A double-column figure of horizontal bars.
+    The largest score there can be is ``n_layers``, the layers of the model.
     """
     rows = scores.head(_TOP)
     with style.paper():

@@ -37,9 +37,9 @@ def drawing(sheets: Sequence[Figure], description: str) -> Drawing:
     )
 
 
-def to_png(*sheets: Figure, dpi: float = _PNG_DPI, description: str | None = None) -> bytes:
+def to_png(*sheets: Figure, description: str | None = None) -> bytes:
     """Return the sheets one below the other as PNG; same sheets, same bytes (no date in it)."""
-    images = [_pixels(sheet, dpi) for sheet in sheets]
+    images = [_pixels(sheet, _PNG_DPI) for sheet in sheets]
     size = (max(image.width for image in images), sum(image.height for image in images))
     stack = Image.new("RGB", size, "white")
     top = 0
@@ -50,7 +50,7 @@ def to_png(*sheets: Figure, dpi: float = _PNG_DPI, description: str | None = Non
     if description:
         about.add_itxt(DESCRIPTION, description, lang="en")
     buffer = io.BytesIO()
-    stack.save(buffer, format="PNG", pnginfo=about, dpi=(dpi, dpi))
+    stack.save(buffer, format="PNG", pnginfo=about, dpi=(_PNG_DPI, _PNG_DPI))
     return buffer.getvalue()
 
 
@@ -64,16 +64,16 @@ def to_pdf(*sheets: Figure, description: str | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def preview(figure: Figure, limit: int = PREVIEW_LIMIT) -> bytes:
-    """Return the figure as a PNG of fewer than ``limit`` bytes, as sharp as that allows.
+def preview(figure: Figure) -> bytes:
+    """Return the figure as a PNG of fewer than `PREVIEW_LIMIT` bytes, as sharp as that allows.
 
     Colours are reduced to a palette first, then the size until it fits.
     """
     dpi = min(_PREVIEW_DPI, _PREVIEW_PIXELS / max(figure.get_size_inches()))
     image = _pixels(figure, dpi)
     data, scale = _with_palette(image), 1.0
-    while len(data) >= limit:
-        scale *= min(0.9, math.sqrt(limit / len(data)))
+    while len(data) >= PREVIEW_LIMIT:
+        scale *= min(0.9, math.sqrt(PREVIEW_LIMIT / len(data)))
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         data = _with_palette(image.resize(size, Image.Resampling.LANCZOS))
     return data

@@ -124,8 +124,8 @@ def paper() -> Iterator[None]:
     Figures are made and rendered inside it. The settings are the process's, so one thread at a time
     is let in, and the user's are back afterwards.
     """
-    wanted: dict[Any, Any] = dict(mpl.rcParamsDefault)
-    wanted = {key: value for key, value in wanted.items() if not key.startswith("backend")}
+    defaults: dict[Any, Any] = dict(mpl.rcParamsDefault)
+    wanted = {key: value for key, value in defaults.items() if not key.startswith("backend")}
     with _lock, mpl.rc_context(wanted | _PAPER):
         yield
 
@@ -196,9 +196,9 @@ def sheet(
         width: The width of the figure, inches.
         height: The height of the plot alone, inches.
         heading: What the figure shows.
-        caption: The model, setting and readout.
-        settings: How to name the settings when the caption has none.
-        footnotes: What a reader has to know, each a sentence.
+        caption: What the figure is about.
+        settings: How to name the settings of a caption without one.
+        footnotes: Sentences that a reader has to know.
         key_rows: The lines of the key under the plot.
     """
     room = width * _POINTS - 2 * _MARGIN
@@ -244,24 +244,14 @@ def swatches() -> list[Patch]:
 
 
 def _bar(look: KindStyle) -> dict[str, Any]:
-    return {
-        "facecolor": look.colour,
-        "hatch": look.hatch,
-        "edgecolor": BLACK,
-        "linewidth": 0.5,
-    }
+    return {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": BLACK, "linewidth": 0.5}
 
 
 def lines_in_words(opening: str, values: Mapping[str, Sequence[str]]) -> str:
     """Return a description of lines over the layers: the opening, and the values of each kind."""
-    return sentences(
-        opening,
-        (
-            f"{KINDS[kind].plural[0].upper()}{KINDS[kind].plural[1:]}: {', '.join(listed)}"
-            for kind, listed in values.items()
-            if listed
-        ),
-    )
+    listed = {KINDS[kind].plural: ", ".join(texts) for kind, texts in values.items() if texts}
+    lines = (f"{plural[0].upper()}{plural[1:]}: {texts}" for plural, texts in listed.items())
+    return sentences(opening, lines)
 
 
 def kind_of(concept: str) -> KindStyle:

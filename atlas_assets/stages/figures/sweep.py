@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,15 +18,10 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 1.3, 0.85
 
 
 def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
-    """Draw one panel per setting, rows by ε and columns by C, each with two bars.
+    """Draw one panel per setting of ``summary``, rows by ε and columns by C, each with two bars.
 
-    Args:
-        summary: The ``summary`` table of the sweep (docs/science.md §4).
-        caption: What the table was computed on; its setting is ``None``.
-
-    Returns:
-        A double-column figure for the published 3 × 3; other grids get a panel for each (ε, C)
-        that the table's values of ε and C span, and a setting that was not computed says so.
+    There is a panel for each (ε, C) that the table's values of ε and C span; one of a setting that
+    was not computed says so.
     """
     cells = {
         Setting(row["epsilon"], row["consistency"]): row for row in summary.iter_rows(named=True)
@@ -53,11 +46,14 @@ def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
         panels = page.figure.subplots(
             len(epsilons), len(consistencies), sharex=True, sharey=True, squeeze=False
         )
-        for i, epsilon in enumerate(epsilons):
-            for j, consistency in enumerate(consistencies):
+        for epsilon, row in zip(epsilons, panels, strict=True):
+            row[0].set_ylabel(f"ε = {spell(epsilon)}", fontweight="bold", labelpad=6)
+            for consistency, axes in zip(consistencies, row, strict=True):
                 setting = Setting(epsilon, consistency)
-                _draw_cell(panels[i, j], cells.get(setting), setting)
-        _label_grid(panels, epsilons, consistencies)
+                _draw_cell(axes, cells.get(setting), setting)
+        for consistency, top, bottom in zip(consistencies, panels[0], panels[-1], strict=True):
+            top.set_title(f"C = {spell(consistency)}", fontweight="bold")
+            bottom.set_xlabel("mean concept fraction")
         return page.finished(style.swatches(), columns=2)
 
 
@@ -96,17 +92,6 @@ def _draw_bar(axes: Axes, at: int, kind: str, share: float | None) -> None:
         fontsize=6.5,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )
-
-
-def _label_grid(
-    panels: npt.NDArray[np.object_], epsilons: list[float], consistencies: list[float]
-) -> None:
-    for axes, epsilon in zip(panels[:, 0], epsilons, strict=True):
-        axes.set_ylabel(f"ε = {spell(epsilon)}", fontweight="bold", labelpad=6)
-    for axes, consistency in zip(panels[0], consistencies, strict=True):
-        axes.set_title(f"C = {spell(consistency)}", fontweight="bold")
-    for axes in panels[-1]:
-        axes.set_xlabel("mean concept fraction")
 
 
 def _named(epsilons: list[float], consistencies: list[float]) -> str:

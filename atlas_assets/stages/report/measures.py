@@ -104,14 +104,10 @@ def similarity(
     name: Literal["mean", "max", "above", "couples", "ockham"],
     layer: int,
 ) -> float:
-    """Return what is told of the similarity of every two concepts of one kind.
+    """Return what ``name`` says of the similarity of every two concepts of one kind.
 
-    Args:
-        evidence: The atlas.
-        kind: The kind of concept.
-        name: The mean or the largest Jaccard similarity, the number of couples above 0.5 or of all
-            couples (both int), or the mean Ockham index.
-        layer: The layer.
+    That is the mean or the largest Jaccard similarity, the number of couples above 0.5 or of all
+    couples (both int), or the mean Ockham index.
     """
     column = "ockham_index" if name == "ockham" else "jaccard"
     values = _at_layer(evidence.table("ockham_index").filter(type=kind), column, layer)

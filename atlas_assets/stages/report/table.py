@@ -52,11 +52,8 @@ def table(
     """Return a `Table` of values: numbers are written alike and set flush right.
 
     Args:
-        caption: What the table shows.
-        columns: The headers.
+        caption, columns, note, folded: As in `Table`.
         rows: The values; an absent one is shown as a dash.
-        note: What else a reader has to know.
-        folded: Whether the table is shown only when asked for.
         places: The decimals of numbers that are not whole.
         places_of: The same for single columns, by header.
     """
@@ -85,11 +82,9 @@ def table_by_layer(
     """Return a table of a row per layer, and of the same measures of each type of circuit.
 
     Args:
-        caption: What the table shows.
         values: The measures of each layer and type (``pair``, ``ast``, ``builtin``).
         measures: The measures' headers, each of which follows the name of its type.
-        note: What else a reader has to know.
-        places: The decimals of numbers that are not whole.
+        caption, note, places: As in `table`.
     """
     kinds = [kind for kind in TYPE_NAMES if any(kind == found for _, found in values)]
     columns = [f"{TYPE_NAMES[kind]}, {measure}" for kind in kinds for measure in measures]

@@ -74,7 +74,7 @@ def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFram
 
 
 def random_orders(concept: str, n_pairs: int, orders: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return random orders of a concept's pairs, a permutation a row: intp ``[orders, n_pairs]``."""
+    """Return random orders of a concept's pairs, one a row: intp ``[orders, n_pairs]``."""
     stream = streams.of_concept(seed, concept)
     return np.stack([stream.permutation(n_pairs) for _ in range(orders)]).astype(np.intp)
 

@@ -51,27 +51,19 @@ def test_equals_the_naive_measures(seed: int, n: int) -> None:
             assert row[name] == pytest.approx(value, abs=1e-12), (name, layer)
 
 
-def test_equal_circuits_are_one_with_no_entropy() -> None:
-    bits = np.zeros((8, 1, 4), dtype=np.bool_)
-    bits[..., :2] = True
-    (row,) = distinctness.distinctness(REFERENCE, Masks(concept_names(8), bits)).to_dicts()
-    assert (row["distinct"], row["core_size"]) == (1, 2)
-    assert (row["mean_jaccard"], row["entropy_bits"]) == (1.0, 0.0)
-
-
-def test_circuits_that_all_differ_have_the_most_entropy() -> None:
-    bits = np.eye(8, dtype=np.bool_)[:, np.newaxis]
-    (row,) = distinctness.distinctness(REFERENCE, Masks(concept_names(8), bits)).to_dicts()
-    assert (row["distinct"], row["core_size"], row["mean_jaccard"]) == (8, 0, 0.0)
-    assert row["entropy_bits"] == 3.0
-
-
-def test_nine_of_ten_circuits_make_the_core() -> None:
-    bits = np.zeros((10, 1, 2), dtype=np.bool_)
-    bits[:9, :, 0] = True
-    bits[:8, :, 1] = True
-    (row,) = distinctness.distinctness(REFERENCE, Masks(concept_names(10), bits)).to_dicts()
-    assert row["core_size"] == 1
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [
+        (np.ones((8, 2)), {"distinct": 1, "core_size": 2, "mean_jaccard": 1.0, "entropy_bits": 0}),
+        (np.eye(8), {"distinct": 8, "core_size": 0, "mean_jaccard": 0.0, "entropy_bits": 3.0}),
+        # of ten circuits nine make the core, and eight do not
+        (np.arange(10)[:, np.newaxis] < [9, 8], {"core_size": 1}),
+    ],
+)
+def test_equal_and_different_circuits(bits: np.ndarray, expected: dict[str, float]) -> None:
+    universal = Masks(concept_names(len(bits)), bits[:, np.newaxis].astype(np.bool_))
+    (row,) = distinctness.distinctness(REFERENCE, universal).to_dicts()
+    assert {name: row[name] for name in expected} == expected
 
 
 def test_the_report_shows_the_reference_setting() -> None:

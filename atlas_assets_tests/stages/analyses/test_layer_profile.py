@@ -17,7 +17,7 @@ from atlas_assets_tests.stages.random_atlas import column, masks, pair_names, sp
 
 
 @settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 30))
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 30))
 def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n):
     rng = np.random.default_rng(seed)
     pairs = masks(rng, pair_names(rng, n), width=int(rng.integers(1, 40)))
@@ -29,18 +29,6 @@ def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n):
         from_bits(concepts.names, concepts.bits),
         pairs.n_layers,
     )
-    assert (table["min_size"] <= table["median_size"]).all()
-    assert (table["median_size"] <= table["max_size"]).all()
-
-
-def test_a_universal_circuit_is_no_larger_than_its_pairs():
-    rng = np.random.default_rng(5)
-    pairs = masks(rng, pair_names(rng, 25))
-    table = layer_profile.profile(pairs, universal(pairs))
-    for layer in range(pairs.n_layers):
-        largest = {kind: table.row(i)[-1] for i, kind in enumerate(layer_profile.TYPES, 3 * layer)}
-        assert largest["ast"] <= largest["pair"]
-        assert largest["builtin"] <= largest["pair"]
 
 
 def test_a_type_without_circuits_has_no_rows():
@@ -49,13 +37,6 @@ def test_a_type_without_circuits_has_no_rows():
     assert table.rows() == [
         (layer, kind, 1, 5.0, 5.0, 5, 5) for layer in (0, 1) for kind in ("pair", "ast")
     ]
-
-
-def test_nothing_gives_an_empty_table():
-    nothing = Masks((), np.zeros((0, 2, 3), dtype=bool))
-    table = layer_profile.profile(nothing, nothing)
-    assert table.is_empty()
-    assert table.schema == layer_profile.SCHEMA.polars
 
 
 def test_masks_of_another_model_are_refused():

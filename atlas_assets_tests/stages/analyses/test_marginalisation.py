@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.stages.analyses import marginalisation
-from atlas_assets.stages.masks.masks import Masks, universal
+from atlas_assets.stages.masks.masks import Masks
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.oracles.atlas_naive import from_bits
 from atlas_assets_tests.stages.random_atlas import column, masks, pair_names, speaks
 
-seeds = st.integers(0, 2**32 - 1)
-
 
 @settings(deadline=None, max_examples=50)
-@given(seed=seeds, n=st.integers(1, 30), orders=st.integers(1, 4))
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 30), orders=st.integers(1, 4))
 def test_equals_the_naive_table_given_the_orders(seed, n, orders):
     rng = np.random.default_rng(seed)
     pairs = masks(rng, pair_names(rng, n), width=int(rng.choice([1, 8, 9, 63, 64, 65, 130])))
@@ -31,24 +28,6 @@ def test_equals_the_naive_table_given_the_orders(seed, n, orders):
     circuits = from_bits(pairs.names, pairs.bits)
     assert table.schema == marginalisation.SCHEMA.polars
     assert table.to_dicts() == naive.robustness(circuits, pairs.n_layers, orders_of)
-
-
-@settings(deadline=None, max_examples=50)
-@given(seed=seeds, n=st.integers(1, 30))
-def test_sizes_never_grow_and_end_at_the_universal_circuit(seed, n):
-    rng = np.random.default_rng(seed)
-    pairs = masks(rng, pair_names(rng, n))
-    concepts = universal(pairs)
-    table = marginalisation.robustness(pairs, orders=3, seed=seed)
-    sizes = ("mean_size", "min_size", "max_size")
-    steps = table.select(pl.col(sizes).diff().over("concept", "layer"))
-    assert all((steps[column].drop_nulls() <= 0).all() for column in sizes)
-    assert (table["min_size"] <= table["mean_size"]).all()
-    assert (table["mean_size"] <= table["max_size"]).all()
-    last = table.group_by("concept", "layer", maintain_order=True).last()
-    assert last["concept"].unique().sort().to_list() == list(concepts.names)
-    for size in sizes:
-        assert last[size].to_list() == concepts.sizes().ravel().tolist()
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 60])
@@ -70,7 +49,7 @@ def test_means_approach_their_expectation():
     rng = np.random.default_rng(8)
     names = tuple(f"For__b{i}" for i in range(6))
     pairs = Masks(names, rng.random((6, 2, 200)) < 0.7)
-    table = marginalisation.robustness(pairs, orders=2000).filter(concept="ast__For")
+    table = marginalisation.robustness(pairs, orders=1000).filter(concept="ast__For")
     circuits = from_bits(names, pairs.bits)
     for layer in range(2):
         expected = naive.expected_sizes([circuits[name][layer] for name in names])
@@ -78,35 +57,15 @@ def test_means_approach_their_expectation():
         assert found == pytest.approx(expected, rel=0.02)
 
 
-def test_equal_seeds_give_equal_tables_and_others_do_not():
+def test_orders_depend_on_the_seed_and_not_on_the_rest_of_the_grid():
     rng = np.random.default_rng(8)
     pairs = masks(rng, pair_names(rng, 30), width=100)
     table = marginalisation.robustness(pairs, seed=7)
     assert table.equals(marginalisation.robustness(pairs, seed=7))
     assert not table.equals(marginalisation.robustness(pairs, seed=8))
-
-
-def test_a_concept_does_not_depend_on_the_rest_of_the_grid():
-    rng = np.random.default_rng(8)
-    pairs = masks(rng, pair_names(rng, 30), width=100)
     alone = pairs.select([name for name in pairs.names if name.startswith("For__")])
     expected = marginalisation.robustness(pairs).filter(concept="ast__For")
     assert marginalisation.robustness(alone).filter(concept="ast__For").equals(expected)
-
-
-def test_a_concept_of_one_pair_has_one_row_per_layer():
-    pairs = Masks(("Pass___isolated_",), np.ones((1, 2, 5), dtype=bool))
-    assert marginalisation.robustness(pairs).rows() == [
-        (concept, kind, layer, 1, 5.0, 5, 5)
-        for concept, kind in (("ast__Pass", "ast"), ("builtin___isolated_", "builtin"))
-        for layer in (0, 1)
-    ]
-
-
-def test_no_pairs_give_an_empty_table():
-    table = marginalisation.robustness(Masks((), np.zeros((0, 2, 3), dtype=bool)))
-    assert table.is_empty()
-    assert table.schema == marginalisation.SCHEMA.polars
 
 
 def test_an_impossible_number_of_orders_is_refused():

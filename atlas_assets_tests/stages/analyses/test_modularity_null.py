@@ -53,14 +53,14 @@ def test_margins_are_kept_exactly(seed, n, width):
 def test_every_matrix_of_the_margins_is_equally_likely(rows):
     bits = matrix(rows)
     everything = set(naive.with_the_same_margins(sets(bits), bits.shape[1]))
-    n = 40 * len(everything)
+    n = 25 * len(everything)
     chain = modularity_null.randomisations(bits, np.random.default_rng(2))
     found = Counter(
         tuple(frozenset(row) for row in sets(sample)) for sample in itertools.islice(chain, n)
     )
     assert set(found) == everything
     freedom = len(everything) - 1
-    chi_square = sum((times - 40) ** 2 / 40 for times in found.values())
+    chi_square = sum((times - 25) ** 2 / 25 for times in found.values())
     # mean and standard deviation of χ² are f and √2f; four of these are beyond any luck
     assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom)
 
@@ -69,7 +69,7 @@ def test_every_matrix_of_the_margins_is_equally_likely(rows):
 def test_p_values_approach_those_of_all_matrices(rows):
     bits = matrix(rows)
     universal = Masks(concept_names(len(rows)), bits[:, np.newaxis])
-    table = modularity_null.permutation_null(universal, permutations=1500)
+    table = modularity_null.permutation_null(universal, permutations=1000)
     for own, row in enumerate(table.iter_rows(named=True)):
         observed = naive.trimmed_mean(sets(bits), own, 0.0)
         null = naive.null_distribution(sets(bits), bits.shape[1], own, 0.0)
@@ -78,12 +78,12 @@ def test_p_values_approach_those_of_all_matrices(rows):
         spread = np.sqrt(float(sum(value**2 for value in null) / len(null)) - mean**2 + 1e-15)
         assert row["observed_trimmed_jaccard"] == pytest.approx(float(observed), abs=1e-12)
         assert row["p_value"] == pytest.approx(exact, abs=0.05)
-        assert row["null_mean"] == pytest.approx(mean, abs=5 * spread / np.sqrt(1500) + 1e-6)
+        assert row["null_mean"] == pytest.approx(mean, abs=5 * spread / np.sqrt(1000) + 1e-6)
         assert row["null_sd"] == pytest.approx(spread, rel=0.1, abs=1e-6)
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=seeds, n=st.integers(1, 15))
+@given(seed=seeds, n=st.integers(0, 15))
 def test_table_is_sound_and_repeatable_on_any_cut_of_the_grid(seed, n):
     universal = masks(np.random.default_rng(seed), concept_names(n), n_layers=2)
     arguments = {"permutations": 4, "seed": seed}
@@ -95,7 +95,9 @@ def test_table_is_sound_and_repeatable_on_any_cut_of_the_grid(seed, n):
     assert set((table["p_value"] * 5).round(9)) <= {1, 2, 3, 4, 5}
     assert table["null_mean"].is_between(0, 1).all()
     assert (table["null_sd"] >= 0).all()
-    assert table.select("p_trim", "permutations", "seed").unique().rows() == [(0.0, 4, seed)]
+    assert table.select("p_trim", "permutations", "seed").unique().rows() == [(0.0, 4, seed)] * min(
+        n, 1
+    )
     assert table.equals(modularity_null.permutation_null(universal, **arguments))
 
 
@@ -162,13 +164,6 @@ def test_all_circuits_empty_or_full(n, fill):
     assert set(table["observed_trimmed_jaccard"]) == {float(fill and n > 1)}
 
 
-def test_no_concepts_give_an_empty_table():
-    nobody = Masks((), np.zeros((0, 2, 4), dtype=bool))
-    table = modularity_null.permutation_null(nobody, permutations=2)
-    assert table.is_empty()
-    assert table.schema == modularity_null.SCHEMA.polars
-
-
 def test_the_default_number_of_trades_forgets_the_structure():
     """Circuits in two families: successive samples have nothing in common, nor has the start."""
     rng = np.random.default_rng(3)
@@ -182,15 +177,10 @@ def test_the_default_number_of_trades_forgets_the_structure():
     assert null[:20].mean() == pytest.approx(null[-20:].mean(), rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "what"),
-    [
-        ({"permutations": 0}, "permutations"),
-        ({"permutations": 5, "seed": -3}, "seed"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments, what):
+@pytest.mark.parametrize("arguments", [{"permutations": 0}, {"permutations": 5, "seed": -3}])
+def test_impossible_arguments_are_refused(arguments):
+    name, value = list(arguments.items())[-1]
     universal = Masks(concept_names(3), np.ones((3, 1, 4), dtype=bool))
-    with pytest.raises(SettingsError, match=what) as caught:
+    with pytest.raises(SettingsError, match=name) as caught:
         modularity_null.permutation_null(universal, **arguments)
-    assert speaks(caught.value, found=repr(list(arguments.values())[-1]))
+    assert speaks(caught.value, found=repr(value))

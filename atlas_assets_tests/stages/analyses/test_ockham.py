@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.stages.analyses import ockham
-from atlas_assets.stages.masks.masks import JACCARD_LAYER, Masks, universal, with_universals
+from atlas_assets.stages.masks.masks import JACCARD_LAYER, Masks, with_universals
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.oracles.atlas_naive import from_bits
@@ -49,22 +49,6 @@ def test_matrices_at_the_published_layer_are_those_of_the_mask_files():
     assert np.array_equal(matrices.values["builtin"][JACCARD_LAYER], found.jaccard_builtin)
 
 
-def test_two_empty_circuits_share_nothing():
-    empty = Masks(("ast__For", "ast__If"), np.zeros((2, 1, 4), dtype=bool))
-    assert ockham.ockham_index(empty).row(0)[-2:] == (0.0, 1.0)
-    assert ockham.jaccard_matrices(empty).values["ast"].tolist() == [[[0, 0], [0, 0]]]
-
-
-def test_one_concept_has_nothing_to_be_compared_with():
-    pairs = Masks(("Pass___isolated_",), np.ones((1, 2, 4), dtype=bool))
-    concepts = universal(pairs)
-    assert ockham.ockham_index(concepts).is_empty()
-    assert ockham.ockham_index(concepts).schema == ockham.SCHEMA.polars
-    matrices = ockham.jaccard_matrices(concepts.select(["ast__Pass"]))
-    assert matrices.names == {"ast": ("ast__Pass",), "builtin": ()}
-    assert matrices.values["builtin"].shape == (2, 0, 0)
-
-
 def test_similarity_within_a_type() -> None:
     concepts = synthetic.universal(n_layers=2, width=256)
     matrices = ockham.jaccard_matrices(concepts)
@@ -82,5 +66,7 @@ def test_similarity_within_a_type() -> None:
 
 def test_a_lonely_concept_has_nobody_to_be_similar_to() -> None:
     matrices = ockham.jaccard_matrices(Masks(("ast__For",), np.ones((1, 2, 4), dtype=np.bool_)))
+    assert matrices.names == {"ast": ("ast__For",), "builtin": ()}
+    assert matrices.values["builtin"].shape == (2, 0, 0)
     assert ockham.shown(matrices).rows[0] == ("layer 0", *(["–"] * 6))
     assert ockham.most_similar_shown(matrices).rows == ()

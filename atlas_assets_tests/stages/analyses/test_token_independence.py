@@ -56,14 +56,6 @@ def test_a_worked_example():
     ]
 
 
-def test_equal_concept_fractions_are_ordered_by_name():
-    universal = Masks(CONCEPTS, np.ones((10, 1, 3), dtype=bool))
-    checker = Masks(CONCEPTS, np.zeros((10, 1, 3), dtype=bool))
-    keywords = dict.fromkeys(CONCEPTS, "k")
-    summary = t.summary(t.detail(universal, checker, keywords))
-    assert summary["object"].to_list() == list(CONCEPTS)
-
-
 def test_concepts_without_keyword_are_listed_in_order():
     universal = Masks(CONCEPTS, np.zeros((10, 1, 3), dtype=bool))
     listed = t.no_keyword(universal, KEYWORDS)

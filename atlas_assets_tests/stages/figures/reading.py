@@ -62,8 +62,8 @@ def said(figure: Figure) -> str:
     return " ".join(texts(figure))
 
 
-def assert_legible(figure: Figure) -> None:
-    """No text is cut off at the edge, too small for print, or over another one."""
+def legible(figure: Figure) -> str:
+    """What is said, if no text is cut off at the edge, too small for print, or over another."""
     reader = _read(figure)
     page = Bbox.from_bounds(0, 0, *(figure.get_size_inches() * figure.dpi))
     for text, box, size in reader.boxes:
@@ -73,6 +73,7 @@ def assert_legible(figure: Figure) -> None:
     inner = [(text, _core(box)) for text, box, _ in reader.boxes]
     clashes = [(a, b) for (a, one), (b, other) in combinations(inner, 2) if _overlap(one, other)]
     assert not clashes, clashes
+    return " ".join(reader.seen)
 
 
 def _core(box: Bbox) -> Bbox:

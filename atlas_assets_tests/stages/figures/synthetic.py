@@ -159,6 +159,13 @@ def compositionality(n_pairs: int = 1276) -> pl.DataFrame:
 
 
 CAPTION = Caption("openai/circuit-sparsity", "last_token", REFERENCE)
+#: a model in a folder whose path is wider than a column, and a note
+LONG_CAPTION = Caption(
+    "/home/someone/models/a-very-long-folder-name/with/$HOME/in/it/checkpoint-000123",
+    "published",
+    REFERENCE,
+    "On a cut grid of the published stimuli.",
+)
 FIGURES: dict[str, Callable[[], Figure]] = {
     "dendrogram": lambda: dendrogram.draw(universal(), (3, 5), CAPTION),
     "heatmap": lambda: heatmap.draw(universal(), 3, CAPTION),

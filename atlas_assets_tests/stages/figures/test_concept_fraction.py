@@ -9,15 +9,14 @@ import pytest
 from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures import concept_fraction
-from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import TITLE, assert_legible, said, texts, title
+from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, texts, title
 
 
 def test_concept_fractions_are_the_published_means() -> None:
     figure = synthetic.drawn("concept_fraction")
-    assert_legible(figure)
+    legible(figure)
     assert title(figure)[:2] == ["Concept fraction by layer and type", TITLE]
     prose = said(figure)
     for part in ("layer", "concept fraction, |A ∖ B| / |A|", "AST (n = 24)", "builtins (n = 34)"):
@@ -32,36 +31,37 @@ def test_concept_fractions_are_the_published_means() -> None:
 
 
 @pytest.mark.parametrize(("kind", "absent"), [("ast", "builtins"), ("builtin", "AST")])
-def test_a_missing_kind_is_said_to_be_missing(kind: str, absent: str, caption: Caption) -> None:
+def test_a_missing_kind_is_said_to_be_missing(kind: str, absent: str) -> None:
     table = synthetic.target_checker().filter(pl.col("target").str.starts_with(kind))
-    figure = concept_fraction.draw(table, caption)
+    figure = concept_fraction.draw(table, synthetic.CAPTION)
     assert f"no {absent} with a keyword" in texts(figure)
-    assert_legible(figure)
+    legible(figure)
 
 
-def test_empty_circuits_count_as_zero_and_are_counted(caption: Caption) -> None:
+def test_empty_circuits_count_as_zero_and_are_counted() -> None:
     table = pl.DataFrame({"target": ["ast__For"], "L0": ["0 / 0 / 3"], "L1": ["1 / 1 / 0"]})
-    figure = concept_fraction.draw(table, caption)
+    figure = concept_fraction.draw(table, synthetic.CAPTION)
     assert "1 of 2 circuits are empty and count as 0." in said(figure)
     assert figure.axes[0].lines[0].get_ydata().tolist() == [0, 0.5]
 
 
-def test_models_of_one_and_of_many_layers_are_legible(caption: Caption) -> None:
+def test_models_of_one_and_of_many_layers_are_legible() -> None:
     table = pl.DataFrame({"target": ["ast__For", "builtin__len"], "L0": ["0 / 5 / 0"] * 2})
-    figure = concept_fraction.draw(table, caption)
-    assert_legible(figure)
-    assert "AST 0.0% at layer 0, builtins 0.0% at layer 0" in said(figure)
-    deep = concept_fraction.draw(synthetic.target_checker(n_layers=48), caption)
-    assert_legible(deep)
+    figure = concept_fraction.draw(table, synthetic.CAPTION)
+    assert "AST 0.0% at layer 0, builtins 0.0% at layer 0" in legible(figure)
+    deep = concept_fraction.draw(synthetic.target_checker(n_layers=48), synthetic.CAPTION)
+    legible(deep)
     assert deep.axes[0].get_xlim() == (-0.5, 47.5)
 
 
-def test_tables_without_anything_to_draw(caption: Caption) -> None:
-    figure = concept_fraction.draw(synthetic.target_checker().clear(), caption)
+def test_tables_without_anything_to_draw() -> None:
+    figure = concept_fraction.draw(synthetic.target_checker().clear(), synthetic.CAPTION)
     assert "No concept of this grid has a keyword" in said(figure)
     assert TITLE in said(figure)
     with pytest.raises(ArtifactError, match="co / sh / to"):
-        concept_fraction.draw(pl.DataFrame({"target": ["ast__For"], "L0": ["x"]}), caption)
+        concept_fraction.draw(
+            pl.DataFrame({"target": ["ast__For"], "L0": ["x"]}), synthetic.CAPTION
+        )
 
 
 def test_fractions_are_listed_by_layer() -> None:

@@ -9,10 +9,9 @@ from scipy.cluster.hierarchy import dendrogram as reference_dendrogram
 
 from atlas_assets.stages.analyses import atomicity
 from atlas_assets.stages.figures import dendrogram, heatmap, style
-from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import TITLE, assert_legible, said, texts, title
+from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, texts, title
 
 
 @pytest.fixture(scope="module")
@@ -28,44 +27,31 @@ def third() -> dendrogram.Tree:
     return found
 
 
-def test_the_dendrogram_is_titled_and_fits_a_page(both: Figure) -> None:
+def test_the_dendrogram_is_titled_labelled_and_legible_on_a_page(both: Figure) -> None:
     assert title(both)[:2] == ["Atomicity dendrogram, layers 3 and 5", TITLE]
     width, height = both.get_size_inches()
     assert width == style.DOUBLE_COLUMN
     assert height < 9.7
-
-
-def test_all_leaves_can_be_read(both: Figure) -> None:
-    assert_legible(both)
+    assert legible(both).count("Ward distance, on 1 − Jaccard similarity") == 2
     drawn = texts(both)
+    assert {"AST", "builtin", "atomic concept (AST)", "cut into 4 clusters"} <= set(drawn)
     for name in synthetic.names():
         assert drawn.count(style.bare(name)) == 2
 
 
-def test_axes_and_key_are_labelled(both: Figure) -> None:
-    prose = said(both)
-    assert prose.count("Ward distance, on 1 − Jaccard similarity") == 2
-    for entry in ("AST", "builtin", "atomic concept (AST)", "cut into 4 clusters"):
-        assert entry in texts(both)
-
-
-def test_the_six_atomic_concepts_are_marked(both: Figure) -> None:
+def test_atomic_concepts_are_marked_and_builtins_in_italics(both: Figure) -> None:
     for axes, layer in zip(both.axes, (3, 5), strict=True):
         found = dendrogram.tree(synthetic.universal(), layer)
         assert found is not None
         stars = [line for line in axes.lines if line.get_marker() == "*"]
         marked = {found.names[int(y)] for line in stars for y in line.get_ydata()}
         assert marked == set(atomicity.ATOMIC_CONCEPTS)
-        bold = {
-            label.get_text() for label in axes.get_yticklabels() if label.get_weight() == "bold"
-        }
+        labels = axes.get_yticklabels()
+        bold = {label.get_text() for label in labels if label.get_weight() == "bold"}
         assert bold == {style.bare(name) for name in atomicity.ATOMIC_CONCEPTS}
-
-
-def test_ast_and_builtin_leaves_are_told_apart(both: Figure) -> None:
-    for label in both.axes[0].get_yticklabels():
-        is_builtin = f"builtin__{label.get_text()}" in synthetic.names()
-        assert label.get_fontstyle() == ("italic" if is_builtin else "normal")
+        for label in labels:
+            is_builtin = f"builtin__{label.get_text()}" in synthetic.names()
+            assert label.get_fontstyle() == ("italic" if is_builtin else "normal")
 
 
 def test_the_tree_is_the_linkage_in_its_order(third: dendrogram.Tree) -> None:
@@ -107,43 +93,46 @@ def test_clusters_have_colours_and_numbers_as_the_science_has_them(third: dendro
         assert members[0] <= root <= members[-1]
 
 
-def test_numbers_of_clusters_that_are_single_leaves_do_not_meet(caption: Caption) -> None:
+def test_numbers_of_clusters_that_are_single_leaves_do_not_meet() -> None:
     names = synthetic.names()[:70]
     bits = synthetic.universal(2, 256).bits[:70].copy()
     bits[:, 0] = bits[:1, 0]
     for i in range(3):
         bits[i, 0] = False
         bits[i, 0, 200 + i] = True
-    figure = dendrogram.draw(Masks(names, bits), (0,), caption)
-    assert_legible(figure)
+    figure = dendrogram.draw(Masks(names, bits), (0,), synthetic.CAPTION)
+    legible(figure)
     assert set("1234") <= set(texts(figure))
 
 
-def test_empty_circuits_are_left_out_and_counted(caption: Caption) -> None:
+def test_empty_circuits_are_left_out_and_counted() -> None:
     masks = synthetic.emptied(synthetic.universal(), 3, keep=30)
-    figure = dendrogram.draw(masks, (3, 5), caption)
-    for one in (figure, heatmap.draw(masks, 3, caption)):
-        assert_legible(one)
+    figure = dendrogram.draw(masks, (3, 5), synthetic.CAPTION)
+    for one in (figure, heatmap.draw(masks, 3, synthetic.CAPTION)):
+        legible(one)
         assert "76 of 106 circuits are empty" in said(one)
     # panels of different size keep their pitch
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
 
 
-def test_two_circuits_make_a_tree(long_caption: Caption) -> None:
+def test_two_circuits_make_a_tree() -> None:
     few = synthetic.few("ast__Break", "builtin__len")
-    for figure in (dendrogram.draw(few, (3,), long_caption), heatmap.draw(few, 3, long_caption)):
-        assert_legible(figure)
+    for figure in (
+        dendrogram.draw(few, (3,), synthetic.LONG_CAPTION),
+        heatmap.draw(few, 3, synthetic.LONG_CAPTION),
+    ):
+        legible(figure)
         assert {"Break", "len"} <= set(texts(figure))
 
 
-def test_equal_circuits_have_no_cut(caption: Caption) -> None:
+def test_equal_circuits_have_no_cut() -> None:
     bits = np.ones((3, 1, 8), dtype=np.bool_)
     same = Masks(("ast__For", "ast__If", "builtin__len"), bits)
     found = dendrogram.tree(same, 0)
     assert found is not None
     assert (found.height, found.cut, found.roots) == (0, None, ())
-    assert_legible(dendrogram.draw(same, (0,), caption))
-    assert_legible(heatmap.draw(same, 0, caption))
+    legible(dendrogram.draw(same, (0,), synthetic.CAPTION))
+    legible(heatmap.draw(same, 0, synthetic.CAPTION))
 
 
 @pytest.mark.parametrize(
@@ -154,14 +143,12 @@ def test_equal_circuits_have_no_cut(caption: Caption) -> None:
         (2, 8, "No layer 8: the model has layers 0 to 7."),
     ],
 )
-def test_a_dendrogram_of_nothing_says_so(
-    keep: int, layer: int, sentence: str, caption: Caption
-) -> None:
+def test_a_dendrogram_of_nothing_says_so(keep: int, layer: int, sentence: str) -> None:
     few = synthetic.emptied(synthetic.few("ast__Break", "builtin__len"), 3, keep=keep)
-    figure = dendrogram.draw(few, (layer,), caption)
+    figure = dendrogram.draw(few, (layer,), synthetic.CAPTION)
     assert sentence in said(figure)
     assert TITLE in said(figure)
-    assert_legible(figure)
+    legible(figure)
 
 
 def test_the_words_say_where_the_atomic_concepts_fall() -> None:

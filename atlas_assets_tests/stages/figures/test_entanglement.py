@@ -8,15 +8,14 @@ import pytest
 
 from atlas_assets.stages.analyses import compositionality
 from atlas_assets.stages.figures import entanglement
-from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import TITLE, assert_legible, said, texts, title
+from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, texts, title
 
 
 def test_the_histogram_counts_every_pair() -> None:
     figure = synthetic.drawn("entanglement")
-    assert_legible(figure)
+    legible(figure)
     assert title(figure)[:2] == ["Entanglement index of pairs, layer 4", TITLE]
     values = synthetic.compositionality().filter(layer=4)["entanglement_index"]
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == len(values)
@@ -27,30 +26,31 @@ def test_the_histogram_counts_every_pair() -> None:
     assert f"{(values < 0.2).sum()} of 1,276 pairs" in said(figure)
 
 
-def test_empty_pairs_count_as_zero_and_are_counted(caption: Caption) -> None:
+def test_empty_pairs_count_as_zero_and_are_counted() -> None:
     frame = synthetic.compositionality(3).with_columns(
         entanglement_index=pl.lit(0.0), pair_size=pl.lit(0)
     )
-    figure = entanglement.draw(frame, 3, caption)
-    assert "3 of 3 pairs (100.00%) lie below 0.2. 3 empty pairs count as 0." in said(figure)
-    assert_legible(figure)
-    assert "No pair at layer 7." in said(entanglement.draw(frame, 7, caption))
+    figure = entanglement.draw(frame, 3, synthetic.CAPTION)
+    assert "3 of 3 pairs (100.00%) lie below 0.2. 3 empty pairs count as 0." in legible(figure)
+    assert "No pair at layer 7." in said(entanglement.draw(frame, 7, synthetic.CAPTION))
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_the_ends_of_the_scale_are_in_view(value: float, caption: Caption) -> None:
+def test_the_ends_of_the_scale_are_in_view(value: float) -> None:
     frame = synthetic.compositionality(5).with_columns(entanglement_index=pl.lit(value))
-    figure = entanglement.draw(frame, 4, caption)
+    figure = entanglement.draw(frame, 4, synthetic.CAPTION)
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 5
     low, high = figure.axes[0].get_xlim()
     assert low < value < high
 
 
-def test_the_table_of_the_analysis_is_drawn(caption: Caption) -> None:
+def test_the_table_of_the_analysis_is_drawn() -> None:
     names = ("Break___isolated_", "For__len", "For__list", "If__len")
     pairs = Masks(names, np.random.default_rng(3).random((4, 3, 64)) < 0.5)
-    figure = entanglement.draw(compositionality.entanglement(pairs, universal(pairs)), 1, caption)
-    assert_legible(figure)
+    figure = entanglement.draw(
+        compositionality.entanglement(pairs, universal(pairs)), 1, synthetic.CAPTION
+    )
+    legible(figure)
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 4
 
 

@@ -7,10 +7,9 @@ import pytest
 from matplotlib.image import AxesImage
 
 from atlas_assets.stages.figures import dendrogram, heatmap, style
-from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import TITLE, assert_legible, said, texts
+from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, texts
 
 
 def test_the_heatmap_shows_the_similarities_in_the_order_of_the_leaves() -> None:
@@ -26,7 +25,7 @@ def test_the_heatmap_shows_the_similarities_in_the_order_of_the_leaves() -> None
 
 def test_the_heatmap_is_titled_labelled_and_legible() -> None:
     figure = synthetic.drawn("heatmap")
-    assert_legible(figure)
+    legible(figure)
     drawn = texts(figure)
     assert drawn.count(TITLE) == 1
     assert "Jaccard similarity of universal circuits, layer 3" in drawn
@@ -35,16 +34,16 @@ def test_the_heatmap_is_titled_labelled_and_legible() -> None:
 
 
 @pytest.mark.parametrize("n", [24, 25, 60, 61])
-def test_heatmaps_of_every_size_are_legible(n: int, caption: Caption) -> None:
-    figure = heatmap.draw(synthetic.universal().select(synthetic.names()[:n]), 3, caption)
-    assert_legible(figure)
+def test_heatmaps_of_every_size_are_legible(n: int) -> None:
+    figure = heatmap.draw(synthetic.universal().select(synthetic.names()[:n]), 3, synthetic.CAPTION)
+    legible(figure)
     assert figure.get_figwidth() == (style.SINGLE_COLUMN if n <= 24 else style.DOUBLE_COLUMN)
 
 
 @pytest.mark.parametrize(("layer", "sentence"), [(3, "Fewer than two"), (8, "No layer 8")])
-def test_a_heatmap_of_nothing_says_so(layer: int, sentence: str, caption: Caption) -> None:
+def test_a_heatmap_of_nothing_says_so(layer: int, sentence: str) -> None:
     few = synthetic.emptied(synthetic.few("ast__Break", "builtin__len"), 3, keep=1)
-    figure = heatmap.draw(few, layer, caption)
+    figure = heatmap.draw(few, layer, synthetic.CAPTION)
     assert sentence in said(figure)
     assert TITLE in said(figure)
 

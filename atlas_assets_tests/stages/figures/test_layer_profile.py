@@ -7,15 +7,14 @@ import polars as pl
 
 from atlas_assets.stages.analyses import layer_profile as analysis
 from atlas_assets.stages.figures import layer_profile
-from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import TITLE, assert_legible, said, texts, title
+from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, texts, title
 
 
 def test_the_layer_profile_shows_means_medians_and_ranges() -> None:
     figure = synthetic.drawn("layer_profile")
-    assert_legible(figure)
+    legible(figure)
     assert title(figure)[:2] == ["Layer profile of circuit sizes", TITLE]
     assert texts(figure).count("layer") == texts(figure).count("circuit size, neurons") == 2
     means, ranges = figure.axes
@@ -26,19 +25,19 @@ def test_the_layer_profile_shows_means_medians_and_ranges() -> None:
     assert "pairs (n = 1,276)" in texts(figure)
 
 
-def test_a_profile_of_empty_circuits_without_ast_nodes(caption: Caption) -> None:
+def test_a_profile_of_empty_circuits_without_ast_nodes() -> None:
     profile = synthetic.profile().filter(pl.col("type") != "ast")
     profile = profile.with_columns(pl.col("^.*_size$") * 0)
-    figure = layer_profile.draw(profile, caption)
+    figure = layer_profile.draw(profile, synthetic.CAPTION)
     assert "no AST nodes" in texts(figure)
-    assert_legible(figure)
-    assert "no rows" in said(layer_profile.draw(profile.clear(), caption))
+    legible(figure)
+    assert "no rows" in said(layer_profile.draw(profile.clear(), synthetic.CAPTION))
 
 
-def test_the_table_of_the_analysis_is_drawn(caption: Caption) -> None:
+def test_the_table_of_the_analysis_is_drawn() -> None:
     names = ("Break___isolated_", "For__len", "For__list", "If__len")
     pairs = Masks(names, np.random.default_rng(3).random((4, 3, 64)) < 0.5)
-    assert_legible(layer_profile.draw(analysis.profile(pairs, universal(pairs)), caption))
+    legible(layer_profile.draw(analysis.profile(pairs, universal(pairs)), synthetic.CAPTION))
 
 
 def test_the_words_list_the_means() -> None:

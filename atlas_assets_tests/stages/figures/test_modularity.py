@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from atlas_assets.stages.analyses import modularity as analysis
 from atlas_assets.stages.figures import modularity, style
-from atlas_assets.stages.figures.caption import Caption
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import TITLE, assert_legible, said, title
+from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, title
 
 
 def test_the_ranking_shows_the_first_twenty_in_their_order() -> None:
     table, figure = analysis.scores(synthetic.universal()), synthetic.drawn("modularity")
-    assert_legible(figure)
+    legible(figure)
     assert title(figure)[:2] == ["Relaxed modularity ranking", TITLE]
     assert "The first 20 of 106 concepts." in said(figure)
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -25,12 +24,11 @@ def test_the_ranking_shows_the_first_twenty_in_their_order() -> None:
     assert len(set(hatched)) == 2
 
 
-def test_no_significant_circuit_is_said(caption: Caption) -> None:
+def test_no_significant_circuit_is_said() -> None:
     table = analysis.scores(synthetic.universal().select(["ast__For", "builtin__len"]))
-    figure = modularity.draw(table, caption, n_layers=1)
-    assert "No circuit is significant at any layer." in said(figure)
-    assert_legible(figure)
-    empty = modularity.draw(table.clear(), caption, n_layers=1)
+    figure = modularity.draw(table, synthetic.CAPTION, n_layers=1)
+    assert "No circuit is significant at any layer." in legible(figure)
+    empty = modularity.draw(table.clear(), synthetic.CAPTION, n_layers=1)
     assert "The score table has no concept." in said(empty)
 
 

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from atlas_assets.stages.figures import render, style
-from atlas_assets.stages.figures.caption import Caption
-from atlas_assets_tests.stages.figures.synthetic import FIGURES, drawn
+from atlas_assets_tests.stages.figures.synthetic import CAPTION, FIGURES, drawn
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -64,10 +63,10 @@ def test_pixels_are_those_of_savefig() -> None:
         assert np.array_equal(np.asarray(ours), np.asarray(image.convert("RGB")))
 
 
-def test_a_preview_of_noise_fits_too(caption: Caption) -> None:
+def test_a_preview_of_noise_fits_too() -> None:
     """The hardest image to compress, on a sheet far larger than any of ours."""
     with style.paper():
-        page = style.sheet(20, 20, "Noise", caption)
+        page = style.sheet(20, 20, "Noise", CAPTION)
         noise = np.random.default_rng(0).random((400, 400))
         page.figure.subplots().imshow(noise, cmap="hsv", interpolation="nearest")
         style.settle(page.figure)

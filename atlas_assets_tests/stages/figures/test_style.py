@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 
 from atlas_assets.stages.figures import style
 from atlas_assets.stages.figures.caption import SEPARATOR, Caption
-from atlas_assets_tests.stages.figures.reading import assert_legible, texts
+from atlas_assets_tests.stages.figures.reading import legible, texts
+from atlas_assets_tests.stages.figures.synthetic import CAPTION, LONG_CAPTION
 
 
 def _luminance(colour: str) -> float:
@@ -43,37 +44,35 @@ def test_the_colour_scale_only_darkens() -> None:
 
 
 @pytest.mark.parametrize("width", [style.SINGLE_COLUMN, style.DOUBLE_COLUMN])
-def test_a_long_title_is_broken_and_not_lost(width: float, long_caption: Caption) -> None:
+def test_a_long_title_is_broken_and_not_lost(width: float) -> None:
     footnote = "A footnote that is itself too long for the width of a column, but not lost."
     with style.paper():
         page = style.sheet(
             width,
             1.0,
             "A heading that says what this figure shows, layer 3",
-            long_caption,
+            LONG_CAPTION,
             footnotes=(footnote,),
         )
         style.say(page.figure.subplots(), "nothing")
         style.settle(page.figure)
-    assert_legible(page.figure)
+    legible(page.figure)
     drawn = "".join(texts(page.figure)).replace(" ", "")
-    for part in (*long_caption.line().split(SEPARATOR), long_caption.note or "", footnote):
+    for part in (*LONG_CAPTION.line().split(SEPARATOR), LONG_CAPTION.note or "", footnote):
         assert part.replace(" ", "") in drawn
 
 
 def test_a_word_wider_than_a_column_is_cut_into_lines() -> None:
     with style.paper():
         page = style.sheet(style.SINGLE_COLUMN, 1.0, "H", Caption("m" * 200, "last_token"))
-    assert_legible(page.figure)
+    legible(page.figure)
     assert "".join(texts(page.figure)).count("m") == 200 + len("model") - 4
 
 
-def test_the_plot_has_the_same_room_under_every_title(
-    caption: Caption, long_caption: Caption
-) -> None:
+def test_the_plot_has_the_same_room_under_every_title() -> None:
     with style.paper():
         short, long = (
-            style.sheet(style.SINGLE_COLUMN, 2.0, "H", which) for which in (caption, long_caption)
+            style.sheet(style.SINGLE_COLUMN, 2.0, "H", which) for which in (CAPTION, LONG_CAPTION)
         )
     assert long.figure.get_figheight() > short.figure.get_figheight()
     for page in (short, long):

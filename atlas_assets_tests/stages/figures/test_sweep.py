@@ -7,14 +7,13 @@ import polars as pl
 import pytest
 
 from atlas_assets.stages.figures import sweep
-from atlas_assets.stages.figures.caption import Caption
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.figures.reading import assert_legible, said, texts, title
+from atlas_assets_tests.stages.figures.reading import legible, said, texts, title
 
 
 def test_the_sweep_is_a_grid_with_a_bar_for_each_number() -> None:
     summary, figure = synthetic.summary(), synthetic.drawn("sweep")
-    assert_legible(figure)
+    legible(figure)
     drawn = texts(figure)
     settings = "ε ∈ {0.001, 0.1, 0.5}, C ∈ {0.2, 0.5, 0.8}"
     assert title(figure)[1] == f"model openai/circuit-sparsity · {settings} · readout last_token"
@@ -35,23 +34,23 @@ def test_the_reference_setting_is_framed() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (4, 5)])
-def test_sweeps_of_other_shapes_are_legible(shape: tuple[int, int], caption: Caption) -> None:
+def test_sweeps_of_other_shapes_are_legible(shape: tuple[int, int]) -> None:
     epsilons = tuple(float(value) for value in np.linspace(0.001, 0.9, shape[0]).round(3))
     consistencies = tuple(float(value) for value in np.linspace(0.1, 1.0, shape[1]).round(2))
-    figure = sweep.draw(synthetic.summary(epsilons, consistencies), caption)
+    figure = sweep.draw(synthetic.summary(epsilons, consistencies), synthetic.CAPTION)
     assert len(figure.axes) == shape[0] * shape[1]
-    assert_legible(figure)
+    legible(figure)
 
 
-def test_what_was_not_computed_is_no_bar(caption: Caption) -> None:
+def test_what_was_not_computed_is_no_bar() -> None:
     nulls = synthetic.summary((0.1, 0.5), (0.5, 0.8)).with_columns(
         ast_concept_fraction=pl.lit(None, dtype=pl.Float64), blt_concept_fraction=pl.lit(1.0)
     )
-    figure = sweep.draw(nulls.head(3), caption)
+    figure = sweep.draw(nulls.head(3), synthetic.CAPTION)
     assert texts(figure).count("no AST concept") == 3
     assert texts(figure).count("not computed") == 1
-    assert_legible(figure)
-    assert "The summary has no setting." in said(sweep.draw(nulls.clear(), caption))
+    legible(figure)
+    assert "The summary has no setting." in said(sweep.draw(nulls.clear(), synthetic.CAPTION))
 
 
 def test_the_words_say_which_mean_is_absent() -> None:

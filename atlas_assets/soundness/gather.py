@@ -146,7 +146,9 @@ def _table(store: AtlasStore, artifact: Artifact, entry: Entry) -> Table | None:
     if entry.table is None or value is None:
         return None
     beside = [_value(store, entry.beside, None)] if entry.beside else []
-    return _at(entry.table(value, *beside), entry.setting or _setting_of(store, artifact))
+    shown = entry.table(value, *beside)
+    setting = entry.setting or _setting_of(store, entry.setting_of or artifact.key)
+    return replace(shown, caption=f"{shown.caption}, at {setting}") if setting else shown
 
 
 def _sentence(store: AtlasStore, artifact: Artifact, entry: Entry) -> str | None:
@@ -159,20 +161,12 @@ def _value(store: AtlasStore, key: str, setting: Setting | None) -> Any | None:
     return store.read(key, setting) if store.exists(key, setting) else None
 
 
-def _setting_of(store: AtlasStore, artifact: Artifact) -> Setting | None:
+def _setting_of(store: AtlasStore, key: str) -> Setting | None:
     """The only setting that an artifact speaks of, where there is one."""
-    # the token-independence tables follow the token-checker masks, whose record names theirs
-    source = "token_checker_masks" if artifact.key.startswith("token_independence") else None
-    key = source or artifact.key
     record = store.provenance(key) if store.exists(key) else None
     if record is None or record.setting is None:
         return ARTIFACTS[key].setting
     return Setting(record.setting.epsilon, record.setting.consistency)
-
-
-def _at(found: Table, setting: Setting | None) -> Table:
-    """The table, its caption naming the setting."""
-    return replace(found, caption=f"{found.caption}, at {setting}") if setting else found
 
 
 def _provenance(store: AtlasStore) -> Section:

@@ -93,6 +93,8 @@ class Entry:
         beside: The key of another artifact that the table shows as well.
         rank: The place in the section; entries of equal rank are in the order of the catalogue.
         setting: The setting that is shown, where the artifact has one file per setting.
+        setting_of: The key of the artifact whose record names the setting that the table speaks
+            of, where that is not the artifact shown.
     """
 
     section: str
@@ -101,6 +103,7 @@ class Entry:
     beside: str | None = None
     rank: int = 0
     setting: Setting | None = None
+    setting_of: str | None = None
 
 
 @dataclass(frozen=True)

@@ -246,7 +246,7 @@ SUMMARY = Artifact(
     compute=lambda making: summary(making.read("token_independence_detail")),
     inputs=("token_independence_detail",),
     checks=(agrees_with_inputs("the means of the detail", ("object",)),),
-    entries=(Entry("fractions", summary_shown, rank=2),),
+    entries=(Entry("fractions", summary_shown, rank=2, setting_of="token_checker_masks"),),
 )
 
 NO_KEYWORD = Artifact(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.settings import AtlasSettings
@@ -54,3 +57,22 @@ def make(data_dir: Path, *, seed: int = 0, **changes: Any) -> AtlasStore:
     store.write("modularity_scores", modularity.scores(universal[REFERENCE]))
     store.write("modularity_detail", modularity.detail(universal[REFERENCE]))
     return store
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data dir, only to be read, with the atlases ``sample``, ``other`` and ``published``.
+
+    The other one has other activations, the published one another readout.
+    """
+    data = tmp_path_factory.mktemp("data")
+    make(data)
+    make(data, name="other", seed=3)
+    make(data, name="published", readout="published")
+    return data
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A data dir to change, with the atlas ``sample``."""
+    return Path(shutil.copytree(made / NAME, tmp_path / "data" / NAME)).parent

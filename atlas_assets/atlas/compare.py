@@ -1,38 +1,59 @@
-"""Two atlases side by side: opens both and gathers what `atlas_assets.atlas.diff` finds."""
+"""What differs between two atlases, ``b`` against ``a``.
+
+Of one circuit (concept and layer, at one setting), the neurons *gained* are those of ``b`` that
+``a`` lacks, ``b ∖ a``; those *lost* are ``a ∖ b``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from atlas_assets.atlas import diff
 from atlas_assets.files.locations import content
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.folder import file_names, settings_present
 from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.store import AtlasStore
 
-FILES_SCHEMA = pl.Schema(
-    {
-        "file": pl.String(),
-        "artifact": pl.String(),
-        "epsilon": pl.Float64(),
-        "consistency": pl.Float64(),
-        "difference": pl.String(),
-    }
-)
+if TYPE_CHECKING:
+    from atlas_assets.stages.report.claims import ClaimResult
+
 #: values of ``files.difference``
 ONLY_A, ONLY_B, DIFFERS, UNKNOWN = "only in a", "only in b", "differs", "not compared"
+
+_NAMED = {"field": pl.String(), "a": pl.String(), "b": pl.String()}
+_SETTING = {"epsilon": pl.Float64(), "consistency": pl.Float64()}
+_FILES = {"file": pl.String(), "artifact": pl.String(), **_SETTING, "difference": pl.String()}
+_CIRCUITS = {
+    **_SETTING,
+    **dict.fromkeys(("concepts", "circuits", "changed", "gained", "lost"), pl.Int64()),
+    "mean_jaccard": pl.Float64(),
+}
+_NEURONS = {
+    **_SETTING,
+    "concept": pl.String(),
+    "type": pl.String(),
+    **dict.fromkeys(("layer", "size_a", "size_b", "gained", "lost"), pl.Int64()),
+    "jaccard": pl.Float64(),
+    **dict.fromkeys(("neurons_gained", "neurons_lost"), pl.List(pl.Int32())),
+}
+_CONCEPTS = {**_SETTING, "concept": pl.String(), "only_in": pl.String()}
+_CLAIMS = {
+    **dict.fromkeys(("id", "statement", "expected", "observed_a", "observed_b"), pl.String()),
+    **dict.fromkeys(("holds_a", "holds_b", "flips"), pl.Boolean()),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class AtlasDiff:
-    """What differs between two atlases; every frame is empty where nothing does.
+    """What differs between two atlases; every frame but ``circuits`` is empty where nothing does.
 
     Attributes:
         made_with: ``field``, ``a``, ``b``: model, readout, grid, settings, shape, origin, and the
@@ -40,12 +61,14 @@ class AtlasDiff:
         files: ``file``, ``artifact``, ``epsilon``, ``consistency``, ``difference``: one of
             ``only in a``, ``only in b``, ``differs`` (its content does) and ``not compared`` (HDF5
             files of the release record no digest of their content).
-        circuits: per common setting, how many of the concepts' circuits changed and by how many
-            neurons; one row per setting whether or not something changed.
-        neurons: per setting, concept and layer whose circuit changed: sizes, neurons gained and
-            lost (numbers, and the neurons themselves), Jaccard.
-        concepts: per setting, the concepts that only one of them has.
-        claims: the published claims whose verdict or value differs; ``None`` if not evaluated.
+        circuits: one row per common setting: ``concepts`` in both, their ``circuits`` (concept ×
+            layer), how many ``changed``, neurons ``gained`` and ``lost`` in all, and
+            ``mean_jaccard`` of all circuits (1 for a circuit that is empty in both).
+        neurons: one row per circuit that changed, by setting, concept and layer: sizes, neurons
+            gained and lost (numbers, and the neurons themselves), Jaccard.
+        concepts: ``concept``, ``only_in``: per setting, the concepts that only one of them has.
+        claims: the published claims whose verdict or value differs; a claim ``flips`` when it
+            holds in one atlas and not in the other. ``None`` if the claims were not evaluated.
         not_comparable: why the circuits could not be compared, if so.
     """
 
@@ -66,33 +89,49 @@ class AtlasDiff:
 
 
 def compare(a: AtlasStore, b: AtlasStore, *, claims: bool = True) -> AtlasDiff:
-    """Compares two atlases, ``b`` against ``a``.
+    """Compare two atlases, ``b`` against ``a``.
 
     Args:
-        a: the earlier, or the reference.
-        b: the other.
+        a: the earlier atlas, or the reference.
+        b: the other one.
         claims: whether to evaluate the published claims on both.
 
     Raises:
-        ArtifactError: a file of theirs is damaged.
+        ArtifactError: a file of an atlas is damaged.
     """
-    common = _common_settings(a, b)
+    common = sorted(set(_settings(a)) & set(_settings(b)))
     left, right = ({s: _universal(store, s) for s in common} for store in (a, b))
     obstacle = _obstacle(a, left, b, right)
-    parts = [] if obstacle else [diff.masks(s, left[s], right[s]) for s in common]
+    pairs = [] if obstacle else [(s, left[s], right[s]) for s in common]
+    circuits, neurons, concepts = compare_masks(pairs)
     return AtlasDiff(
         made_with=_made_with(a, left, b, right),
         files=_files(a, b),
-        circuits=_concatenated(diff.CIRCUITS_SCHEMA, [part.circuits for part in parts]),
-        neurons=_concatenated(diff.NEURONS_SCHEMA, [part.neurons for part in parts]),
-        concepts=_concatenated(diff.CONCEPTS_SCHEMA, [part.concepts for part in parts]),
-        claims=_claims(a, b) if claims else None,
+        circuits=circuits,
+        neurons=neurons,
+        concepts=concepts,
+        claims=_evaluated(a, b) if claims else None,
         not_comparable=obstacle,
     )
 
 
-def _common_settings(a: AtlasStore, b: AtlasStore) -> tuple[Setting, ...]:
-    return tuple(sorted(set(_settings(a)) & set(_settings(b))))
+def compare_masks(
+    pairs: Sequence[tuple[Setting, Masks, Masks]],
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Compare universal masks of one number of layers and one width, setting by setting.
+
+    Returns:
+        ``circuits``, ``neurons`` and ``concepts`` of `AtlasDiff`.
+    """
+    return (
+        _frame(_CIRCUITS, (_totals(*pair) for pair in pairs)),
+        _frame(_NEURONS, (row for pair in pairs for row in _changed(*pair))),
+        _frame(_CONCEPTS, (row for pair in pairs for row in _unshared(*pair))),
+    )
+
+
+def _frame(schema: Mapping[str, pl.DataType], rows: Iterable[tuple[Any, ...]]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=pl.Schema(schema), orient="row")
 
 
 def _obstacle(
@@ -120,6 +159,43 @@ def _shapes(masks: Mapping[Setting, Masks]) -> list[str]:
     return sorted({f"{m.n_layers} layers of {m.width} neurons" for m in masks.values()})
 
 
+def _totals(setting: Setting, a: Masks, b: Masks) -> tuple[Any, ...]:
+    """The row of ``circuits`` at a setting."""
+    common = sorted(set(a.names) & set(b.names))
+    left, right = a.select(common).bits, b.select(common).bits
+    shared, union = (left & right).sum(axis=2), (left | right).sum(axis=2)
+    similarity = np.divide(shared, union, out=np.ones(shared.shape), where=union > 0)
+    return (
+        *(setting.epsilon, setting.consistency, len(common), shared.size),
+        int((shared != union).sum()),
+        *(int((right & ~left).sum()), int((left & ~right).sum())),
+        float(similarity.mean()) if similarity.size else None,
+    )
+
+
+def _changed(setting: Setting, a: Masks, b: Masks) -> Iterator[tuple[Any, ...]]:
+    """The rows of ``neurons`` at a setting."""
+    for name in sorted(set(a.names) & set(b.names)):
+        for layer, pair in enumerate(
+            zip(a.bits[a.index(name)], b.bits[b.index(name)], strict=True)
+        ):
+            left, right = pair
+            gained, lost = np.flatnonzero(right & ~left), np.flatnonzero(left & ~right)
+            if len(gained) or len(lost):
+                yield (
+                    *(setting.epsilon, setting.consistency, name, split_concept(name)[0], layer),
+                    *(int(left.sum()), int(right.sum()), len(gained), len(lost)),
+                    float((left & right).sum() / (left | right).sum()),
+                    *(gained.tolist(), lost.tolist()),
+                )
+
+
+def _unshared(setting: Setting, a: Masks, b: Masks) -> Iterator[tuple[Any, ...]]:
+    """The rows of ``concepts`` at a setting."""
+    for name in sorted(set(a.names) ^ set(b.names)):
+        yield setting.epsilon, setting.consistency, name, "a" if name in a.names else "b"
+
+
 def _made_with(
     a: AtlasStore,
     masks_a: Mapping[Setting, Masks],
@@ -128,21 +204,26 @@ def _made_with(
 ) -> pl.DataFrame:
     records_a, records_b = _provenances(a), _provenances(b)
     both = sorted(records_a.keys() & records_b.keys())
-    described = [
+    left, right = (
         {
             "settings": "; ".join(map(str, _settings(store))),
             "shape": "; ".join(_shapes(masks)),
             "origin": "; ".join(sorted({r.origin if r else "release" for r in records.values()})),
             **_lineage(records.values()),
-            **{f"code version of {key}": _code_version(records[key]) for key in both},
+            **{f"code version of {key}": r.code_version for key in both if (r := records[key])},
         }
         for store, masks, records in ((a, masks_a, records_a), (b, masks_b, records_b))
-    ]
-    return diff.fields(*({f: v or None for f, v in one.items()} for one in described))
+    )
+    # what is empty, absent or ``None`` is not known, all the same
+    rows = (
+        (field, left.get(field) or None, right.get(field) or None)
+        for field in sorted(left.keys() | right.keys())
+    )
+    return _frame(_NAMED, (row for row in rows if row[1] != row[2]))
 
 
 def _provenances(store: AtlasStore) -> dict[str, Provenance | None]:
-    """Of the first file of every artifact that has one."""
+    """The record of the first file of every artifact that has one."""
     found = {}
     for key, artifact in ARTIFACTS.items():
         settings = settings_present(store.root, key) if artifact.partitioned else (None,)
@@ -150,10 +231,6 @@ def _provenances(store: AtlasStore) -> dict[str, Provenance | None]:
             if store.exists(key, setting):
                 found[key] = store.provenance(key, setting)
     return found
-
-
-def _code_version(provenance: Provenance | None) -> str | None:
-    return provenance.code_version if provenance else None
 
 
 def _lineage(provenances: Iterable[Provenance | None]) -> dict[str, str | None]:
@@ -189,28 +266,40 @@ def _files(a: AtlasStore, b: AtlasStore) -> pl.DataFrame:
         if difference is not None:
             at = (setting.epsilon, setting.consistency) if setting else (None, None)
             rows.append((name, artifact.key, *at, difference))
-    return pl.DataFrame(rows, schema=FILES_SCHEMA, orient="row")
+    return _frame(_FILES, rows)
 
 
 def _difference(a: AtlasStore, b: AtlasStore, key: str, setting: Setting | None) -> str | None:
     one, two = a.provenance(key, setting), b.provenance(key, setting)
     if one and two:
         return None if one.payload_sha256 == two.payload_sha256 else DIFFERS
-    left, right = content(a.path(key, setting)), content(b.path(key, setting))
-    if left == right:
+    if content(a.path(key, setting)) == content(b.path(key, setting)):
         return None
-    if ARTIFACTS[key].kind not in ("csv", "parquet"):
+    if ARTIFACTS[key].schema is None:
         return UNKNOWN
-    same = a.read(key, setting).equals(b.read(key, setting))
-    return None if same else DIFFERS
+    return None if a.read(key, setting).equals(b.read(key, setting)) else DIFFERS
 
 
-def _claims(a: AtlasStore, b: AtlasStore) -> pl.DataFrame:
+def _evaluated(a: AtlasStore, b: AtlasStore) -> pl.DataFrame:
     # brings the whole analysis along, which a comparison without claims does not need
     from atlas_assets.soundness.evaluate import evaluate_claims
 
-    return diff.claims(evaluate_claims(a), evaluate_claims(b))
+    return differing_claims(evaluate_claims(a), evaluate_claims(b))
 
 
-def _concatenated(schema: pl.Schema, frames: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat([schema.to_frame(), *frames])
+def differing_claims(a: Iterable[ClaimResult], b: Iterable[ClaimResult]) -> pl.DataFrame:
+    """The claims that come out differently on two atlases, as `AtlasDiff.claims`.
+
+    They are in the order of ``a``, then come those that only ``b`` has.
+    """
+    left, right = {claim.id: claim for claim in a}, {claim.id: claim for claim in b}
+    rows = []
+    for name in {**left, **right}:
+        one, two = left.get(name), right.get(name)
+        said = one or two
+        verdicts = (one.holds if one else None, two.holds if two else None)
+        observed = (one.observed if one else None, two.observed if two else None)
+        if said and (verdicts[0] != verdicts[1] or observed[0] != observed[1]):
+            flips = None not in verdicts and verdicts[0] != verdicts[1]
+            rows.append((name, said.statement, said.expected, *observed, *verdicts, flips))
+    return _frame(_CLAIMS, rows)

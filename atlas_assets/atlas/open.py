@@ -1,25 +1,30 @@
-"""One atlas on disk, opened for reading without Dagster and without running its model."""
+"""An atlas opened for reading or for building, without Dagster and without running its model."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from upath import UPath
 
-from atlas_assets.atlas.lineage import expected_lineage
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known, known_sha
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import ArtifactError, MissingArtifactError, ModelError
+from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.soundness.subject import grid_of
 from atlas_assets.stages.artifact import Parameters
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.folder import settings_present
-from atlas_assets.storage.provenance import Grid, Lineage
+from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 
 __all__ = [
+    "expected_lineage",
     "folder_in_force",
     "open_folder",
     "open_in_force",
@@ -29,39 +34,76 @@ __all__ = [
     "require_folder",
 ]
 
+_log = logging.getLogger(__name__)
+
 
 def open_in_force(settings: AtlasSettings) -> AtlasStore:
-    """The atlas of these settings; its files must not contradict them.
+    """Return the atlas of these settings; its files must not contradict them.
 
-    Of a model that is followed, it is the version that has passed its checks
-    (`atlas_assets.atlas.versions`). The model is compared by name and not by its digests: reading
-    masks needs no model.
+    Where the model is followed, it is the version in force (`atlas_assets.atlas.versions`). The
+    model is compared by name and not by its digests: reading masks needs no model.
     """
-    return AtlasStore(
-        folder_in_force(settings),
-        lambda: _lineage_by_name(settings),
-        settings.sweep,
-        settings.parameters,
-    )
+
+    def lineage() -> Lineage:
+        # a revision may be a branch, of which only the Hub knows which commit it means
+        identity = ModelIdentity(model_id=_model_id(settings))
+        return Lineage(
+            model=identity, readout=settings.readout, dtype=settings.dtype, grid=grid_of(settings)
+        )
+
+    return _store(settings, folder_in_force(settings), lineage)
 
 
 def open_with_model(settings: AtlasSettings) -> AtlasStore:
     """As `open_in_force`, and the digests of the model are compared if it is on this machine."""
     pin = known(settings)
     model = AtlasModel(settings, ask_hub=False, sha=pin.in_force.sha if pin else None)
-    return _store(settings, expected_lineage(settings, model))
+    return _store(settings, folder_in_force(settings), expected_lineage(settings, model))
 
 
 def open_to_build(settings: AtlasSettings) -> tuple[AtlasStore, AtlasModel]:
-    """The atlas that runs work on, and its model: the latest version that has been seen."""
+    """Return the atlas that runs work on, the latest version that has been seen, and its model."""
     model = AtlasModel(settings, sha=known_sha(settings))
-    folder = folder_to_build(settings)
-    lineage = expected_lineage(settings, model)
-    return AtlasStore(folder, lineage, settings.sweep, settings.parameters), model
+    return _store(settings, folder_to_build(settings), expected_lineage(settings, model)), model
+
+
+def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[], Lineage]:
+    """A function that says what every file must be about; it resolves the model when first called.
+
+    Where the model cannot be had (offline, not downloaded), files are compared by the settings
+    alone and the log says so: masks fetched from elsewhere need no model.
+    """
+
+    @cache
+    def lineage() -> Lineage:
+        threshold: float | None
+        try:
+            identity, threshold = model.identity, model.loss_threshold
+        except ModelError as error:
+            _log.warning(
+                "the model cannot be read, so its digests are not compared: %s", error.what
+            )
+            revision, threshold = settings.model_revision, settings.loss_threshold
+            identity = ModelIdentity(
+                model_id=_model_id(settings), revision=revision if is_full_sha(revision) else None
+            )
+        stimuli = load_stimuli()
+        return Lineage(
+            model=identity,
+            readout=settings.readout,
+            dtype=settings.dtype,
+            grid=grid_of(settings).model_copy(update={"loss_threshold": threshold}),
+            seeds={
+                "object_prompts": stimuli.object_prompts.seed,
+                "checker_prompts": stimuli.checker_prompts.seed,
+            },
+        )
+
+    return lineage
 
 
 def open_folder(folder: str | Path | UPath) -> AtlasStore:
-    """Any atlas, the paper's release included, whatever the settings in force.
+    """Return any atlas, the paper's release included, whatever the settings in force.
 
     Args:
         folder: a path, or the URL of a folder on a filesystem that fsspec knows.
@@ -80,11 +122,7 @@ def open_folder(folder: str | Path | UPath) -> AtlasStore:
 
 
 def require_folder(root: UPath) -> None:
-    """Refuses a folder that is not there.
-
-    Raises:
-        MissingArtifactError: there is no such folder.
-    """
+    """Raise MissingArtifactError where there is no such folder."""
     if not root.is_dir():
         raise MissingArtifactError(
             "there is no atlas",
@@ -96,13 +134,10 @@ def require_folder(root: UPath) -> None:
 
 
 def require_file(store: AtlasStore, key: str, setting: Setting | None = None) -> None:
-    """Refuses an artifact that is not there, naming the settings that are.
+    """Raise MissingArtifactError where an artifact is not there, naming the settings that are.
 
     The store's own refusal names the command that makes the artifact; this one is for whoever
     looks at an atlas, who may as well look at another setting.
-
-    Raises:
-        MissingArtifactError: there is no such file.
     """
     if store.exists(key, setting):
         return
@@ -121,35 +156,22 @@ def require_file(store: AtlasStore, key: str, setting: Setting | None = None) ->
 
 
 def _sweep_of(root: UPath) -> tuple[Setting, ...]:
-    """The settings that the folder's summary speaks of: there may be files of others beside them.
-
-    Without a legible summary, those of its object masks.
-    """
-    summary = AtlasStore(root, Lineage)
+    """The settings that the folder's summary speaks of; without it, those of its object masks."""
     try:
-        rows = summary.read("summary").select("epsilon", "consistency").rows()
+        summary = AtlasStore(root, Lineage).read("summary")
+        rows = summary.select("epsilon", "consistency").rows()
     except ArtifactError:
         return settings_present(root, "object_masks")
     return tuple(sorted(Setting(epsilon, consistency) for epsilon, consistency in rows))
 
 
-def _store(settings: AtlasSettings, expected: Callable[[], Lineage]) -> AtlasStore:
-    folder = folder_in_force(settings)
+def _store(settings: AtlasSettings, folder: UPath, expected: Callable[[], Lineage]) -> AtlasStore:
     return AtlasStore(folder, expected, settings.sweep, settings.parameters)
 
 
-def _lineage_by_name(settings: AtlasSettings) -> Lineage:
-    # a revision may be a branch, of which only the Hub knows which commit it means
+def _model_id(settings: AtlasSettings) -> str:
+    """What the settings alone say of the model: of a folder, there or not, its name."""
     folder = Path(settings.model).expanduser()
-    model_id = folder.resolve().name if folder.is_dir() else settings.model
-    return Lineage(
-        model=ModelIdentity(model_id=model_id),
-        readout=settings.readout,
-        dtype=settings.dtype,
-        grid=Grid(
-            ast_nodes=settings.ast_nodes,
-            builtins=settings.builtins,
-            variations=settings.variations,
-            loss_threshold=settings.loss_threshold,
-        ),
-    )
+    if folder.is_dir():
+        return folder.resolve().name
+    return folder.name if settings.model.startswith(("/", ".", "~")) else settings.model

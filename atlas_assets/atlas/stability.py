@@ -1,25 +1,29 @@
-"""Several atlases side by side: gathers what `atlas_assets.atlas.agreement` compares."""
+"""What several atlases agree on: the published claims, and the order of numbers per concept.
+
+Circuits of two models have no neurons in common to compare. What can be compared is the order in
+which a number puts the concepts: whether what is large in one atlas is large in another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from atlas_assets.atlas.agreement import (
-    Agreement,
-    Numbers,
-    agreement,
-    circuit_sizes,
-    concept_fractions,
-    similarities,
-)
+import numpy as np
+
 from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.stages.decomposition.decomposition import parse_target_checker
 from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.report.claims import ClaimResult
+from atlas_assets.stages.rounding import Counts
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.folder import settings_present
 from atlas_assets.storage.store import AtlasStore
+
+#: a number per concept, or per pair of concepts
+Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -27,30 +31,45 @@ class ClaimAcross:
     """One claim, as each atlas shows it.
 
     Attributes:
-        results: by atlas.
+        results: the claim evaluated on each atlas, in their order.
     """
 
     results: tuple[ClaimResult, ...]
 
     @property
     def claim(self) -> ClaimResult:
-        """What is claimed is the same of each."""
+        """The result on the first atlas; what is claimed is the same in each."""
         return self.results[0]
 
     @property
     def observed(self) -> tuple[str, ...]:
-        """As printed, by atlas; empty where it could not be evaluated."""
+        """The observed values as printed, by atlas; empty where there is none."""
         return tuple(result.observed for result in self.results)
 
     @property
     def evaluated(self) -> bool:
-        """Whether every atlas shows something."""
+        """Whether the claim could be evaluated on every atlas."""
         return all(self.observed)
 
     @property
     def same(self) -> bool:
-        """Whether every atlas shows the same, as it is printed."""
+        """Whether every atlas shows the same value, as it is printed."""
         return self.evaluated and len(set(self.observed)) == 1
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Spearman's ρ between every two atlases.
+
+    Attributes:
+        items: the number of concepts (or pairs of them) that all atlases have.
+        mean: the mean ρ over the pairs of atlases.
+        lowest: the least ρ of a pair of atlases.
+    """
+
+    items: int
+    mean: float
+    lowest: float
 
 
 @dataclass(frozen=True)
@@ -58,9 +77,9 @@ class RankAgreement:
     """How far the atlases rank the concepts alike by one number.
 
     Attributes:
-        quantity: the number.
-        setting: at which it is.
-        found: ``None`` where ranks cannot be compared.
+        quantity: the name of the number, a key of `QUANTITIES`.
+        setting: the setting at which the number is taken.
+        found: the agreement; ``None`` where ranks cannot be compared.
     """
 
     quantity: str
@@ -74,8 +93,8 @@ class Stability:
 
     Attributes:
         claims: the published claims.
-        ranks: per quantity, each common setting.
-        not_ranked: quantities whose files not all of them have at any common setting.
+        ranks: the agreement per quantity and common setting.
+        not_ranked: the quantities whose files the atlases have at no common setting.
     """
 
     claims: list[ClaimAcross]
@@ -84,13 +103,10 @@ class Stability:
 
 
 def stability(stores: Sequence[AtlasStore]) -> Stability:
-    """Compare atlases of different models, or of one model under different settings.
-
-    Args:
-        stores: two or more.
+    """Compare two or more atlases, of different models or of one under different settings.
 
     Raises:
-        ArtifactError: a file of theirs is damaged.
+        ArtifactError: a file of an atlas is damaged.
     """
     results = [evaluate_claims(store) for store in stores]
     claims = [ClaimAcross(of_one) for of_one in zip(*results, strict=True)]
@@ -103,14 +119,67 @@ def stability(stores: Sequence[AtlasStore]) -> Stability:
     return Stability(claims, ranks, [name for name in QUANTITIES if name not in ranked])
 
 
+def agreement(atlases: Sequence[Numbers]) -> Agreement | None:
+    """How far the atlases put their common items into the same order.
+
+    Returns:
+        ``None`` where ρ is not defined: fewer than two atlases or common items, or a number that
+        is the same for all items of an atlas.
+    """
+    common = sorted(set.intersection(*(set(numbers) for numbers in atlases))) if atlases else []
+    if len(atlases) < 2 or len(common) < 2:
+        return None
+    values = [np.array([numbers[item] for item in common]) for numbers in atlases]
+    if any(np.ptp(one) == 0 for one in values):
+        return None
+    from scipy.stats import spearmanr  # costs half a second, and only `atlas stability` needs it
+
+    found = [float(spearmanr(a, b).statistic) for a, b in combinations(values, 2)]
+    return Agreement(len(common), sum(found) / len(found), min(found))
+
+
+def circuit_sizes(universal: Masks) -> Numbers:
+    """The number of neurons of each concept's circuit, over all layers."""
+    sizes = universal.sizes().sum(axis=1)
+    return dict(zip(universal.names, map(float, sizes), strict=True))
+
+
+def similarities(universal: Masks) -> Numbers:
+    """The mean Jaccard similarity over the layers of every two circuits, by both names."""
+    total = sum(jaccard(universal.bits[:, layer]) for layer in range(universal.n_layers))
+    mean = np.asarray(total) / universal.n_layers
+    return {
+        f"{universal.names[i]} {universal.names[j]}": float(mean[i, j])
+        for i, j in combinations(range(len(universal.names)), 2)
+    }
+
+
+def concept_fractions(targets: Sequence[str], counts: Counts) -> Numbers:
+    """The share of each concept's circuit, over all layers, that its keyword does not use.
+
+    Args:
+        targets: the concepts.
+        counts: int64 ``[targets, layers, 3]``, last axis (co, sh, to).
+
+    Returns:
+        Σ co / Σ (co + sh); concepts without any circuit are left out.
+    """
+    alone, shared, _ = counts.sum(axis=1).T
+    sizes = alone + shared
+    return {t: float(co / size) for t, co, size in zip(targets, alone, sizes, strict=True) if size}
+
+
 def _common(stores: Sequence[AtlasStore], key: str) -> list[Setting]:
-    present = [set(settings_present(store.root, key)) for store in stores]
-    return sorted(set.intersection(*present))
+    return sorted(set.intersection(*(set(settings_present(store.root, key)) for store in stores)))
 
 
-def _universal(store: AtlasStore, setting: Setting) -> Masks:
-    masks: Masks = store.read("object_masks", setting, part="universal").universal
-    return masks
+def _of_universal(
+    numbers: Callable[[Masks], Numbers],
+) -> tuple[str, Callable[[AtlasStore, Setting], Numbers]]:
+    def read(store: AtlasStore, setting: Setting) -> Numbers:
+        return numbers(store.read("object_masks", setting, part="universal").universal)
+
+    return "object_masks", read
 
 
 def _fractions(store: AtlasStore, setting: Setting) -> Numbers:
@@ -120,10 +189,7 @@ def _fractions(store: AtlasStore, setting: Setting) -> Numbers:
 
 #: what is ranked → the artifact that it is read from, and how
 QUANTITIES: dict[str, tuple[str, Callable[[AtlasStore, Setting], Numbers]]] = {
-    "circuit size": ("object_masks", lambda store, at: circuit_sizes(_universal(store, at))),
-    "Jaccard of two circuits": (
-        "object_masks",
-        lambda store, at: similarities(_universal(store, at)),
-    ),
+    "circuit size": _of_universal(circuit_sizes),
+    "Jaccard of two circuits": _of_universal(similarities),
     "concept fraction": ("target_checker", _fractions),
 }

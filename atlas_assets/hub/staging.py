@@ -25,10 +25,9 @@ from atlas_assets.hub.layouts import hdf5_layout
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
 from atlas_assets.hub_client.repository import git_blob_id, sha256
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.checks import checks_of
 from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.gather import facts
-from atlas_assets.soundness.inspection import Inspection, MaskReader
+from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of
 from atlas_assets.soundness.subject import Cell, subject_of_atlas
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.check import NotComparedError

@@ -98,7 +98,7 @@ class Step:
         self, key: str, setting: Setting | None = None, notes: Sequence[str] = ()
     ) -> Caption:
         """What a figure drawn from ``key`` is titled with, from its record."""
-        from atlas_assets.soundness.captions import caption_of
+        from atlas_assets.soundness.gather import caption_of
 
         return caption_of(self.store, key, setting=setting, notes=notes)
 

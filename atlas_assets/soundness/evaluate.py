@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from atlas_assets.errors import AtlasError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evidence import StoreEvidence
-from atlas_assets.soundness.subject import Cell, Subject, subject_of, subject_of_atlas
+from atlas_assets.soundness.subject import Subject, subject_of, subject_of_atlas
 from atlas_assets.stages.report.claims import Claim, ClaimResult, Observed, show
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_READOUT
 from atlas_assets.storage.store import AtlasStore
@@ -21,14 +21,14 @@ def evaluate_claims(
     settings: AtlasSettings | None = None,
     claims: Iterable[Claim] = CLAIMS,
 ) -> list[ClaimResult]:
-    """Every claim against what lies on disk.
+    """Evaluate claims, by default all, on what an atlas has on disk.
 
     A claim whose evidence is missing, out of date or damaged is not evaluated, and says why.
 
     Args:
-        store: of the atlas.
+        store: the atlas.
         settings: what an atlas without a single file would be about.
-        claims: of them, by default all.
+        claims: the claims to evaluate.
     """
     return list(evaluations(StoreEvidence(store), settings, claims))
 
@@ -36,54 +36,41 @@ def evaluate_claims(
 def evaluations(
     evidence: StoreEvidence, settings: AtlasSettings | None, claims: Iterable[Claim]
 ) -> Iterator[ClaimResult]:
-    """The claims one by one, on evidence that they share."""
+    """Evaluate claims one by one, on evidence that they share."""
+    store = evidence.store
     whole: Subject | None = None
     for claim in claims:
+        value: Observed | None = None
+        sources: tuple[str, ...] = ()
+        unreadable = False
         try:
-            value, cells = evidence.observe(claim)
-            subject = subject_of(evidence.store, cells)
+            observed, cells = evidence.observe(claim)
+            subject = subject_of(store, cells)
         except AtlasError as error:
-            whole = whole or subject_of_atlas(evidence.store, settings)
-            note = _reason(error, evidence.store)
-            yield _result(claim, whole, note=note, unreadable=evidence.is_damage(error))
-            continue
-        yield _result(
-            claim,
-            subject,
+            subject = whole = whole or subject_of_atlas(store, settings)
+            note, unreadable = _reason(error, store), evidence.is_damage(error)
+        else:
+            value, note = observed, _readout_note(claim, subject)
+            sources = tuple(sorted(store.path(*cell).name for cell in cells))
+        yield ClaimResult(
+            id=claim.id,
+            section=claim.section,
+            statement=claim.statement,
+            asset=claim.asset,
+            expected=str(claim.expected),
+            observed="" if value is None else show(value),
+            holds=None if value is None else claim.expected.holds(value),
+            about_this_atlas=subject.claimed,
+            model=subject.model,
+            readout=subject.readout,
+            note=note,
+            setting=str(claim.setting) if claim.setting else "",
+            tolerance=claim.expected.tolerance,
+            computed=claim.computed,
             value=value,
-            note=_readout_note(claim, subject),
-            sources=tuple(sorted(_file_name(evidence.store, cell) for cell in cells)),
+            sources=sources,
+            unreadable=unreadable,
         )
-
-
-def _result(
-    claim: Claim,
-    subject: Subject,
-    *,
-    note: str,
-    value: Observed | None = None,
-    sources: tuple[str, ...] = (),
-    unreadable: bool = False,
-) -> ClaimResult:
-    return ClaimResult(
-        id=claim.id,
-        section=claim.section,
-        statement=claim.statement,
-        asset=claim.asset,
-        expected=str(claim.expected),
-        observed="" if value is None else show(value),
-        holds=None if value is None else claim.expected.holds(value),
-        about_this_atlas=subject.claimed,
-        model=subject.model,
-        readout=subject.readout,
-        note=note,
-        setting=str(claim.setting) if claim.setting else "",
-        tolerance=claim.expected.tolerance,
-        computed=claim.computed,
-        value=value,
-        sources=sources,
-        unreadable=unreadable,
-    )
 
 
 def _readout_note(claim: Claim, subject: Subject) -> str:
@@ -98,7 +85,3 @@ def _reason(error: AtlasError, store: AtlasStore) -> str:
     parts = [where, f"found {error.found}" if error.found else ""]
     details = "; ".join(part for part in parts if part and part not in error.what)
     return " ".join(f"{error.what} ({details})".split()) if details else error.what
-
-
-def _file_name(store: AtlasStore, cell: Cell) -> str:
-    return store.path(*cell).name

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import polars as pl
 
 from atlas_assets.errors import ArtifactError, AtlasError, MissingArtifactError
 from atlas_assets.soundness.recompute import Recomputation
-from atlas_assets.soundness.subject import Cell
+from atlas_assets.soundness.subject import Cell, name_of
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks import masks
@@ -26,6 +26,7 @@ from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
 from atlas_assets.storage.store import AtlasStore
 
 Request = tuple[str, Setting | None]
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -39,11 +40,7 @@ class _Found:
 
 @dataclass
 class StoreEvidence:
-    """The evidence that an atlas on disk offers; everything is read once.
-
-    Attributes:
-        store: of the atlas.
-    """
+    """The evidence that the atlas in ``store`` offers; everything is read once."""
 
     store: AtlasStore
     _found: dict[Request, _Found] = field(default_factory=dict)
@@ -54,8 +51,8 @@ class StoreEvidence:
         """What the atlas shows of a claim, and the files that it was seen in.
 
         Raises:
-            AtlasError: the evidence is missing, out of date or damaged, or the atlas does not hold
-                what the claim speaks of.
+            AtlasError: the evidence is missing, out of date or damaged, or is not about what the
+                claim speaks of.
         """
         self._using = set()
         observed = claim.observe(self)
@@ -63,27 +60,11 @@ class StoreEvidence:
 
     def table(self, key: str, setting: Setting | None = None) -> pl.DataFrame:
         """The table of an artifact, read or computed."""
-        table: pl.DataFrame = self._once((key, setting), lambda: self._table(key, setting))
-        return table
+        return self._once((key, setting), lambda: self._table(key, setting))
 
     def universal(self, setting: Setting) -> Masks:
         """The universal masks at ``setting``: of the sweep's table, or of that setting's file."""
-        universal: Masks = self._once(("universal", setting), lambda: self._universal(setting))
-        return universal
-
-    def object_masks(self, setting: Setting) -> masks.ObjectMasks:
-        """Pair masks and universal masks at ``setting``."""
-        found: masks.ObjectMasks = self._once(
-            ("object_masks", setting), lambda: self._read("object_masks", setting)
-        )
-        return found
-
-    def checker_masks(self, setting: Setting) -> masks.CheckerMasks:
-        """Checker masks at ``setting``."""
-        found: masks.CheckerMasks = self._once(
-            ("checker_masks", setting), lambda: self._read("checker_masks", setting)
-        )
-        return found
+        return self._once(("universal", setting), lambda: self._universal(setting))
 
     def any_universal(self) -> Masks:
         """The universal masks at the reference setting, or at the first other one that is there."""
@@ -100,7 +81,7 @@ class StoreEvidence:
         """Whether ``error``, raised by `observe`, comes from a file that cannot be read."""
         return any(found in (error, error.__cause__) for found in self._damage)
 
-    def _once(self, request: Request, make: Callable[[], Any]) -> Any:
+    def _once(self, request: Request, make: Callable[[], Value]) -> Value:
         """What ``make`` gives, made once; the files it used count as used by every claim."""
         found = self._found.get(request)
         if found is None:
@@ -115,34 +96,32 @@ class StoreEvidence:
         if found.error is not None:
             raise found.error
         self._using |= found.sources
-        return found.value
+        return cast(Value, found.value)
 
     def _table(self, key: str, setting: Setting | None) -> pl.DataFrame:
         reason = self._stale_reason(key, setting)
         if reason is None or not _follows_from_inputs(ARTIFACTS[key]):
             table: pl.DataFrame = self._read(key, setting)
             return table
-        try:
-            computed: pl.DataFrame = self._recomputation(setting).compute(ARTIFACTS[key])
-        except AtlasError as error:
-            name = f"{key} at {setting}" if setting else key
-            raise ArtifactError(
-                f"{name} cannot be used: {reason}; nor what it is computed from: {error.what}",
-                where=error.where,
-                expected=error.expected,
-                found=error.found,
-                remedy=f"materialise {key} again",
-            ) from error
-        return computed
-
-    def _recomputation(self, setting: Setting | None) -> Recomputation:
-        return Recomputation(
+        recomputation = Recomputation(
             sweep=self.store.sweep,
             partition=setting,
             reader=lambda key, at, _: self._input(key, at),
             universals=self.universal,
             any_universals=self.any_universal,
         )
+        try:
+            computed: pl.DataFrame = recomputation.compute(ARTIFACTS[key])
+        except AtlasError as error:
+            raise ArtifactError(
+                f"{name_of(key, setting)} cannot be used: {reason}; "
+                f"nor what it is computed from: {error.what}",
+                where=error.where,
+                expected=error.expected,
+                found=error.found,
+                remedy=f"materialise {key} again",
+            ) from error
+        return computed
 
     def _input(self, key: str, setting: Setting | None) -> Any:
         """A table, which may have to be computed itself, or masks."""
@@ -154,7 +133,7 @@ class StoreEvidence:
         if self.store.exists(key, setting):
             reason = self._stale_reason(key, setting)
             if reason is not None:
-                raise _out_of_date(f"{key} at {setting}" if setting else key, reason)
+                raise _out_of_date(name_of(key, setting), reason)
         with self._noting_damage():
             value = self.store.read(key, setting, part)
         self._using.add((key, setting))
@@ -179,14 +158,9 @@ class StoreEvidence:
         if holder == "masks":
             return masks.universal_from_table(self.table("masks"), setting)
         if holder == "object_masks":
-            whole = self._found.get(("object_masks", setting))
-            if whole is not None and whole.error is None:
-                return self.object_masks(setting).universal
-            part: masks.ObjectMasks = self._read("object_masks", setting, "universal")
-            return part.universal
+            return cast(Masks, self._read("object_masks", setting, "universal").universal)
         if holder == "universal_masks":
-            universal: Masks = self._read("universal_masks", None)
-            return universal
+            return cast(Masks, self._read("universal_masks", None))
         raise MissingArtifactError(
             f"there are no universal masks at {setting}",
             where=str(setting),

@@ -1,4 +1,7 @@
-"""Gathers the report from the files of an atlas; what is not there is left out and said to be."""
+"""The report and the captions of figures, gathered from the files of an atlas.
+
+What is not there is left out of the report, and said to be.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.subject import subject_of_atlas
+from atlas_assets.soundness.subject import cells_of, subject_of, subject_of_atlas
 from atlas_assets.stages.artifact import Artifact, Entry, Layout
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.figures.artifacts import FORMS
+from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.page import SECTIONS, Page, Plate, Section
@@ -25,12 +29,12 @@ _DIGITS = 16
 
 
 def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimResult]) -> Page:
-    """The page of the atlas in ``store``.
+    """Return the report of an atlas.
 
     Args:
-        store: of the atlas; read, never written.
+        store: the atlas.
         settings: what an atlas without a single file would be about.
-        claims: the paper's claims, evaluated on it.
+        claims: the paper's claims, evaluated on the atlas.
 
     Raises:
         ArtifactError: a file is damaged.
@@ -44,17 +48,12 @@ def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimRes
         figures=_figures(store),
         analyses=_analyses(store),
         provenance=_provenance(store),
-        missing=tuple(_missing(store)),
+        missing=tuple(a.file_name(s) for a, s in _cells(store) if not store.exists(a.key, s)),
     )
 
 
 def facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str], ...]:
-    """(name, value) about model, readout, grid and extent.
-
-    Args:
-        store: of the atlas.
-        model: that it is about.
-        readout: likewise.
+    """Return (name, value) of model and readout as given, and of grid and extent of the atlas.
 
     Raises:
         ArtifactError: a file is damaged.
@@ -108,6 +107,26 @@ def _lineage(store: AtlasStore) -> Lineage | None:
         if record is not None and record.lineage is not None:
             return record.lineage
     return None
+
+
+def caption_of(
+    store: AtlasStore, key: str, *, setting: Setting | None = None, notes: Sequence[str] = ()
+) -> Caption:
+    """Return the caption of a figure drawn from the artifact ``key``.
+
+    Args:
+        store: the atlas.
+        key: the artifact that is drawn.
+        setting: the setting that the figure is about; ``None`` for the whole sweep.
+        notes: further sentences.
+    """
+    partition = setting if ARTIFACTS[key].partitioned else None
+    subject = subject_of(store, [(key, partition)])
+    record = store.provenance(key, partition)
+    grid = record.lineage.grid if record and record.lineage else None
+    cut = f"A cut of the published grid: {grid.cut}." if grid and grid.cut else ""
+    note = " ".join(part for part in (*notes, cut) if part)
+    return Caption(subject.model, subject.readout, setting, note or None)
 
 
 def _figures(store: AtlasStore) -> tuple[Plate, ...]:
@@ -213,15 +232,7 @@ def _present(store: AtlasStore) -> list[tuple[Artifact, Setting | None]]:
     return [cell for cell in _cells(store) if store.exists(cell[0].key, cell[1])]
 
 
-def _missing(store: AtlasStore) -> list[str]:
-    absent = [cell for cell in _cells(store) if not store.exists(cell[0].key, cell[1])]
-    return [artifact.file_name(setting) for artifact, setting in absent]
-
-
 def _cells(store: AtlasStore) -> list[tuple[Artifact, Setting | None]]:
-    return [
-        (artifact, setting)
-        for artifact in ARTIFACTS.values()
-        if artifact.group != "stage_17_report"
-        for setting in (store.sweep if artifact.partitioned else (None,))
-    ]
+    """What there should be, without the reports themselves."""
+    cells = [(ARTIFACTS[key], setting) for key, setting in cells_of(store)]
+    return [cell for cell in cells if cell[0].group != "stage_17_report"]

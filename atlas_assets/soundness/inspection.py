@@ -1,4 +1,7 @@
-"""Files read back through the store, to be checked: what lies on disk, not what was handed over."""
+"""The checks of files as they are on disk, read back through the store.
+
+What is checked of each artifact, whoever made it, is its schema, and then what it declares.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,44 @@ from upath import UPath
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.files.locations import local_path
-from atlas_assets.soundness.checks import SCHEMA
 from atlas_assets.soundness.recompute import Recomputation
+from atlas_assets.soundness.subject import cells_of, name_of
+from atlas_assets.stages.artifact import Layout
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.check import Check, MaskFile, NotComparedError
+from atlas_assets.stages.check import Check, Details, Inspected, MaskFile, NotComparedError
 from atlas_assets.stages.masks.integrity import pack
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codecs import codec_of
+from atlas_assets.storage.codecs import codec_named, codec_of
 from atlas_assets.storage.store import AtlasStore
 
 #: when a file was changed, its size, its inode
 _State = tuple[int, int, int]
 
 
+def _schema(of: Inspected) -> Details:
+    # mask files are so large that they are kept packed while others are compared with them
+    if ARTIFACTS[of.key].content in (Layout.OBJECT_MASKS, Layout.CHECKER_MASKS):
+        return of.masks.description
+    return dict(codec_named(of.key).describe(of.value))
+
+
+SCHEMA = Check(
+    "schema",
+    "the file reads back whole: declared types and ranges, counts, keys once, no NaN or missing "
+    "value, masks of one width, content as recorded",
+    _schema,
+)
+
+
+def checks_of(key: str) -> tuple[Check, ...]:
+    """Return everything that is checked of the artifact ``key``."""
+    return (SCHEMA, *ARTIFACTS[key].checks)
+
+
 @dataclass
 class MaskReader:
-    """Reads mask files whole, each state of a file once.
+    """A reader of whole mask files that reads each state of a file once.
 
     A file of pair masks takes some tenths of a second to read, and a sweep compares each with its
     neighbours and its tables: what is kept of one is an eighth of its size.
@@ -35,7 +59,7 @@ class MaskReader:
     _kept: dict[str, tuple[_State, MaskFile]] = field(default_factory=dict)
 
     def read(self, store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
-        """The masks in a file of ``object_masks``, ``checker_masks`` or ``token_checker_masks``.
+        """Return the masks in a file of object, checker or token-checker masks.
 
         Raises:
             AtlasError: the file is missing, damaged, or about something else.
@@ -50,11 +74,7 @@ class MaskReader:
         return found
 
     def universal(self, store: AtlasStore, setting: Setting) -> Masks:
-        """The universal masks in a file of ``object_masks``, without the rest if that is not kept.
-
-        Raises:
-            AtlasError: as for `read`.
-        """
+        """Return the universal masks of object masks, alone unless the rest is kept already."""
         path = store.path("object_masks", setting)
         kept = self._kept.get(str(path))
         if kept is not None and kept[0] == _state(path):
@@ -89,14 +109,14 @@ def _read_masks(store: AtlasStore, key: str, setting: Setting | None) -> MaskFil
 
 @dataclass
 class Inspection:
-    """One file of one artifact, under inspection.
+    """One file of one artifact, under inspection; an `atlas_assets.stages.check.Inspected`.
 
     Attributes:
-        store: of the atlas.
-        reader: of mask files.
+        store: the atlas.
+        reader: the reader of mask files, shared by the inspections of a run.
         key: the artifact.
-        setting: of the file, where there is one per setting.
-        together: settings that are inspected in the same run.
+        setting: the setting of the file, where there is one file per setting.
+        together: the settings that are inspected in the same run.
     """
 
     store: AtlasStore
@@ -108,7 +128,7 @@ class Inspection:
 
     @property
     def sweep(self) -> Sequence[Setting]:
-        """The settings of the sweep."""
+        """The settings of the atlas's sweep."""
         return self.store.sweep
 
     @property
@@ -159,7 +179,7 @@ class Inspection:
         Raises:
             NotComparedError: it cannot be read, or is made from others.
         """
-        name = f"{self.key} at {setting}"
+        name = name_of(self.key, setting)
         try:
             found = self.reader.read(self.store, self.key, setting)
         except AtlasError as error:
@@ -184,7 +204,7 @@ class Inspection:
         return recomputation.compute(ARTIFACTS[self.key])
 
     def _other(self, key: str, setting: Setting | None, read: Callable[[], Any]) -> Any:
-        name = f"{key} at {setting}" if setting else key
+        name = name_of(key, setting)
         if not self.store.exists(key, setting):
             raise _not_compared(name, "it is not there")
         if key in ARTIFACTS[self.key].inputs:
@@ -213,8 +233,8 @@ class Verdict:
 
     Attributes:
         state: ``passed``; ``failed``; ``not compared``, where nothing was there to compare with.
-        description: in a sentence, or in the four parts of an error.
-        details: what was looked at, or the parts of the error.
+        description: the finding in a sentence, or the text of an error.
+        details: the numbers that were looked at, or the parts of the error.
     """
 
     state: Literal["passed", "failed", "not compared"]
@@ -223,36 +243,29 @@ class Verdict:
 
 
 def judge(check: Check, inspection: Inspection) -> Verdict:
-    """The verdict of one check on one file; never raises an AtlasError."""
+    """Return the verdict of one check on one file; an AtlasError becomes part of it."""
     try:
         details = check.verify(inspection)
     except NotComparedError as error:
         return Verdict("not compared", error.what, {"statement": check.statement})
     except AtlasError as error:
-        parts = {
-            "where": error.where,
-            "expected": error.expected,
-            "found": error.found,
-            "what to do": error.remedy,
-        }
-        told = {name: text for name, text in parts.items() if text}
+        names = ("where", "expected", "found", "what to do")
+        texts = (error.where, error.expected, error.found, error.remedy)
+        told = {name: text for name, text in zip(names, texts, strict=True) if text}
         return Verdict("failed", str(error), {"statement": check.statement, **told})
     return Verdict("passed", check.statement, details)
 
 
 def failed_checks(store: AtlasStore) -> list[str]:
-    """``object_masks 0.8|0.5 schema`` of each check that a file of the atlas fails now."""
+    """Return the names of the checks that the atlas fails now, as ``masks 0.8|0.5 schema``."""
     reader = MaskReader()
     failed = []
-    for key, artifact in ARTIFACTS.items():
-        for setting in store.sweep if artifact.partitioned else (None,):
-            if not store.exists(key, setting):
-                continue
-            inspection = Inspection(store, reader, key, setting)
-            cell = (key, setting.partition_key) if setting else (key,)
-            failed += [
-                " ".join((*cell, check.name))
-                for check in (SCHEMA, *artifact.checks)
-                if judge(check, inspection).state == "failed"
-            ]
+    for key, setting in cells_of(store):
+        inspection = Inspection(store, reader, key, setting)
+        cell = (key, setting.partition_key) if setting else (key,)
+        failed += [
+            " ".join((*cell, check.name))
+            for check in checks_of(key)
+            if store.exists(key, setting) and judge(check, inspection).state == "failed"
+        ]
     return failed

@@ -17,15 +17,15 @@ from atlas_assets.stages.setting import Setting
 class Recomputation:
     """What `Artifact.compute` is given where nothing is made, only compared or observed.
 
-    It has the part of `atlas_assets.stages.making.Making` that artifacts need which follow from
-    their inputs alone.
+    It is the part of `atlas_assets.stages.making.Making` that is needed by artifacts which follow
+    from their inputs alone.
 
     Attributes:
         sweep: the settings of the atlas.
-        partition: that is computed, where the artifact has one file for each.
-        reader: reads an input: key, partition, part.
-        universals: the universal masks at a setting.
-        any_universals: the universal masks at whatever setting there is.
+        partition: the partition that is computed, where the artifact has one file for each.
+        reader: reads an input, given its key, partition and part.
+        universals: gives the universal masks at a setting.
+        any_universals: gives the universal masks at whatever setting there is.
     """
 
     sweep: Sequence[Setting]
@@ -35,25 +35,25 @@ class Recomputation:
     any_universals: Callable[[], Masks]
 
     def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
-        """The value of an input."""
+        """Return the value of an input."""
         return self.reader(key, partition, part)
 
     def universal(self, setting: Setting) -> Masks:
-        """The universal masks at ``setting``."""
+        """Return the universal masks at ``setting``."""
         return self.universals(setting)
 
     def any_universal(self) -> Masks:
-        """The universal masks at whatever setting there is."""
+        """Return the universal masks at whatever setting there is."""
         return self.any_universals()
 
     def require_in_sweep(self, setting: Setting) -> None:
-        """Accepts any setting: what lies on disk decides."""
+        """Accept any setting: what is on disk decides."""
 
     def warn(self, sentence: str) -> None:
-        """Tells nobody: what is left out was told when the artifact was made."""
+        """Tell nobody: what is left out was told when the artifact was made."""
 
     def note(self, **values: Any) -> None:
-        """Keeps nothing."""
+        """Keep nothing."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ArtifactError(
@@ -63,7 +63,7 @@ class Recomputation:
         )
 
     def compute(self, artifact: Artifact) -> Any:
-        """The value of an artifact that follows from its inputs alone.
+        """Return the value of an artifact that follows from its inputs alone.
 
         Raises:
             ArtifactError: an input cannot be had, or the artifact needs more than its inputs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from atlas_assets.errors import AtlasError
@@ -20,12 +21,17 @@ Cell = tuple[str, Setting | None]
 _UNKNOWN = "unknown"
 
 
+def name_of(key: str, setting: Setting | None = None) -> str:
+    """The name of an artifact in sentences, with the setting where one is meant."""
+    return f"{key} at {setting}" if setting else key
+
+
 @dataclass(frozen=True, order=True)
 class Subject:
-    """What content is about.
+    """What the content of files is about.
 
     Attributes:
-        model: id of the model.
+        model: the id of the model.
         readout: ``last_token`` or ``published``.
         claimed: whether the paper's claims are about it: a file of the release, or the paper's
             model on the whole grid.
@@ -39,8 +45,15 @@ class Subject:
 FROZEN = Subject(f"{PAPER_MODEL} (frozen artifacts)", PAPER_READOUT, claimed=True)
 
 
+def cells_of(store: AtlasStore) -> Iterator[Cell]:
+    """All cells that an atlas has or should have, in the order of the catalogue."""
+    for key, artifact in ARTIFACTS.items():
+        for setting in store.sweep if artifact.partitioned else (None,):
+            yield key, setting
+
+
 def subject_of(store: AtlasStore, cells: Iterable[Cell]) -> Subject:
-    """What these files are about, together; claimed only where each of them is.
+    """Return what these files are about, together; it is claimed where each of them is.
 
     Raises:
         ArtifactError: one of them is damaged.
@@ -49,9 +62,9 @@ def subject_of(store: AtlasStore, cells: Iterable[Cell]) -> Subject:
 
 
 def subject_of_atlas(store: AtlasStore, settings: AtlasSettings | None) -> Subject:
-    """What an atlas is about as a whole, where a claim's own evidence is missing.
+    """Return what an atlas is about as a whole, for where a claim's own evidence is missing.
 
-    Claimed where anything in it is. With no file at all, what the settings say it would be.
+    It is claimed where anything in it is. With no file at all, the settings say what it would be.
     """
     found = sorted(set(_subjects_present(store)))
     claimed = [subject for subject in found if subject.claimed]
@@ -59,24 +72,20 @@ def subject_of_atlas(store: AtlasStore, settings: AtlasSettings | None) -> Subje
         return _together(claimed or found)
     if settings is None:
         return Subject(_UNKNOWN, _UNKNOWN, claimed=False)
-    grid = Grid(
-        ast_nodes=settings.ast_nodes,
-        builtins=settings.builtins,
-        variations=settings.variations,
-        loss_threshold=settings.loss_threshold,
-    )
-    claimed_model = settings.model == PAPER_MODEL and _whole(grid)
-    return Subject(settings.model, settings.readout, claimed=claimed_model)
+    of_the_paper = settings.model == PAPER_MODEL and _whole(grid_of(settings))
+    return Subject(settings.model, settings.readout, claimed=of_the_paper)
+
+
+def grid_of(settings: AtlasSettings) -> Grid:
+    """Return how the settings cut the grid of prompts."""
+    return Grid(**{name: getattr(settings, name) for name in Grid.model_fields})
 
 
 def _subjects_present(store: AtlasStore) -> Iterator[Subject]:
-    for key, artifact in ARTIFACTS.items():
-        for setting in store.sweep if artifact.partitioned else (None,):
-            if store.exists(key, setting):
-                try:
-                    yield _subject_of_file(store, key, setting)
-                except AtlasError:
-                    continue
+    for cell in cells_of(store):
+        if store.exists(*cell):
+            with suppress(AtlasError):
+                yield _subject_of_file(store, *cell)
 
 
 def _subject_of_file(store: AtlasStore, key: str, setting: Setting | None) -> Subject:

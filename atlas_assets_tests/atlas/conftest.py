@@ -1,7 +1,6 @@
-"""The local Hub, for tests of versions that are followed."""
-
-from __future__ import annotations
+"""A local Hub, and sample atlases."""
 
 from atlas_assets_tests.hub.conftest import hub
+from atlas_assets_tests.sample_atlas import data, made
 
-__all__ = ["hub"]
+__all__ = ["data", "hub", "made"]

@@ -1,40 +1,31 @@
-"""Two atlases on disk, side by side."""
+"""Two atlases side by side: masks against Python sets, and files on disk."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from atlas_assets.atlas.compare import compare
+from atlas_assets.atlas.compare import compare, compare_masks, differing_claims
 from atlas_assets.atlas.open import open_folder
 from atlas_assets.errors import ArtifactError
-from atlas_assets.stages.setting import Setting
-from atlas_assets_tests import sample_atlas
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.report.claims import ClaimResult
+from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets_tests.sample_atlas import NAME
+from atlas_assets_tests.stages.random_atlas import concept_names, masks
 from atlas_assets_tests.storage import release_files, samples
 
 SETTING = Setting(0.5, 0.8)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds the atlases ``sample``, ``other`` (other activations) and ``published``."""
-    data = tmp_path_factory.mktemp("data")
-    sample_atlas.make(data)
-    sample_atlas.make(data, name="other", seed=3)
-    sample_atlas.make(data, name="published", readout="published")
-    return data
-
-
-@pytest.fixture
-def copy(folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(folder / "sample", tmp_path / "copy"))
-
-
-def test_an_atlas_is_identical_to_its_copy(folder: Path, copy: Path) -> None:
-    found = compare(open_folder(folder / "sample"), open_folder(copy))
+def test_an_atlas_is_identical_to_its_copy(made: Path, data: Path) -> None:
+    found = compare(open_folder(made / "sample"), open_folder(data / NAME))
     assert found.identical
     assert found.circuits.select("epsilon", "consistency", "changed").rows() == [
         (0.1, 0.8, 0),
@@ -44,8 +35,8 @@ def test_an_atlas_is_identical_to_its_copy(folder: Path, copy: Path) -> None:
     assert found.claims.is_empty()
 
 
-def test_other_activations_show_everywhere_but_in_the_prompts(folder: Path) -> None:
-    found = compare(open_folder(folder / "sample"), open_folder(folder / "other"), claims=False)
+def test_other_activations_show_everywhere_but_in_the_prompts(made: Path) -> None:
+    found = compare(open_folder(made / "sample"), open_folder(made / "other"), claims=False)
     assert found.made_with.is_empty()
     assert not found.identical
     assert set(found.files["difference"]) == {"differs"}
@@ -58,75 +49,191 @@ def test_other_activations_show_everywhere_but_in_the_prompts(folder: Path) -> N
     assert total.rows() == found.circuits.select("epsilon", "gained").rows()
 
 
-def test_another_readout_is_named(folder: Path) -> None:
-    found = compare(open_folder(folder / "sample"), open_folder(folder / "published"), claims=False)
+def test_another_readout_is_named(made: Path) -> None:
+    found = compare(open_folder(made / "sample"), open_folder(made / "published"), claims=False)
     assert found.made_with.rows() == [("readout", "last_token", "published")]
     assert found.files.is_empty()
     assert not found.identical
 
 
-def test_settings_and_files_that_only_one_has(folder: Path, copy: Path) -> None:
-    (copy / "13_object_masks_eps0.1_cons0.8.h5").unlink()
-    (copy / "14_summary.csv").unlink()
-    (copy / "notes.txt").write_text("mine")
-    found = compare(open_folder(folder / "sample"), open_folder(copy), claims=False)
+def test_settings_and_files_that_only_one_has(made: Path, data: Path) -> None:
+    (data / NAME / "13_object_masks_eps0.1_cons0.8.h5").unlink()
+    (data / NAME / "14_summary.csv").unlink()
+    (data / NAME / "notes.txt").write_text("mine")
+    found = compare(open_folder(made / "sample"), open_folder(data / NAME), claims=False)
     assert found.files.select("file", "difference").rows() == [
         ("13_object_masks_eps0.1_cons0.8.h5", "only in a"),
         ("14_summary.csv", "only in a"),
     ]
     assert found.made_with.rows() == [("settings", "ε=0.1, C=0.8; ε=0.5, C=0.8", "ε=0.5, C=0.8")]
     assert found.circuits["epsilon"].to_list() == [0.5]
-    back = compare(open_folder(copy), open_folder(folder / "sample"), claims=False)
+    back = compare(open_folder(data / NAME), open_folder(made / "sample"), claims=False)
     assert set(back.files["difference"]) == {"only in b"}
 
 
-def test_a_model_of_another_width_is_said_not_compared(folder: Path, tmp_path: Path) -> None:
+def test_a_model_of_another_width_is_said_not_compared(made: Path, tmp_path: Path) -> None:
     value = samples.objects(SETTING, width=9)
     release_files.write_object_masks(tmp_path / "13_object_masks_eps0.5_cons0.8.h5", value)
-    found = compare(open_folder(folder / "sample"), open_folder(tmp_path), claims=False)
+    found = compare(open_folder(made / "sample"), open_folder(tmp_path), claims=False)
     assert found.not_comparable == "6 layers of 16 neurons in a, 6 layers of 9 neurons in b"
     assert found.circuits.is_empty()
     assert not found.identical
 
 
-def test_without_a_common_setting(folder: Path, tmp_path: Path) -> None:
+def test_without_a_common_setting(made: Path, tmp_path: Path) -> None:
     other = Setting(0.3, 0.4)
     path = tmp_path / f"13_object_masks_{other.file_tag}.h5"
     release_files.write_object_masks(path, samples.objects(other))
-    found = compare(open_folder(folder / "sample"), open_folder(tmp_path), claims=False)
+    found = compare(open_folder(made / "sample"), open_folder(tmp_path), claims=False)
     assert found.not_comparable == "they have no setting in common"
     assert not found.identical
 
 
-def test_against_files_of_the_release(folder: Path, copy: Path, tmp_path: Path) -> None:
+def test_against_files_of_the_release(made: Path, data: Path, tmp_path: Path) -> None:
     """The same content without any record: tables compare by value, masks by their circuits."""
     name = "13_object_masks_eps0.5_cons0.8.h5"
-    (copy / name).unlink()
-    release_files.write_object_masks(copy / name, samples.objects(SETTING))
-    shutil.rmtree(copy / ".provenance")
-    found = compare(open_folder(folder / "sample"), open_folder(copy), claims=False)
+    (data / NAME / name).unlink()
+    release_files.write_object_masks(data / NAME / name, samples.objects(SETTING))
+    shutil.rmtree(data / NAME / ".provenance")
+    found = compare(open_folder(made / "sample"), open_folder(data / NAME), claims=False)
     assert found.files.select("file", "difference").rows() == [(name, "not compared")]
     assert found.neurons.is_empty()
     assert ("origin", "atlas", "atlas; release") in found.made_with.rows()
 
     summary = samples.sample("summary")
-    summary.write_csv(copy / "14_summary.csv")
-    found = compare(open_folder(folder / "sample"), open_folder(copy), claims=False)
+    summary.write_csv(data / NAME / "14_summary.csv")
+    found = compare(open_folder(made / "sample"), open_folder(data / NAME), claims=False)
     assert ("14_summary.csv", "differs") in found.files.select("file", "difference").rows()
 
 
-def test_a_damaged_file_is_an_error_that_names_it(folder: Path, copy: Path) -> None:
-    path = copy / "13_object_masks_eps0.5_cons0.8.h5"
+def test_a_damaged_file_is_an_error_that_names_it(made: Path, data: Path) -> None:
+    path = data / NAME / "13_object_masks_eps0.5_cons0.8.h5"
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(ArtifactError) as caught:
-        compare(open_folder(folder / "sample"), open_folder(copy), claims=False)
+        compare(open_folder(made / "sample"), open_folder(data / NAME), claims=False)
     assert str(path) in str(caught.value)
 
 
-def test_claims_are_evaluated_on_both(folder: Path) -> None:
-    found = compare(open_folder(folder / "sample"), open_folder(folder / "other"))
+def test_claims_are_evaluated_on_both(made: Path) -> None:
+    found = compare(open_folder(made / "sample"), open_folder(made / "other"))
     assert found.claims is not None
     differing = found.claims.filter(pl.col("observed_a") != pl.col("observed_b"))
     assert differing.height > 0
     flipped = found.claims.filter(pl.col("flips"))
     assert flipped.filter(pl.col("holds_a") == pl.col("holds_b")).is_empty()
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def two_atlases(seed: int) -> tuple[Masks, Masks]:
+    """Of some concepts in common, in which some circuits are equal."""
+    rng = np.random.default_rng(seed)
+    names = concept_names(8)
+    one = masks(rng, names[:6], 3, width=12)
+    bits = masks(rng, names[2:], 3, width=12).bits.copy()
+    kept = rng.random((4, 3)) < 0.5
+    bits[:4][kept] = one.bits[2:][kept]
+    return one, Masks(tuple(names[2:]), bits)
+
+
+def sets(of: Masks) -> dict[tuple[str, int], set[int]]:
+    return {
+        (name, layer): set(np.flatnonzero(of.bits[i, layer]).tolist())
+        for i, name in enumerate(of.names)
+        for layer in range(of.n_layers)
+    }
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds)
+def test_the_rows_are_those_of_set_differences(seed: int) -> None:
+    a, b = two_atlases(seed)
+    left, right = sets(a), sets(b)
+    _, neurons, concepts = compare_masks([(REFERENCE, a, b)])
+    expected = [
+        (
+            *(0.5, 0.8, name, name.partition("__")[0], layer),
+            *(len(left[name, layer]), len(right[name, layer])),
+            len(right[name, layer] - left[name, layer]),
+            len(left[name, layer] - right[name, layer]),
+            len(left[name, layer] & right[name, layer])
+            / len(left[name, layer] | right[name, layer]),
+            sorted(right[name, layer] - left[name, layer]),
+            sorted(left[name, layer] - right[name, layer]),
+        )
+        for name, layer in sorted(left.keys() & right.keys())
+        if left[name, layer] != right[name, layer]
+    ]
+    assert neurons.rows() == expected
+    only = [(0.5, 0.8, n, "a") for n in a.names[:2]] + [(0.5, 0.8, n, "b") for n in b.names[4:]]
+    assert concepts.sort("only_in").rows() == only
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds)
+def test_totals_agree_with_the_rows_and_a_swap_swaps_them(seed: int) -> None:
+    a, b = two_atlases(seed)
+    circuits, neurons, _ = compare_masks([(REFERENCE, a, b)])
+    circuits_back, neurons_back, _ = compare_masks([(REFERENCE, b, a)])
+    total = circuits.row(0, named=True)
+    assert (total["concepts"], total["circuits"]) == (4, 12)
+    assert total["changed"] == neurons.height
+    assert (total["gained"], total["lost"]) == (neurons["gained"].sum(), neurons["lost"].sum())
+    mean = (12 - neurons.height + neurons["jaccard"].sum()) / 12
+    assert total["mean_jaccard"] == pytest.approx(mean)
+    assert neurons_back["neurons_gained"].to_list() == neurons["neurons_lost"].to_list()
+    assert circuits_back["mean_jaccard"].equals(circuits["mean_jaccard"])
+
+
+def test_masks_that_are_equal_or_have_nothing_in_common() -> None:
+    a, _ = two_atlases(1)
+    circuits, neurons, concepts = compare_masks([(REFERENCE, a, a)])
+    assert neurons.is_empty()
+    assert concepts.is_empty()
+    assert circuits.row(0) == (0.5, 0.8, 6, 18, 0, 0, 0, 1.0)
+    bits = np.zeros((1, 2, 3), dtype=np.bool_)
+    one, other = Masks(("ast__For",), bits), Masks(("ast__If",), bits)
+    circuits, _, concepts = compare_masks([(REFERENCE, one, other)])
+    assert circuits.row(0) == (0.5, 0.8, 0, 0, 0, 0, 0, None)
+    assert concepts["only_in"].to_list() == ["a", "b"]
+
+
+def said(name: str, observed: str, holds: bool | None) -> ClaimResult:
+    texts = dict.fromkeys(("section", "statement", "asset", "expected", "model", "readout"), "x")
+    return ClaimResult(
+        id=name,
+        observed=observed,
+        holds=holds,
+        about_this_atlas=True,
+        note="",
+        setting="",
+        tolerance=0.0,
+        computed="",
+        **texts,
+    )
+
+
+def test_a_claim_flips_where_both_verdicts_are_known_and_differ() -> None:
+    a = [
+        said("broken now", "3", True),
+        said("other value", "4", False),
+        said("same", "3", True),
+        said("unknown there", "3", True),
+    ]
+    b = [
+        said("broken now", "4", False),
+        said("new", "3", True),
+        said("other value", "5", False),
+        said("same", "3", True),
+        said("unknown there", "", None),
+    ]
+    found = differing_claims(a, b)
+    columns = ("id", "observed_a", "observed_b", "holds_a", "holds_b", "flips")
+    assert found.select(columns).rows() == [
+        ("broken now", "3", "4", True, False, True),
+        ("other value", "4", "5", False, False, False),
+        ("unknown there", "3", "", True, None, False),
+        ("new", None, "3", None, True, False),
+    ]
+    assert differing_claims(a, a).is_empty()

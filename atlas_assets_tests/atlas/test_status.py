@@ -1,43 +1,22 @@
-"""The state of every file of an atlas, and how one is opened."""
+"""The state of every file of an atlas."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import pytest
-from upath import UPath
-
 from atlas_assets.atlas.open import (
-    folder_in_force,
     open_folder,
-    open_in_force,
     open_with_model,
-    require_file,
 )
 from atlas_assets.atlas.status import FileState, other_files, survey
-from atlas_assets.errors import MissingArtifactError, ProvenanceError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import object_masks
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.folder import file_names, settings_present
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.storage import release_files, samples
 
 ONE, OTHER = Setting(0.1, 0.8), Setting(0.5, 0.8)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("data")
-    sample_atlas.make(data)
-    return data
-
-
-@pytest.fixture
-def data(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "data"))
 
 
 def store_in(data: Path, **changes: object) -> AtlasStore:
@@ -135,71 +114,3 @@ def test_settings_off_the_grid_and_foreign_files_are_listed(data: Path) -> None:
     assert found["object_masks", off].state == "fresh"
     assert ("checker_masks", off) not in found
     assert other_files(store) == ["13_object_masks_eps0.50_cons0.8.h5", "notes.txt"]
-
-
-def test_an_ad_hoc_setting_does_not_change_the_sweep_of_a_folder(data: Path) -> None:
-    folder = data / sample_atlas.NAME
-    off = Setting(0.3, 0.6)
-    store_in(data).write("object_masks", object_masks(samples.activations(), off), off)
-    assert tuple(open_folder(folder).sweep) == (ONE, OTHER)
-    assert open_folder(folder).stale_reason("masks") is None
-    (folder / "14_summary.csv").unlink()
-    assert tuple(open_folder(folder).sweep) == (ONE, off, OTHER)
-
-
-def test_names_in_a_folder(data: Path, tmp_path: Path) -> None:
-    root = UPath(data / sample_atlas.NAME)
-    names = file_names(root)
-    assert list(names) == sorted(names)
-    assert not any(name.startswith(".") for name in names)
-    assert settings_present(root, "object_masks") == (ONE, OTHER)
-    assert settings_present(root, "summary") == ()
-    assert file_names(UPath(tmp_path / "absent")) == ()
-    assert file_names(UPath("memory://nothing/here")) == ()
-
-
-def test_opening_compares_the_model_by_name_unless_asked(data: Path) -> None:
-    settings = sample_atlas.settings_in(data)
-    assert folder_in_force(settings) == UPath(data / sample_atlas.NAME)
-    by_name = open_in_force(settings).expected()
-    assert by_name.model is not None
-    assert (by_name.model.model_id, by_name.model.weights_sha256) == ("embedded", None)
-    whole = open_with_model(settings).expected()
-    assert whole.model is not None
-    assert len(str(whole.model.weights_sha256)) == 64
-
-
-def test_a_hub_model_that_is_not_here_is_compared_by_name_and_never_fetched(
-    data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import socket
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    store = store_in(data, model="someone/some-model")
-    state = states(store)["summary", None]
-    assert "model.model_id = embedded, now someone/some-model" in str(state.reason)
-    assert "the model cannot be read" in caplog.text
-
-
-def test_a_model_folder_is_known_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "my-model").mkdir()
-    settings = sample_atlas.settings_in(tmp_path, model=str(tmp_path / "my-model"))
-    model = open_in_force(settings).expected().model
-    assert model is not None
-    assert model.model_id == "my-model"
-
-
-def test_files_of_other_settings_are_refused_in_force_and_read_from_a_folder(data: Path) -> None:
-    store = open_in_force(sample_atlas.settings_in(data, variations=7))
-    with pytest.raises(ProvenanceError, match="variations = 50"):
-        store.read("summary")
-    assert open_folder(data / sample_atlas.NAME).read("summary").height == 2
-
-
-def test_a_missing_artifact_without_settings(data: Path) -> None:
-    with pytest.raises(MissingArtifactError, match="materialise token_checker_masks"):
-        require_file(store_in(data), "token_checker_masks")
-    require_file(store_in(data), "summary")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,9 @@ from click.testing import CliRunner
 
 from atlas_assets.cli.app import atlas
 from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.sample_atlas import data, made
+
+__all__ = ["data", "made"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +34,6 @@ class Called:
 
 
 Call = Callable[..., Called]
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data dir with the atlases ``sample`` and ``other``; read only."""
-    data = tmp_path_factory.mktemp("data")
-    sample_atlas.make(data)
-    sample_atlas.make(data, name="other", seed=3)
-    return data
-
-
-@pytest.fixture
-def data(made: Path, tmp_path: Path) -> Path:
-    """A copy of it to change."""
-    return Path(shutil.copytree(made, tmp_path / "data"))
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ def test_figures_lie_in_the_atlas_and_preview_in_the_ui(
 
 def test_figures_say_what_they_are_about(store: AtlasStore) -> None:
     """The caption is drawn text; the PDF's fonts hide it, so the drawing function is asked."""
-    from atlas_assets.soundness.captions import caption_of
+    from atlas_assets.soundness.gather import caption_of
 
     caption = caption_of(store, "masks", setting=REFERENCE, notes=["A note."])
     assert caption.line() == "model embedded · ε=0.5, C=0.8 · readout last_token"

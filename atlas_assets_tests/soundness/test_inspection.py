@@ -6,8 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from atlas_assets.soundness.checks import SCHEMA
-from atlas_assets.soundness.inspection import Inspection, MaskReader, failed_checks, judge
+from atlas_assets.soundness.inspection import SCHEMA, Inspection, MaskReader, failed_checks, judge
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets_tests.soundness import sound_atlas
 

@@ -12,8 +12,7 @@ from typing import Any, get_args, get_type_hints
 import dagster as dg
 
 from atlas_assets.orchestration.partitions import SWEEP, Partitions
-from atlas_assets.soundness.checks import checks_of
-from atlas_assets.soundness.inspection import Inspection, MaskReader, Verdict, judge
+from atlas_assets.soundness.inspection import Inspection, MaskReader, Verdict, checks_of, judge
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting

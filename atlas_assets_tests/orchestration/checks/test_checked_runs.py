@@ -13,7 +13,7 @@ from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.orchestration.checks.claims import check_name
 from atlas_assets.orchestration.partitions import partition_key
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.checks import checks_of
+from atlas_assets.soundness.inspection import checks_of
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.report.published_claims import CLAIMS
 from atlas_assets.stages.setting import REFERENCE, Setting

@@ -16,7 +16,7 @@ import pytest
 from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.orchestration.checks.integrity import integrity_checks
 from atlas_assets.orchestration.partitions import partition_key, partitions_of
-from atlas_assets.soundness.checks import checks_of
+from atlas_assets.soundness.inspection import checks_of
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, with_universals
 from atlas_assets.stages.setting import REFERENCE, Setting

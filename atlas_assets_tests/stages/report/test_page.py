@@ -12,9 +12,8 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.captions import caption_of
 from atlas_assets.soundness.evaluate import evaluate_claims
-from atlas_assets.soundness.gather import gather
+from atlas_assets.soundness.gather import caption_of, gather
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import universal_table
 from atlas_assets.stages.report.claims import ClaimResult

@@ -1,3 +1,5 @@
+"""How far atlases agree, against scipy and Python sets."""
+
 from __future__ import annotations
 
 import itertools
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from atlas_assets.atlas import agreement as stability
+from atlas_assets.atlas import stability
 from atlas_assets.stages.masks.masks import Masks
 
 NAMES = ("ast__For", "ast__If", "builtin__len")

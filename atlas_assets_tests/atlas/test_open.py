@@ -1,0 +1,134 @@
+"""Which files an atlas opens, and what they must be about, with and without the model at hand."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from atlas_assets.atlas.model import AtlasModel
+from atlas_assets.atlas.open import (
+    expected_lineage,
+    folder_in_force,
+    open_folder,
+    open_in_force,
+    open_with_model,
+    require_file,
+)
+from atlas_assets.errors import MissingArtifactError, ProvenanceError
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.masks.masks import object_masks
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.provenance import Lineage, contradictions
+from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.storage import samples
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+def lineage_of(settings: AtlasSettings) -> Lineage:
+    return expected_lineage(settings, AtlasModel(settings, ask_hub=False))()
+
+
+def test_the_embedded_model_is_known_to_the_last_bit() -> None:
+    model = lineage_of(AtlasSettings()).model
+    assert model is not None
+    assert model.model_id == "embedded"
+    assert model.weights_sha256 and len(model.weights_sha256) == 64
+    assert model.tokenizer_sha256 and len(model.tokenizer_sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("revision", "expected"), [(None, None), ("main", None), ("v1.2", None), (SHA, SHA)]
+)
+def test_without_the_model_only_a_full_sha_is_compared(
+    revision: str | None,
+    expected: str | None,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    settings = AtlasSettings.build(model="nobody/no-such-model", model_revision=revision)
+    with caplog.at_level(logging.WARNING):
+        lineage = lineage_of(settings)
+    assert lineage.model is not None
+    assert (lineage.model.model_id, lineage.model.revision) == ("nobody/no-such-model", expected)
+    assert "cannot be read" in caplog.text
+
+
+def test_a_folder_that_went_away_is_still_the_same_model(tmp_path: Path) -> None:
+    gone = lineage_of(AtlasSettings.build(model=str(tmp_path / "my-model")))
+    assert gone.model is not None
+    assert gone.model.model_id == "my-model"
+
+
+def test_a_changed_choice_contradicts() -> None:
+    one, two = lineage_of(AtlasSettings()), lineage_of(AtlasSettings.build(readout="published"))
+    assert [field for field, _, _ in contradictions(one, two)] == ["readout"]
+
+
+ONE, OTHER = Setting(0.1, 0.8), Setting(0.5, 0.8)
+
+
+def store_in(data: Path, **changes: object) -> AtlasStore:
+    return open_with_model(sample_atlas.settings_in(data, **changes))
+
+
+def test_opening_compares_the_model_by_name_unless_asked(data: Path) -> None:
+    settings = sample_atlas.settings_in(data)
+    assert folder_in_force(settings) == UPath(data / sample_atlas.NAME)
+    by_name = open_in_force(settings).expected()
+    assert by_name.model is not None
+    assert (by_name.model.model_id, by_name.model.weights_sha256) == ("embedded", None)
+    whole = open_with_model(settings).expected()
+    assert whole.model is not None
+    assert len(str(whole.model.weights_sha256)) == 64
+
+
+def test_a_hub_model_that_is_not_here_is_compared_by_name_and_never_fetched(
+    data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    store = store_in(data, model="someone/some-model")
+    assert "model.model_id = embedded, now someone/some-model" in str(store.stale_reason("summary"))
+    assert "the model cannot be read" in caplog.text
+
+
+def test_a_model_folder_is_known_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "my-model").mkdir()
+    settings = sample_atlas.settings_in(tmp_path, model=str(tmp_path / "my-model"))
+    model = open_in_force(settings).expected().model
+    assert model is not None
+    assert model.model_id == "my-model"
+
+
+def test_files_of_other_settings_are_refused_in_force_and_read_from_a_folder(data: Path) -> None:
+    store = open_in_force(sample_atlas.settings_in(data, variations=7))
+    with pytest.raises(ProvenanceError, match="variations = 50"):
+        store.read("summary")
+    assert open_folder(data / sample_atlas.NAME).read("summary").height == 2
+
+
+def test_a_missing_artifact_without_settings(data: Path) -> None:
+    with pytest.raises(MissingArtifactError, match="materialise token_checker_masks"):
+        require_file(store_in(data), "token_checker_masks")
+    require_file(store_in(data), "summary")
+
+
+def test_an_ad_hoc_setting_does_not_change_the_sweep_of_a_folder(data: Path) -> None:
+    folder = data / sample_atlas.NAME
+    off = Setting(0.3, 0.6)
+    store_in(data).write("object_masks", object_masks(samples.activations(), off), off)
+    assert tuple(open_folder(folder).sweep) == (ONE, OTHER)
+    assert open_folder(folder).stale_reason("masks") is None
+    (folder / "14_summary.csv").unlink()
+    assert tuple(open_folder(folder).sweep) == (ONE, off, OTHER)

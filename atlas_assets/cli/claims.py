@@ -1,11 +1,11 @@
-"""``atlas claims``: compares the paper's published claims with the atlas in force."""
+"""``atlas claims``: the paper's published claims against the atlas in force."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -48,7 +48,7 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
     document = {
         "folder": str(store.root),
         "verdicts": verdicts,
-        "claims": [_record(result) for result in listed],
+        "claims": [{**asdict(result), "verdict": result.verdict} for result in listed],
     }
 
     def text() -> Iterator[str]:
@@ -56,7 +56,8 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
             yield claims_table(listed)
             return
         yield f"atlas: {store.root}"
-        yield from _subjects(results)
+        for (model, readout), number in Counter((r.model, r.readout) for r in results).items():
+            yield f"observed in: {model}, readout {readout} ({count(number, 'claim')})"
         yield ""
         yield from _table(listed)
         yield from _notes(listed)
@@ -70,15 +71,6 @@ def _exit_code(results: list[ClaimResult]) -> int:
     if any(result.verdict == _BROKEN for result in results):
         return FINDING
     return UNREADABLE if any(result.unreadable for result in results) else OK
-
-
-def _record(result: ClaimResult) -> dict[str, Any]:
-    return {**asdict(result), "verdict": result.verdict}
-
-
-def _subjects(results: list[ClaimResult]) -> Iterator[str]:
-    for (model, readout), number in Counter((r.model, r.readout) for r in results).items():
-        yield f"observed in: {model}, readout {readout} ({count(number, 'claim')})"
 
 
 def _table(results: list[ClaimResult]) -> list[str]:

@@ -1,8 +1,4 @@
-"""What every command shares: the option ``--json``, exit codes, and how errors are shown.
-
-A command's function returns an `Answer`. `AnsweringCommand` prints it as text or as JSON, and shows
-an error in words instead of a traceback.
-"""
+"""What every command shares: the option ``--json``, exit codes, and errors in words."""
 
 from __future__ import annotations
 
@@ -31,11 +27,11 @@ _LAYOUT = "\n\t"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found.
+    """What a command found; `AnsweringCommand` prints it.
 
     Attributes:
-        schema: name and version of ``document``'s layout, as ``atlas.show/1``; the version goes up
-            when a key is removed or changes its meaning.
+        schema: the name and version of ``document``'s layout, as ``atlas.show/1``; the version
+            goes up when a key is removed or changes its meaning.
         document: the answer as JSON values.
         text: gives the lines of the answer for people; called only when they are printed.
         exit_code: `OK`, `FINDING` or `UNREADABLE`.
@@ -48,10 +44,10 @@ class Answer:
 
 
 class AnsweringCommand(click.Command):
-    """A command whose function returns an `Answer`.
+    """A command whose function returns an `Answer`, printed as text or as JSON.
 
     Args:
-        exit_codes: what exit codes other than 0, 2 and 3 mean, for ``--help``.
+        exit_codes: what exit codes mean, for ``--help``, where it is not the usual thing.
     """
 
     def __init__(self, *args: Any, exit_codes: dict[int, str] | None = None, **kwargs: Any) -> None:
@@ -135,12 +131,7 @@ def _defect(ctx: click.Context, error: Exception) -> AtlasError:
 
 
 def _explain(
-    ctx: click.Context,
-    error: AtlasError,
-    code: int,
-    *,
-    show: bool = True,
-    kind: str | None = None,
+    ctx: click.Context, error: AtlasError, code: int, *, show: bool = True, kind: str | None = None
 ) -> None:
     """Print the error in words to standard error and, where JSON is wanted, as JSON to output."""
     if show:

@@ -1,4 +1,4 @@
-"""``atlas diff``: compares two atlases."""
+"""``atlas diff``: what differs between two atlases."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
-from atlas_assets.cli.folders import named_atlas
-from atlas_assets.cli.text import count, paragraph, table
+from atlas_assets.cli.naming import named_atlas
+from atlas_assets.cli.text import count, paragraph, section, table
 
 if TYPE_CHECKING:
     import polars as pl
 
     from atlas_assets.atlas.compare import AtlasDiff
+
+#: the frames of an `AtlasDiff`, in the order of the document
+_FRAMES = ("made_with", "files", "circuits", "neurons", "concepts", "claims")
 
 
 @click.command(
@@ -43,24 +46,16 @@ def diff(a: str, b: str, top: int, claims: bool) -> Answer:
 
     folders = named_atlas(a), named_atlas(b)
     found = compare(*map(open_folder, folders), claims=claims)
+    frames = {name: getattr(found, name) for name in _FRAMES}
     document = {
         "a": str(folders[0]),
         "b": str(folders[1]),
         "identical": found.identical,
         "not_comparable": found.not_comparable,
-        "made_with": found.made_with.to_dicts(),
-        "files": found.files.to_dicts(),
-        "circuits": found.circuits.to_dicts(),
-        "neurons": found.neurons.to_dicts(),
-        "concepts": found.concepts.to_dicts(),
-        "claims": None if found.claims is None else found.claims.to_dicts(),
+        **{name: None if frame is None else frame.to_dicts() for name, frame in frames.items()},
     }
-    return Answer(
-        "atlas.diff/1",
-        document,
-        lambda: _text(document, found, top),
-        OK if found.identical else FINDING,
-    )
+    code = OK if found.identical else FINDING
+    return Answer("atlas.diff/1", document, lambda: _text(document, found, top), code)
 
 
 def _text(document: dict[str, Any], found: AtlasDiff, top: int) -> Iterator[str]:
@@ -69,15 +64,12 @@ def _text(document: dict[str, Any], found: AtlasDiff, top: int) -> Iterator[str]
     if found.identical:
         yield ""
         yield f"no difference ({count(found.circuits.height, 'common setting')})"
-    if found.made_with.height:
-        yield ""
-        yield "made with"
-        limits = {"field": 36, "a": 26, "b": 26}
-        yield from table(("field", "a", "b"), _short(found.made_with.rows()), limits)
-    if found.files.height:
-        yield ""
-        yield "files"
-        yield from table(("artifact", "files", "difference"), _grouped(found.files))
+    limits = {"field": 36, "a": 26, "b": 26}
+    made_with = table(("field", "a", "b"), _short(found.made_with.rows()), limits)
+    yield from section("made with", made_with)
+    files = found.files.group_by("artifact", "difference", maintain_order=True).len()
+    listed = files.select("artifact", "len", "difference").rows()
+    yield from section("files", table(("artifact", "files", "difference"), listed))
     yield from _circuits(found, top)
     yield from _claims(found)
 
@@ -90,31 +82,21 @@ def _short(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _grouped(files: pl.DataFrame) -> list[tuple[Any, ...]]:
-    by = ("artifact", "difference")
-    counted = files.group_by(*by, maintain_order=True).len()
-    return counted.select("artifact", "len", "difference").rows()
-
-
 def _circuits(found: AtlasDiff, top: int) -> Iterator[str]:
     if found.not_comparable:
         yield ""
         yield from paragraph(f"circuits cannot be compared: {found.not_comparable}", 0)
-    if found.circuits.height and not found.identical:
-        yield ""
-        yield "circuits (concept × layer) per common setting"
+    if not found.identical:
         counted = ("concepts", "circuits", "changed", "gained", "lost", "mean Jaccard")
-        yield from table(("ε", "C", *counted), _spelled(found.circuits))
-    if found.concepts.height:
-        yield ""
-        yield "concepts that only one of them has"
-        by_side = found.concepts.group_by("concept", "only_in", maintain_order=True).len()
-        yield from table(("concept", "only in", "settings"), by_side.rows())
-    if found.neurons.height and top:
-        yield ""
-        yield f"changed most ({min(top, found.neurons.height)} of {found.neurons.height})"
-        columns = ("concept", "layer", "size a", "size b", "gained", "lost", "Jaccard")
-        yield from table(("ε", "C", *columns), _spelled(_changed_most(found.neurons, top)))
+        circuits = table(("ε", "C", *counted), _spelled(found.circuits))
+        yield from section("circuits (concept × layer) per common setting", circuits)
+    by_side = found.concepts.group_by("concept", "only_in", maintain_order=True).len().rows()
+    concepts = table(("concept", "only in", "settings"), by_side)
+    yield from section("concepts that only one of them has", concepts)
+    columns = ("concept", "layer", "size a", "size b", "gained", "lost", "Jaccard")
+    changed = table(("ε", "C", *columns), _spelled(_changed_most(found.neurons, top)))
+    shown = f"{min(top, found.neurons.height)} of {found.neurons.height}"
+    yield from section(f"changed most ({shown})", changed)
 
 
 def _changed_most(neurons: pl.DataFrame, top: int) -> pl.DataFrame:
@@ -132,12 +114,9 @@ def _spelled(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
     return [(spell(epsilon), spell(c), *rest) for epsilon, c, *rest in frame.rows()]
 
 
-def _claims(found: AtlasDiff) -> Iterator[str]:
-    if found.claims is None or found.claims.is_empty():
-        return
+def _claims(found: AtlasDiff) -> list[str]:
     verdict = {True: "yes", False: "no", None: "–"}
-    yield ""
-    yield "claims that come out differently"
+    claims = [] if found.claims is None else found.claims.to_dicts()
     rows = [
         (
             "flips" if claim["flips"] else "",
@@ -146,7 +125,8 @@ def _claims(found: AtlasDiff) -> Iterator[str]:
             verdict[claim["holds_b"]],
             f"{claim['observed_a']} → {claim['observed_b']}",
         )
-        for claim in found.claims.to_dicts()
+        for claim in claims
     ]
     header = ("", "claim", "holds in a", "in b", "observed")
-    yield from table(header, rows, {"claim": 34, "observed": 36})
+    lines = table(header, rows, {"claim": 34, "observed": 36})
+    return section("claims that come out differently", lines)

@@ -1,17 +1,16 @@
-"""``atlas follow``."""
+"""``atlas follow``: the versions of the atlas of a model that can change."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
 
 if TYPE_CHECKING:
-    from atlas_assets.atlas.versions import Pin, Version
-    from atlas_assets.settings import AtlasSettings
+    from atlas_assets.atlas.versions import Pin
 
 
 @click.command(
@@ -33,47 +32,44 @@ def follow(offline: bool) -> Answer:
     from atlas_assets.settings import AtlasSettings
 
     settings = AtlasSettings.from_env()
-    pin = None
-    if versions.is_followed(settings):
+    followed, pin = versions.is_followed(settings), None
+    if followed:
         pin = versions.known(settings) if offline else versions.look_up(settings)
     built = pin is not None and versions.is_begun(settings, pin.in_force)
+    told = pin.model_dump() if pin else {}
     document = {
         "model": settings.model,
-        "followed": versions.is_followed(settings),
+        "followed": followed,
         "revision": settings.model_revision,
-        "built": built if versions.is_followed(settings) else None,
-        "in_force": _record(pin.in_force if pin else None),
-        "building": _record(pin.building if pin else None),
-        "earlier": [_record(version) for version in pin.earlier] if pin else [],
+        "built": built if followed else None,
+        "in_force": told.get("in_force"),
+        "building": told.get("building"),
+        "earlier": list(told.get("earlier", ())),
     }
-    code = FINDING if pin and (pin.building or not built) else OK
-    return Answer("atlas.follow/1", document, lambda: _text(settings, pin), code)
 
-
-def _text(settings: AtlasSettings, pin: Pin | None) -> Iterator[str]:
-    from atlas_assets.atlas import versions
-
-    revision = settings.model_revision
-    yield f"model: {settings.model}" + (f" at {revision}" if revision else "")
-    if not versions.is_followed(settings):
-        pinned = versions.lies_on_hub(settings)
-        why = "ATLAS_MODEL_REVISION is a commit" if pinned else "the model lies on this machine"
-        yield f"nothing to follow: {why}"
-    elif pin is None:
-        yield "no version yet: the first run looks the model up"
-    else:
-        if versions.is_begun(settings, pin.in_force):
-            yield f"in force: {pin.in_force.sha} in {pin.in_force.folder}"
+    def text() -> Iterator[str]:
+        revision = settings.model_revision
+        yield f"model: {settings.model}" + (f" at {revision}" if revision else "")
+        if pin is not None:
+            yield from _versions(pin, built)
+        elif followed:
+            yield "no version yet: the first run looks the model up"
+        elif versions.lies_on_hub(settings):
+            yield "nothing to follow: ATLAS_MODEL_REVISION is a commit"
         else:
-            yield (
-                f"nothing has been built yet: {pin.in_force.sha} is to be, in "
-                f"{pin.in_force.folder} (run `make atlas`)"
-            )
-        for version in pin.earlier:
-            yield f"earlier: {version.sha} in {version.folder}"
-        if pin.building:
-            yield f"to be built: {pin.building.sha} in {pin.building.folder} (run `make atlas`)"
+            yield "nothing to follow: the model lies on this machine"
+
+    code = FINDING if pin and (pin.building or not built) else OK
+    return Answer("atlas.follow/1", document, text, code)
 
 
-def _record(version: Version | None) -> dict[str, Any] | None:
-    return version.model_dump() if version else None
+def _versions(pin: Pin, built: bool) -> Iterator[str]:
+    sha, folder = pin.in_force.sha, pin.in_force.folder
+    if built:
+        yield f"in force: {sha} in {folder}"
+    else:
+        yield f"nothing has been built yet: {sha} is to be, in {folder} (run `make atlas`)"
+    for version in pin.earlier:
+        yield f"earlier: {version.sha} in {version.folder}"
+    if pin.building:
+        yield f"to be built: {pin.building.sha} in {pin.building.folder} (run `make atlas`)"

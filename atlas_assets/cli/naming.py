@@ -1,4 +1,4 @@
-"""Find a concept from the name that a user typed, and complete such names in the shell."""
+"""Find an atlas or a concept by the name that a user typed; complete such names in the shell."""
 
 from __future__ import annotations
 
@@ -8,15 +8,46 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import MissingArtifactError, SettingsError, expect
 from atlas_assets.stages.concepts import SEPARATOR
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+    from upath import UPath
+
+
+def named_atlas(typed: str) -> UPath:
+    """Return the folder of an atlas: at the path typed, or of that name under ATLAS_DATA_DIR.
+
+    Raises:
+        MissingArtifactError: there is no such folder, or no file of an atlas in it.
+    """
+    from upath import UPath
+
+    from atlas_assets.atlas.open import require_folder
+    from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.catalog import artifact_of_file
+    from atlas_assets.storage.folder import file_names
+
+    folder = UPath(typed).absolute()
+    if not folder.exists() and "/" not in typed:
+        beside = UPath(AtlasSettings.from_env().data_dir).absolute() / typed
+        folder = beside if beside.is_dir() else folder
+    require_folder(folder)
+    expect(
+        any(map(artifact_of_file, file_names(folder))),
+        MissingArtifactError,
+        "there is nothing to compare",
+        where=str(folder),
+        expected="a folder with the files of an atlas, by their published names",
+        found="no file of an atlas",
+        remedy="correct the path",
+    )
+    return folder
 
 
 def find_concept(typed: str, concepts: Sequence[str]) -> str:
-    """The concept that a typed name means.
+    """Return the concept that a typed name means.
 
     A name means a concept if it is the concept's full name (``ast__For``) or, where only one
     concept has it, its bare name (``For``). If no concept is meant, capitals are ignored.
@@ -46,7 +77,7 @@ def complete_concept(
     param: click.Parameter,  # noqa: ARG001
     incomplete: str,
 ) -> list[CompletionItem]:
-    """Completions of a typed name: published concepts that begin with it, full or bare name."""
+    """Complete a typed name: published concepts whose full or bare names begin with it."""
     from click.shell_completion import CompletionItem
 
     return [

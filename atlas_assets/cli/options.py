@@ -33,17 +33,17 @@ def at_setting(function: Function) -> Function:
 
 
 def as_json(setting: Setting) -> dict[str, float]:
-    """The two keys that stand for a setting in a JSON document."""
+    """Return the two keys that stand for a setting in a JSON document."""
     return {"epsilon": setting.epsilon, "consistency": setting.consistency}
 
 
 def with_options(
     values: Mapping[str, Any], options: Mapping[str, tuple[str, str | None]]
 ) -> AtlasSettings:
-    """The settings of an atlas, with values from the command's options in place of some.
+    """Return the settings of an atlas, with values from a command's options in place of some.
 
     Args:
-        values: field → value of the settings in force.
+        values: the settings in force, field → value.
         options: field → name of its option and what was given there; ``None``: nothing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``atlas show``: prints the circuit of one concept."""
+"""``atlas show``: the circuit of one concept."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from atlas_assets.storage.store import AtlasStore
 
 _KINDS = {"ast": "AST node", "builtin": "builtin"}
+#: what a layer of a circuit divides into
+_PARTS = ("concept_only", "shared", "token_only", "concept_fraction", "token_fraction")
 
 
 @click.command(
@@ -108,12 +110,9 @@ def _decomposition(
         return None, "no keyword gives the concept away"
     cells = counts(universal.select([concept]), checker.select([concept]))[0]
     sizes = cells[:, 0] + cells[:, 1]
-    by_concept, by_token = fractions(cells[:, 0], sizes), fractions(cells[:, 1], sizes)
-    names = ("concept_only", "shared", "token_only", "concept_fraction", "token_fraction")
-    return [
-        dict(zip(names, (*cell, c, t), strict=True))
-        for cell, c, t in zip(cells.tolist(), by_concept.tolist(), by_token.tolist(), strict=True)
-    ], None
+    shares = [fractions(cells[:, part], sizes).tolist() for part in (0, 1)]
+    layers = zip(*cells.T.tolist(), *shares, strict=True)
+    return [dict(zip(_PARTS, layer, strict=True)) for layer in layers], None
 
 
 def _layer_record(
@@ -124,12 +123,12 @@ def _layer_record(
     from atlas_assets.stages.masks.similarity import nearest
 
     neurons = np.flatnonzero(universal.bits[universal.index(concept), layer]).tolist()
-    closest = [other for other in nearest(universal, concept, layer)[:1] if other[1] > 0]
+    other, score = next(iter(nearest(universal, concept, layer)), ("", 0.0))
     return {
         "layer": layer,
         "size": len(neurons),
         "decomposition": parts[layer] if parts else None,
-        "nearest": {"concept": closest[0][0], "jaccard": closest[0][1]} if closest else None,
+        "nearest": {"concept": other, "jaccard": score} if score > 0 else None,
         "neurons": neurons,
     }
 
@@ -154,10 +153,7 @@ def _text(document: dict[str, Any], setting: Setting, layer: int | None) -> Iter
         yield from paragraph(f"A∖B, A∩B, B∖A: {document['decomposition']}")
     yield ""
     yield f"nearest concepts ({document['nearest_at']})"
-    yield from table(
-        ("concept", "Jaccard"),
-        [(other["concept"], other["jaccard"]) for other in document["nearest"]],
-    )
+    yield from table(("concept", "Jaccard"), [other.values() for other in document["nearest"]])
     if layer is not None:
         neurons = document["layers"][0]["neurons"]
         yield ""
@@ -166,16 +162,10 @@ def _text(document: dict[str, Any], setting: Setting, layer: int | None) -> Iter
 
 
 def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
+    header = ("layer", "size A", "A∖B", "A∩B", "B∖A", "concept", "token", "nearest", "Jaccard")
     rows = []
     for record in layers:
-        parts, closest = record["decomposition"] or {}, record["nearest"] or {}
-        rows.append(
-            (
-                *(record["layer"], record["size"]),
-                *(parts.get(part) for part in ("concept_only", "shared", "token_only")),
-                *(parts.get(part) for part in ("concept_fraction", "token_fraction")),
-                *(closest.get("concept"), closest.get("jaccard")),
-            )
-        )
-    header = ("layer", "size A", "A∖B", "A∩B", "B∖A", "concept", "token", "nearest", "Jaccard")
+        parts = record["decomposition"] or dict.fromkeys(_PARTS)
+        nearest = record["nearest"] or {"concept": None, "jaccard": None}
+        rows.append((record["layer"], record["size"], *parts.values(), *nearest.values()))
     return table(header, rows)

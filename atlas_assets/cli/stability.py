@@ -1,19 +1,22 @@
-"""``atlas stability``: says what several atlases agree on."""
+"""``atlas stability``: what several atlases agree on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
-from atlas_assets.cli.folders import named_atlas
-from atlas_assets.cli.text import count, paragraph, table
+from atlas_assets.cli.naming import named_atlas
+from atlas_assets.cli.options import as_json
+from atlas_assets.cli.text import paragraph, table
 
 if TYPE_CHECKING:
     from atlas_assets.atlas.stability import Stability
+
+_CLAIM = ("id", "section", "statement", "setting", "expected")
 
 
 @click.command(
@@ -42,8 +45,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
         "folders": [str(path) for path in paths],
         "claims": [
             {
-                **{key: getattr(one.claim, key) for key in ("id", "section", "statement")},
-                **{key: getattr(one.claim, key) for key in ("setting", "expected")},
+                **{key: getattr(one.claim, key) for key in _CLAIM},
                 "observed": list(one.observed),
                 "holds": [result.holds for result in one.results],
                 "same": one.same,
@@ -53,8 +55,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
         "ranks": [
             {
                 "quantity": one.quantity,
-                "epsilon": one.setting.epsilon,
-                "consistency": one.setting.consistency,
+                **as_json(one.setting),
                 **(asdict(one.found) if one.found else {"items": 0, "mean": None, "lowest": None}),
             }
             for one in found.ranks
@@ -88,9 +89,13 @@ def _text(document: dict[str, Any], names: Sequence[str], found: Stability) -> I
     ]
     limits = {"claim": 36, "expected": 16, **dict.fromkeys(names, 16)}
     yield from table(("claim", "expected", *names, "as expected"), rows, limits)
+    ranks = [
+        (one.quantity, str(one.setting), *(astuple(one.found) if one.found else (None,) * 3))
+        for one in found.ranks
+    ]
     yield ""
-    yield f"Spearman's ρ between {count(len(names), 'atlas').replace('atlass', 'atlases')}"
-    yield from table(("number", "setting", "items", "mean", "lowest"), _ranks(found))
+    yield f"Spearman's ρ between {len(names)} atlases"
+    yield from table(("number", "setting", "items", "mean", "lowest"), ranks)
     if found.not_ranked:
         yield f"not compared, for lack of a common file: {', '.join(found.not_ranked)}"
 
@@ -101,12 +106,6 @@ def _tally(found: Stability) -> str:
     rest = len(found.claims) - len(evaluated)
     told = f"claims: {alike} of the {len(evaluated)} evaluated in all come out the same"
     return f"{told}; {rest} are not evaluated in each" if rest else told
-
-
-def _ranks(found: Stability) -> Iterator[tuple[object, ...]]:
-    for one in found.ranks:
-        numbers = (one.found.items, one.found.mean, one.found.lowest) if one.found else (None,) * 3
-        yield one.quantity, str(one.setting), *numbers
 
 
 def _markdown(document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
@@ -121,13 +120,8 @@ def _markdown(document: dict[str, Any], names: Sequence[str], found: Stability) 
     ]
     yield markdown_table(("claim", "expected", *names), rows)
     yield ""
-    ranked = [
-        (
-            one.quantity,
-            str(one.setting),
-            f"{one.found.mean:.2f}" if one.found else "",
-            f"{one.found.lowest:.2f}" if one.found else "",
-        )
-        for one in found.ranks
-    ]
+    ranked = []
+    for one in found.ranks:
+        rhos = (f"{one.found.mean:.2f}", f"{one.found.lowest:.2f}") if one.found else ("", "")
+        ranked.append((one.quantity, str(one.setting), *rhos))
     yield markdown_table(("ranked by", "setting", "mean ρ", "lowest ρ"), ranked)

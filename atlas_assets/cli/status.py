@@ -1,4 +1,4 @@
-"""``atlas status``: says of each file of the atlas whether it is there and fresh."""
+"""``atlas status``: which files of the atlas are there and fresh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
-from atlas_assets.cli.text import count, paragraph, size, table
+from atlas_assets.cli.options import as_json
+from atlas_assets.cli.text import count, paragraph, section, size, table
 
 if TYPE_CHECKING:
     from atlas_assets.atlas.status import FileState
@@ -33,7 +34,7 @@ def status(cells: bool, verify: bool) -> Answer:
     was written. Files of the paper's release carry no record and count as fresh.
     """
     from atlas_assets.atlas.open import open_with_model, require_folder
-    from atlas_assets.atlas.status import other_files, survey
+    from atlas_assets.atlas.status import STATES, other_files, survey
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.prompts.object_prompts import candidate_pairs
     from atlas_assets.stages.prompts.stimuli import load_stimuli
@@ -62,7 +63,9 @@ def status(cells: bool, verify: bool) -> Answer:
         yield from table(("stage", "artifact", "setting", "size", "state"), _rows(states, cells))
         yield from _reasons(states)
         yield ""
-        yield _totals(states)
+        numbers = {name: sum(state.state == name for state in states) for name in STATES}
+        counted = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
+        yield f"{counted} ({size(sum(state.size_bytes or 0 for state in states))})"
         if not verify:
             yield "records were read, contents were not: --verify reads those too"
         if others:
@@ -79,12 +82,11 @@ def _exit_code(states: list[FileState]) -> int:
 
 
 def _record(state: FileState) -> dict[str, Any]:
-    setting, record = state.setting, state.provenance
+    record = state.provenance
     return {
         "artifact": state.artifact,
         "group": state.group,
-        "epsilon": setting.epsilon if setting else None,
-        "consistency": setting.consistency if setting else None,
+        **(as_json(state.setting) if state.setting else {"epsilon": None, "consistency": None}),
         "on_grid": state.on_grid,
         "path": str(state.path),
         "present": state.size_bytes is not None,
@@ -139,7 +141,7 @@ def _rows(states: list[FileState], cells: bool) -> Iterator[tuple[str, ...]]:
         shown = stage
 
 
-def _reasons(states: list[FileState]) -> Iterator[str]:
+def _reasons(states: list[FileState]) -> list[str]:
     """The reasons why files are not fresh, each reason once with all the files it is true of."""
     affected: dict[tuple[str, str], list[str]] = {}
     for _, run in groupby(states, key=lambda state: _alike(state, False)):
@@ -148,10 +150,8 @@ def _reasons(states: list[FileState]) -> Iterator[str]:
         if first.state in ("stale", "damaged") and first.reason is not None:
             span = f" ({_span(files)})" if first.setting else ""
             affected.setdefault((first.state, first.reason), []).append(first.artifact + span)
-    if affected:
-        yield from ("", "why")
-    for (state, reason), names in affected.items():
-        yield from paragraph(f"{state}: {', '.join(names)}: {reason}")
+    told = [f"{state}: {', '.join(names)}: {reason}" for (state, reason), names in affected.items()]
+    return section("why", [line for reason in told for line in paragraph(reason)])
 
 
 def _alike(state: FileState, cells: bool) -> tuple[object, ...]:
@@ -165,12 +165,3 @@ def _span(files: list[FileState]) -> str:
         return ""
     off = "" if files[0].on_grid else " (off the grid)"
     return (str(first) if len(files) == 1 else count(len(files), "setting")) + off
-
-
-def _totals(states: list[FileState]) -> str:
-    from atlas_assets.atlas.status import STATES
-
-    numbers = {name: sum(state.state == name for state in states) for name in STATES}
-    total = size(sum(state.size_bytes or 0 for state in states))
-    said = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
-    return f"{said} ({total})"

@@ -1,4 +1,4 @@
-"""``atlas sweep``: computes masks and decomposition at settings on and off the grid."""
+"""``atlas sweep``: masks and decomposition at settings on and off the grid."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
     """
     from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.masks.masks import sweep_masks, with_universals
     from atlas_assets.stages.setting import grid
 
     settings, wanted = AtlasSettings.from_env(), grid(epsilons, consistencies)
@@ -62,10 +63,11 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
     require_file(store, "object_activations")
     checker = _checker_masks(store, wanted)
     records = []
-    for setting, masks in _object_masks(store, wanted):
-        record = _record(masks, checker.get(setting))
+    for setting, pairs in sweep_masks(store.read("object_activations"), wanted):
+        masks, tokens = with_universals(setting, pairs), checker.get(setting)
+        record = _record(masks, tokens)
         record["on_grid"] = setting in settings.sweep
-        record["written"] = _write(store, masks, checker.get(setting)) if write else []
+        record["written"] = _write(store, masks, tokens) if write else []
         records.append(record)
     document = {"folder": str(store.root), "settings": records}
     return Answer("atlas.sweep/1", document, lambda: _text(document))
@@ -82,15 +84,6 @@ def _refuse_grid(wanted: Sequence[Setting], on_grid: Sequence[Setting]) -> None:
                 remedy="leave --write out, or materialise it: dagster asset materialize "
                 f"--select object_masks --partition '{setting.partition_key}'",
             )
-
-
-def _object_masks(
-    store: AtlasStore, wanted: Sequence[Setting]
-) -> Iterator[tuple[Setting, ObjectMasks]]:
-    from atlas_assets.stages.masks.masks import sweep_masks, with_universals
-
-    for setting, pairs in sweep_masks(store.read("object_activations"), wanted):
-        yield setting, with_universals(setting, pairs)
 
 
 def _checker_masks(store: AtlasStore, wanted: Sequence[Setting]) -> dict[Setting, CheckerMasks]:
@@ -154,11 +147,11 @@ def _write(
     if checker is not None:
         values["checker_masks"] = checker
         values["target_checker"] = target_checker(masks.universal, checker.masks)
-    written = [(key, store.write(key, value, masks.setting)) for key, value in values.items()]
-    return [
-        {"artifact": key, "path": str(file.path), "size_bytes": file.size_bytes}
-        for key, file in written
-    ]
+    written = []
+    for key, value in values.items():
+        file = store.write(key, value, masks.setting)
+        written.append({"artifact": key, "path": str(file.path), "size_bytes": file.size_bytes})
+    return written
 
 
 def _text(document: Mapping[str, Any]) -> Iterator[str]:
@@ -173,13 +166,11 @@ def _setting_text(record: Mapping[str, Any]) -> Iterator[str]:
 
     setting = Setting(record["epsilon"], record["consistency"])
     yield f"{setting}{' (on the grid)' if record['on_grid'] else ''}"
-    units = (count(record["pairs"], "pair"), count(record["ast_nodes"], "AST node"))
+    kinds = (("pairs", "pair"), ("ast_nodes", "AST node"), ("builtins", "builtin"))
+    units = [count(record[key], noun) for key, noun in kinds]
     empty = record["concepts_without_neurons"]
-    yield f"  {', '.join(units)}, {count(record['builtins'], 'builtin')}; " + (
-        f"{count(empty, 'concept')} without any neuron"
-        if empty
-        else "no concept is without neurons"
-    )
+    lacking = f"{count(empty, 'concept')} without any neuron" if empty else ""
+    yield f"  {', '.join(units)}; {lacking or 'no concept is without neurons'}"
     yield "  mean circuit size per layer, and concept fraction |A∖B| / |A|"
     yield from _layer_table(record)
     if record["decomposition"] is None:
@@ -192,18 +183,14 @@ def _setting_text(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _summary_table(summary: Mapping[str, Any]) -> Iterator[str]:
     yield "  means over concepts that have a keyword, and layers"
+    means = (
+        ("all", "n_testable", "mean"),
+        ("AST", "n_ast", "ast"),
+        ("builtins", "n_builtin", "blt"),
+    )
     rows = [
-        (
-            name,
-            summary[number],
-            summary[f"{mean}_concept_fraction"],
-            summary[f"{mean}_token_fraction"],
-        )
-        for name, number, mean in (
-            ("all", "n_testable", "mean"),
-            ("AST", "n_ast", "ast"),
-            ("builtins", "n_builtin", "blt"),
-        )
+        (name, *(summary[key] for key in (n, f"{mean}_concept_fraction", f"{mean}_token_fraction")))
+        for name, n, mean in means
     ]
     yield from table(("", "concepts", "concept fraction", "token fraction"), rows)
     yield f"  mean size of circuits {summary['mean_A_size']}, of keywords' {summary['mean_B_size']}"

@@ -19,18 +19,15 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+( ?(%|[kMG]?B))?")
 
 def table(
     header: Sequence[str],
-    rows: Iterable[Sequence[object]],
+    rows: Iterable[Iterable[object]],
     at_most: Mapping[str, int] | None = None,
 ) -> list[str]:
-    """A table as lines of text: columns of numbers are aligned right, all others left.
+    """A table as indented lines of text, numbers aligned right; no lines if there are no rows.
 
     Args:
         header: one name per column.
         rows: cells; ``None`` is shown as a dash, a float with four decimals.
         at_most: column → width beyond which its cells are wrapped.
-
-    Returns:
-        Lines, indented by two spaces; none if there are no rows.
     """
     shown = [[_shown(cell) for cell in row] for row in rows]
     if not shown:
@@ -51,11 +48,14 @@ def table(
     return lines
 
 
-def paragraph(text: str, indent: int = 2, hanging: int = 2) -> list[str]:
-    """Text wrapped at `WIDTH` characters; lines after the first are indented by ``hanging`` more.
+def section(title: str, lines: Iterable[str]) -> list[str]:
+    """Lines under a title, with an empty line before it; nothing if there are no lines."""
+    lines = list(lines)
+    return ["", title, *lines] if lines else []
 
-    A word that is longer than a line is not broken.
-    """
+
+def paragraph(text: str, indent: int = 2, hanging: int = 2) -> list[str]:
+    """Text wrapped at `WIDTH`; lines after the first are indented by ``hanging`` more."""
     space = " " * indent
     return textwrap.wrap(
         text,
@@ -81,11 +81,9 @@ def count(number: int, noun: str) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """``text`` with characters that would steer a terminal spelled out, as ``\\x1b``.
+    """Text from anywhere, with characters that would steer a terminal spelled out, as ``\\x1b``.
 
-    Args:
-        text: may come from anywhere, a file name on the Hub included.
-        keep: characters that stay although they steer a terminal, such as line breaks.
+    Those in ``keep``, such as line breaks, stay.
     """
     return "".join(
         repr(c)[1:-1] if unicodedata.category(c) in _STEERING and c not in keep else c for c in text

@@ -197,10 +197,7 @@ def _unshared(setting: Setting, a: Masks, b: Masks) -> Iterator[tuple[Any, ...]]
 
 
 def _made_with(
-    a: AtlasStore,
-    masks_a: Mapping[Setting, Masks],
-    b: AtlasStore,
-    masks_b: Mapping[Setting, Masks],
+    a: AtlasStore, masks_a: Mapping[Setting, Masks], b: AtlasStore, masks_b: Mapping[Setting, Masks]
 ) -> pl.DataFrame:
     records_a, records_b = _provenances(a), _provenances(b)
     both = sorted(records_a.keys() & records_b.keys())

@@ -1,4 +1,4 @@
-"""The model in force, resolved, identified and loaded at most once per process."""
+"""The model of an atlas, resolved, identified and loaded at most once per process."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ class AtlasModel:
 
     @cached_property
     def source(self) -> ModelSource:
-        """Where the checkpoint lies; a Hub model is downloaded here.
-
-        The first use of a model that is followed pins it (`atlas_assets.atlas.versions`).
-        """
+        """The checkpoint on this machine; a Hub model is downloaded, and pinned if followed."""
         from atlas_assets.atlas import versions
         from atlas_assets.models.sources import resolve
 
@@ -50,7 +47,7 @@ class AtlasModel:
 
     @cached_property
     def identity(self) -> ModelIdentity:
-        """Id, revision and digests, without building the network."""
+        """The model's id, revision and digests, without building the network."""
         from atlas_assets.models.sources import identify
 
         return identify(self.source)

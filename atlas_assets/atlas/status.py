@@ -28,17 +28,17 @@ class FileState:
     """One file that an atlas has or should have.
 
     Attributes:
-        artifact: asset key.
-        group: asset group.
-        setting: of a file per setting, which one.
+        artifact: the asset key.
+        group: the asset group.
+        setting: the setting of the file, where there is one file per setting.
         on_grid: whether that setting is one of the sweep's.
-        path: where it lies, or would.
-        size_bytes: ``None`` when it is missing.
+        path: the path of the file, there or not.
+        size_bytes: the size of the file; ``None`` when it is missing.
         state: ``fresh``: need not be made again; ``stale``; ``missing``; ``damaged``.
-        reason: why it is not fresh.
-        provenance: what the file says of its making; ``None`` for files of the release, and for
+        reason: why the file is not fresh.
+        provenance: the file's record of its making; ``None`` for files of the release, and for
             missing and damaged ones.
-        source: where its present content was fetched from; ``None`` when it was not.
+        source: where the file's content was fetched from; ``None`` when it was not.
     """
 
     artifact: str
@@ -61,7 +61,7 @@ class FileState:
 
 
 def survey(store: AtlasStore, *, verify: bool = False) -> list[FileState]:
-    """The state of every file, in the order of the pipeline, settings ascending.
+    """Return the state of every file, in the order of the pipeline, settings ascending.
 
     Files at settings off the sweep are listed where they are there.
 
@@ -70,15 +70,17 @@ def survey(store: AtlasStore, *, verify: bool = False) -> list[FileState]:
         verify: read every file whole and check its content against its digest; otherwise damage
             is noticed only where a file's record of its making cannot be read.
     """
-    return [
-        _state(store, key, setting, verify)
-        for key, artifact in ARTIFACTS.items()
-        for setting in (_cells(store, key) if artifact.partitioned else (None,))
-    ]
+    states = []
+    for key, artifact in ARTIFACTS.items():
+        settings: Sequence[Setting | None] = (None,)
+        if artifact.partitioned:
+            settings = sorted({*store.sweep, *settings_present(store.root, key)})
+        states += [_state(store, key, setting, verify) for setting in settings]
+    return states
 
 
 def other_files(store: AtlasStore) -> list[str]:
-    """Sorted names of files in the folder that no artifact has."""
+    """Return the sorted names of files in the folder that no artifact has."""
     known = {
         file.name
         for artifact in ARTIFACTS.values()
@@ -87,10 +89,6 @@ def other_files(store: AtlasStore) -> list[str]:
     }
     names = file_names(store.root)
     return [name for name in names if name not in known and artifact_of_file(name) is None]
-
-
-def _cells(store: AtlasStore, key: str) -> Sequence[Setting]:
-    return sorted({*store.sweep, *settings_present(store.root, key)})
 
 
 def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -> FileState:

@@ -1,22 +1,18 @@
 """The versions of an atlas whose model is followed, and which of them readers use.
 
 A Hub model that is named by a branch or tag (or by nothing: its main branch) can change. Each
-state of it, a commit, gives a *version* of the atlas, in a folder of its own: the first one in
-``<atlas>``, each later one in ``<atlas>@<first 12 digits of the sha>``. A file beside them, the
-*pin* ``<atlas>.model.json``, says which version is *in force* (readers use it) and which newer one
-is *being built* (runs work on it) until `promote` puts that in force.
+commit of it gives a *version* of the atlas, in a folder of its own: the first one in ``<atlas>``,
+each later one in ``<atlas>@<first 12 digits of the sha>``. A file beside them, the *pin*
+``<atlas>.model.json``, says which version is *in force* (readers use it) and which newer one is
+*being built* (runs work on it) until `promote` puts that in force. Nothing is deleted.
 
 Runs never ask the Hub what a branch means: the first one pins it, and after that only `seen` moves
-the pin. Nothing is deleted. Without a pin, the folders tell what it was (`known`): each version
-that is put in force gets a numbered note, and the highest number counts.
-
-A model that cannot change under its name (embedded, a folder, a full sha) has no pin; its atlas is
-in ``<atlas>``.
+the pin. Without a pin, the folders tell what it was: each version that is put in force gets a
+numbered note, and the highest number counts. Other models have no pin, and one folder.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,12 +38,7 @@ _Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class Version(BaseModel, frozen=True, extra="forbid"):
-    """A commit of the model, and the folder of the atlas that is made with it.
-
-    Attributes:
-        sha: the full commit sha of the model.
-        folder: the name of the folder in the data dir.
-    """
+    """A commit of the model, by its full sha, and the name of the folder of its atlas."""
 
     sha: _Sha
     folder: str
@@ -65,7 +56,7 @@ class Pin(BaseModel, frozen=True, extra="forbid", protected_namespaces=()):
     """The versions of an atlas whose model is followed.
 
     Attributes:
-        format_version: the version of the format of this record.
+        format_version: the version of the format of the record.
         model: the Hub id of the model.
         revision: the branch or tag that is followed; ``None``: the main branch.
         in_force: the version that readers use.
@@ -211,10 +202,9 @@ def pin_first(settings: AtlasSettings, sha: str) -> Pin:
 
 
 def promote(settings: AtlasSettings, sha: str) -> Pin | None:
-    """Put a version in force that is complete and has passed its checks; return the pin.
+    """Put a version in force that has passed its checks; return the pin, if the model has one.
 
-    A still newer version that has been seen meanwhile stays the one that is being built. Where the
-    model is not followed, there is nothing to do and the answer is ``None``.
+    A still newer version that has been seen meanwhile stays the one that is being built.
     """
 
     def promoted(pin: Pin | None) -> Pin:
@@ -285,9 +275,9 @@ def _told_by_folders(settings: AtlasSettings) -> Pin | None:
 
 def _folders(settings: AtlasSettings) -> list[UPath]:
     """The folders that may hold versions of the atlas, by name, the last one first."""
-    data, pattern = _data_dir(settings), rf"{re.escape(settings.atlas_name)}(@[0-9a-f]{{12}})?"
-    names = [path.name for path in data.iterdir()] if data.is_dir() else []
-    return [data / name for name in sorted(names, reverse=True) if re.fullmatch(pattern, name)]
+    data, name = _data_dir(settings), settings.atlas_name
+    later = {path.name for path in data.glob(f"{name}@*")} if data.is_dir() else ()
+    return [*(data / folder for folder in sorted(later, reverse=True)), data / name]
 
 
 def _folder_of(settings: AtlasSettings, sha: str) -> str:

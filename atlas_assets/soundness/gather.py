@@ -60,8 +60,8 @@ def facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str],
         ProvenanceError: a file was made under other settings.
     """
     found = [("model", model), ("readout", readout)]
-    lineage = _lineage(store)
-    if lineage is not None:
+    lineages = (record.lineage for *_, record in _records(store) if record and record.lineage)
+    if (lineage := next(lineages, None)) is not None:
         found += _facts_of(lineage)
     if store.exists("masks"):
         masks = store.read("masks")
@@ -98,15 +98,6 @@ def _facts_of(lineage: Lineage) -> list[tuple[str, str]]:
         listed = ", ".join(f"{purpose} {seed}" for purpose, seed in sorted(lineage.seeds.items()))
         facts.append(("seeds", listed))
     return facts
-
-
-def _lineage(store: AtlasStore) -> Lineage | None:
-    """Of the first file that has one, in the order of the pipeline."""
-    for artifact, setting in _present(store):
-        record = store.provenance(artifact.key, setting)
-        if record is not None and record.lineage is not None:
-            return record.lineage
-    return None
 
 
 def caption_of(
@@ -183,13 +174,16 @@ def _value(store: AtlasStore, key: str, setting: Setting | None) -> Any | None:
 def _setting_of(store: AtlasStore, key: str) -> Setting | None:
     """The only setting that an artifact speaks of, where there is one."""
     record = store.provenance(key) if store.exists(key) else None
-    if record is None or record.setting is None:
-        return ARTIFACTS[key].setting
-    return Setting(record.setting.epsilon, record.setting.consistency)
+    return record.setting if record and record.setting else ARTIFACTS[key].setting
 
 
 def _provenance(store: AtlasStore) -> Section:
-    rows = [_file_row(store, artifact, setting) for artifact, setting in _present(store)]
+    records = _records(store)
+    libraries: dict[str, set[str]] = {}
+    for *_, record in records:
+        for library, version in (record.versions if record else {}).items():
+            libraries.setdefault(library, set()).add(version)
+    took_part = [(name, ", ".join(sorted(versions))) for name, versions in libraries.items()]
     return Section(
         "provenance",
         "Where the files come from",
@@ -199,16 +193,15 @@ def _provenance(store: AtlasStore) -> Section:
             table(
                 "Files of the atlas",
                 ["file", "artifact", "origin", "code version", "content", "made from"],
-                rows,
+                [_file_row(*file) for file in records],
                 folded=True,
             ),
-            table("Libraries", ["library", "version"], sorted(_libraries(store).items())),
+            table("Libraries", ["library", "version"], sorted(took_part)),
         ),
     )
 
 
-def _file_row(store: AtlasStore, artifact: Artifact, setting: Setting | None) -> list[str]:
-    record = store.provenance(artifact.key, setting)
+def _file_row(artifact: Artifact, setting: Setting | None, record: Provenance | None) -> list[str]:
     name = artifact.file_name(setting)
     if record is None:
         return [name, artifact.key, "release", "–", "–", "–"]
@@ -217,22 +210,13 @@ def _file_row(store: AtlasStore, artifact: Artifact, setting: Setting | None) ->
     return [name, artifact.key, record.origin, record.code_version, digest, inputs]
 
 
-def _libraries(store: AtlasStore) -> dict[str, str]:
-    """Library → version, or versions, that took part."""
-    found: dict[str, set[str]] = {}
-    for artifact, setting in _present(store):
-        record: Provenance | None = store.provenance(artifact.key, setting)
-        for library, version in (record.versions if record else {}).items():
-            found.setdefault(library, set()).add(version)
-    return {library: ", ".join(sorted(versions)) for library, versions in found.items()}
-
-
-def _present(store: AtlasStore) -> list[tuple[Artifact, Setting | None]]:
-    """What there is, without the reports themselves."""
-    return [cell for cell in _cells(store) if store.exists(cell[0].key, cell[1])]
+def _records(store: AtlasStore) -> list[tuple[Artifact, Setting | None, Provenance | None]]:
+    """The files that are there, without the reports themselves, with their records."""
+    there = [(a, s) for a, s in _cells(store) if store.exists(a.key, s)]
+    return [(artifact, s, store.provenance(artifact.key, s)) for artifact, s in there]
 
 
 def _cells(store: AtlasStore) -> list[tuple[Artifact, Setting | None]]:
-    """What there should be, without the reports themselves."""
+    """The files that there should be, without the reports themselves."""
     cells = [(ARTIFACTS[key], setting) for key, setting in cells_of(store)]
     return [cell for cell in cells if cell[0].group != "stage_17_report"]

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from upath import UPath
+from typing import Any, Literal, TypeVar, cast
 
 from atlas_assets.errors import AtlasError
-from atlas_assets.files.locations import local_path
+from atlas_assets.files.locations import file_state
 from atlas_assets.soundness.recompute import Recomputation
 from atlas_assets.soundness.subject import cells_of, name_of
 from atlas_assets.stages.artifact import Layout
@@ -24,8 +22,7 @@ from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import codec_named, codec_of
 from atlas_assets.storage.store import AtlasStore
 
-#: when a file was changed, its size, its inode
-_State = tuple[int, int, int]
+Value = TypeVar("Value")
 
 
 def _schema(of: Inspected) -> Details:
@@ -56,7 +53,7 @@ class MaskReader:
     neighbours and its tables: what is kept of one is an eighth of its size.
     """
 
-    _kept: dict[str, tuple[_State, MaskFile]] = field(default_factory=dict)
+    _kept: dict[str, tuple[tuple[int, ...], MaskFile]] = field(default_factory=dict)
 
     def read(self, store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
         """Return the masks in a file of object, checker or token-checker masks.
@@ -65,7 +62,7 @@ class MaskReader:
             AtlasError: the file is missing, damaged, or about something else.
         """
         path = store.path(key, setting)
-        state, kept = _state(path), self._kept.get(str(path))
+        state, kept = file_state(path), self._kept.get(str(path))
         if kept is not None and kept[0] == state:
             return kept[1]
         found = _read_masks(store, key, setting)
@@ -77,19 +74,9 @@ class MaskReader:
         """Return the universal masks of object masks, alone unless the rest is kept already."""
         path = store.path("object_masks", setting)
         kept = self._kept.get(str(path))
-        if kept is not None and kept[0] == _state(path):
+        if kept is not None and kept[0] == file_state(path):
             return kept[1].universal
-        universal: Masks = store.read("object_masks", setting, part="universal").universal
-        return universal
-
-
-def _state(path: UPath) -> _State | None:
-    """What changes when a file on this machine is written; ``None`` for a remote one."""
-    local = local_path(path)
-    if local is None or not local.exists():
-        return None
-    stat = local.stat()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        return cast(Masks, store.read("object_masks", setting, part="universal").universal)
 
 
 def _read_masks(store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
@@ -170,8 +157,7 @@ class Inspection:
                 return self.reader.universal(self.store, setting)
             return self.reader.read(self.store, key, setting).universal
 
-        masks: Masks = self._other(key, setting, read)
-        return masks
+        return self._other(key, setting, read)
 
     def neighbour(self, setting: Setting) -> MaskFile:
         """The same artifact at another setting, made from the same activations.
@@ -203,7 +189,7 @@ class Inspection:
         )
         return recomputation.compute(ARTIFACTS[self.key])
 
-    def _other(self, key: str, setting: Setting | None, read: Callable[[], Any]) -> Any:
+    def _other(self, key: str, setting: Setting | None, read: Callable[[], Value]) -> Value:
         name = name_of(key, setting)
         if not self.store.exists(key, setting):
             raise _not_compared(name, "it is not there")

@@ -23,17 +23,6 @@ from atlas_assets.storage.folder import settings_present
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 
-__all__ = [
-    "expected_lineage",
-    "folder_in_force",
-    "open_folder",
-    "open_in_force",
-    "open_to_build",
-    "open_with_model",
-    "require_file",
-    "require_folder",
-]
-
 _log = logging.getLogger(__name__)
 
 

@@ -73,32 +73,18 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class RankAgreement:
-    """How far the atlases rank the concepts alike by one number.
-
-    Attributes:
-        quantity: the name of the number, a key of `QUANTITIES`.
-        setting: the setting at which the number is taken.
-        found: the agreement; ``None`` where ranks cannot be compared.
-    """
-
-    quantity: str
-    setting: Setting
-    found: Agreement | None
-
-
-@dataclass(frozen=True)
 class Stability:
     """What several atlases show of the same things.
 
     Attributes:
         claims: the published claims.
-        ranks: the agreement per quantity and common setting.
+        ranks: quantity (a key of `QUANTITIES`), common setting and agreement; ``None`` where ranks
+            cannot be compared.
         not_ranked: the quantities whose files the atlases have at no common setting.
     """
 
     claims: list[ClaimAcross]
-    ranks: list[RankAgreement]
+    ranks: list[tuple[str, Setting, Agreement | None]]
     not_ranked: list[str]
 
 
@@ -111,11 +97,11 @@ def stability(stores: Sequence[AtlasStore]) -> Stability:
     results = [evaluate_claims(store) for store in stores]
     claims = [ClaimAcross(of_one) for of_one in zip(*results, strict=True)]
     ranks = [
-        RankAgreement(name, setting, agreement([numbers(store, setting) for store in stores]))
+        (name, setting, agreement([numbers(store, setting) for store in stores]))
         for name, (key, numbers) in QUANTITIES.items()
         for setting in _common(stores, key)
     ]
-    ranked = {one.quantity for one in ranks}
+    ranked = {name for name, *_ in ranks}
     return Stability(claims, ranks, [name for name in QUANTITIES if name not in ranked])
 
 

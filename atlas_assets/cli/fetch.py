@@ -241,7 +241,7 @@ def _outcome_text(outcome: Outcome) -> Iterator[str]:
 
 def _how_to_use(settings: AtlasSettings) -> Iterator[str]:
     """Only where the environment alone would not lead to this folder."""
-    from atlas_assets.atlas.open import folder_in_force
+    from atlas_assets.atlas.versions import folder_in_force
     from atlas_assets.settings import AtlasSettings
 
     if folder_in_force(AtlasSettings.from_env()) != folder_in_force(settings):

@@ -39,7 +39,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     from atlas_assets.atlas.stability import stability as compare
 
     paths = [named_atlas(folder) for folder in folders]
-    found = compare([open_folder(path) for path in paths])
+    result = compare([open_folder(path) for path in paths])
     names = _short([str(path) for path in paths])
     document = {
         "folders": [str(path) for path in paths],
@@ -50,20 +50,20 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
                 "holds": [result.holds for result in one.results],
                 "same": one.same,
             }
-            for one in found.claims
+            for one in result.claims
         ],
         "ranks": [
             {
-                "quantity": one.quantity,
-                **as_json(one.setting),
-                **(asdict(one.found) if one.found else {"items": 0, "mean": None, "lowest": None}),
+                "quantity": quantity,
+                **as_json(setting),
+                **(asdict(found) if found else {"items": 0, "mean": None, "lowest": None}),
             }
-            for one in found.ranks
+            for quantity, setting, found in result.ranks
         ],
-        "not_ranked": found.not_ranked,
+        "not_ranked": result.not_ranked,
     }
     show = _markdown if markdown else _text
-    return Answer("atlas.stability/1", document, lambda: show(document, names, found))
+    return Answer("atlas.stability/1", document, lambda: show(document, names, result))
 
 
 def _short(paths: Sequence[str]) -> list[str]:
@@ -72,11 +72,11 @@ def _short(paths: Sequence[str]) -> list[str]:
     return last if len(set(last)) == len(last) else [chr(ord("a") + n) for n in range(len(last))]
 
 
-def _text(document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
+def _text(document: dict[str, Any], names: Sequence[str], result: Stability) -> Iterator[str]:
     for name, folder in zip(names, document["folders"], strict=True):
         yield f"{name}: {folder}"
     yield ""
-    yield from paragraph(_tally(found), 0, 2)
+    yield from paragraph(_tally(result), 0, 2)
     rows = [
         (
             one.claim.statement,
@@ -84,31 +84,31 @@ def _text(document: dict[str, Any], names: Sequence[str], found: Stability) -> I
             *(seen or None for seen in one.observed),
             f"{sum(result.holds is True for result in one.results)} of {len(names)}",
         )
-        for one in found.claims
+        for one in result.claims
         if not one.same and any(one.observed)
     ]
     limits = {"claim": 36, "expected": 16, **dict.fromkeys(names, 16)}
     yield from table(("claim", "expected", *names, "as expected"), rows, limits)
     ranks = [
-        (one.quantity, str(one.setting), *(astuple(one.found) if one.found else (None,) * 3))
-        for one in found.ranks
+        (quantity, str(setting), *(astuple(found) if found else (None,) * 3))
+        for quantity, setting, found in result.ranks
     ]
     yield ""
     yield f"Spearman's ρ between {len(names)} atlases"
     yield from table(("number", "setting", "items", "mean", "lowest"), ranks)
-    if found.not_ranked:
-        yield f"not compared, for lack of a common file: {', '.join(found.not_ranked)}"
+    if result.not_ranked:
+        yield f"not compared, for lack of a common file: {', '.join(result.not_ranked)}"
 
 
-def _tally(found: Stability) -> str:
-    evaluated = [one for one in found.claims if one.evaluated]
+def _tally(result: Stability) -> str:
+    evaluated = [one for one in result.claims if one.evaluated]
     alike = sum(one.same for one in evaluated)
-    rest = len(found.claims) - len(evaluated)
+    rest = len(result.claims) - len(evaluated)
     told = f"claims: {alike} of the {len(evaluated)} evaluated in all come out the same"
     return f"{told}; {rest} are not evaluated in each" if rest else told
 
 
-def _markdown(document: dict[str, Any], names: Sequence[str], found: Stability) -> Iterator[str]:
+def _markdown(document: dict[str, Any], names: Sequence[str], result: Stability) -> Iterator[str]:
     from atlas_assets.stages.report.markdown import markdown_table
 
     for name, folder in zip(names, document["folders"], strict=True):
@@ -116,12 +116,12 @@ def _markdown(document: dict[str, Any], names: Sequence[str], found: Stability) 
     yield ""
     rows = [
         (f"{one.claim.statement} ({one.claim.section})", one.claim.expected, *one.observed)
-        for one in found.claims
+        for one in result.claims
     ]
     yield markdown_table(("claim", "expected", *names), rows)
     yield ""
-    ranked = []
-    for one in found.ranks:
-        rhos = (f"{one.found.mean:.2f}", f"{one.found.lowest:.2f}") if one.found else ("", "")
-        ranked.append((one.quantity, str(one.setting), *rhos))
+    ranked = [
+        (name, str(at), *((f"{found.mean:.2f}", f"{found.lowest:.2f}") if found else ("", "")))
+        for name, at, found in result.ranks
+    ]
     yield markdown_table(("ranked by", "setting", "mean ρ", "lowest ρ"), ranked)

@@ -1,4 +1,4 @@
-"""``atlas where``: prints the folder of the atlas in force and the files in it."""
+"""``atlas where``: the folder of the atlas in force and the files in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atlas_assets.cli.text import size
 @click.command(cls=AnsweringCommand)
 def where() -> Answer:
     """Say where the atlas in force lies and which files are there."""
-    from atlas_assets.atlas.open import folder_in_force
+    from atlas_assets.atlas.versions import folder_in_force
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.storage import source_record
     from atlas_assets.storage.folder import file_names
@@ -22,8 +22,12 @@ def where() -> Answer:
     sizes = {name: int((folder / name).stat().st_size) for name in file_names(folder)}
     sources = {name: source_record.source_of(folder / name) for name in sizes}
     files = [
-        {"name": name, "size_bytes": n_bytes, "source": source and source.model_dump(mode="json")}
-        for (name, n_bytes), source in zip(sizes.items(), sources.values(), strict=True)
+        {
+            "name": name,
+            "size_bytes": sizes[name],
+            "source": source and source.model_dump(mode="json"),
+        }
+        for name, source in sources.items()
     ]
 
     def text() -> Iterator[str]:

@@ -56,11 +56,7 @@ class MaskReader:
     _kept: dict[str, tuple[tuple[int, ...], MaskFile]] = field(default_factory=dict)
 
     def read(self, store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
-        """Return the masks in a file of object, checker or token-checker masks.
-
-        Raises:
-            AtlasError: the file is missing, damaged, or about something else.
-        """
+        """Return the masks in a file of masks; raise AtlasError where it cannot be read."""
         path = store.path(key, setting)
         state, kept = file_state(path), self._kept.get(str(path))
         if kept is not None and kept[0] == state:
@@ -142,11 +138,7 @@ class Inspection:
         return self.reader.read(self.store, self.key, self.setting)
 
     def input(self, key: str, setting: Setting | None = None) -> Any:
-        """The content of an artifact that this one is to agree with.
-
-        Raises:
-            NotComparedError: it is not there, cannot be read, or has changed since.
-        """
+        """The content of another artifact; NotComparedError where it cannot be had or changed."""
         return self._other(key, setting, lambda: self.store.read(key, setting))
 
     def mask_input(self, key: str, setting: Setting | None = None) -> Masks:
@@ -160,11 +152,7 @@ class Inspection:
         return self._other(key, setting, read)
 
     def neighbour(self, setting: Setting) -> MaskFile:
-        """The same artifact at another setting, made from the same activations.
-
-        Raises:
-            NotComparedError: it cannot be read, or is made from others.
-        """
+        """The same artifact at another setting; NotComparedError if made from other activations."""
         name = name_of(self.key, setting)
         try:
             found = self.reader.read(self.store, self.key, setting)
@@ -175,11 +163,7 @@ class Inspection:
         return found
 
     def recomputed(self) -> Any:
-        """What `Artifact.compute` makes of the inputs that lie on disk.
-
-        Raises:
-            NotComparedError: an input is not there, cannot be read, or has changed since.
-        """
+        """What `Artifact.compute` makes of the inputs on disk; NotComparedError as `input`."""
         recomputation = Recomputation(
             sweep=self.sweep,
             partition=self.setting,

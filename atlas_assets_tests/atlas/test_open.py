@@ -11,12 +11,12 @@ from upath import UPath
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.open import (
     expected_lineage,
-    folder_in_force,
     open_folder,
     open_in_force,
     open_with_model,
     require_file,
 )
+from atlas_assets.atlas.versions import folder_in_force
 from atlas_assets.errors import MissingArtifactError, ProvenanceError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.masks.masks import object_masks

@@ -1,4 +1,4 @@
-"""The pin of a followed model, the poll that moves it, and the version that readers see."""
+"""The pin of a followed model, and the version that readers see."""
 
 from __future__ import annotations
 
@@ -7,57 +7,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
-from upath import UPath
 
 from atlas_assets.atlas import versions
 from atlas_assets.atlas.open import open_in_force, open_to_build, open_with_model
-from atlas_assets.cli.app import atlas
-from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import (
     ArtifactError,
     ArtifactWriteError,
-    HubError,
     ProvenanceError,
-    SettingsError,
 )
-from atlas_assets.models.identity import ModelIdentity
-from atlas_assets.orchestration.automation.model_watch import poll
-from atlas_assets.orchestration.model_version import announced_version
-from atlas_assets.settings import AtlasSettings
-from atlas_assets.storage.provenance import Lineage
-from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.orchestration.automation import followed
-from atlas_assets_tests.orchestration.automation.followed import MODEL, NAME
-from atlas_assets_tests.orchestration.tiny_atlas import (
-    failure_text,
-    files_of,
-    materialize,
-    run_job,
-)
-from atlas_assets_tests.storage import samples
+from atlas_assets_tests.orchestration.automation.followed import MODEL, NAME, made, settings_in
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 FOLDER_OF_B = f"{NAME}@bbbbbbbbbbbb"
-
-
-def settings_in(data: Path, **changes: Any) -> AtlasSettings:
-    return AtlasSettings.build(**{"data_dir": str(data), **followed.SETTINGS, **changes})
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-# ---- the pin
 
 
 def test_the_first_version_is_in_force_at_once_in_the_plain_folder(tmp_path: Path) -> None:
@@ -113,21 +79,12 @@ def test_a_model_that_goes_back_goes_back_to_its_folder(tmp_path: Path) -> None:
 
 def test_an_atlas_made_before_there_was_a_pin_stays_in_force(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    made_with = Lineage(model=ModelIdentity(model_id=MODEL, revision=A))
-    store = AtlasStore(versions.folder_to_build(settings), lambda: made_with)
-    store.write("object_prompts", samples.object_prompts())
+    made(settings, NAME, A)
     assert versions.known_sha(settings) == A
     pin = versions.seen(settings, B)
     assert (pin.in_force.sha, pin.in_force.folder) == (A, NAME)
     assert pin.building is not None
     assert pin.building.sha == B
-
-
-def made(settings: AtlasSettings, folder: str, sha: str) -> None:
-    """The first file of an atlas of this state of the model."""
-    made_with = Lineage(model=ModelIdentity(model_id=MODEL, revision=sha))
-    root = UPath(settings.data_dir).absolute() / folder
-    AtlasStore(root, lambda: made_with).write("object_prompts", samples.object_prompts())
 
 
 def test_a_pin_that_is_lost_is_told_by_the_folders(tmp_path: Path) -> None:
@@ -251,9 +208,6 @@ def test_who_may_only_read_is_asked_for_nothing_until_the_pin_moves(tmp_path: Pa
     assert versions.pin_of(settings) == pin
 
 
-# ---- several processes
-
-
 PROMOTE_ALL = """
 import sys
 from atlas_assets.atlas import versions
@@ -292,158 +246,3 @@ def test_no_process_loses_what_another_one_writes(tmp_path: Path) -> None:
     assert sorted(v.sha for v in (*pin.earlier, pin.in_force)) == sorted([A, *shas])
     notes = [json.loads(path.read_text()) for path in tmp_path.glob("*/.provenance/*.json")]
     assert sorted(note["number"] for note in notes) == list(range(1, len(shas) + 1))
-
-
-# ---- the poll
-
-
-def test_the_poll_asks_once_and_reports_what_is_new(
-    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    settings = settings_in(tmp_path / "data")
-    first = followed.publish(hub, tmp_path / "first", seed=0)
-    hub.forget_calls()
-    assert poll(settings, instance) == f"{MODEL} is at {first}; new to Dagster, and reported"
-    assert len(hub.calls()) == 1
-    assert poll(settings, instance) == f"{MODEL} is at {first}; nothing has changed"
-    assert announced_version(instance) == f"{first}+last_token"
-
-    second = followed.publish(hub, tmp_path / "second", seed=1)
-    assert "new to Dagster" in poll(settings, instance)
-    assert announced_version(instance) == f"{second}+last_token"
-    pin = versions.pin_of(settings)
-    assert pin is not None
-    assert pin.building is not None
-    assert (pin.in_force.sha, pin.building.sha) == (first, second)
-
-
-@pytest.mark.parametrize("status", [401, 404, 503])
-def test_a_hub_error_is_told_without_secrets_and_changes_nothing(
-    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance, status: int
-) -> None:
-    settings = settings_in(tmp_path / "data")
-    sha = followed.publish(hub, tmp_path / "first", seed=0)
-    poll(settings, instance)
-    pin = versions.pin_path(settings).read_bytes()
-    followed.publish(hub, tmp_path / "second", seed=1)
-    hub.fail("GET", "/api/models", status=status, times=9)
-    with pytest.raises(HubError) as error:
-        poll(settings, instance)
-    assert error.value.__cause__ is None
-    assert error.value.__suppress_context__
-    assert hub.token not in str(error.value)
-    assert versions.pin_path(settings).read_bytes() == pin
-    assert announced_version(instance) == f"{sha}+last_token"
-
-
-def test_the_readout_is_part_of_the_models_version(
-    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    sha = followed.publish(hub, tmp_path / "first", seed=0)
-    poll(settings_in(tmp_path / "data", readout="published", dtype="float16"), instance)
-    assert announced_version(instance) == f"{sha}+published+float16"
-
-
-def test_a_pinned_sha_and_a_model_on_this_machine_are_not_asked_for(
-    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    sha = followed.publish(hub, tmp_path / "first", seed=0)
-    hub.forget_calls()
-    data = tmp_path / "data"
-    assert "nothing to follow" in poll(settings_in(data, model_revision=sha), instance)
-    assert announced_version(instance) == f"{sha}+last_token"
-    folder = settings_in(data, model=str(tmp_path / "first"))
-    assert "lies on this machine; new to Dagster" in poll(folder, instance)
-    assert "nothing has changed" in poll(folder, instance)
-    before = announced_version(instance)
-    followed.publish(hub, tmp_path / "first", seed=1)
-    assert "new to Dagster" in poll(folder, instance)
-    assert announced_version(instance) != before
-    assert hub.calls() == []
-
-
-def test_schedule_and_sensor_poll(
-    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    sha = followed.publish(hub, tmp_path / "first", seed=0)
-    settings = settings_in(tmp_path / "data", model_poll_cron="30 4 * * 1")
-    repository = build_definitions(settings).get_repository_def()
-    schedule = repository.get_schedule_def("poll_model")
-    assert schedule.cron_schedule == "30 4 * * 1"
-    tick = schedule.evaluate_tick(dg.build_schedule_context(instance=instance))
-    assert f"is at {sha}; new to Dagster" in (tick.skip_message or "")
-    sensor = repository.get_sensor_def("watch_model")
-    seen = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
-    assert "nothing has changed" in (seen.skip_message or "")
-    assert not tick.run_requests
-    assert not seen.run_requests
-
-
-def test_times_that_are_no_schedule_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="ATLAS_MODEL_POLL_CRON"):
-        build_definitions(settings_in(tmp_path, model_poll_cron="every day"))
-
-
-# ---- builds
-
-
-def test_a_version_is_put_in_force_when_it_is_whole_and_sound(
-    hub: LocalHub, tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    settings = settings_in(tmp_path / "data")
-    first = followed.publish(hub, tmp_path / "first", seed=0)
-    result = run_job(settings, instance)
-    assert result.success, failure_text(result)
-    old = tmp_path / "data" / NAME
-    before = files_of(old)
-    assert json.loads(versions.pin_path(settings).read_text())["in_force"]["sha"] == first
-
-    # by hand, with no daemon: the command sees the new version
-    second = followed.publish(hub, tmp_path / "second", seed=1)
-    assert versions.look_up(settings).latest.sha == second
-    refused = materialize(settings, instance, ["atlas_version"])
-    assert not refused.success
-    assert "is not put in force" in failure_text(refused)
-    assert "object_prompts: it is missing" in failure_text(refused)
-    assert versions.folder_in_force(settings).name == NAME
-
-    # the next run builds it, from wherever it was interrupted
-    result = run_job(settings, instance)
-    assert result.success, failure_text(result)
-    pin = versions.pin_of(settings)
-    assert pin is not None
-    assert (pin.in_force.sha, pin.building, pin.earlier[0].sha) == (second, None, first)
-    assert files_of(old) == before
-    assert open_in_force(settings).root.name == f"{NAME}@{second[:12]}"
-
-
-def test_the_command_tells_the_versions(
-    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from click.testing import CliRunner
-
-    first = followed.publish(hub, tmp_path / "first", seed=0)
-    env = followed.environment(tmp_path / "data")
-
-    def call(*arguments: str) -> Any:
-        return CliRunner().invoke(atlas, ["follow", *arguments], env=env, prog_name="atlas")
-
-    assert "no version yet" in call("--offline").stdout
-    told = call()
-    assert told.exit_code == 1
-    assert f"nothing has been built yet: {first} is to be, in {NAME}" in told.stdout
-    assert json.loads(call("--json").stdout)["built"] is False
-    made(settings_in(tmp_path / "data"), NAME, first)
-    told = call()
-    assert told.exit_code == 0
-    assert f"in force: {first} in {NAME}" in told.stdout
-    second = followed.publish(hub, tmp_path / "second", seed=1)
-    told = call("--json")
-    assert told.exit_code == 1
-    document = json.loads(told.stdout)
-    assert document["building"] == {"sha": second, "folder": f"{NAME}@{second[:12]}"}
-    hub.close()
-    assert call("--offline").exit_code == 1
-    told = call()
-    assert told.exit_code == 3
-    assert "cannot look up the model on the Hub" in told.stderr

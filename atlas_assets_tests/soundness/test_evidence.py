@@ -1,24 +1,15 @@
-"""Where the evidence comes from, what it is about, and what is never used."""
+"""Where the evidence comes from, and what is never used."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import pytest
-
-from atlas_assets.atlas.open import open_folder
-from atlas_assets.definitions import build_resources
-from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.evaluate import evaluate_claims
-from atlas_assets.soundness.subject import FROZEN, subject_of, subject_of_atlas
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.report.claims import ClaimResult
-from atlas_assets.stages.report.published_claims import PAPER_MODEL
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.soundness import sound_atlas
-from atlas_assets_tests.storage import release_files
+from atlas_assets_tests.soundness.test_evaluate import by_id
 
 #: tables that follow from masks, with the files they have
 COMPUTED = (
@@ -27,24 +18,6 @@ COMPUTED = (
     "token_independence_no_keyword",
     "target_checker",
 )
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    sound_atlas.make(folder)
-    return folder
-
-
-@pytest.fixture
-def store(sound: Path, tmp_path: Path) -> AtlasStore:
-    shutil.copytree(sound, tmp_path / "data")
-    found: AtlasStore = build_resources(sound_atlas.settings_in(tmp_path / "data"))["store"]
-    return found
-
-
-def by_id(store: AtlasStore) -> dict[str, ClaimResult]:
-    return {result.id: result for result in evaluate_claims(store)}
 
 
 def remove(store: AtlasStore, key: str) -> None:
@@ -102,84 +75,3 @@ def test_a_table_that_is_out_of_date_is_not_used(store: AtlasStore) -> None:
     gone = by_id(store)[f"survival-{tag}"]
     assert gone.holds is None
     assert "out of date: object_activations has changed since" in gone.note
-
-
-def test_a_damaged_table_is_not_replaced_by_a_guess(store: AtlasStore) -> None:
-    path = Path(str(store.path("modularity_scores")))
-    path.write_text(path.read_text().replace("ast__For", "ast__Fro"))
-    result = by_id(store)["modular-top-concept"]
-    assert result.holds is None
-    assert "edited" in result.note
-    assert str(path.parent) not in result.note
-
-
-def test_files_of_the_release_are_frozen_artifacts(sound: Path, tmp_path: Path) -> None:
-    made = open_folder(sound / sound_atlas.NAME)
-    for setting in made.sweep:
-        path = tmp_path / made.path("object_masks", setting).name
-        release_files.write_object_masks(path, made.read("object_masks", setting))
-    fetched = open_folder(tmp_path)
-    results = by_id(fetched)
-    result = results["report-ei-mean"]
-    assert result.about_this_atlas
-    assert result.verdict == "broken"
-    assert result.model == FROZEN.model
-    assert result.readout == "published"
-    assert result.note == ""
-    assert results["prompts-pairs"].verdict == "cannot be evaluated"
-
-
-def test_tables_made_from_the_release_are_claimed_unless_another_model_took_part(
-    sound: Path, tmp_path: Path
-) -> None:
-    settings = sound_atlas.settings_in(tmp_path, name="mixed")
-    store: AtlasStore = build_resources(settings)["store"]
-    made = open_folder(sound / sound_atlas.NAME)
-    (tmp_path / "mixed").mkdir()
-    for setting in made.sweep:
-        masks, checkers = made.read("object_masks", setting), made.read("checker_masks", setting)
-        release_files.write_object_masks(Path(str(store.path("object_masks", setting))), masks)
-        release_files.write_checker_masks(Path(str(store.path("checker_masks", setting))), checkers)
-        store.write("target_checker", made.read("target_checker", setting), setting)
-    cells = [("target_checker", REFERENCE)]
-    assert subject_of(store, cells) == FROZEN
-    assert subject_of_atlas(store, settings) == FROZEN
-    # the same with checker masks of the embedded model
-    store.write("checker_activations", made.read("checker_activations"), inputs={})
-    Path(str(store.path("checker_masks", REFERENCE))).unlink()
-    store.write("checker_masks", made.read("checker_masks", REFERENCE), REFERENCE)
-    store.write("target_checker", made.read("target_checker", REFERENCE), REFERENCE)
-    mixed = subject_of(store, cells)
-    assert not mixed.claimed
-    assert "embedded" in mixed.model
-    assert PAPER_MODEL in mixed.model
-    assert subject_of_atlas(store, settings).claimed
-
-
-@pytest.mark.parametrize(
-    ("changes", "claimed"),
-    [
-        ({"model": PAPER_MODEL}, True),
-        ({"model": PAPER_MODEL, "readout": "published"}, True),
-        ({"model": PAPER_MODEL, "ast_nodes": "For"}, False),
-        ({"model": PAPER_MODEL, "builtins": "len"}, False),
-        ({"model": PAPER_MODEL, "variations": 49}, False),
-        ({"model": PAPER_MODEL, "loss_threshold": 3.0}, True),
-        ({"model": PAPER_MODEL, "loss_threshold": 4.0}, False),
-        ({}, False),
-    ],
-)
-def test_without_any_file_the_settings_say_what_the_atlas_would_be(
-    changes: dict[str, str], claimed: bool, tmp_path: Path
-) -> None:
-    settings = AtlasSettings.build(data_dir=str(tmp_path), **changes)
-    store: AtlasStore = build_resources(settings)["store"]
-    subject = subject_of_atlas(store, settings)
-    assert subject.claimed is claimed
-    assert subject.readout == settings.readout
-
-
-def test_nothing_is_claimed_of_what_is_not_known(tmp_path: Path) -> None:
-    results = evaluate_claims(open_folder(tmp_path))
-    assert {result.verdict for result in results} == {"not evaluated"}
-    assert {result.model for result in results} == {"unknown"}

@@ -21,8 +21,8 @@ from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.provenance import Grid, Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.tiny_atlas import tiny_settings
-from atlas_assets_tests.soundness.paper_evidence import PaperEvidence, paper_evidence
-from atlas_assets_tests.soundness.test_evaluate import CHANGES, cells, first_row
+from atlas_assets_tests.stages.report.paper_evidence import PaperEvidence, paper_evidence
+from atlas_assets_tests.stages.report.test_published_claims import CHANGES, cells, first_row
 
 #: with these together, every claim is broken
 RUINED = (

@@ -1,0 +1,26 @@
+"""An atlas without a fault, and a copy of it to change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from atlas_assets.definitions import build_resources
+from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.soundness import sound_atlas
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    sound_atlas.make(folder)
+    return folder
+
+
+@pytest.fixture
+def store(sound: Path, tmp_path: Path) -> AtlasStore:
+    shutil.copytree(sound, tmp_path / "data")
+    found: AtlasStore = build_resources(sound_atlas.settings_in(tmp_path / "data"))["store"]
+    return found

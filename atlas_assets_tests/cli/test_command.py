@@ -1,4 +1,4 @@
-"""What all commands share: help, JSON, exit codes, names, tables."""
+"""What all commands share: help, JSON, exit codes, errors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
-from atlas_assets.cli import text
 from atlas_assets.cli.app import atlas
 from atlas_assets.cli.command import Answer, AnsweringCommand
-from atlas_assets.cli.naming import complete_concept, find_concept
 from atlas_assets.errors import ArtifactError, SettingsError
 from atlas_assets_tests.cli.conftest import Call
 
@@ -168,91 +164,3 @@ def test_how_click_ends_a_command_is_no_defect() -> None:
         assert CliRunner().invoke(failing_with(error), []).exit_code == code
     # the reader of a pipe has left
     assert CliRunner().invoke(failing_with(BrokenPipeError(errno.EPIPE, "")), []).exit_code == 1
-
-
-@given(st.text())
-def test_what_is_printed_steers_no_terminal(typed: str) -> None:
-    shown = text.printable(typed)
-    assert text.printable(shown) == shown
-    assert shown.isprintable() or not typed.isprintable()
-    assert text.printable("a\x1b[1m\tb\n", keep="\n\t") == "a\\x1b[1m\tb\n"
-
-
-CONCEPTS = ("ast__Assert", "ast__Set", "ast__list", "builtin__list", "builtin__set")
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("ast__Set", "ast__Set"),
-        ("Set", "ast__Set"),
-        ("set", "builtin__set"),
-        ("assert", "ast__Assert"),
-        ("AST__LIST", "ast__list"),
-    ],
-)
-def test_a_concept_by_part_of_its_name(typed: str, meant: str) -> None:
-    assert find_concept(typed, CONCEPTS) == meant
-
-
-def test_a_name_of_two_concepts_is_refused() -> None:
-    with pytest.raises(SettingsError, match="ambiguous") as caught:
-        find_concept("list", CONCEPTS)
-    assert "ast__list and builtin__list" in str(caught.value)
-    with pytest.raises(SettingsError, match="ast__Set and builtin__set"):
-        find_concept("SET", CONCEPTS)
-
-
-def test_an_unknown_name_gets_each_suggestion_once() -> None:
-    with pytest.raises(SettingsError, match="no such concept") as caught:
-        find_concept("asert", CONCEPTS)
-    assert str(caught.value.found).count("ast__Assert") == 1
-
-
-@given(st.sampled_from(CONCEPTS))
-def test_a_full_name_always_means_itself(name: str) -> None:
-    assert find_concept(name, CONCEPTS) == name
-
-
-def test_completion_knows_the_published_concepts() -> None:
-    def completed(typed: str) -> list[str]:
-        found = complete_concept(click.Context(atlas), click.Argument(["concept"]), typed)
-        return [item.value for item in found]
-
-    assert completed("ast__Fu") == ["ast__FunctionDef"]
-    assert completed("Fu") == ["FunctionDef"]
-    assert len(completed("ast__")) == 43
-    assert completed("xyzzy") == []
-
-
-def test_tables_align_numbers_right_and_text_left() -> None:
-    rows = [("a", 1, 0.5, None), ("long name", 200, -1.25, "x y")]
-    assert text.table(("name", "n", "value", "note"), rows) == [
-        "  name         n    value  note",
-        "  a            1   0.5000  –",
-        "  long name  200  -1.2500  x y",
-    ]
-    assert text.table(("a",), []) == []
-
-
-def test_tables_wrap_what_is_too_long() -> None:
-    lines = text.table(("a", "b"), [("one two three", "x")], {"a": 8})
-    assert lines == ["  a        b", "  one two  x", "  three"]
-
-
-@given(st.lists(st.text(alphabet="ab c", min_size=1), min_size=1, max_size=5))
-def test_wrapped_tables_keep_every_word(cells: list[str]) -> None:
-    lines = text.table(("h",), [(cell,) for cell in cells], {"h": 6})
-    kept = "".join("".join(lines[1:]).split())
-    assert kept == "".join("".join(cells).split())
-
-
-@pytest.mark.parametrize(
-    ("n_bytes", "shown"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (86294901, "86.3 MB")]
-)
-def test_sizes(n_bytes: int, shown: str) -> None:
-    assert text.size(n_bytes) == shown
-
-
-def test_counts() -> None:
-    assert [text.count(n, "file") for n in (0, 1, 1276)] == ["0 files", "1 file", "1,276 files"]

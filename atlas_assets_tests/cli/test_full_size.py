@@ -12,7 +12,7 @@ from atlas_assets.stages.masks.masks import CheckerMasks, Masks, with_universals
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.codecs import codec_of
-from atlas_assets_tests.cli.test_tiny_atlas import cpu_seconds
+from atlas_assets_tests.cli.test_app import cpu_seconds
 from atlas_assets_tests.storage.samples import provenance
 
 pytestmark = pytest.mark.slow

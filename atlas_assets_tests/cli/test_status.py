@@ -1,4 +1,4 @@
-"""``atlas status`` and ``atlas where``."""
+"""``atlas status``."""
 
 from __future__ import annotations
 
@@ -101,16 +101,3 @@ def test_a_misspelt_name_in_the_settings_is_said(made: Path, call: Call) -> None
     assert "ATLAS_AST_NODES" in shown.err
     assert "For" in shown.err
     assert shown.out == ""
-
-
-def test_where(made: Path, tmp_path: Path, call: Call) -> None:
-    shown = call(made, "where")
-    assert shown.code == 0
-    assert shown.out.startswith(f"atlas: {made / NAME}\n")
-    assert "14_summary.csv" in shown.out
-    document = call(made, "where", "--json").json
-    names = [file["name"] for file in document["files"]]
-    assert names == sorted(path.name for path in (made / NAME).iterdir() if path.is_file())
-    nothing = call(tmp_path, "where")
-    assert nothing.code == 0
-    assert "no files yet" in nothing.out

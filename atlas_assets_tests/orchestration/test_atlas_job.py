@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from atlas_assets import io
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS, FIGURES
 from atlas_assets.stages.setting import Setting
@@ -210,3 +211,29 @@ def test_a_builtin_that_pairs_with_no_node_of_the_cut_is_left_out(tmp_path: Path
         "ast__While",
         "builtin__list",
     ]
+
+
+def test_the_loaders_read_all_tables_of_the_job(folder: Path) -> None:
+    assert io.load_summary(data_root=folder)["epsilon"].n_unique() == 3
+    ast_nodes, builtins = io.load_concept_inventory(data_root=folder)
+    assert ast_nodes == ["For", "If", "Import", "Pass", "Return"]
+    assert "_isolated_" in builtins
+    assert io.load_pair_masks(data_root=folder).keys() <= {
+        (a, b) for a in ast_nodes for b in builtins
+    }
+    testable, _ = io.load_concept_inventory(stage="checker", data_root=folder)
+    assert set(testable) <= set(ast_nodes)
+    frames = [
+        io.load_modularity_scores(data_root=folder),
+        io.load_modularity_scores(data_root=folder, detail=True),
+        io.load_target_checker(data_root=folder),
+        *(
+            io.load_token_independence(kind=kind, data_root=folder)
+            for kind in ("summary", "detail", "no_keyword")
+        ),
+        *(
+            io.load_prompts(kind, data_root=folder)
+            for kind in ("object", "checker", "token_checker")
+        ),
+    ]
+    assert all(isinstance(frame, pl.DataFrame) and frame.height for frame in frames)

@@ -1,58 +1,15 @@
-"""``atlas diff`` and ``atlas claims``."""
+"""``atlas claims``."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from atlas_assets.atlas.open import open_folder
 from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.stages.setting import STANDALONE, Setting
 from atlas_assets_tests.cli.conftest import Call
-from atlas_assets_tests.sample_atlas import NAME, make
+from atlas_assets_tests.sample_atlas import NAME
 from atlas_assets_tests.storage import release_files, samples
-
-
-def test_the_same_atlas(made: Path, tmp_path: Path, call: Call) -> None:
-    copy = shutil.copytree(made / NAME, tmp_path / "copy")
-    shown = call(made, "diff", str(made / NAME), str(copy))
-    assert shown.code == 0
-    assert "no difference (2 common settings)" in shown.out
-    document = call(made, "diff", NAME, str(copy), "--json").json
-    assert document["schema"] == "atlas.diff/1"
-    assert document["identical"]
-    assert document["a"] == str(made / NAME)
-    assert (document["neurons"], document["files"], document["claims"]) == ([], [], [])
-
-
-def test_another_atlas_by_name(made: Path, call: Call) -> None:
-    shown = call(made, "diff", NAME, "other", "--top", "4")
-    assert shown.code == 1
-    lines = shown.out.splitlines()
-    assert max(map(len, lines)) <= 100
-    assert any(line.split() == ["object_masks", "2", "differs"] for line in lines)
-    start = next(i for i, line in enumerate(lines) if line.startswith("changed most (4 of "))
-    listed = [line.split() for line in lines[start + 2 : start + 6]]
-    changes = [int(row[6]) + int(row[7]) for row in listed]
-    assert changes == sorted(changes, reverse=True)
-    assert "claims that come out differently" in lines
-
-
-def test_the_document_lists_the_neurons(made: Path, call: Call) -> None:
-    document = call(made, "diff", NAME, "other", "--no-claims", "--json").json
-    assert document["claims"] is None
-    for row in document["neurons"]:
-        assert len(row["neurons_gained"]) == row["gained"]
-        assert len(row["neurons_lost"]) == row["lost"]
-        assert row["size_b"] - row["size_a"] == row["gained"] - row["lost"]
-    assert sum(row["changed"] for row in document["circuits"]) == len(document["neurons"])
-
-
-def test_a_folder_that_is_not_there(made: Path, call: Call) -> None:
-    shown = call(made, "diff", NAME, "nowhere", "--json")
-    assert shown.code == 3
-    assert shown.json["kind"] == "MissingArtifactError"
-    assert shown.json["exit_code"] == 3
-    assert "there is no atlas" in shown.err
 
 
 def test_claims_of_another_model_are_observed_not_claimed(made: Path, call: Call) -> None:
@@ -63,7 +20,7 @@ def test_claims_of_another_model_are_observed_not_claimed(made: Path, call: Call
     assert max(map(len, shown.out.splitlines())) <= max(100, len(str(made)) + 20)
     document = call(made, "claims", "--json").json
     assert document["schema"] == "atlas.claims/1"
-    results = evaluate_claims(make_store(made))
+    results = evaluate_claims(open_folder(made / NAME))
     assert [claim["id"] for claim in document["claims"]] == [result.id for result in results]
     assert sum(document["verdicts"].values()) == len(results)
     claim = document["claims"][0]
@@ -78,16 +35,10 @@ def test_claims_as_a_table_for_another_document(made: Path, call: Call) -> None:
     header, rule, *rows = shown.out.splitlines()
     assert header == "| claim | expected (`openai/circuit-sparsity`) | observed |"
     assert rule == "| --- | --- | --- |"
-    results = evaluate_claims(make_store(made))
+    results = evaluate_claims(open_folder(made / NAME))
     assert len(rows) == len(results)
     assert all(row.replace("\\|", "").count("|") == 4 for row in rows)
     assert results[0].statement in rows[0]
-
-
-def make_store(data: Path):  # type: ignore[no-untyped-def]
-    from atlas_assets.atlas.open import open_folder
-
-    return open_folder(data / NAME)
 
 
 def test_a_broken_claim_about_this_atlas_is_a_finding(tmp_path: Path, call: Call) -> None:
@@ -124,20 +75,3 @@ def test_an_absent_file_leaves_claims_unevaluated_and_is_no_error(data: Path, ca
     document = call(data, "claims", "--json")
     assert document.code == 0
     assert not any(claim["unreadable"] for claim in document.json["claims"])
-
-
-def test_a_folder_without_files_of_an_atlas_cannot_be_compared(data: Path, call: Call) -> None:
-    empty = data / "no-atlas"
-    empty.mkdir()
-    (empty / "notes.txt").write_text("nothing of an atlas")
-    shown = call(data, "diff", NAME, "no-atlas")
-    assert shown.code == 3
-    assert "no file of an atlas" in shown.err
-
-
-def test_a_second_sample_differs_from_the_first(tmp_path: Path) -> None:
-    one, two = make(tmp_path), make(tmp_path, name="two", seed=5)
-    digests = [store.provenance("object_activations") for store in (one, two)]
-    assert digests[0] is not None
-    assert digests[1] is not None
-    assert digests[0].payload_sha256 != digests[1].payload_sha256

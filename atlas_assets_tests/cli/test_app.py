@@ -1,0 +1,90 @@
+"""The real command, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.sample_atlas import NAME
+
+Atlas = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def atlas(made: Path) -> Atlas:
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "atlas_assets.cli", *arguments],
+            env={**sample_atlas.environment(made), **more},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+
+    return run
+
+
+def test_an_answer_and_an_error(atlas: Atlas) -> None:
+    """Standard output is JSON from the first to the last byte."""
+    assert json.loads(atlas("show", "For", "--json").stdout)["concept"] == "ast__For"
+    result = atlas("diff", NAME, "absent")
+    assert result.returncode == 3
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_a_terminal_that_cannot_show_greek(atlas: Atlas) -> None:
+    result = atlas("show", "For", PYTHONIOENCODING="latin-1")
+    assert result.returncode == 0
+    assert "?=0.5, C=0.8" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("atlas sh", "show"),
+        ("atlas show builtin__le", "builtin__len"),
+        ("atlas sweep --wr", "--write"),
+    ],
+)
+def test_shell_completion(atlas: Atlas, words: str, expected: str) -> None:
+    cursor = str(len(words.split()) - 1)
+    result = atlas(_ATLAS_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=cursor)
+    assert result.stdout == f"plain,{expected}\n"
+
+
+def cpu_seconds(*arguments: str, **env: str) -> float:
+    """User CPU of one call: what it costs even where others keep the machine busy."""
+    code = (
+        "import resource, runpy, sys; sys.argv = ['atlas', *sys.argv[1:]]\n"
+        "try: runpy.run_module('atlas_assets.cli', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'dagster', 'transformers', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return float(result.stderr.splitlines()[-1])
+
+
+def test_start_up_and_show_import_nothing_heavy(made: Path) -> None:
+    """The bars are 0.3 s and 1 s on an idle machine; here with slack for a slower one."""
+    env = sample_atlas.environment(made)
+    assert min(cpu_seconds("--help", **env) for _ in range(2)) < 0.3
+    assert min(cpu_seconds("show", "For", **env) for _ in range(2)) < 1.5
+    assert cpu_seconds("claims", **env) < 6

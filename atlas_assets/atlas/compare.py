@@ -99,13 +99,22 @@ def compare(a: AtlasStore, b: AtlasStore, *, claims: bool = True) -> AtlasDiff:
     Raises:
         ArtifactError: a file of an atlas is damaged.
     """
-    common = sorted(set(_settings(a)) & set(_settings(b)))
-    left, right = ({s: _universal(store, s) for s in common} for store in (a, b))
-    obstacle = _obstacle(a, left, b, right)
-    pairs = [] if obstacle else [(s, left[s], right[s]) for s in common]
+    there = [settings_present(store.root, "object_masks") for store in (a, b)]
+    common = sorted(set.intersection(*map(set, there)))
+    universal = [{at: _universal(store, at) for at in common} for store in (a, b)]
+    shapes = [_shapes(masks.values()) for masks in universal]
+    obstacle = None
+    if any(there) and not common:
+        obstacle = "they have no setting in common"
+    elif shapes[0] != shapes[1] or len(shapes[0]) > 1:
+        obstacle = f"{', '.join(shapes[0])} in a, {', '.join(shapes[1])} in b"
+    pairs = [] if obstacle else [(at, universal[0][at], universal[1][at]) for at in common]
     circuits, neurons, concepts = compare_masks(pairs)
+    records = [_records(store) for store in (a, b)]
+    both = sorted(records[0].keys() & records[1].keys())
+    left, right = (_made_with(*side, both) for side in zip(there, shapes, records, strict=True))
     return AtlasDiff(
-        made_with=_made_with(a, left, b, right),
+        made_with=_differing(left, right),
         files=_files(a, b),
         circuits=circuits,
         neurons=neurons,
@@ -134,29 +143,13 @@ def _frame(schema: Mapping[str, pl.DataType], rows: Iterable[tuple[Any, ...]]) -
     return pl.DataFrame(list(rows), schema=pl.Schema(schema), orient="row")
 
 
-def _obstacle(
-    a: AtlasStore, masks_a: Mapping[Setting, Masks], b: AtlasStore, masks_b: Mapping[Setting, Masks]
-) -> str | None:
-    """What keeps the circuits from being compared; nothing where neither has any."""
-    if not masks_a and (_settings(a) or _settings(b)):
-        return "they have no setting in common"
-    shapes_a, shapes_b = _shapes(masks_a), _shapes(masks_b)
-    if shapes_a == shapes_b and len(shapes_a) < 2:
-        return None
-    return f"{', '.join(shapes_a)} in a, {', '.join(shapes_b)} in b"
-
-
-def _settings(store: AtlasStore) -> tuple[Setting, ...]:
-    return settings_present(store.root, "object_masks")
-
-
 def _universal(store: AtlasStore, setting: Setting) -> Masks:
     masks: Masks = store.read("object_masks", setting, part="universal").universal
     return masks
 
 
-def _shapes(masks: Mapping[Setting, Masks]) -> list[str]:
-    return sorted({f"{m.n_layers} layers of {m.width} neurons" for m in masks.values()})
+def _shapes(masks: Iterable[Masks]) -> list[str]:
+    return sorted({f"{m.n_layers} layers of {m.width} neurons" for m in masks})
 
 
 def _totals(setting: Setting, a: Masks, b: Masks) -> tuple[Any, ...]:
@@ -196,30 +189,7 @@ def _unshared(setting: Setting, a: Masks, b: Masks) -> Iterator[tuple[Any, ...]]
         yield setting.epsilon, setting.consistency, name, "a" if name in a.names else "b"
 
 
-def _made_with(
-    a: AtlasStore, masks_a: Mapping[Setting, Masks], b: AtlasStore, masks_b: Mapping[Setting, Masks]
-) -> pl.DataFrame:
-    records_a, records_b = _provenances(a), _provenances(b)
-    both = sorted(records_a.keys() & records_b.keys())
-    left, right = (
-        {
-            "settings": "; ".join(map(str, _settings(store))),
-            "shape": "; ".join(_shapes(masks)),
-            "origin": "; ".join(sorted({r.origin if r else "release" for r in records.values()})),
-            **_lineage(records.values()),
-            **{f"code version of {key}": r.code_version for key in both if (r := records[key])},
-        }
-        for store, masks, records in ((a, masks_a, records_a), (b, masks_b, records_b))
-    )
-    # what is empty, absent or ``None`` is not known, all the same
-    rows = (
-        (field, left.get(field) or None, right.get(field) or None)
-        for field in sorted(left.keys() | right.keys())
-    )
-    return _frame(_NAMED, (row for row in rows if row[1] != row[2]))
-
-
-def _provenances(store: AtlasStore) -> dict[str, Provenance | None]:
+def _records(store: AtlasStore) -> dict[str, Provenance | None]:
     """The record of the first file of every artifact that has one."""
     found = {}
     for key, artifact in ARTIFACTS.items():
@@ -230,14 +200,30 @@ def _provenances(store: AtlasStore) -> dict[str, Provenance | None]:
     return found
 
 
-def _lineage(provenances: Iterable[Provenance | None]) -> dict[str, str | None]:
-    """What the files say of the computation, by dotted field; the first that knows speaks."""
-    known: dict[str, str | None] = {}
-    for provenance in provenances:
-        if provenance is not None and provenance.lineage is not None:
-            for field, value in _leaves(provenance.lineage.model_dump(mode="json")):
+def _made_with(
+    settings: Sequence[Setting],
+    shapes: Sequence[str],
+    records: Mapping[str, Provenance | None],
+    both: Sequence[str],
+) -> dict[str, str | None]:
+    """What the files of an atlas say of their making; of the computation, the first that knows."""
+    known: dict[str, str | None] = {
+        "settings": "; ".join(map(str, settings)),
+        "shape": "; ".join(shapes),
+        "origin": "; ".join(sorted({r.origin if r else "release" for r in records.values()})),
+        **{f"code version of {key}": r.code_version for key in both if (r := records[key])},
+    }
+    for record in records.values():
+        if record is not None and record.lineage is not None:
+            for field, value in _leaves(record.lineage.model_dump(mode="json")):
                 known[field] = known.get(field) or value
     return known
+
+
+def _differing(a: Mapping[str, str | None], b: Mapping[str, str | None]) -> pl.DataFrame:
+    """The fields that differ; what is empty, absent or ``None`` is all the same not known."""
+    rows = [(name, a.get(name) or None, b.get(name) or None) for name in sorted({**a, **b})]
+    return _frame(_NAMED, [row for row in rows if row[1] != row[2]])
 
 
 def _leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str | None]]:

@@ -131,9 +131,15 @@ class StoreEvidence:
 
     def _read(self, key: str, setting: Setting | None, part: str | None = None) -> Any:
         if self.store.exists(key, setting):
-            reason = self._stale_reason(key, setting)
+            reason, name = self._stale_reason(key, setting), name_of(key, setting)
             if reason is not None:
-                raise _out_of_date(name_of(key, setting), reason)
+                raise ArtifactError(
+                    f"{name} is out of date: {reason}",
+                    where=name,
+                    expected="a file that follows from those it is computed from",
+                    found=reason,
+                    remedy="materialise it again",
+                )
         with self._noting_damage():
             value = self.store.read(key, setting, part)
         self._using.add((key, setting))
@@ -185,13 +191,3 @@ class StoreEvidence:
 def _follows_from_inputs(artifact: Artifact) -> bool:
     """Whether a table can be computed from its inputs; that of the sweep is its files' sum."""
     return not artifact.runs_model and not artifact.completes and artifact.schema is not None
-
-
-def _out_of_date(name: str, reason: str) -> ArtifactError:
-    return ArtifactError(
-        f"{name} is out of date: {reason}",
-        where=name,
-        expected="a file that follows from those it is computed from",
-        found=reason,
-        remedy="materialise it again",
-    )

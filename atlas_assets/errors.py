@@ -11,7 +11,7 @@ found, and what to do::
     │   ├── MissingArtifactError   it is not there (also a FileNotFoundError)
     │   ├── ArtifactWriteError     it could not be written
     │   └── ProvenanceError        it was made under other settings
-    └── HubError                   the Hub, or what lies there, cannot be used
+    └── HubError                   the Hub, or what it holds, cannot be used
         ├── HubPermanentError      the Hub refuses, or must not be asked
         │   └── HubNotFoundError   it has no such repository, or does not show it
         ├── HubUnavailableError    it did not answer as it should (retryable)
@@ -88,7 +88,7 @@ class ProvenanceError(ArtifactError):
 
 
 class HubError(AtlasError):
-    """The Hub, or what lies there, cannot be used.
+    """The Hub, or what it holds, cannot be used.
 
     Attributes:
         status: the status of the Hub's HTTP answer, where one came.

@@ -16,14 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.stages.setting import (
@@ -48,11 +41,10 @@ _log = logging.getLogger(__name__)
 
 
 class AtlasSettings(BaseModel):
-    """The settings of one atlas: what it is made of and where it lies. Immutable.
+    """The settings of one atlas: what it is made of and where it is. Immutable.
 
-    Raises:
-        SettingsError: (from `from_env` and `build`) a value is outside its range; the message
-            names the environment variable, what it may be and what was found.
+    A value out of range is a SettingsError of `from_env` and `build`, whose message names the
+    environment variable, what it may be and what was found.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -170,7 +162,7 @@ class AtlasSettings(BaseModel):
 
     @classmethod
     def build(cls, **values: Any) -> AtlasSettings:
-        """Settings from Python values by field; errors name the variable that a field is set by."""
+        """Make settings from Python values by field; errors name the variable of a field."""
         try:
             return cls(**values)
         except ValidationError as error:
@@ -178,7 +170,7 @@ class AtlasSettings(BaseModel):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> AtlasSettings:
-        """Settings from ``ATLAS_*`` variables (default: the process's environment).
+        """Read settings from ``ATLAS_*`` variables (default: the process's environment).
 
         An empty variable counts as unset. A variable that begins with ``ATLAS_`` and is no setting
         is ignored, with a warning in the log that names the nearest setting.
@@ -194,7 +186,7 @@ class AtlasSettings(BaseModel):
 
     @property
     def atlas_name(self) -> str:
-        """Name of the atlas's folder under the data dir: ``name``, or one made of the rest."""
+        """The name of the atlas's folder under the data dir: ``name``, or one made of the rest."""
         return self.name or _slug(self)
 
     @property
@@ -228,7 +220,7 @@ class AtlasSettings(BaseModel):
 
 
 def env_name(field: str) -> str:
-    """The environment variable of a field: ``"data_dir"`` → ``"ATLAS_DATA_DIR"``."""
+    """Return the environment variable of a field: ``"data_dir"`` → ``"ATLAS_DATA_DIR"``."""
     return PREFIX + field.upper()
 
 

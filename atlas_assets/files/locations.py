@@ -90,7 +90,7 @@ def content(source: Source) -> bytes:
 
 
 def fetched(source: Source) -> Source:
-    """Return the source itself, or all its bytes if it lies on a remote filesystem."""
+    """Return the source itself, or all its bytes if it is on a remote filesystem."""
     if isinstance(source, UPath) and local_path(source) is None:
         return Fetched(source, content(source))
     return source

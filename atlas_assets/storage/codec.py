@@ -50,11 +50,9 @@ class Codec(ABC, Generic[Value]):
         """Return the SHA-256 (hex) of the content, whatever the file's encoding."""
 
     def part_digests(self, value: Value, part: str | None = None) -> Mapping[str, str]:  # noqa: ARG002
-        """Return the SHA-256 (hex) of every part of ``value`` that can be read alone, by its name.
+        """Return the SHA-256 (hex) of every part that can be read alone, by the part's name.
 
-        Args:
-            value: a whole value, or what reading ``part`` gives.
-            part: which part was read; ``None`` = all of it.
+        The value is a whole one, or what reading ``part`` gives.
         """
         return {}
 
@@ -117,7 +115,7 @@ class Codec(ABC, Generic[Value]):
 
         Args:
             source: a path, or the file's bytes.
-            part: one of `parts`, or ``None`` for everything.
+            part: the part to read, or ``None`` for everything.
             setting: what the content must be about, where it carries a setting.
             accept: is shown the provenance before the content is read (a wrong model explains a
                 wrong width better than the width does) and may refuse it.
@@ -184,12 +182,6 @@ class SidecarCodec(Codec[Value]):
             return None
         path = source.path if isinstance(source, Fetched) else source
         return sidecar.read(path, content(source))
-
-
-def unsound(what: str, where: str, expected: str, found: str) -> ArtifactError:
-    """Return the error that something in a file is not sound."""
-    remedy = "materialise it again, or fetch it again"
-    return ArtifactError(what, where=where, expected=expected, found=found, remedy=remedy)
 
 
 @contextmanager

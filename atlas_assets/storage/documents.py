@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from atlas_assets.errors import unsound
 from atlas_assets.files.locations import Source, content, label
-from atlas_assets.storage.codec import SidecarCodec, unsound
+from atlas_assets.storage.codec import SidecarCodec
 from atlas_assets.storage.provenance import Provenance
 
 _WHAT = "the document is not sound"

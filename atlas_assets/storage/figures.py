@@ -12,10 +12,10 @@ from pathlib import Path
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.files.locations import Fetched, Source, content, label
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing, flaw_of_png
-from atlas_assets.storage.codec import SidecarCodec, unsound
+from atlas_assets.storage.codec import SidecarCodec
 from atlas_assets.storage.provenance import Provenance
 
 PNG = "png"

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.analyses.ockham import KINDS, JaccardMatrices
 from atlas_assets.stages.concepts import Kind, concept_name, split_concept
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import unsound
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
     Hdf5Codec,
@@ -37,7 +36,7 @@ _LISTS: dict[Kind, str] = {"ast": "ast_nodes", "builtin": "builtin_objs"}
 
 @dataclass(frozen=True)
 class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
-    """The matrices of one setting.
+    """The Jaccard matrices of one setting as HDF5.
 
     Attributes:
         setting: the (ε, C) that the file is about by definition.

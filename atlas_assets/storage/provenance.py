@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from atlas_assets.errors import ArtifactError, ProvenanceError, SettingsError
+from atlas_assets.errors import ArtifactError, ProvenanceError, SettingsError, unsound
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.stages.setting import Setting
 
@@ -73,7 +73,7 @@ class Lineage(_Record):
 
 
 class Provenance(_Record):
-    """Everything a file says about its making.
+    """What a file says about its making.
 
     Attributes:
         format_version: the version of the on-disk formats.
@@ -132,17 +132,13 @@ class Provenance(_Record):
                 )
             return cls.model_validate(fields)
         except (ValueError, KeyError, SettingsError) as error:
-            raise ArtifactError(
-                "the provenance record is damaged",
-                where=where,
-                expected=f"a JSON record of format version {FORMAT_VERSION}",
-                found=str(error).splitlines()[0],
-                remedy="materialise the artifact again",
-            ) from error
+            expected = f"a JSON record of format version {FORMAT_VERSION}"
+            found = str(error).splitlines()[0]
+            raise unsound("the provenance record is damaged", where, expected, found) from error
 
 
 def contradictions(stored: Lineage, expected: Lineage) -> list[Contradiction]:
-    """Return the fields on which the two disagree, as (field, stored value, expected value).
+    """Return the fields on which two lineages disagree, as (field, stored value, expected value).
 
     ``None`` on either side means "not known" and contradicts nothing, except for the cuts of the
     grid, where it means "all", and for the revision of a model whose weights are known, where it

@@ -1,6 +1,6 @@
 """Where a file was fetched from: a record in ``.provenance/`` beside it.
 
-It speaks of one content and no other: once the file has been replaced or edited, the record is
+It is about one content and no other: once the file has been replaced or edited, the record is
 about nothing, and counts as none.
 """
 
@@ -89,7 +89,7 @@ def read(path: UPath | Path) -> SourceRecord | None:
 
 
 def source_of(path: UPath | Path) -> SourceRecord | None:
-    """As `read`, but a damaged record counts as none; for reports, which must not fail on it."""
+    """Return what `read` does, and none for a damaged record: reports must not fail on it."""
     with contextlib.suppress(ArtifactError):
         return read(path)
     return None

@@ -1,4 +1,4 @@
-"""The files of one atlas: where they lie, what was read to make them, whether they are fresh."""
+"""The files of one atlas: where they are, what was read to make them, whether they are fresh."""
 
 from __future__ import annotations
 
@@ -39,8 +39,6 @@ _LIBRARIES_OF_KIND: Mapping[Kind, Sequence[str]] = {
 _NO_CONTENT = "0" * 64
 #: marks the digest of a file that has no provenance, and so no digest of its content
 _FILE = "file:"
-
-
 #: how many values are kept to be handed over again
 _MOST_KEPT = 64
 
@@ -154,10 +152,10 @@ class AtlasStore:
         return value
 
     def recall(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
-        """As `read`, but a value is not read again while its files do not change.
+        """Return the value of an artifact, which is not read again while its files do not change.
 
         Its arrays are read-only, since several may hold it. Pair masks and activations are too
-        large to be kept. For checks of what is on the disk, use `read`.
+        large to be kept. Checks of what is on the disk use `read`.
         """
         name, files = (key, setting, part), codec_named(key).files(self.path(key, setting))
         before = [file_state(file) for file in files]

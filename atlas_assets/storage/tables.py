@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.files.locations import Source, content, label
 from atlas_assets.stages.schema import Column, TableSchema
-from atlas_assets.storage.codec import Codec, SidecarCodec, unsound
+from atlas_assets.storage.codec import Codec, SidecarCodec
 from atlas_assets.storage.provenance import Provenance
 
 #: key of the provenance in a parquet file's key-value metadata

@@ -14,8 +14,8 @@ import struct
 from functools import lru_cache
 from pathlib import Path
 
+from atlas_assets.errors import unsound
 from atlas_assets.files.locations import file_state
-from atlas_assets.storage.codec import unsound
 
 Buffer = bytes | mmap.mmap
 

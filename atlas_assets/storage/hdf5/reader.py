@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5g, h5s, h5t
 
-from atlas_assets.errors import ArtifactError, AtlasError
+from atlas_assets.errors import ArtifactError, AtlasError, unsound
 from atlas_assets.files.locations import Source, content, label, local_path, opened
-from atlas_assets.storage.codec import unsound
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
 from atlas_assets.storage.hdf5.structure import StructureError

@@ -37,17 +37,22 @@ class StructureError(Exception):
 
 def names(group: Any) -> list[str]:
     """Return the names of all members of a group, which must be in the file itself."""
-    found: list[tuple[bytes, int]] = []
-    # an error that is raised while HDF5 visits the links would be lost in it
-    group.links.iterate(lambda name, link: found.append((name, link.type)), info=True)
-    for name, kind in found:
-        _require_hard(name, kind)
-    return [name.decode() for name, _ in found]
+    found = list(group)
+    for name in found:
+        require_hard(group, name)
+    return [name.decode() for name in found]
 
 
 def require_hard(group: Any, name: bytes) -> None:
     """Refuse a member of a group that is a soft or external link."""
-    _require_hard(name, group.links.get_info(name).type)
+    kind = group.links.get_info(name).type
+    if kind != h5l.TYPE_HARD:
+        raise StructureError(
+            "the HDF5 file has a link that leads elsewhere",
+            "groups and datasets of the file itself",
+            f"{'an external' if kind == h5l.TYPE_EXTERNAL else 'a soft'} link, "
+            f"{name.decode(errors='replace')!r}",
+        )
 
 
 def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
@@ -90,16 +95,6 @@ def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
             "the HDF5 file declares more values than it can hold",
             f"at most {most:,} bytes, {_INFLATION} times its size",
             f"{declared:,} bytes",
-        )
-
-
-def _require_hard(name: bytes, kind: int) -> None:
-    if kind != h5l.TYPE_HARD:
-        raise StructureError(
-            "the HDF5 file has a link that leads elsewhere",
-            "groups and datasets of the file itself",
-            f"{'an external' if kind == h5l.TYPE_EXTERNAL else 'a soft'} link, "
-            f"{name.decode(errors='replace')!r}",
         )
 
 

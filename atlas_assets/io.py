@@ -247,7 +247,7 @@ def _open_in_force(key: str, setting: Setting | None) -> AtlasStore:
     settings = AtlasSettings.from_env()
     store = open_in_force(settings)
     if settings.hub_source is not None and not store.exists(key, setting):
-        from atlas_assets.hub.missing import fetch_missing
+        from atlas_assets.hub.fetch import fetch_missing
 
         fetch_missing(settings, store, key, setting)
     return store

@@ -175,10 +175,11 @@ def look_up(settings: AtlasSettings) -> Pin:
     Raises:
         HubError: the Hub does not say; the pin stays as it is.
     """
-    from atlas_assets.hub_client.client import default_client
-    from atlas_assets.hub_client.repository import head
+    from atlas_assets.hub_client.client import HubClient
+    from atlas_assets.hub_client.repository import Repository
 
-    sha = head(default_client().interactive(), settings.model, "model", settings.model_revision)
+    repository = Repository(HubClient().interactive(), settings.model, "model")
+    sha = repository.head(settings.model_revision)
     return seen(settings, sha)
 
 

@@ -118,9 +118,9 @@ def _is_of_click(error: Exception) -> bool:
 
 def _defect(ctx: click.Context, error: Exception) -> AtlasError:
     """Print the traceback, secrets redacted, and return the error that tells of the defect."""
-    from atlas_assets.hub_client.client import default_client
+    from atlas_assets.hub_client.client import HubClient
 
-    redact = default_client().redact
+    redact = HubClient().redact
     click.echo(printable(redact("".join(traceback.format_exception(error))), _LAYOUT), err=True)
     return AtlasError(
         "this is a defect of the program, not of what was asked",

@@ -1,4 +1,4 @@
-"""``atlas fetch``."""
+"""The command ``atlas fetch``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.options import with_options
 from atlas_assets.cli.text import count, paragraph, printable, size, table
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, expect
 
 if TYPE_CHECKING:
     from atlas_assets.hub.fetch import Outcome
@@ -69,10 +69,10 @@ def fetch(
     """
     from atlas_assets.hub import fetch as hub_fetch
     from atlas_assets.hub.source import open_source
-    from atlas_assets.hub_client.client import default_client
+    from atlas_assets.hub_client.client import HubClient
 
     settings = _with_source(source, revision)
-    wanted, store, client = _settings(at), _store(settings, into), default_client()
+    wanted, store, client = [_setting(text) for text in at], _store(settings, into), HubClient()
     assert settings.hub_source is not None
     if only_list:
         client = client.interactive()
@@ -86,7 +86,7 @@ def fetch(
 
 
 def _with_source(source: str | None, revision: str | None) -> AtlasSettings:
-    """The settings in force; without a source among them, that of the paper."""
+    """Return the settings in force; without a source among them, that of the paper."""
     from atlas_assets.settings import DEFAULT_SOURCE, AtlasSettings
 
     settings = AtlasSettings.from_env()
@@ -94,30 +94,24 @@ def _with_source(source: str | None, revision: str | None) -> AtlasSettings:
     if source is not None and source != settings.hub_source:
         given["hub_source_revision"] = None
     given["hub_source"] = settings.hub_source or DEFAULT_SOURCE
-    options = {
-        "hub_source": ("--source", source),
-        "hub_source_revision": ("--revision", revision),
-    }
+    options = {"hub_source": ("--source", source), "hub_source_revision": ("--revision", revision)}
     return with_options(given, options)
 
 
-def _settings(spelled: Sequence[str]) -> list[Setting]:
+def _setting(text: str) -> Setting:
     from atlas_assets.stages.setting import Setting
 
-    found = []
-    for text in spelled:
-        try:
-            epsilon, consistency = map(float, text.split(","))
-        except ValueError:
-            raise SettingsError(
-                "not a setting",
-                where="--setting",
-                expected="EPS,C, as 0.5,0.8",
-                found=repr(text),
-                remedy="correct the option",
-            ) from None
-        found.append(Setting(epsilon, consistency))
-    return found
+    try:
+        epsilon, consistency = map(float, text.split(","))
+    except ValueError:
+        raise SettingsError(
+            "not a setting",
+            where="--setting",
+            expected="EPS,C, as 0.5,0.8",
+            found=repr(text),
+            remedy="correct the option",
+        ) from None
+    return Setting(epsilon, consistency)
 
 
 def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:
@@ -129,44 +123,32 @@ def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:
 
     if into is None:
         return open_in_force(settings)
-    if not into.strip():
-        raise SettingsError(
-            "no folder is named",
-            where="--into",
-            expected="the path of a folder, there or not",
-            found=repr(into),
-            remedy="correct the option (. is the current folder), or leave it out",
-        )
+    expect(
+        into.strip() != "",
+        SettingsError,
+        "no folder is named",
+        where="--into",
+        expected="the path of a folder, there or not",
+        found=repr(into),
+        remedy="correct the option (. is the current folder), or leave it out",
+    )
     return AtlasStore(UPath(into).absolute(), Lineage)
 
 
 def _listing(source: Source, store: AtlasStore, chosen: Sequence[PublishedFile]) -> Answer:
-    records = [
-        _record(file) | {"present": store.exists(file.artifact.key, file.setting)}
-        for file in chosen
+    files, rows = [], []
+    for file in chosen:
+        is_here, path = store.exists(file.artifact.key, file.setting), file.files[0].path
+        files.append({**_record(file), "present": is_here})
+        here = "yes" if is_here else None
+        rows.append((file.artifact.key, file.setting, printable(path), size(file.size), here))
+    total = sum(file.size for file in chosen)
+    lines = [
+        *_heading(source, store),
+        *table(("artifact", "setting", "file", "size", "here"), rows),
+        f"{count(len(chosen), 'file')} ({size(total)})",
     ]
-    document = {**_about(source, store), "files": records}
-
-    def text() -> Iterator[str]:
-        yield from _heading(source, store)
-        rows = [
-            (
-                file.artifact.key,
-                file.setting,
-                printable(file.files[0].path),
-                size(file.size),
-                _here(record),
-            )
-            for file, record in zip(chosen, records, strict=True)
-        ]
-        yield from table(("artifact", "setting", "file", "size", "here"), rows)
-        yield f"{count(len(chosen), 'file')} ({size(sum(file.size for file in chosen))})"
-
-    return Answer("atlas.fetch-list/1", document, text)
-
-
-def _here(record: dict[str, Any]) -> str | None:
-    return "yes" if record["present"] else None
+    return Answer("atlas.fetch-list/1", {**_about(source, store), "files": files}, lambda: lines)
 
 
 def _answer(
@@ -185,8 +167,9 @@ def _answer(
     def text() -> Iterator[str]:
         yield from _heading(source, store)
         for outcome in outcomes:
-            yield from _outcome_text(outcome)
-        yield ", ".join(f"{number} {state}" for state, number in states.items()) or "no files"
+            yield f"  {outcome.state:<9}  {outcome.file.name} ({size(outcome.file.size)})"
+            yield from (f"      {line}" for line in str(outcome.error or "").splitlines())
+        yield ", ".join(f"{number} {state}" for state, number in states.items())
         if settings is not None and states["failed"] < len(outcomes):
             yield from _how_to_use(settings)
 
@@ -194,12 +177,8 @@ def _answer(
 
 
 def _about(source: Source, store: AtlasStore) -> dict[str, Any]:
-    return {
-        "source": source.repo_id,
-        "sha": source.sha,
-        "folder": str(store.root),
-        "notes": list(source.notes),
-    }
+    where = {"source": source.repo_id, "sha": source.sha, "folder": str(store.root)}
+    return {**where, "notes": list(source.notes)}
 
 
 def _heading(source: Source, store: AtlasStore) -> Iterator[str]:
@@ -210,11 +189,10 @@ def _heading(source: Source, store: AtlasStore) -> Iterator[str]:
 
 
 def _record(file: PublishedFile) -> dict[str, Any]:
-    setting = file.setting
     return {
         "artifact": file.artifact.key,
-        "epsilon": setting.epsilon if setting else None,
-        "consistency": setting.consistency if setting else None,
+        "epsilon": file.setting.epsilon if file.setting else None,
+        "consistency": file.setting.consistency if file.setting else None,
         "name": file.name,
         "path_in_repository": file.files[0].path,
         "size_bytes": file.size,
@@ -232,15 +210,8 @@ def _outcome_record(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _outcome_text(outcome: Outcome) -> Iterator[str]:
-    yield f"  {outcome.state:<9}  {outcome.file.name} ({size(outcome.file.size)})"
-    if outcome.error is not None:
-        for line in str(outcome.error).splitlines():
-            yield f"      {line}"
-
-
 def _how_to_use(settings: AtlasSettings) -> Iterator[str]:
-    """Only where the environment alone would not lead to this folder."""
+    """Say how, only where the environment alone would not lead to this folder."""
     from atlas_assets.atlas.versions import folder_in_force
     from atlas_assets.settings import AtlasSettings
 

@@ -64,7 +64,7 @@ def publish(
     from atlas_assets.hub import publish as hub
     from atlas_assets.hub.plan import Options
     from atlas_assets.hub.staging import cells_named
-    from atlas_assets.hub_client.client import default_client
+    from atlas_assets.hub_client.client import HubClient
     from atlas_assets.settings import AtlasSettings
 
     settings = AtlasSettings.from_env()
@@ -75,7 +75,7 @@ def publish(
     require_folder(store.root)
     cells = cells_named(store, names, "--files", "`atlas status` lists them") if names else None
     options = Options(cells=cells, replace=replace, overwrite=overwrite, dry_run=dry_run)
-    found = hub.publish(store, settings, repo_id, default_client(), options)
+    found = hub.publish(store, settings, repo_id, HubClient(), options)
     document = {"folder": str(store.root), "dry_run": dry_run, **_record(found)}
     unfit = any(file.present for file in found.left_out)
     text = partial(_told, found, settings, str(store.root), dry_run=dry_run)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 from atlas_assets.errors import HubNotFoundError, HubPermanentError
 from atlas_assets.hub import card
 from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.manifest import FileRecord, Manifest
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.hub_client.repository import RemoteFile, entries
+from atlas_assets.hub_client.repository import RemoteFile, Repository
 
 _NOT_FOUND = 404
 
@@ -53,13 +52,8 @@ def digests_of(data: bytes) -> tuple[str, str]:
 def read_head(client: HubClient, repo_id: str) -> Head | None:
     """Read the head of a dataset repository; ``None`` where there is none. Two requests."""
 
-    def ask() -> tuple[str, dict[str, RemoteFile]]:
-        info = client.api().dataset_info(repo_id, files_metadata=True, timeout=client.timeout)
-        files = map(_remote_file, info.siblings or ())
-        return str(info.sha), {file.path: file for file in files}
-
     try:
-        sha, files = client.call("cannot read the repository", ask, where=repo_id)
+        sha, files = Repository(client, repo_id).look_up()
     except HubPermanentError as error:
         if _is_missing(error):
             return None
@@ -95,7 +89,7 @@ def is_tagged(client: HubClient, repo_id: str, manifest: Manifest) -> bool:
     """
     tag, digests = manifest.version, digests_of(manifest.to_bytes())
     try:
-        found = entries(client, repo_id, "dataset", tag, [manifests.NAME]).get(manifests.NAME)
+        found = Repository(client, repo_id).look_up(tag).files.get(manifests.NAME)
     except HubPermanentError as error:
         if _is_missing(error):
             return False
@@ -134,12 +128,3 @@ def _read(client: HubClient, repo_id: str, sha: str, file: RemoteFile) -> bytes:
 
 def _is_missing(error: HubPermanentError) -> bool:
     return isinstance(error, HubNotFoundError) or error.status == _NOT_FOUND
-
-
-def _remote_file(sibling: Any) -> RemoteFile:
-    from atlas_assets.hub_client.transport import NotUnderstoodError
-
-    if sibling.blob_id is None:
-        raise NotUnderstoodError(f"{sibling.rfilename}, listed without its size and digest")
-    sha256 = sibling.lfs.sha256 if sibling.lfs else None
-    return RemoteFile(sibling.rfilename, sibling.size or 0, sha256, sibling.blob_id)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.errors import ArtifactError, ProvenanceError, expect
 from atlas_assets.hub_client.repository import is_place_inside
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage.provenance import Contradiction, Lineage, Provenance, contradictions
@@ -54,8 +54,8 @@ class ColumnRecord(_Record):
     """A column of a table that the viewer shows.
 
     Attributes:
-        name: as published.
-        dtype: as ``datasets`` calls it: ``string``, ``int64``, ``float64``, ``bool``, or
+        name: the column's published name.
+        dtype: the type's name in ``datasets``: ``string``, ``int64``, ``float64``, ``bool``, or
             ``list<int32>``.
     """
 
@@ -69,9 +69,9 @@ class TableRecord(_Record):
     Attributes:
         config: the configuration that it belongs to; an artifact with one file per setting has
             one configuration.
-        rows: of the file.
-        num_bytes: of the file's content in memory, as Arrow keeps it.
-        columns: in order.
+        rows: the number of rows in the file.
+        num_bytes: the size of the content in memory, as Arrow keeps it.
+        columns: the columns, in order.
     """
 
     config: _Name
@@ -84,9 +84,9 @@ class FileRecord(_Record):
     """A published file.
 
     Attributes:
-        path: inside the repository.
-        sha256: of its bytes, hex.
-        size: bytes.
+        path: the file's path inside the repository.
+        sha256: the SHA-256 of its bytes, hex.
+        size: its length in bytes.
         blob_id: git's id (SHA-1) of its bytes, by which the Hub knows small files.
         asset: the artifact that it is, or is made from.
         partition: ``C|ε`` of a file per setting.
@@ -110,7 +110,7 @@ class FileRecord(_Record):
 
 
 class ClaimRecord(_Record):
-    """A claim of the paper, as evaluated on published files (`checks.evaluate.ClaimResult`)."""
+    """A claim of the paper, as `soundness.evaluate` finds it on published files."""
 
     id: str
     section: str
@@ -125,13 +125,13 @@ class ClaimRecord(_Record):
 
 
 class Manifest(_Record):
-    """Everything a repository holds of an atlas.
+    """Everything that a repository holds of an atlas.
 
     Attributes:
         format: name and version of this document's layout.
         facts: (name, value) about model, readout, grid and extent.
-        files: sorted by path.
-        claims: in the order of the paper.
+        files: the files, sorted by path.
+        claims: the claims, in the order of the paper.
     """
 
     format: str = FORMAT
@@ -141,38 +141,42 @@ class Manifest(_Record):
 
     @property
     def version(self) -> str:
-        """Name of this version of the atlas: ``atlas-<model>-<content>``, a valid tag."""
+        """The name of this version of the atlas: ``atlas-<model>-<content>``, a valid tag."""
         content = hashlib.sha256(_dump(self.model_dump(mode="json")).encode()).hexdigest()
         return f"atlas-{_model_digits(self.files)}-{content[:_DIGITS]}"
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Of the files, sorted."""
+        """The paths of the files, sorted."""
         return tuple(file.path for file in self.files)
 
     def file(self, path: str) -> FileRecord | None:
-        """The record of a path."""
+        """Return the record of a path."""
         return next((file for file in self.files if file.path == path), None)
 
     def to_bytes(self) -> bytes:
-        """The document; equal manifests give equal bytes."""
+        """Return the document; equal manifests give equal bytes."""
         document = {"version": self.version, **self.model_dump(mode="json")}
         return (_dump(document) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Manifest:
-        """The manifest in a document.
-
-        Raises:
-            ArtifactError: it is none, or one of a newer format.
-        """
+        """Return the manifest in a document; ArtifactError: it is none, or of a newer format."""
         try:
             fields = json.loads(data)
-            if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-                raise _unknown(where, fields)
+            found = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
+            expect(
+                found == FORMAT,
+                ArtifactError,
+                "the repository's manifest is not one that this version of atlas-assets knows",
+                where=where,
+                expected=f"format {FORMAT}",
+                found=f"format {found!r}",
+                remedy="upgrade atlas-assets; if the file is none of an atlas, rename it",
+            )
             fields.pop("version", None)
             return cls.model_validate(fields)
-        except (ValueError, ValidationError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactError(
                 "the manifest is damaged",
                 where=where,
@@ -188,7 +192,7 @@ def manifest_of(
     facts: Sequence[tuple[str, str]] = (),
     claims: Iterable[ClaimRecord] = (),
 ) -> Manifest:
-    """A manifest, its files sorted by path."""
+    """Return a manifest, its files sorted by path."""
     ordered = tuple(sorted(files, key=lambda file: file.path))
     return Manifest(files=ordered, facts=tuple(facts), claims=tuple(claims))
 
@@ -196,14 +200,14 @@ def manifest_of(
 def merged(
     new: Manifest, earlier: Manifest | None, is_there: Callable[[FileRecord], bool]
 ) -> Manifest:
-    """What the repository holds once ``new`` is published beside what is there of an earlier one.
+    """Return what the repository holds once ``new`` is published beside an earlier manifest.
 
     An earlier file that is not published now stays; so does what it showed of a claim that cannot
     be evaluated now, as long as the files that it was seen in are the same.
 
     Args:
-        new: to be published.
-        earlier: of the head; ``None`` where nothing was published.
+        new: the manifest to be published.
+        earlier: the manifest of the head; ``None`` where nothing was published.
         is_there: whether the head still holds a file as it is recorded; one that somebody removed
             or replaced since is ours no more.
 
@@ -220,43 +224,36 @@ def merged(
         return new
     _require_same_atlas(new, kept)
     files = [*new.files, *kept]
+    # a fact of both keeps its place among the new ones, and its new value
     facts = {**dict(new.facts), **dict(earlier.facts), **dict(new.facts)}
     return manifest_of(files, tuple(facts.items()), _claims(new, earlier, files))
 
 
-def _claims(new: Manifest, earlier: Manifest, files: Iterable[FileRecord]) -> list[ClaimRecord]:
-    """The new claims; the earlier ones where only those are evaluated, on files still the same."""
+def _claims(new: Manifest, earlier: Manifest, files: Iterable[FileRecord]) -> Iterator[ClaimRecord]:
+    """Yield the new claims, or the earlier one where only that is evaluated on the same files."""
     before = {claim.id: claim for claim in earlier.claims}
-    same = {(file.path, file.sha256) for file in earlier.files} & {
-        (file.path, file.sha256) for file in files
-    }
-    unchanged = {path for path, _ in same}
-
-    def best(claim: ClaimRecord) -> ClaimRecord:
+    now = {file.path: file.sha256 for file in files}
+    unchanged = {file.path for file in earlier.files if now.get(file.path) == file.sha256}
+    for claim in new.claims:
         known = before.get(claim.id)
-        if claim.observed or known is None or not known.sources:
-            return claim
-        return known if unchanged.issuperset(known.sources) else claim
-
-    return [best(claim) for claim in new.claims]
+        is_kept = known and known.sources and unchanged.issuperset(known.sources)
+        yield known if known and is_kept and not claim.observed else claim
 
 
-def _require_same_atlas(new: Manifest, kept: Sequence[FileRecord]) -> None:
-    lineages = _lineages(new.files)
-    foreign: list[str] = []
-    found: list[Contradiction] = []
+def _require_same_atlas(new: Manifest, kept: Iterable[FileRecord]) -> None:
+    ours = [lineage for file in new.files if (lineage := _lineage(file)) is not None]
+    foreign: dict[str, list[Contradiction]] = {}
     for file in kept:
-        for lineage in _lineages([file]):
-            differences = [d for other in lineages for d in contradictions(lineage, other)]
-            if differences:
-                foreign.append(file.path)
-                found = found or differences
+        lineage = _lineage(file)
+        found = [d for other in ours if lineage for d in contradictions(lineage, other)]
+        if found:
+            foreign[file.path] = list(dict.fromkeys(found))
     if not foreign:
         return
-    listed = ", ".join(foreign[:_LISTED]) + (", …" if len(foreign) > _LISTED else "")
+    paths, found = list(foreign), next(iter(foreign.values()))
     raise ProvenanceError(
         "the repository holds files of another atlas, which this one does not replace",
-        where=listed,
+        where=", ".join(paths[:_LISTED]) + (", …" if len(paths) > _LISTED else ""),
         expected="; ".join(f"{field} = {wanted}" for field, _, wanted in found),
         found="; ".join(f"{field} = {was}" for field, was, _ in found),
         remedy="materialise what those files are, so that they are replaced; or remove them from "
@@ -265,41 +262,24 @@ def _require_same_atlas(new: Manifest, kept: Sequence[FileRecord]) -> None:
     )
 
 
-def _lineages(files: Iterable[FileRecord]) -> list[Lineage]:
-    """The different lineages of files, in order."""
-    found: dict[str, Lineage] = {}
-    for file in files:
-        if file.provenance is not None and file.provenance.lineage is not None:
-            lineage = file.provenance.lineage
-            found.setdefault(lineage.model_dump_json(), lineage)
-    return list(found.values())
+def _lineage(file: FileRecord) -> Lineage | None:
+    return file.provenance.lineage if file.provenance else None
 
 
-def _model_digits(files: Sequence[FileRecord]) -> str:
-    """Digits that tell the model: of its weights' digest, else of its revision."""
+def _model_digits(files: Iterable[FileRecord]) -> str:
+    """Return digits that tell the model: of its weights' digest, else of its revision."""
     order = {key: number for number, key in enumerate(ARTIFACTS)}
     for file in sorted(files, key=lambda file: (order.get(file.asset, len(order)), file.path)):
-        for lineage in _lineages([file]):
-            model = lineage.model
-            digest = model and (model.weights_sha256 or model.revision)
-            if digest and not _HEX.fullmatch(digest):
-                # a revision of another form may not be what a tag is named
-                digest = hashlib.sha256(digest.encode()).hexdigest()
-            if digest:
-                return digest[:_DIGITS]
+        lineage = _lineage(file)
+        model = lineage.model if lineage else None
+        digest = model and (model.weights_sha256 or model.revision)
+        if digest and not _HEX.fullmatch(digest):
+            # a revision of another form may not be what a tag is named
+            digest = hashlib.sha256(digest.encode()).hexdigest()
+        if digest:
+            return digest[:_DIGITS]
     return _FROZEN
 
 
 def _dump(document: Any) -> str:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
-
-
-def _unknown(where: str, fields: object) -> ArtifactError:
-    found = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
-    return ArtifactError(
-        "the repository's manifest is not one that this version of atlas-assets knows",
-        where=where,
-        expected=f"format {FORMAT}",
-        found=f"format {found!r}",
-        remedy="upgrade atlas-assets; if the file is none of an atlas, rename it",
-    )

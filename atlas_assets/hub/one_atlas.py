@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.hub.source import PublishedFile, Source
@@ -14,7 +15,6 @@ from atlas_assets.storage.folder import file_names
 from atlas_assets.storage.provenance import (
     Contradiction,
     Lineage,
-    Provenance,
     contradictions,
     is_of_another_atlas,
     spelled,
@@ -23,15 +23,8 @@ from atlas_assets.storage.provenance import (
 from atlas_assets.storage.store import AtlasStore
 
 
-@dataclass(frozen=True)
-class Present:
-    """A file in the folder that says what it is about.
-
-    Attributes:
-        name: of the file.
-        lineage: what it is about.
-        stays: whether none of the chosen files takes its place.
-    """
+class _Present(NamedTuple):
+    """A file in the folder, what it is about, and whether none of the chosen ones replaces it."""
 
     name: str
     lineage: Lineage
@@ -40,7 +33,7 @@ class Present:
 
 @dataclass(frozen=True)
 class Destination:
-    """A folder, as far as it says what comes to lie in it.
+    """A folder, as far as it says what may come to lie in it.
 
     Attributes:
         source: where the files come from.
@@ -53,51 +46,44 @@ class Destination:
     source: Source
     root: str
     expected: Lineage
-    present: tuple[Present, ...] = ()
+    present: tuple[_Present, ...] = ()
 
     def require(self, files: Sequence[PublishedFile], lineage: Lineage) -> None:
-        """Refuses published files that are about something else.
+        """Refuse published files that are about something else.
 
         Raises:
             ProvenanceError: names each contradicting field, both values, and what to set.
         """
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        published = f"{self.source}: {files[0].files[0].path}{more}"
         found = contradictions(lineage, self.expected)
         if found:
-            raise self._of_other_settings(files, found)
+            wanted, was = _both(found)
+            raise ProvenanceError(
+                "the published files are of another atlas than the settings in force",
+                where=published,
+                expected=wanted,
+                found=was,
+                remedy=f"{_to_set(found)}put them into another folder: `atlas fetch --into FOLDER`",
+            )
         for there in self.present:
             found = contradictions(lineage, there.lineage)
             # a newer state of the same model does replace an older one
             if found and (there.stays or is_of_another_atlas(found)):
-                raise self._among_others(files, there, found)
-
-    def _of_other_settings(
-        self, files: Sequence[PublishedFile], found: Sequence[Contradiction]
-    ) -> ProvenanceError:
-        return ProvenanceError(
-            "the published files are of another atlas than the settings in force",
-            where=f"{self.source}: {_listed(files)}",
-            expected="; ".join(f"{field} = {spelled(wanted)}" for field, _, wanted in found),
-            found="; ".join(f"{field} = {spelled(was)}" for field, was, _ in found),
-            remedy=f"{_to_set(found)}put them into another folder: `atlas fetch --into FOLDER`",
-        )
-
-    def _among_others(
-        self, files: Sequence[PublishedFile], there: Present, found: Sequence[Contradiction]
-    ) -> ProvenanceError:
-        return ProvenanceError(
-            "the published files would mix with those of another atlas",
-            where=f"{self.root}: {there.name}",
-            expected="; ".join(f"{field} = {spelled(wanted)}" for field, _, wanted in found),
-            found="; ".join(f"{field} = {spelled(was)}" for field, was, _ in found)
-            + f", in {self.source}: {_listed(files)}",
-            remedy="choose another folder for --into, or remove the files that are there",
-        )
+                wanted, was = _both(found)
+                raise ProvenanceError(
+                    "the published files would mix with those of another atlas",
+                    where=f"{self.root}: {there.name}",
+                    expected=wanted,
+                    found=f"{was}, in {published}",
+                    remedy="choose another folder for --into, or remove the files that are there",
+                )
 
 
 def destination(
     source: Source, store: AtlasStore, chosen: Sequence[PublishedFile], *, overwrite: bool
 ) -> Destination:
-    """The folder that chosen files are to lie in; what the manifest says of them is held to it.
+    """Return the folder that chosen files are to lie in, having held the manifest to it.
 
     Nothing is downloaded. Where there is no manifest, the files say themselves what they are about,
     once they are here.
@@ -106,34 +92,26 @@ def destination(
         ProvenanceError: they are of another atlas than the settings in force, or than the folder.
     """
     _require_same_origin(store, chosen)
-    if not chosen:
-        return Destination(source, str(store.root), Lineage())
-    expected = store.expected()
-    present = _present(store, chosen, overwrite) if expected == Lineage() else ()
+    expected = store.expected() if chosen else Lineage()
+    present = _present(store, chosen, overwrite) if chosen and expected == Lineage() else ()
     folder = Destination(source, str(store.root), expected, tuple(present))
     told: dict[str, tuple[Lineage, list[PublishedFile]]] = {}
     for file in chosen:
-        said = _said_of(file)
-        if said is not None and said.lineage is not None:
-            key = said.lineage.model_dump_json()
-            told.setdefault(key, (said.lineage, []))[1].append(file)
+        record, part = file.record, file.files[0]
+        if record is None or record.provenance is None or record.provenance.lineage is None:
+            continue
+        # the manifest may speak of another content than the one that is there
+        if part.sha256 == record.sha256 if part.sha256 else part.blob_id == record.blob_id:
+            lineage = record.provenance.lineage
+            told.setdefault(lineage.model_dump_json(), (lineage, []))[1].append(file)
     for lineage, files in told.values():
         folder.require(files, lineage)
     return folder
 
 
-def _said_of(file: PublishedFile) -> Provenance | None:
-    """What the manifest says of the file's making, if it speaks of the content that is there."""
-    record, part = file.record, file.files[0]
-    if record is None:
-        return None
-    same = record.sha256 == part.sha256 if part.sha256 else record.blob_id == part.blob_id
-    return record.provenance if same else None
-
-
 def _present(
     store: AtlasStore, chosen: Sequence[PublishedFile], overwrite: bool
-) -> Iterator[Present]:
+) -> Iterator[_Present]:
     replaced = {file.name for file in chosen}
     for name in file_names(store.root):
         recognised = artifact_of_file(name)
@@ -144,14 +122,14 @@ def _present(
             stored = codec_of(recognised[0]).provenance(path)
             fetched = source_record.read(path) is not None
         except ArtifactError:
-            continue  # damaged: it says nothing, and is in nobody's way
+            continue  # a damaged file says nothing of its atlas
         if stored is not None and stored.lineage is not None:
             stays = name not in replaced or not (overwrite or fetched)
-            yield Present(name, stored.lineage, stays)
+            yield _Present(name, stored.lineage, stays)
 
 
-def _require_same_origin(store: AtlasStore, chosen: Iterable[PublishedFile]) -> None:
-    """Refuses to mix files of the release, of which nothing is known, with those of a model."""
+def _require_same_origin(store: AtlasStore, chosen: Sequence[PublishedFile]) -> None:
+    """Refuse to mix files of the release, of which nothing is known, with those of a model."""
     if all(file.record is not None and file.record.provenance is not None for file in chosen):
         return
     for key, artifact in ARTIFACTS.items():
@@ -171,16 +149,17 @@ def _require_same_origin(store: AtlasStore, chosen: Iterable[PublishedFile]) -> 
         )
 
 
-def _listed(files: Sequence[PublishedFile]) -> str:
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return files[0].files[0].path + more
+def _both(found: Sequence[Contradiction]) -> tuple[str, str]:
+    """Spell the wanted and the published values of contradicting fields."""
+    wanted = "; ".join(f"{field} = {spelled(value)}" for field, _, value in found)
+    return wanted, "; ".join(f"{field} = {spelled(value)}" for field, value, _ in found)
 
 
 def _to_set(found: Sequence[Contradiction]) -> str:
-    """The variables that make the published atlas the one in force; empty if none does."""
-    assigned = {variable(field): was for field, was, _ in found if variable(field)}
+    """Name the variables that make the published atlas the one in force; empty if none does."""
+    assigned = {name: was for field, was, _ in found if (name := variable(field))}
     given = [f"{name}={_as_variable(was)}" for name, was in assigned.items() if was is not None]
-    unset = [str(name) for name, was in assigned.items() if was is None]
+    unset = [name for name, was in assigned.items() if was is None]
     steps = [f"set {' '.join(given)}"] if given else []
     steps += [f"unset {' '.join(unset)}"] if unset else []
     return f"{' and '.join(steps)}; or " if steps else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,8 @@ from pathlib import Path
 from atlas_assets.errors import ArtifactError, HubError, HubNotFoundError, HubPermanentError
 from atlas_assets.hub import manifest
 from atlas_assets.hub.manifest import FileRecord, Manifest
-from atlas_assets.hub_client import downloads, repository
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.hub_client.repository import RemoteFile, is_place_inside
+from atlas_assets.hub_client.repository import Commit, RemoteFile, Repository, is_place_inside
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.stages.setting import Setting
@@ -30,7 +30,7 @@ class PublishedFile:
 
     Attributes:
         artifact: the catalogue's entry.
-        setting: of a file per setting, which one.
+        setting: the setting, of an artifact with one file per setting.
         files: all files that hold it (of a figure, two), the one of the published name first.
         record: what the repository's manifest says of that one, where it has a manifest.
         clash: other paths of the same name and another content: it is not clear which is meant.
@@ -49,7 +49,7 @@ class PublishedFile:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files."""
+        """The length of all its files together, in bytes."""
         return sum(file.size for file in self.files)
 
 
@@ -59,7 +59,7 @@ class Source:
 
     Attributes:
         repo_id: ``owner/name``, as it was found.
-        sha: full sha of the commit that everything is read at.
+        sha: the full sha of the commit that everything is read at.
         published: what it has of an atlas, in the order of the pipeline, settings ascending.
         notes: what a user should know: another name, a copy that may be stale.
         revision: what it was asked for by; ``None``: nothing, so the main branch.
@@ -77,8 +77,14 @@ class Source:
         return f"{self.repo_id}@{self.sha[:12]}"
 
 
+def names_of(repo_id: str) -> tuple[str, ...]:
+    """Return the names of a repository, the given one first; only the paper's has two."""
+    others = SAME_REPOSITORY if repo_id in SAME_REPOSITORY else ()
+    return (repo_id, *(name for name in others if name != repo_id))
+
+
 def open_source(client: HubClient, repo_id: str, revision: str | None = None) -> Source:
-    """Resolves a revision to its commit, once, and lists what lies there.
+    """Resolve a revision to its commit, once, and list the files of that commit.
 
     The paper's repository is known by two names: where one is not there, the other is tried. Where
     the Hub does not answer or must not be asked, what was downloaded of the commit that the
@@ -94,75 +100,73 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
             is on and nothing was downloaded before.
         HubUnavailableError: the Hub does not answer, and nothing was downloaded before.
     """
-    notes: list[str] = []
     is_copy = False
     try:
-        repo_id, sha = _resolved(client, repo_id, revision, notes)
-        files = repository.entries(client, repo_id, "dataset", sha)
+        repository, commit = _looked_up(client, repo_id, revision)
+        note = ""
+        if repository.id != repo_id:
+            note = f"there is no {repo_id}: these are the files of {repository.id}, its other name"
     except HubError as error:
-        copy = None if _is_refusal(client, error) else _downloaded(client, repo_id, revision)
+        is_refusal = isinstance(error, HubPermanentError) and not client.is_offline()
+        copy = None if is_refusal else _downloaded(client, repo_id, revision)
         if copy is None:
             raise
-        (repo_id, sha), is_copy = copy, True
-        files = downloads.files(client, repo_id, sha)
+        (repository, commit), is_copy = copy, True
         why = "was not asked: offline mode, HF_HUB_OFFLINE"
         if not client.is_offline():
             why = f"did not answer: {error.found}"
-        notes.append(
-            f"the Hub {why}; these are the files of {repo_id} at {sha}, as downloaded before: they "
-            "may be stale, and others may exist"
+        note = (
+            f"the Hub {why}; these are the files of {repository.id} at {commit.sha}, as downloaded "
+            "before: they may be stale, and others may exist"
         )
-        _log.warning(notes[-1])
-    told = _manifest(client, repo_id, sha, files)
-    published = tuple(_published(files, told))
-    return Source(repo_id, sha, published, tuple(notes), revision, is_copy)
+    if note:
+        _log.warning(note)
+    published = tuple(_published(commit.files, _manifest(repository, commit)))
+    notes = (note,) if note else ()
+    return Source(repository.id, commit.sha, published, notes, revision, is_copy)
 
 
-def _resolved(
-    client: HubClient, repo_id: str, revision: str | None, notes: list[str]
-) -> tuple[str, str]:
+def _looked_up(client: HubClient, repo_id: str, revision: str | None) -> tuple[Repository, Commit]:
     try:
-        return repo_id, repository.head(client, repo_id, "dataset", revision)
+        repository = Repository(client, repo_id)
+        return repository, repository.look_up(revision)
     except HubNotFoundError:
-        if repo_id not in SAME_REPOSITORY:
-            raise
-        (other,) = (name for name in SAME_REPOSITORY if name != repo_id)
-        try:
-            sha = repository.head(client, other, "dataset", revision)
-        except HubNotFoundError:
-            sha = None
-        if sha is None:
-            raise
-    notes.append(f"there is no {repo_id}: these are the files of {other}, its other name")
-    _log.warning(notes[-1])
-    return other, sha
+        for name in names_of(repo_id)[1:]:
+            with contextlib.suppress(HubNotFoundError):
+                repository = Repository(client, name)
+                return repository, repository.look_up(revision)
+        raise
 
 
-def _is_refusal(client: HubClient, error: HubError) -> bool:
-    """Whether the Hub did answer, and said no."""
-    return isinstance(error, HubPermanentError) and not client.is_offline()
+def _downloaded(
+    client: HubClient, repo_id: str, revision: str | None
+) -> tuple[Repository, Commit] | None:
+    for name in names_of(repo_id):
+        repository = Repository(client, name)
+        commit = repository.downloaded(revision)
+        if commit is not None:
+            return repository, commit
+    return None
 
 
-def _manifest(
-    client: HubClient, repo_id: str, sha: str, files: Mapping[str, RemoteFile]
-) -> Manifest | None:
-    """What the repository says of its files; ``None`` for one that this package did not publish."""
-    file = files.get(manifest.NAME)
-    if file is None:
+def _manifest(repository: Repository, commit: Commit) -> Manifest | None:
+    """Return what a repository says of its files; ``None``: this package did not publish it."""
+    if manifest.NAME not in commit.files:
         return None
-    path = repository.download(client, repo_id, "dataset", sha, file)
+    path = repository.download(commit.sha, commit.files[manifest.NAME])
     try:
-        return Manifest.from_bytes(path.read_bytes(), where=f"{repo_id}: {file.path}")
+        return Manifest.from_bytes(path.read_bytes(), where=f"{repository.id}: {manifest.NAME}")
     except ArtifactError as error:
-        _log.warning("%s: provenance is taken from the files alone: %s", repo_id, error.what)
+        said = "%s: provenance is taken from the files alone: %s"
+        _log.warning(said, repository.id, error.what)
         return None
 
 
 def _published(files: Mapping[str, RemoteFile], told: Manifest | None) -> Iterator[PublishedFile]:
+    records = {record.path: record for record in told.files} if told else {}
     by_name: dict[str, list[RemoteFile]] = {}
-    for file in files.values():
-        record = told.file(file.path) if told else None
-        if record is None or record.made_from is None:
+    for path, file in files.items():
+        if path not in records or records[path].made_from is None:
             by_name.setdefault(file.name, []).append(file)
     order = {key: number for number, key in enumerate(ARTIFACTS)}
     recognised = [(artifact_of_file(name), name) for name in by_name]
@@ -170,33 +174,14 @@ def _published(files: Mapping[str, RemoteFile], told: Manifest | None) -> Iterat
     for artifact, setting, name in sorted(
         cells, key=lambda cell: (order[cell[0].key], cell[1] or Setting(0.0, 1.0))
     ):
-        candidates = sorted(by_name[name], key=_clearest_first)
-        first = candidates[0]
-        clash = tuple(file.path for file in candidates[1:] if file.blob_id != first.blob_id)
-        beside = _beside(artifact, first, files)
-        record = told.file(first.path) if told else None
-        yield PublishedFile(artifact, setting, (first, *beside), record, clash)
+        first, *others = sorted(by_name[name], key=_clearest_first)
+        clash = tuple(file.path for file in others if file.blob_id != first.blob_id)
+        # an artifact may be kept in several files; those that are not there are left out
+        folder = first.path.removesuffix(first.name)
+        beside = [folder + path.name for path in codec_of(artifact).files(Path(first.name))[1:]]
+        held = (first, *(files[path] for path in beside if path in files))
+        yield PublishedFile(artifact, setting, held, records.get(first.path), clash)
 
 
 def _clearest_first(file: RemoteFile) -> tuple[bool, int, str]:
     return not is_place_inside(file.path), file.path.count("/"), file.path
-
-
-def _beside(
-    artifact: Artifact, first: RemoteFile, files: Mapping[str, RemoteFile]
-) -> Iterator[RemoteFile]:
-    """The other files of an artifact that is kept in several; those that are not there are not."""
-    folder = first.path[: len(first.path) - len(first.name)]
-    for path in codec_of(artifact).files(Path(first.name))[1:]:
-        if folder + path.name in files:
-            yield files[folder + path.name]
-
-
-def _downloaded(client: HubClient, repo_id: str, revision: str | None) -> tuple[str, str] | None:
-    """Name and sha of the commit that the revision meant at the last download; ``None``: never."""
-    names = SAME_REPOSITORY if repo_id in SAME_REPOSITORY else (repo_id,)
-    for name in sorted(names, key=lambda name: name != repo_id):
-        sha = downloads.meant(client, name, revision)
-        if sha is not None:
-            return name, sha
-    return None

@@ -19,11 +19,11 @@ from typing import Any
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError
-from atlas_assets.files.locations import content, local_path
+from atlas_assets.files.locations import content, file_digest, local_path
 from atlas_assets.hub import viewer
 from atlas_assets.hub.layouts import hdf5_layout
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
-from atlas_assets.hub_client.repository import git_blob_id, sha256
+from atlas_assets.hub_client.repository import git_blob_id
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.gather import facts
@@ -304,7 +304,7 @@ def _record(folder: Path, path: str, cell: Cell, **told: Any) -> FileRecord:
     file = folder / path
     return FileRecord(
         path=path,
-        sha256=sha256(file),
+        sha256=file_digest(file),
         size=file.stat().st_size,
         blob_id=git_blob_id(file),
         asset=key,

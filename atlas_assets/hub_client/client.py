@@ -8,30 +8,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from atlas_assets.errors import HubError, HubPermanentError
+from atlas_assets.errors import HubPermanentError, expect
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-    from atlas_assets.hub_client.transport import Policy
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class HubClient:
-    """One Hub, with timeouts on every call, bounded retries of what is transient, and no secret
-    in any message.
+    """One Hub, with timeouts on every request and bounded retries of what is transient.
 
     Attributes:
-        endpoint: address of the Hub; ``None``: HF_ENDPOINT, else the public Hub.
-        token: of the user; ``None``: as huggingface_hub finds it (HF_TOKEN, ``hf auth login``).
-        cache_dir: of downloads; ``None``: huggingface_hub's own (HF_HOME).
+        endpoint: the Hub's address; ``None``: HF_ENDPOINT, else the public Hub.
+        token: the user's token; ``None``: as huggingface_hub finds it (HF_TOKEN, ``hf auth
+            login``).
+        cache_dir: the folder of downloads; ``None``: huggingface_hub's own (HF_HOME).
         timeout: seconds without an answer, or the next byte of one, that fail a request.
-        attempts: of what fails transiently, the first included.
+        attempts: how often one request or one call is tried, the first time included.
         backoff: seconds before the second attempt, doubled for each further one.
-        longest_wait: seconds; the limit of every wait. A Hub that asks for more (Retry-After) is
-            given up at once.
+        longest_wait: the limit of every wait, in seconds. A Hub that asks for more (Retry-After)
+            is given up at once.
     """
 
     endpoint: str | None = None
@@ -43,7 +41,7 @@ class HubClient:
     longest_wait: float = 60.0
 
     def api(self) -> HfApi:
-        """huggingface_hub's API for this Hub. Use it inside `call`, where the policy holds."""
+        """Return huggingface_hub's API for this Hub, to be used inside `call`."""
         from huggingface_hub import HfApi
 
         from atlas_assets.hub_client.transport import install
@@ -52,7 +50,7 @@ class HubClient:
         return HfApi(endpoint=self.endpoint, token=self.token, library_name="atlas-assets")
 
     def call(self, what: str, do: Callable[[], T], *, where: str) -> T:
-        """Runs ``do``, again after a transient failure, until it succeeds or attempts run out.
+        """Run ``do``, again after a transient failure, until it succeeds or attempts run out.
 
         Requests that only read are retried one by one, wherever in ``do`` they are; after any other
         transient failure the whole of ``do`` runs again, so it must look anew at what it depends on
@@ -63,9 +61,6 @@ class HubClient:
             do: makes requests through `api`, or any function of huggingface_hub.
             where: repository, file or address, for the message.
 
-        Returns:
-            What ``do`` returns.
-
         Raises:
             HubPermanentError: the Hub refuses (401, 403, 404, a request it finds invalid), offline
                 mode is on, or the token is none that can be sent. Raised at the first such answer.
@@ -75,29 +70,39 @@ class HubClient:
             AtlasError: as ``do`` raises it.
         """
         from atlas_assets.hub_client.failures import explain
-        from atlas_assets.hub_client.transport import policy_in_force
+        from atlas_assets.hub_client.transport import policy_of
 
         self._require_sendable_token(what, where)
-        attempt, policy = 1, self._policy()
+        attempt = 1
         while True:
-            failure, wait = None, None
             try:
-                with policy_in_force(policy):
+                with policy_of(self):
                     return do()
             except Exception as error:  # what these libraries raise has no common base
                 failure = explain(error, self, what=what, where=where)
                 if failure is None:
                     raise
-                if not failure.final:
-                    wait = policy.wait(attempt, failure.retry_after)
+            wait = None if failure.final else self.wait(attempt, failure.retry_after)
             if wait is None:
                 # outside of the handler: the original, which may quote a secret, is not chained
                 raise failure.error
             time.sleep(wait)
             attempt += 1
 
+    def wait(self, attempt: int, retry_after: float | None) -> float | None:
+        """Return the seconds to wait after attempt number 1, 2, …; ``None``: give up.
+
+        Args:
+            attempt: the number of the attempt that failed.
+            retry_after: the seconds that the Hub asks to wait, if it does.
+        """
+        asked = retry_after or 0.0
+        if attempt >= self.attempts or asked > self.longest_wait:
+            return None
+        return min(self.longest_wait, max(self.backoff * 2.0 ** (attempt - 1), asked))
+
     def interactive(self) -> HubClient:
-        """The same Hub for someone who waits at a prompt: an answer or an error in seconds."""
+        """Return a client of the same Hub for someone at a prompt, who waits for seconds only."""
         return replace(
             self,
             timeout=min(self.timeout, 5.0),
@@ -107,7 +112,7 @@ class HubClient:
         )
 
     def redact(self, text: str) -> str:
-        """``text`` without this client's token, other tokens, and signed addresses."""
+        """Return ``text`` without this client's token, other tokens, and signed addresses."""
         from huggingface_hub import get_token
 
         from atlas_assets.hub_client.redaction import redact
@@ -115,40 +120,29 @@ class HubClient:
         return redact(text, self.token, get_token())
 
     def is_offline(self) -> bool:
-        """Whether HF_HUB_OFFLINE forbids every request."""
+        """Return whether HF_HUB_OFFLINE forbids every request."""
         from huggingface_hub import is_offline_mode
 
         return bool(is_offline_mode())
 
     def has_token(self) -> bool:
-        """Whether there is a token to write with; it is not asked whether the Hub takes it."""
+        """Return whether there is a token to write with, whether or not the Hub takes it."""
+        return bool(self._token())
+
+    def _token(self) -> str:
         from huggingface_hub import get_token
 
-        return bool(self.token or get_token())
+        return self.token or get_token() or ""
 
     def _require_sendable_token(self, what: str, where: str) -> None:
-        """Refuses a token that no HTTP header can hold, without quoting it."""
-        from huggingface_hub import get_token
-
-        token = self.token or get_token() or ""
-        if not (token.isascii() and token.isprintable()):
-            raise HubPermanentError(
-                what,
-                where=self.redact(where),
-                expected="a token of the Hub: ASCII letters, digits and underscores",
-                found="a token with other characters, which cannot be sent",
-                remedy="`hf auth login`, or correct HF_TOKEN",
-            )
-
-    def _policy(self) -> Policy:
-        from atlas_assets.hub_client.transport import Policy
-
-        return Policy(self.timeout, self.attempts, self.backoff, self.longest_wait)
-
-
-def default_client() -> HubClient:
-    """The Hub that huggingface_hub's own environment variables describe."""
-    return HubClient()
-
-
-__all__ = ["HubClient", "HubError", "default_client"]
+        """Refuse a token that no HTTP header can hold, without quoting it."""
+        token = self._token()
+        expect(
+            token.isascii() and token.isprintable(),
+            HubPermanentError,
+            what,
+            where=self.redact(where),
+            expected="a token of the Hub: ASCII letters, digits and underscores",
+            found="a token with other characters, which cannot be sent",
+            remedy="`hf auth login`, or correct HF_TOKEN",
+        )

@@ -6,11 +6,13 @@ import errno
 import json
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx2
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
     FileMetadataError,
@@ -32,14 +34,12 @@ from atlas_assets.errors import (
     HubPermanentError,
     HubUnavailableError,
 )
-from atlas_assets.hub_client.transport import TRANSIENT_STATUSES, NotUnderstoodError, TransientError
+from atlas_assets.hub_client.transport import TRANSIENT_STATUSES, TransientError
 
 if TYPE_CHECKING:
     from atlas_assets.hub_client.client import HubClient
 
-_CONFLICTS = (409, 412)
 _LOGIN = "`hf auth login`, or set HF_TOKEN"
-_INCONSISTENT = "Consistency check failed"
 _OF_THE_DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO}
 )
@@ -49,6 +49,25 @@ _STUMBLES = (TypeError, KeyError, AttributeError, IndexError, RecursionError)
 _COMPLAINT = re.compile(r"improperly formatted|[Mm]alformed|parsing datetime")
 #: hf_xet raises a ConnectionError whatever the answer was, and says which in words only
 _XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})\b")
+#: what the Hub refuses with a name: error of huggingface_hub, what is said, what to do
+_NAMED_REFUSALS = (
+    (GatedRepoError, "access is gated", f"accept its terms on the Hub, then {_LOGIN}"),
+    (RevisionNotFoundError, "no such revision", "correct the branch, tag or sha"),
+    (EntryNotFoundError, "no such file", "correct the file's name"),
+    (
+        RepositoryNotFoundError,
+        "no such repository, or a private one",
+        f"correct its name; if it is private, {_LOGIN}",
+    ),
+)
+_REMEDIES = {
+    401: f"the token is not valid: {_LOGIN}",
+    403: f"give the token access to it (write access, to publish): {_LOGIN}",
+}
+
+
+class NotUnderstoodError(Exception):
+    """An answer of the Hub says 200 and is none of a Hub's: JSON of another shape."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +75,9 @@ class Failure:
     """A failed attempt.
 
     Attributes:
-        error: to raise when it was the last.
+        error: what to raise when it was the last attempt.
         final: whether another attempt is pointless.
-        retry_after: seconds that the Hub asks to wait.
+        retry_after: the seconds that the Hub asks to wait.
     """
 
     error: HubError
@@ -66,200 +85,148 @@ class Failure:
     retry_after: float | None = None
 
 
-def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Failure | None:
-    """What ``error``, raised while talking to the Hub, means.
+@dataclass(frozen=True)
+class _Cause:
+    """The parts of an error that do not depend on what was asked; by default of an outage."""
 
-    Returns:
-        ``None`` for an error that is not about the Hub (this package's own, or a programming
-        error): it is to be raised as it is.
+    found: str
+    expected: str = "an answer of the Hub"
+    remedy: str = (
+        "try again later; if it stays so, check the network, HF_ENDPOINT and "
+        "https://status.huggingface.co"
+    )
+    kind: type[HubError] = HubUnavailableError
+    status: int | None = None
+    comment: str = ""
+
+
+_final = partial(_Cause, kind=HubPermanentError)
+
+
+def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Failure | None:
+    """Return what ``error``, raised while talking to the Hub, means.
+
+    The result is ``None`` for an error that is not about the Hub (this package's own, or a
+    programming error), which is to be raised as it is.
     """
-    chain = list(_chain(error))
     if isinstance(error, AtlasError):
         return None
-    for link in chain:
-        failure = _of_link(link, client, what, client.redact(where))
-        if failure is not None:
-            return failure
-    if _is_not_understood(error):
-        said = client.redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
-        return Failure(_strange(what, client.redact(where), said), final=False)
-    if any(type(link) is RuntimeError for link in chain):
-        # hf_xet's own: it has no other type for what goes wrong in its storage
-        said = client.redact(" ".join(str(error).split())[:300])
-        unavailable = _unavailable(what, client.redact(where), f"a failed transfer: {said}")
-        return Failure(unavailable, final=False)
-    return None
-
-
-def _of_link(link: BaseException, client: HubClient, what: str, where: str) -> Failure | None:
-    if isinstance(link, OfflineModeIsEnabled):
-        return Failure(_offline(what, where), final=True)
+    chain = list(_chain(error))
+    named = ((link, cause) for link in chain if (cause := _cause(link, client)) is not None)
+    link, cause = next(named, (error, _of_the_rest(chain)))
+    if cause is None:
+        return None
+    said = cause.kind(
+        what + cause.comment,
+        status=cause.status,
+        where=client.redact(where),
+        expected=cause.expected,
+        found=client.redact(cause.found),
+        remedy=cause.remedy,
+    )
     if isinstance(link, TransientError):
-        asked = f"; it asks to wait {link.retry_after:g} s" if link.retry_after else ""
-        unavailable = _unavailable(what, where, client.redact(str(link)) + asked, link.status)
-        return Failure(unavailable, final=link.exhausted, retry_after=link.retry_after)
-    if isinstance(link, HfHubHTTPError):
-        return _of_status(link, client, what, where)
-    if isinstance(link, NotUnderstoodError):
-        return Failure(_strange(what, where, client.redact(str(link)[:300])), final=False)
-    if isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
-        return Failure(_no_address(client, what, where, client.redact(str(link))), final=True)
-    if isinstance(link, HFValidationError | HfUriError):
-        return Failure(_invalid(what, where, client.redact(str(link))), final=True)
-    xet = _XET_STATUS.search(str(link)) if isinstance(link, ConnectionError) else None
-    if xet is not None and int(xet[1]) not in TRANSIENT_STATUSES:
-        return Failure(_transfer_refused(what, where, int(xet[1])), final=True)
-    found = _transient(link)
-    if found is not None:
-        return Failure(_unavailable(what, where, client.redact(found)), final=False)
-    if isinstance(link, OSError) and link.errno in _OF_THE_DISK:
-        return Failure(_not_stored(what, where, link), final=True)
-    return None
+        return Failure(said, link.exhausted, link.retry_after)
+    return Failure(said, not said.retryable)
 
 
-def _of_status(error: HfHubHTTPError, client: HubClient, what: str, where: str) -> Failure:
+def _cause(link: BaseException, client: HubClient) -> _Cause | None:
+    """Return what one error of a chain says of the cause, if it does."""
+    match link:
+        case OfflineModeIsEnabled():
+            return _final(
+                "offline mode (HF_HUB_OFFLINE), and no copy of it",
+                "a copy on this machine, as the Hub must not be asked",
+                "unset HF_HUB_OFFLINE, or fetch it first where there is a network",
+            )
+        case TransientError():
+            asked = f"; it asks to wait {link.retry_after:g} s" if link.retry_after else ""
+            return _Cause(f"{link}{asked}", status=link.status)
+        case HfHubHTTPError():
+            return _of_status(link, client)
+        case NotUnderstoodError():
+            return _not_understood(str(link))
+        case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
+            return _final(
+                f"{client.endpoint or constants.ENDPOINT!r}: {link}",
+                "the address of a Hub: https://…",
+                "correct HF_ENDPOINT, or unset it for the public Hub",
+            )
+        case HFValidationError() | HfUriError():
+            return _final(str(link), "a name as the Hub takes it: owner/name", "correct the name")
+        case ConnectionError() if (status := _refused_by_xet(link)) is not None:
+            leave = "leave to transfer files through xet"
+            return _final(f"HTTP {status}", leave, _REMEDIES[403], status=status)
+        case OSError() if link.errno in _OF_THE_DISK:
+            at = f" ({link.filename})" if link.filename else ""
+            return _final(
+                f"{link.strerror or type(link).__name__}{at}",
+                "a disk of this machine to keep it on",
+                "free some space, or set HF_HOME to a folder that can be written to",
+            )
+    passing = _passing(link)
+    return None if passing is None else _Cause(passing)
+
+
+def _of_status(error: HfHubHTTPError, client: HubClient) -> _Cause:
     status = error.response.status_code
-    said = client.redact(error.server_message or "").strip()
-    found = f"HTTP {status}" + (f": {' '.join(said.split())[:300]}" if said else "")
+    said = _quoted(client.redact(error.server_message or ""))
+    found = f"HTTP {status}: {said}" if said else f"HTTP {status}"
     if status in TRANSIENT_STATUSES:
-        return Failure(_unavailable(what, where, found, status), final=False)
-    if status in _CONFLICTS:
-        conflict = HubConflictError(
-            what,
-            status=status,
-            where=where,
-            expected="a repository as it was last read",
-            found=found,
-            remedy="read its head again and try once more",
-        )
-        return Failure(conflict, final=True)
-    return Failure(_refused(error, what, where, found), final=True)
+        return _Cause(found, status=status)
+    if status in (409, 412):
+        remedy = "read its head again and try once more"
+        return _Cause(found, "a repository as it was last read", remedy, HubConflictError, status)
+    remedy = _REMEDIES.get(status, "correct what is asked of the Hub")
+    named = (told for kind, *told in _NAMED_REFUSALS if isinstance(error, kind))
+    found, remedy = next(named, (found, remedy))
+    is_absent = isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
+    kind = HubNotFoundError if is_absent else HubPermanentError
+    return _Cause(found, "what the Hub gives to this user", remedy, kind, status)
 
 
-def _refused(error: HfHubHTTPError, what: str, where: str, found: str) -> HubPermanentError:
-    status, kind = error.response.status_code, HubPermanentError
-    if isinstance(error, GatedRepoError):
-        found, remedy = "access is gated", f"accept its terms on the Hub, then {_LOGIN}"
-    elif isinstance(error, RevisionNotFoundError):
-        found, remedy = "no such revision", "correct the branch, tag or sha"
-    elif isinstance(error, EntryNotFoundError):
-        found, remedy = "no such file", "correct the file's name"
-    elif isinstance(error, RepositoryNotFoundError):
-        kind = HubNotFoundError
-        found = "no such repository, or a private one"
-        remedy = f"correct its name; if it is private, {_LOGIN}"
-    elif status == 401:
-        remedy = f"the token is not valid: {_LOGIN}"
-    elif status == 403:
-        remedy = f"give the token access to it (write access, to publish): {_LOGIN}"
-    else:
-        remedy = "correct what is asked of the Hub"
-    return kind(
-        what,
-        status=status,
-        where=where,
-        expected="what the Hub gives to this user",
-        found=found,
-        remedy=remedy,
-    )
+def _refused_by_xet(link: BaseException) -> int | None:
+    found = _XET_STATUS.search(str(link))
+    return int(found[1]) if found and int(found[1]) not in TRANSIENT_STATUSES else None
 
 
-def _transfer_refused(what: str, where: str, status: int) -> HubPermanentError:
-    return HubPermanentError(
-        what,
-        status=status,
-        where=where,
-        expected="leave to transfer files through xet",
-        found=f"HTTP {status}",
-        remedy=f"give the token access to it (write access, to publish): {_LOGIN}",
-    )
-
-
-def _offline(what: str, where: str) -> HubPermanentError:
-    return HubPermanentError(
-        what,
-        where=where,
-        expected="a copy on this machine, as the Hub must not be asked",
-        found="offline mode (HF_HUB_OFFLINE), and no copy of it",
-        remedy="unset HF_HUB_OFFLINE, or fetch it first where there is a network",
-    )
-
-
-def _not_stored(what: str, where: str, error: OSError) -> HubPermanentError:
-    at = f" ({error.filename})" if error.filename else ""
-    return HubPermanentError(
-        what,
-        where=where,
-        expected="a disk of this machine to keep it on",
-        found=f"{error.strerror or type(error).__name__}{at}",
-        remedy="free some space, or set HF_HOME to a folder that can be written to",
-    )
-
-
-def _invalid(what: str, where: str, found: str) -> HubPermanentError:
-    return HubPermanentError(
-        what,
-        where=where,
-        expected="a name as the Hub takes it: owner/name",
-        found=found,
-        remedy="correct the name",
-    )
-
-
-def _no_address(client: HubClient, what: str, where: str, found: str) -> HubPermanentError:
-    from huggingface_hub import constants
-
-    return HubPermanentError(
-        what,
-        where=where,
-        expected="the address of a Hub: https://…",
-        found=f"{client.redact(client.endpoint or constants.ENDPOINT)!r}: {found}",
-        remedy="correct HF_ENDPOINT, or unset it for the public Hub",
-    )
-
-
-def _strange(what: str, where: str, found: str) -> HubUnavailableError:
-    return HubUnavailableError(
-        f"{what}: the Hub's answer is not understood",
-        where=where,
-        expected="JSON as a Hub sends it",
-        found=found,
-        remedy="try again later; if it stays so, check HF_ENDPOINT (a proxy?), and whether there "
-        "is a newer atlas-assets",
-    )
-
-
-def _unavailable(
-    what: str, where: str, found: str, status: int | None = None
-) -> HubUnavailableError:
-    return HubUnavailableError(
-        what,
-        status=status,
-        where=where,
-        expected="an answer of the Hub",
-        found=found,
-        remedy="try again later; if it stays so, check the network, HF_ENDPOINT and "
-        "https://status.huggingface.co",
-    )
-
-
-def _transient(link: BaseException) -> str | None:
-    """What went wrong on the way, if asking again may mend it."""
-    if isinstance(link, json.JSONDecodeError):
-        return "an answer that is no JSON, as of a proxy or an error page"
-    if isinstance(link, FileMetadataError):
-        return "an answer without the headers of a Hub, as of a proxy or an error page"
-    if isinstance(link, httpx2.HTTPError | ConnectionError | TimeoutError | XetDownloadError):
-        return f"{type(link).__name__}: {' '.join(str(link).split())[:300] or 'no answer'}"
-    if isinstance(link, OSError) and _INCONSISTENT in str(link):
-        return "a download that ended too early"
-    if isinstance(link, OSError) and link.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return str(link)
+def _passing(link: BaseException) -> str | None:
+    """Return what went wrong on the way, if asking again may mend it."""
+    match link:
+        case json.JSONDecodeError():
+            return "an answer that is no JSON, as of a proxy or an error page"
+        case FileMetadataError():
+            return "an answer without the headers of a Hub, as of a proxy or an error page"
+        case httpx2.HTTPError() | ConnectionError() | TimeoutError() | XetDownloadError():
+            return f"{type(link).__name__}: {_quoted(str(link)) or 'no answer'}"
+        case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
+            return str(link)
+        case OSError() if "Consistency check failed" in str(link):
+            return "a download that ended too early"
     return None
+
+
+def _of_the_rest(chain: Sequence[BaseException]) -> _Cause | None:
+    """Return the cause of an error that is known by where it comes from, not by what it is."""
+    said = _quoted(str(chain[0]))
+    if _is_not_understood(chain[0]):
+        return _not_understood(f"{type(chain[0]).__name__}: {said}")
+    # hf_xet has no other type for what goes wrong in its storage
+    is_of_xet = any(type(link) is RuntimeError for link in chain)
+    return _Cause(f"a failed transfer: {said}") if is_of_xet else None
+
+
+def _not_understood(found: str) -> _Cause:
+    return _Cause(
+        _quoted(found),
+        "JSON as a Hub sends it",
+        "try again later; if it stays so, check HF_ENDPOINT (a proxy?), and whether there is a "
+        "newer atlas-assets",
+        comment=": the Hub's answer is not understood",
+    )
 
 
 def _is_not_understood(error: BaseException) -> bool:
-    """Whether huggingface_hub stumbled over what it was answered; it does not look before."""
+    """Return whether huggingface_hub stumbled over an answer; it does not look before."""
     said = isinstance(error, ValueError) and _COMPLAINT.search(str(error))
     if not said and not isinstance(error, _STUMBLES):
         return False
@@ -270,8 +237,12 @@ def _is_not_understood(error: BaseException) -> bool:
     return inside and not modules[-1].startswith("atlas_assets.")
 
 
+def _quoted(said: str) -> str:
+    return " ".join(said.split())[:300]
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, then what it was raised from, outermost first."""
+    """Yield the error, then what it was raised from, outermost first."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

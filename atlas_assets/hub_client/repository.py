@@ -1,22 +1,26 @@
-"""Reading a repository of the Hub: its head, the list of its files, the files themselves."""
+"""Reading a repository of the Hub: its head, its files, and what was downloaded of it before."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeVar
 
 from upath import UPath
 
-from atlas_assets.errors import HubError, HubPermanentError
+from atlas_assets.errors import ArtifactError, HubError, HubPermanentError, expect
+from atlas_assets.files import atomic
+from atlas_assets.files.locations import file_digest
 from atlas_assets.hub_client.client import HubClient
 
-RepoType = Literal["model", "dataset"]
-_BLOCK_BYTES = 1 << 20
+T = TypeVar("T")
+FULL_SHA = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,9 @@ class RemoteFile:
     """A file of a repository at one commit.
 
     Attributes:
-        path: inside the repository.
-        size: bytes.
-        sha256: of the content, for a file in large file storage; else ``None``.
+        path: the file's path inside the repository.
+        size: the file's length in bytes.
+        sha256: the content's digest, of a file in large file storage; else ``None``.
         blob_id: git's id (SHA-1) of the file, or of its pointer in large file storage.
     """
 
@@ -37,201 +41,209 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """Without folders."""
+        """The file's name, without folders."""
         return self.path.rpartition("/")[2]
 
     def is_content_of(self, path: Path | UPath) -> bool:
-        """Whether the file at ``path`` has exactly this content."""
+        """Return whether the file at ``path`` has exactly this content."""
         if path.stat().st_size != self.size:
             return False
         if self.sha256 is not None:
-            return sha256(path) == self.sha256
+            return file_digest(path) == self.sha256
         return git_blob_id(path) == self.blob_id
 
 
-def is_full_sha(revision: str | None) -> TypeGuard[str]:
-    """Whether a revision is the full sha of a commit, which always means the same."""
-    return revision is not None and re.fullmatch("[0-9a-f]{40}", revision) is not None
+@dataclass(frozen=True)
+class Commit:
+    """What a branch, tag or sha of a repository means.
 
-
-def head(client: HubClient, repo_id: str, repo_type: RepoType, revision: str | None = None) -> str:
-    """The full sha of the commit that ``revision`` means now. One request.
-
-    Args:
-        client: the Hub.
-        repo_id: ``owner/name``.
-        repo_type: ``model`` or ``dataset``.
-        revision: branch, tag or sha; ``None``: the main branch.
-
-    Raises:
-        HubPermanentError: there is no such repository or revision, or no access to it.
-        HubUnavailableError: the Hub does not answer.
+    Attributes:
+        sha: the commit's full sha.
+        files: the commit's files by path, sorted.
     """
 
-    def ask() -> str:
-        api: Any = client.api()
-        info = api.repo_info(
-            repo_id, repo_type=repo_type, revision=revision, timeout=client.timeout, expand=["sha"]
-        )
-        sha = str(info.sha)
-        if not is_full_sha(sha):
-            raise ConnectionError(f"the head is said to be {sha!r}, which is no commit")
-        return sha
-
-    what = f"cannot look up the {repo_type} on the Hub"
-    return client.call(what, ask, where=repo_id if revision is None else f"{repo_id}@{revision}")
+    sha: str
+    files: dict[str, RemoteFile]
 
 
-def entries(
-    client: HubClient,
-    repo_id: str,
-    repo_type: RepoType,
-    sha: str,
-    paths: Iterable[str] | None = None,
-) -> dict[str, RemoteFile]:
-    """The files of a commit, by path, sorted.
+@dataclass(frozen=True)
+class Repository:
+    """A repository of the Hub, to be read.
 
-    Args:
+    A revision is a branch, a tag or a sha; ``None`` is the main branch. Every method raises
+    HubPermanentError where there is no such repository or revision, or no access to it, and
+    HubUnavailableError where the Hub does not answer.
+
+    Attributes:
         client: the Hub.
-        repo_id: ``owner/name``.
-        repo_type: ``model`` or ``dataset``.
-        sha: the commit.
-        paths: only these; those that are not there are left out. ``None``: all.
-
-    Raises:
-        HubPermanentError, HubUnavailableError: as for `head`.
+        id: ``owner/name``.
+        type: what the repository holds.
     """
-    from huggingface_hub.hf_api import RepoFolder
 
-    wanted = None if paths is None else sorted(paths)
+    client: HubClient
+    id: str
+    type: Literal["model", "dataset"] = "dataset"
 
-    def ask() -> list[RemoteFile]:
-        api = client.api()
-        listed: Iterable[Any]
-        if wanted is None:
-            listed = api.list_repo_tree(repo_id, recursive=True, revision=sha, repo_type=repo_type)
-        else:
-            listed = api.get_paths_info(repo_id, wanted, revision=sha, repo_type=repo_type)
-        return [_remote_file(item) for item in listed if not isinstance(item, RepoFolder)]
+    def head(self, revision: str | None = None) -> str:
+        """Return the sha of the commit that a revision means now. One request."""
+        return self._ask(revision, lambda info: str(info.sha), expand=["sha"])
 
-    files = client.call("cannot list the repository", ask, where=f"{repo_id}@{sha}")
-    return {file.path: file for file in sorted(files, key=lambda file: file.path)}
+    def look_up(self, revision: str | None = None) -> Commit:
+        """Return the commit that a revision means now, with its files. One request."""
+        return self._ask(revision, _commit, files_metadata=True)
 
-
-def download(
-    client: HubClient, repo_id: str, repo_type: RepoType, sha: str, file: RemoteFile
-) -> Path:
-    """A file of a commit, on this machine, its content verified against the Hub's digest.
-
-    It lies in huggingface_hub's cache: what is there already is not downloaded again, an
-    interrupted transfer goes on where it stopped.
-
-    Args:
-        client: the Hub.
-        repo_id: ``owner/name``.
-        repo_type: ``model`` or ``dataset``.
-        sha: the commit.
-        file: as `entries` gives it.
-
-    Returns:
-        Path in the cache; not to be changed.
-
-    Raises:
-        HubPermanentError: as for `head`; or the path that is listed is no place in a repository.
-        HubUnavailableError: as for `head`.
-        HubError: the content is not what the Hub's digest says, after a second download.
-    """
-    from huggingface_hub import hf_hub_download
-
-    where = f"{repo_id}@{sha[:12]}: {file.path}"
-    _require_place_inside(file.path, where)
-
-    def fetch(*, anew: bool) -> Path:
-        return Path(
-            hf_hub_download(
-                repo_id,
-                file.path,
-                repo_type=repo_type,
-                revision=sha,
-                endpoint=client.endpoint,
-                token=client.token,
-                cache_dir=client.cache_dir,
-                etag_timeout=client.timeout,
-                force_download=anew,
+    def _ask(self, revision: str | None, read: Callable[[Any], T], **wanted: Any) -> T:
+        def ask() -> T:
+            api: Any = self.client.api()
+            info = api.repo_info(
+                self.id,
+                repo_type=self.type,
+                revision=revision,
+                timeout=self.client.timeout,
+                **wanted,
             )
-        )
+            if not FULL_SHA.fullmatch(str(info.sha)):
+                raise ConnectionError(f"the head is said to be {info.sha!r}, which is no commit")
+            return read(info)
 
-    for anew in (False, True):
-        path = client.call("cannot download a file", partial(fetch, anew=anew), where=where)
-        if file.is_content_of(path):
-            return path
-    found = f"{path.stat().st_size} bytes of SHA-256 {sha256(path)}"
-    _forget(path)
-    raise HubError(
-        "the downloaded file is not the one that is published",
-        where=where,
-        expected=f"{file.size} bytes of {'SHA-256' if file.sha256 else 'git id'} "
-        f"{file.sha256 or file.blob_id}",
-        found=found,
-        remedy="try again later; if it stays so, the copy on the Hub is damaged",
-    )
+        where = self.id if revision is None else f"{self.id}@{revision}"
+        return self.client.call(f"cannot look up the {self.type} on the Hub", ask, where=where)
 
+    def download(self, sha: str, file: RemoteFile, meant_by: str | None = None) -> Path:
+        """Return a file of a commit on this machine, verified against the Hub's digest.
 
-def _require_place_inside(path: str, where: str) -> None:
-    if not is_place_inside(path):
-        raise HubPermanentError(
+        The file is in huggingface_hub's cache, and is not to be changed: what is there already is
+        not downloaded again, and an interrupted transfer goes on where it stopped.
+
+        Args:
+            sha: the commit.
+            file: one of its files.
+            meant_by: the branch or tag that means the commit now, to be noted for `downloaded`.
+
+        Raises:
+            HubPermanentError: also if the path that is listed is no place in a repository.
+            HubError: the content is not what the Hub's digest says, after a second download.
+        """
+        from huggingface_hub import hf_hub_download
+
+        where = f"{self.id}@{sha[:12]}: {file.path}"
+        expect(
+            is_place_inside(file.path),
+            HubPermanentError,
             "a file is listed at a path that is no place in a repository, and is not downloaded",
             where=where,
             expected="a relative path without . and ..",
-            found=repr(path),
+            found=repr(file.path),
             remedy="tell the publisher, or choose another revision; if the Hub is not yours, "
             "mistrust it",
         )
+        for anew in (False, True):
+            fetch = partial(
+                hf_hub_download,
+                self.id,
+                file.path,
+                repo_type=self.type,
+                revision=sha,
+                endpoint=self.client.endpoint,
+                token=self.client.token,
+                cache_dir=self.client.cache_dir,
+                etag_timeout=self.client.timeout,
+                force_download=anew,
+            )
+            path = Path(self.client.call("cannot download a file", fetch, where=where))
+            if file.is_content_of(path):
+                if meant_by and meant_by != sha and is_place_inside(meant_by):
+                    _note(path.parents[file.path.count("/") + 2] / "refs" / meant_by, sha)
+                return path
+        found = f"{path.stat().st_size} bytes of SHA-256 {file_digest(path)}"
+        for name in (path.resolve(), path):
+            # the next one to look into the cache must not take it for sound
+            name.unlink(missing_ok=True)
+        raise HubError(
+            "the downloaded file is not the one that is published",
+            where=where,
+            expected=f"{file.size} bytes of {'SHA-256' if file.sha256 else 'git id'} "
+            f"{file.sha256 or file.blob_id}",
+            found=found,
+            remedy="try again later; if it stays so, the copy on the Hub is damaged",
+        )
+
+    def downloaded(self, revision: str | None) -> Commit | None:
+        """Return what the cache holds of the commit that a revision meant when last asked for.
+
+        What was downloaded of another branch is not it; ``None``: nothing of it was downloaded.
+        """
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(
+                snapshot_download(
+                    self.id,
+                    repo_type=self.type,
+                    revision=revision,
+                    cache_dir=self.client.cache_dir,
+                    local_files_only=True,
+                    allow_patterns=[],
+                )
+            )
+        except OSError:
+            return None
+        if not FULL_SHA.fullmatch(folder.name):
+            return None
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        files = [_cached(path.relative_to(folder).as_posix(), path) for path in paths]
+        return Commit(folder.name, {file.path: file for file in files})
 
 
 def is_place_inside(path: str) -> bool:
-    """Whether a path leads to a place below the folder that it starts from, on any machine."""
+    """Return whether a path leads below the folder that it starts from, on any machine."""
     parts = path.replace("\\", "/").split("/")
     return not {"", ".", ".."}.intersection(parts) and "\0" not in path
 
 
-def _forget(path: Path) -> None:
-    """Removes a file from the cache: the next one to look there must not take it for sound."""
-    for name in (path.resolve(), path):
-        name.unlink(missing_ok=True)
-
-
-def sha256(path: Path | UPath) -> str:
-    """SHA-256 of a file, hex."""
-    return _digest(path, hashlib.sha256())
-
-
 def git_blob_id(path: Path | UPath) -> str:
-    """git's id of a file's content, hex."""
+    """Return git's id of a file's content, hex."""
     # git's own name for a content, not a signature
-    return _digest(path, hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False))
-
-
-def _digest(path: Path | UPath, digest: Any) -> str:
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
+        while block := file.read(1 << 20):
             digest.update(block)
-    return str(digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _note(path: Path, sha: str) -> None:
+    """Note which commit a name means, as huggingface_hub does for what it downloads by name."""
+    # without the note, the copy is not found while the Hub does not answer; no more is lost
+    with contextlib.suppress(ArtifactError):
+        atomic.write_bytes(path, sha.encode(), what="the note of what a revision means")
+
+
+def _commit(info: Any) -> Commit:
+    from atlas_assets.hub_client.failures import NotUnderstoodError
+
+    if info.siblings is None:
+        raise NotUnderstoodError("a commit without a list of files")
+    files = sorted(map(_remote_file, info.siblings), key=lambda file: file.path)
+    return Commit(info.sha, {file.path: file for file in files})
 
 
 def _remote_file(item: Any) -> RemoteFile:
-    """As the Hub describes it.
+    from atlas_assets.hub_client.failures import NotUnderstoodError
 
-    Raises:
-        NotUnderstoodError: it is described otherwise than a Hub does.
-    """
-    from atlas_assets.hub_client.transport import NotUnderstoodError
-
-    lfs = item.lfs
-    file = RemoteFile(
-        path=item.path, size=item.size, sha256=lfs.sha256 if lfs else None, blob_id=item.blob_id
-    )
-    texts = (file.path, file.blob_id, *([file.sha256] if lfs else []))
+    digest = item.lfs.sha256 if item.lfs else None
+    file = RemoteFile(item.rfilename, item.size, digest, item.blob_id)
+    texts = (file.path, file.blob_id, *([file.sha256] if item.lfs else []))
     if not all(isinstance(text, str) and text for text in texts) or type(file.size) is not int:
         raise NotUnderstoodError(f"a file that is listed as {file}")
     return file
+
+
+def _cached(name: str, path: Path) -> RemoteFile:
+    """Return a file in the cache, with the digest by which it is kept there."""
+    kept = path.resolve().name
+    return RemoteFile(
+        path=name,
+        size=path.stat().st_size,
+        sha256=kept if _SHA256.fullmatch(kept) else None,
+        blob_id=kept if FULL_SHA.fullmatch(kept) else git_blob_id(path),
+    )

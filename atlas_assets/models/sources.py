@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from atlas_assets.errors import HubError, HubNotFoundError, HubPermanentError, ModelError, expect
-from atlas_assets.hub_client import repository
-from atlas_assets.hub_client.client import HubClient, default_client
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.hub_client.repository import Repository
 from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.identity import ModelIdentity
 
@@ -67,7 +67,7 @@ def resolve(
     """
     folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
     if not folder.is_dir():
-        client = client or default_client()
+        client = client or HubClient()
         _check_hub_id(model)
         found = _from_hub if ask_hub and not client.is_offline() else _from_cache
         return found(client, model, revision)
@@ -124,7 +124,7 @@ def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSourc
             return cached
     sha: str | None = None
     try:
-        sha = repository.head(client.interactive(), model, "model", revision)
+        sha = Repository(client.interactive(), model, "model").head(revision)
         return _download(client, model, revision, sha)
     except HubPermanentError as error:
         raise _refused(model, revision, error) from error
@@ -165,11 +165,12 @@ def _from_cache(client: HubClient, model: str, revision: str | None) -> ModelSou
 def _download(client: HubClient, model: str, revision: str | None, sha: str) -> ModelSource:
     """The snapshot at ``sha``, each file compared with the Hub's digest as it arrives."""
     if _cached(client, model, sha) is None:
-        files = repository.entries(client, model, "model", sha)
+        repository = Repository(client, model, "model")
+        files = repository.look_up(sha).files
         wanted = [p for p in files if any(fnmatch(p, pattern) for pattern in HUB_PATTERNS)]
         # the config is the last to come: where it is, all the others are (`_cached`)
         for path in sorted(wanted, key=lambda path: (path == _CONFIG, path)):
-            repository.download(client, model, "model", sha, files[path])
+            repository.download(sha, files[path])
     # by name first: that is how the cache learns what the name means, for days without a network.
     # Asked for by name alone, the Hub client would silently give an older copy when the Hub fails.
     for name in (revision or "main", sha):

@@ -14,7 +14,7 @@ import pytest
 from atlas_assets import io
 from atlas_assets.atlas.open import open_in_force
 from atlas_assets.errors import HubUnavailableError, MissingArtifactError, ProvenanceError
-from atlas_assets.hub.missing import fetch_missing
+from atlas_assets.hub.fetch import fetch_missing
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage import source_record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,43 +128,54 @@ def test_an_outage_in_the_middle_and_then_the_rest(
 
 # answers of another shape -------------------------------------------------------------------------
 
-INFO, TREE = "/api/datasets/[^/]+/[^/]+(/revision/[^/]+)?(\\?|$)", "/api/datasets/.*/tree/"
+WITHOUT_FILES = {"id": REPO, "sha": "0" * 40}
+OTHERWISE = [
+    "null",
+    "[]",
+    "{}",
+    '"text"',
+    "7",
+    '{"sha": 7}',
+    "[" * 100_000,
+    json.dumps({"id": REPO, "sha": "main", "siblings": []}),
+    json.dumps(WITHOUT_FILES),
+    *(
+        json.dumps({**WITHOUT_FILES, "siblings": siblings})
+        for siblings in (7, "text", {"a": 1}, [None], ["14_summary.csv"])
+    ),
+]
 
 
-OTHERWISE = ["null", "{}", '"text"', "7", '{"sha": 7}', "[" * 100_000]
-
-
-@pytest.mark.parametrize(
-    ("match", "body"),
-    # an empty list of files is that of an empty repository
-    [(INFO, "[]"), *((match, body) for match in (INFO, TREE) for body in OTHERWISE)],
-)
-def test_an_answer_of_another_shape_is_said_to_be_one(
-    hub: LocalHub, sha: str, match: str, body: str
-) -> None:
+@pytest.mark.parametrize("body", OTHERWISE)
+def test_an_answer_of_another_shape_is_said_to_be_one(hub: LocalHub, sha: str, body: str) -> None:
     page = {"status": 200, "headers": {"Content-Type": "application/json"}, "body": body}
-    hub.fail("GET", match, **page, times=2)
+    hub.fail("GET", "/api/datasets/", **page, times=2)
     assert open_source(hub.client(), REPO).sha == sha
-    hub.fail("GET", match, **page, times=99)
+    hub.fail("GET", "/api/datasets/", **page, times=99)
     with pytest.raises(HubUnavailableError, match=r"not understood|which is no commit"):
         open_source(hub.client(), REPO)
 
 
 @pytest.mark.parametrize(
-    "entry",
+    "changes",
     [
-        '{"type": "file", "size": 3, "oid": "a"}',
-        '{"type": "file", "path": "14_summary.csv", "size": "3", "oid": "a"}',
-        '{"type": "file", "path": null, "size": 3, "oid": "a"}',
-        '{"type": "file", "path": "a.h5", "size": 3, "oid": "a", "lfs": {"oid": null}}',
-        "null",
+        {"rfilename": None},
+        {"rfilename": ""},
+        {"size": "3"},
+        {"size": None},
+        {"blobId": None},
+        {"lfs": {"sha256": None, "size": 3, "pointerSize": 130}},
+        {"lfs": {"sha256": 7, "size": 3, "pointerSize": 130}},
+        {"lfs": {"size": 3}},
     ],
 )
-def test_a_file_that_is_listed_otherwise(hub: LocalHub, sha: str, entry: str) -> None:
-    hub.fail("GET", TREE, status=200, body=f"[{entry}]", times=99)
+def test_a_file_that_is_listed_otherwise(hub: LocalHub, sha: str, changes: dict[str, Any]) -> None:
+    file = {"rfilename": SUMMARY, "size": 3, "blobId": "a" * 40, **changes}
+    body = json.dumps({**WITHOUT_FILES, "siblings": [file]})
+    hub.fail("GET", "/api/datasets/", status=200, body=body, times=99)
     with pytest.raises(HubUnavailableError, match="not understood") as caught:
         open_source(hub.client(), REPO)
-    assert "cannot list the repository" in str(caught.value)
+    assert "cannot look up the dataset" in str(caught.value)
 
 
 @pytest.mark.parametrize("folder", ["../", "/", "a/../", "./", "a//", "..\\"])

@@ -205,8 +205,7 @@ def test_a_dry_run_shows_the_commit_and_writes_nothing(publisher: Publisher, atl
     publisher.hub.forget_calls()
     shown = atlas.publish(client, dry_run=True)
     assert shown.sha is None and not shown.committed and shown.would_tag
-    writing = [call for call in publisher.hub.calls() if call.method != "GET"]
-    assert all("/paths-info/" in call.path for call in writing)
+    assert {call.method for call in publisher.hub.calls()} == {"GET"}
     done = atlas.publish(client)
     assert done.plan.changes == shown.plan.changes
     assert done.plan.version == shown.plan.version

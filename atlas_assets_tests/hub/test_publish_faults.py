@@ -28,7 +28,7 @@ REQUESTS = {
     "upload": ("PUT", r"/_lfs/"),
     "commit": ("POST", r"/commit/"),
     "tag": ("POST", r"/tag/"),
-    "paths-info": ("POST", r"/paths-info/"),
+    "version": ("GET", r"/revision/atlas-"),
 }
 CREATE = ("POST", r"/repos/create")
 XET = ("GET", r"/xet-write-token/")

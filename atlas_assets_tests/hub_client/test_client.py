@@ -20,8 +20,8 @@ from atlas_assets.errors import (
     HubPermanentError,
     HubUnavailableError,
 )
-from atlas_assets.hub_client import repository
 from atlas_assets.hub_client.redaction import redact
+from atlas_assets.hub_client.repository import Repository
 from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
 from atlas_assets_tests.hub.local_hub import LocalHub
 
@@ -35,21 +35,18 @@ def sha(hub: LocalHub) -> str:
 
 def test_head_entries_and_downloads(hub: LocalHub, sha: str, tmp_path: Path) -> None:
     client = hub.client(tmp_path)
-    assert repository.head(client, REPO, "dataset") == sha
+    assert Repository(client, REPO).head() == sha
     assert len(hub.calls()) == 1
-    files = repository.entries(client, REPO, "dataset", sha)
+    files = Repository(client, REPO).look_up(sha).files
     assert list(files) == [".gitattributes", "14_summary.csv", "folder/masks.h5"]
-    assert repository.entries(client, REPO, "dataset", sha, ["absent", "14_summary.csv"]) == {
-        "14_summary.csv": files["14_summary.csv"]
-    }
     assert files["14_summary.csv"].sha256 is None
     assert files["folder/masks.h5"].sha256 is not None
     for file in files.values():
-        path = repository.download(client, REPO, "dataset", sha, file)
+        path = Repository(client, REPO).download(sha, file)
         assert file.is_content_of(path)
     assert path.read_bytes() == b"x" * 5000
     hub.forget_calls()
-    assert repository.download(client, REPO, "dataset", sha, file) == path
+    assert Repository(client, REPO).download(sha, file) == path
     assert hub.calls() == []
 
 
@@ -57,8 +54,8 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(
     hub: LocalHub, sha: str, tmp_path: Path
 ) -> None:
     client = hub.client(tmp_path)
-    (file,) = repository.entries(client, REPO, "dataset", sha, ["folder/masks.h5"]).values()
-    repository.download(client, REPO, "dataset", sha, file)
+    file = Repository(client, REPO).look_up(sha).files["folder/masks.h5"]
+    Repository(client, REPO).download(sha, file)
     assert [call.authorization for call in hub.calls("GET", "^/_cdn/")] == [""]
     assert all(hub.token in call.authorization for call in hub.calls("HEAD", "/resolve/"))
     assert hub.token not in repr(client) + str(client)
@@ -67,7 +64,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_transient_status_is_asked_again(hub: LocalHub, sha: str, status: int) -> None:
     hub.fail("GET", "/api/", status=status, times=2)
-    assert repository.head(hub.client(), REPO, "dataset") == sha
+    assert Repository(hub.client(), REPO).head() == sha
     assert [call.status for call in hub.calls()] == [status, status, 200]
 
 
@@ -75,7 +72,7 @@ def test_a_transient_status_is_asked_again(hub: LocalHub, sha: str, status: int)
 def test_and_given_up_after_the_last_attempt(hub: LocalHub, sha: str, status: int) -> None:
     hub.fail("GET", "/api/", status=status, times=99)
     with pytest.raises(HubUnavailableError, match=f"HTTP {status}") as caught:
-        repository.head(hub.client(), REPO, "dataset")
+        Repository(hub.client(), REPO).head()
     assert caught.value.status == status
     assert len(hub.calls()) == 3
 
@@ -96,68 +93,68 @@ def test_a_final_status_is_not_asked_again(
 ) -> None:
     hub.fail("GET", "/api/", status=status, times=99)
     with pytest.raises(kind, match=said) as caught:
-        repository.head(hub.client(), REPO, "dataset")
+        Repository(hub.client(), REPO).head()
     assert caught.value.status == status
     assert len(hub.calls()) == 1
 
 
 def test_what_is_not_there(hub: LocalHub, sha: str) -> None:
     with pytest.raises(HubPermanentError, match="no such repository"):
-        repository.head(hub.client(), "someone/else", "dataset")
+        Repository(hub.client(), "someone/else").head()
     with pytest.raises(HubPermanentError, match="no such revision") as caught:
-        repository.head(hub.client(), REPO, "dataset", "v9")
+        Repository(hub.client(), REPO).head("v9")
     assert caught.value.where == f"{REPO}@v9"
     with pytest.raises(HubPermanentError, match="Invalid credentials"):
-        repository.head(hub.client(token="hf_wrong"), REPO, "dataset")
+        Repository(hub.client(token="hf_wrong"), REPO).head()
     with pytest.raises(HubPermanentError, match="owner/name"):
-        repository.head(hub.client(), "a//b", "dataset")
+        Repository(hub.client(), "a//b").head()
 
 
 def test_retry_after_is_waited_for(hub: LocalHub, sha: str) -> None:
     hub.fail("GET", "/api/", status=429, headers={"Retry-After": "1"})
     started = time.monotonic()
-    assert repository.head(hub.client(), REPO, "dataset") == sha
+    assert Repository(hub.client(), REPO).head() == sha
     assert time.monotonic() - started >= 1
 
 
 def test_a_longer_retry_after_than_anyone_waits_ends_it(hub: LocalHub, sha: str) -> None:
     hub.fail("GET", "/api/", status=429, headers={"Retry-After": "3600"}, times=9)
     with pytest.raises(HubUnavailableError, match="asks to wait 3600 s"):
-        repository.head(hub.client(), REPO, "dataset")
+        Repository(hub.client(), REPO).head()
     assert len(hub.calls()) == 1
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_dropped_socket(hub: LocalHub, sha: str, after: bool) -> None:
     hub.fail("GET", "/api/", drop=True, after=after, times=2)
-    assert repository.head(hub.client(), REPO, "dataset") == sha
+    assert Repository(hub.client(), REPO).head() == sha
     hub.fail("GET", "/api/", drop=True, after=after, times=9)
     with pytest.raises(HubUnavailableError, match="RemoteProtocolError"):
-        repository.head(hub.client(), REPO, "dataset")
+        Repository(hub.client(), REPO).head()
 
 
 def test_a_stalled_socket(hub: LocalHub, sha: str) -> None:
     hub.fail("GET", "/api/", delay=30, times=9)
     started = time.monotonic()
     with pytest.raises(HubUnavailableError, match="Timeout"):
-        repository.head(hub.client(timeout=0.2, attempts=2), REPO, "dataset")
+        Repository(hub.client(timeout=0.2, attempts=2), REPO).head()
     assert 0.4 <= time.monotonic() - started < 5
 
 
 def test_an_error_page(hub: LocalHub, sha: str) -> None:
     page = {"status": 200, "headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
     hub.fail("GET", "/api/", **page, times=2)
-    assert repository.head(hub.client(), REPO, "dataset") == sha
+    assert Repository(hub.client(), REPO).head() == sha
     hub.fail("GET", "/api/", **page, times=9)
     with pytest.raises(HubUnavailableError, match="no JSON"):
-        repository.head(hub.client(), REPO, "dataset")
+        Repository(hub.client(), REPO).head()
 
 
 def test_nobody_answers(hub: LocalHub) -> None:
     hub.close()
     started = time.monotonic()
     with pytest.raises(HubUnavailableError, match="ConnectError"):
-        repository.head(hub.client(), REPO, "dataset")
+        Repository(hub.client(), REPO).head()
     assert time.monotonic() - started < 2
 
 
@@ -165,7 +162,7 @@ def test_a_writing_request_runs_the_whole_call_again(hub: LocalHub, sha: str) ->
     client, heads = hub.client(), []
 
     def publish() -> str:
-        heads.append(repository.head(client, REPO, "dataset"))
+        heads.append(Repository(client, REPO).head())
         made: Any = client.api().create_commit(
             REPO,
             [CommitOperationAdd("a.txt", b"%d" % len(heads))],
@@ -202,7 +199,7 @@ def test_calls_nest_and_other_errors_pass(hub: LocalHub, sha: str) -> None:
     client = hub.client()
     hub.fail("GET", "/api/", status=404)
     with pytest.raises(HubPermanentError, match="cannot look up"):
-        client.call("outer", lambda: repository.head(client, REPO, "dataset"), where="there")
+        client.call("outer", lambda: Repository(client, REPO).head(), where="there")
 
     def broken() -> None:
         raise AtlasError("about something else")
@@ -217,7 +214,7 @@ def test_no_error_tells_a_secret(hub: LocalHub, sha: str) -> None:
     said = f'{{"error":"token {hub.token} of Bearer abc.def is not welcome"}}'
     hub.fail("GET", "/api/", status=403, body=said, headers={"X-Error-Message": said})
     with pytest.raises(HubPermanentError) as caught:
-        repository.head(hub.client(), REPO, "dataset")
+        Repository(hub.client(), REPO).head()
     shown = str(caught.value)
     assert "is not welcome" in shown
     assert hub.token not in shown
@@ -264,13 +261,13 @@ def test_addresses_in_the_librarys_log_are_cut(
     hub: LocalHub, sha: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = hub.client(tmp_path)
-    (file,) = repository.entries(client, REPO, "dataset", sha, ["folder/masks.h5"]).values()
+    file = Repository(client, REPO).look_up(sha).files["folder/masks.h5"]
     hub.fail("GET", "/_cdn/", truncate=0.5)
     with caplog.at_level(logging.WARNING):
         # huggingface_hub's loggers do not pass their records on
         logging.getLogger("huggingface_hub").addHandler(caplog.handler)
         try:
-            repository.download(client, REPO, "dataset", sha, file)
+            Repository(client, REPO).download(sha, file)
         finally:
             logging.getLogger("huggingface_hub").removeHandler(caplog.handler)
     assert "/_cdn/" in caplog.text
@@ -287,9 +284,9 @@ def test_for_someone_who_waits(hub: LocalHub) -> None:
 def test_offline_mode_sends_nothing(hub: LocalHub, sha: str, tmp_path: Path) -> None:
     code = (
         "from atlas_assets.errors import HubPermanentError\n"
-        "from atlas_assets.hub_client import repository\n"
+        "from atlas_assets.hub_client.repository import Repository\n"
         "from atlas_assets.hub_client.client import HubClient\n"
-        f"try: repository.head(HubClient(), {REPO!r}, 'dataset')\n"
+        f"try: Repository(HubClient(), {REPO!r}).head()\n"
         "except HubPermanentError as error: raise SystemExit(str(error))\n"
     )
     done = subprocess.run(

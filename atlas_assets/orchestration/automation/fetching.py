@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from atlas_assets.errors import MissingArtifactError, SettingsError
+from atlas_assets.errors import MissingArtifactError, SettingsError, expect
 from atlas_assets.hub.fetch import Outcome, choose, fetch, require_files
 from atlas_assets.hub.source import Source, open_source
 from atlas_assets.hub_client.client import HubClient
@@ -53,17 +53,24 @@ def fetch_job() -> dg.JobDefinition:
             context.log.warning(note)
         chosen = choose(source, config.files)
         require_files(source, chosen)
-        failed = []
+        failed = {}
         for outcome in fetch(hub, source, store, chosen, overwrite=config.overwrite):
-            context.log.info(f"{outcome.state}: {outcome.file.name}")
+            name = outcome.file.name
+            context.log.info(f"{outcome.state}: {name}")
             if outcome.error is not None:
                 context.log.error(str(outcome.error))
-                failed.append(outcome)
+                failed[name] = outcome.error
             elif not _is_known(context.instance, outcome):
                 # yielded, not logged: what is logged before a failure is lost
                 yield _materialisation(store, source, outcome)
         if failed:
-            raise _incomplete(failed, len(chosen))
+            told = "; ".join(f"{name}: {error.what}" for name, error in failed.items())
+            raise dg.Failure(
+                f"{len(failed)} of {len(chosen)} files could not be fetched; the others were. "
+                f"{told}",
+                metadata={name: str(error) for name, error in failed.items()},
+                allow_retries=False,
+            )
 
     @dg.job(
         name="fetch",
@@ -78,11 +85,9 @@ def fetch_job() -> dg.JobDefinition:
 
 
 def _source_of(settings: AtlasSettings) -> str:
-    if settings.hub_source is not None:
-        return settings.hub_source
-    if settings.name is not None:
-        return DEFAULT_SOURCE
-    raise SettingsError(
+    expect(
+        settings.hub_source is not None or settings.name is not None,
+        SettingsError,
         "published files would come to lie in the atlas of a model",
         where=f"{settings.data_dir}/{settings.atlas_name}",
         expected="an atlas for what is fetched",
@@ -90,12 +95,13 @@ def _source_of(settings: AtlasSettings) -> str:
         remedy=f"set ATLAS_HUB_SOURCE={DEFAULT_SOURCE} where Dagster runs: the atlas in force is "
         "then the fetched one, in a folder of its own",
     )
+    return settings.hub_source or DEFAULT_SOURCE
 
 
 def _materialisation(
     store: AtlasStore, source: Source, outcome: Outcome
 ) -> dg.AssetMaterialization:
-    file, record = outcome.file, outcome.record
+    file, record, said = outcome.file, outcome.record, outcome.provenance
     assert record is not None
     metadata: dict[str, Any] = {
         "path": dg.MetadataValue.path(str(outcome.path)),
@@ -104,57 +110,35 @@ def _materialisation(
         "source_revision": record.revision,
         "source_path": record.path,
         _SHA256: record.sha256,
-        "origin": outcome.provenance.origin if outcome.provenance else "release",
+        "origin": said.origin if said else "release",
         **outcome.described,
     }
-    if outcome.provenance is not None:
-        metadata["provenance"] = dg.MetadataValue.json(outcome.provenance.model_dump(mode="json"))
+    # of a file of the release, its bytes are its version; any other has that of its making
+    version = record.sha256
+    if said is not None:
+        metadata["provenance"] = dg.MetadataValue.json(said.model_dump(mode="json"))
+        version = data_version(said)
+    if said is not None and file.setting is not None:
+        # of a file per setting, what it was made from counts, where that is here
+        with contextlib.suppress(MissingArtifactError):
+            version = data_version_of_cells(store, [(said, file.setting)])
     return dg.AssetMaterialization(
         asset_key=file.artifact.key,
-        partition=_partition(outcome),
+        partition=file.setting and partition_key(file.setting),
         description=f"fetched from {source}",
         metadata=metadata,
-        tags={DATA_VERSION_TAG: _data_version(store, outcome)},
+        tags={DATA_VERSION_TAG: version},
     )
 
 
-def _data_version(store: AtlasStore, outcome: Outcome) -> str:
-    """As if it had been made here; of a file of the release, its bytes."""
-    if outcome.provenance is None:
-        return outcome.record.sha256 if outcome.record else ""
-    if outcome.file.setting is not None:
-        # of a file per setting, what it was made from counts, where that is here
-        with contextlib.suppress(MissingArtifactError):
-            return data_version_of_cells(store, [(outcome.provenance, outcome.file.setting)])
-    return data_version(outcome.provenance)
-
-
 def _is_known(instance: dg.DagsterInstance, outcome: Outcome) -> bool:
-    """Whether the asset's last materialisation is of this very file."""
-    partition, record = _partition(outcome), outcome.record
+    """Return whether the asset's last materialisation is of this very file."""
+    setting = outcome.file.setting
     where = dg.AssetRecordsFilter(
         dg.AssetKey(outcome.file.artifact.key),
-        asset_partitions=None if partition is None else [partition],
+        asset_partitions=None if setting is None else [partition_key(setting)],
     )
     found = instance.fetch_materializations(where, limit=1).records
     last = found[0].asset_materialization if found else None
     said = last.metadata.get(_SHA256) if last else None
-    return said is not None and record is not None and said.value == record.sha256
-
-
-def _partition(outcome: Outcome) -> str | None:
-    return partition_key(outcome.file.setting) if outcome.file.setting else None
-
-
-def _incomplete(failed: list[Outcome], n_chosen: int) -> dg.Failure:
-    def told() -> Iterator[str]:
-        for outcome in failed:
-            assert outcome.error is not None
-            yield f"{outcome.file.name}: {outcome.error.what}"
-
-    return dg.Failure(
-        description=f"{len(failed)} of {n_chosen} files could not be fetched; the others were. "
-        + "; ".join(told()),
-        metadata={outcome.file.name: str(outcome.error) for outcome in failed},
-        allow_retries=False,
-    )
+    return bool(said and outcome.record and said.value == outcome.record.sha256)

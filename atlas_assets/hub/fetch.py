@@ -11,20 +11,14 @@ from typing import Any, Literal
 
 from upath import UPath
 
-from atlas_assets.errors import (
-    ArtifactError,
-    AtlasError,
-    HubUnavailableError,
-    MissingArtifactError,
-    SettingsError,
-    expect,
-)
+from atlas_assets import errors
+from atlas_assets.errors import ArtifactError, expect
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import file_digest
 from atlas_assets.hub.one_atlas import Destination, destination
 from atlas_assets.hub.source import PublishedFile, Source, names_of, open_source
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.hub_client.repository import FULL_SHA, Repository
+from atlas_assets.hub_client.repository import Repository, is_full_sha
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import provenance, sidecar, source_record
@@ -63,7 +57,7 @@ class Outcome:
     record: SourceRecord | None = None
     provenance: Provenance | None = None
     described: Mapping[str, Any] = field(default_factory=dict)
-    error: AtlasError | None = None
+    error: errors.AtlasError | None = None
 
 
 def choose(
@@ -85,7 +79,7 @@ def choose(
         near = " or ".join(difflib.get_close_matches(name, known, n=3))
         expect(
             name in known,
-            SettingsError,
+            errors.SettingsError,
             "the source has no such file",
             where=str(source),
             expected=near or "a file name or an asset key; `atlas fetch --list` shows all",
@@ -101,7 +95,7 @@ def choose(
     for setting in settings:
         expect(
             setting in there,
-            SettingsError,
+            errors.SettingsError,
             "the source has no such file at this setting",
             where=str(source),
             expected="; ".join(map(str, there)) or "no setting: there is no file per setting",
@@ -121,7 +115,7 @@ def require_files(source: Source, chosen: Sequence[PublishedFile]) -> None:
     among = " among those that were downloaded before" if source.is_copy else ""
     expect(
         bool(chosen),
-        MissingArtifactError,
+        errors.MissingArtifactError,
         "there is nothing to fetch",
         where=str(source),
         expected="files of an atlas, by their published names",
@@ -146,20 +140,19 @@ def fetch_missing(
     Args:
         settings: name the source; without one, nothing happens.
         store: the atlas in force.
-        key: which artifact.
-        setting: which partition, where there is one file per setting.
+        key: the artifact's key.
+        setting: the setting, of an artifact with one file per setting.
         client: the Hub; by default one that gives up within seconds.
 
     Raises:
         HubError: the Hub refuses, or does not answer, and nothing was downloaded before.
-        ArtifactError: the published file is not sound.
-        ProvenanceError: it contradicts the settings in force, or would mix with a computed atlas.
+        ArtifactError: the published file is not sound, or is of another atlas.
     """
     if settings.hub_source is None or store.exists(key, setting):
         return
     client = client or HubClient().interactive()
     revision = settings.hub_source_revision
-    if revision is None or not FULL_SHA.fullmatch(revision):
+    if not is_full_sha(revision):
         revision = _fetched_at(store.root, settings.hub_source) or revision
     source = open_source(client, settings.hub_source, revision)
     wanted = [f for f in source.published if (f.artifact.key, f.setting) == (key, setting)]
@@ -202,9 +195,7 @@ def fetch(
         One outcome per file, as soon as it is known.
 
     Raises:
-        ProvenanceError: two atlases would mix: the manifest speaks of another one than the settings
-            in force, or than the files in a folder that they do not speak of; or files of the
-            paper's release would come to lie among files that a model was run for.
+        ProvenanceError: two atlases would mix (`one_atlas.destination`).
     """
     folder = destination(source, store, chosen, overwrite=overwrite)
     refused = 0
@@ -213,7 +204,7 @@ def fetch(
         try:
             expect(
                 refused < _PATIENCE,
-                HubUnavailableError,
+                errors.HubUnavailableError,
                 "not tried: the Hub has stopped answering",
                 where=f"{source}: {file.files[0].path}",
                 expected="an answer of the Hub",
@@ -222,8 +213,8 @@ def fetch(
             )
             yield _one(client, folder, file, path, overwrite=overwrite)
             refused = 0
-        except AtlasError as error:
-            refused = refused + 1 if isinstance(error, HubUnavailableError) else 0
+        except errors.AtlasError as error:
+            refused = refused + 1 if isinstance(error, errors.HubUnavailableError) else 0
             yield Outcome(file, path, "failed", error=error)
 
 

@@ -51,13 +51,7 @@ class _Record(BaseModel):
 
 
 class ColumnRecord(_Record):
-    """A column of a table that the viewer shows.
-
-    Attributes:
-        name: the column's published name.
-        dtype: the type's name in ``datasets``: ``string``, ``int64``, ``float64``, ``bool``, or
-            ``list<int32>``.
-    """
+    """A column of a table that the viewer shows; ``dtype`` is its type's name in ``datasets``."""
 
     name: _Column
     dtype: _Dtype
@@ -67,8 +61,7 @@ class TableRecord(_Record):
     """A file as (part of) a table that the viewer shows.
 
     Attributes:
-        config: the configuration that it belongs to; an artifact with one file per setting has
-            one configuration.
+        config: the configuration that it belongs to; all files of an artifact have one.
         rows: the number of rows in the file.
         num_bytes: the size of the content in memory, as Arrow keeps it.
         columns: the columns, in order.
@@ -85,8 +78,6 @@ class FileRecord(_Record):
 
     Attributes:
         path: the file's path inside the repository.
-        sha256: the SHA-256 of its bytes, hex.
-        size: its length in bytes.
         blob_id: git's id (SHA-1) of its bytes, by which the Hub knows small files.
         asset: the artifact that it is, or is made from.
         partition: ``C|ε`` of a file per setting.
@@ -130,8 +121,8 @@ class Manifest(_Record):
     Attributes:
         format: name and version of this document's layout.
         facts: (name, value) about model, readout, grid and extent.
-        files: the files, sorted by path.
-        claims: the claims, in the order of the paper.
+        files: one record per file, sorted by path.
+        claims: one record per claim, in the order of the paper.
     """
 
     format: str = FORMAT

@@ -9,17 +9,10 @@ from typing import NamedTuple
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.hub.source import PublishedFile, Source
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
-from atlas_assets.storage import source_record
+from atlas_assets.storage import provenance, source_record
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import file_names
-from atlas_assets.storage.provenance import (
-    Contradiction,
-    Lineage,
-    contradictions,
-    is_of_another_atlas,
-    spelled,
-    variable,
-)
+from atlas_assets.storage.provenance import Contradiction, Lineage, contradictions, spelled
 from atlas_assets.storage.store import AtlasStore
 
 
@@ -69,7 +62,7 @@ class Destination:
         for there in self.present:
             found = contradictions(lineage, there.lineage)
             # a newer state of the same model does replace an older one
-            if found and (there.stays or is_of_another_atlas(found)):
+            if found and (there.stays or provenance.is_of_another_atlas(found)):
                 wanted, was = _both(found)
                 raise ProvenanceError(
                     "the published files would mix with those of another atlas",
@@ -89,7 +82,9 @@ def destination(
     once they are here.
 
     Raises:
-        ProvenanceError: they are of another atlas than the settings in force, or than the folder.
+        ProvenanceError: the manifest speaks of another atlas than the settings in force, or than
+            the files in a folder that these do not speak of; or files of the paper's release would
+            come to lie among files that a model was run for.
     """
     _require_same_origin(store, chosen)
     expected = store.expected() if chosen else Lineage()
@@ -157,7 +152,7 @@ def _both(found: Sequence[Contradiction]) -> tuple[str, str]:
 
 def _to_set(found: Sequence[Contradiction]) -> str:
     """Name the variables that make the published atlas the one in force; empty if none does."""
-    assigned = {name: was for field, was, _ in found if (name := variable(field))}
+    assigned = {name: was for field, was, _ in found if (name := provenance.variable(field))}
     given = [f"{name}={_as_variable(was)}" for name, was in assigned.items() if was is not None]
     unset = [name for name, was in assigned.items() if was is None]
     steps = [f"set {' '.join(given)}"] if given else []

@@ -62,12 +62,11 @@ class HubClient:
             where: repository, file or address, for the message.
 
         Raises:
-            HubPermanentError: the Hub refuses (401, 403, 404, a request it finds invalid), offline
-                mode is on, or the token is none that can be sent. Raised at the first such answer.
-            HubConflictError: 409 or 412. Raised at the first such answer.
-            HubUnavailableError: transient failures (408, 429, 5xx, no answer, an answer that is
-                no Hub's) until the last attempt.
-            AtlasError: as ``do`` raises it.
+            HubPermanentError: at once, if the Hub refuses (401, 403, 404, a request it finds
+                invalid), offline mode is on, or the token is none that can be sent.
+            HubConflictError: at once, at 409 or 412.
+            HubUnavailableError: after the last attempt, at 408, 429, 5xx, no answer, or an answer
+                that is no Hub's.
         """
         from atlas_assets.hub_client.failures import explain
         from atlas_assets.hub_client.transport import policy_of
@@ -92,9 +91,7 @@ class HubClient:
     def wait(self, attempt: int, retry_after: float | None) -> float | None:
         """Return the seconds to wait after attempt number 1, 2, …; ``None``: give up.
 
-        Args:
-            attempt: the number of the attempt that failed.
-            retry_after: the seconds that the Hub asks to wait, if it does.
+        The Hub itself may ask for a wait, of ``retry_after`` seconds.
         """
         asked = retry_after or 0.0
         if attempt >= self.attempts or asked > self.longest_wait:

@@ -6,34 +6,15 @@ import errno
 import json
 import re
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx2
 from huggingface_hub import constants
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    FileMetadataError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HfUriError,
-    HFValidationError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    XetDownloadError,
-)
+from huggingface_hub import errors as hf
 
-from atlas_assets.errors import (
-    AtlasError,
-    HubConflictError,
-    HubError,
-    HubNotFoundError,
-    HubPermanentError,
-    HubUnavailableError,
-)
+from atlas_assets import errors
 from atlas_assets.hub_client.transport import TRANSIENT_STATUSES, TransientError
 
 if TYPE_CHECKING:
@@ -51,11 +32,11 @@ _COMPLAINT = re.compile(r"improperly formatted|[Mm]alformed|parsing datetime")
 _XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})\b")
 #: what the Hub refuses with a name: error of huggingface_hub, what is said, what to do
 _NAMED_REFUSALS = (
-    (GatedRepoError, "access is gated", f"accept its terms on the Hub, then {_LOGIN}"),
-    (RevisionNotFoundError, "no such revision", "correct the branch, tag or sha"),
-    (EntryNotFoundError, "no such file", "correct the file's name"),
+    (hf.GatedRepoError, "access is gated", f"accept its terms on the Hub, then {_LOGIN}"),
+    (hf.RevisionNotFoundError, "no such revision", "correct the branch, tag or sha"),
+    (hf.EntryNotFoundError, "no such file", "correct the file's name"),
     (
-        RepositoryNotFoundError,
+        hf.RepositoryNotFoundError,
         "no such repository, or a private one",
         f"correct its name; if it is private, {_LOGIN}",
     ),
@@ -70,23 +51,18 @@ class NotUnderstoodError(Exception):
     """An answer of the Hub says 200 and is none of a Hub's: JSON of another shape."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A failed attempt.
+class Failure(NamedTuple):
+    """What to raise after a failed attempt if it was the last one, and whether it must be.
 
-    Attributes:
-        error: what to raise when it was the last attempt.
-        final: whether another attempt is pointless.
-        retry_after: the seconds that the Hub asks to wait.
+    `retry_after` is the number of seconds that the Hub asks to wait.
     """
 
-    error: HubError
+    error: errors.HubError
     final: bool
     retry_after: float | None = None
 
 
-@dataclass(frozen=True)
-class _Cause:
+class _Cause(NamedTuple):
     """The parts of an error that do not depend on what was asked; by default of an outage."""
 
     found: str
@@ -95,23 +71,22 @@ class _Cause:
         "try again later; if it stays so, check the network, HF_ENDPOINT and "
         "https://status.huggingface.co"
     )
-    kind: type[HubError] = HubUnavailableError
+    kind: type[errors.HubError] = errors.HubUnavailableError
     status: int | None = None
     comment: str = ""
 
 
-_final = partial(_Cause, kind=HubPermanentError)
+_final = partial(_Cause, kind=errors.HubPermanentError)
 
 
 def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Failure | None:
-    """Return what ``error``, raised while talking to the Hub, means.
+    """Return what ``error`` means; ``None``: it is not about the Hub, and is to be raised as it is.
 
-    The result is ``None`` for an error that is not about the Hub (this package's own, or a
-    programming error), which is to be raised as it is.
+    It was raised while ``what`` was tried at ``where``; ``client`` hides its secrets.
     """
-    if isinstance(error, AtlasError):
+    if isinstance(error, errors.AtlasError):
         return None
-    chain = list(_chain(error))
+    chain = _chain(error)
     named = ((link, cause) for link in chain if (cause := _cause(link, client)) is not None)
     link, cause = next(named, (error, _of_the_rest(chain)))
     if cause is None:
@@ -132,7 +107,7 @@ def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Fa
 def _cause(link: BaseException, client: HubClient) -> _Cause | None:
     """Return what one error of a chain says of the cause, if it does."""
     match link:
-        case OfflineModeIsEnabled():
+        case hf.OfflineModeIsEnabled():
             return _final(
                 "offline mode (HF_HUB_OFFLINE), and no copy of it",
                 "a copy on this machine, as the Hub must not be asked",
@@ -141,7 +116,7 @@ def _cause(link: BaseException, client: HubClient) -> _Cause | None:
         case TransientError():
             asked = f"; it asks to wait {link.retry_after:g} s" if link.retry_after else ""
             return _Cause(f"{link}{asked}", status=link.status)
-        case HfHubHTTPError():
+        case hf.HfHubHTTPError():
             return _of_status(link, client)
         case NotUnderstoodError():
             return _not_understood(str(link))
@@ -151,7 +126,7 @@ def _cause(link: BaseException, client: HubClient) -> _Cause | None:
                 "the address of a Hub: https://…",
                 "correct HF_ENDPOINT, or unset it for the public Hub",
             )
-        case HFValidationError() | HfUriError():
+        case hf.HFValidationError() | hf.HfUriError():
             return _final(str(link), "a name as the Hub takes it: owner/name", "correct the name")
         case ConnectionError() if (status := _refused_by_xet(link)) is not None:
             leave = "leave to transfer files through xet"
@@ -163,46 +138,45 @@ def _cause(link: BaseException, client: HubClient) -> _Cause | None:
                 "a disk of this machine to keep it on",
                 "free some space, or set HF_HOME to a folder that can be written to",
             )
-    passing = _passing(link)
-    return None if passing is None else _Cause(passing)
+        case json.JSONDecodeError():
+            return _Cause("an answer that is no JSON, as of a proxy or an error page")
+        case hf.FileMetadataError():
+            return _Cause("an answer without the headers of a Hub, as of a proxy or an error page")
+        case httpx2.HTTPError() | ConnectionError() | TimeoutError() | hf.XetDownloadError():
+            return _Cause(f"{type(link).__name__}: {_quoted(str(link)) or 'no answer'}")
+        case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
+            return _Cause(str(link))
+        case OSError() if "Consistency check failed" in str(link):
+            return _Cause("a download that ended too early")
+    return None
 
 
-def _of_status(error: HfHubHTTPError, client: HubClient) -> _Cause:
+def _of_status(error: hf.HfHubHTTPError, client: HubClient) -> _Cause:
     status = error.response.status_code
     said = _quoted(client.redact(error.server_message or ""))
     found = f"HTTP {status}: {said}" if said else f"HTTP {status}"
     if status in TRANSIENT_STATUSES:
         return _Cause(found, status=status)
     if status in (409, 412):
-        remedy = "read its head again and try once more"
-        return _Cause(found, "a repository as it was last read", remedy, HubConflictError, status)
+        return _Cause(
+            found,
+            "a repository as it was last read",
+            "read its head again and try once more",
+            errors.HubConflictError,
+            status,
+        )
     remedy = _REMEDIES.get(status, "correct what is asked of the Hub")
     named = (told for kind, *told in _NAMED_REFUSALS if isinstance(error, kind))
     found, remedy = next(named, (found, remedy))
-    is_absent = isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
-    kind = HubNotFoundError if is_absent else HubPermanentError
+    # a gated repository is an error of a kind derived from this one, and is there
+    is_absent = type(error) is hf.RepositoryNotFoundError
+    kind = errors.HubNotFoundError if is_absent else errors.HubPermanentError
     return _Cause(found, "what the Hub gives to this user", remedy, kind, status)
 
 
 def _refused_by_xet(link: BaseException) -> int | None:
     found = _XET_STATUS.search(str(link))
     return int(found[1]) if found and int(found[1]) not in TRANSIENT_STATUSES else None
-
-
-def _passing(link: BaseException) -> str | None:
-    """Return what went wrong on the way, if asking again may mend it."""
-    match link:
-        case json.JSONDecodeError():
-            return "an answer that is no JSON, as of a proxy or an error page"
-        case FileMetadataError():
-            return "an answer without the headers of a Hub, as of a proxy or an error page"
-        case httpx2.HTTPError() | ConnectionError() | TimeoutError() | XetDownloadError():
-            return f"{type(link).__name__}: {_quoted(str(link)) or 'no answer'}"
-        case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
-            return str(link)
-        case OSError() if "Consistency check failed" in str(link):
-            return "a download that ended too early"
-    return None
 
 
 def _of_the_rest(chain: Sequence[BaseException]) -> _Cause | None:
@@ -241,11 +215,11 @@ def _quoted(said: str) -> str:
     return " ".join(said.split())[:300]
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, then what it was raised from, outermost first."""
-    seen: set[int] = set()
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return the error, then what it was raised from, outermost first."""
+    chain: list[BaseException] = []
     link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
+    while link is not None and link not in chain:
+        chain.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain

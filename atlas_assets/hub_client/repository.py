@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar
 
 from upath import UPath
 
@@ -19,7 +19,6 @@ from atlas_assets.files.locations import file_digest
 from atlas_assets.hub_client.client import HubClient
 
 T = TypeVar("T")
-FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -53,14 +52,8 @@ class RemoteFile:
         return git_blob_id(path) == self.blob_id
 
 
-@dataclass(frozen=True)
-class Commit:
-    """What a branch, tag or sha of a repository means.
-
-    Attributes:
-        sha: the commit's full sha.
-        files: the commit's files by path, sorted.
-    """
+class Commit(NamedTuple):
+    """A commit's full sha and its files by path, sorted."""
 
     sha: str
     files: dict[str, RemoteFile]
@@ -102,7 +95,7 @@ class Repository:
                 timeout=self.client.timeout,
                 **wanted,
             )
-            if not FULL_SHA.fullmatch(str(info.sha)):
+            if not is_full_sha(str(info.sha)):
                 raise ConnectionError(f"the head is said to be {info.sha!r}, which is no commit")
             return read(info)
 
@@ -121,8 +114,8 @@ class Repository:
             meant_by: the branch or tag that means the commit now, to be noted for `downloaded`.
 
         Raises:
-            HubPermanentError: also if the path that is listed is no place in a repository.
-            HubError: the content is not what the Hub's digest says, after a second download.
+            HubError: the content is not what the Hub's digest says, after a second download, or
+                the path that is listed is no place in a repository.
         """
         from huggingface_hub import hf_hub_download
 
@@ -188,11 +181,16 @@ class Repository:
             )
         except OSError:
             return None
-        if not FULL_SHA.fullmatch(folder.name):
+        if not is_full_sha(folder.name):
             return None
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         files = [_cached(path.relative_to(folder).as_posix(), path) for path in paths]
         return Commit(folder.name, {file.path: file for file in files})
+
+
+def is_full_sha(revision: str | None) -> TypeGuard[str]:
+    """Return whether a revision is the full sha of a commit, which always means the same."""
+    return revision is not None and re.fullmatch("[0-9a-f]{40}", revision) is not None
 
 
 def is_place_inside(path: str) -> bool:
@@ -245,5 +243,5 @@ def _cached(name: str, path: Path) -> RemoteFile:
         path=name,
         size=path.stat().st_size,
         sha256=kept if _SHA256.fullmatch(kept) else None,
-        blob_id=kept if FULL_SHA.fullmatch(kept) else git_blob_id(path),
+        blob_id=kept if is_full_sha(kept) else git_blob_id(path),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from atlas_assets.errors import HubError, HubNotFoundError, HubPermanentError, ModelError, expect
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.hub_client.repository import Repository
+from atlas_assets.hub_client.repository import Repository, is_full_sha
 from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.identity import ModelIdentity
 
@@ -118,7 +118,7 @@ def default_loss_threshold(source: ModelSource) -> float | None:
 
 
 def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSource:
-    if repository.is_full_sha(revision):
+    if is_full_sha(revision):
         cached = _cached(client, model, revision)
         if cached is not None:
             return cached

@@ -117,9 +117,6 @@ def _changed(
         if path not in tree:
             raise RefusedError(404, "A file with this name doesn't exist", "EntryNotFound")
         return {other: entry for other, entry in tree.items() if other != path}
-    if key == "deletedFolder":
-        folder = path.rstrip("/") + "/"
-        return {other: entry for other, entry in tree.items() if not other.startswith(folder)}
     raise RefusedError(400, f"unknown operation {key}")
 
 
@@ -161,38 +158,11 @@ def paths_info(request: Handler, repo: Repo, revision: str, _: str, _query: Quer
     request.send(js=[*files, *(_folder(path) for path in sorted(inside))])
 
 
-def commits(request: Handler, repo: Repo, revision: str, _: str, _query: Query) -> None:
-    at, found = request.commit_at(repo, revision), []
-    while True:
-        said = {"title": at.title, "message": at.message, "date": at.date}
-        found.append({"id": at.sha, **said, "authors": [{"user": "tester"}]})
-        if at.parent is None:
-            return request.send(js=found)
-        at = repo.commits[at.parent]
-
-
-def refs(request: Handler, repo: Repo, _argument: str, _: str, _query: Query) -> None:
-    def listed(kind: str, names: Mapping[str, str]) -> list[dict[str, str]]:
-        return [
-            {"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": sha}
-            for name, sha in names.items()
-        ]
-
-    branches, tags = listed("heads", repo.refs), listed("tags", repo.tags)
-    request.send(js={"branches": branches, "tags": tags, "converts": []})
-
-
 def tag(request: Handler, repo: Repo, argument: str, _: str, _query: Query) -> None:
-    deleting = request.command == "DELETE"
-    name = argument if deleting else json.loads(request.body)["tag"]
-    if deleting and name not in repo.tags:
-        raise RefusedError(404, "no such tag", "RevisionNotFound")
-    if not deleting and name in repo.tags:
+    name = json.loads(request.body)["tag"]
+    if name in repo.tags:
         raise RefusedError(409, "Tag reference exists already")
-    if deleting:
-        del repo.tags[name]
-    else:
-        repo.tags[name] = request.commit_at(repo, argument).sha
+    repo.tags[name] = request.commit_at(repo, argument).sha
     request.send(js={})
 
 
@@ -220,8 +190,6 @@ VERBS: Mapping[str, Callable[..., None]] = {
     "commit": commit,
     "tree": tree,
     "paths-info": paths_info,
-    "commits": commits,
-    "refs": refs,
     "tag": tag,
     "xet-write-token": xet_token,
     "xet-read-token": xet_token,

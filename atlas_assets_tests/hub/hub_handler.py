@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from atlas_assets_tests.hub.local_hub import LocalHub
 
 
-_LFS = re.compile(r"/_lfs/([0-9a-f]{64})(?:/(\d+|complete|verify))?")
+_LFS = re.compile(r"/_lfs/([0-9a-f]{64})(?:/(verify))?")
 _CDN = re.compile(r"/_cdn/([0-9a-f]{64})")
 _BATCH = re.compile(r"/(?:(datasets|spaces)/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch")
 _RESOLVE = re.compile(r"/(?:(datasets|spaces)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
@@ -157,30 +157,16 @@ class Handler(BaseHTTPRequestHandler):
         base = f"{self.hub.cdn}/_lfs/{wanted['oid']}"
         if wanted["oid"] in self.hub.storage.blobs:
             return wanted  # no "actions": the client skips the upload
-        upload: dict[str, Any] = {"href": base}
-        over = self.hub.multipart_over
-        if over is not None and wanted["size"] > over:
-            n = -(-wanted["size"] // self.hub.chunk)
-            parts = {str(i + 1): f"{base}/{i + 1}" for i in range(n)}
-            header = {"chunk_size": str(self.hub.chunk), **parts}
-            upload = {"href": f"{base}/complete", "header": header}
-        verify = {"href": f"{base}/verify"}
-        return {**wanted, "actions": {"upload": upload, "verify": verify}}
+        actions = {"upload": {"href": base}, "verify": {"href": f"{base}/verify"}}
+        return {**wanted, "actions": actions}
 
     def _lfs_store(self, sha: str, what: str | None) -> None:
         storage = self.hub.storage
-        if what and what.isdigit():
-            storage.parts[sha, int(what)] = self.body
-            return self.send(headers={"ETag": f'"{hashlib.md5(self.body).hexdigest()}"'})
         if what == "verify":
             return self.send(200 if sha in storage.blobs else 404, js={})
-        data = self.body
-        if what == "complete":
-            numbers = [part["partNumber"] for part in json.loads(self.body)["parts"]]
-            data = b"".join(storage.parts.pop((sha, number)) for number in numbers)
-        if hashlib.sha256(data).hexdigest() != sha:
+        if hashlib.sha256(self.body).hexdigest() != sha:
             raise RefusedError(400, "sha256 mismatch")
-        storage.blobs[sha] = data
+        storage.blobs[sha] = self.body
         return self.send(js={})
 
     def _send_range(self, data: bytes, headers: dict[str, str]) -> None:

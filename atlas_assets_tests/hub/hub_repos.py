@@ -75,7 +75,6 @@ class Storage:
 
     xet_dir: Path | None = None
     blobs: dict[str, bytes] = field(default_factory=dict)
-    parts: dict[tuple[str, int], bytes] = field(default_factory=dict)
     #: sha256 → xet hash
     xet: dict[str, str] = field(default_factory=dict)
 

@@ -8,8 +8,8 @@
         assert hub.calls("POST", "/commit/") == []                    # every request was noted
 
 It speaks what huggingface_hub 2.4 uses: creation, validate-yaml, preupload, LFS batch (basic,
-multipart, verify), xet tokens (the store is a directory), commits with parent check, info, tree,
-paths-info, commits, refs, tags, resolve (HEAD, GET, ranges, redirects to another origin).
+verify), xet tokens (the store is a directory), commits with parent check, info, tree, paths-info,
+tags, resolve (HEAD, GET, ranges, redirects to another origin).
 
 huggingface_hub reads HF_ENDPOINT, HF_HOME and HF_HUB_DISABLE_XET when it is imported: in this
 process use `client` (endpoint and cache are arguments); subprocesses get `environment`.
@@ -28,7 +28,7 @@ from typing import Any
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets_tests.hub.hub_faults import Call, Fault
 from atlas_assets_tests.hub.hub_handler import handler_of
-from atlas_assets_tests.hub.hub_repos import GITATTRIBUTES, Entry, Repo, Storage
+from atlas_assets_tests.hub.hub_repos import GITATTRIBUTES, Repo, Storage
 
 TOKEN = "hf_local" + "T0ken" * 5
 
@@ -45,12 +45,9 @@ class LocalHub:
         log: every request.
     """
 
-    def __init__(
-        self, *, xet_dir: Path | None = None, multipart_over: int | None = None, token: str = TOKEN
-    ) -> None:
-        self.token = token
-        self.tokens = {token}
-        self.multipart_over, self.chunk = multipart_over, 5 * 1024 * 1024
+    def __init__(self, *, xet_dir: Path | None = None) -> None:
+        self.token = TOKEN
+        self.tokens = {TOKEN}
         self.storage = Storage(xet_dir)
         self.repos: dict[tuple[str, str], Repo] = {}
         self.faults: list[Fault] = []
@@ -147,19 +144,15 @@ class LocalHub:
             at = repo.commits[at].parent
         return shas
 
-    def tree(
-        self, repo_id: str, repo_type: str = "dataset", revision: str = "main"
-    ) -> dict[str, Entry]:
-        commit = self.repos[repo_type, repo_id].resolve(revision)
-        assert commit is not None
-        return dict(commit.tree)
-
     def files(
         self, repo_id: str, repo_type: str = "dataset", revision: str = "main"
     ) -> dict[str, bytes]:
         """Path → content at a revision, .gitattributes left out."""
-        found = self.tree(repo_id, repo_type, revision)
-        return {p: self.storage.content(e) for p, e in found.items() if p != ".gitattributes"}
+        commit = self.repos[repo_type, repo_id].resolve(revision)
+        assert commit is not None
+        found = {p: self.storage.content(entry) for p, entry in commit.tree.items()}
+        found.pop(".gitattributes", None)
+        return found
 
     # ---- faults and the log
 

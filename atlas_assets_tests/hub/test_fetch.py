@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from atlas_assets.errors import (
-    ArtifactError,
-    HubNotFoundError,
-    ProvenanceError,
-    SettingsError,
-)
+from atlas_assets.errors import ArtifactError, HubNotFoundError, ProvenanceError, SettingsError
 from atlas_assets.hub.fetch import choose, fetch
-from atlas_assets.hub.source import Source, open_source
+from atlas_assets.hub.source import open_source
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage import source_record
 from atlas_assets.storage.store import AtlasStore
@@ -30,8 +25,8 @@ from atlas_assets_tests.storage import samples
 # what is fetched ---------------------------------------------------------------------------------
 
 
-def test_everything_that_an_atlas_knows_is_fetched(
-    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path
+def test_everything_that_an_atlas_knows_is_fetched_and_loads(
+    sha: str, store: AtlasStore, get: Get, release: Path
 ) -> None:
     outcomes = get()
     assert set(states(outcomes).values()) == {"fetched"}
@@ -47,11 +42,7 @@ def test_everything_that_an_atlas_knows_is_fetched(
     # in the order of the pipeline
     assert next(iter(outcomes)) == "11A_object_prompts.parquet"
     assert not list(store.root.glob("**/*.tmp"))
-
-
-def test_the_quirks_of_the_release_load(sha: str, store: AtlasStore, get: Get) -> None:
-    outcomes = get()
-    assert failures(outcomes) == {}
+    # the quirks of the release load
     for setting in release_repo.SWEEP:
         assert samples.equal(store.read("object_masks", setting), samples.objects(setting))
         assert samples.equal(store.read("checker_masks", setting), samples.checkers(setting))
@@ -71,37 +62,25 @@ def test_the_quirks_of_the_release_load(sha: str, store: AtlasStore, get: Get) -
         store.read(key)
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        ([SUMMARY], [SUMMARY]),
-        (["object_masks"], [f"13_object_masks_{s.file_tag}.h5" for s in release_repo.SWEEP]),
-        ([f"masks/{MASKS}", "summary"], [MASKS, SUMMARY]),
-    ],
-)
-def test_chosen_files(
-    sha: str, store: AtlasStore, get: Get, names: Sequence[str], expected: list[str]
-) -> None:
-    assert list(get(*names)) == expected
-    assert files(store.root) == sorted(expected)
-
-
-def test_chosen_settings(hub: LocalHub, sha: str) -> None:
+def test_chosen_files_and_settings(hub: LocalHub, sha: str) -> None:
     source = open_source(hub.client(), REPO)
-    chosen = choose(source, settings=[REFERENCE])
-    assert {file.setting for file in chosen} == {None, REFERENCE}
-    assert [f.name for f in choose(source, ["object_masks"], [REFERENCE])] == [MASKS]
-    with pytest.raises(SettingsError, match=r"0\.001"):
-        choose(source, ["object_masks"], [samples.Setting(0.3, 0.8)])
-
-
-def test_a_name_that_the_source_does_not_have(hub: LocalHub, sha: str) -> None:
-    source = open_source(hub.client(), REPO)
-    with pytest.raises(SettingsError, match=SUMMARY) as caught:
-        choose(source, ["14_sumary.csv"])
-    assert REPO in str(caught.value)
-    with pytest.raises(SettingsError, match="figure_sweep"):
-        choose(source, ["figure_sweep"])
+    assert str(source) == f"{REPO}@{sha[:12]}"
+    for names, settings, expected in (
+        ([SUMMARY], [], [SUMMARY]),
+        (["object_masks"], [], [f"13_object_masks_{s.file_tag}.h5" for s in release_repo.SWEEP]),
+        ([f"masks/{MASKS}", "summary"], [], [MASKS, SUMMARY]),
+        (["object_masks"], [REFERENCE], [MASKS]),
+    ):
+        assert [file.name for file in choose(source, names, settings)] == expected
+    assert {file.setting for file in choose(source, (), [REFERENCE])} == {None, REFERENCE}
+    for names, settings, said in (
+        (["object_masks"], [samples.Setting(0.3, 0.8)], r"0\.001"),
+        (["14_sumary.csv"], [], SUMMARY),
+        (["figure_sweep"], [], "figure_sweep"),
+    ):
+        with pytest.raises(SettingsError, match=said) as caught:
+            choose(source, names, settings)
+        assert REPO in str(caught.value)
 
 
 def test_one_commit_is_read_throughout(hub: LocalHub, sha: str, store: AtlasStore) -> None:
@@ -203,72 +182,65 @@ def test_published_files_do_not_mix_with_a_computed_atlas(
 # what is not sound -------------------------------------------------------------------------------
 
 
-def bad(value: bytes) -> dict[str, bytes]:
-    return {f"masks/{MASKS}": value}
-
-
-def masks_with_a_wrong_type(tmp_path: Path, release: Path) -> bytes:
+def of_a_wrong_type(data: bytes, tmp_path: Path) -> bytes:
     path = tmp_path / "masks.h5"
-    path.write_bytes((release / "masks" / MASKS).read_bytes())
+    path.write_bytes(data)
     with h5py.File(path, "a") as file:
         del file["universal_masks/layer_0/ast__For"]
         file["universal_masks/layer_0/ast__For"] = np.zeros(samples.WIDTH, np.float64)
     return path.read_bytes()
 
 
-def test_one_bad_file_leaves_the_others(
-    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path, tmp_path: Path
-) -> None:
-    hub.push(REPO, bad(masks_with_a_wrong_type(tmp_path, release)))
-    outcomes = get()
-    assert list(failures(outcomes)) == [MASKS]
-    error = outcomes[MASKS].error
-    assert isinstance(error, ArtifactError)
-    assert f"{REPO}@" in str(error)
-    assert f"masks/{MASKS}" in str(error)
-    assert MASKS not in files(store.root)
-    assert len(files(store.root)) == len(outcomes) - 1
-
-
-def test_a_truncated_published_file_is_refused(
-    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path
-) -> None:
-    hub.push(REPO, bad((release / "masks" / MASKS).read_bytes()[:3000]))
-    assert "not a sound object_masks" in failures(get("object_masks"))[MASKS]
-    assert MASKS not in files(store.root)
-
-
-def test_a_file_that_hdf5_would_read_for_ever_is_refused(
-    hub: LocalHub, sha: str, store: AtlasStore, get: Get, tmp_path: Path
-) -> None:
+def endless(_: bytes, tmp_path: Path) -> bytes:
+    """A heap whose free space HDF5 itself would read for ever."""
     path = sample_atlas.make(tmp_path / "data").path("object_masks", REFERENCE)
     data = bytearray(path.read_bytes())
     provenance = data.index(b"GCOL") + 16
     size = int.from_bytes(data[provenance + 8 : provenance + 16], "little")
     second = provenance + 16 + -(-size // 8) * 8
     data[second + 9] += 1  # 256 bytes more: into the zeros of the free space
-    hub.push(REPO, bad(bytes(data)))
-    message = failures(get("object_masks"))[MASKS]
-    assert "cannot be read to an end" in message
-    assert MASKS not in files(store.root)
+    return bytes(data)
 
 
-def test_the_file_of_another_setting_is_refused(
-    hub: LocalHub, sha: str, get: Get, release: Path
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        (of_a_wrong_type, "not a sound object_masks"),
+        (lambda data, _: data[:3000], "not a sound object_masks"),
+        (lambda *_: b"no HDF5", "not a sound object_masks"),
+        (endless, "cannot be read to an end"),
+    ],
+    ids=["type", "truncated", "text", "endless"],
+)
+def test_a_file_that_is_not_sound_is_refused(
+    hub: LocalHub,
+    sha: str,
+    store: AtlasStore,
+    get: Get,
+    tmp_path: Path,
+    damaged: Callable[[bytes, Path], bytes],
+    said: str,
+) -> None:
+    get(MASKS)
+    before = (store.root / MASKS).read_bytes()
+    hub.push(REPO, {f"masks/{MASKS}": damaged(before, tmp_path)})
+    outcomes = get("object_masks")
+    assert list(failures(outcomes)) == [MASKS]
+    assert isinstance(outcomes[MASKS].error, ArtifactError)
+    for part in (said, f"{REPO}@", f"masks/{MASKS}"):
+        assert part in failures(outcomes)[MASKS]
+    assert (store.root / MASKS).read_bytes() == before
+
+
+def test_the_file_of_another_setting_is_refused_and_leaves_the_others(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get, release: Path
 ) -> None:
     other = f"13_object_masks_{STANDALONE.file_tag}.h5"
-    hub.push(REPO, bad((release / "masks" / other).read_bytes()))
-    assert "another setting" in failures(get("object_masks"))[MASKS]
-
-
-def test_an_earlier_file_survives_a_bad_newer_one(
-    hub: LocalHub, sha: str, store: AtlasStore, get: Get
-) -> None:
-    get("object_masks")
-    before = (store.root / MASKS).read_bytes()
-    hub.push(REPO, bad(b"no HDF5"))
-    assert list(failures(get("object_masks"))) == [MASKS]
-    assert (store.root / MASKS).read_bytes() == before
+    hub.push(REPO, {f"masks/{MASKS}": (release / "masks" / other).read_bytes()})
+    outcomes = get()
+    assert list(failures(outcomes)) == [MASKS]
+    assert "another setting" in failures(outcomes)[MASKS]
+    assert files(store.root) == sorted(outcomes.keys() - {MASKS})
 
 
 def test_files_of_one_name_with_different_contents(
@@ -279,8 +251,3 @@ def test_files_of_one_name_with_different_contents(
     hub.push(REPO, {f"copy/{MASKS}": b"another"})
     message = failures(get("object_masks"))[MASKS]
     assert f"copy/{MASKS} and masks/{MASKS}" in message
-
-
-def test_a_source_names_itself(hub: LocalHub, sha: str) -> None:
-    source: Source = open_source(hub.client(), REPO)
-    assert str(source) == f"{REPO}@{sha[:12]}"

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from atlas_assets.hub.fetch import Outcome, choose, fetch
-from atlas_assets.hub.source import open_source
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.hub.fetching import MASKS, SUMMARY, Get, failures, states
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
 from atlas_assets_tests.storage import samples
-
-MASKS = f"13_object_masks_{REFERENCE.file_tag}.h5"
-SUMMARY = "14_summary.csv"
 
 
 @pytest.fixture
@@ -34,23 +30,15 @@ def uploaded(xet_hub: LocalHub, release: Path) -> LocalHub:
     return xet_hub
 
 
-def fetched(hub: LocalHub, store: AtlasStore, *names: str) -> dict[str, Outcome]:
-    client = hub.client()
-    source = open_source(client, REPO)
-    outcomes = fetch(client, source, store, choose(source, names))
-    return {outcome.file.name: outcome for outcome in outcomes}
-
-
 def test_large_files_come_through_xet(uploaded: LocalHub, store: AtlasStore, release: Path) -> None:
-    outcomes = fetched(uploaded, store)
-    assert {outcome.state for outcome in outcomes.values()} == {"fetched"}
+    outcomes = Get(uploaded, store)()
+    assert set(states(outcomes).values()) == {"fetched"}
     assert (store.root / MASKS).read_bytes() == (release / "masks" / MASKS).read_bytes()
     assert samples.equal(store.read("object_masks", REFERENCE), samples.objects())
     assert uploaded.calls(match="xet-read-token")
     assert not uploaded.calls("GET", "/_cdn/")
     uploaded.forget_calls()
-    again = fetched(uploaded, store)
-    assert {outcome.state for outcome in again.values()} == {"unchanged"}
+    assert set(states(Get(uploaded, store)()).values()) == {"unchanged"}
     assert not uploaded.calls(match="xet-read-token")
 
 
@@ -61,9 +49,7 @@ def test_a_store_that_has_lost_its_content(uploaded: LocalHub, store: AtlasStore
     for path in cut:
         path.chmod(0o644)
         path.write_bytes(path.read_bytes()[:100])
-    outcomes = fetched(uploaded, store, MASKS, SUMMARY)
-    assert outcomes[MASKS].state == "failed"
-    assert outcomes[SUMMARY].state == "fetched"
+    assert states(Get(uploaded, store)(MASKS, SUMMARY)) == {MASKS: "failed", SUMMARY: "fetched"}
     assert not (store.root / MASKS).exists()
 
 
@@ -72,9 +58,8 @@ def test_the_xet_token_is_not_given(
     uploaded: LocalHub, store: AtlasStore, status: int, times: int, state: str
 ) -> None:
     uploaded.fail("GET", "xet-read-token", status=status, times=times)
-    outcomes = fetched(uploaded, store, MASKS, SUMMARY)
-    assert outcomes[MASKS].state == state
-    assert outcomes[SUMMARY].state == "fetched"
-    if state == "failed":
-        assert f"HTTP {status}" in str(outcomes[MASKS].error)
-        assert uploaded.token not in str(outcomes[MASKS].error)
+    outcomes = Get(uploaded, store)(MASKS, SUMMARY)
+    assert states(outcomes) == {MASKS: state, SUMMARY: "fetched"}
+    for message in failures(outcomes).values():
+        assert f"HTTP {status}" in message
+        assert uploaded.token not in message

@@ -124,7 +124,7 @@ def _materialisation(
             version = data_version_of_cells(store, [(said, file.setting)])
     return dg.AssetMaterialization(
         asset_key=file.artifact.key,
-        partition=file.setting and partition_key(file.setting),
+        partition=partition_key(file.setting) if file.setting else None,
         description=f"fetched from {source}",
         metadata=metadata,
         tags={DATA_VERSION_TAG: version},

@@ -1,7 +1,7 @@
-"""The local Hub and a sound atlas, for tests of what follows a model or publishes."""
+"""The local Hub, for tests of what follows a model, fetches or publishes."""
 
 from __future__ import annotations
 
-from atlas_assets_tests.hub.conftest import hub, sound
+from atlas_assets_tests.hub.conftest import hub, release, sha, sound
 
-__all__ = ["hub", "sound"]
+__all__ = ["hub", "release", "sha", "sound"]

@@ -57,7 +57,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
         schedules=[poll_schedule(settings), publish_schedule(settings, publish, resources["hub"])],
         sensors=[
             poll_sensor(settings),
-            follow_sensor(),
+            follow_sensor(settings),
             hub_sync_sensor(settings, publish, resources["hub"]),
         ],
         resources=resources,

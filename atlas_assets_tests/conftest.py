@@ -14,10 +14,9 @@ TIERS = {
 LONGEST = (
     "test_frozen",
     "test_atlas_job",
-    "test_daemon",
+    "test_follow",
     "test_command_line",
     "test_ui",
-    "test_conditions",
 )
 
 

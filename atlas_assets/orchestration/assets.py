@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 
-from atlas_assets.orchestration.automation.conditions import stay_up_to_date
 from atlas_assets.orchestration.data_versions import data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
 from atlas_assets.orchestration.making import Step, require_in_sweep
@@ -39,19 +38,15 @@ def assets_of(
 ) -> list[dg.AssetsDefinition]:
     """The assets of the whole catalogue.
 
-    What the sweep in force skips is never made without being asked.
-
     Args:
         settings: in force; their values are part of the code versions that depend on them.
         partitions: of every partition space.
         resources: what the runs are given in which an asset materialises others.
     """
-    skipped = skipped_under(settings)
     found: list[dg.AssetsDefinition] = []
-    for key, artifact in ARTIFACTS.items():
+    for artifact in ARTIFACTS.values():
         completion = Completion(list(found), resources)
-        automatic = key not in skipped
-        found.append(_asset(artifact, settings, partitions, completion, automatic=automatic))
+        found.append(_asset(artifact, settings, partitions, completion))
     return found
 
 
@@ -60,8 +55,6 @@ def _asset(
     settings: AtlasSettings,
     partitions: Partitions,
     completion: Completion,
-    *,
-    automatic: bool,
 ) -> dg.AssetsDefinition:
     partitioned: dict[str, Any] = {}
     if artifact.partitioned:
@@ -84,7 +77,6 @@ def _asset(
             kinds=set(artifact.kinds),
             owners=OWNERS,
             code_version=artifact.version(settings.parameters),
-            automation_condition=stay_up_to_date() if automatic else None,
             io_manager_key=f"{artifact.kind}_io_manager",
             metadata={"file": artifact.filename, **_code_of(artifact)},
             required_resource_keys=resources,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
 
 from atlas_assets.atlas.model import AtlasModel
+from atlas_assets.errors import ModelError
 from atlas_assets.orchestration.data_versions import model_version
+from atlas_assets.settings import AtlasSettings
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 
@@ -47,6 +50,28 @@ def announce_model(instance: dg.DagsterInstance, lineage: Lineage) -> bool:
         )
     )
     return True
+
+
+def model_on_this_machine(settings: AtlasSettings, sha: str | None = None) -> AtlasModel:
+    """Return the model without asking the Hub, for ticks that look at it again and again.
+
+    Its digests are computed again only when the sizes or dates of its files have changed.
+    """
+    model = AtlasModel(settings, ask_hub=False, sha=sha)
+    try:
+        files = [path for path in sorted(model.source.folder.iterdir()) if path.is_file()]
+    except ModelError:
+        return model
+    stats = [path.stat() for path in files]
+    return _model_of(settings, sha, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
+
+
+@lru_cache(maxsize=1)
+def _model_of(
+    settings: AtlasSettings, sha: str | None, state: tuple[tuple[int, int], ...]
+) -> AtlasModel:
+    del state
+    return AtlasModel(settings, ask_hub=False, sha=sha)
 
 
 def announced_version(instance: dg.DagsterInstance) -> str | None:

@@ -8,7 +8,6 @@ from atlas_assets.atlas import versions
 from atlas_assets.atlas.status import FileState, survey
 from atlas_assets.errors import ArtifactError
 from atlas_assets.orchestration.assets import OWNERS
-from atlas_assets.orchestration.automation.conditions import stay_up_to_date
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import failed_checks
 from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
@@ -31,7 +30,6 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
         kinds={"json"},
         owners=OWNERS,
         code_version="1",
-        automation_condition=stay_up_to_date(),
         deps=[key for key in ARTIFACTS if key not in skipped],
     )
     def atlas_version(

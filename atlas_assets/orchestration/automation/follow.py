@@ -1,124 +1,110 @@
 """The sensor that keeps the atlas up to date: one run for everything that is stale.
 
-Dagster's own automation sensor would launch what has no partitions and what has them in runs of
-their own that do not wait for each other. Here the same evaluation ends in one run, in which steps
-follow each other, blocking checks block and the model is loaded once.
+Each tick looks at the state of every file, as ``atlas status`` does, and requests one run of the
+job ``atlas`` for what is stale and what follows from it: steps wait for each other, blocking checks
+block, and the model is loaded once. A tick looks at what is there, not at what has changed since
+the tick before: it notices changes made while no daemon was running.
 """
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Sequence
 
 import dagster as dg
 
-# changes a field of Dagster's records; not exported. Its version is pinned and the tests run it
-from dagster._record import copy
-
+from atlas_assets.errors import ProvenanceError
+from atlas_assets.orchestration.automation.plan import Verdicts, plan_of
 from atlas_assets.orchestration.partitions import range_tags
-from atlas_assets.stages.setting import Setting
+from atlas_assets.orchestration.version import KEY as VERSION
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import ARTIFACTS
 
 SENSOR = "keep_atlas_up_to_date"
+JOB = "atlas"
 #: seconds between two looks
 INTERVAL = 30
+#: on the runs that are requested: what is stale, and why
+WHY_TAG = "atlas/why"
+#: reasons that a tag or a message spells out
+_SHOWN = 5
+#: jobs that write files of the atlas, besides Dagster's own jobs for assets
+_WRITING = {JOB, "sweep", "analyses", "fetch"}
+_OF_DAGSTER = "__"
+_FINISHED = {
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+}
 
 
-class OneRunSensor(dg.AutomationConditionSensorDefinition):
-    """Evaluates the assets' conditions as Dagster does, and requests one run for all of them."""
+def follow_sensor(settings: AtlasSettings) -> dg.SensorDefinition:
+    """Return the sensor, which is off until it is switched on."""
+    verdicts = Verdicts()
 
-    def evaluate_tick(self, context: dg.SensorEvaluationContext) -> Any:
-        """What Dagster's evaluation gives, its run requests merged into one."""
-        with warnings.catch_warnings():
-            # Dagster looks over its requests with a function of its own that it has deprecated
-            warnings.simplefilter("ignore", DeprecationWarning)
-            evaluated = super().evaluate_tick(context)
-        requests = evaluated.run_requests or ()
-        if not requests:
-            return copy(evaluated, skip_message="every asset is up to date")
-        graph = context.repository_def.asset_graph  # type: ignore[union-attr]
-        request = one_run(_requested(requests), graph, context.instance)
-        return copy(evaluated, run_requests=[request])
-
-
-def one_run(
-    requested: Mapping[dg.AssetKey, frozenset[str]],
-    graph: Any,
-    instance: dg.DagsterInstance,
-) -> dg.RunRequest:
-    """One run of all requested assets, over the smallest block of settings with all partitions.
-
-    Its key says what it is for: a run that failed is not launched again until something else has
-    become stale, or has been made meanwhile.
-
-    Args:
-        requested: asset → its partitions, none of an asset that has no partitions.
-        graph: Dagster's graph of all assets.
-        instance: tells the versions of what the run starts from.
-    """
-    cells = {Setting.of_partition_key(key) for keys in requested.values() for key in keys}
-    return dg.RunRequest(
-        run_key=_cause(requested, graph, instance),
-        asset_selection=sorted(requested),
-        tags=_block(cells) if cells else {},
+    @dg.sensor(
+        name=SENSOR,
+        job_name=JOB,
+        minimum_interval_seconds=INTERVAL,
+        description="Makes what is stale again, in one run: after a change of the model (as "
+        "the poll reports it), of the code, of a setting, or of what was made by hand.",
     )
-
-
-def follow_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Off until it is switched on, as every Dagster sensor."""
-    with warnings.catch_warnings():
-        # evaluating conditions of one's own is beta in Dagster; its version is pinned and the tests
-        # run it
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return OneRunSensor(
-            SENSOR,
-            target=dg.AssetSelection.all(),
-            minimum_interval_seconds=INTERVAL,
-            use_user_code_server=True,
-            description="Makes what is stale again, in one run: after a change of the model (as "
-            "the poll reports it), of the code, of a setting, or of what was made by hand.",
+    def keep_atlas_up_to_date(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.RunRequest | dg.SkipReason:
+        newest = _newest_run(context.instance)
+        writing = _writing_run(context.instance)
+        if writing is not None:
+            return dg.SkipReason(f"run {writing.run_id[:8]} ({writing.job_name}) is under way")
+        try:
+            plan = plan_of(settings, verdicts)
+        except ProvenanceError as error:
+            return dg.SkipReason(str(error))
+        if _newest_run(context.instance) != newest:
+            return dg.SkipReason("a run was begun meanwhile, and may have changed the files")
+        key = _run_key(context.cursor, plan.digest)
+        context.update_cursor(key)
+        for line in (*plan.reasons, *plan.obstacles):
+            context.log.info(line)
+        if not plan.assets:
+            return dg.SkipReason(_told(plan.obstacles) or "every file is up to date")
+        return dg.RunRequest(
+            run_key=key,
+            asset_selection=[dg.AssetKey(asset) for asset in plan.assets],
+            tags={**(range_tags(*plan.block) if plan.block else {}), WHY_TAG: _told(plan.reasons)},
         )
 
-
-def _requested(requests: Iterable[dg.RunRequest]) -> dict[dg.AssetKey, frozenset[str]]:
-    found: dict[dg.AssetKey, frozenset[str]] = {}
-
-    def add(asset: dg.AssetKey, partitions: Iterable[str]) -> None:
-        found[asset] = found.get(asset, frozenset()) | frozenset(partitions)
-
-    for request in requests:
-        if request.asset_graph_subset is not None:
-            for asset in request.asset_graph_subset.asset_keys:
-                subset = request.asset_graph_subset.partitions_subsets_by_asset_key.get(asset)
-                add(asset, subset.get_partition_keys() if subset else ())
-        for asset in request.asset_selection or ():
-            add(asset, _keys_of(request))
-    return found
+    return keep_atlas_up_to_date
 
 
-def _keys_of(request: dg.RunRequest) -> Sequence[str]:
-    return (request.partition_key,) if request.partition_key else ()
+def _run_key(cursor: str | None, digest: str) -> str:
+    """Return the key of a run, which is the cursor as well: ``<number>-<digest of the state>``.
+
+    Dagster launches a key once. The number goes up whenever the state is another than at the tick
+    before: a run that failed is not launched again until something has changed, and a state that
+    comes back is made again.
+    """
+    last = re.fullmatch(r"(\d+)-(\w*)", cursor or "")
+    number, state = (int(last[1]), last[2]) if last else (0, None)
+    return f"{number if state == digest else number + 1}-{digest}"
 
 
-def _block(cells: set[Setting]) -> dict[str, str]:
-    """Tags of a run over the smallest block of the sweep that holds the cells."""
-    epsilons = sorted(cell.epsilon for cell in cells)
-    consistencies = sorted(cell.consistency for cell in cells)
-    first = Setting(epsilons[0], consistencies[0])
-    return range_tags(first, Setting(epsilons[-1], consistencies[-1]))
+def _newest_run(instance: dg.DagsterInstance) -> str | None:
+    return next((run.run_id for run in instance.get_runs(limit=1)), None)
 
 
-def _cause(
-    requested: Mapping[dg.AssetKey, frozenset[str]], graph: Any, instance: dg.DagsterInstance
-) -> str:
-    """Digest of what is to be made, with what code, and from which versions of what is there."""
-    lines = []
-    for asset in sorted(requested):
-        node = graph.get(asset)
-        lines.append(f"{asset.to_user_string()} {node.code_version} {sorted(requested[asset])}")
-        for before in sorted(node.parent_keys - requested.keys()):
-            event = instance.get_latest_materialization_event(before)
-            tags = event.asset_materialization.tags if event and event.asset_materialization else {}
-            lines.append(f"{before.to_user_string()} {(tags or {}).get('dagster/data_version')}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _writing_run(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
+    """A run under way that may write files of the atlas."""
+    ours = {dg.AssetKey(key) for key in (*ARTIFACTS, VERSION)}
+    statuses = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
+    for run in instance.get_runs(dg.RunsFilter(statuses=statuses)):
+        # a run of assets that a command line began does not say which they are
+        selected = not run.asset_selection or not ours.isdisjoint(run.asset_selection)
+        if run.job_name in _WRITING or (run.job_name.startswith(_OF_DAGSTER) and selected):
+            return run
+    return None
+
+
+def _told(sentences: Sequence[str]) -> str:
+    more = len(sentences) - _SHOWN
+    return "; ".join(sentences[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -8,15 +8,16 @@ new version, upon which everything made with the model is stale
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-
 import dagster as dg
 
 from atlas_assets.atlas import versions
 from atlas_assets.errors import AtlasError, SettingsError
 from atlas_assets.models.identity import ModelIdentity
-from atlas_assets.orchestration.model_version import MODEL, announce_model
+from atlas_assets.orchestration.model_version import (
+    MODEL,
+    announce_model,
+    model_on_this_machine,
+)
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.storage.provenance import Lineage
 
@@ -114,21 +115,4 @@ def _look(settings: AtlasSettings) -> tuple[ModelIdentity, str]:
         pinned = settings.model_revision
         said = f"{name} is pinned to {pinned} by ATLAS_MODEL_REVISION: there is nothing to follow"
         return ModelIdentity(model_id=name, revision=pinned), said
-    return _on_this_machine(name), f"{name} lies on this machine"
-
-
-def _on_this_machine(model: str) -> ModelIdentity:
-    from atlas_assets.models.sources import resolve
-
-    folder = resolve(model, None, ask_hub=False).folder
-    files = (path.stat() for path in sorted(folder.iterdir()) if path.is_file())
-    return _digested(model, folder, tuple((file.st_size, file.st_mtime_ns) for file in files))
-
-
-@lru_cache(maxsize=1)
-def _digested(model: str, folder: Path, state: tuple[tuple[int, int], ...]) -> ModelIdentity:
-    """Digests of the files, computed again only when their sizes or dates have changed."""
-    from atlas_assets.models.sources import identify, resolve
-
-    del folder, state
-    return identify(resolve(model, None, ask_hub=False))
+    return model_on_this_machine(settings).identity, f"{name} lies on this machine"

@@ -38,7 +38,8 @@ class Options:
         replace: Whether what an earlier publication left there and this one has not is removed.
         overwrite: Whether to publish although files of an atlas are there that no publication
             left: those at the paths of this one are replaced, the others stay.
-        private: Whether a repository that is not there yet is made private.
+        private: Whether a repository that is not there yet is made private; `publish` takes this
+            from the settings.
         dry_run: Whether only to say what would be done: the repository is read, nothing is
             written, and no token is needed.
     """

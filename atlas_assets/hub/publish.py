@@ -44,8 +44,8 @@ class Published:
 
     Attributes:
         plan: The commit; without changes where there was nothing to commit.
-        left_out: What is not published, and why.
-        not_compared: The checks of published files that found nothing to compare them with.
+        left_out: The files that are not published, and why.
+        not_compared: The checks of published files that compared nothing, and why.
         sha: The commit that holds the atlas; ``None`` for a dry run.
         url: The address of that commit.
         committed: Whether this publication made that commit.
@@ -70,7 +70,7 @@ def publish(
     settings: AtlasSettings,
     repo_id: str,
     client: HubClient,
-    options: Options | None = None,
+    options: Options,
     verifier: DatasetsVerifier | None = None,
 ) -> Published:
     """Publish what is sound of an atlas to a dataset repository, which is made if need be.
@@ -82,7 +82,7 @@ def publish(
         settings: The settings in force; they say whether a new repository is made private.
         repo_id: The repository, ``owner/name``.
         client: The Hub.
-        options: What is published and what may give way to it; by default all that is sound.
+        options: What is published, and what may give way to it.
         verifier: What says whether the tables load; by default ``datasets`` does.
 
     Raises:
@@ -93,11 +93,11 @@ def publish(
         HubPermanentError: the Hub refuses, or the version's tag marks something else.
         HubUnavailableError: the Hub does not answer; publishing again goes on.
     """
-    options, verifier = options or Options(), verifier or DatasetsVerifier()
+    verifier = verifier or DatasetsVerifier()
     if not options.dry_run:
         verifier.require()
         _require_token(client)
-    options = replace(options, private=options.private or settings.hub_private)
+    options = replace(options, private=settings.hub_private)
     with staged(store, settings, options.cells) as stage:
         return publish_stage(stage, repo_id, client, options, verifier)
 

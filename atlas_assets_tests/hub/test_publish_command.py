@@ -43,9 +43,10 @@ def test_publish(hub: LocalHub, environment: dict[str, str]) -> None:
     assert "which is not there and would be created (public)" in dry.stdout
     assert "+ add" in dry.stdout and "14_summary.csv" in dry.stdout
     assert "dry run: nothing was written" in dry.stdout and hub.repos == {}
-    assert "would be made" in dry.stdout
+    assert "would be made" in dry.stdout and "missing: " in dry.stdout and "claims.md" in dry.stdout
     target = {**environment, "ATLAS_HUB_TARGET": REPO}
-    arguments = [sys.executable, "-m", "atlas_assets.cli", "publish"]
+    names = ["--files", "summary", "--files", "object_masks"]
+    arguments = [sys.executable, "-m", "atlas_assets.cli", "publish", *names]
     outputs = []
     for more in (["--json"], []):
         done = subprocess.run(
@@ -57,21 +58,11 @@ def test_publish(hub: LocalHub, environment: dict[str, str]) -> None:
     assert document["schema"] == "atlas.publish/1" and document["committed"] and document["tagged"]
     assert document["url"].endswith(f"/datasets/{REPO}/commit/{hub.head(REPO)}")
     assert {change["path"] for change in document["changes"]} == set(hub.files(REPO))
-    assert {file["name"] for file in document["left_out"]} >= {"claims.md"}
-    # the tables did load, from the folder and at the commit
+    assert document["left_out"] == [] and document["tables_loaded"] == 1
+    # the table did load, from the folder and at the commit
     assert hub.calls("GET", rf"/resolve/{document['sha']}/viewer/summary\.parquet")
     assert "nothing to commit" in outputs[1]
     assert hub.token not in dry.output + "".join(outputs)
-
-
-def test_a_part_without_tables(hub: LocalHub) -> None:
-    arguments = ("--to", REPO, "--files", "object_masks")
-    done = run(*arguments)
-    assert done.exit_code == 0, done.stderr
-    assert "committed " in done.stdout and "every table" not in done.stdout
-    hub.repos["dataset", REPO].tags.clear()
-    dry = run(*arguments, "--dry-run")
-    assert "dry run: nothing was written\n" in dry.stdout and "would be made" in dry.stdout
 
 
 def test_others_files_are_replaced_only_when_that_is_said(hub: LocalHub) -> None:
@@ -81,8 +72,9 @@ def test_others_files_are_replaced_only_when_that_is_said(hub: LocalHub) -> None
     refused = run(*arguments)
     assert refused.exit_code == 3 and "--overwrite" in refused.stderr
     assert hub.files(REPO)[mine] == b"theirs" and len(hub.commits(REPO)) == 2
-    done = run(*arguments, "--overwrite", "--json")
-    assert done.exit_code == 0 and json.loads(done.stdout)["committed"]
+    done = run(*arguments, "--overwrite")
+    # none of them is a table, so none was loaded
+    assert done.exit_code == 0 and "committed " in done.stdout and "every table" not in done.stdout
     assert hub.files(REPO)[mine] != b"theirs" and hub.files(REPO)[elsewhere] == b"theirs"
 
 

@@ -42,32 +42,40 @@ CANARY = "hf_Canary0123456789Canary"
 
 @dataclass
 class Built:
-    """A sound atlas of one's own, and an instance of Dagster that remembers a run of it."""
+    """A sound atlas of one's own, an instance of Dagster that remembers a run of it, and a Hub.
+
+    Attributes:
+        first: the cursor of a sensor that was on before that run.
+    """
 
     folder: Path
     instance: dg.DagsterInstance
+    hub: LocalHub
+    first: str = ""
 
     def settings(self, **changes: Any) -> AtlasSettings:
         return sound_atlas.settings_in(self.folder / "data", **{"hub_target": REPO, **changes})
 
-    def tick(self, client: HubClient, cursor: str | None, **changes: Any) -> Any:
+    def tick(self, cursor: str | None, client: HubClient | None = None, **changes: Any) -> Any:
         """What the daemon makes of the sensor: run requests, why there are none, and a cursor.
 
         It looks at the first run that succeeded after the cursor, as one tick does.
         """
+        client = client or self.hub.client()
         sensor = hub_sync_sensor(self.settings(**changes), publish_job(), client)
         with dg.build_sensor_context(instance=self.instance, cursor=cursor) as context:
             return sensor.evaluate_tick(context)
 
-    def daily(self, client: HubClient) -> Any:
+    def daily(self, client: HubClient | None = None) -> Any:
         """What it makes of the schedule."""
+        client = client or self.hub.client()
         schedule = publish_schedule(self.settings(), publish_job(), client)
         at = datetime(2026, 1, 1, 7, tzinfo=UTC)
         with dg.build_schedule_context(self.instance, at) as context:
             return schedule.evaluate_tick(context)
 
     def run(
-        self, client: HubClient, request: Any = None, **config: Any
+        self, request: Any = None, client: HubClient | None = None, **config: Any
     ) -> dg.ExecuteInProcessResult:
         """The job ``publish``, as it was requested or with this config."""
         run_config = request.run_config if request else {"ops": {OP: {"config": config}}}
@@ -75,7 +83,7 @@ class Built:
             instance=self.instance,
             run_config=run_config,
             tags=dict(request.tags) if request else None,
-            resources={"settings": self.settings(), "hub": client},
+            resources={"settings": self.settings(), "hub": client or self.hub.client()},
             raise_on_error=False,
         )
 
@@ -99,23 +107,15 @@ class Built:
 
 
 @pytest.fixture
-def built(sound: Path, tmp_path: Path) -> Iterator[Built]:
+def built(sound: Path, hub: LocalHub, tmp_path: Path) -> Iterator[Built]:
     """A sound atlas of which one file was made in a run, to be changed."""
     shutil.copytree(sound, tmp_path / "data")
     (tmp_path / "home").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
-        atlas = Built(tmp_path, instance)
+        atlas = Built(tmp_path, instance, hub)
+        atlas.first = atlas.tick(None).cursor
         atlas.pretend("summary")
         yield atlas
-
-
-@pytest.fixture(scope="module")
-def first() -> str:
-    """The cursor of a sensor that was on before the first run."""
-    with dg.DagsterInstance.ephemeral() as empty:
-        cursor = Built(Path(), empty).tick(HubClient(), None).cursor
-    assert isinstance(cursor, str)
-    return cursor
 
 
 @pytest.fixture(autouse=True)
@@ -143,29 +143,27 @@ def retries(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
 
 
 def test_they_say_what_to_configure(
-    built: Built, hub: LocalHub, first: str, monkeypatch: pytest.MonkeyPatch
+    built: Built, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "set ATLAS_HUB_TARGET" in reason_of(built.tick(hub.client(), first, hub_target=None))
+    assert "set ATLAS_HUB_TARGET" in reason_of(built.tick(built.first, hub_target=None))
     monkeypatch.delenv("HF_TOKEN")
     nobody = replace(hub.client(), token=None)
-    reason = reason_of(built.tick(nobody, first))
+    reason = reason_of(built.tick(built.first, nobody))
     assert "HF_TOKEN" in reason and "hf auth login" in reason
     assert reason_of(built.daily(nobody)) == reason
     assert hub.calls() == []
     # a sensor that is switched on later begins there
-    assert "Initiating" in reason_of(built.tick(hub.client(), None))
+    assert "Initiating" in reason_of(built.tick(None))
 
 
-def test_a_run_that_made_an_atlas_is_published_once(
-    built: Built, hub: LocalHub, first: str
-) -> None:
-    tick = built.tick(hub.client(), first)
+def test_a_run_that_made_an_atlas_is_published_once(built: Built, hub: LocalHub) -> None:
+    tick = built.tick(built.first)
     request = request_of(tick)
     (made,) = built.instance.get_runs()
     assert request.run_key == made.run_id and request.tags[TARGET_TAG] == REPO
     # no request to the Hub, whatever the tick
     assert hub.calls() == []
-    result = built.run(hub.client(), request)
+    result = built.run(request)
     assert result.success, failure_text(result)
     assert len(hub.commits(REPO)) == 2 and "14_summary.csv" in hub.files(REPO)
     observed = [
@@ -178,71 +176,65 @@ def test_a_run_that_made_an_atlas_is_published_once(
     commit = observed[0].metadata["commit"].value
     assert commit == f"{hub.url}/datasets/{REPO}/commit/{hub.head(REPO)}"
     # its own run is a successful one, and is not published
-    after = built.tick(hub.client(), tick.cursor)
+    after = built.tick(tick.cursor)
     assert f"run {result.run_id[:8]} ({JOB}) made no file" in reason_of(after)
     # then there is nothing more to look at
-    assert "empty result" in reason_of(built.tick(hub.client(), after.cursor))
+    assert "empty result" in reason_of(built.tick(after.cursor))
     # a run that changes nothing is published as well, and nothing is committed
     again = built.materialize("summary")
-    request = request_of(built.tick(hub.client(), after.cursor))
+    request = request_of(built.tick(after.cursor))
     assert request.run_key == again
     hub.forget_calls()
-    assert built.run(hub.client(), request).success
+    assert built.run(request).success
     assert len(hub.commits(REPO)) == 2 and len(hub.calls()) <= 3
 
 
-def test_runs_that_ended_together_are_published_together(
-    built: Built, hub: LocalHub, first: str
-) -> None:
+def test_runs_that_ended_together_are_published_together(built: Built, hub: LocalHub) -> None:
     built.pretend("summary")
-    tick = built.tick(hub.client(), first)
-    result = built.run(hub.client(), request_of(tick))
-    second = built.tick(hub.client(), tick.cursor)
+    tick = built.tick(built.first)
+    result = built.run(request_of(tick))
+    second = built.tick(tick.cursor)
     assert f"run {result.run_id[:8]} publishes what" in reason_of(second)
     # what went to another repository is still to come to this one
-    assert request_of(built.tick(hub.client(), tick.cursor, hub_target="someone/else"))
+    assert request_of(built.tick(tick.cursor, hub_target="someone/else"))
 
 
-def test_a_publication_that_failed_is_requested_again(
-    built: Built, hub: LocalHub, first: str
-) -> None:
+def test_a_publication_that_failed_is_requested_again(built: Built, hub: LocalHub) -> None:
     built.pretend("summary")
-    tick = built.tick(hub.client(), first)
+    tick = built.tick(built.first)
     hub.create(REPO)
     fault = hub.fail("POST", COMMIT, status=403, times=99)
-    assert not built.run(hub.client(), request_of(tick)).success
+    assert not built.run(request_of(tick)).success
     fault.times = 0
-    second = built.tick(hub.client(), tick.cursor)
+    second = built.tick(tick.cursor)
     assert request_of(second).run_key != request_of(tick).run_key
-    assert built.run(hub.client(), request_of(second)).success
+    assert built.run(request_of(second)).success
     assert "14_summary.csv" in hub.files(REPO)
 
 
-def test_failed_runs_and_others_are_not_published(built: Built, hub: LocalHub, first: str) -> None:
-    cursor = built.tick(hub.client(), first).cursor
+def test_failed_runs_and_others_are_not_published(built: Built, hub: LocalHub) -> None:
+    cursor = built.tick(built.first).cursor
     built.pretend("summary", passed=False)
-    assert "empty result" in reason_of(built.tick(hub.client(), cursor))
+    assert "empty result" in reason_of(built.tick(cursor))
     built.pretend("somebody_elses")
-    assert "made no file of an atlas" in reason_of(built.tick(hub.client(), cursor))
+    assert "made no file of an atlas" in reason_of(built.tick(cursor))
 
 
-def test_what_does_not_pass_its_checks_is_not_published(
-    built: Built, hub: LocalHub, first: str
-) -> None:
+def test_what_does_not_pass_its_checks_is_not_published(built: Built, hub: LocalHub) -> None:
     """Whatever Dagster remembers of it: the file itself is looked at."""
     built.pretend("summary")
     (path,) = built.folder.rglob("14_summary.csv")
     path.write_text(path.read_text().replace("0.5", "0.6", 1))
-    result = built.run(hub.client(), request_of(built.tick(hub.client(), first)))
+    result = built.run(request_of(built.tick(built.first)))
     assert result.success, failure_text(result)
     assert "13_object_masks_eps0.5_cons0.8.h5" in hub.files(REPO)
     assert "14_summary.csv" not in hub.files(REPO)
 
 
 def test_the_schedule_publishes_what_was_made_by_hand(built: Built, hub: LocalHub) -> None:
-    request = request_of(built.daily(hub.client()))
+    request = request_of(built.daily())
     for _ in range(2):
-        assert built.run(hub.client(), request).success and len(hub.commits(REPO)) == 2
+        assert built.run(request).success and len(hub.commits(REPO)) == 2
 
 
 def test_the_definitions_hold_all_three() -> None:
@@ -257,8 +249,8 @@ def test_the_definitions_hold_all_three() -> None:
 # the job ------------------------------------------------------------------------------------------
 
 
-def test_a_part_is_published_by_name(built: Built, hub: LocalHub, first: str) -> None:
-    result = built.run(hub.client(), cells=FEW)
+def test_a_part_is_published_by_name(built: Built, hub: LocalHub) -> None:
+    result = built.run(cells=FEW)
     assert result.success, failure_text(result)
     assert set(hub.files(REPO)) == {
         "14_summary.csv",
@@ -268,8 +260,8 @@ def test_a_part_is_published_by_name(built: Built, hub: LocalHub, first: str) ->
         "README.md",
     }
     # that is not the whole, which the sensor still requests
-    assert request_of(built.tick(hub.client(), first))
-    wrong = built.run(hub.client(), cells=["sumary"])
+    assert request_of(built.tick(built.first))
+    wrong = built.run(cells=["sumary"])
     assert "no such file, asset or partition" in failure_text(wrong)
 
 
@@ -277,14 +269,14 @@ def test_a_part_is_published_by_name(built: Built, hub: LocalHub, first: str) ->
 def test_what_is_refused_is_tried_once(built: Built, hub: LocalHub, status: int) -> None:
     hub.create(REPO)
     hub.fail("POST", COMMIT, status=status, times=99)
-    result = built.run(hub.client(), cells=FEW)
+    result = built.run(cells=FEW)
     assert not result.success
     assert not retries(result) and len(hub.calls("POST", COMMIT)) == 1
     assert f"HTTP {status}" in failure_text(result) or "no such repository" in failure_text(result)
 
 
 def test_a_token_that_cannot_be_sent_is_tried_once(built: Built, hub: LocalHub) -> None:
-    result = built.run(hub.client(token="hf_tökén"), cells=FEW)
+    result = built.run(client=hub.client(token="hf_tökén"), cells=FEW)
     assert not result.success and not retries(result) and hub.calls() == []
     assert "a token with other characters" in failure_text(result)
     assert "tök" not in failure_text(result)
@@ -292,22 +284,22 @@ def test_a_token_that_cannot_be_sent_is_tried_once(built: Built, hub: LocalHub) 
 
 def test_others_files_are_replaced_only_when_that_is_said(built: Built, hub: LocalHub) -> None:
     hub.push(REPO, {"14_summary.csv": b"theirs"})
-    refused = built.run(hub.client(), cells=FEW)
+    refused = built.run(cells=FEW)
     assert not refused.success and not retries(refused)
     assert "no publication left there" in failure_text(refused)
-    assert built.run(hub.client(), cells=FEW, overwrite=True).success
+    assert built.run(cells=FEW, overwrite=True).success
     assert hub.files(REPO)["14_summary.csv"] != b"theirs"
 
 
 def test_what_passes_is_tried_again_a_bounded_number_of_times(built: Built, hub: LocalHub) -> None:
     fault = hub.fail("POST", COMMIT, status=503, times=99)
     client = hub.client(attempts=2)
-    result = built.run(client, cells=FEW)
+    result = built.run(client=client, cells=FEW)
     assert not result.success and len(retries(result)) == RETRIES
     assert len(hub.calls("POST", COMMIT)) == 2 * (RETRIES + 1)
     assert len(hub.commits(REPO)) == 1
     fault.times = 3
-    assert built.run(client, cells=FEW).success and len(hub.commits(REPO)) == 2
+    assert built.run(client=client, cells=FEW).success and len(hub.commits(REPO)) == 2
 
 
 @pytest.mark.parametrize("refused", [False, True])
@@ -325,7 +317,7 @@ def test_the_token_is_told_to_nobody(
         told = f'{{"error":"token {CANARY} is not valid"}}'
         hub.fail("POST", COMMIT, status=401, body=told, times=99)
     with caplog.at_level("DEBUG"):
-        result = built.run(hub.client(token=CANARY), cells=FEW)
+        result = built.run(client=hub.client(token=CANARY), cells=FEW)
     assert result.success is not refused
     # it was used
     assert any(CANARY in call.authorization for call in hub.calls("POST", COMMIT))

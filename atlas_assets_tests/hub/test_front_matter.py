@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError
@@ -64,6 +64,8 @@ def test_a_key_of_ours_is_removed_where_there_is_nothing_to_say() -> None:
     assert text == "---\na: 1\nb: 2\n---\n"
 
 
+# how fast a busy machine is must not decide
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=6),

@@ -21,6 +21,7 @@ SECTIONS = {
     "files": "reading and writing the files of an atlas, against plain h5py",
     "sweep": "nine settings and all tables, against loops over pairs, and through Dagster",
     "kernels": "sparse matrices and the selection of activations, against torch's own",
+    "packing": "the smallest matrices that run packed, on the prefix tree",
     "extraction": "the prefix tree with sparse weights, against padded batches of a pair",
     "growth": "how the cost of extraction and sweep grows, beside what the machine can do",
     "memory": "peak memory of extraction at the width of the paper's model",

@@ -1,8 +1,7 @@
 """Everything that runs a network over prompts.
 
 ====================  =============================================================================
-`extraction`          stage 12: sums and firing counts of readouts, with losses where wanted
-`scoring`             stage 11: the loss of every prompt
+`extraction`          sums and firing counts of readouts (stage 12), losses (stage 11), or both
 `passes`              what a pass over prompts is given, and what it gives
 `prompts`             prompts as token sequences, each distinct one once, and their shards
 `batching`            sizes of batches, padding, arrays to the network's device

@@ -11,7 +11,6 @@ import torch
 
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.extraction.prompts import IntArray, TokenTable
-from atlas_assets.models.loaded import LoadedModel
 
 #: on a CPU a batch should stay in the caches; larger ones were measured slower
 CPU_BATCH_TOKENS = 2048
@@ -21,10 +20,6 @@ ACCELERATOR_BATCH_TOKENS = 16384
 
 def token_budget(batch_tokens: int | None, device_type: str) -> int:
     """Return the token budget of a batch: the caller's, or the default of the device.
-
-    Args:
-        batch_tokens: the caller's choice; None leaves it to the device.
-        device_type: ``cpu``, ``cuda``, …
 
     Raises:
         SettingsError: ``batch_tokens`` is below 1.
@@ -88,16 +83,3 @@ def placed(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
-
-
-def on_device(model: LoadedModel, array: npt.NDArray[np.generic]) -> torch.Tensor:
-    """Put whole numbers or booleans on the network's device as int64."""
-    return placed(array.astype(np.int64, copy=False), model.device)
-
-
-def mask_on_device(model: LoadedModel, real: npt.NDArray[np.bool_]) -> torch.Tensor | None:
-    """Return the attention mask, int64 ``[batch, tokens]``; None where no position is padding.
-
-    Without padding a mask says nothing and keeps networks from their faster causal attention.
-    """
-    return None if real.all() else on_device(model, real)

@@ -1,7 +1,7 @@
-"""Stage 12: sums and firing counts of every unit's layer readouts (card, "Stage 12").
+"""Runs a network over prompts: readouts for stage 12, losses for stage 11, or both in one pass.
 
-For every unit (a pair, or a testable concept) over its n prompts, per layer:
-``activation_sum = Σ|readout|`` and ``firing_count = #(|readout| > 0)``. Two readout positions:
+Stage 12 (card, "Stage 12"): for every unit (a pair, or a testable concept) over its n prompts, per
+layer: ``activation_sum = Σ|readout|`` and ``firing_count = #(|readout| > 0)``. Two positions:
 
 - ``last_token``: the last real token of each prompt (what the card describes). A circuitgpt runs
   every distinct prefix of the prompts once (`extraction.tree_pass`); other networks run identical
@@ -11,8 +11,7 @@ For every unit (a pair, or a testable concept) over its n prompts, per layer:
   64, padded on the left, no attention mask, read at index (real tokens − 1) from the left, which
   is the last token only for a batch's longest prompt.
 
-Readouts are added up on the network's device as they come, in float64, and rounded to float32
-once (`extraction.reduction`).
+Stage 11 (docs/science.md, "Stage 11: scoring"): the loss of each prompt (`extraction.losses`).
 """
 
 from __future__ import annotations
@@ -26,14 +25,23 @@ import numpy as np
 from atlas_assets.errors import ModelError, expect
 from atlas_assets.extraction import plain_pass, tree_pass
 from atlas_assets.extraction.batching import token_budget
+from atlas_assets.extraction.losses import LOSS_OF_SHORT_PROMPT, MAX_SCORED_TOKENS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
-from atlas_assets.extraction.prompts import IntArray, UnitPrompts, unit_prompts
+from atlas_assets.extraction.prompts import (
+    IntArray,
+    UnitPrompts,
+    require_fit,
+    tokenize,
+    unit_prompts,
+)
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress
 from atlas_assets.stages.activations.activations import Activations
 
+#: distinct texts that are scored as one unit, which in padded batches makes them one shard
+UNIT_PROMPTS = 2048
 #: how a network gets its prompts: as chunks of their prefix tree, or in padded batches
 NetworkPath = Literal["tree", "plain"]
 Units = Mapping[str, Sequence[str]]
@@ -163,3 +171,78 @@ def run_pass(
     with progress.track(int(prompts.n_prompts.sum()) if published else len(prompts.distinct)) as it:
         task = Pass(model, prompts, readout, scored, budget, shards, it)
         return tree_pass.run(task) if on_tree else plain_pass.run(task)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Losses and lengths of texts, in their order.
+
+    Attributes:
+        losses: float64 ``[texts]``, nats per token.
+        lengths: int64 ``[texts]``, tokens of the whole text.
+    """
+
+    losses: Doubles
+    lengths: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Texts(UnitPrompts):
+    """Distinct texts in units of a fixed size, which stand for nothing.
+
+    Attributes:
+        row_of_text: int64 ``[texts]``, each text's row of the table.
+    """
+
+    row_of_text: IntArray
+
+    def where(self, row: int) -> str:
+        """Name the first text of a row."""
+        return f"prompt {np.flatnonzero(self.row_of_text == row)[0]}"
+
+
+def score(
+    model: LoadedModel,
+    texts: Sequence[str],
+    *,
+    batch_tokens: int | None = None,
+    shards: ShardStore,
+    progress: Progress,
+    path: NetworkPath | None = None,
+) -> Scores:
+    """Compute the loss of every text, running identical ones once.
+
+    Args:
+        model: a loaded causal LM.
+        texts: any number of prompts.
+        batch_tokens: as for `extract`, like what is not named here; large vocabularies get smaller
+            batches.
+        shards: as for `extract`.
+        progress: as for `extract`.
+        path: as for `extract`.
+
+    Raises:
+        ModelError: a text's scored part is longer than the network can take, or a readout or a
+            loss is not finite.
+        SettingsError: ``batch_tokens`` is below 1.
+        ArtifactWriteError: finished work cannot be written.
+    """
+    whole, row_of_text = tokenize(model.tokenizer, texts)
+    table = whole.truncated(MAX_SCORED_TOKENS)
+    (scored,) = np.nonzero(table.lengths > 1)
+    units = np.split(scored, range(UNIT_PROMPTS, len(scored), UNIT_PROMPTS))
+    names = tuple(f"{number:05d}" for number in range(len(units)))
+    prompts = _Texts(names, table, tuple(units), row_of_text)
+    require_fit(prompts, model.max_positions, "a prompt's scored part")
+    losses = np.full(len(table), LOSS_OF_SHORT_PROMPT)
+    if len(scored):
+        losses[scored] = run_pass(
+            model,
+            prompts,
+            scored=True,
+            batch_tokens=batch_tokens,
+            shards=shards,
+            progress=progress,
+            path=path,
+        ).losses
+    return Scores(losses=losses[row_of_text], lengths=whole.lengths[row_of_text])

@@ -6,8 +6,6 @@ special tokens, over the first 512 tokens; 50.0 for a prompt of fewer than 2 tok
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,7 +14,6 @@ from torch.nn.functional import cross_entropy
 from atlas_assets.extraction.passes import Doubles
 from atlas_assets.extraction.prefix_tree import TreeChunk
 from atlas_assets.extraction.prompts import IntArray
-from atlas_assets.extraction.reduction import not_finite
 
 #: tokens of a prompt that are scored
 MAX_SCORED_TOKENS = 512
@@ -88,19 +85,3 @@ def tree_mean_losses(chunk: TreeChunk, losses: npt.NDArray[np.float32]) -> Doubl
     predicted = np.minimum(chunk.depths[chunk.ends] + 1, MAX_SCORED_TOKENS) - 1
     means = totals[chunk.ends] / np.maximum(predicted, 1)
     return np.where(predicted > 0, means, LOSS_OF_SHORT_PROMPT)
-
-
-def require_finite_losses(losses: Doubles, where: Callable[[int], str]) -> None:
-    """Refuse losses that are NaN or infinite.
-
-    Args:
-        losses: float64 ``[sequences]``.
-        where: names the prompt of a sequence, for the message.
-
-    Raises:
-        ModelError: a loss is not finite.
-    """
-    unsound = np.flatnonzero(~np.isfinite(losses))
-    if unsound.size:
-        what = "the loss of a prompt"
-        raise not_finite(what, "a finite number of nats", where(int(unsound[0])))

@@ -9,17 +9,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from atlas_assets.extraction.batching import length_batches, mask_on_device, on_device, padded
+from atlas_assets.extraction.batching import length_batches, padded, placed
 from atlas_assets.extraction.losses import (
     LOGITS_PER_CALL,
     mean_losses,
-    require_finite_losses,
     targets_of,
 )
 from atlas_assets.extraction.passes import Doubles, Pass, UnitSums
 from atlas_assets.extraction.prompts import IntArray, UnitPrompts, cut_into_shards
 from atlas_assets.extraction.readouts import tapped
-from atlas_assets.extraction.reduction import Reduction
+from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
 from atlas_assets.extraction.workers import in_order
 
@@ -100,19 +99,22 @@ def _run_shard(task: Pass) -> Arrays:
         side: Literal["left", "right"] = "left" if released else "right"
         ids = padded(prompts.table, batch.rows, model.tokenizer.pad_id, side=side)
         real = np.arange(ids.shape[1]) < lengths[batch.rows, None]
-        last = on_device(model, lengths[batch.rows] - 1)
-        mask = None if released else mask_on_device(model, real)
-        readouts, output = tap.read(network, on_device(model, ids), last, mask)
+        last = placed(lengths[batch.rows] - 1, model.device)
+        # without padding a mask says nothing and keeps networks from their faster causal attention
+        masked = not (released or real.all())
+        mask = placed(real.astype(np.int64), model.device) if masked else None
+        readouts, output = tap.read(network, placed(ids, model.device), last, mask)
         if not task.scored:
             return readouts, None
         with torch.inference_mode():
-            return readouts, mean_losses(output.logits, on_device(model, targets_of(ids, real)))
+            targets = placed(targets_of(ids, real), model.device)
+            return readouts, mean_losses(output.logits, targets)
 
     def take(batch: _Batch, result: tuple[torch.Tensor, torch.Tensor | None]) -> None:
         readouts, means = result
         reduction.add(readouts, batch.weights, batch.units, batch.runs)
         if means is not None:
-            losses[on_device(model, batch.runs)] = means
+            losses[placed(batch.runs, model.device)] = means
         task.track.advance(len(batch.runs))
 
     def where(run: int) -> str:

@@ -94,13 +94,10 @@ class PrefixTree:
         """
         # big-endian ids compare as bytes just as they compare as numbers
         keys = [table.sequence(int(row)).astype(">i4").tobytes() for row in rows]
-        first: dict[bytes, int] = {}
-        for index, key in enumerate(keys):
-            first.setdefault(key, index)
-        ordered = sorted(first)
-        number = {key: place for place, key in enumerate(ordered)}
-        places = np.fromiter((number[key] for key in keys), np.int64, len(keys))
-        chosen = np.fromiter((rows[first[key]] for key in ordered), np.int64, len(ordered))
+        _, first, places = np.unique(
+            np.asarray(keys, dtype=object), return_index=True, return_inverse=True
+        )
+        chosen = rows[first]
         shared = np.zeros(len(chosen), dtype=np.int64)
         for place in range(1, len(chosen)):
             before, after = (table.sequence(int(chosen[at])) for at in (place - 1, place))

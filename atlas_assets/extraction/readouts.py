@@ -10,22 +10,14 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
-from atlas_assets.errors import ModelError
 from atlas_assets.models.loaded import LoadedModel
-
-
-class _Batch(threading.local):
-    """The batch that the current thread runs."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, torch.Tensor] = {}
-        self.positions = torch.zeros(0, dtype=torch.int64)
 
 
 class ReadoutTap:
@@ -34,9 +26,8 @@ class ReadoutTap:
     Several threads may read at a time: each sees the outputs of its own batch.
     """
 
-    def __init__(self, model: LoadedModel) -> None:
-        self._model = model
-        self._batch = _Batch()
+    def __init__(self) -> None:
+        self._batch = threading.local()
 
     def read(
         self,
@@ -57,9 +48,6 @@ class ReadoutTap:
         Returns:
             The readouts, float32 ``[batch, layers, width]`` on the network's device, whatever the
             network's dtype; and what the network returned.
-
-        Raises:
-            ModelError: an MLP module did not run, or its output has another shape.
         """
         self._batch.rows, self._batch.positions = {}, positions
         taken = inspect.signature(network.forward).parameters
@@ -68,43 +56,25 @@ class ReadoutTap:
             options["attention_mask"] = attention_mask
         with torch.inference_mode():
             output = network(ids, **options)
-        rows, self._batch.rows = self._batch.rows, {}
-        missing = sorted(set(range(self._model.n_layers)) - set(rows))
-        if missing:
-            raise ModelError(
-                "an MLP module did not run in the network's forward pass",
-                where=f"layer {missing[0]}",
-                expected="each block calls its MLP module once",
-                found="no call",
-                remedy="check the modules listed in the loaded model's mlps",
-            )
-        return torch.stack([rows[layer] for layer in sorted(rows)], dim=1), output
+            rows, self._batch.rows = self._batch.rows, {}
+            return torch.stack([rows[layer] for layer in sorted(rows)], dim=1), output
 
-    def hook(self, layer: int) -> Callable[[torch.nn.Module, Any, Any], None]:
-        """Return the forward hook that keeps the wanted rows of a layer's output."""
-
-        def keep(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-            tensor = output[0] if isinstance(output, tuple) else output
-            batch, width = len(self._batch.positions), self._model.width
-            if tensor.ndim != 3 or tensor.shape[0] != batch or tensor.shape[2] != width:
-                raise ModelError(
-                    "an MLP module's output is not a readout",
-                    where=f"layer {layer}",
-                    expected=f"shape [{batch}, tokens, {width}]",
-                    found=f"shape {list(tensor.shape)}",
-                    remedy="use a causal LM whose MLP modules map the residual stream to itself",
-                )
-            rows = torch.arange(batch, device=tensor.device)
-            self._batch.rows[layer] = tensor[rows, self._batch.positions].float()
-
-        return keep
+    def keep(
+        self, layer: int, _module: torch.nn.Module, _inputs: Any, output: torch.Tensor
+    ) -> None:
+        """Keep the wanted rows of a layer's output ``[batch, tokens, width]``; a forward hook."""
+        positions = self._batch.positions
+        rows = torch.arange(len(positions), device=output.device)
+        self._batch.rows[layer] = output[rows, positions].float()
 
 
 @contextmanager
 def tapped(model: LoadedModel) -> Iterator[ReadoutTap]:
     """Put a `ReadoutTap` on a model; its hooks are removed when the block ends, however it ends."""
-    tap = ReadoutTap(model)
-    handles = [m.register_forward_hook(tap.hook(layer)) for layer, m in enumerate(model.mlps)]
+    tap = ReadoutTap()
+    handles = [
+        mlp.register_forward_hook(partial(tap.keep, layer)) for layer, mlp in enumerate(model.mlps)
+    ]
     try:
         yield tap
     finally:

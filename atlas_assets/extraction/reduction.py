@@ -66,9 +66,8 @@ class Reduction:
         unsound = np.argwhere(self._unsound.cpu().numpy())
         if unsound.size:
             run, layer = unsound[0].tolist()
-            raise not_finite(
-                "the network's readout", "finite activations", f"{where(run)}, layer {layer}"
-            )
+            place = f"{where(run)}, layer {layer}"
+            raise _not_finite("the network's readout", "finite activations", place)
 
     def finish(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Round the sums to float32, once, and return them and the counts on the host."""
@@ -91,8 +90,15 @@ class Reduction:
         return placed(array, self._device)
 
 
-def not_finite(what: str, expected: str, where: str) -> ModelError:
-    """Return the error for a value of the network that is NaN or infinite."""
+def require_finite_losses(losses: Doubles, where: Callable[[int], str]) -> None:
+    """Refuse losses that are NaN or infinite, as `Reduction.require_finite` does readouts."""
+    unsound = np.flatnonzero(~np.isfinite(losses))
+    if unsound.size:
+        place = where(int(unsound[0]))
+        raise _not_finite("the loss of a prompt", "a finite number of nats", place)
+
+
+def _not_finite(what: str, expected: str, where: str) -> ModelError:
     return ModelError(
         f"{what} is not finite",
         where=where,

@@ -119,23 +119,6 @@ def _group(
     return BlockGroup(queries=queries, keys=keys, visible=visible)
 
 
-@dataclass(frozen=True, eq=False)
-class _Blocks:
-    """A `BlockGroup` on the device.
-
-    Attributes:
-        asked: int64 ``[blocks · queries]``, the nodes that ask; any node where there is none.
-        answered: likewise, the row behind the last node's where there is none.
-        keys: int64 ``[blocks, keys]``.
-        hidden: ``[blocks, 1, queries, keys]``, 0 or −inf, added to the scores.
-    """
-
-    asked: Tensor
-    answered: Tensor
-    keys: Tensor
-    hidden: Tensor
-
-
 class ChunkAttention:
     """Attention within one chunk, for one layer after the other.
 
@@ -153,12 +136,15 @@ class ChunkAttention:
         scores = SCORES_ON_CPU if device.type == "cpu" else SCORES_ELSEWHERE
         groups = block_groups(chunk, most_scores=scores // config.n_head, sink=config.sink)
         shown = torch.zeros((), dtype=dtype, device=device)
-        self._blocks = [
-            _Blocks(
-                asked=placed(np.minimum(group.queries, nodes - 1).ravel(), device),
-                answered=placed(group.queries.ravel(), device),
-                keys=placed(group.keys, device),
-                hidden=shown.masked_fill(placed(~group.visible, device), float("-inf"))[:, None],
+        #: of each group, on the device: the nodes that ask (any where there is none), the rows that
+        #: are answered (the one behind the last node's where there is none), the keys, and what is
+        #: added to the scores, ``[blocks, 1, queries, keys]``, 0 or −inf
+        self._groups = [
+            (
+                placed(np.minimum(group.queries, nodes - 1).ravel(), device),
+                placed(group.queries.ravel(), device),
+                placed(group.keys, device),
+                shown.masked_fill(placed(~group.visible, device), float("-inf"))[:, None],
             )
             for group in groups
         ]
@@ -181,19 +167,14 @@ class ChunkAttention:
         pairs[nodes] = 0
         flat_pairs = pairs.view(nodes + 1, 2 * inner)
         result = x.new_empty(nodes + 1, inner)
-        for group in self._blocks:
-            count, n_keys = group.keys.shape
-            seen = flat_pairs.index_select(0, group.keys.view(-1))
+        for asking, answered, keys, hidden in self._groups:
+            count, n_keys = keys.shape
+            seen = flat_pairs.index_select(0, keys.view(-1))
             seen = seen.view(count, n_keys, 2, heads, width).transpose(1, 3)
-            asked = q.index_select(0, group.asked).view(count, -1, heads, width)
-            found = F.scaled_dot_product_attention(
-                asked.transpose(1, 2),
-                seen[:, :, 0],
-                seen[:, :, 1],
-                attn_mask=_bias(attn, group.hidden),
-            )
-            answers = found.transpose(1, 2).reshape(-1, inner)
-            result.index_copy_(0, group.answered, answers)
+            asked = q.index_select(0, asking).view(count, -1, heads, width).transpose(1, 2)
+            bias = _bias(attn, hidden)
+            found = F.scaled_dot_product_attention(asked, seen[:, :, 0], seen[:, :, 1], bias)
+            result.index_copy_(0, answered, found.transpose(1, 2).reshape(-1, inner))
         return attn.finish(result[:nodes])
 
 

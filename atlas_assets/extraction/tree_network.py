@@ -10,14 +10,12 @@ The result is that of the network's ``forward`` up to the order of float sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor
 
 from atlas_assets.extraction.batching import placed
@@ -44,15 +42,6 @@ class ChunkReadings:
 
     readouts: Tensor
     losses: Tensor | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """Nodes whose logits are computed together, and the children that these predict."""
-
-    nodes: Tensor
-    children: Tensor
-    parents: Tensor
 
 
 class TreeNetwork:
@@ -98,31 +87,22 @@ class TreeNetwork:
         )
 
     def _losses(self, chunk: TreeChunk, tokens: Tensor, x: Tensor) -> Tensor:
-        model = self._network.circuit_model
-        losses = torch.zeros(len(chunk), dtype=torch.float32, device=x.device)
-        for piece in self._pieces(chunk):
-            logits = model.lm_head(self._stack.ln_f(x[piece.nodes]))
-            logits += model.final_logits_bias
-            if self._config.enable_bigram_table:
-                logits += F.embedding(tokens[piece.nodes], model.bigram_table)
-            logits = logits.float()
-            # log Σ exp in place: the logits are by far the largest tensor here
-            logits -= logits.amax(dim=-1, keepdim=True)
-            wanted = logits[piece.parents, tokens[piece.children]]
-            total = logits.exp_().sum(dim=-1).log_()
-            losses[piece.children] = total[piece.parents] - wanted
-        return losses
-
-    def _pieces(self, chunk: TreeChunk) -> Iterator[_Piece]:
-        parents = chunk.parents
-        (children,) = np.nonzero(parents >= 0)
-        children = children[np.argsort(parents[children], kind="stable")]
-        inner, slots = np.unique(parents[children], return_inverse=True)
+        model, device = self._network.circuit_model, self._device
+        losses = torch.zeros(len(chunk), dtype=torch.float32, device=device)
+        (children,) = np.nonzero(chunk.parents >= 0)
+        children = children[np.argsort(chunk.parents[children], kind="stable")]
+        inner, slots = np.unique(chunk.parents[children], return_inverse=True)
         size = max(self._most_logits // self._config.vocab_size, 1)
         for start in range(0, len(inner), size):
             low, high = np.searchsorted(slots, (start, start + size))
-            yield _Piece(
-                nodes=placed(inner[start : start + size], self._device),
-                children=placed(children[low:high], self._device),
-                parents=placed(slots[low:high] - start, self._device),
+            nodes = placed(inner[start : start + size], device)
+            predicted, parents = (
+                placed(part, device) for part in (children[low:high], slots[low:high] - start)
             )
+            logits = model.logits(self._stack.ln_f(x[nodes]), tokens[nodes]).float()
+            # log Σ exp in place: the logits are by far the largest tensor here
+            logits -= logits.amax(dim=-1, keepdim=True)
+            wanted = logits[parents, tokens[predicted]]
+            total = logits.exp_().sum(dim=-1).log_()
+            losses[predicted] = total[parents] - wanted
+        return losses

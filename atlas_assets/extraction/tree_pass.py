@@ -7,7 +7,6 @@ grow in the same order, when they were written does not show in the result.
 
 from __future__ import annotations
 
-import itertools
 import time
 from functools import partial
 from typing import cast
@@ -16,10 +15,10 @@ import numpy as np
 import torch
 from scipy.sparse import coo_array, csc_array
 
-from atlas_assets.extraction.losses import require_finite_losses, tree_mean_losses
+from atlas_assets.extraction.losses import tree_mean_losses
 from atlas_assets.extraction.passes import Pass, UnitSums
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
-from atlas_assets.extraction.reduction import Reduction
+from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
 from atlas_assets.extraction.tree_network import ChunkReadings, TreeNetwork
 from atlas_assets.extraction.workers import in_order
@@ -28,7 +27,7 @@ from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 #: a chunk's first sequence and the one behind its last
 Cut = tuple[int, int]
 #: raise it when the plan or the arithmetic changes
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 #: chunks in a leg: what a kill may cost beyond the time since the last note
 CHUNKS_PER_LEG = 16
 #: seconds after which the sums are written down at the end of a leg
@@ -70,12 +69,10 @@ class _Walk:
         self.losses = np.zeros(len(tree) if task.scored else 0)
 
     def go(self) -> None:
-        """Run the legs that are left; one begins before the one ahead is added up."""
+        """Run the chunks that are left; one begins before the one ahead is added up."""
         cuts = self._tree.cuts(self._task.budget)
-        legs = [cuts[at : at + CHUNKS_PER_LEG] for at in range(0, len(cuts), CHUNKS_PER_LEG)]
-        done = self._resume(len(legs))
-        self._task.track.skip(legs[done][0][0] if done < len(legs) else len(self._tree))
-        number_of_end = {leg[-1]: number for number, leg in enumerate(legs, start=1)}
+        done = self._resume(len(cuts))
+        self._task.track.skip(cuts[done][0] if done < len(cuts) else len(self._tree))
         noted = time.monotonic()
 
         def run_chunk(cut: Cut) -> tuple[TreeChunk, ChunkReadings]:
@@ -83,30 +80,29 @@ class _Walk:
             return chunk, self._network.run(chunk, losses=self._task.scored)
 
         def take(cut: Cut, result: tuple[TreeChunk, ChunkReadings]) -> None:
-            nonlocal noted
+            nonlocal noted, done
             self._add(cut, *result)
-            number = number_of_end.get(cut)
-            if number is None:
+            done += 1
+            if done % CHUNKS_PER_LEG and done < len(cuts):
                 return
             self._end_leg()
-            if number == len(legs) or time.monotonic() - noted > NOTE_SECONDS:
-                self._store.put("state", self._state(number))
+            if done == len(cuts) or time.monotonic() - noted > NOTE_SECONDS:
+                self._store.put("state", self._state(done))
                 noted = time.monotonic()
 
-        left = itertools.chain.from_iterable(legs[done:])
-        in_order(left, run_chunk, take, device=self._task.model.device)
+        in_order(cuts[done:], run_chunk, take, device=self._task.model.device)
 
-    def _state(self, legs: int) -> Arrays:
-        return {**self.reduction.state(), "legs": np.asarray([legs]), "losses": self.losses}
+    def _state(self, chunks: int) -> Arrays:
+        return {**self.reduction.state(), "chunks": np.asarray([chunks]), "losses": self.losses}
 
-    def _resume(self, legs: int) -> int:
-        """Go on from a stored state and return how many of the ``legs`` it has done."""
+    def _resume(self, chunks: int) -> int:
+        """Go on from a stored state and return how many of the ``chunks`` it has done."""
         state = self._store.get("state", like=self._state(0))
-        if state is None or not 0 < int(state["legs"][0]) <= legs:
+        if state is None or not 0 < int(state["chunks"][0]) <= chunks:
             return 0
         self.reduction.resume(state["sums"], state["counts"])
         self.losses[:] = state["losses"]
-        return int(state["legs"][0])
+        return int(state["chunks"][0])
 
     def _add(self, cut: Cut, chunk: TreeChunk, readings: ChunkReadings) -> None:
         columns = self._weights[:, slice(*cut)]

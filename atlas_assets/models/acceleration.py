@@ -15,10 +15,10 @@ from torch import nn
 from atlas_assets.models.sparse_linear import SparseLinear
 
 #: largest share of entries that are not zero, and least number of entries, of a packed matrix;
-#: within both, packed was 2 to 10 times as fast as dense in every case of docs/performance.md,
-#: while denser matrices gain little and transposing uses up the gain of small ones
+#: within both, no network was slower packed (docs/performance.md), while denser matrices gain
+#: little and transposing uses up the gain of small ones
 MOST_DENSE = 0.1
-LEAST_ENTRIES = 2**18
+LEAST_ENTRIES = 2**16
 #: precisions that run packed, on a CPU: packed bfloat16 was slower than dense on a CPU with matrix
 #: instructions, float64 gained nothing at 10% of a large matrix, and no GPU was measured
 PACKED_DTYPES = (torch.float32, torch.float16)

@@ -1,4 +1,4 @@
-"""The files of a checkpoint's folder: which ones count, their digests, and its tokenizer."""
+"""The files of a checkpoint's folder: their digests, its tokenizer, and whether they fit."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ TOKENIZER = "tokenizer.json"
 VOCABULARY = ("vocab.json", "merges.txt")
 
 _BLOCK_BYTES = 1 << 20
+_SHOWN = 5
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -30,20 +31,22 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: it is missing, is not JSON, or names no model type.
     """
-    config = _read_json(folder / "config.json")
-    if config is None:
-        raise ModelError(
-            "the model's folder has no config.json",
-            where=str(folder),
-            expected="a checkpoint in the Hub's format",
-            found=_listing(folder),
-            remedy="point ATLAS_MODEL at the folder that holds config.json",
-        )
+    path = folder / "config.json"
+    config = _read_json(path) if path.is_file() else {}
+    expect(
+        path.is_file(),
+        ModelError,
+        "the model's folder has no config.json",
+        where=str(folder),
+        expected="a checkpoint in the Hub's format",
+        found=_listing(folder),
+        remedy="point ATLAS_MODEL at the folder that holds config.json",
+    )
     expect(
         isinstance(config.get("model_type"), str),
         ModelError,
         "the model's config.json names no model type",
-        where=str(folder / "config.json"),
+        where=str(path),
         expected="a model_type, as circuitgpt or gpt2",
         found=f"model_type {config.get('model_type')!r}",
         remedy="complete config.json from the checkpoint's source",
@@ -59,29 +62,31 @@ def weight_files(folder: Path) -> list[Path]:
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
+    pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
+    expect(
+        (folder / WEIGHTS_INDEX).is_file(),
+        ModelError,
+        "the model's folder has no safetensors weights"
+        + ("; pickled weights are not read" if pickled else ""),
+        where=str(folder),
+        expected=f"{WEIGHTS}, or {WEIGHTS_INDEX} and its shards",
+        found=pickled or _listing(folder),
+        remedy="convert them with transformers' save_pretrained, or choose another model",
+    )
     index = _read_json(folder / WEIGHTS_INDEX)
-    if index is None:
-        pickled = sorted(path.name for path in folder.glob("*.bin"))
-        raise ModelError(
-            "the model's folder has no safetensors weights"
-            + ("; pickled weights are not read" if pickled else ""),
-            where=str(folder),
-            expected=f"{WEIGHTS}, or {WEIGHTS_INDEX} and its shards",
-            found=", ".join(pickled) or _listing(folder),
-            remedy="convert them with transformers' save_pretrained, or choose another model",
-        )
     names = sorted(set(index.get("weight_map", {}).values()))
-    missing = [name for name in names if not (folder / Path(name).name).is_file()]
+    files = [folder / Path(name).name for name in names]
+    missing = ", ".join(name for name, file in zip(names, files, strict=True) if not file.is_file())
     expect(
         bool(names) and not missing,
         ModelError,
         "the model's weights are incomplete",
         where=str(folder / WEIGHTS_INDEX),
         expected="every shard that the index names",
-        found=f"no {', '.join(missing)}" if missing else "an index of no shards",
+        found=f"no {missing}" if missing else "an index of no shards",
         remedy="download the model again",
     )
-    return [folder / Path(name).name for name in names]
+    return files
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -90,11 +95,10 @@ def tokenizer_files(folder: Path) -> list[Path]:
     Raises:
         ModelError: neither is there.
     """
-    if (folder / TOKENIZER).is_file():
-        return [folder / TOKENIZER]
-    files = [folder / name for name in VOCABULARY]
-    if all(path.is_file() for path in files):
-        return files
+    for names in ((TOKENIZER,), VOCABULARY):
+        files = [folder / name for name in names]
+        if all(path.is_file() for path in files):
+            return files
     raise ModelError(
         "the model's folder has no tokenizer",
         where=str(folder),
@@ -169,7 +173,8 @@ class CheckpointTokenizer:
     def _find_pad_id(self, folder: Path, config: Mapping[str, Any]) -> int:
         named: list[object] = [END_OF_TEXT]
         for name in ("tokenizer_config.json", "special_tokens_map.json"):
-            token = (_read_json(folder / name) or {}).get("eos_token")
+            told = _read_json(folder / name) if (folder / name).is_file() else {}
+            token = told.get("eos_token")
             named.append(token.get("content") if isinstance(token, dict) else token)
         for token in named:
             found = self._tokenizer.token_to_id(token) if isinstance(token, str) else None
@@ -188,6 +193,46 @@ class CheckpointTokenizer:
         )
 
 
+def check_loaded(info: Mapping[str, Any], *, where: str, extra_allowed: bool = False) -> None:
+    """Refuse a checkpoint that does not fit its model.
+
+    Args:
+        info: ``missing_keys``, ``unexpected_keys``, ``mismatched_keys`` (name, shape in the file,
+            shape in the model) and ``error_msgs``, as ``from_pretrained`` gives them.
+        where: the checkpoint.
+        extra_allowed: whether tensors that the model has no use for may be there.
+
+    Raises:
+        ModelError: names the tensors.
+    """
+    missing, extra = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    mismatched = sorted(info["mismatched_keys"])
+    if mismatched:
+        (name, found, wanted), *others = mismatched
+        names = _listed([name for name, *_ in others])
+        more = f" (and {len(others)} more tensors: {names})" if others else ""
+        what, seen = f"a tensor of another shape: {name}", f"shape {list(found)}"
+        expected = f"shape {list(wanted)}{more}"
+    elif missing:
+        what, seen = "tensors are missing", f"missing: {_listed(missing)}"
+        expected = "every tensor of the model"
+    elif extra and not extra_allowed:
+        what, seen = "tensors are extra", f"extra: {_listed(extra)}"
+        expected = "only tensors of the model"
+    elif info.get("error_msgs"):
+        what, seen = "tensors cannot be read", str(info["error_msgs"][0])
+        expected = "sound tensors"
+    else:
+        return
+    raise ModelError(
+        f"the checkpoint does not fit its config.json: {what}",
+        where=where,
+        expected=expected,
+        found=seen,
+        remedy="check config.json against the weights, or fetch the checkpoint again",
+    )
+
+
 def _read_tokenizer(files: list[Path]) -> TokenizerFile:
     if len(files) == 1:
         return TokenizerFile.from_file(str(files[0]))
@@ -198,28 +243,27 @@ def _read_tokenizer(files: list[Path]) -> TokenizerFile:
     return tokenizer
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None when there is no such file."""
-    if not path.is_file():
-        return None
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        found = type(value).__name__
     except (ValueError, OSError) as error:
-        raise _no_json(path, str(error)) from error
+        value, found = None, str(error)
     if not isinstance(value, dict):
-        raise _no_json(path, type(value).__name__)
+        raise ModelError(
+            f"the model's {path.name} cannot be read",
+            where=str(path),
+            expected="a JSON object",
+            found=found,
+            remedy="fetch the file again",
+        )
     return value
-
-
-def _no_json(path: Path, found: str) -> ModelError:
-    return ModelError(
-        f"the model's {path.name} cannot be read",
-        where=str(path),
-        expected="a JSON object",
-        found=found,
-        remedy="fetch the file again",
-    )
 
 
 def _listing(folder: Path) -> str:
     return ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "an empty folder"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -7,13 +7,13 @@ an option that it knows but cannot honour is refused by name, never ignored.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
 
-from atlas_assets.errors import ModelError
+from atlas_assets.errors import ModelError, expect
 
 #: where activation sparsity can apply, in the order of the forward pass
 LOCATIONS = (
@@ -28,23 +28,11 @@ LOCATIONS = (
     "mlp_out",
     "resid_post_mlp",
 )
-ACTIVATIONS = ("gelu", "relu")
-RESIDUAL_ACTIVATIONS = ("identity", "relu")
 
 #: without these a checkpoint's shape is unknown
 _REQUIRED = ("block_size", "vocab_size", "n_layer", "n_head", "d_model")
 #: what no tensor's name or shape reveals: taking a default for one of them must not be silent
 _UNSEEN = ("residual_activation_type", "activation_type", "afrac")
-_FLAGS = (
-    "bias",
-    "ln_bias",
-    "rms_norm",
-    "tied_unembed",
-    "enable_bigram_table",
-    "learnable_bigram_table",
-    "sinusoidal_cat_pos_emb",
-    "sink",
-)
 #: known keys that are no fields: transformers' own, or in the family's configs without effect
 _KNOWN_ELSEWHERE = frozenset(
     {
@@ -149,41 +137,51 @@ class CircuitGPTConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         """Fill derived sizes, refuse what cannot be honoured, report unknown keys."""
         for alias in self.attribute_map.keys() & kwargs.keys():
             setattr(self, alias, kwargs.pop(alias))
-        self._take_older_names(kwargs)
-        if kwargs.get("unembed_rank") is not None:
-            raise _unsupported(
-                "unembed_rank", "null (a full-rank unembedding)", kwargs["unembed_rank"]
-            )
-        self._check_sizes()
-        self._check_options()
-        self._check_sparsity()
-        self._report_unknown(kwargs)
+        older = kwargs.pop("n_mlp", None)
+        if None not in (older, self.d_mlp) and older != self.d_mlp:
+            raise _unsupported("n_mlp", f"the value of d_mlp, {self.d_mlp}", older)
+        self.d_mlp = older if self.d_mlp is None else self.d_mlp
+        rank = kwargs.get("unembed_rank")
+        if rank is not None:
+            raise _unsupported("unembed_rank", "null (a full-rank unembedding)", rank)
+        for key, (is_allowed, allowed) in _ALLOWED.items():
+            if not is_allowed(getattr(self, key)):
+                raise _unsupported(key, allowed, getattr(self, key))
+        unknown = sorted(self.sparse_locations.difference(LOCATIONS))
+        if unknown:
+            raise _unsupported("afrac_loctypes", ", ".join(LOCATIONS), ", ".join(unknown))
+        if self.d_head is None and self.d_model % self.n_head:
+            raise _unsupported("n_head", f"a divisor of d_model {self.d_model}", self.n_head)
+        self.d_head = self.d_head or self.d_model // self.n_head
+        self.d_mlp = self.d_mlp or 4 * self.d_model
+        _report_unknown(kwargs)
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """As in transformers, and a config without the model's sizes is refused.
+        """Read a config as transformers does, but refuse one without the model's sizes.
 
         Raises:
-            ModelError: a required size is missing, or see the class.
+            ModelError: a required size is missing, or an option is refused.
         """
         given = _without_aliases(config_dict, cls.attribute_map)
-        missing = [key for key in _REQUIRED if key not in given]
-        if missing:
-            raise ModelError(
-                "the model's config.json is incomplete",
-                where=", ".join(missing),
-                expected=f"the keys {', '.join(_REQUIRED)}",
-                found=f"no {', '.join(missing)}",
-                remedy="complete config.json from the checkpoint's source",
-            )
+        missing = ", ".join(key for key in _REQUIRED if key not in given)
+        expect(
+            not missing,
+            ModelError,
+            "the model's config.json is incomplete",
+            where=missing,
+            expected=f"the keys {', '.join(_REQUIRED)}",
+            found=f"no {missing}",
+            remedy="complete config.json from the checkpoint's source",
+        )
         for key in _UNSEEN:
             if key not in given:
                 _log.warning("config.json has no %r; taking %r", key, getattr(cls, key))
         return super().from_dict(given, **kwargs)
 
     def kept(self, location: str, width: int) -> int | None:
-        """How many of ``width`` entries stay at ``location``: int(afrac · width); None: all."""
+        """Return how many of ``width`` entries stay at ``location``; None where all do."""
         if self.afrac is None or location not in self.sparse_locations:
             return None
         return int(self.afrac * width)
@@ -193,63 +191,49 @@ class CircuitGPTConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         """The places named by ``afrac_loctypes``."""
         return frozenset(part.strip() for part in self.afrac_loctypes.split(",") if part.strip())
 
-    def _take_older_names(self, kwargs: dict[str, Any]) -> None:
-        older = kwargs.pop("n_mlp", None)
-        if older is not None and self.d_mlp is not None and older != self.d_mlp:
-            raise _unsupported("n_mlp", f"the value of d_mlp, {self.d_mlp}", older)
-        if self.d_mlp is None:
-            self.d_mlp = older
 
-    def _check_sizes(self) -> None:
-        for key in (*_REQUIRED, "d_head", "d_mlp", "d_pos_emb"):
-            size = getattr(self, key)
-            optional = key not in _REQUIRED
-            if size is None and optional:
-                continue
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise _unsupported(key, "an integer ≥ 1" + (" or null" if optional else ""), size)
-        if self.d_head is None:
-            if self.d_model % self.n_head:
-                raise _unsupported("n_head", f"a divisor of d_model {self.d_model}", self.n_head)
-            self.d_head = self.d_model // self.n_head
-        if self.d_mlp is None:
-            self.d_mlp = 4 * self.d_model
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
-    def _check_options(self) -> None:
-        for key in _FLAGS:
-            if not isinstance(getattr(self, key), bool):
-                raise _unsupported(key, "true or false", getattr(self, key))
-        for key, allowed in (
-            ("activation_type", ACTIVATIONS),
-            ("residual_activation_type", RESIDUAL_ACTIVATIONS),
-        ):
-            if getattr(self, key) not in allowed:
-                raise _unsupported(key, " or ".join(allowed), getattr(self, key))
-        if self.sinusoidal_cat_pos_emb:
-            # The family has the key, but no released description says what is computed.
-            raise _unsupported("sinusoidal_cat_pos_emb", "false", True)
-        threshold = self.loss_threshold
-        if threshold is not None and not (_is_number(threshold) and threshold > 0):
-            raise _unsupported("loss_threshold", "a number > 0 (nats) or null", threshold)
 
-    def _check_sparsity(self) -> None:
-        if self.afrac is not None and not (_is_number(self.afrac) and 0 < self.afrac <= 1):
-            raise _unsupported("afrac", "a number in (0, 1] or null", self.afrac)
-        if not isinstance(self.afrac_loctypes, str):
-            raise _unsupported("afrac_loctypes", "comma-separated names", self.afrac_loctypes)
-        unknown = sorted(self.sparse_locations.difference(LOCATIONS))
-        if unknown:
-            raise _unsupported("afrac_loctypes", ", ".join(LOCATIONS), ", ".join(unknown))
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
-    def _report_unknown(self, kwargs: Mapping[str, Any]) -> None:
-        known = _KNOWN_ELSEWHERE.union(field.name for field in fields(PretrainedConfig))
-        unknown = sorted(key for key in kwargs if key not in known and not key.startswith("_"))
-        if unknown:
-            _log.warning(
-                "config.json has keys that this implementation of circuitgpt does not know; "
-                "they are kept and have no effect: %s",
-                ", ".join(unknown),
-            )
+
+_SIZE = (_is_size, "an integer ≥ 1")
+_OPTIONAL_SIZE = (lambda value: value is None or _is_size(value), "an integer ≥ 1 or null")
+_FLAG = (lambda value: isinstance(value, bool), "true or false")
+#: option → whether a value is allowed, and what is, in words
+_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(_REQUIRED, _SIZE),
+    **dict.fromkeys(("d_head", "d_mlp", "d_pos_emb"), _OPTIONAL_SIZE),
+    **dict.fromkeys(("bias", "ln_bias", "rms_norm", "tied_unembed", "sink"), _FLAG),
+    **dict.fromkeys(("enable_bigram_table", "learnable_bigram_table"), _FLAG),
+    "activation_type": (lambda value: value in ("gelu", "relu"), "gelu or relu"),
+    "residual_activation_type": (lambda value: value in ("identity", "relu"), "identity or relu"),
+    # the family has the key, but no released description says what is computed
+    "sinusoidal_cat_pos_emb": (lambda value: value is False, "false"),
+    "afrac": (
+        lambda value: value is None or (_is_positive(value) and value <= 1),
+        "a number in (0, 1] or null",
+    ),
+    "afrac_loctypes": (lambda value: isinstance(value, str), "comma-separated names"),
+    "loss_threshold": (
+        lambda value: value is None or _is_positive(value),
+        "a number > 0 (nats) or null",
+    ),
+}
+
+
+def _report_unknown(given: Mapping[str, Any]) -> None:
+    known = _KNOWN_ELSEWHERE.union(field.name for field in fields(PretrainedConfig))
+    unknown = sorted(key for key in given if key not in known and not key.startswith("_"))
+    if unknown:
+        _log.warning(
+            "config.json has keys that this implementation of circuitgpt does not know; "
+            "they are kept and have no effect: %s",
+            ", ".join(unknown),
+        )
 
 
 def _without_aliases(config: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
@@ -260,10 +244,6 @@ def _without_aliases(config: Mapping[str, Any], aliases: Mapping[str, str]) -> d
         if given.setdefault(own, config[alias]) != config[alias]:
             _log.warning("config.json: %r is taken, %r contradicts it", own, alias)
     return given
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _unsupported(key: str, expected: str, found: object) -> ModelError:

@@ -41,10 +41,6 @@ class Sparsity(nn.Module):
             return x if out is None else out.copy_(x)
         return abs_topk(x, self.kept, out)
 
-    def extra_repr(self) -> str:
-        """Return the number of entries kept, which is shown when a model is printed."""
-        return f"kept={self.kept}"
-
 
 class RMSNorm(nn.Module):
     """x / √(mean x² + eps) · weight, eps being the machine epsilon of x's dtype.
@@ -86,15 +82,15 @@ class Attention(nn.Module):
         self.sparse_out = Sparsity(config, "attn_out", config.d_model)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """Attend from every position to the positions that it sees.
+        """Attend from every position of ``x`` ``[batch, tokens, width_in]`` to what it sees.
 
         Args:
-            x: ``[batch, tokens, width_in]``.
+            x: the normed residual stream, with positions beside it where they are not added.
             visible: bool ``[batch, 1, tokens, tokens]``, which keys (last axis) a query sees; None:
                 itself and the ones before it.
 
         Returns:
-            ``[batch, tokens, d_model]``.
+            What is added to the residual stream, ``[batch, tokens, d_model]``.
         """
         q, k, v = self.c_attn(self.sparse_in(x)).chunk(3, dim=-1)
         q, k, v = (
@@ -118,39 +114,36 @@ class Attention(nn.Module):
         if self.attn_imp is None:
             if visible is None and tokens % KEY_MULTIPLE == 0:
                 return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            return padded_attention(q, k, v, self._hidden(q, visible))
+            return padded_attention(q, k, v, _hidden(q, visible))
         sink_logit = self.attn_imp.sink_logit
         if visible is None and sink_logit.requires_grad and torch.is_grad_enabled():
             return _attend_with_learned_sink(q, k, v, sink_logit)
-        hidden = self._hidden(q, visible)
+        hidden = _hidden(q, visible)
         sink = sink_logit.to(q.dtype)[None, :, None, None]
         shape = (hidden.shape[0], q.shape[1], tokens)
         bias = torch.cat([sink.expand(*shape, 1), hidden.expand(*shape, tokens)], dim=-1)
         return padded_attention(q, F.pad(k, (0, 0, 1, 0)), F.pad(v, (0, 0, 1, 0)), bias)
 
-    @staticmethod
-    def _hidden(q: Tensor, visible: Tensor | None) -> Tensor:
-        """What is added to the scores: 0 at a visible key, −inf at others."""
-        if visible is None:
-            visible = causal(q.shape[-2], q.device)[None, None]
-        return q.new_zeros(()).masked_fill(~visible, float("-inf"))
+
+def _hidden(q: Tensor, visible: Tensor | None) -> Tensor:
+    """What is added to the scores: 0 at a visible key, −inf at others."""
+    if visible is None:
+        visible = causal(q.shape[-2], q.device)[None, None]
+    return q.new_zeros(()).masked_fill(~visible, float("-inf"))
 
 
 def padded_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """Attention over keys and queries padded to multiples of `KEY_MULTIPLE`, `QUERY_MULTIPLE`.
+    """Attend over keys and queries padded to multiples of `KEY_MULTIPLE`, `QUERY_MULTIPLE`.
 
     Sums over a row of scores go by the vector registers of a CPU, and what does not fill one is
     added in another order. Without a rest the result of a query is the same, bit by bit, however
     much padding follows; seen to hold up to about 480 keys.
 
     Args:
-        q: ``[batch, heads, queries, d_head]``.
-        k: ``[batch, heads, keys, d_head]``.
-        v: ``[batch, heads, keys, d_head]``.
+        q: ``[batch, heads, queries, d_head]``, like the result.
+        k: ``[batch, heads, keys, d_head]``, like ``v``.
+        v: the values.
         bias: ``[batch or 1, heads or 1, queries, keys]``, added to the scores.
-
-    Returns:
-        ``[batch, heads, queries, d_head]``.
     """
     queries, keys = bias.shape[-2:]
     more_queries, more_keys = -queries % QUERY_MULTIPLE, -keys % KEY_MULTIPLE
@@ -176,24 +169,20 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the readout ``[batch, tokens, d_model]`` from ``[batch, tokens, width_in]``."""
-        size = self._tokens_at_a_time(x)
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return self._run(x)
+        # on a CPU, as many tokens at a time as keep their neurons in a core's cache
+        least = DENSE_TOKENS if isinstance(self.c_fc, nn.Linear) else 1
+        size = max(CACHED_NEURONS // self.c_fc.out_features, least)
         if size >= x.shape[:-1].numel():
             return self._run(x)
-        rows = x.reshape(-1, x.shape[-1])
-        pieces = [self._run(rows[first : first + size]) for first in range(0, len(rows), size)]
+        pieces = [self._run(rows) for rows in torch.split(x.reshape(-1, x.shape[-1]), size)]
         return torch.cat(pieces).view(*x.shape[:-1], -1)
 
     def _run(self, x: Tensor) -> Tensor:
         hidden = self.sparse_neuron(self.activation(self.c_fc(self.sparse_in(x))))
         readout: Tensor = self.sparse_out(self.c_proj(hidden))
         return readout
-
-    def _tokens_at_a_time(self, x: Tensor) -> int:
-        """On a CPU without gradients, as many as keep their neurons in a core's cache."""
-        if x.device.type != "cpu" or torch.is_grad_enabled():
-            return x.shape[:-1].numel()
-        dense = isinstance(self.c_fc, nn.Linear)
-        return max(CACHED_NEURONS // self.c_fc.out_features, DENSE_TOKENS if dense else 1)
 
 
 class Block(nn.Module):
@@ -213,17 +202,7 @@ class Block(nn.Module):
         self.residual = F.relu if config.residual_activation_type == "relu" else None
 
     def forward(self, x: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
-        """Carry the residual stream through one layer.
-
-        Args:
-            x: ``[batch, tokens, d_model]``.
-            positions: position embeddings ``[tokens, d_pos_emb]``; unused when they were added.
-            visible: bool ``[batch, 1, tokens, tokens]``, which keys a query sees; see
-                `Attention.forward`.
-
-        Returns:
-            ``[batch, tokens, d_model]``.
-        """
+        """Carry the residual stream ``[batch, tokens, d_model]`` through one layer; see `step`."""
         return self.step(x, positions, lambda entered: self.attn(entered, visible))[0]
 
     def step(
@@ -232,12 +211,12 @@ class Block(nn.Module):
         """Carry the residual stream through one layer, whatever its tokens attend to.
 
         Args:
-            x: ``[..., tokens, d_model]``.
+            x: the stream, ``[..., tokens, d_model]``.
             positions: position embeddings ``[tokens, d_pos_emb]``; unused when they were added.
-            attend: what attention adds to the residual stream, given its normed input.
+            attend: gives what attention adds to the stream, from its input.
 
         Returns:
-            The residual stream behind the layer, and the layer's readout, both of x's shape.
+            The stream behind the layer, and the layer's readout, both of the shape of ``x``.
         """
         x = self._add(x, attend(_beside(self.ln_1(x), self.ln_p1, positions)))
         x = self.sparse_post_attn(x)
@@ -303,5 +282,5 @@ def _beside(x: Tensor, norm: nn.Module | None, positions: Tensor) -> Tensor:
 
 
 def causal(tokens: int, device: torch.device) -> Tensor:
-    """Bool ``[tokens, tokens]``: which keys (last axis) a query sees, itself included."""
+    """Return bool ``[tokens, tokens]``: which keys (last axis) a query sees, itself included."""
     return torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()

@@ -22,15 +22,14 @@ _compiling = threading.Lock()
 
 def select_largest(
     x: Array,
+    rows: int,
+    width: int,
     stride: int,
     k: int,
     nan: int,
     spread: float,
     out: Array,
     out_stride: int,
-    least: Array,
-    places: Array,
-    width: int,
 ) -> None:
     """Keep the ``k`` entries of largest magnitude of every row, of equal ones the first.
 
@@ -40,18 +39,16 @@ def select_largest(
 
     Args:
         x: the rows' bits as signed integers, flat; row r begins at ``r · stride``.
-        stride: distance of rows in entries.
+        rows: number of rows.
+        width: entries of a row.
+        stride: distance of rows in entries, as ``out_stride`` is for ``out``.
         k: entries to keep, 0 < k < width.
         nan: bits of infinity plus one: the place of every NaN in the order.
         spread: bits by which the magnitude of one rank differs from the next in a typical row,
             times the width. It steers the second guess, and only the speed depends on it.
-        out: flat, written: the bits of x where kept, else zero; row r begins at ``r · out_stride``.
-        out_stride: distance of the rows of out, in entries.
-        least: ``[rows]``, written: the k-th largest magnitude.
-        places: int64 ``[rows]``, written: how many entries equal to it are kept.
-        width: entries of a row.
+        out: flat, written: the bits of x where kept, else zero.
+        out_stride: see ``stride``.
     """
-    rows = len(least)
     zero, magnitude, most = x.dtype.type(0), x.dtype.type(np.iinfo(x.dtype).max), x.dtype.type(nan)
     bits = np.empty(width, x.dtype)
     guess = np.int64(0)
@@ -99,34 +96,16 @@ def select_largest(
             else:
                 guess = (last + high) // 2 if n > k else (low + last) // 2
         level = x.dtype.type(low)
-        least[row] = level
         guess = low + (high - low) // 2 if high - low < width * slope else low
         if n_low == k:
-            places[row] = k
             for j in range(width):
                 target[j] = source[j] if bits[j] >= level else zero
             continue
-        places[row] = left = k - n_high
+        left = k - n_high
         for j in range(width):
             tied = bits[j] == level and left > 0
             left -= np.int64(tied)
             target[j] = source[j] if bits[j] > level or tied else zero
-
-
-def select_same(
-    x: Array, stride: int, nan: int, payload: Array, out: Array, least: Array, places: Array
-) -> None:
-    """Write ``payload`` where `select_largest` kept ``x``, else zero; both ``[rows, width]``."""
-    rows, width = out.shape
-    zero, magnitude, most = x.dtype.type(0), x.dtype.type(np.iinfo(x.dtype).max), x.dtype.type(nan)
-    for row in range(rows):
-        source, given = x[row * stride : row * stride + width], payload[row]
-        target, level, left = out[row], least[row], places[row]
-        for j in range(width):
-            bits = min(source[j] & magnitude, most)
-            tied = bits == level and left > 0
-            left -= np.int64(tied)
-            target[j] = given[j] if bits > level or tied else zero
 
 
 def transpose_pairs(
@@ -144,12 +123,12 @@ def transpose_pairs(
     Args:
         x: uint64, flat; row r of ``2 · pairs``, of ``words`` words each, begins at
             ``start + r · stride``.
-        start: first word of x that is read.
-        stride: distance of the rows of x, in words.
+        start: first word of x that is read, as ``out_start`` is the first of out that is written.
+        stride: distance of the rows of x in words, as ``out_stride`` is of those of out.
         out: uint64, flat, written: row c of ``2 · words``, of ``pairs`` words each, begins at
             ``out_start + c · out_stride``.
-        out_start: first word of out that is written.
-        out_stride: distance of the rows of out, in words.
+        out_start: see ``start``.
+        out_stride: see ``stride``.
         words: half the columns of x.
         pairs: half the rows of x.
     """

@@ -13,20 +13,16 @@ from atlas_assets.stages.prompts.tokens import CorpusTokenizer
 
 
 class ModelTokenizer(CorpusTokenizer, Protocol):
-    """A tokenizer that can also pad a batch for its model."""
+    """A tokenizer that can also pad a batch for its model.
 
-    @property
-    def pad_id(self) -> int:
-        """The id that fills up the short sequences of a batch.
+    Attributes:
+        pad_id: the id that fills up the short sequences of a batch: that of ``<|endoftext|>``, else
+            of the end-of-sequence token.
+        vocab_size: the number of ids, added tokens included.
+    """
 
-        It is that of ``<|endoftext|>``, else of the end-of-sequence token.
-        """
-        ...
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of ids, added tokens included."""
-        ...
+    pad_id: int
+    vocab_size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +35,12 @@ class LoadedModel:
         base: the part of the network that runs the blocks, without the unembedding.
         mlps: per layer in order, the module whose forward output ``[batch, tokens, width]`` is the
             readout.
-        n_layers: number of layers.
         width: neurons per readout.
         tokenizer: the model's own.
         device: where the weights lie.
         dtype: precision of the weights.
         max_positions: longest sequence, in tokens.
         identity: names and digests of what was loaded.
-        default_loss_threshold: mean loss (nats) above which this model drops a prompt pair; None:
-            it names none.
         kernels: which matrices run in which layout; results of models that differ in it alone
             differ by the order of float sums.
     """
@@ -55,12 +48,15 @@ class LoadedModel:
     network: nn.Module
     base: nn.Module
     mlps: tuple[nn.Module, ...]
-    n_layers: int
     width: int
     tokenizer: ModelTokenizer
     device: torch.device
     dtype: torch.dtype
     max_positions: int
     identity: ModelIdentity
-    default_loss_threshold: float | None
     kernels: str = "dense"
+
+    @property
+    def n_layers(self) -> int:
+        """The number of layers."""
+        return len(self.mlps)

@@ -23,7 +23,6 @@ from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.mlps import find_mlps, readout_width
 from atlas_assets.models.sources import ModelSource, default_loss_threshold, identify, resolve
-from atlas_assets.models.tensors import check_loaded
 
 __all__ = ["ModelSource", "default_loss_threshold", "identify", "load", "resolve"]
 
@@ -58,13 +57,31 @@ def load(
         ModelError: a file is missing or damaged, the tensors do not fit, an option is not
             supported, the tokenizer does not fit, or the MLP modules cannot be told.
     """
-    where, precision = _device(device), _dtype(dtype)
+    expect(
+        dtype in DTYPES,
+        SettingsError,
+        "there is no such precision",
+        where="dtype",
+        expected=", ".join(DTYPES),
+        found=repr(dtype),
+        remedy="correct ATLAS_DTYPE",
+    )
+    where, precision = _device(device), DTYPES[dtype]
     config = checkpoint.read_config(source.folder)
     identity = identify(source)
     tokenizer = checkpoint.CheckpointTokenizer(source.folder, config)
-    threshold = default_loss_threshold(source)
     network = _read_network(source, config, precision).to(where)
-    _check_vocabulary(network, tokenizer, source)
+    embedding = network.get_input_embeddings()
+    rows = embedding.num_embeddings if isinstance(embedding, nn.Embedding) else None
+    expect(
+        rows is None or tokenizer.largest_id < rows,
+        ModelError,
+        "the tokenizer does not belong to the model",
+        where=str(source.folder),
+        expected=f"token ids below {rows}, the rows of the embedding",
+        found=f"ids up to {tokenizer.largest_id}",
+        remedy="put the model's own tokenizer beside its weights",
+    )
     base = network.base_model
     mlps = find_mlps(network)
     kernels = accelerate(network) if sparse_weights else DENSE
@@ -72,14 +89,12 @@ def load(
         network=network,
         base=base,
         mlps=mlps,
-        n_layers=len(mlps),
         width=readout_width(base, mlps),
         tokenizer=tokenizer,
         device=next(network.parameters()).device,
         dtype=precision,
         max_positions=_max_positions(network.config),
         identity=identity,
-        default_loss_threshold=threshold,
         kernels=kernels,
     )
 
@@ -108,24 +123,8 @@ def _read_network(source: ModelSource, config: Mapping[str, Any], dtype: torch.d
         ) from error
     network, info = loaded
     is_ours = isinstance(network.config, CircuitGPTConfig)
-    check_loaded(info, where=str(source.folder), extra_allowed=not is_ours)
+    checkpoint.check_loaded(info, where=str(source.folder), extra_allowed=not is_ours)
     return network.eval().requires_grad_(False)
-
-
-def _check_vocabulary(
-    network: Any, tokenizer: checkpoint.CheckpointTokenizer, source: ModelSource
-) -> None:
-    embedding = network.get_input_embeddings()
-    rows = embedding.num_embeddings if isinstance(embedding, nn.Embedding) else None
-    expect(
-        rows is None or tokenizer.largest_id < rows,
-        ModelError,
-        "the tokenizer does not belong to the model",
-        where=str(source.folder),
-        expected=f"token ids below {rows}, the rows of the embedding",
-        found=f"ids up to {tokenizer.largest_id}",
-        remedy="put the model's own tokenizer beside its weights",
-    )
 
 
 def _max_positions(config: Any) -> int:
@@ -136,19 +135,6 @@ def _max_positions(config: Any) -> int:
         if isinstance(size, int) and size > 0:
             return size
     return sys.maxsize
-
-
-def _dtype(name: str) -> torch.dtype:
-    expect(
-        name in DTYPES,
-        SettingsError,
-        "there is no such precision",
-        where="dtype",
-        expected=", ".join(DTYPES),
-        found=repr(name),
-        remedy="correct ATLAS_DTYPE",
-    )
-    return DTYPES[name]
 
 
 def _device(name: str) -> torch.device:

@@ -40,15 +40,16 @@ def find_mlps(network: nn.Module) -> tuple[nn.Module, ...]:
         if match:
             family = f"{match['blocks']}.*.{match['name']}"
             families[family][int(match["layer"])] = module
-    if len(families) != 1:
-        found = ", ".join(sorted(families)) or f"no such module; the blocks hold {_held(network)}"
-        raise ModelError(
-            "cannot tell which modules are the model's MLPs",
-            where=type(network).__name__,
-            expected=_LOOKED_FOR,
-            found=found,
-            remedy=_REMEDY,
-        )
+    found = ", ".join(sorted(families)) or f"no such module; the blocks hold {_held(network)}"
+    expect(
+        len(families) == 1,
+        ModelError,
+        "cannot tell which modules are the model's MLPs",
+        where=type(network).__name__,
+        expected=_LOOKED_FOR,
+        found=found,
+        remedy=_REMEDY,
+    )
     ((family, by_layer),) = families.items()
     expect(
         sorted(by_layer) == list(range(len(by_layer))),
@@ -92,29 +93,33 @@ def readout_width(base: nn.Module, mlps: tuple[nn.Module, ...]) -> int:
         for hook in hooks:
             hook.remove()
     widths = [_width(layer, outputs[layer]) for layer in range(len(mlps))]
-    if len(set(widths)) > 1:
-        raise _no_readout("the layers' readouts differ in width", "one width", str(widths))
+    expect(
+        len(set(widths)) == 1,
+        ModelError,
+        "the layers' readouts differ in width",
+        expected="one width",
+        found=str(widths),
+        remedy=_REMEDY,
+    )
     return widths[0]
 
 
 def _width(layer: int, outputs: list[object]) -> int:
+    expected = "a tensor [batch, tokens, width]"
     if len(outputs) != 1:
-        raise _no_readout(
-            f"the MLP of layer {layer} cannot be read", "one call per pass", f"{len(outputs)} calls"
-        )
-    output = outputs[0]
-    if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[:2] != (1, 2):
-        found = (
-            f"shape {list(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        )
-        raise _no_readout(
-            f"the MLP of layer {layer} cannot be read", "a tensor [batch, tokens, width]", found
-        )
-    return int(output.shape[2])
-
-
-def _no_readout(what: str, expected: str, found: str) -> ModelError:
-    return ModelError(what, expected=expected, found=found, remedy=_REMEDY)
+        expected, found = "one call per pass", f"{len(outputs)} calls"
+    elif not isinstance(outputs[0], Tensor):
+        found = type(outputs[0]).__name__
+    elif outputs[0].ndim == 3 and outputs[0].shape[:2] == (1, 2):
+        return int(outputs[0].shape[2])
+    else:
+        found = f"shape {list(outputs[0].shape)}"
+    raise ModelError(
+        f"the MLP of layer {layer} cannot be read",
+        expected=expected,
+        found=found,
+        remedy=_REMEDY,
+    )
 
 
 def _held(network: nn.Module) -> str:

@@ -66,21 +66,29 @@ def resolve(
             cache, or a revision is asked of something that is not on the Hub.
     """
     folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
-    if not folder.is_dir():
-        client = client or HubClient()
-        _check_hub_id(model)
-        found = _from_hub if ask_hub and not client.is_offline() else _from_cache
-        return found(client, model, revision)
+    if folder.is_dir():
+        expect(
+            revision is None,
+            ModelError,
+            "a revision is asked of a model that is not on the Hub",
+            where=model,
+            expected="no revision",
+            found=f"revision {revision!r}",
+            remedy="unset ATLAS_MODEL_REVISION, or name a Hub model",
+        )
+        return ModelSource(EMBEDDED if model == EMBEDDED else folder.resolve().name, folder)
     expect(
-        revision is None,
+        _HUB_ID.fullmatch(model) is not None,
         ModelError,
-        "a revision is asked of a model that is not on the Hub",
+        "there is no such model",
         where=model,
-        expected="no revision",
-        found=f"revision {revision!r}",
-        remedy="unset ATLAS_MODEL_REVISION, or name a Hub model",
+        expected=f"{EMBEDDED!r}, an existing folder, or a Hub id (owner/name)",
+        found="no folder of this name, and no Hub id",
+        remedy="correct ATLAS_MODEL",
     )
-    return ModelSource(EMBEDDED if model == EMBEDDED else folder.resolve().name, folder)
+    client = client or HubClient()
+    found = _from_hub if ask_hub and not client.is_offline() else _from_cache
+    return found(client, model, revision)
 
 
 def identify(source: ModelSource) -> ModelIdentity:
@@ -104,17 +112,17 @@ def default_loss_threshold(source: ModelSource) -> float | None:
         ModelError: the threshold is not a positive number.
     """
     threshold = checkpoint.read_config(source.folder).get("loss_threshold")
-    if threshold is None:
-        return None
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or threshold <= 0:
-        raise ModelError(
-            "the model's own loss threshold is out of range",
-            where=f"{source.folder / 'config.json'}: loss_threshold",
-            expected="a number > 0 (nats), or null",
-            found=repr(threshold),
-            remedy="correct config.json",
-        )
-    return float(threshold)
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    expect(
+        threshold is None or (is_number and threshold > 0),
+        ModelError,
+        "the model's own loss threshold is out of range",
+        where=f"{source.folder / 'config.json'}: loss_threshold",
+        expected="a number > 0 (nats), or null",
+        found=repr(threshold),
+        remedy="correct config.json",
+    )
+    return None if threshold is None else float(threshold)
 
 
 def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSource:
@@ -127,11 +135,25 @@ def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSourc
         sha = Repository(client.interactive(), model, "model").head(revision)
         return _download(client, model, revision, sha)
     except HubPermanentError as error:
-        raise _refused(model, revision, error) from error
+        wrong = "ATLAS_MODEL" if isinstance(error, HubNotFoundError) else "ATLAS_MODEL_REVISION"
+        raise ModelError(
+            "the Hub does not give this model",
+            where=_named(model, revision),
+            expected="a public model, or one you have access to",
+            found=error.found,
+            remedy=f"{error.remedy} ({wrong})" if error.status == 404 else error.remedy,
+        ) from error
     except HubError as error:
         cached = _cached(client, model, revision or "main")
         if cached is None:
-            raise _unreachable(model, revision, error) from error
+            raise ModelError(
+                "the model is not on this machine and the Hub does not answer",
+                where=_named(model, revision),
+                expected="a cached copy, or an answer from the Hub",
+                found=error.found,
+                remedy=f"go online, or run `hf download {model}` where there is a network, or set "
+                "ATLAS_MODEL to embedded or to a folder",
+            ) from error
         _log.warning(
             "the Hub does not answer (%s): using the cached %s at %s, %s",
             error.found,
@@ -209,41 +231,6 @@ def _snapshot(client: HubClient, model: str, revision: str, *, local: bool = Fal
         local_files_only=local,
     )
     return Path(folder)
-
-
-def _check_hub_id(model: str) -> None:
-    """Refuse, before the network is asked, what is a path or cannot be an id."""
-    expect(
-        _HUB_ID.fullmatch(model) is not None,
-        ModelError,
-        "there is no such model",
-        where=model,
-        expected=f"{EMBEDDED!r}, an existing folder, or a Hub id (owner/name)",
-        found="no folder of this name, and no Hub id",
-        remedy="correct ATLAS_MODEL",
-    )
-
-
-def _refused(model: str, revision: str | None, error: HubPermanentError) -> ModelError:
-    wrong = "ATLAS_MODEL" if isinstance(error, HubNotFoundError) else "ATLAS_MODEL_REVISION"
-    return ModelError(
-        "the Hub does not give this model",
-        where=_named(model, revision),
-        expected="a public model, or one you have access to",
-        found=error.found,
-        remedy=f"{error.remedy} ({wrong})" if error.status == 404 else error.remedy,
-    )
-
-
-def _unreachable(model: str, revision: str | None, error: HubError) -> ModelError:
-    return ModelError(
-        "the model is not on this machine and the Hub does not answer",
-        where=_named(model, revision),
-        expected="a cached copy, or an answer from the Hub",
-        found=error.found,
-        remedy=f"go online, or run `hf download {model}` where there is a network, or set "
-        "ATLAS_MODEL to embedded or to a folder",
-    )
 
 
 def _named(model: str, revision: str | None) -> str:

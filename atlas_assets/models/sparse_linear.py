@@ -34,7 +34,7 @@ class SparseLinear(nn.Module):
     or NaN entry of x does not reach the outputs that its weights are zero for.
 
     ``state_dict`` holds the dense ``weight`` and the ``bias``, so that a model saves as it was
-    loaded; loading one packs it anew.
+    loaded; it cannot be loaded into.
 
     Args:
         linear: the layer to take over; it is not changed.
@@ -48,8 +48,18 @@ class SparseLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.has_bias = linear.bias is not None
-        for name, packed in self._pack(linear.weight.detach(), linear.bias).items():
-            self.register_buffer(name, packed, persistent=False)
+        weight, bias = linear.weight.detach(), linear.bias
+        full = weight if bias is None else torch.cat([weight, bias.detach()[:, None]], dim=1)
+        # row after row, columns ascending, the bias behind each row's last
+        stored = full != 0
+        if bias is not None:
+            stored[:, -1] = True
+        rows, columns = stored.nonzero(as_tuple=True)
+        offsets = torch.zeros(len(full) + 1, dtype=torch.int32, device=full.device)
+        offsets[1:] = stored.sum(dim=1).cumsum(dim=0)
+        self.register_buffer("values", full[rows, columns].contiguous(), persistent=False)
+        self.register_buffer("columns", columns.int(), persistent=False)
+        self.register_buffer("offsets", offsets, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply ``x`` ``[..., in_features]`` with the weight: ``[..., out_features]``.
@@ -68,7 +78,10 @@ class SparseLinear(nn.Module):
         )
         rows = x.reshape(-1, self.in_features)
         out = x.new_empty(len(rows), self.out_features)
-        size = self._tokens_at_a_time() if x.device.type == "cpu" else ACCELERATOR_SLAB
+        size = ACCELERATOR_SLAB
+        if x.device.type == "cpu":
+            fitting = CPU_SLAB_ENTRIES // (self.in_features + self.out_features)
+            size = min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
         done = self._by_pairs(rows, out, size) if _pairs_up(rows, out) else 0
         for first in range(done, len(rows), size):
             piece = rows[first : first + size]
@@ -87,39 +100,19 @@ class SparseLinear(nn.Module):
         """The bias ``[out_features]``, or None where the layer has none."""
         return self._unpack()[:, self.in_features].contiguous() if self.has_bias else None
 
-    def extra_repr(self) -> str:
-        """Return the sizes and the density, which are shown when a model is printed."""
-        stored = self.values.numel() - self.has_bias * self.out_features
-        density = stored / (self.in_features * self.out_features)
-        return f"{self.in_features}, {self.out_features}, bias={self.has_bias}, {density=:.3g}"
-
-    def _tokens_at_a_time(self) -> int:
-        fitting = CPU_SLAB_ENTRIES // (self.in_features + self.out_features)
-        return min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
-
     def _by_pairs(self, rows: Tensor, out: Tensor, size: int) -> int:
         """Multiply as many tokens as make whole pairs, on a CPU, and return their number."""
         transpose = cpu_kernels.compiled(cpu_kernels.transpose_pairs, _TRANSPOSE)
         source, stride = _words(rows), rows.stride(0) // 2
         target, target_stride = _words(out), self.out_features // 2
         many = len(rows) // 2 * 2
-        size = min(size, many)
-        features = rows.new_ones(self.in_features + self.has_bias, size)
-        for first in range(0, many, max(size, 1)):
+        features = rows.new_ones(self.in_features + self.has_bias, min(size, many))
+        for first in range(0, many, size):
             tokens = min(size, many - first)
-            if tokens < size:
-                features = rows.new_ones(self.in_features + self.has_bias, tokens)
-            pairs = tokens // 2
-            transpose(
-                source,
-                first * stride,
-                stride,
-                _words(features),
-                0,
-                pairs,
-                self.in_features // 2,
-                pairs,
-            )
+            if tokens < features.shape[1]:
+                features = rows.new_ones(len(features), tokens)
+            pairs, words = tokens // 2, self.in_features // 2
+            transpose(source, first * stride, stride, _words(features), 0, pairs, words, pairs)
             sums = _words(self._sums(features))
             start = first * target_stride
             transpose(sums, 0, pairs, target, start, target_stride, pairs, target_stride)
@@ -135,21 +128,6 @@ class SparseLinear(nn.Module):
             include_last_offset=True,
         )[0]
 
-    def _pack(self, weight: Tensor, bias: Tensor | None) -> dict[str, Tensor]:
-        """Pack the entries row after row, columns ascending, the bias behind each row's last."""
-        full = weight if bias is None else torch.cat([weight, bias.detach()[:, None]], dim=1)
-        stored = full != 0
-        if bias is not None:
-            stored[:, -1] = True
-        rows, columns = stored.nonzero(as_tuple=True)
-        offsets = torch.zeros(len(full) + 1, dtype=torch.int32, device=full.device)
-        offsets[1:] = stored.sum(dim=1).cumsum(dim=0)
-        return {
-            "values": full[rows, columns].contiguous(),
-            "columns": columns.int(),
-            "offsets": offsets,
-        }
-
     def _unpack(self) -> Tensor:
         full = self.values.new_zeros(self.out_features, self.in_features + self.has_bias)
         counts = self.offsets.diff().long()
@@ -164,32 +142,6 @@ class SparseLinear(nn.Module):
         destination[f"{prefix}weight"] = self.weight
         if self.has_bias:
             destination[f"{prefix}bias"] = self.bias
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        _local_metadata: dict[str, Any],
-        _strict: bool,
-        missing_keys: list[str],
-        _unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
-        if self.has_bias:
-            shapes["bias"] = (self.out_features,)
-        tensors = {name: state_dict.get(prefix + name) for name in shapes}
-        missing_keys += [prefix + name for name, tensor in tensors.items() if tensor is None]
-        for name, tensor in tensors.items():
-            if tensor is not None and tensor.shape != shapes[name]:
-                error_msgs.append(
-                    f"{prefix}{name}: expected shape {shapes[name]}, found {tuple(tensor.shape)}"
-                )
-        given = [tensor.to(self.values) for tensor in tensors.values() if tensor is not None]
-        if len(given) < len(shapes) or error_msgs:
-            return
-        for name, packed in self._pack(given[0], given[1] if self.has_bias else None).items():
-            setattr(self, name, packed)
 
 
 def _pairs_up(rows: Tensor, out: Tensor) -> bool:

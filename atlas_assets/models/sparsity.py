@@ -1,19 +1,24 @@
 """Activation sparsity: keep the entries of largest magnitude along the last axis.
 
-Training-capable: gradients flow through the entries kept, and the choice itself has none.
+Training-capable: gradients flow through the entries kept that are not zero, and the choice itself
+has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from atlas_assets.models import cpu_kernels
+
+_Array = npt.NDArray[Any]
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass(frozen=True)
@@ -22,27 +27,24 @@ class _Format:
 
     Attributes:
         bits: the integer dtype of the same size.
-        name: numba's name of it.
         nan: bits of infinity plus one; every NaN counts as that.
         spread: see `cpu_kernels.select_largest`; a third of a magnitude's binade per rank and row.
     """
 
     bits: torch.dtype
-    name: str
     nan: int
     spread: float
 
 
-_FORMATS: Mapping[torch.dtype, _Format] = {
-    torch.float16: _Format(torch.int16, "int16", (31 << 10) + 1, 3.0 * 2**10),
-    torch.bfloat16: _Format(torch.int16, "int16", (255 << 7) + 1, 3.0 * 2**7),
-    torch.float32: _Format(torch.int32, "int32", (255 << 23) + 1, 3.0 * 2**23),
-    torch.float64: _Format(torch.int64, "int64", (2047 << 52) + 1, 3.0 * 2**52),
-}
+@cache
+def _format(dtype: torch.dtype) -> _Format:
+    bits = _BITS[dtype.itemsize]
+    infinity = torch.tensor(math.inf, dtype=dtype).view(bits)
+    return _Format(bits, int(infinity) + 1, 3 / torch.finfo(dtype).eps)
 
 
 def abs_topk(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
-    """``x`` with all but the ``k`` entries of largest |x| along the last axis set to zero.
+    """Set all but the ``k`` entries of largest |x| along the last axis to zero.
 
     Of equal magnitudes at the k-th place the lowest indices stay (docs/science.md §7 leaves the
     choice open), and NaN counts as larger than infinity, so the result is the same on every device
@@ -67,7 +69,7 @@ def abs_topk(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad and out is None:
             kept: Tensor = _AbsTopK.apply(x, k)  # type: ignore[no-untyped-call]
             return kept
-        return _select(x, k, out)[0]
+        return _select(x, k, out)
     if k >= x.shape[-1]:
         result = x
     elif k == 0:
@@ -89,7 +91,7 @@ def abs_topk_without_branches(x: Tensor, k: int) -> Tensor:
 
     This is what accelerators run: the host queues it and goes on.
     """
-    form = _FORMATS[x.dtype]
+    form = _format(x.dtype)
     bits = x.detach().view(form.bits).bitwise_and(torch.iinfo(form.bits).max).clamp_(max=form.nan)
     least = torch.topk(bits, k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
     above, tied = bits > least, bits == least
@@ -103,61 +105,35 @@ class _AbsTopK(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, k: int) -> Tensor:
-        out, *ctx.choice = _select(x, k)
-        ctx.save_for_backward(x)
+        out = _select(x, k)
+        ctx.save_for_backward(out)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return _select_same(x, grads[0], *ctx.choice), None
+        (out,) = ctx.saved_tensors
+        return torch.where(out != 0, grads[0], 0), None
 
 
-def _select(
-    x: Tensor, k: int, out: Tensor | None = None
-) -> tuple[Tensor, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """On a CPU: what is kept, and per row the least magnitude kept and how many equal it."""
-    form = _FORMATS[x.dtype]
+def _select(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
+    """`abs_topk` for 0 < k < width on a CPU."""
+    form = _format(x.dtype)
     flat, stride = _flat(x, form)
     if out is None:
         out = torch.empty(x.shape, dtype=x.dtype)
     written, out_stride = _flat(out, form)
     width = x.shape[-1]
-    least = np.empty(x.numel() // width, flat.dtype)
-    places = np.empty(len(least), np.int64)
-    bits = form.name
+    row = f"{flat.dtype}[::1]"
     kernel = cpu_kernels.compiled(
         cpu_kernels.select_largest,
-        f"void({bits}[::1],int64,int64,int64,float64,{bits}[::1],int64,{bits}[::1],int64[::1],int64)",
+        f"void({row},int64,int64,int64,int64,int64,float64,{row},int64)",
     )
-    kernel(flat, stride, k, form.nan, form.spread, written, out_stride, least, places, width)
-    return out, least, places
-
-
-def _select_same(
-    x: Tensor, payload: Tensor, least: np.ndarray[Any, Any], places: np.ndarray[Any, Any]
-) -> Tensor:
-    form = _FORMATS[x.dtype]
-    flat, stride = _flat(x, form)
-    out = torch.empty(x.shape, dtype=x.dtype)
-    bits = form.name
-    kernel = cpu_kernels.compiled(
-        cpu_kernels.select_same,
-        f"void({bits}[::1],int64,int64,{bits}[:,::1],{bits}[:,::1],{bits}[::1],int64[::1])",
-    )
-    kernel(
-        flat, stride, form.nan, _bits(payload.contiguous(), form), _bits(out, form), least, places
-    )
+    rows = x.numel() // width
+    kernel(flat, rows, width, stride, k, form.nan, form.spread, written, out_stride)
     return out
 
 
-def _bits(x: Tensor, form: _Format) -> np.ndarray[Any, Any]:
-    """A contiguous tensor's bits as numpy's ``[rows, width]``, sharing its memory."""
-    array: np.ndarray[Any, Any] = x.detach().view(form.bits).numpy().reshape(-1, x.shape[-1])
-    return array
-
-
-def _flat(x: Tensor, form: _Format) -> tuple[np.ndarray[Any, Any], int]:
+def _flat(x: Tensor, form: _Format) -> tuple[_Array, int]:
     """The bits of ``[..., width]`` as one axis on which rows lie a fixed distance apart.
 
     The parts of a chunked tensor are read where they lie.

@@ -119,7 +119,7 @@ class ModelRuns:
         self, prompts: pl.DataFrame
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Losses and lengths alone, where the readouts need a pass of their own."""
-        from atlas_assets.extraction.scoring import score  # imports torch
+        from atlas_assets.extraction.extraction import score  # imports torch
 
         scores = score(
             self._model.loaded,

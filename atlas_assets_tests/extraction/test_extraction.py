@@ -156,6 +156,17 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads(options: Any) -> None:
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("path", ["plain", "tree"])
+def test_nor_do_the_losses(path: Any) -> None:
+    model = tiny_models.sparse_circuitgpt()
+    found = set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        losses = read(model, MORE_THAN_A_BATCH, batch_tokens=40, path=path).losses
+        found.add(b"".join(losses[name].tobytes() for name in sorted(losses)))
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("name", ["circuitgpt", "sparse circuitgpt"])
 def test_readouts_are_the_same_bits_in_chunks_and_batches_of_any_size(name: str) -> None:
     model = tiny_models.ARCHITECTURES[name]()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from atlas_assets.extraction.batching import mask_on_device, on_device
+from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
 from atlas_assets.extraction.prompts import TokenTable
 from atlas_assets.extraction.readouts import tapped
@@ -49,8 +49,9 @@ def in_batches(loaded: LoadedModel) -> torch.Tensor:
     """Readouts of a padded batch, added up."""
     reduction = Reduction(loaded, 1, 3)
     with tapped(loaded) as tap:
-        last, mask = on_device(loaded, LENGTHS - 1), mask_on_device(loaded, REAL)
-        readouts, _ = tap.read(loaded.base, on_device(loaded, IDS), last, mask)
+        arrays = (IDS, LENGTHS - 1, REAL.astype(np.int64))
+        ids, last, mask = (placed(array, loaded.device) for array in arrays)
+        readouts, _ = tap.read(loaded.base, ids, last, mask)
     reduction.add(readouts, np.ones((1, 3)), np.zeros(1, np.int64), np.arange(3))
     return readouts
 

@@ -33,11 +33,10 @@ def test_results_are_taken_in_order_by_the_caller(threads: int) -> None:
     assert taken == [(batch, batch * batch) for batch in range(20)]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 64])
-def test_few_batches_wait_and_few_run(threads: int) -> None:
+@pytest.mark.parametrize(("threads", "workers"), [(1, 1), (3, 3), (2 * MAX_WORKERS, MAX_WORKERS)])
+def test_few_batches_wait_and_workers_share_the_threads(threads: int, workers: int) -> None:
     torch.set_num_threads(threads)
-    workers = min(threads, MAX_WORKERS)
-    names: set[str] = set()
+    seen: set[tuple[str, int]] = set()
     begun: list[int] = []
     taken: list[int] = []
 
@@ -48,24 +47,12 @@ def test_few_batches_wait_and_few_run(threads: int) -> None:
             yield batch
 
     def run(_batch: int) -> None:
-        names.add(threading.current_thread().name)
+        seen.add((threading.current_thread().name, torch.get_num_threads()))
 
     in_order(batches(), run, lambda batch, _result: taken.append(batch), device=CPU)
     assert len(taken) == 40
-    assert len(names) <= workers
-
-
-@pytest.mark.parametrize(("threads", "each"), [(3, 1), (2 * MAX_WORKERS, 2)])
-def test_workers_share_the_threads_and_the_caller_gets_them_back(threads: int, each: int) -> None:
-    torch.set_num_threads(threads)
-    seen: set[int] = set()
-    in_order(
-        range(10),
-        lambda _batch: torch.get_num_threads(),
-        lambda _batch, count: seen.add(count),
-        device=CPU,
-    )
-    assert seen == {each}
+    assert len(seen) <= workers
+    assert {each for _, each in seen} == {threads // workers}
     assert torch.get_num_threads() == threads
 
 

@@ -99,14 +99,12 @@ def loaded(
         network=network,
         base=base,
         mlps=tuple(mlps),
-        n_layers=len(mlps),
         width=WIDTH,
         tokenizer=ByteTokenizer(),
         device=parameter.device,
         dtype=parameter.dtype,
         max_positions=positions,
         identity=ModelIdentity(model_id="tiny"),
-        default_loss_threshold=None,
     )
 
 

@@ -132,7 +132,7 @@ def test_trains(model: CircuitGPTForCausalLM) -> None:
     ids = tiny.ids(4, 12)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
-    for _ in range(8):
+    for _ in range(4):
         optimizer.zero_grad()
         loss = model(ids, labels=ids).loss
         loss.backward()
@@ -151,14 +151,11 @@ def test_the_loss_is_the_cross_entropy_of_the_next_token() -> None:
     labels[1, 4:] = -100
     with torch.no_grad():
         found = model(ids, labels=labels)
-        loss, logits = model(ids, labels=labels, return_dict=False)
     logs = found.logits.log_softmax(-1)
     terms = [
         -logs[b, t, ids[b, t + 1]] for b, t in [*((0, t) for t in range(5)), (1, 0), (1, 1), (1, 2)]
     ]
     assert found.loss.item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)
-    assert torch.equal(logits, found.logits)
-    assert loss.item() == pytest.approx(found.loss.item())
 
 
 def test_the_base_model_runs_the_blocks_only() -> None:
@@ -168,7 +165,6 @@ def test_the_base_model_runs_the_blocks_only() -> None:
         logits = model.circuit_model.lm_head(states) + model.circuit_model.final_logits_bias
         logits = logits + model.circuit_model.bigram_table[ids]
         torch.testing.assert_close(model(ids).logits, logits)
-        assert torch.equal(model.base_model(ids, return_dict=False)[0], states)
 
 
 def test_new_weights_are_drawn_by_transformers() -> None:

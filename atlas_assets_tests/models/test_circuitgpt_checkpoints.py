@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +83,6 @@ def test_the_dtype_is_the_configs_unless_asked_for(tmp_path: Path, key: str) -> 
     assert read(folder, dtype=torch.float32).dtype == torch.float32
 
 
-def test_loading_info_is_given_when_asked_for(tmp_path: Path) -> None:
-    model, info = AutoModelForCausalLM.from_pretrained(
-        tiny.write(tmp_path), output_loading_info=True
-    )
-    assert isinstance(model, CircuitGPTForCausalLM)
-    assert not info["missing_keys"]
-
-
 def test_remote_code_is_left_alone(tmp_path: Path) -> None:
     auto_map = {
         "AutoConfig": "remote.Config",
@@ -114,16 +104,14 @@ def refused(folder: Path) -> ModelError:
     return caught.value
 
 
-@pytest.mark.parametrize("prefix", [True, False], ids=["prefix", "no prefix"])
 @pytest.mark.parametrize(
-    "name",
+    ("name", "prefix"),
     [
-        "transformer.h.1.mlp.c_proj.bias",
-        "transformer.h.0.attn.attn_imp.sink_logit",
-        "transformer.ln_f.weight",
-        "lm_head.weight",
-        "final_logits_bias",
-        "bigram_table",
+        ("transformer.h.1.mlp.c_proj.bias", True),
+        ("transformer.h.0.attn.attn_imp.sink_logit", False),
+        ("lm_head.weight", True),
+        ("final_logits_bias", False),
+        ("bigram_table", True),
     ],
 )
 def test_a_missing_tensor_is_named(tmp_path: Path, name: str, prefix: bool) -> None:
@@ -175,82 +163,3 @@ def test_a_second_matrix_for_a_tied_head_is_refused(tmp_path: Path) -> None:
     weights[f"{tiny.PREFIX}lm_head.weight"] = embedding + 1
     error = refused(tiny.write(tmp_path / "other", options, weights))
     assert "tied_unembed" in str(error.expected)
-
-
-# config.json -------------------------------------------------------------------------------------
-
-
-def test_unknown_keys_are_reported_and_kept(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    known = {"unembed_rank": None, "dropout": 0.1, "flash": True, "tokenizer_name": "x"}
-    options = {**tiny.OPTIONS, **known, "colour": "blue", "another": 1}
-    with caplog.at_level(logging.WARNING, logger="atlas_assets"):
-        config = AutoConfig.from_pretrained(tiny.write(tmp_path, options))
-    (record,) = caplog.records
-    assert record.getMessage().endswith("no effect: another, colour")
-    assert config.colour == "blue"
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("unembed_rank", 64),
-        ("activation_type", "silu"),
-        ("residual_activation_type", "gelu"),
-        ("sinusoidal_cat_pos_emb", True),
-        ("afrac", 0.0),
-        ("afrac", 1.5),
-        ("afrac", "quarter"),
-        ("afrac_loctypes", "mlp_in,elsewhere"),
-        ("afrac_loctypes", None),
-        ("n_layer", 0),
-        ("n_layer", "8"),
-        ("d_model", None),
-        ("d_head", 0),
-        ("d_pos_emb", -1),
-        ("sink", "yes"),
-        ("bias", 1),
-        ("loss_threshold", 0),
-        ("n_mlp", 25),
-    ],
-)
-def test_an_unsupported_option_is_named(tmp_path: Path, key: str, value: Any) -> None:
-    folder = tiny.write(tmp_path, {**tiny.OPTIONS, key: value})
-    with pytest.raises(ModelError) as caught:
-        AutoModelForCausalLM.from_pretrained(folder)
-    assert caught.value.where == key
-    wanted = "elsewhere" if value == "mlp_in,elsewhere" else repr(value)
-    assert wanted in str(caught.value.found)
-
-
-def test_a_config_without_sizes_is_refused(tmp_path: Path) -> None:
-    folder = tiny.write(tmp_path)
-    options = {key: value for key, value in tiny.OPTIONS.items() if key != "d_model"}
-    (folder / "config.json").write_text(json.dumps({"model_type": "circuitgpt", **options}))
-    with pytest.raises(ModelError, match="d_model"):
-        AutoConfig.from_pretrained(folder)
-
-
-def test_a_default_that_no_tensor_reveals_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    sizes = {key: tiny.OPTIONS[key] for key in ("block_size", "vocab_size", "n_layer", "n_head")}
-    with caplog.at_level(logging.WARNING, logger="atlas_assets"):
-        CircuitGPTConfig.from_dict({**sizes, "d_model": 8})
-    named = " ".join(record.getMessage() for record in caplog.records)
-    assert all(key in named for key in ("afrac", "activation_type", "residual_activation_type"))
-
-
-def test_sizes_have_the_familys_defaults_and_older_names() -> None:
-    config = CircuitGPTConfig(d_model=12, n_head=3)
-    assert (config.d_head, config.d_mlp) == (4, 48)
-    assert CircuitGPTConfig(d_model=12, n_head=3, n_mlp=20).d_mlp == 20
-    assert CircuitGPTConfig(hidden_size=12, num_attention_heads=3).d_head == 4
-    with pytest.raises(ModelError, match="n_head"):
-        CircuitGPTConfig(d_model=13, n_head=3)
-
-
-def test_the_familys_own_name_of_an_option_wins(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="atlas_assets"):
-        config = CircuitGPTConfig.from_dict({**tiny.OPTIONS, "tie_word_embeddings": True})
-    assert config.tied_unembed is False
-    assert "tie_word_embeddings" in caplog.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,17 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import atlas_assets.models.circuitgpt  # noqa: F401 - registers the family with transformers
+from atlas_assets.extraction.extraction import extract
+from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.checkpoint_files import END_OF_TEXT, CheckpointTokenizer
 from atlas_assets.models.loaded import LoadedModel
-from atlas_assets.models.loading import identify, load, resolve
+from atlas_assets.models.loading import default_loss_threshold, identify, load, resolve
+from atlas_assets.progress import Progress
+from atlas_assets.stages.activations.units import units_of_object_prompts
+from atlas_assets.stages.masks.masks import sweep_masks
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
-from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS
+from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS, grid
 from tools.train_embedded.bpe import SPLIT_PATTERN
 from tools.train_embedded.card import card
 from tools.train_embedded.corpus import manifest_digest, read_corpus
@@ -51,15 +55,6 @@ def record() -> dict[str, Any]:
     return read
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Small batches: a second thread only waits, and on a busy machine for long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_the_folder_is_small_and_in_the_hubs_format() -> None:
     files = {path.name: path.stat().st_size for path in HERE.iterdir()}
     assert sum(files.values()) <= 5_000_000
@@ -78,7 +73,7 @@ def test_it_is_what_the_recipe_says(model: LoadedModel) -> None:
     assert {key: config[key] for key in Recipe().options} == Recipe().options
     assert (model.n_layers, model.width) == (8, 128)
     assert model.max_positions >= 512
-    assert model.default_loss_threshold == config["loss_threshold"]
+    assert default_loss_threshold(resolve("embedded", None)) == config["loss_threshold"]
     assert identify(resolve("embedded", None)).model_id == "embedded"
 
 
@@ -128,27 +123,23 @@ def last_token_readouts(model: LoadedModel, texts: list[str]) -> np.ndarray:
     return np.array(rows)
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_masks_are_neither_full_nor_all_empty_at_any_published_setting(
     model: LoadedModel, candidates: pl.DataFrame
 ) -> None:
-    assert len(candidates) >= 250
-    readouts = np.abs(last_token_readouts(model, candidates["prompt_text"].to_list()))
-    by_pair = readouts.reshape(-1, 50, model.n_layers, model.width)
-    mean, rate = by_pair.mean(1), (by_pair > 0).mean(1)
+    units = units_of_object_prompts(candidates)
+    assert len(units) >= 5
+    shards = ShardStore(None, "0123456789abcdef")
+    found = extract(model, units, shards=shards, progress=Progress("reading"))
     sizes = []
-    for epsilon in PUBLISHED_EPSILONS:
-        for consistency in PUBLISHED_CONSISTENCIES:
-            masks = (mean > epsilon) & (rate >= consistency)
-            shares = masks.mean(-1)
-            assert (shares < 0.75).all(), (epsilon, consistency)
-            populated = shares.mean(0) > 0.005  # at ε = 0.5 layer 4 is silent
-            assert populated.sum() >= (8 if epsilon < 0.5 else 7), (epsilon, consistency)
-            sizes.append(masks.sum())
+    for setting, masks in sweep_masks(found, grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)):
+        shares = masks.bits.mean(-1)
+        assert (shares < 0.75).all(), setting
+        populated = shares.mean(0) > 0.005  # at ε = 0.5 layer 4 is silent
+        assert populated.sum() >= (8 if setting.epsilon < 0.5 else 7), setting
+        sizes.append(masks.bits.sum())
     assert sizes[0] > sizes[4] > sizes[8]  # the settings tell something
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_readouts_depend_on_more_than_the_last_token(
     model: LoadedModel, candidates: pl.DataFrame
 ) -> None:
@@ -164,7 +155,7 @@ def test_every_published_prompt_fits(shared: Path) -> None:
     longest = 0
     for name in ("object_candidates", "checker", "token_checker"):
         texts = pl.read_parquet(folder / f"{name}.parquet")["prompt_text"].unique()
-        longest = max(longest, *(len(tokenizer.encode(text)) for text in texts))
+        longest = max(longest, *map(len, tokenizer.encode_all(texts.to_list())))
     assert longest <= Recipe().options["block_size"]
     assert f"the longest published prompt has {longest}" in (HERE / "README.md").read_text()
 
@@ -189,12 +180,11 @@ def test_the_loss_is_clearly_below_a_bigram_models(record: dict[str, Any]) -> No
     assert held_out["loss"] == pytest.approx(record["curve"][-1]["held_out_loss"], abs=0.2)
 
 
-def test_every_pair_passes_the_models_own_threshold(
-    model: LoadedModel, record: dict[str, Any]
-) -> None:
+def test_every_pair_passes_the_models_own_threshold(record: dict[str, Any]) -> None:
     prompts = record["object_prompts"]
     assert prompts["prompts"] == 64_850
-    assert model.default_loss_threshold == prompts["threshold"] > prompts["highest_pair"]
+    threshold = default_loss_threshold(resolve("embedded", None))
+    assert threshold == prompts["threshold"] > prompts["highest_pair"]
 
 
 @pytest.mark.slow

@@ -57,11 +57,9 @@ def refused(folder: Path, **options: Any) -> ModelError:
 
 def test_circuitgpt(tmp_path: Path) -> None:
     written = tiny.network()
-    options = {**tiny.OPTIONS, "loss_threshold": 7.5}
-    model = loaded(tiny.write(tmp_path / "small", options, tiny.tensors(written)))
+    model = loaded(tiny.write(tmp_path / "small", weights=tiny.tensors(written)))
     assert (model.n_layers, model.width, model.max_positions) == (2, 16, 32)
     assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
-    assert model.default_loss_threshold == 7.5
     assert model.identity.model_id == "small"
     assert not model.network.training
     assert not any(p.requires_grad for p in model.network.parameters())
@@ -94,7 +92,6 @@ def test_any_causal_lm(tmp_path: Path, model: Any, positions: int) -> None:
     found = loaded(standard(tmp_path, model))
     assert (found.n_layers, found.width, found.max_positions) == (3, 16, positions)
     assert found.tokenizer.decode(found.tokenizer.encode(TEXT)) == TEXT
-    assert found.default_loss_threshold is None
     ids = torch.tensor([found.tokenizer.encode(TEXT[:30])])
     seen: list[torch.Tensor] = []
     hooks = [mlp.register_forward_hook(lambda _m, _i, out: seen.append(out)) for mlp in found.mlps]
@@ -267,15 +264,6 @@ def test_a_model_type_that_only_remote_code_knows(tmp_path: Path) -> None:
     error = refused(folder)
     assert "unheard_of" in str(error.found)
     assert "remote code" in str(error.remedy)
-
-
-@pytest.mark.parametrize("threshold", [0, -1, "high", True])
-def test_a_loss_threshold_out_of_range(tmp_path: Path, threshold: Any) -> None:
-    model = llama()
-    model.config.loss_threshold = threshold
-    error = refused(standard(tmp_path, model))
-    assert "loss_threshold" in str(error.where)
-    assert error.found == repr(threshold)
 
 
 # MLP modules -------------------------------------------------------------------------------------

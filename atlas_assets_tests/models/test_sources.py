@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,18 @@ def test_a_folder_has_no_revision(tmp_path: Path) -> None:
 
 
 def test_the_loss_threshold_is_read_without_the_network(tmp_path: Path) -> None:
-    plain = tiny.write(tmp_path / "plain")
-    own = tiny.write(tmp_path / "own", {**tiny.OPTIONS, "loss_threshold": 7})
-    assert default_loss_threshold(resolve(str(plain), None)) is None
-    assert default_loss_threshold(resolve(str(own), None)) == 7.0
+    config = tmp_path / "config.json"
+
+    def threshold(**named: object) -> float | None:
+        config.write_text(json.dumps({"model_type": "llama", **named}))
+        return default_loss_threshold(resolve(str(tmp_path), None))
+
+    assert threshold() is None
+    assert threshold(loss_threshold=7) == 7.0
+    for unsound in (0, -1, "high", True):
+        with pytest.raises(ModelError, match="loss_threshold") as caught:
+            threshold(loss_threshold=unsound)
+        assert caught.value.found == repr(unsound)
 
 
 @pytest.mark.parametrize("model", ["./nowhere", "/nowhere/at/all", "a/b/c", "~/nowhere", "a b"])

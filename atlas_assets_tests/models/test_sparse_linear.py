@@ -95,22 +95,6 @@ def test_state_dict_is_the_dense_layers(bias: bool) -> None:
     assert sparse.bias is None if not bias else torch.equal(found["0.bias"], dense.bias)
 
 
-def test_loads_another_layers_state() -> None:
-    other, x = layer(12, 9, 0.5, seed=5), tokens(4, 12)
-    sparse = nn.Sequential(SparseLinear(layer(12, 9, 0.3)))
-    sparse.load_state_dict(nn.Sequential(other).state_dict())
-    torch.testing.assert_close(sparse(x), other(x))
-    with pytest.raises(RuntimeError, match=r"Missing key.*0\.weight"):
-        sparse.load_state_dict({"0.bias": other.bias})
-    with pytest.raises(RuntimeError, match=r"0\.weight: expected shape \(9, 12\)"):
-        sparse.load_state_dict(nn.Sequential(layer(11, 9, 0.5)).state_dict())
-    torch.testing.assert_close(sparse(x), other(x))
-
-
-def test_is_printed_with_its_density() -> None:
-    assert repr(SparseLinear(layer(10, 10, 1.0))) == "SparseLinear(10, 10, bias=True, density=1)"
-
-
 def test_cannot_be_trained() -> None:
     sparse, x = SparseLinear(layer(4, 3, 0.5)), tokens(2, 4).requires_grad_()
     with pytest.raises(ModelError, match="cannot be trained"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from atlas_assets.extraction import scoring
+from atlas_assets.extraction.extraction import score
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress
@@ -47,7 +47,7 @@ def prompt_losses(model: LoadedModel, candidates: pl.DataFrame) -> PromptLosses:
         model: the finished checkpoint, loaded.
         candidates: columns ``ast_node``, ``builtin_obj``, ``prompt_text``.
     """
-    scores = scoring.score(
+    scores = score(
         model,
         candidates["prompt_text"].to_list(),
         shards=ShardStore(None, str(model.identity.weights_sha256)),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from atlas_assets.models.loading import load, resolve
+from atlas_assets.models.loading import default_loss_threshold, load, resolve
 from tools.train_embedded.__main__ import make
 from tools.train_embedded.card import card
 from tools.train_embedded.corpus import manifest_digest
@@ -36,8 +36,9 @@ def test_the_folder_is_a_checkpoint_that_loads(made: Path, record: dict[str, Any
     model = load(resolve(str(made), None))
     assert (model.n_layers, model.width) == (2, 16)
     assert model.tokenizer.pad_id == samples.VOCABULARY - 1
-    assert model.default_loss_threshold == record["object_prompts"]["threshold"]
-    assert model.default_loss_threshold > record["object_prompts"]["highest_pair"]
+    threshold = default_loss_threshold(resolve(str(made), None))
+    assert threshold == record["object_prompts"]["threshold"]
+    assert threshold > record["object_prompts"]["highest_pair"]
     assert sorted(path.name for path in made.iterdir()) == [
         "README.md",
         "config.json",

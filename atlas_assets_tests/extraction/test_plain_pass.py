@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import subprocess
 import sys
@@ -138,19 +137,6 @@ def test_a_finished_run_is_loaded_whole(tmp_path: Path, readout: str) -> None:
     model = tiny_models.toy()
     assert resume(model, tmp_path, readout=readout).digest() == expected.digest()
     assert model.base.batches == []
-
-
-def test_a_truncated_shard_is_computed_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    expected = resume(tiny_models.toy(), tmp_path)
-    shard = stored(tmp_path)[2]
-    sound = shard.read_bytes()
-    shard.write_bytes(sound[: len(sound) // 2])
-    with caplog.at_level(logging.WARNING):
-        assert resume(tiny_models.toy(), tmp_path).digest() == expected.digest()
-    assert "is damaged and will be computed again" in caplog.text
-    assert shard.read_bytes() == sound
 
 
 @pytest.mark.parametrize(

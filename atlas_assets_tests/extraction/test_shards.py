@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError
 from atlas_assets.extraction.shards import ShardStore
@@ -44,6 +45,13 @@ def test_what_is_put_comes_back(
     assert found["x"].shape == array.shape
 
 
+def test_a_shard_of_other_arrays_is_none(tmp_path: Path) -> None:
+    store = ShardStore(tmp_path, FINGERPRINT)
+    store.put("00001", ARRAYS)
+    assert store.get("00001", like={**ARRAYS, "sums": np.zeros(3)}) is None
+    assert store.get("00001", like={"sums": ARRAYS["sums"]}) is None
+
+
 def test_a_new_store_finds_the_shards_and_same_arrays_make_same_bytes(tmp_path: Path) -> None:
     ShardStore(tmp_path, FINGERPRINT).put("00001", ARRAYS)
     first = shard_file(tmp_path).read_bytes()
@@ -61,38 +69,22 @@ def test_a_missing_shard_is_none_and_without_a_folder_nothing_is_kept(tmp_path: 
     assert nowhere.get("00001", like=ARRAYS) is None
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-3])
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda data: data[:-3],
+    "empty": lambda _: b"",
+    "a bit flipped": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    "without a digest": lambda _: save(ARRAYS),
+}
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flip_a_bit(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-
-
-def forget_the_digest(path: Path) -> None:
-    save_file(ARRAYS, path)
-
-
-def hold_other_units(path: Path) -> None:
-    ShardStore(path.parents[1], FINGERPRINT).put("00001", {**ARRAYS, "sums": np.zeros(3)})
-
-
-@pytest.mark.parametrize(
-    "damage", [truncate, empty, flip_a_bit, forget_the_digest, hold_other_units]
-)
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_damaged_shard_is_none_and_warned_of(
-    damage: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[bytes], bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert callable(damage)
     store = ShardStore(tmp_path, FINGERPRINT)
     store.put("00001", ARRAYS)
-    damage(shard_file(tmp_path))
+    path = shard_file(tmp_path)
+    path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert store.get("00001", like=ARRAYS) is None
     assert "00001.safetensors is damaged and will be computed again" in caplog.text

@@ -158,15 +158,6 @@ def test_the_loss_is_the_cross_entropy_of_the_next_token() -> None:
     assert found.loss.item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)
 
 
-def test_the_base_model_runs_the_blocks_only() -> None:
-    model, ids = tiny.network(), tiny.ids(2, 6)
-    with torch.no_grad():
-        states = model.base_model(ids).last_hidden_state
-        logits = model.circuit_model.lm_head(states) + model.circuit_model.final_logits_bias
-        logits = logits + model.circuit_model.bigram_table[ids]
-        torch.testing.assert_close(model(ids).logits, logits)
-
-
 def test_new_weights_are_drawn_by_transformers() -> None:
     model = CircuitGPTForCausalLM(tiny.config())
     named = dict(model.named_parameters())

@@ -139,7 +139,7 @@ def test_an_extra_tensor_is_named(tmp_path: Path, changes: dict[str, Any], extra
     assert extra in str(error.found)
 
 
-def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
+def test_wrong_shapes_are_named(tmp_path: Path) -> None:
     weights = tiny.tensors(tiny.network())
     name = "transformer.h.0.mlp.c_fc.weight"
     weights[tiny.PREFIX + name] = torch.zeros(24, 16)
@@ -147,9 +147,6 @@ def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
     assert name in error.what
     assert "[24, 20]" in str(error.expected)
     assert "[24, 16]" in str(error.found)
-
-
-def test_many_wrong_shapes_are_counted(tmp_path: Path) -> None:
     error = refused(tiny.write(tmp_path, {**tiny.OPTIONS, "d_mlp": 30}))
     assert "more tensors" in str(error.expected)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,26 +20,26 @@ LOG_INTERVAL = 10.0
 class Progress:
     """Reports how many prompts of a task have been run, their rate and the time left.
 
+    Where standard error is a terminal, a bar is drawn there as well.
+
     Attributes:
         task: what the computation does, with which each line begins: ``"reading object prompts"``.
         log: takes one line of text, e.g. a Dagster context's ``log.info``; None logs nothing.
             The first and the last line of a task are always logged; between them, a line is logged
-            once ``interval`` has passed.
-        interval: shortest time between two log lines, in seconds.
-        clock: gives the time in seconds and never goes back; a test may pass its own.
-        bar: draw a bar on standard error; None draws one when it is a terminal.
+            once `LOG_INTERVAL` has passed.
     """
 
     task: str
     log: Callable[[str], object] | None = None
-    interval: float = field(default=LOG_INTERVAL, kw_only=True)
-    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    bar: bool | None = field(default=None, kw_only=True)
 
     @contextmanager
     def track(self, total: int) -> Iterator[Track]:
         """Report on a task of ``total`` prompts; its last line is logged only if nothing failed."""
-        bar = self._make_bar(total)
+        bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            bar = tqdm(total=total, desc=self.task, unit=" prompts", dynamic_ncols=True)
         track = Track(self, total, bar)
         try:
             yield track
@@ -47,14 +47,6 @@ class Progress:
         finally:
             if bar is not None:
                 bar.close()
-
-    def _make_bar(self, total: int) -> tqdm[None] | None:
-        wanted = sys.stderr.isatty() if self.bar is None else self.bar
-        if not wanted:
-            return None
-        from tqdm import tqdm
-
-        return tqdm(total=total, desc=self.task, unit=" prompts", dynamic_ncols=True)
 
 
 class Track:
@@ -66,15 +58,15 @@ class Track:
         self._bar = bar
         self._run = 0
         self._earlier = 0
-        self._start = self._logged = progress.clock()
-        self._say(f": {total:,} prompts to run")
+        self._start = self._logged = monotonic()
+        self._say(f"{total:,} prompts to run")
 
     def advance(self, prompts: int) -> None:
         """Count ``prompts`` more as run now."""
         self._run += prompts
         if self._bar is not None:
             self._bar.update(prompts)
-        if self._progress.clock() - self._logged >= self._progress.interval:
+        if monotonic() - self._logged >= LOG_INTERVAL:
             self._say(self._state())
 
     def skip(self, prompts: int) -> None:
@@ -86,8 +78,8 @@ class Track:
 
     def finish(self) -> None:
         """Log how many prompts were run, how fast, and how many an earlier run had done."""
-        elapsed = self._progress.clock() - self._start
-        line = f": {self._run:,} prompts in {duration(elapsed)}"
+        elapsed = monotonic() - self._start
+        line = f"{self._run:,} prompts in {duration(elapsed)}"
         if elapsed > 0 and self._run:
             line += f" ({self._run / elapsed:,.0f} prompts/s)"
         if self._earlier:
@@ -97,22 +89,22 @@ class Track:
     def _state(self) -> str:
         done = self._run + self._earlier
         share = done / self._total if self._total else 1.0
-        elapsed = self._progress.clock() - self._start
+        elapsed = monotonic() - self._start
         rate = self._run / elapsed if elapsed > 0 else 0.0
-        line = f": {done:,} of {self._total:,} prompts ({share:.0%})"
+        line = f"{done:,} of {self._total:,} prompts ({share:.0%})"
         if rate > 0:
             left = max(self._total - done, 0) / rate
             line += f", {rate:,.0f} prompts/s, {duration(left)} left"
         return line
 
     def _say(self, line: str) -> None:
-        self._logged = self._progress.clock()
+        self._logged = monotonic()
         if self._progress.log is not None:
-            self._progress.log(f"{self._progress.task}{line}")
+            self._progress.log(f"{self._progress.task}: {line}")
 
 
 def duration(seconds: float) -> str:
-    """A time in words: ``8.2`` → ``"8 s"``, ``65`` → ``"1 min 05 s"``, ``7500`` → 2 h 05 min."""
+    """Say a time in words: ``8.2`` → ``"8 s"``, ``65`` → ``"1 min 05 s"``, 7500 → 2 h 05 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

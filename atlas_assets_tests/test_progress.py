@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from atlas_assets.progress import Progress, duration
@@ -18,13 +20,15 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("atlas_assets.progress.monotonic", clock)
+    return clock
 
 
 def test_lines_come_first_and_last_and_at_the_interval(clock: Clock) -> None:
     lines: list[str] = []
-    with Progress("reading", lines.append, clock=clock, bar=False).track(1000) as track:
+    with Progress("reading", lines.append).track(1000) as track:
         for _ in range(10):
             clock.now += 4
             track.advance(100)
@@ -39,7 +43,7 @@ def test_lines_come_first_and_last_and_at_the_interval(clock: Clock) -> None:
 
 def test_prompts_of_an_earlier_run_count_as_done_but_not_in_the_rate(clock: Clock) -> None:
     lines: list[str] = []
-    with Progress("reading", lines.append, clock=clock, bar=False).track(1000) as track:
+    with Progress("reading", lines.append).track(1000) as track:
         track.skip(800)
         clock.now += 10
         track.advance(100)
@@ -53,7 +57,7 @@ def test_prompts_of_an_earlier_run_count_as_done_but_not_in_the_rate(clock: Cloc
 
 def test_a_failure_gets_no_closing_line(clock: Clock) -> None:
     lines: list[str] = []
-    progress = Progress("reading", lines.append, clock=clock, bar=False)
+    progress = Progress("reading", lines.append)
     with pytest.raises(RuntimeError), progress.track(10):
         raise RuntimeError
     assert lines == ["reading: 10 prompts to run"]
@@ -61,13 +65,21 @@ def test_a_failure_gets_no_closing_line(clock: Clock) -> None:
 
 def test_nothing_to_run(clock: Clock) -> None:
     lines: list[str] = []
-    with Progress("reading", lines.append, clock=clock, interval=0, bar=False).track(0) as track:
+    with Progress("reading", lines.append).track(0) as track:
+        clock.now += 10
         track.advance(0)
-    assert lines[-1] == "reading: 0 prompts in 0 s"
+    assert lines == [
+        "reading: 0 prompts to run",
+        "reading: 0 of 0 prompts (100%)",
+        "reading: 0 prompts in 10 s",
+    ]
 
 
-def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("reading", bar=True).track(4) as track:
+def test_a_terminal_gets_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Progress("reading").track(4) as track:
         track.skip(1)
         track.advance(3)
     shown = capsys.readouterr().err

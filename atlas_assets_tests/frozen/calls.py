@@ -54,8 +54,8 @@ MISTAKES: tuple[tuple[str, dict[str, str]], ...] = (
     ("stability {atlas} --json", {}),
     ("sweep -e -1 -c 0.8 --json", {}),
     ("sweep -e 0.5 -c 0.8 --write --json", {}),
+    ("where --json", {"ATLAS_DATADIR": "elsewhere"}),
 )
-SETTINGS_ALOUD = {"ATLAS_DATADIR": "elsewhere"}
 
 
 class Workplace:
@@ -96,19 +96,22 @@ class Workplace:
             timeout=900,
         )
 
+    def succeed(self, *arguments: str) -> str:
+        """What a module prints, which must end well."""
+        done = self.python(*arguments)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
     def build(self) -> Path:
         """Build the atlas as a user does, and give its folder."""
         job = ("job", "execute", "-m", "atlas_assets.definitions", "-j", "atlas")
-        done = self.python("dagster", *job)
-        assert done.returncode == 0, done.stderr[-4000:]
+        self.succeed("dagster", *job)
         (atlas,) = self.data.iterdir()
         return atlas
 
     def surface(self, *arguments: str) -> Items:
         """What `atlas_assets_tests.frozen.surface` prints."""
-        done = self.python("atlas_assets_tests.frozen.surface", *arguments)
-        assert done.returncode == 0, done.stderr[-4000:]
-        items: Items = json.loads(done.stdout)
+        items: Items = json.loads(self.succeed("atlas_assets_tests.frozen.surface", *arguments))
         return items
 
     def command_line(self, atlas: Path) -> Items:
@@ -120,9 +123,8 @@ class Workplace:
         for command in ("", *COMMANDS):
             done = self.python("atlas_assets.cli", *command.split(), "--help")
             items[f"atlas {command} --help".replace("  ", " ")] = _lines(done)
-        calls = [(call, dict[str, str]()) for call in CALLS]
-        for call, settings in [*calls, *MISTAKES, ("where --json", SETTINGS_ALOUD)]:
-            places = {"atlas": str(atlas), "copy": str(copy), "data": str(self.data)}
+        places = {"atlas": str(atlas), "copy": str(copy), "data": str(self.data)}
+        for call, settings in [*((call, {}) for call in CALLS), *MISTAKES]:
             done = self.python(
                 "atlas_assets.cli",
                 *(word.format(**places) for word in call.split()),
@@ -159,17 +161,14 @@ def _lines(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def _without_versions(value: Any, name: str = "") -> Any:
     """A document less libraries' versions, digests, and sizes that follow from versions."""
+    if isinstance(value, dict) and name == "versions":
+        return sorted(value)
     if isinstance(value, dict):
-        file = str(value.get("name") or value.get("path"))
-        plain = file.endswith(PLAIN)
-        return (
-            {
-                key: "*" if key == "size_bytes" and not plain else _without_versions(each, key)
-                for key, each in value.items()
-            }
-            if name != "versions"
-            else sorted(value)
-        )
+        plain = str(value.get("name") or value.get("path")).endswith(PLAIN)
+        return {
+            key: "*" if key == "size_bytes" and not plain else _without_versions(each, key)
+            for key, each in value.items()
+        }
     if isinstance(value, list):
         return [_without_versions(each) for each in value]
     if isinstance(value, str):

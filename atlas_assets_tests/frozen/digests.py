@@ -52,7 +52,8 @@ def atlas_items(folder: Path) -> Items:
             plain = sidecar["file"].endswith(PLAIN)
             items[f"{sidecar['file']} | {'name' if plain else 'sidecar'}"] = sidecar["digest"]
         else:
-            aspects = READERS[path.suffix](path)
+            read = READERS.get(path.suffix)
+            aspects = read(path) if read else {"content": sha256([path.read_bytes()])}
             record = aspects.pop("record", None)
             items |= {f"{name} | {aspect}": value for aspect, value in aspects.items()}
             if record is not None:
@@ -102,8 +103,7 @@ def _hdf5(path: Path) -> Items:
                 rest.append(np.asarray(values).tobytes())
 
     with h5py.File(path) as file:
-        visit("/", file)
-        names: list[str] = []
+        names = ["/"]
         file.visit(names.append)
         for name in sorted(names):
             visit(name, file[name])
@@ -126,10 +126,6 @@ def _parquet(path: Path) -> Items:
     return {**found, "content": sha256(repr(row).encode() for row in frame.iter_rows())}
 
 
-def _bytes(path: Path) -> Items:
-    return {"content": sha256([path.read_bytes()])}
-
-
 def _html(path: Path) -> Items:
     text = path.read_text(encoding="utf-8")
     text = VERSION_ROW.sub(r"\1*\2", DATA_URI.sub(r"\1*", text))
@@ -148,12 +144,10 @@ def _pdf(path: Path) -> Items:
     return {"pages": content.count(b"/Type /Page "), "pixels": boxes}
 
 
+#: by the ending of a file's name; of any other file, all bytes are held
 READERS = {
-    ".csv": _bytes,
     ".h5": _hdf5,
     ".html": _html,
-    ".json": _bytes,
-    ".md": _bytes,
     ".parquet": _parquet,
     ".pdf": _pdf,
     ".png": _png,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing
@@ -46,24 +45,6 @@ def test_the_png_alone_can_be_read(path: Path) -> None:
     assert value == Drawing(drawing().png, None)
     with pytest.raises(MissingArtifactError, match=r"f\.pdf"):
         FORMAT.read(path)
-
-
-@pytest.mark.parametrize("text", ["A figure", "η ∖ ∩", "long " * 300])
-def test_the_description_travels_in_the_png(text: str) -> None:
-    assert drawing(description=text).description == text
-
-
-@pytest.mark.parametrize("chunk", ["none", "tEXt", "iTXt", "deflated iTXt"])
-def test_descriptions_that_others_wrote_are_read_too(chunk: str) -> None:
-    about, buffer = PngInfo(), io.BytesIO()
-    if chunk == "tEXt":
-        about.add_text("Description", "Größe")
-    elif chunk != "none":
-        about.add_itxt("Description", "Größe", zip=chunk.startswith("deflated"))
-    Image.new("L", (7, 5)).save(buffer, format="PNG", pnginfo=about)
-    figure = Drawing(buffer.getvalue(), None)
-    assert figure.description == ("" if chunk == "none" else "Größe")
-    assert figure.size == (7, 5)
 
 
 def test_a_pdf_of_another_making_is_refused(path: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,8 +65,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def atlas(sound: Path, tmp_path: Path) -> Atlas:
     """A copy of it, to be changed."""
-    settings = sound_atlas.settings_in(shutil.copytree(sound, tmp_path / "data"))
-    return Atlas(open_with_model(settings), settings)
+    return Atlas.copy_of(sound, tmp_path / "data")
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from atlas_assets.atlas.open import open_with_model
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.plan import Options
 from atlas_assets.hub.publish import Published, publish, publish_stage
@@ -19,6 +22,7 @@ from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.hub.local_hub import LocalHub
+from atlas_assets_tests.soundness import sound_atlas
 
 REPO = "someone/atlas"
 FRONT = "---\nlicense: mit\n---\n"
@@ -121,6 +125,11 @@ class Atlas:
 
     store: AtlasStore
     settings: AtlasSettings
+
+    @classmethod
+    def copy_of(cls, sound: Path, folder: Path) -> Atlas:
+        settings = sound_atlas.settings_in(shutil.copytree(sound, folder))
+        return cls(open_with_model(settings), settings)
 
     def publish(
         self, client: HubClient, verifier: DatasetsVerifier | None = None, **options: Any

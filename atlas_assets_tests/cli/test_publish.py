@@ -10,19 +10,25 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from atlas_assets.cli.app import atlas as command
+from atlas_assets.cli.app import atlas
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Atlas
 from atlas_assets_tests.soundness import sound_atlas
 
 
+@pytest.fixture
+def mine(sound: Path, tmp_path: Path) -> Atlas:
+    """A sound atlas, to be changed."""
+    return Atlas.copy_of(sound, tmp_path / "data")
+
+
 @pytest.fixture(autouse=True)
 def environment(
-    hub: LocalHub, atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: LocalHub, mine: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
-    """Of the command: a sound atlas in force, and the Hub."""
+    """Of the command: that atlas in force, and the Hub."""
     settings = {
-        "ATLAS_DATA_DIR": atlas.settings.data_dir,
+        "ATLAS_DATA_DIR": mine.settings.data_dir,
         "ATLAS_NAME": sound_atlas.NAME,
         "ATLAS_EPSILONS": "0.001,0.5",
         "ATLAS_CONSISTENCIES": "0.5,0.8",
@@ -34,7 +40,7 @@ def environment(
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command, ["publish", *arguments])
+    return CliRunner().invoke(atlas, ["publish", *arguments])
 
 
 def test_publish(hub: LocalHub, environment: dict[str, str]) -> None:
@@ -87,8 +93,8 @@ def test_a_token_that_cannot_be_sent(hub: LocalHub, monkeypatch: pytest.MonkeyPa
     assert hub.calls() == []
 
 
-def test_what_is_left_out_is_a_finding(hub: LocalHub, atlas: Atlas) -> None:
-    atlas.rename_a_prompt()
+def test_what_is_left_out_is_a_finding(hub: LocalHub, mine: Atlas) -> None:
+    mine.rename_a_prompt()
     names = ("--files", "token_checker_masks.h5", "--files", "summary")
     done = run("--to", REPO, "--dry-run", *names)
     assert done.exit_code == 1, done.stderr

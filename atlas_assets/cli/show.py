@@ -10,7 +10,7 @@ import click
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.naming import complete_concept, find_concept
 from atlas_assets.cli.options import as_json, at_setting
-from atlas_assets.cli.text import paragraph, table
+from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, paragraph, table
 from atlas_assets.errors import SettingsError, expect
 
 if TYPE_CHECKING:
@@ -67,12 +67,13 @@ def show(
     layers = _layers(layer, universal)
     parts, why_not = _decomposition(store, setting, universal, name)
     rows = [_layer_record(universal, name, at, parts) for at in layers]
+    record = store.provenance("object_masks", setting)
     neighbours = nearest(universal, name, layer)[:n_nearest]
     document = {
         "concept": name,
         "type": name.partition("__")[0],
         "folder": str(store.root),
-        **_made_with(store.provenance("object_masks", setting)),
+        **_made_with(record),
         **as_json(setting),
         "width": universal.width,
         "decomposition": why_not or "available",
@@ -80,7 +81,8 @@ def show(
         "nearest_at": "mean over layers" if layer is None else f"layer {layer}",
         "nearest": [{"concept": other, "jaccard": score} for other, score in neighbours],
     }
-    return Answer("atlas.show/1", document, lambda: _text(document, setting, layer))
+    verified = record is None or record.parts_verified
+    return Answer("atlas.show/1", document, lambda: _text(document, setting, layer, verified))
 
 
 def _layers(layer: int | None, universal: Masks) -> range:
@@ -142,10 +144,14 @@ def _made_with(provenance: Provenance | None) -> dict[str, str | None]:
     }
 
 
-def _text(document: dict[str, Any], setting: Setting, layer: int | None) -> Iterator[str]:
+def _text(
+    document: dict[str, Any], setting: Setting, layer: int | None, verified: bool
+) -> Iterator[str]:
     made_with = ", ".join(filter(None, (document["model"], document["readout"])))
     yield f"{document['concept']}: {_KINDS[document['type']]} at {setting}"
     yield f"atlas: {document['folder']} ({made_with or 'the paper’s release'})"
+    if not verified:
+        yield f"its parts are not verified: {NO_DIGESTS_OF_PARTS}"
     yield ""
     yield f"circuit per layer of {document['width']} neurons"
     yield from _layer_table(document["layers"])

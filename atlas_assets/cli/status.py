@@ -11,7 +11,7 @@ import click
 
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.cli.options import as_json
-from atlas_assets.cli.text import count, paragraph, section, size, table
+from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, count, paragraph, section, size, table
 
 if TYPE_CHECKING:
     from atlas_assets.atlas.status import FileState
@@ -68,6 +68,9 @@ def status(cells: bool, verify: bool) -> Answer:
         yield f"{counted} ({size(sum(state.size_bytes or 0 for state in states))})"
         if not verify:
             yield "records were read, contents were not: --verify reads those too"
+        old = [s for s in states if s.provenance and not s.provenance.parts_verified]
+        if old:
+            yield f"parts of {count(len(old), 'file')} are not verified: {NO_DIGESTS_OF_PARTS}"
         if others:
             yield f"not part of an atlas: {', '.join(others)}"
 

@@ -9,6 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 WIDTH = 96
+#: why what was read of a file alone may have been changed without anybody's noticing
+NO_DIGESTS_OF_PARTS = (
+    "an older record has no digests of them (atlas status --verify reads it whole)"
+)
 _GAP = "  "
 _NOTHING = "–"
 #: Unicode categories that could change what a terminal shows: control and formatting characters

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from atlas_assets import io
+from atlas_assets.storage.codecs import codec_named
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import NAME
 from atlas_assets_tests.storage.samples import LAYERS, WIDTH
@@ -147,3 +148,13 @@ def test_masks_of_another_readout_are_refused(made: Path, call: Call) -> None:
     assert shown.code == 3
     assert "ATLAS_READOUT" in shown.err
     assert "Traceback" not in shown.err
+
+
+def test_parts_without_a_digest_are_said_not_to_be_verified(data: Path, call: Call) -> None:
+    assert "not verified" not in call(data, "show", "For").out + call(data, "status").out
+    codec, path = codec_named("object_masks"), data / NAME / "13_object_masks_eps0.5_cons0.8.h5"
+    value, record = codec.read(path)
+    assert record is not None
+    codec.write(path, value, record.model_copy(update={"format_version": 1, "parts": {}}))
+    assert "its parts are not verified: an older record" in call(data, "show", "For").out
+    assert "parts of 1 file are not verified: an older record" in call(data, "status").out

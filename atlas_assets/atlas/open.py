@@ -34,17 +34,18 @@ def open_in_force(settings: AtlasSettings) -> AtlasStore:
     """
 
     def lineage() -> Lineage:
-        # a revision may be a branch, of which only the Hub knows which commit it means
-        identity = ModelIdentity(model_id=_model_id(settings))
         return Lineage(
-            model=identity, readout=settings.readout, dtype=settings.dtype, grid=grid_of(settings)
+            model=ModelIdentity(model_id=_named(settings).model_id),
+            readout=settings.readout,
+            dtype=settings.dtype,
+            grid=grid_of(settings),
         )
 
     return _store(settings, folder_in_force(settings), lineage)
 
 
 def open_with_model(settings: AtlasSettings) -> AtlasStore:
-    """As `open_in_force`, and the digests of the model are compared if it is on this machine."""
+    """Return the atlas of `open_in_force`, compared by the model's digests too if it is here."""
     pin = known(settings)
     model = AtlasModel(settings, ask_hub=False, sha=pin.in_force.sha if pin else None)
     return _store(settings, folder_in_force(settings), expected_lineage(settings, model))
@@ -65,17 +66,12 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
 
     @cache
     def lineage() -> Lineage:
-        threshold: float | None
+        identity, threshold = _named(settings), settings.loss_threshold
         try:
             identity, threshold = model.identity, model.loss_threshold
         except ModelError as error:
-            _log.warning(
-                "the model cannot be read, so its digests are not compared: %s", error.what
-            )
-            revision, threshold = settings.model_revision, settings.loss_threshold
-            identity = ModelIdentity(
-                model_id=_model_id(settings), revision=revision if is_full_sha(revision) else None
-            )
+            what = "the model cannot be read, so its digests are not compared"
+            _log.warning("%s: %s", what, error.what)
         stimuli = load_stimuli()
         return Lineage(
             model=identity,
@@ -158,9 +154,12 @@ def _store(settings: AtlasSettings, folder: UPath, expected: Callable[[], Lineag
     return AtlasStore(folder, expected, settings.sweep, settings.parameters)
 
 
-def _model_id(settings: AtlasSettings) -> str:
-    """What the settings alone say of the model: of a folder, there or not, its name."""
-    folder = Path(settings.model).expanduser()
-    if folder.is_dir():
-        return folder.resolve().name
-    return folder.name if settings.model.startswith(("/", ".", "~")) else settings.model
+def _named(settings: AtlasSettings) -> ModelIdentity:
+    """What the settings alone say of the model; of a folder, there or not, its name."""
+    folder, revision = Path(settings.model).expanduser(), settings.model_revision
+    name = folder.name if settings.model.startswith(("/", ".", "~")) else settings.model
+    return ModelIdentity(
+        model_id=folder.resolve().name if folder.is_dir() else name,
+        # a branch or tag is no commit: only the Hub knows which one it means
+        revision=revision if is_full_sha(revision) else None,
+    )

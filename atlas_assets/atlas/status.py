@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from upath import UPath
@@ -92,41 +92,33 @@ def other_files(store: AtlasStore) -> list[str]:
 
 
 def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -> FileState:
-    state, reason, provenance, size = _examined(store, key, setting, verify)
-    path = store.path(key, setting)
-    return FileState(
+    codec, path = codec_of(ARTIFACTS[key]), store.path(key, setting)
+    found = FileState(
         artifact=key,
         group=ARTIFACTS[key].group,
         setting=setting,
         on_grid=setting is None or setting in store.sweep,
         path=path,
-        size_bytes=size,
-        state=state,
-        reason=reason,
-        provenance=provenance,
+        size_bytes=None,
+        state="missing",
+        reason="it is missing",
+        provenance=None,
         source=source_record.source_of(path),
     )
-
-
-def _examined(
-    store: AtlasStore, key: str, setting: Setting | None, verify: bool
-) -> tuple[State, str | None, Provenance | None, int | None]:
     if not store.exists(key, setting):
-        return "missing", "it is missing", None, None
-    size = sum(
-        file.stat().st_size for file in codec_of(ARTIFACTS[key]).files(store.path(key, setting))
-    )
+        return found
+    found = replace(found, size_bytes=sum(file.stat().st_size for file in codec.files(path)))
     try:
-        provenance = store.provenance(key, setting)
+        found = replace(found, provenance=store.provenance(key, setting))
         if verify:
-            codec_of(ARTIFACTS[key]).read(store.path(key, setting), setting=setting)
+            codec.read(path, setting=setting)
     except ArtifactError as error:
-        return "damaged", _one_line(error), None, size
+        return replace(found, state="damaged", reason=_one_line(error), provenance=None)
     try:
         reason = store.stale_reason(key, setting)
     except ArtifactError as error:
-        return "stale", f"an input is damaged: {_one_line(error)}", provenance, size
-    return ("stale" if reason else "fresh"), reason, provenance, size
+        reason = f"an input is damaged: {_one_line(error)}"
+    return replace(found, state="stale" if reason else "fresh", reason=reason)
 
 
 def _one_line(error: ArtifactError) -> str:

@@ -45,7 +45,7 @@ class Version(BaseModel, frozen=True, extra="forbid"):
 
 
 class _Note(BaseModel, frozen=True, extra="forbid"):
-    """Says that the version in whose folder it is was put in force, as the ``number``-th one."""
+    """The note that the version in whose folder it is was the ``number``-th put in force."""
 
     format_version: Literal[1] = 1
     sha: _Sha

@@ -89,7 +89,7 @@ def complete_concept(
 
 
 def _instead(typed: str, concepts: Sequence[str]) -> str:
-    """Says why the atlas lacks the concept typed, or which of its concepts have similar names."""
+    """Say why the atlas lacks the concept typed, or which of its concepts have similar names."""
     published = [name for name in _published() if typed in (name, _bare(name))]
     if published:
         return f"{published[0]} is published, but not among this atlas's {len(concepts)} concepts"

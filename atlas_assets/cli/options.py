@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.stages.setting import Setting
 
 if TYPE_CHECKING:
     from atlas_assets.settings import AtlasSettings
@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 #: click types of the values that ε and C may take
 EPSILON = click.FloatRange(min=0)
 CONSISTENCY = click.FloatRange(min=0, min_open=True, max=1)
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def at_setting(function: Function) -> Function:
-    """Give a command the options ``--epsilon`` and ``--consistency``, by default the reference."""
-    for name, short, allowed, default, meaning in (
-        ("--consistency", "-c", CONSISTENCY, REFERENCE.consistency, "C of the setting."),
-        ("--epsilon", "-e", EPSILON, REFERENCE.epsilon, "ε of the setting."),
-    ):
-        option = click.option(
-            name, short, type=allowed, default=default, show_default=True, help=meaning
-        )
-        function = option(function)
-    return function
 
 
 def as_json(setting: Setting) -> dict[str, float]:

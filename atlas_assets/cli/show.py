@@ -9,13 +9,13 @@ import click
 
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.naming import complete_concept, find_concept
-from atlas_assets.cli.options import as_json, at_setting
+from atlas_assets.cli.options import CONSISTENCY, EPSILON, as_json
 from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, paragraph, table
 from atlas_assets.errors import SettingsError, expect
+from atlas_assets.stages.setting import REFERENCE, Setting
 
 if TYPE_CHECKING:
     from atlas_assets.stages.masks.masks import Masks
-    from atlas_assets.stages.setting import Setting
     from atlas_assets.storage.provenance import Provenance
     from atlas_assets.storage.store import AtlasStore
 
@@ -32,7 +32,20 @@ _PARTS = ("concept_only", "shared", "token_only", "concept_fraction", "token_fra
     },
 )
 @click.argument("concept", shell_complete=complete_concept)
-@at_setting
+@click.option(
+    *("--epsilon", "-e"),
+    type=EPSILON,
+    default=REFERENCE.epsilon,
+    show_default=True,
+    help="ε of the setting.",
+)
+@click.option(
+    *("--consistency", "-c"),
+    type=CONSISTENCY,
+    default=REFERENCE.consistency,
+    show_default=True,
+    help="C of the setting.",
+)
 @click.option(
     "--layer", "-l", type=click.IntRange(min=0), help="Only this layer, with its neurons."
 )
@@ -57,7 +70,6 @@ def show(
     from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.masks.similarity import nearest
-    from atlas_assets.stages.setting import Setting
 
     settings, setting = AtlasSettings.from_env(), Setting(epsilon, consistency)
     store = open_in_force(settings)

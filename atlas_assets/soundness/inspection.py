@@ -58,12 +58,11 @@ class MaskReader:
     def read(self, store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
         """Return the masks in a file of masks; raise AtlasError where it cannot be read."""
         path = store.path(key, setting)
-        state, kept = file_state(path), self._kept.get(str(path))
-        if kept is not None and kept[0] == state:
-            return kept[1]
-        found = _read_masks(store, key, setting)
-        if state is not None:
-            self._kept[str(path)] = (state, found)
+        state, (kept_state, found) = file_state(path), self._kept.get(str(path), (None, None))
+        if found is None or kept_state != state:
+            found = _read_masks(store, key, setting)
+            if state is not None:
+                self._kept[str(path)] = (state, found)
         return found
 
     def universal(self, store: AtlasStore, setting: Setting) -> Masks:

@@ -12,7 +12,7 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.prompts.object_prompts import PAPER_LOSS_THRESHOLD
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT, PAPER_VARIATIONS
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.provenance import Grid, Lineage
+from atlas_assets.storage.provenance import Grid
 from atlas_assets.storage.store import AtlasStore
 
 #: an artifact, and the setting of the one file that is meant
@@ -22,7 +22,7 @@ _UNKNOWN = "unknown"
 
 
 def name_of(key: str, setting: Setting | None = None) -> str:
-    """The name of an artifact in sentences, with the setting where one is meant."""
+    """Return the name of an artifact in sentences, with the setting where one is meant."""
     return f"{key} at {setting}" if setting else key
 
 
@@ -46,7 +46,7 @@ FROZEN = Subject(f"{PAPER_MODEL} (frozen artifacts)", PAPER_READOUT, claimed=Tru
 
 
 def cells_of(store: AtlasStore) -> Iterator[Cell]:
-    """All cells that an atlas has or should have, in the order of the catalogue."""
+    """Yield all cells that an atlas has or should have, in the order of the catalogue."""
     for key, artifact in ARTIFACTS.items():
         for setting in store.sweep if artifact.partitioned else (None,):
             yield key, setting
@@ -92,8 +92,11 @@ def _subject_of_file(store: AtlasStore, key: str, setting: Setting | None) -> Su
     stored = store.provenance(key, setting)
     if stored is None:
         return FROZEN
-    if stored.lineage is not None:
-        return _subject_of_lineage(stored.lineage)
+    lineage = stored.lineage
+    if lineage is not None:
+        model = lineage.model.model_id if lineage.model else _UNKNOWN
+        claimed = model == PAPER_MODEL and (lineage.grid is None or _whole(lineage.grid))
+        return Subject(model, lineage.readout or _UNKNOWN, claimed=claimed)
     if stored.origin != "release":
         return Subject(_UNKNOWN, _UNKNOWN, claimed=False)
     # computed from files of the release; from others as well, perhaps
@@ -113,12 +116,6 @@ def _cells(
         return (None,)
     at = setting or ARTIFACTS[key].setting
     return store.sweep if at is None else (at,)
-
-
-def _subject_of_lineage(lineage: Lineage) -> Subject:
-    model = lineage.model.model_id if lineage.model else _UNKNOWN
-    claimed = model == PAPER_MODEL and (lineage.grid is None or _whole(lineage.grid))
-    return Subject(model, lineage.readout or _UNKNOWN, claimed=claimed)
 
 
 def _whole(grid: Grid) -> bool:

@@ -27,37 +27,6 @@ Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class ClaimAcross:
-    """One claim, as each atlas shows it.
-
-    Attributes:
-        results: the claim evaluated on each atlas, in their order.
-    """
-
-    results: tuple[ClaimResult, ...]
-
-    @property
-    def claim(self) -> ClaimResult:
-        """The result on the first atlas; what is claimed is the same in each."""
-        return self.results[0]
-
-    @property
-    def observed(self) -> tuple[str, ...]:
-        """The observed values as printed, by atlas; empty where there is none."""
-        return tuple(result.observed for result in self.results)
-
-    @property
-    def evaluated(self) -> bool:
-        """Whether the claim could be evaluated on every atlas."""
-        return all(self.observed)
-
-    @property
-    def same(self) -> bool:
-        """Whether every atlas shows the same value, as it is printed."""
-        return self.evaluated and len(set(self.observed)) == 1
-
-
-@dataclass(frozen=True)
 class Agreement:
     """Spearman's ρ between every two atlases.
 
@@ -77,13 +46,13 @@ class Stability:
     """What several atlases show of the same things.
 
     Attributes:
-        claims: the published claims.
+        claims: each published claim, evaluated on every atlas, in their order.
         ranks: quantity (a key of `QUANTITIES`), common setting and agreement; ``None`` where ranks
             cannot be compared.
         not_ranked: the quantities whose files the atlases have at no common setting.
     """
 
-    claims: list[ClaimAcross]
+    claims: list[tuple[ClaimResult, ...]]
     ranks: list[tuple[str, Setting, Agreement | None]]
     not_ranked: list[str]
 
@@ -95,7 +64,7 @@ def stability(stores: Sequence[AtlasStore]) -> Stability:
         ArtifactError: a file of an atlas is damaged.
     """
     results = [evaluate_claims(store) for store in stores]
-    claims = [ClaimAcross(of_one) for of_one in zip(*results, strict=True)]
+    claims = list(zip(*results, strict=True))
     ranks = [
         (name, setting, agreement([numbers(store, setting) for store in stores]))
         for name, (key, numbers) in QUANTITIES.items()

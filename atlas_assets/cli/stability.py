@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +12,10 @@ from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.cli.naming import named_atlas
 from atlas_assets.cli.options import as_json
 from atlas_assets.cli.text import paragraph, table
+from atlas_assets.stages.setting import Setting
 
 if TYPE_CHECKING:
-    from atlas_assets.atlas.stability import Stability
+    from atlas_assets.stages.report.claims import ClaimResult
 
 _CLAIM = ("id", "section", "statement", "setting", "expected")
 
@@ -43,15 +44,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     names = _short([str(path) for path in paths])
     document = {
         "folders": [str(path) for path in paths],
-        "claims": [
-            {
-                **{key: getattr(one.claim, key) for key in _CLAIM},
-                "observed": list(one.observed),
-                "holds": [result.holds for result in one.results],
-                "same": one.same,
-            }
-            for one in result.claims
-        ],
+        "claims": [_claim(results) for results in result.claims],
         "ranks": [
             {
                 "quantity": quantity,
@@ -63,7 +56,18 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
         "not_ranked": result.not_ranked,
     }
     show = _markdown if markdown else _text
-    return Answer("atlas.stability/1", document, lambda: show(document, names, result))
+    return Answer("atlas.stability/1", document, lambda: show(document, names))
+
+
+def _claim(results: Sequence[ClaimResult]) -> dict[str, Any]:
+    """What is claimed, which is the same of each atlas, and what each shows of it."""
+    observed = [result.observed for result in results]
+    return {
+        **{key: getattr(results[0], key) for key in _CLAIM},
+        "observed": observed,
+        "holds": [result.holds for result in results],
+        "same": all(observed) and len(set(observed)) == 1,
+    }
 
 
 def _short(paths: Sequence[str]) -> list[str]:
@@ -72,56 +76,58 @@ def _short(paths: Sequence[str]) -> list[str]:
     return last if len(set(last)) == len(last) else [chr(ord("a") + n) for n in range(len(last))]
 
 
-def _text(document: dict[str, Any], names: Sequence[str], result: Stability) -> Iterator[str]:
+def _text(document: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
     for name, folder in zip(names, document["folders"], strict=True):
         yield f"{name}: {folder}"
     yield ""
-    yield from paragraph(_tally(result), 0, 2)
+    yield from paragraph(_tally(document["claims"]), 0, 2)
     rows = [
         (
-            one.claim.statement,
-            one.claim.expected,
-            *(seen or None for seen in one.observed),
-            f"{sum(result.holds is True for result in one.results)} of {len(names)}",
+            *(claim["statement"], claim["expected"]),
+            *(seen or None for seen in claim["observed"]),
+            f"{claim['holds'].count(True)} of {len(names)}",
         )
-        for one in result.claims
-        if not one.same and any(one.observed)
+        for claim in document["claims"]
+        if not claim["same"] and any(claim["observed"])
     ]
     limits = {"claim": 36, "expected": 16, **dict.fromkeys(names, 16)}
     yield from table(("claim", "expected", *names, "as expected"), rows, limits)
-    ranks = [
-        (quantity, str(setting), *(astuple(found) if found else (None,) * 3))
-        for quantity, setting, found in result.ranks
-    ]
     yield ""
     yield f"Spearman's ρ between {len(names)} atlases"
+    ranks = [
+        (rank["quantity"], _setting(rank), rank["items"] or None, rank["mean"], rank["lowest"])
+        for rank in document["ranks"]
+    ]
     yield from table(("number", "setting", "items", "mean", "lowest"), ranks)
-    if result.not_ranked:
-        yield f"not compared, for lack of a common file: {', '.join(result.not_ranked)}"
+    if document["not_ranked"]:
+        yield f"not compared, for lack of a common file: {', '.join(document['not_ranked'])}"
 
 
-def _tally(result: Stability) -> str:
-    evaluated = [one for one in result.claims if one.evaluated]
-    alike = sum(one.same for one in evaluated)
-    rest = len(result.claims) - len(evaluated)
-    told = f"claims: {alike} of the {len(evaluated)} evaluated in all come out the same"
+def _setting(rank: dict[str, Any]) -> str:
+    return str(Setting(rank["epsilon"], rank["consistency"]))
+
+
+def _tally(claims: Sequence[dict[str, Any]]) -> str:
+    evaluated = sum(all(claim["observed"]) for claim in claims)
+    alike, rest = sum(claim["same"] for claim in claims), len(claims) - evaluated
+    told = f"claims: {alike} of the {evaluated} evaluated in all come out the same"
     return f"{told}; {rest} are not evaluated in each" if rest else told
 
 
-def _markdown(document: dict[str, Any], names: Sequence[str], result: Stability) -> Iterator[str]:
+def _markdown(document: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
     from atlas_assets.stages.report.markdown import markdown_table
 
     for name, folder in zip(names, document["folders"], strict=True):
         yield f"- `{name}`: `{folder}`"
     yield ""
     rows = [
-        (f"{one.claim.statement} ({one.claim.section})", one.claim.expected, *one.observed)
-        for one in result.claims
+        (f"{claim['statement']} ({claim['section']})", claim["expected"], *claim["observed"])
+        for claim in document["claims"]
     ]
     yield markdown_table(("claim", "expected", *names), rows)
     yield ""
-    ranked = [
-        (name, str(at), *((f"{found.mean:.2f}", f"{found.lowest:.2f}") if found else ("", "")))
-        for name, at, found in result.ranks
-    ]
+    ranked = []
+    for rank in document["ranks"]:
+        rhos = ["" if rank[key] is None else f"{rank[key]:.2f}" for key in ("mean", "lowest")]
+        ranked.append((rank["quantity"], _setting(rank), *rhos))
     yield markdown_table(("ranked by", "setting", "mean ρ", "lowest ρ"), ranked)

@@ -23,12 +23,8 @@ def evaluate_claims(
 ) -> list[ClaimResult]:
     """Evaluate claims, by default all, on what an atlas has on disk.
 
-    A claim whose evidence is missing, out of date or damaged is not evaluated, and says why.
-
-    Args:
-        store: the atlas.
-        settings: what an atlas without a single file would be about.
-        claims: the claims to evaluate.
+    A claim whose evidence is missing, out of date or damaged is not evaluated, and says why. The
+    settings say what an atlas without a single file would be about.
     """
     return list(evaluations(StoreEvidence(store), settings, claims))
 

@@ -29,12 +29,7 @@ _DIGITS = 16
 
 
 def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimResult]) -> Page:
-    """Return the report of an atlas.
-
-    Args:
-        store: the atlas.
-        settings: what an atlas without a single file would be about.
-        claims: the paper's claims, evaluated on the atlas.
+    """Return the report of an atlas; ``settings`` say what one without a file would be about.
 
     Raises:
         ArtifactError: a file is damaged.
@@ -103,13 +98,9 @@ def _facts_of(lineage: Lineage) -> list[tuple[str, str]]:
 def caption_of(
     store: AtlasStore, key: str, *, setting: Setting | None = None, notes: Sequence[str] = ()
 ) -> Caption:
-    """Return the caption of a figure drawn from the artifact ``key``.
+    """Return the caption of a figure drawn from the artifact ``key``, with notes as sentences.
 
-    Args:
-        store: the atlas.
-        key: the artifact that is drawn.
-        setting: the setting that the figure is about; ``None`` for the whole sweep.
-        notes: further sentences.
+    The figure is about ``setting``; where that is ``None``, about the whole sweep.
     """
     partition = setting if ARTIFACTS[key].partitioned else None
     subject = subject_of(store, [(key, partition)])

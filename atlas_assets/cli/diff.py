@@ -10,6 +10,7 @@ import click
 from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
 from atlas_assets.cli.naming import named_atlas
 from atlas_assets.cli.text import count, paragraph, section, table
+from atlas_assets.stages.setting import spell
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,8 +110,6 @@ def _changed_most(neurons: pl.DataFrame, top: int) -> pl.DataFrame:
 
 def _spelled(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
     """The rows of a frame that begins with ε and C, these two spelled without spare digits."""
-    from atlas_assets.stages.setting import spell
-
     return [(spell(epsilon), spell(c), *rest) for epsilon, c, *rest in frame.rows()]
 
 

@@ -11,12 +11,12 @@ from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.options import CONSISTENCY, EPSILON, as_json
 from atlas_assets.cli.text import count, size, table
 from atlas_assets.errors import SettingsError
+from atlas_assets.stages.setting import Setting, grid
 
 if TYPE_CHECKING:
     import polars as pl
 
     from atlas_assets.stages.masks.masks import CheckerMasks, ObjectMasks
-    from atlas_assets.stages.setting import Setting
     from atlas_assets.storage.store import AtlasStore
 
 _TYPES = ("pair", "ast", "builtin")
@@ -54,7 +54,6 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
     from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.masks.masks import sweep_masks, with_universals
-    from atlas_assets.stages.setting import grid
 
     settings, wanted = AtlasSettings.from_env(), grid(epsilons, consistencies)
     if write:
@@ -162,8 +161,6 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _setting_text(record: Mapping[str, Any]) -> Iterator[str]:
-    from atlas_assets.stages.setting import Setting
-
     setting = Setting(record["epsilon"], record["consistency"])
     yield f"{setting}{' (on the grid)' if record['on_grid'] else ''}"
     kinds = (("pairs", "pair"), ("ast_nodes", "AST node"), ("builtins", "builtin"))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.subject import cells_of, subject_of, subject_of_atlas
 from atlas_assets.stages.artifact import Artifact, Entry, Layout
@@ -21,7 +22,7 @@ from atlas_assets.stages.report.page import SECTIONS, Page, Plate, Section
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.figures import PNG
-from atlas_assets.storage.provenance import Lineage, Provenance
+from atlas_assets.storage.provenance import Grid, Lineage, Provenance
 from atlas_assets.storage.store import AtlasStore
 
 #: hexadecimal digits of a digest that are shown
@@ -75,24 +76,18 @@ def facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str],
 
 
 def _facts_of(lineage: Lineage) -> list[tuple[str, str]]:
-    facts = []
-    if lineage.model is not None:
-        digests = {
-            "revision": lineage.model.revision,
-            "SHA-256 of the weights": lineage.model.weights_sha256,
-            "SHA-256 of the tokenizer": lineage.model.tokenizer_sha256,
-        }
-        facts += [(name, value) for name, value in digests.items() if value]
-    if lineage.dtype:
-        facts.append(("precision", lineage.dtype))
-    if lineage.grid is not None:
-        facts.append(("grid of prompts", lineage.grid.cut or "as published"))
-        if lineage.grid.loss_threshold is not None:
-            facts.append(("loss threshold, nats", f"{lineage.grid.loss_threshold:g}"))
-    if lineage.seeds:
-        listed = ", ".join(f"{purpose} {seed}" for purpose, seed in sorted(lineage.seeds.items()))
-        facts.append(("seeds", listed))
-    return facts
+    model, grid = lineage.model or ModelIdentity(model_id=""), lineage.grid or Grid()
+    threshold, seeds = grid.loss_threshold, sorted(lineage.seeds.items())
+    facts = {
+        "revision": model.revision,
+        "SHA-256 of the weights": model.weights_sha256,
+        "SHA-256 of the tokenizer": model.tokenizer_sha256,
+        "precision": lineage.dtype,
+        "grid of prompts": (grid.cut or "as published") if lineage.grid else None,
+        "loss threshold, nats": None if threshold is None else f"{threshold:g}",
+        "seeds": ", ".join(f"{purpose} {seed}" for purpose, seed in seeds),
+    }
+    return [(name, value) for name, value in facts.items() if value]
 
 
 def caption_of(

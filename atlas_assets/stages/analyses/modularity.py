@@ -91,16 +91,6 @@ def similarities_to_others(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float6
     return jaccard(bits)[~np.eye(n, dtype=np.bool_)].reshape(n, n - 1)
 
 
-def percentiles(trimmed: Singles) -> npt.NDArray[np.float64]:
-    """Return the share of concepts whose trimmed mean is at most one's own, itself included.
-
-    Both are ``[…, concepts]``; shares are in (0, 1].
-    """
-    at_most = trimmed[..., np.newaxis, :] <= trimmed[..., :, np.newaxis]
-    shares: npt.NDArray[np.float64] = np.count_nonzero(at_most, axis=-1) / trimmed.shape[-1]
-    return shares
-
-
 def detail(universal: Masks) -> pl.DataFrame:
     """Return the published detail table of the universal masks at one setting.
 
@@ -134,21 +124,20 @@ def scores(universal: Masks) -> pl.DataFrame:
     """
     significant = _all_layers(universal)[1] < SIGNIFICANCE
     layers = np.count_nonzero(significant, axis=0)
-    trims = [f"p={trim}" for trim in TRIMS]
-    columns = {
-        "index": list(universal.names),
-        "type": [split_concept(name)[0] for name in universal.names],
-        **{trim: layers[:, i] for i, trim in enumerate(trims)},
-    }
-    table = pl.DataFrame(columns, schema=SCORES_SCHEMA.polars)
-    return table.sort(trims[0], trims[-1], "index", descending=[True, True, False])
+    rows = [
+        (name, split_concept(name)[0], *of_trims)
+        for name, of_trims in zip(universal.names, layers.tolist(), strict=True)
+    ]
+    table = pl.DataFrame(rows, schema=SCORES_SCHEMA.polars, orient="row")
+    return table.sort("p=0.0", "p=0.25", "index", descending=[True, True, False])
 
 
 def _all_layers(universal: Masks) -> tuple[Singles, npt.NDArray[np.float64]]:
-    """Trimmed means and percentiles, each ``[layers, concepts, trims]``."""
+    """Trimmed means and their percentiles, each ``[layers, concepts, trims]``."""
     layers = range(universal.n_layers)
     trimmed = np.stack([trimmed_means(universal.bits[:, layer]) for layer in layers])
-    return trimmed.swapaxes(1, 2), percentiles(trimmed).swapaxes(1, 2)
+    at_most = np.count_nonzero(trimmed[..., np.newaxis, :] <= trimmed[..., np.newaxis], axis=-1)
+    return trimmed.swapaxes(1, 2), (at_most / len(universal.names)).swapaxes(1, 2)
 
 
 def shown(scores: pl.DataFrame, null: pl.DataFrame | None) -> Table:
@@ -175,16 +164,13 @@ def shown(scores: pl.DataFrame, null: pl.DataFrame | None) -> Table:
 
 def _rows_of_scores(of: Inspected) -> Details:
     universal = universal_from_table(of.input("masks"), REFERENCE)
-    return {"rows": rows_cover(of.value, {"index": list(universal.names)})}
+    return {"rows": rows_cover(of.value, {"index": universal.names})}
 
 
 def _rows_of_detail(of: Inspected) -> Details:
     universal = universal_from_table(of.input("masks"), REFERENCE)
-    axes: dict[str, list[object]] = {
-        "object": list(universal.names),
-        "layer": list(range(universal.n_layers)),
-        "p_trim": list(TRIMS),
-    }
+    layers = range(universal.n_layers)
+    axes = {"object": universal.names, "layer": layers, "p_trim": TRIMS}
     return {"rows": rows_cover(of.value, axes)}
 
 

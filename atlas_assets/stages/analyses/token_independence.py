@@ -210,10 +210,6 @@ def _require_setting_in_force(making: Making, at: Setting) -> None:
         )
 
 
-def _compute_no_keyword(making: Making) -> pl.DataFrame:
-    return no_keyword(making.any_universal(), keyword_of(load_stimuli()))
-
-
 def _rows_without_keyword(of: Inspected) -> Details:
     keywords = keyword_of(load_stimuli())
     concepts = of.input("masks")["concept"].unique().to_list()
@@ -256,7 +252,7 @@ NO_KEYWORD = Artifact(
     content=NO_KEYWORD_SCHEMA,
     group="stage_15_downstream",
     description="The concepts that no keyword gives away (paper §6).",
-    compute=_compute_no_keyword,
+    compute=lambda making: no_keyword(making.any_universal(), keyword_of(load_stimuli())),
     inputs=("masks",),
     checks=(Check("counts", "the concepts without a keyword, once each", _rows_without_keyword),),
     entries=(Entry("fractions", sentence=no_keyword_shown),),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,16 +30,6 @@ _LABEL_SIZE = 6.0
 _TICK, _EDGE = 5.0, 6.0
 
 
-class _Plan(NamedTuple):
-    """Where the matrix stands, in inches from the lower left corner of the sheet's body."""
-
-    width: float
-    height: float
-    left: float
-    side: float
-    both_sides: bool
-
-
 def draw(universal: Masks, layer: int, caption: Caption) -> Figure:
     """Draw the similarity matrix of one layer under its dendrogram.
 
@@ -55,38 +44,32 @@ def draw(universal: Masks, layer: int, caption: Caption) -> Figure:
             lacks = dendrogram.no_layer(layer, universal.n_layers)
             page = style.sheet(style.SINGLE_COLUMN, 1.4, heading, caption)
             return page.saying(nothing if found else lacks)
-        plan = _plan(found)
-        notes = _footnotes(found, plan.both_sides)
-        page = style.sheet(plan.width, plan.height, heading, caption, footnotes=notes)
+        n = len(found.names)
+        width = style.SINGLE_COLUMN if n <= _SINGLE else style.DOUBLE_COLUMN
+        widest = max(dendrogram.leaf_width(name, _LABEL_SIZE) for name in found.names)
+        left = (widest + _TICK + _EDGE) / 72
+        side = width - left - (left if n > _ONE_SIDE else 2 * _EDGE / 72)
+        height = side + _FOOT + _TREE + _STRIP + 2 * _GAP + _TOP
+        page = style.sheet(width, height, heading, caption, footnotes=_footnotes(found))
         page.figure.set_layout_engine("none")
         rows = [universal.index(name) for name in found.names]
-        image = _draw_matrix(page, plan, found, jaccard(universal.bits[rows, layer]))
-        _draw_top(page, plan, found)
-        _draw_keys(page, plan, image)
+        image = _draw_matrix(page, left, side, found, jaccard(universal.bits[rows, layer]))
+        _draw_top(page, left, side, found)
+        _draw_keys(page, left, side, image)
         return page.figure
 
 
-def _plan(found: Tree) -> _Plan:
-    n = len(found.names)
-    width = style.SINGLE_COLUMN if n <= _SINGLE else style.DOUBLE_COLUMN
-    both = n > _ONE_SIDE
-    widest = max(dendrogram.leaf_width(name, _LABEL_SIZE) for name in found.names)
-    labels = (widest + _TICK + _EDGE) / 72
-    side = width - labels - (labels if both else 2 * _EDGE / 72)
-    return _Plan(width, side + _FOOT + _TREE + _STRIP + 2 * _GAP + _TOP, labels, side, both)
-
-
 def _draw_matrix(
-    page: style.Sheet, plan: _Plan, found: Tree, values: npt.NDArray[np.float64]
+    page: style.Sheet, left: float, side: float, found: Tree, values: npt.NDArray[np.float64]
 ) -> AxesImage:
     n = len(found.names)
-    axes = page.figure.add_axes(page.fraction(plan.left, _FOOT, plan.side, plan.side))
+    axes = page.figure.add_axes(page.fraction(left, _FOOT, side, side))
     image = axes.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
     image.set_interpolation("nearest")
-    pitch = plan.side * 72 / n
-    _label_rows(axes, found, range(0, n, 2) if plan.both_sides else range(n), pitch)
+    pitch = side * 72 / n
+    _label_rows(axes, found, range(0, n, 2) if n > _ONE_SIDE else range(n), pitch)
     axes.set_xlabel("the same circuits, in the order of the rows", labelpad=3)
-    if plan.both_sides:
+    if n > _ONE_SIDE:
         right = axes.twinx()
         right.set_ylim(axes.get_ylim())
         _label_rows(right, found, range(1, n, 2), pitch)
@@ -104,17 +87,17 @@ def _label_rows(axes: Axes, found: Tree, rows: range, pitch: float) -> None:
         dendrogram.label_leaf(label, found.names[i], size=size)
 
 
-def _draw_top(page: style.Sheet, plan: _Plan, found: Tree) -> None:
+def _draw_top(page: style.Sheet, left: float, side: float, found: Tree) -> None:
     """Above the matrix: the strip of kinds, and the dendrogram with its cut."""
-    bottom = _FOOT + plan.side + _GAP
-    strip = page.figure.add_axes(page.fraction(plan.left, bottom, plan.side, _STRIP))
+    bottom = _FOOT + side + _GAP
+    strip = page.figure.add_axes(page.fraction(left, bottom, side, _STRIP))
     is_ast = np.array([[style.kind_of(name) is style.KINDS["ast"] for name in found.names]], int)
     colours = ListedColormap([style.KINDS["builtin"].colour, style.KINDS["ast"].colour])
     image = strip.imshow(is_ast, cmap=colours, vmin=0, vmax=1, aspect="auto")
     image.set_interpolation("nearest")
     strip.set_axis_off()
     bottom += _STRIP + _GAP
-    axes = page.figure.add_axes(page.fraction(plan.left, bottom, plan.side, _TREE))
+    axes = page.figure.add_axes(page.fraction(left, bottom, side, _TREE))
     dendrogram.draw_branches(axes, found, upright=True, line_width=0.6)
     axes.set_xlim(-0.5, len(found.names) - 0.5)
     axes.set_ylim(0, found.height * 1.04 or 1.0)
@@ -123,16 +106,16 @@ def _draw_top(page: style.Sheet, plan: _Plan, found: Tree) -> None:
         axes.axhline(found.cut, color=style.BLACK, linewidth=0.6, linestyle=style.DASHES)
 
 
-def _draw_keys(page: style.Sheet, plan: _Plan, image: AxesImage) -> None:
+def _draw_keys(page: style.Sheet, left: float, side: float, image: AxesImage) -> None:
     """The colour bar and, beside it, what the strip's two colours stand for."""
-    bar = page.figure.add_axes(page.fraction(plan.left, 0.36, plan.side * 0.55, 0.1))
+    bar = page.figure.add_axes(page.fraction(left, 0.36, side * 0.55, 0.1))
     scale = page.figure.colorbar(image, cax=bar, orientation="horizontal")
     scale.set_ticks([0, 0.5, 1])
     scale.set_label("Jaccard similarity", labelpad=1)
     scale.outline.set_linewidth(0.4)
     looks = (style.KINDS["ast"], style.KINDS["builtin"])
     handles = [Patch(facecolor=look.colour, label=look.label) for look in looks]
-    x, y, _, _ = page.fraction(plan.left + plan.side, 0.41, 0, 0)
+    x, y, _, _ = page.fraction(left + side, 0.41, 0, 0)
     page.figure.legend(
         handles=handles,
         loc="center right",
@@ -144,9 +127,9 @@ def _draw_keys(page: style.Sheet, plan: _Plan, image: AxesImage) -> None:
     )
 
 
-def _footnotes(found: Tree, both_sides: bool) -> list[str]:
+def _footnotes(found: Tree) -> list[str]:
     notes = ["Builtins in italics, atomic concepts on yellow."]
-    if both_sides:
+    if len(found.names) > _ONE_SIDE:
         notes.insert(0, "Row labels alternate between left and right.")
     if found.cut is not None:
         notes.append(f"Dashed: the cut into {atomicity.CUT} clusters.")

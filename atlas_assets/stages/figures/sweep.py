@@ -102,16 +102,13 @@ def _named(epsilons: list[float], consistencies: list[float]) -> str:
 
 
 def _footnotes(cells: dict[Setting, dict[str, float | None]]) -> list[str]:
-    counts = sorted({(row["n_ast"], row["n_builtin"]) for row in cells.values()})
-    notes = []
-    if len(counts) == 1:
-        n_ast, n_builtin = counts[0]
-        notes.append(
-            f"Means over {n_ast} AST nodes and {n_builtin} builtins with a keyword, all layers."
-        )
-    if REFERENCE in cells:
-        notes.append(f"Framed: the paper's reference setting, {REFERENCE}.")
-    return notes
+    counted = {
+        f"Means over {row['n_ast']} AST nodes and {row['n_builtin']} builtins with a keyword, all "
+        "layers."
+        for row in cells.values()
+    }
+    framed = [f"Framed: the paper's reference setting, {REFERENCE}."] if REFERENCE in cells else []
+    return [*(counted if len(counted) == 1 else ()), *framed]
 
 
 def in_words(summary: pl.DataFrame) -> str:

@@ -47,12 +47,11 @@ def _tabulated(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _subjects(results: Iterable[ClaimResult]) -> str:
     """Model and readout that the observations are of."""
-    seen = dict.fromkeys((result.model, result.readout) for result in results)
-    lines = []
-    for model, readout in seen:
+    lines = ["Observed in:", ""]
+    for model, readout in dict.fromkeys((result.model, result.readout) for result in results):
         differs = "" if readout == PAPER_READOUT else f" (the claims' data: `{PAPER_READOUT}`)"
         lines.append(f"- model `{model}`, readout `{readout}`{differs}")
-    return "\n".join(["Observed in:", "", *lines])
+    return "\n".join(lines)
 
 
 def _tally(results: Iterable[ClaimResult]) -> str:
@@ -82,13 +81,10 @@ def _notes(results: Iterable[ClaimResult]) -> str:
     reasons: dict[str, list[str]] = {}
     for result in results:
         if result.holds is None:
-            reasons.setdefault(result.note, []).append(result.id)
+            reasons.setdefault(result.note, []).append(f"`{result.id}`")
     if not reasons:
         return ""
-    lines = [
-        f"- {', '.join(f'`{name}`' for name in ids)}: {_escaped(reason)}"
-        for reason, ids in reasons.items()
-    ]
+    lines = [f"- {', '.join(ids)}: {_escaped(reason)}" for reason, ids in reasons.items()]
     return "\n".join(["## Not evaluated", "", *lines])
 
 

@@ -170,12 +170,13 @@ def rows(evidence: Evidence, key: str, kind: Kind | None = None) -> int:
 
 def pairs(evidence: Evidence) -> int:
     """Return the number of distinct pairs among the object prompts."""
-    return _prompts_of_pairs(evidence).height
+    return evidence.table("object_prompts").select("ast_node", "builtin_obj").n_unique()
 
 
 def prompts_per_pair(evidence: Evidence) -> int | tuple[int, ...]:
     """Return the number that all pairs have; the smallest and the largest where they differ."""
-    return _ends(_prompts_of_pairs(evidence)["prompts"], "object_prompts", "at least one pair")
+    of_pairs = evidence.table("object_prompts").group_by("ast_node", "builtin_obj").len("prompts")
+    return _ends(of_pairs["prompts"], "object_prompts", "at least one pair")
 
 
 def unverified(evidence: Evidence) -> int:
@@ -198,10 +199,6 @@ def unsound(evidence: Evidence, key: str) -> int:
 def testable(evidence: Evidence, column: str) -> int | tuple[int, ...]:
     """Return a count of ``summary``; the smallest and the largest where settings differ."""
     return _ends(evidence.table("summary")[column], "summary", "at least one setting")
-
-
-def _prompts_of_pairs(evidence: Evidence) -> pl.DataFrame:
-    return evidence.table("object_prompts").group_by("ast_node", "builtin_obj").len("prompts")
 
 
 def _ends(counts: pl.Series, where: str, expected: str) -> int | tuple[int, ...]:

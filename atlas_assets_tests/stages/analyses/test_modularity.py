@@ -66,9 +66,10 @@ def test_percentiles_are_float32s_where_float64_gives_others():
     others = [[naive.jaccard(a, b) for b in sets if b is not a] for a in sets]
     single = np.array([naive.trimmed_mean(row, 0.0) for row in others])
     double = np.array([np.mean(row) for row in others])
-    ours = modularity.percentiles(modularity.trimmed_means(bits))[0].tolist()
-    assert ours == [sum(single <= own) / 41 for own in single]
-    assert ours != [sum(double <= own) / 41 for own in double]
+    table = modularity.detail(Masks(concept_names(41), bits[:, np.newaxis]))
+    ours = table.filter(p_trim=0)["percentile"].to_list()
+    assert ours == [round(sum(single <= own) / 41, 4) for own in single]
+    assert ours != [round(sum(double <= own) / 41, 4) for own in double]
 
 
 @pytest.mark.parametrize(("shared", "expected"), [(1, 0.0062), (7, 0.0438), (19, 0.1188)])

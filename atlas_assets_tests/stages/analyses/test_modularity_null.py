@@ -147,17 +147,14 @@ def test_a_circuit_that_stands_apart_is_found_and_no_other():
     assert table["p_value"].to_list().count(1 / 200) == 1
 
 
-def test_circuits_that_cannot_change_have_p_one():
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("fill", [False, True])
+def test_circuits_that_cannot_change_have_p_one(n, fill):
     bits = np.random.default_rng(2).random((6, 1, 30)) < 0.4
     bits[1], bits[4] = False, True
     table = modularity_null.permutation_null(Masks(concept_names(6), bits), permutations=20)
     assert table["p_value"][1] == table["p_value"][4] == 1.0
     assert table["null_sd"][1] == 0.0
-
-
-@pytest.mark.parametrize("n", [1, 2, 5])
-@pytest.mark.parametrize("fill", [False, True])
-def test_all_circuits_empty_or_full(n, fill):
     universal = Masks(concept_names(n), np.full((n, 2, 9), fill))
     table = modularity_null.permutation_null(universal, permutations=2)
     assert set(table["p_value"]) == {1.0}

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from atlas_assets.stages.analyses import compositionality as pairs
+from atlas_assets.stages.analyses import layer_profile as profiles
 from atlas_assets.stages.analyses import modularity as scores
 from atlas_assets.stages.concepts import ISOLATED, concept_name, inventory, pair_name
 from atlas_assets.stages.figures import (
@@ -125,20 +127,12 @@ def profile() -> pl.DataFrame:
     """A layer profile with the published means."""
     counts = {"pair": 1276, "ast": 43, "builtin": 63}
     rows = [
-        {
-            "layer": layer,
-            "type": kind,
-            "n": counts[kind],
-            "mean_size": float(mean),
-            "median_size": mean * 0.97,
-            "min_size": int(mean * 0.6),
-            "max_size": int(mean * (1.9 if kind == "pair" else 1.4)),
-        }
+        (layer, kind, counts[kind], mean, mean * 0.97, int(mean * 0.6), int(mean * 1.4))
         for layer in range(N_LAYERS)
         for kind, means in SIZES.items()
-        for mean in (means[layer],)
+        for mean in (float(means[layer]),)
     ]
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows, schema=profiles.SCHEMA.polars, orient="row")
 
 
 def compositionality(n_pairs: int = 1276) -> pl.DataFrame:
@@ -147,15 +141,10 @@ def compositionality(n_pairs: int = 1276) -> pl.DataFrame:
     n_rows = 2 * n_pairs
     sizes = rng.integers(100, 500, n_rows)
     unexplained = np.round(rng.beta(9, 6.5, n_rows) * sizes).astype(np.int64)
-    columns = {
-        "ast_node": ["For"] * n_rows,
-        "builtin_obj": [f"b{i % n_pairs:04d}" for i in range(n_rows)],
-        "layer": [3] * n_pairs + [4] * n_pairs,
-        "pair_size": sizes,
-        "unexplained": unexplained,
-        "entanglement_index": unexplained / sizes,
-    }
-    return pl.DataFrame(columns)
+    names = [f"b{i % n_pairs:04d}" for i in range(n_rows)]
+    layers = [3] * n_pairs + [4] * n_pairs
+    columns = [["For"] * n_rows, names, layers, sizes, unexplained, unexplained / sizes]
+    return pl.DataFrame(columns, schema=pairs.SCHEMA.polars)
 
 
 CAPTION = Caption("openai/circuit-sparsity", "last_token", REFERENCE)

@@ -17,7 +17,7 @@ from atlas_assets.orchestration.data_versions import data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
 from atlas_assets.orchestration.making import Step, require_in_sweep
 from atlas_assets.orchestration.model_version import MODEL
-from atlas_assets.orchestration.partitions import SWEEP, Partitions, partition_key
+from atlas_assets.orchestration.partitions import Partitions, partition_key
 from atlas_assets.orchestration.sweep import Completion, complete_sweep
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact, Model
@@ -57,10 +57,10 @@ def _asset(
     completion: Completion,
 ) -> dg.AssetsDefinition:
     partitioned: dict[str, Any] = {}
-    if artifact.partitioned:
+    if artifact.partitions is not None:
         # one run may cover the whole space: activations are then read once for all partitions
         partitioned = {
-            "partitions_def": partitions[SWEEP],
+            "partitions_def": partitions[artifact.partitions.name],
             "backfill_policy": dg.BackfillPolicy.single_run(),
         }
     resources = {"settings", "store", *(["model"] if artifact.runs_model else [])}
@@ -126,7 +126,7 @@ def _per_partition(
     """
     found = {}
     for key in context.partition_keys:
-        step = Step(context, artifact, inputs, Setting.of_partition_key(key))
+        step = Step(context, artifact, inputs, artifact.partition_named(key))
         found[key] = Deferred(
             make=partial(artifact.compute, step),
             tell=partial(context.add_asset_metadata, asset_key=artifact.key, partition_key=key),
@@ -142,7 +142,7 @@ def _data_version(context: dg.AssetExecutionContext, artifact: Artifact) -> dg.D
     which follow from their code versions and inputs.
     """
     store = context.resources.store
-    settings = [Setting.of_partition_key(key) for key in context.partition_keys]
+    settings = [artifact.partition_named(key) for key in context.partition_keys]
     records = [(store.prospect(artifact.key, setting), setting) for setting in settings]
     return dg.DataVersion(data_version_of_cells(store, records))
 

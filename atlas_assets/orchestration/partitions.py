@@ -10,21 +10,20 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
+from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.stages.setting import Setting, spell
 
 # Dagster's own tags for a run over a range of partitions; it exports no names for them
 ASSET_PARTITION_RANGE_START_TAG = "dagster/asset_partition_range_start"
 ASSET_PARTITION_RANGE_END_TAG = "dagster/asset_partition_range_end"
 
-#: the name of the one partition space there is
-SWEEP = "sweep"
 #: the partitions of each space, by its name
 Partitions = Mapping[str, dg.PartitionsDefinition[str]]
 
 
 def partitions_of(sweep: Iterable[Setting]) -> Partitions:
     """The partitions of every space, under the settings of a sweep."""
-    return {SWEEP: sweep_partitions(sweep)}
+    return {SWEEP.name: sweep_partitions(sweep)}
 
 
 def sweep_partitions(settings: Iterable[Setting]) -> dg.MultiPartitionsDefinition:

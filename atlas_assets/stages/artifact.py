@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
+from atlas_assets.stages.partitions import PartitionSpace
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import Setting
 
@@ -44,7 +45,7 @@ _KINDS: Mapping[str, Kind] = {
     ".html": "html",
     ".md": "markdown",
 }
-#: what stands in a file name for the file tag of a setting
+#: what stands in a file name for the file tag of a partition
 _TAG = "{tag}"
 #: characters of a list that is spelled out in a version
 _LONGEST_LIST = 40
@@ -113,14 +114,16 @@ class Artifact:
     Attributes:
         key: The asset key.
         title: A few words that head the artifact's entry in report and documentation.
-        filename: The published name. Where ``{tag}`` stands in it for the file tag of a setting
-            (``eps0.5_cons0.8``), the artifact has one file, a partition, per setting.
+        filename: The published name; ``{tag}`` stands for the file tag of the partition
+            (``eps0.5_cons0.8``).
         content: The columns of a table, or the layout of another file.
         group: The asset group.
         description: What the artifact is, with the formula.
         compute: Makes the value, once per partition; raises `making.NotInSweepError` where the
             sweep lacks what it needs.
         inputs: The artifacts that it is computed from.
+        partitions: The space of which the artifact has a file for each partition; ``None``: it is
+            one file.
         code_version: Changes when the same inputs would give another content.
         model: What of the model it is computed with.
         setting: The only (ε, C) that it speaks of, where it is always the same one; of an input
@@ -145,6 +148,7 @@ class Artifact:
     description: str
     compute: Callable[[Making], Any]
     inputs: tuple[str, ...] = ()
+    partitions: PartitionSpace | None = None
     code_version: str = "1"
     model: Model = Model.NOTHING
     setting: Setting | None = None
@@ -165,8 +169,8 @@ class Artifact:
 
     @property
     def partitioned(self) -> bool:
-        """Whether the artifact has one file per setting."""
-        return _TAG in self.filename
+        """Whether the artifact has one file per partition."""
+        return self.partitions is not None
 
     @property
     def schema(self) -> TableSchema | None:
@@ -203,13 +207,24 @@ class Artifact:
             raise ValueError(f"{self.key} takes {needs}; got {partition}")
         return self.filename.format(tag=partition.file_tag) if partition else self.filename
 
+    def partition_named(self, key: str) -> Setting:
+        """Return the partition that a partition key of Dagster's names.
+
+        Raises:
+            ValueError: The artifact has no partitions.
+            SettingsError: ``key`` is no key of its partition space.
+        """
+        if self.partitions is None:
+            raise ValueError(f"{self.key} has no partitions; got {key}")
+        return self.partitions.of_key(key)
+
     def partition_of(self, name: str) -> tuple[bool, Setting | None]:
         """Return whether ``name`` is a file of this artifact, and of which partition."""
-        if not self.partitioned:
+        if self.partitions is None:
             return name == self.filename, None
         before, _, after = self.filename.partition(_TAG)
-        partition = Setting.of_file_tag(name.removeprefix(before).removesuffix(after))
-        # a setting has one spelling only, else two files could claim to be the same partition
+        partition = self.partitions.of_file_tag(name.removeprefix(before).removesuffix(after))
+        # a partition has one spelling only, else two files could claim to be the same partition
         is_its_file = partition is not None and self.file_name(partition) == name
         return is_its_file, partition if is_its_file else None
 

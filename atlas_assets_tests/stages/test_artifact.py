@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.stages.partitions import PartitionSpace
+from atlas_assets.stages.setting import REFERENCE, Setting
 
 
 def test_a_setting_is_given_exactly_where_there_is_one_file_per_setting() -> None:
@@ -15,6 +17,20 @@ def test_a_setting_is_given_exactly_where_there_is_one_file_per_setting() -> Non
         ARTIFACTS["object_masks"].file_name()
     with pytest.raises(ValueError, match="takes no setting"):
         ARTIFACTS["summary"].file_name(REFERENCE)
+
+
+def test_a_second_partition_space_needs_nothing_of_the_first() -> None:
+    space = PartitionSpace(
+        "strictness",
+        of_key=lambda key: Setting(0.5, float(key)),
+        of_file_tag=lambda tag: Setting.of_file_tag(tag.replace("strict", "eps0.5_cons")),
+    )
+    artifact = dataclasses.replace(ARTIFACTS["object_masks"], partitions=space)
+    assert artifact.partition_named("0.8") == REFERENCE
+    assert artifact.partition_of(artifact.file_name(REFERENCE)) == (True, REFERENCE)
+    assert artifact.partition_of("13_object_masks_eps0.50_cons0.8.h5") == (False, None)
+    with pytest.raises(ValueError, match="has no partitions"):
+        ARTIFACTS["summary"].partition_named("0.8|0.5")
 
 
 @pytest.mark.parametrize(

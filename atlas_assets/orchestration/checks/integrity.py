@@ -11,11 +11,10 @@ from typing import Any, get_args, get_type_hints
 
 import dagster as dg
 
-from atlas_assets.orchestration.partitions import SWEEP, Partitions
+from atlas_assets.orchestration.partitions import Partitions
 from atlas_assets.soundness.inspection import Inspection, MaskReader, Verdict, checks_of, judge
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
 
 
@@ -34,6 +33,7 @@ def integrity_checks(partitions: Partitions) -> list[dg.AssetChecksDefinition]:
 def _checks(
     artifact: Artifact, partitions: Partitions, reader: MaskReader
 ) -> dg.AssetChecksDefinition:
+    space = artifact.partitions
     with warnings.catch_warnings():
         # partitions_def of a check is in preview in Dagster; the tests run through it
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -43,7 +43,7 @@ def _checks(
                 asset=artifact.key,
                 description=check.statement,
                 blocking=True,
-                partitions_def=partitions[SWEEP] if artifact.partitioned else None,
+                partitions_def=partitions[space.name] if space else None,
             )
             for check in checks_of(artifact.key)
         ]
@@ -53,11 +53,11 @@ def _checks(
         context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[AtlasStore]
     ) -> Any:
         key, selected = artifact.key, {check.name for check in context.selected_asset_check_keys}
-        if not artifact.partitioned:
+        if space is None:
             yield from _at_once(Inspection(store, reader, key), selected)
             return
         partitions = sorted(map(str, context.partition_keys))
-        together = tuple(Setting.of_partition_key(partition) for partition in partitions)
+        together = tuple(space.of_key(partition) for partition in partitions)
         inspections = [Inspection(store, reader, key, at, together) for at in together]
         if context.has_partition_key:
             # a run of one partition, of which Dagster itself says what is checked

@@ -16,7 +16,6 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.orchestration.io_managers.metadata import content_metadata, file_metadata
 from atlas_assets.stages.artifact import Artifact, Kind
-from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import artifact_named
 from atlas_assets.storage.store import AtlasStore, Written
 
@@ -66,7 +65,7 @@ class AtlasIOManager(dg.UPathIOManager):
         keys = sorted(context.asset_partition_keys)
         for key, value in _by_partition(artifact.key, keys, obj).items():
             made = value.make() if isinstance(value, Deferred) else value
-            partition = Setting.of_partition_key(key)
+            partition = artifact.partition_named(key)
             written = self.store.write(artifact.key, made, partition)
             metadata = self._metadata(context, made, written)
             if isinstance(value, Deferred):
@@ -86,7 +85,7 @@ class AtlasIOManager(dg.UPathIOManager):
         values = {}
         for key in keys:
             try:
-                values[key] = self.store.recall(artifact.key, Setting.of_partition_key(key), part)
+                values[key] = self.store.recall(artifact.key, artifact.partition_named(key), part)
             except MissingArtifactError:
                 if not skip:
                     raise
@@ -118,7 +117,8 @@ class AtlasIOManager(dg.UPathIOManager):
         """The published file of the partition; Dagster gives its key as ``0.8/0.5``."""
         del path
         key = partition.replace("/", "|")
-        return self.store.path(self._artifact(context).key, Setting.of_partition_key(key))
+        artifact = self._artifact(context)
+        return self.store.path(artifact.key, artifact.partition_named(key))
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
         """What can be said about the value itself: counts, and the columns of a table."""

@@ -31,6 +31,7 @@ from atlas_assets.stages.check import (
 from atlas_assets.stages.concepts import Kind, split_concept
 from atlas_assets.stages.making import Making, setting_made, with_universal
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, require_same_layers
+from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.rounding import Counts, fractions, mean
 from atlas_assets.stages.schema import Column, TableSchema
@@ -270,6 +271,7 @@ TARGET_CHECKER = Artifact(
     "keyword's: |A∖B| / |A∩B| / |B∖A| (paper §6). One file per setting.",
     compute=_compute_target_checker,
     inputs=("object_masks", "checker_masks"),
+    partitions=SWEEP,
     parts={"object_masks": "universal"},
     checks=(Check("adds_up", ADDS_UP, _target_checker_adds_up),),
     entries=(Entry("fractions", target_checker_shown, rank=1, setting=REFERENCE),),

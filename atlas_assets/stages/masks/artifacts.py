@@ -26,6 +26,7 @@ from atlas_assets.stages.masks.masks import (
     universal_from_table,
     universal_table,
 )
+from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE
 
 _MONOTONE = "a larger ε or C never adds a neuron to a mask"
@@ -125,6 +126,7 @@ OBJECT_MASKS = Artifact(
     "concept's is the intersection of all its pairs' masks. One file per setting.",
     compute=lambda making: object_masks(making.read("object_activations"), setting_made(making)),
     inputs=("object_activations",),
+    partitions=SWEEP,
     checks=(
         Check(
             "universal_within_pairs",
@@ -146,6 +148,7 @@ CHECKER_MASKS = Artifact(
     "(#firing / n ≥ C). One file per setting.",
     compute=lambda making: checker_masks(making.read("checker_activations"), setting_made(making)),
     inputs=("checker_activations",),
+    partitions=SWEEP,
     checks=(_ONE_WIDTH, Check("monotone_sweep", _MONOTONE, _monotone_files)),
 )
 

@@ -17,7 +17,9 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
     The first two run over the sweep's first to last partition, so that one run holds the
     unpartitioned assets and every setting (all settings of an asset in one step). The range is a
     tag of such runs and not of the job: a run of one partition would carry it as well, and Dagster
-    would then plan, and call failed, every partition of the sweep.
+    would then plan, and call failed, every partition of the sweep. In Python, ask for a run of one
+    partition as a range, ``job.execute_in_process(tags=range_tags(setting, setting))``: where
+    Dagster is given a ``partition_key``, it adds the tags of whole runs.
     """
     whole_sweep = range_tags(sweep[0], sweep[-1])
     further_analyses = dg.AssetSelection.assets(*(artifact.key for artifact in ANALYSES))

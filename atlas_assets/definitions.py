@@ -25,14 +25,7 @@ from atlas_assets.orchestration.automation.publishing import (
 )
 from atlas_assets.orchestration.checks.claims import claim_checks
 from atlas_assets.orchestration.checks.integrity import integrity_checks
-from atlas_assets.orchestration.io_managers.csv import CsvIOManager
-from atlas_assets.orchestration.io_managers.documents import (
-    FigureIOManager,
-    HtmlIOManager,
-    MarkdownIOManager,
-)
-from atlas_assets.orchestration.io_managers.hdf5 import Hdf5IOManager
-from atlas_assets.orchestration.io_managers.parquet import ParquetIOManager
+from atlas_assets.orchestration.io_managers.base import io_managers
 from atlas_assets.orchestration.model_version import announcing
 from atlas_assets.orchestration.partitions import partitions_of
 from atlas_assets.orchestration.version import version_asset
@@ -75,12 +68,7 @@ def build_resources(settings: AtlasSettings) -> dict[str, Any]:
         "model": model,
         "store": store,
         "hub": HubClient(),
-        "hdf5_io_manager": Hdf5IOManager(store),
-        "parquet_io_manager": ParquetIOManager(store),
-        "csv_io_manager": CsvIOManager(store),
-        "png_io_manager": FigureIOManager(store),
-        "html_io_manager": HtmlIOManager(store),
-        "markdown_io_manager": MarkdownIOManager(store),
+        **io_managers(store),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_origin
+from typing import Any, get_args, get_origin
 
 import dagster as dg
 from upath import UPath
@@ -47,11 +47,9 @@ class AtlasIOManager(dg.UPathIOManager):
         store: reads and writes them.
     """
 
-    kind: ClassVar[Kind]
-
-    def __init__(self, store: AtlasStore) -> None:
+    def __init__(self, store: AtlasStore, kind: Kind) -> None:
         super().__init__(base_path=UPath(store.root))
-        self.store = store
+        self.store, self.kind = store, kind
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Writes one value, or one per partition of the run."""
@@ -136,10 +134,19 @@ class AtlasIOManager(dg.UPathIOManager):
                 "an asset is joined to the IO manager of another format",
                 where=key,
                 expected=f"io_manager_key={artifact.kind}_io_manager",
-                found=type(self).__name__,
+                found=f"{self.kind}_io_manager",
                 remedy="declare the asset with the IO manager of its format",
             )
         return artifact
+
+
+def io_managers(store: AtlasStore) -> dict[str, AtlasIOManager]:
+    """Return the IO manager of each kind of file, by the name of its resource.
+
+    Args:
+        store: reads and writes their files.
+    """
+    return {f"{kind}_io_manager": AtlasIOManager(store, kind) for kind in get_args(Kind)}
 
 
 def _by_partition(artifact: str, keys: list[str], value: Any) -> Mapping[str, Any]:

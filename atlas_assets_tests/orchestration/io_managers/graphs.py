@@ -8,15 +8,7 @@ from typing import Any
 import dagster as dg
 from upath import UPath
 
-from atlas_assets.orchestration.io_managers.base import Deferred
-from atlas_assets.orchestration.io_managers.csv import CsvIOManager
-from atlas_assets.orchestration.io_managers.documents import (
-    FigureIOManager,
-    HtmlIOManager,
-    MarkdownIOManager,
-)
-from atlas_assets.orchestration.io_managers.hdf5 import Hdf5IOManager
-from atlas_assets.orchestration.io_managers.parquet import ParquetIOManager
+from atlas_assets.orchestration.io_managers.base import Deferred, io_managers
 from atlas_assets.orchestration.partitions import sweep_partitions
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting, grid
@@ -35,17 +27,6 @@ KEYS = ["0.5|0.001", "0.5|0.5", "0.8|0.001", "0.8|0.5"]
 
 def store_at(root: Path | UPath, expected: Lineage = LINEAGE) -> AtlasStore:
     return AtlasStore(UPath(root), lambda: expected, SWEEP)
-
-
-def resources(store: AtlasStore) -> dict[str, Any]:
-    return {
-        "hdf5_io_manager": Hdf5IOManager(store),
-        "parquet_io_manager": ParquetIOManager(store),
-        "csv_io_manager": CsvIOManager(store),
-        "png_io_manager": FigureIOManager(store),
-        "html_io_manager": HtmlIOManager(store),
-        "markdown_io_manager": MarkdownIOManager(store),
-    }
 
 
 def producer(key: str, value: Any = None) -> dg.AssetsDefinition:
@@ -89,7 +70,7 @@ def materialize(
     instance: dg.DagsterInstance,
     **options: Any,
 ) -> dg.ExecuteInProcessResult:
-    return dg.materialize(assets, resources=resources(store), instance=instance, **options)
+    return dg.materialize(assets, resources=io_managers(store), instance=instance, **options)
 
 
 def over(first: str, last: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from upath import UPath
 
+from atlas_assets.orchestration.io_managers.base import io_managers
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
@@ -19,7 +20,6 @@ from atlas_assets_tests.orchestration.io_managers.graphs import (
     over,
     producer,
     recorder,
-    resources,
     store_at,
 )
 from atlas_assets_tests.storage.samples import LINEAGE, equal, sample
@@ -112,7 +112,7 @@ def test_values_can_be_loaded_outside_a_run(
     store: AtlasStore, instance: dg.DagsterInstance
 ) -> None:
     definitions = dg.Definitions(
-        [producer("object_prompts"), producer("object_masks")], resources=resources(store)
+        [producer("object_prompts"), producer("object_masks")], resources=io_managers(store)
     )
     store.write("object_prompts", sample("object_prompts"))
     store.write("object_masks", sample("object_masks"), store.sweep[-1], inputs={})

@@ -106,9 +106,9 @@ class StoreEvidence:
         recomputation = Recomputation(
             sweep=self.store.sweep,
             partition=setting,
-            reader=lambda key, at, _: self._input(key, at),
-            universals=self.universal,
-            any_universals=self.any_universal,
+            read=lambda key, at=None, _part=None: self._input(key, at),
+            universal=self.universal,
+            any_universal=self.any_universal,
         )
         try:
             computed: pl.DataFrame = recomputation.compute(ARTIFACTS[key])

@@ -166,9 +166,9 @@ class Inspection:
         recomputation = Recomputation(
             sweep=self.sweep,
             partition=self.setting,
-            reader=lambda key, setting, _: self.input(key, setting),
-            universals=lambda setting: universal_from_table(self.input("masks"), setting),
-            any_universals=lambda: universal_from_table(self.input("masks"), self.sweep[0]),
+            read=lambda key, at=None, _part=None: self.input(key, at),
+            universal=lambda setting: universal_from_table(self.input("masks"), setting),
+            any_universal=lambda: universal_from_table(self.input("masks"), self.sweep[0]),
         )
         return recomputation.compute(ARTIFACTS[self.key])
 

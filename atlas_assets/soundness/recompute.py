@@ -23,28 +23,16 @@ class Recomputation:
     Attributes:
         sweep: the settings of the atlas.
         partition: the partition that is computed, where the artifact has one file for each.
-        reader: reads an input, given its key, partition and part.
-        universals: gives the universal masks at a setting.
-        any_universals: gives the universal masks at whatever setting there is.
+        read: reads an input, given its key and, where they matter, partition and part.
+        universal: gives the universal masks at a setting.
+        any_universal: gives the universal masks at whatever setting there is.
     """
 
     sweep: Sequence[Setting]
     partition: Setting | None
-    reader: Callable[[str, Setting | None, str | None], Any]
-    universals: Callable[[Setting], Masks]
-    any_universals: Callable[[], Masks]
-
-    def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
-        """Return the value of an input."""
-        return self.reader(key, partition, part)
-
-    def universal(self, setting: Setting) -> Masks:
-        """Return the universal masks at ``setting``."""
-        return self.universals(setting)
-
-    def any_universal(self) -> Masks:
-        """Return the universal masks at whatever setting there is."""
-        return self.any_universals()
+    read: Callable[..., Any]
+    universal: Callable[[Setting], Masks]
+    any_universal: Callable[[], Masks]
 
     def require_in_sweep(self, setting: Setting) -> None:
         """Accept any setting: what is on disk decides."""

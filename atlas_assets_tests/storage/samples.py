@@ -144,9 +144,9 @@ def _computed(key: str, setting: Setting) -> Any:
     recomputation = Recomputation(
         sweep=(setting,),
         partition=setting if ARTIFACTS[key].partitioned else None,
-        reader=lambda name, at, _: sample(name, at or setting),
-        universals=lambda at: objects(at).universal,
-        any_universals=lambda: objects(setting).universal,
+        read=lambda name, at=None, _part=None: sample(name, at or setting),
+        universal=lambda at: objects(at).universal,
+        any_universal=lambda: objects(setting).universal,
     )
     return recomputation.compute(ARTIFACTS[key])
 

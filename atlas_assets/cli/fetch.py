@@ -80,7 +80,6 @@ def fetch(
     chosen = hub_fetch.choose(found, names, wanted)
     if only_list:
         return _listing(found, store, chosen)
-    hub_fetch.require_files(found, chosen)
     outcomes = list(hub_fetch.fetch(client, found, store, chosen, overwrite=overwrite))
     return _answer(found, store, outcomes, None if into else settings)
 

@@ -110,21 +110,6 @@ def _meanings(file: PublishedFile) -> set[str]:
     return {file.name, file.artifact.key, *(part.path for part in file.files), *file.clash}
 
 
-def require_files(source: Source, chosen: Sequence[PublishedFile]) -> None:
-    """Refuse to fetch nothing; MissingArtifactError: the source has no file of an atlas."""
-    among = " among those that were downloaded before" if source.is_copy else ""
-    expect(
-        bool(chosen),
-        errors.MissingArtifactError,
-        "there is nothing to fetch",
-        where=str(source),
-        expected="files of an atlas, by their published names",
-        found=f"none{among}",
-        remedy="correct --source (ATLAS_HUB_SOURCE) or --revision"
-        + ("; or fetch while the Hub answers" if source.is_copy else ""),
-    )
-
-
 def fetch_missing(
     settings: AtlasSettings,
     store: AtlasStore,
@@ -158,6 +143,7 @@ def fetch_missing(
     wanted = [f for f in source.published if (f.artifact.key, f.setting) == (key, setting)]
     if not wanted:
         _log.warning("%s has no %s", source, store.path(key, setting).name)
+        return
     for outcome in fetch(client, source, store, wanted):
         if outcome.error is not None:
             raise outcome.error
@@ -195,8 +181,20 @@ def fetch(
         One outcome per file, as soon as it is known.
 
     Raises:
+        MissingArtifactError: no file is chosen.
         ProvenanceError: two atlases would mix (`one_atlas.destination`).
     """
+    among = " among those that were downloaded before" if source.is_copy else ""
+    expect(
+        bool(chosen),
+        errors.MissingArtifactError,
+        "there is nothing to fetch",
+        where=str(source),
+        expected="files of an atlas, by their published names",
+        found=f"none{among}",
+        remedy="correct --source (ATLAS_HUB_SOURCE) or --revision"
+        + ("; or fetch while the Hub answers" if source.is_copy else ""),
+    )
     folder = destination(source, store, chosen, overwrite=overwrite)
     refused = 0
     for file in chosen:

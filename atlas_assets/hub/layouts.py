@@ -1,4 +1,4 @@
-"""What an HDF5 file holds, in a few lines: read off the file itself."""
+"""A few lines about what an HDF5 file holds, read off the file itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAYER = re.compile(r"layer_\d+")
 
 
 def hdf5_layout(path: Path) -> tuple[str, ...]:
-    """Groups, datasets and attributes of the file; layers, and units of a layer, told once.
+    """Return groups, datasets and attributes of a file; layers, and units of a layer, once.
 
     A line reads ``/universal_masks/layer_0 … layer_7/ast__AnnAssign … builtin__zip (106): bool
     (2048)``.
@@ -49,5 +49,5 @@ def _of(dataset: h5py.Dataset) -> str:
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """``layer_2`` before ``layer_10``."""
+    """Return a key that sorts ``layer_2`` before ``layer_10``."""
     return (int(name.removeprefix("layer_")) if _LAYER.fullmatch(name) else 0), name

@@ -87,8 +87,8 @@ def destination(
             come to lie among files that a model was run for.
     """
     _require_same_origin(store, chosen)
-    expected = store.expected() if chosen else Lineage()
-    present = _present(store, chosen, overwrite) if chosen and expected == Lineage() else ()
+    expected = store.expected()
+    present = _present(store, chosen, overwrite) if expected == Lineage() else ()
     folder = Destination(source, str(store.root), expected, tuple(present))
     told: dict[str, tuple[Lineage, list[PublishedFile]]] = {}
     for file in chosen:

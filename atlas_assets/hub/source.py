@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,18 +100,20 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
             is on and nothing was downloaded before.
         HubUnavailableError: the Hub does not answer, and nothing was downloaded before.
     """
-    is_copy = False
+    candidates = [Repository(client, name) for name in names_of(repo_id)]
+    note, is_copy = "", False
     try:
-        repository, commit = _looked_up(client, repo_id, revision)
-        note = ""
+        repository, commit = _looked_up(candidates, revision)
         if repository.id != repo_id:
             note = f"there is no {repo_id}: these are the files of {repository.id}, its other name"
     except HubError as error:
-        is_refusal = isinstance(error, HubPermanentError) and not client.is_offline()
-        copy = None if is_refusal else _downloaded(client, repo_id, revision)
-        if copy is None:
+        if isinstance(error, HubPermanentError) and not client.is_offline():
             raise
-        (repository, commit), is_copy = copy, True
+        looked = ((candidate, candidate.downloaded(revision)) for candidate in candidates)
+        copies = [(candidate, copy) for candidate, copy in looked if copy is not None]
+        if not copies:
+            raise
+        (repository, commit), is_copy = copies[0], True
         why = "was not asked: offline mode, HF_HUB_OFFLINE"
         if not client.is_offline():
             why = f"did not answer: {error.found}"
@@ -126,27 +128,15 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
     return Source(repository.id, commit.sha, published, notes, revision, is_copy)
 
 
-def _looked_up(client: HubClient, repo_id: str, revision: str | None) -> tuple[Repository, Commit]:
+def _looked_up(candidates: Sequence[Repository], revision: str | None) -> tuple[Repository, Commit]:
+    first, *others = candidates
     try:
-        repository = Repository(client, repo_id)
-        return repository, repository.look_up(revision)
+        return first, first.look_up(revision)
     except HubNotFoundError:
-        for name in names_of(repo_id)[1:]:
+        for other in others:
             with contextlib.suppress(HubNotFoundError):
-                repository = Repository(client, name)
-                return repository, repository.look_up(revision)
+                return other, other.look_up(revision)
         raise
-
-
-def _downloaded(
-    client: HubClient, repo_id: str, revision: str | None
-) -> tuple[Repository, Commit] | None:
-    for name in names_of(repo_id):
-        repository = Repository(client, name)
-        commit = repository.downloaded(revision)
-        if commit is not None:
-            return repository, commit
-    return None
 
 
 def _manifest(repository: Repository, commit: Commit) -> Manifest | None:

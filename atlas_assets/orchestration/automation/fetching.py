@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from atlas_assets.errors import MissingArtifactError, SettingsError, expect
-from atlas_assets.hub.fetch import Outcome, choose, fetch, require_files
+from atlas_assets.hub.fetch import Outcome, choose, fetch
 from atlas_assets.hub.source import Source, open_source
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.orchestration.data_versions import data_version, data_version_of_cells
@@ -33,7 +33,7 @@ class FetchConfig(dg.Config):
 
 
 def fetch_job() -> dg.JobDefinition:
-    """``fetch``: brings published files from the source repository, one op, no model."""
+    """Return the job ``fetch``, which brings published files from the source and runs no model."""
 
     @dg.op(
         out={},
@@ -52,7 +52,6 @@ def fetch_job() -> dg.JobDefinition:
         for note in source.notes:
             context.log.warning(note)
         chosen = choose(source, config.files)
-        require_files(source, chosen)
         failed = {}
         for outcome in fetch(hub, source, store, chosen, overwrite=config.overwrite):
             name = outcome.file.name

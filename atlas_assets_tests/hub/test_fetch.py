@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from atlas_assets.errors import ArtifactError, HubNotFoundError, ProvenanceError, SettingsError
+from atlas_assets.errors import ArtifactError, ProvenanceError, SettingsError
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import open_source
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
@@ -19,7 +19,7 @@ from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.hub import release_repo
 from atlas_assets_tests.hub.fetching import MASKS, SUMMARY, Get, failures, files, states
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.release_repo import OTHER_NAME, REPO
+from atlas_assets_tests.hub.release_repo import REPO
 from atlas_assets_tests.storage import samples
 
 # what is fetched ---------------------------------------------------------------------------------
@@ -94,18 +94,6 @@ def test_a_revision_means_one_commit_throughout(hub: LocalHub, sha: str, store: 
     assert outcome.record.revision == sha
     for revision, expected in ((None, later), ("main", later), ("v1", sha), (sha, sha)):
         assert open_source(client, REPO, revision).sha == expected
-
-
-@pytest.mark.parametrize(("there", "asked"), [(REPO, OTHER_NAME), (OTHER_NAME, REPO)])
-def test_the_papers_repository_has_two_names(
-    hub: LocalHub, release: Path, there: str, asked: str
-) -> None:
-    hub.push(there, {f"tables/{SUMMARY}": (release / "tables" / SUMMARY).read_bytes()})
-    source = open_source(hub.client(), asked)
-    assert source.repo_id == there
-    assert asked in source.notes[0]
-    with pytest.raises(HubNotFoundError, match="someone/else"):
-        open_source(hub.client(), "someone/else")
 
 
 # again -------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,58 +124,6 @@ def test_an_outage_in_the_middle_and_then_the_rest(
     assert files(store.root) == sorted(second)
 
 
-# answers of another shape -------------------------------------------------------------------------
-
-WITHOUT_FILES = {"id": REPO, "sha": "0" * 40}
-OTHERWISE = [
-    "null",
-    "[]",
-    "{}",
-    '"text"',
-    "7",
-    '{"sha": 7}',
-    "[" * 100_000,
-    json.dumps({"id": REPO, "sha": "main", "siblings": []}),
-    json.dumps(WITHOUT_FILES),
-    *(
-        json.dumps({**WITHOUT_FILES, "siblings": siblings})
-        for siblings in (7, "text", {"a": 1}, [None], ["14_summary.csv"])
-    ),
-]
-
-
-@pytest.mark.parametrize("body", OTHERWISE)
-def test_an_answer_of_another_shape_is_said_to_be_one(hub: LocalHub, sha: str, body: str) -> None:
-    page = {"status": 200, "headers": {"Content-Type": "application/json"}, "body": body}
-    hub.fail("GET", "/api/datasets/", **page, times=2)
-    assert open_source(hub.client(), REPO).sha == sha
-    hub.fail("GET", "/api/datasets/", **page, times=99)
-    with pytest.raises(HubUnavailableError, match=r"not understood|which is no commit"):
-        open_source(hub.client(), REPO)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rfilename": None},
-        {"rfilename": ""},
-        {"size": "3"},
-        {"size": None},
-        {"blobId": None},
-        {"lfs": {"sha256": None, "size": 3, "pointerSize": 130}},
-        {"lfs": {"sha256": 7, "size": 3, "pointerSize": 130}},
-        {"lfs": {"size": 3}},
-    ],
-)
-def test_a_file_that_is_listed_otherwise(hub: LocalHub, sha: str, changes: dict[str, Any]) -> None:
-    file = {"rfilename": SUMMARY, "size": 3, "blobId": "a" * 40, **changes}
-    body = json.dumps({**WITHOUT_FILES, "siblings": [file]})
-    hub.fail("GET", "/api/datasets/", status=200, body=body, times=99)
-    with pytest.raises(HubUnavailableError, match="not understood") as caught:
-        open_source(hub.client(), REPO)
-    assert "cannot look up the dataset" in str(caught.value)
-
-
 @pytest.mark.parametrize("folder", ["../", "/", "a/../", "./", "a//", "..\\"])
 def test_a_path_that_leads_out_of_the_repository_is_refused_alone(
     hub: LocalHub, store: AtlasStore, release: Path, folder: str
@@ -191,19 +137,6 @@ def test_a_path_that_leads_out_of_the_repository_is_refused_alone(
     for odd in outcomes.values():
         assert "no place in a repository" in str(odd.error)
     assert files(store.root) == [MASKS]
-
-
-def test_a_manifest_without_end_is_damaged(hub: LocalHub, sha: str) -> None:
-    hub.push(REPO, {"atlas.json": b"[" * 200_000})
-    assert open_source(hub.client(), REPO).published
-
-
-def test_an_address_that_is_none(hub: LocalHub) -> None:
-    for endpoint in ("notaurl", "ftp://hub"):
-        with pytest.raises(HubPermanentError, match="HF_ENDPOINT") as caught:
-            open_source(replace(hub.client(), endpoint=endpoint), REPO)
-        assert endpoint in str(caught.value.found)
-        assert "later" not in str(caught.value)
 
 
 # without the Hub ---------------------------------------------------------------------------------
@@ -252,9 +185,3 @@ def test_a_name_finds_its_own_copy(
     for unknown in ("v2", "exp", "../snapshots", "f" * 40, sha[:12]):
         with pytest.raises(HubUnavailableError):
             open_source(client, REPO, unknown)
-
-
-def test_a_refusal_is_not_taken_for_an_outage(hub: LocalHub, sha: str, get: Get) -> None:
-    get("summary")
-    with pytest.raises(Exception, match="Invalid credentials"):
-        open_source(hub.client(token="hf_wrong"), REPO)

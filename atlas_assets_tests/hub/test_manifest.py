@@ -116,7 +116,7 @@ def test_files_of_another_model_are_not_kept() -> None:
     ],
 )
 def test_what_is_no_manifest_is_refused(data: bytes) -> None:
-    with pytest.raises(ArtifactError, match="manifest") as refused:
+    with pytest.raises(ArtifactError, match=r"manifest is (damaged|not one)") as refused:
         Manifest.from_bytes(data, where="someone/atlas@abc: atlas.json")
     assert "someone/atlas" in str(refused.value)
 

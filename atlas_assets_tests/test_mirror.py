@@ -1,0 +1,77 @@
+"""A module that does something has a test module of its name, at the same place among the tests."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "atlas_assets"
+#: modules without a test module of their name, by the one that tests them through what uses them
+TESTED_IN = {
+    # the model that an atlas is about is looked up when the atlas is opened
+    "atlas/test_open.py": ("atlas/model.py",),
+    # options are tried on a command that has them
+    "cli/test_sweep.py": ("cli/options.py",),
+    # losses are what scoring gives, and passes what it makes
+    "extraction/test_scoring.py": ("extraction/losses.py", "extraction/passes.py"),
+    # the head is read and moved by publishing; the viewer is asked for when that is verified
+    "hub/test_publish.py": ("hub/head.py",),
+    "hub/test_verify.py": ("hub/viewer_check.py",),
+    # answers and failures of the Hub are seen through the client
+    "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
+    # layers and kernels are held to the whole network
+    "models/test_circuitgpt.py": ("models/circuitgpt_layers.py", "models/cpu_kernels.py"),
+    "models/test_loading.py": ("models/loaded.py",),
+    # what wires Dagster shows in whole runs and in what a tick asks for
+    "orchestration/automation/test_follow.py": (
+        "definitions.py",
+        "orchestration/automation/jobs.py",
+        "orchestration/automation/plan.py",
+        "orchestration/data_versions.py",
+        "orchestration/making.py",
+        "orchestration/model_version.py",
+        "orchestration/partitions.py",
+        "stages/figures/artifacts.py",
+        "stages/report/artifacts.py",
+    ),
+    "orchestration/io_managers/test_round_trip.py": (
+        "orchestration/io_managers/base.py",
+        "orchestration/io_managers/metadata.py",
+    ),
+    # checks and declarations are tried on the artifacts that they are of
+    "soundness/test_inspection.py": (
+        "stages/activations/artifacts.py",
+        "stages/activations/units.py",
+        "stages/check.py",
+        "stages/masks/artifacts.py",
+        "stages/prompts/artifacts.py",
+    ),
+    "soundness/test_evidence.py": ("soundness/recompute.py", "stages/making.py"),
+    "soundness/test_evaluate.py": ("stages/report/claims.py",),
+    "stages/report/test_page.py": ("soundness/gather.py",),
+    # columns are declared with these functions, and tables held to them
+    "stages/test_schema.py": ("stages/columns.py",),
+}
+
+
+def modules() -> set[str]:
+    """The modules that define a function, by their paths in the package."""
+    return {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("[!_]*.py")
+        if any(
+            isinstance(node, ast.FunctionDef)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    }
+
+
+def has_its_own(module: str) -> bool:
+    return (TESTS / module).with_name(f"test_{Path(module).name}").is_file()
+
+
+def test_every_module_has_a_test_module_of_its_name_or_is_named_here() -> None:
+    named = {module for tested in TESTED_IN.values() for module in tested}
+    assert {module for module in modules() if not has_its_own(module)} - named == set()
+    assert [test for test in TESTED_IN if not (TESTS / test).is_file()] == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+from huggingface_hub import snapshot_download
 
 from atlas_assets.errors import HubPermanentError
 from atlas_assets.hub_client.repository import Repository
@@ -36,6 +38,17 @@ def test_head_files_and_downloads(hub: LocalHub, sha: str, tmp_path: Path) -> No
         assert copy.files.keys() == files.keys()
     assert repository.downloaded("v1") is None
     assert hub.calls() == []
+
+
+def test_part_of_a_commit_that_somebody_else_downloaded_is_found(
+    hub: LocalHub, sha: str, tmp_path: Path
+) -> None:
+    client = hub.client(tmp_path)
+    get = partial(snapshot_download, REPO, repo_type="dataset", allow_patterns=["*.csv"])
+    get(endpoint=hub.url, token=hub.token, cache_dir=tmp_path)
+    copy = Repository(client, REPO).downloaded("main")
+    assert copy is not None
+    assert (copy.sha, list(copy.files)) == (sha, ["14_summary.csv"])
 
 
 def test_the_token_goes_to_the_hub_and_nowhere_else(

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from atlas_assets.extraction.batching import CPU_BATCH_TOKENS, padded
+from atlas_assets.extraction.batching import padded
+from atlas_assets.extraction.extraction import CPU_BATCH_TOKENS
 from atlas_assets.extraction.losses import mean_losses, targets_of, tree_mean_losses
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
 from atlas_assets.extraction.prompts import UnitPrompts, unit_prompts
@@ -206,15 +207,15 @@ def tree_pass(model: LoadedModel, whole: PrefixTree, part: int) -> None:
     runner = TreeNetwork(network)
     reduction = Reduction(model, 1, len(whole))
 
-    def run(cut: tuple[int, int]) -> tuple[TreeChunk, Any]:
+    def run(cut: tuple[int, int]) -> tuple[TreeChunk, torch.Tensor, Any]:
         chunk = whole.chunk(*cut)
-        return chunk, runner.run(chunk, losses=True)
+        return chunk, *runner.run(chunk, losses=True)
 
-    def take(_cut: tuple[int, int], result: tuple[TreeChunk, Any]) -> None:
-        chunk, readings = result
+    def take(_cut: tuple[int, int], result: tuple[TreeChunk, torch.Tensor, Any]) -> None:
+        chunk, readouts, losses = result
         weights = np.ones((1, len(chunk.sequences)))
-        reduction.add(readings.readouts, weights, np.zeros(1, np.int64), chunk.sequences)
-        tree_mean_losses(chunk, readings.losses.numpy())
+        reduction.add(readouts, weights, np.zeros(1, np.int64), chunk.sequences)
+        tree_mean_losses(chunk, losses.numpy())
 
     in_order(whole.cuts(CPU_BATCH_TOKENS)[::part], run, take, device=model.device)
 

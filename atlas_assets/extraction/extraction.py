@@ -22,9 +22,8 @@ from typing import Literal
 
 import numpy as np
 
-from atlas_assets.errors import ModelError, expect
+from atlas_assets.errors import ModelError, SettingsError, expect
 from atlas_assets.extraction import plain_pass, tree_pass
-from atlas_assets.extraction.batching import token_budget
 from atlas_assets.extraction.losses import LOSS_OF_SHORT_PROMPT, MAX_SCORED_TOKENS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
 from atlas_assets.extraction.prompts import (
@@ -42,6 +41,8 @@ from atlas_assets.stages.activations.activations import Activations
 
 #: distinct texts that are scored as one unit, which in padded batches makes them one shard
 UNIT_PROMPTS = 2048
+#: on a CPU a batch should stay in the caches; an accelerator needs enough work to fill it
+CPU_BATCH_TOKENS, ACCELERATOR_BATCH_TOKENS = 2048, 16384
 #: how a network gets its prompts: as chunks of their prefix tree, or in padded batches
 NetworkPath = Literal["tree", "plain"]
 Units = Mapping[str, Sequence[str]]
@@ -155,7 +156,17 @@ def run_pass(
     Args:
         scored: whether losses are computed too.
     """
-    budget = token_budget(batch_tokens, model.device.type)
+    own = CPU_BATCH_TOKENS if model.device.type == "cpu" else ACCELERATOR_BATCH_TOKENS
+    budget = own if batch_tokens is None else batch_tokens
+    expect(
+        budget >= 1,
+        SettingsError,
+        "the token budget of a batch is out of range",
+        where="batch_tokens",
+        expected="at least 1",
+        found=str(budget),
+        remedy="choose a larger budget, such as 2048",
+    )
     able = isinstance(model.network, CircuitGPTForCausalLM)
     expect(
         able or path != "tree",

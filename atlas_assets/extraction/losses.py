@@ -30,9 +30,7 @@ IGNORED = -100
 def targets_of(ids: IntArray, real: npt.NDArray[np.bool_]) -> IntArray:
     """Return the next token's id at each position, or `IGNORED`: int64 ``[batch, tokens]``.
 
-    Args:
-        ids: int64 ``[batch, tokens]``, padded on the right.
-        real: bool ``[batch, tokens]``, where they are not padding.
+    ``ids`` are padded on the right, and ``real`` is true where they are not padding.
     """
     targets = np.full_like(ids, IGNORED)
     targets[:, :-1] = np.where(real[:, 1:], ids[:, 1:], IGNORED)
@@ -41,14 +39,11 @@ def targets_of(ids: IntArray, real: npt.NDArray[np.bool_]) -> IntArray:
 
 
 def mean_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Average the losses over the scored positions of each row, in float32 by slices.
+    """Average the losses over each row's scored positions: float64 ``[batch]``, nats per token.
 
     Args:
-        logits: ``[batch, tokens, vocabulary]``.
+        logits: ``[batch, tokens, vocabulary]``, taken to float32 by slices.
         targets: int64 ``[batch, tokens]``, as `targets_of` gives them.
-
-    Returns:
-        float64 ``[batch]``, nats per token.
     """
     batch, tokens, vocabulary = logits.shape
     rows = max(LOGITS_PER_SLICE // (tokens * vocabulary), 1)
@@ -65,14 +60,11 @@ def mean_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def tree_mean_losses(chunk: TreeChunk, losses: npt.NDArray[np.float32]) -> Doubles:
-    """Average the losses of a tree's nodes over each sequence's scored tokens.
+    """Average the losses of a tree's nodes over each sequence's scored tokens, in nats per token.
 
     Args:
-        chunk: the sequences.
+        chunk: the sequences, for each of which there is a float64 average.
         losses: float32 ``[nodes]``, of each node given its parent's prefix.
-
-    Returns:
-        float64 ``[sequences]``, nats per token.
     """
     exact = np.where(chunk.depths < MAX_SCORED_TOKENS, losses, 0).astype(np.float64)
     exact[chunk.parents < 0] = 0

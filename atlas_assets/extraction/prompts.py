@@ -42,7 +42,7 @@ class TokenTable:
 
     @cached_property
     def lengths(self) -> IntArray:
-        """int64 ``[sequences]``: tokens per sequence."""
+        """The number of tokens of each sequence, int64 ``[sequences]``."""
         return np.diff(self.offsets)
 
     def sequence(self, row: int) -> npt.NDArray[np.int32]:
@@ -53,12 +53,6 @@ class TokenTable:
         """Keep the first ``limit`` tokens of every sequence; cut ones may then be equal."""
         kept = [self.sequence(row)[:limit] for row in range(len(self))]
         return _flat(kept)
-
-    def digest(self) -> str:
-        """Return the SHA-256 over all ids and where the sequences begin."""
-        digest = hashlib.sha256(self.offsets.astype("<i8").tobytes())
-        digest.update(self.tokens.astype("<i4").tobytes())
-        return digest.hexdigest()
 
 
 def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
@@ -101,17 +95,17 @@ class UnitPrompts:
 
     @property
     def n_prompts(self) -> npt.NDArray[np.int32]:
-        """int32 ``[units]``: prompts per unit, repeated ones counted as often as they occur."""
+        """The number of prompts of each unit, int32 ``[units]``, repeated ones included."""
         return np.asarray([len(rows) for rows in self.rows], dtype=np.int32)
 
     @cached_property
     def distinct(self) -> IntArray:
-        """int64, sorted: the rows of ``table`` that these units use."""
+        """The rows of ``table`` that these units use, int64, sorted."""
         return np.unique(np.concatenate(self.rows))
 
     @cached_property
     def multiplicity(self) -> csc_array:
-        """float64 ``[units, distinct]``: how often each unit holds each distinct prompt."""
+        """How often each unit holds each distinct prompt, float64 ``[units, distinct]``."""
         units = np.repeat(np.arange(len(self.names)), self.n_prompts)
         columns = np.searchsorted(self.distinct, np.concatenate(self.rows))
         shape = (len(self.names), len(self.distinct))
@@ -133,7 +127,9 @@ class UnitPrompts:
 
     def digest(self) -> str:
         """Return the SHA-256 over unit names, their prompts' order and all token ids."""
-        digest = hashlib.sha256(self.table.digest().encode())
+        table = hashlib.sha256(self.table.offsets.astype("<i8").tobytes())
+        table.update(self.table.tokens.astype("<i4").tobytes())
+        digest = hashlib.sha256(table.hexdigest().encode())
         for name, rows in zip(self.names, self.rows, strict=True):
             digest.update(f"\0{name}\0{len(rows)}\0".encode())
             digest.update(rows.astype("<i8").tobytes())

@@ -61,18 +61,13 @@ def block_groups(chunk: TreeChunk, *, most_scores: int, sink: bool) -> Iterator[
         sink: leave the first column of the keys free.
     """
     firsts, lasts = _blocks(chunk)
-    n_queries = _up(lasts + 1 - firsts, QUERY_MULTIPLE)
-    n_keys = _up(int(sink) + chunk.depths[lasts] + 1, KEY_MULTIPLE)
+    n_queries = -(-(lasts + 1 - firsts) // QUERY_MULTIPLE) * QUERY_MULTIPLE
+    n_keys = -(-(int(sink) + chunk.depths[lasts] + 1) // KEY_MULTIPLE) * KEY_MULTIPLE
     order = np.lexsort((n_keys, n_queries))
     for group in _groups(n_queries[order], n_keys[order], most_scores):
         blocks = order[group]
         shape = int(n_queries[blocks[0]]), int(n_keys[blocks].max())
         yield _group(chunk, firsts[blocks], lasts[blocks], shape, int(sink))
-
-
-def _up(sizes: IntArray, multiple: int) -> IntArray:
-    rounded: IntArray = -(-sizes // multiple) * multiple
-    return rounded
 
 
 def _blocks(chunk: TreeChunk) -> tuple[IntArray, IntArray]:

@@ -10,7 +10,6 @@ The result is that of the network's ``forward`` up to the order of float sums.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -30,20 +29,6 @@ LOGITS_ON_CPU = 2**20
 LOGITS_ELSEWHERE = 2**26
 
 
-@dataclass(frozen=True, eq=False)
-class ChunkReadings:
-    """What the network gives for one chunk, on its device.
-
-    Attributes:
-        readouts: float32 ``[sequences, layers, width]``, at each sequence's last token.
-        losses: float32 ``[nodes]``, −log p in nats of each node's token given its parent's prefix,
-            0 at a node without a parent; None where no losses were asked for.
-    """
-
-    readouts: Tensor
-    losses: Tensor | None
-
-
 class TreeNetwork:
     """Runs chunks of a prefix tree.
 
@@ -61,12 +46,17 @@ class TreeNetwork:
         self._most_logits = LOGITS_ON_CPU if on_cpu else LOGITS_ELSEWHERE
 
     @torch.inference_mode()
-    def run(self, chunk: TreeChunk, *, losses: bool) -> ChunkReadings:
+    def run(self, chunk: TreeChunk, *, losses: bool) -> tuple[Tensor, Tensor | None]:
         """Run the network on one chunk; on an accelerator the result may still be under way.
 
         Args:
             chunk: a part of the tree, no deeper than the network's block size.
             losses: also compute the losses of the chunk's nodes.
+
+        Returns:
+            The readouts, float32 ``[sequences, layers, width]``, at each sequence's last token; and
+            float32 ``[nodes]``, −log p in nats of each node's token given its parent's prefix, 0 at
+            a node without a parent, or None where no losses were asked for.
         """
         stack = self._stack
         tokens, depths, ends = (
@@ -81,10 +71,8 @@ class TreeNetwork:
             block = cast(Block, module)
             x, readout = block.step(x, positions, partial(attention.attend, block.attn))
             rows.append(readout[ends].float())
-        return ChunkReadings(
-            readouts=torch.stack(rows, dim=1),
-            losses=self._losses(chunk, tokens, x) if losses else None,
-        )
+        readouts = torch.stack(rows, dim=1)
+        return readouts, self._losses(chunk, tokens, x) if losses else None
 
     def _losses(self, chunk: TreeChunk, tokens: Tensor, x: Tensor) -> Tensor:
         model, device = self._network.circuit_model, self._device

@@ -20,7 +20,7 @@ from atlas_assets.extraction.passes import Pass, UnitSums
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
 from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
-from atlas_assets.extraction.tree_network import ChunkReadings, TreeNetwork
+from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 
@@ -75,13 +75,16 @@ class _Walk:
         self._task.track.skip(cuts[done][0] if done < len(cuts) else len(self._tree))
         noted = time.monotonic()
 
-        def run_chunk(cut: Cut) -> tuple[TreeChunk, ChunkReadings]:
+        def run_chunk(cut: Cut) -> tuple[TreeChunk, torch.Tensor, torch.Tensor | None]:
             chunk = self._tree.chunk(*cut)
-            return chunk, self._network.run(chunk, losses=self._task.scored)
+            return chunk, *self._network.run(chunk, losses=self._task.scored)
 
-        def take(cut: Cut, result: tuple[TreeChunk, ChunkReadings]) -> None:
+        def take(cut: Cut, result: tuple[TreeChunk, torch.Tensor, torch.Tensor | None]) -> None:
             nonlocal noted, done
-            self._add(cut, *result)
+            chunk, readouts, losses = result
+            self._add(cut, chunk, readouts)
+            if losses is not None:
+                self._waiting.append((chunk, losses))
             done += 1
             if done % CHUNKS_PER_LEG and done < len(cuts):
                 return
@@ -104,13 +107,11 @@ class _Walk:
         self.losses[:] = state["losses"]
         return int(state["chunks"][0])
 
-    def _add(self, cut: Cut, chunk: TreeChunk, readings: ChunkReadings) -> None:
+    def _add(self, cut: Cut, chunk: TreeChunk, readouts: torch.Tensor) -> None:
         columns = self._weights[:, slice(*cut)]
         units = np.unique(columns.indices).astype(np.int64)
         weights = columns[units].toarray()
-        self.reduction.add(readings.readouts, weights, units, chunk.sequences)
-        if readings.losses is not None:
-            self._waiting.append((chunk, readings.losses))
+        self.reduction.add(readouts, weights, units, chunk.sequences)
         self._task.track.advance(len(chunk.sequences))
 
     def _end_leg(self) -> None:

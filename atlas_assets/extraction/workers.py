@@ -34,7 +34,7 @@ def in_order(
     *,
     device: torch.device,
 ) -> None:
-    """``run`` every batch and ``take`` the results in the order of the batches.
+    """Run every batch and take the results in the order of the batches.
 
     On a CPU as many batches run side by side as torch has threads (at most 8), and at most twice
     that many are under way or waiting to be taken. Elsewhere they run one after the other.
@@ -53,19 +53,17 @@ def in_order(
         return
     with _pool(workers, threads // workers) as pool:
         waiting: deque[tuple[Batch, Future[Result]]] = deque()
+
+        def take_first() -> None:
+            first, future = waiting.popleft()
+            take(first, future.result())
+
         for batch in batches:
             if len(waiting) == 2 * workers:
-                _take_first(waiting, take)
+                take_first()
             waiting.append((batch, pool.submit(run, batch)))
         while waiting:
-            _take_first(waiting, take)
-
-
-def _take_first(
-    waiting: deque[tuple[Batch, Future[Result]]], take: Callable[[Batch, Result], None]
-) -> None:
-    batch, future = waiting.popleft()
-    take(batch, future.result())
+            take_first()
 
 
 @contextmanager

@@ -32,10 +32,8 @@ _log = logging.getLogger(__name__)
 def accelerate(network: nn.Module) -> str:
     """Replace the linear layers that are large and mostly zeros by `SparseLinear`.
 
-    The network can then no longer be trained. Results change by the order of float sums alone.
-
-    Args:
-        network: on its device, in its final precision.
+    The network, on its device and in its final precision, can then no longer be trained. Results
+    change by the order of float sums alone.
 
     Returns:
         ``dense``, or the layout with the number of matrices and a digest of their names.
@@ -53,11 +51,7 @@ def accelerate(network: nn.Module) -> str:
 
 
 def is_packed(weight: torch.Tensor) -> bool:
-    """Whether a weight matrix runs packed: it is large, mostly zeros, and on a CPU.
-
-    Args:
-        weight: ``[out_features, in_features]``; a dtype outside `PACKED_DTYPES` stays dense.
-    """
+    """Tell whether a weight matrix runs packed: it is large, mostly zeros, and on a CPU."""
     if weight.device.type != "cpu" or weight.dtype not in PACKED_DTYPES:
         return False
     entries = weight.numel()

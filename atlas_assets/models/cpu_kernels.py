@@ -120,17 +120,9 @@ def transpose_pairs(
 ) -> None:
     """Transpose 32-bit entries, two by two in 64-bit words: half the time of one by one.
 
-    Args:
-        x: uint64, flat; row r of ``2 · pairs``, of ``words`` words each, begins at
-            ``start + r · stride``.
-        start: first word of x that is read, as ``out_start`` is the first of out that is written.
-        stride: distance of the rows of x in words, as ``out_stride`` is of those of out.
-        out: uint64, flat, written: row c of ``2 · words``, of ``pairs`` words each, begins at
-            ``out_start + c · out_stride``.
-        out_start: see ``start``.
-        out_stride: see ``stride``.
-        words: half the columns of x.
-        pairs: half the rows of x.
+    ``x`` and ``out`` are uint64 and flat. Row r of the ``2 · pairs`` rows of ``x``, of ``words``
+    words each, begins at ``start + r · stride``; row c of the ``2 · words`` rows of ``out``, of
+    ``pairs`` words each, at ``out_start + c · out_stride``.
     """
     low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     next_row, tile = np.uint64(stride), 8  # whole cache lines, few enough to stay in the cache

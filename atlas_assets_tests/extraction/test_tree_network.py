@@ -62,12 +62,11 @@ def read(model: Any, texts: list[str], limit: int, *, losses: bool = True) -> An
     readouts, means = [], []
     for cut in tree.cuts(limit):
         chunk = tree.chunk(*cut)
-        found = network.run(chunk, losses=losses)
-        readouts.append(found.readouts.cpu().numpy())
-        if losses:
-            means.append(tree_mean_losses(chunk, found.losses.cpu().numpy()))
-        else:
-            assert found.losses is None
+        found, of_nodes = network.run(chunk, losses=losses)
+        readouts.append(found.cpu().numpy())
+        if of_nodes is not None:
+            means.append(tree_mean_losses(chunk, of_nodes.cpu().numpy()))
+        assert (of_nodes is not None) == losses
     order = places[rows]
     return np.concatenate(readouts)[order], np.concatenate(means)[order] if losses else None
 

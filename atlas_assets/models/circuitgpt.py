@@ -132,15 +132,6 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
         self.circuit_model = CircuitGPTModel(config)
         self.post_init()  # type: ignore[no-untyped-call]
 
-    def get_input_embeddings(self) -> nn.Module:
-        """Return the module that embeds token ids, of weight ``[vocab_size, d_model]``."""
-        return self.circuit_model.get_input_embeddings()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the unembedding, of weight ``[vocab_size, d_model]``."""
-        head: nn.Module = self.circuit_model.lm_head
-        return head
-
     def forward(
         self,
         input_ids: Tensor,

@@ -18,6 +18,7 @@ from atlas_assets.stages import streams
 from atlas_assets.stages.analyses import leaf_order
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.masks.similarity import jaccard
+from atlas_assets.stages.rounding import Reals
 
 #: the six AST nodes that take no builtin
 ATOMIC_CONCEPTS = (
@@ -30,8 +31,6 @@ ATOMIC_CONCEPTS = (
 )
 #: clusters of the paper's cut
 CUT = 4
-
-Reals = npt.NDArray[np.float64]
 
 
 class Linkage(NamedTuple):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Reals = npt.NDArray[np.float64]
+from atlas_assets.stages.rounding import Reals
+
 Order = npt.NDArray[np.intp]
 
 

@@ -20,6 +20,7 @@ from atlas_assets.stages.concepts import pairs_of_concepts, split_concept
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.report.table import Table, table_by_layer
+from atlas_assets.stages.rounding import Counts
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
@@ -43,8 +44,6 @@ SCHEMA = TableSchema(
     key=("concept", "layer", "n_pairs_intersected"),
     rules=(col.between("min_size", "mean_size", "max_size"),),
 )
-
-Counts = npt.NDArray[np.int64]
 
 
 def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFrame:

@@ -29,7 +29,8 @@ from atlas_assets.stages import streams
 from atlas_assets.stages.analyses.modularity import similarities_to_others
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.concepts import split_concept
-from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.masks import Bits, Masks
+from atlas_assets.stages.rounding import Reals
 from atlas_assets.stages.schema import Rule, TableSchema
 from atlas_assets.stages.setting import REFERENCE
 
@@ -64,9 +65,6 @@ SCHEMA = TableSchema(
     key=("object", "layer", "p_trim"),
     rules=(Rule("p_value > 0", ("p_value",), pl.col("p_value") > 0),),
 )
-
-Bits = npt.NDArray[np.bool_]
-Reals = npt.NDArray[np.float64]
 
 
 def permutation_null(universal: Masks, *, permutations: int, seed: int = 42) -> pl.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -15,10 +14,8 @@ from atlas_assets.stages.decomposition.decomposition import parse_target_checker
 from atlas_assets.stages.figures import style
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.making import Making
-from atlas_assets.stages.rounding import fractions
+from atlas_assets.stages.rounding import Counts, Reals, fractions
 from atlas_assets.stages.setting import REFERENCE
-
-Reals = npt.NDArray[np.float64]
 
 _NAMES = {"ast": "AST", "builtin": "builtins"}
 
@@ -59,7 +56,7 @@ def draw(table: pl.DataFrame, caption: Caption) -> Figure:
         return page.finished(axes.get_legend_handles_labels()[0], columns=2)
 
 
-def _fractions(table: pl.DataFrame) -> tuple[npt.NDArray[np.int64], Mapping[str, Reals]]:
+def _fractions(table: pl.DataFrame) -> tuple[Counts, Mapping[str, Reals]]:
     """The sizes of the circuits, and the concept fractions of each type: ``[concepts, layers]``."""
     cells = parse_target_checker(table)
     sizes = cells[..., 0] + cells[..., 1]
@@ -68,7 +65,7 @@ def _fractions(table: pl.DataFrame) -> tuple[npt.NDArray[np.int64], Mapping[str,
     return sizes, {kind: shares[kinds == kind] for kind in _NAMES}
 
 
-def _footnotes(sizes: npt.NDArray[np.int64], shares: Mapping[str, Reals]) -> list[str]:
+def _footnotes(sizes: Counts, shares: Mapping[str, Reals]) -> list[str]:
     if not sizes.size:
         return []
     peaks = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from atlas_assets.stages.figures import style
 from atlas_assets.stages.figures.caption import Caption, layers_to_show, sentences
 from atlas_assets.stages.making import Making
+from atlas_assets.stages.rounding import Reals
 from atlas_assets.stages.setting import STANDALONE
 
 #: the layer of the published mean (docs/science.md §6, ``report-ei``)
@@ -53,7 +53,7 @@ def draw(table: pl.DataFrame, layer: int, caption: Caption) -> Figure:
         return page.finished(axes.get_legend_handles_labels()[0], columns=3)
 
 
-def _draw_lines(axes: Axes, values: npt.NDArray[np.float64]) -> None:
+def _draw_lines(axes: Axes, values: Reals) -> None:
     mean, median = float(values.mean()), float(np.median(values))
     for at, colour, line, label in (
         (mean, style.VERMILION, "-", f"mean {mean:.4f}"),
@@ -63,7 +63,7 @@ def _draw_lines(axes: Axes, values: npt.NDArray[np.float64]) -> None:
         axes.axvline(at, color=colour, linestyle=line, linewidth=1.4, label=label)
 
 
-def _footnotes(values: npt.NDArray[np.float64], empty: int) -> list[str]:
+def _footnotes(values: Reals, empty: int) -> list[str]:
     if not values.size:
         return []
     below = int(np.count_nonzero(values < THRESHOLD))

@@ -10,7 +10,6 @@ import math
 from typing import Literal, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import ArtifactError
@@ -21,10 +20,9 @@ from atlas_assets.stages.prompts.artifacts import shows_node
 from atlas_assets.stages.prompts.checker_prompts import avoids_concept
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.report.claims import Evidence
-from atlas_assets.stages.rounding import fractions
+from atlas_assets.stages.rounding import Reals, fractions
 from atlas_assets.stages.setting import REFERENCE, Setting
 
-Reals = npt.NDArray[np.float64]
 _HALF = 0.5
 _FEW = 0.2
 

@@ -110,8 +110,7 @@ class Built:
 def built(sound: Path, hub: LocalHub, tmp_path: Path) -> Iterator[Built]:
     """A sound atlas of which one file was made in a run, to be changed."""
     shutil.copytree(sound, tmp_path / "data")
-    (tmp_path / "home").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         atlas = Built(tmp_path, instance, hub)
         atlas.first = atlas.tick(None).cursor
         atlas.pretend("summary")
@@ -316,13 +315,14 @@ def test_the_token_is_told_to_nobody(
     if refused:
         told = f'{{"error":"token {CANARY} is not valid"}}'
         hub.fail("POST", COMMIT, status=401, body=told, times=99)
-    with caplog.at_level("DEBUG"):
-        result = built.run(client=hub.client(token=CANARY), cells=FEW)
+    (home := built.folder / "home").mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as stored, caplog.at_level("DEBUG"):
+        result = replace(built, instance=stored).run(client=hub.client(token=CANARY), cells=FEW)
+        events = stored.all_logs(result.run_id)
     assert result.success is not refused
     # it was used
     assert any(CANARY in call.authorization for call in hub.calls("POST", COMMIT))
     assert CANARY not in failure_text(result) + caplog.text + "".join(capfd.readouterr())
-    events = built.instance.all_logs(result.run_id)
     assert events and all(CANARY not in repr(event) for event in events)
     files = [path.read_bytes() for path in built.folder.rglob("*") if path.is_file()]
     assert all(CANARY.encode() not in data for data in (*files, *hub.files(REPO).values()))

@@ -36,7 +36,7 @@ def assets_of(
     partitions: Partitions,
     resources: Mapping[str, Any],
 ) -> list[dg.AssetsDefinition]:
-    """The assets of the whole catalogue.
+    """Return the assets of the whole catalogue.
 
     Args:
         settings: in force; their values are part of the code versions that depend on them.

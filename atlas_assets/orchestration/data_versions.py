@@ -21,7 +21,7 @@ _DEFAULT_DTYPE = "float32"
 
 
 def model_version(lineage: Lineage) -> str | None:
-    """The model and how it is read: ``<sha>+last_token``, or ``…+published+float16``.
+    """Return the data version of a model: ``<sha>+last_token``, or ``…+published+float16``.
 
     For a model that is not from the Hub, a digest of its weights and tokenizer stands for the sha.
 
@@ -41,14 +41,14 @@ def model_version(lineage: Lineage) -> str | None:
 
 
 def data_version(written: Provenance) -> str:
-    """Of an artifact with one file: its content and what it is about."""
+    """Return the data version of a file, which follows from its content and what it is about."""
     return _digest((written.payload_sha256, _about(written)))
 
 
 def data_version_of_cells(
     store: AtlasStore, cells: Iterable[tuple[Provenance, Setting | None]]
 ) -> str:
-    """Of partitions made in one run, for which Dagster has one version: what they were made from.
+    """Return the data version that the partitions of one run share, from what they were made from.
 
     It does not depend on how many of the partitions the run made, so that making one of them again
     leaves what follows as fresh as it was.

@@ -1,4 +1,4 @@
-"""A Dagster step, as what an artifact is computed with (`atlas_assets.stages.making.Making`)."""
+"""The `atlas_assets.stages.making.Making` of a Dagster step: what artifacts are computed with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Step:
-    """What a step hands to `Artifact.compute`.
+    """What a Dagster step hands to `Artifact.compute`.
 
     Args:
         context: of the step; its resources are ``settings``, ``store`` and, where the artifact
@@ -49,20 +49,20 @@ class Step:
 
     @property
     def model(self) -> ModelRuns:
-        """The model in force; it is loaded when it is first run."""
+        """The runs of the model in force, which is loaded when it is first run."""
         from atlas_assets.orchestration.model_runs import ModelRuns
 
         return ModelRuns(self._context, self.settings, self._context.resources.model, self.store)
 
     def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
-        """The input that Dagster has loaded, else the artifact's file."""
+        """Return an input: the value that Dagster has loaded, else the content of its file."""
         if key in self._loaded:
             found = self._loaded[key]
             return found if partition is None else found[partition.partition_key]
         return self.store.recall(key, partition, part)
 
     def universal(self, setting: Setting) -> Masks:
-        """The universal masks at ``setting``, from the input that holds them."""
+        """Return the universal masks at ``setting``, from the input that holds them."""
         self.require_in_sweep(setting)
         if "masks" in self._artifact.inputs:
             return universal_from_table(self.read("masks"), setting)
@@ -70,11 +70,11 @@ class Step:
         return found.universal
 
     def any_universal(self) -> Masks:
-        """The universal masks at the first setting of the sweep."""
+        """Return the universal masks at the first setting of the sweep."""
         return self.universal(self.sweep[0])
 
     def was_made_here(self, key: str) -> bool:
-        """Whether the artifact's file has a record of its making."""
+        """Return whether the file of the artifact ``key`` has a record of its making."""
         return self.store.provenance(key) is not None
 
     def require_in_sweep(self, setting: Setting) -> None:
@@ -82,11 +82,11 @@ class Step:
         require_in_sweep(self._artifact, setting, self.settings)
 
     def warn(self, sentence: str) -> None:
-        """Puts a warning into the log of the run."""
+        """Put a warning into the log of the run."""
         self._context.log.warning(sentence)
 
     def note(self, **values: Any) -> None:
-        """Adds metadata to the materialisation, of the partition where there is one."""
+        """Add metadata to the materialisation, or to that of the partition where there is one."""
         shown = {name: _as_metadata(value) for name, value in values.items()}
         if self.partition is None:
             self._context.add_output_metadata(shown)
@@ -97,19 +97,19 @@ class Step:
     def caption(
         self, key: str, setting: Setting | None = None, notes: Sequence[str] = ()
     ) -> Caption:
-        """What a figure drawn from ``key`` is titled with, from its record."""
+        """Return the caption of a figure that is drawn from the artifact ``key``."""
         from atlas_assets.soundness.gather import caption_of
 
         return caption_of(self.store, key, setting=setting, notes=notes)
 
     def claims(self) -> Sequence[ClaimResult]:
-        """The paper's claims, evaluated on the files of the atlas."""
+        """Return the paper's claims, evaluated on the files of the atlas."""
         from atlas_assets.soundness.evaluate import evaluate_claims
 
         return evaluate_claims(self.store, self.settings)
 
     def page(self) -> Page:
-        """The report, gathered from the files of the atlas."""
+        """Return the report, gathered from the files of the atlas."""
         from atlas_assets.soundness.gather import gather
 
         return gather(self.store, self.settings, self.claims())

@@ -69,7 +69,7 @@ class ModelRuns:
         return self._model.loss_threshold
 
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
-        """The candidates with ``sequence_loss`` (nats) and ``token_length``."""
+        """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
         if self._settings.readout == "last_token":
             readings = self._read_candidates(units_of_object_prompts(candidates))
             pairs = zip(candidates["ast_node"], candidates["builtin_obj"], strict=True)
@@ -89,7 +89,7 @@ class ModelRuns:
         )
 
     def read_object_prompts(self, prompts: pl.DataFrame) -> Activations:
-        """Sums and counts of the pairs of ``prompts``.
+        """Return the activations (sums and counts) of the pairs of ``prompts``.
 
         Pairs that are candidates with all their prompts are taken from the pass over all
         candidates; other prompts than the settings give are run on their own.
@@ -103,7 +103,7 @@ class ModelRuns:
         return self._read_candidates(candidates).activations.select(tuple(sorted(units)))
 
     def read(self, units: Units) -> Activations:
-        """Sums and counts of every unit, with the readout in force."""
+        """Return the activations of every unit, with the readout in force."""
         from atlas_assets.extraction.extraction import extract  # imports torch
 
         return extract(

@@ -21,7 +21,7 @@ DATA_VERSION_TAG = "dagster/data_version"
 
 
 def announcing(model: AtlasModel, store: AtlasStore) -> dg.ResourceDefinition:
-    """The model as a resource that tells Dagster its version before the first step that runs it.
+    """Return the model as a resource that tells Dagster its version before any step runs it.
 
     What a run makes is then recorded as made with this very model, also where no poll has looked
     at it before. A model that cannot be had is not announced; the step that runs it says why.
@@ -36,7 +36,7 @@ def announcing(model: AtlasModel, store: AtlasStore) -> dg.ResourceDefinition:
 
 
 def announce_model(instance: dg.DagsterInstance, lineage: Lineage) -> bool:
-    """Reports the model's version unless it is the one that Dagster knows already.
+    """Report the model's version unless it is the one that Dagster knows already.
 
     Returns:
         Whether it was reported.
@@ -75,7 +75,7 @@ def _model_of(
 
 
 def announced_version(instance: dg.DagsterInstance) -> str | None:
-    """The model's version that Dagster knows."""
+    """Return the version of the model that Dagster knows, if it knows any."""
     event = instance.get_latest_materialization_event(dg.AssetKey(MODEL))
     found = event.asset_materialization if event else None
     return (found.tags or {}).get(DATA_VERSION_TAG) if found else None

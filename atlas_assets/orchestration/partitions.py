@@ -22,12 +22,12 @@ Partitions = Mapping[str, dg.PartitionsDefinition[str]]
 
 
 def partitions_of(sweep: Iterable[Setting]) -> Partitions:
-    """The partitions of every space, under the settings of a sweep."""
+    """Return the partitions of every space, under the settings of a sweep."""
     return {SWEEP.name: sweep_partitions(sweep)}
 
 
 def sweep_partitions(settings: Iterable[Setting]) -> dg.MultiPartitionsDefinition:
-    """The grid of all settings' ε and C values."""
+    """Return the grid of the ε and C values of all settings as Dagster's partitions."""
     settings = tuple(settings)
     consistencies = sorted({setting.consistency for setting in settings})
     epsilons = sorted({setting.epsilon for setting in settings})
@@ -47,7 +47,7 @@ def partition_key(setting: Setting) -> dg.MultiPartitionKey:
 
 
 def range_tags(first: Setting, last: Setting) -> dict[str, str]:
-    """The tags of a run over the settings from ``first`` to ``last`` in both dimensions."""
+    """Return the tags of a run over the settings from ``first`` to ``last`` in both dimensions."""
     return {
         ASSET_PARTITION_RANGE_START_TAG: str(partition_key(first)),
         ASSET_PARTITION_RANGE_END_TAG: str(partition_key(last)),

@@ -40,7 +40,7 @@ class Completion:
 def outdated_partitions(
     store: AtlasStore, keys: Iterable[str], settings: Iterable[Setting]
 ) -> Outdated:
-    """The partitions of the artifacts ``keys`` that are not up to date, and why."""
+    """Return the partitions of the artifacts ``keys`` that are not up to date, and why."""
     keys = tuple(keys)
     found = {}
     for setting in settings:
@@ -111,7 +111,7 @@ def _selections(outdated: Outdated) -> Iterator[tuple[tuple[str, ...], list[Sett
 
 
 def blocks(partitions: Iterable[Setting], sweep: Sequence[Setting]) -> list[Block]:
-    """Rectangles of the sweep's grid that together hold exactly ``partitions``.
+    """Return the rectangles of the sweep's grid that together hold exactly ``partitions``.
 
     A run covers a range of neighbouring values in each of the two dimensions. A whole sweep is one
     rectangle; a single partition is one, too.

@@ -18,7 +18,7 @@ GROUP = "stage_18_version"
 
 
 def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
-    """``atlas_version``: after everything that the sweep in force makes, and its checks."""
+    """Return the asset ``atlas_version``, which follows all that the sweep in force makes."""
     skipped = skipped_under(settings)
 
     @dg.asset(

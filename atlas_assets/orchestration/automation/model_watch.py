@@ -29,7 +29,7 @@ INTERVAL = 900
 
 
 def model_spec(settings: AtlasSettings) -> dg.AssetSpec:
-    """The model: made elsewhere, and what every stage that runs it depends on."""
+    """Return the external asset of the model, on which every stage that runs it depends."""
     revision = f" at {settings.model_revision}" if settings.model_revision else ""
     on_hub = versions.lies_on_hub(settings)
     return dg.AssetSpec(
@@ -45,10 +45,10 @@ def model_spec(settings: AtlasSettings) -> dg.AssetSpec:
 
 
 def poll_schedule(settings: AtlasSettings) -> dg.ScheduleDefinition:
-    """Polls at the times of ``ATLAS_MODEL_POLL_CRON``; off until it is switched on.
+    """Return the schedule that polls at the times of ``ATLAS_MODEL_POLL_CRON``; it starts off.
 
     Raises:
-        SettingsError: that is no cron schedule.
+        SettingsError: the variable is no cron schedule.
     """
 
     def poll_model(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
@@ -74,7 +74,7 @@ def poll_schedule(settings: AtlasSettings) -> dg.ScheduleDefinition:
 
 
 def poll_sensor(settings: AtlasSettings) -> dg.SensorDefinition:
-    """Polls every quarter of an hour; off until it is switched on."""
+    """Return the sensor that polls every quarter of an hour; it starts off."""
 
     @dg.sensor(
         name=SENSOR,
@@ -89,7 +89,7 @@ def poll_sensor(settings: AtlasSettings) -> dg.SensorDefinition:
 
 
 def poll(settings: AtlasSettings, instance: dg.DagsterInstance) -> str:
-    """Looks which model is meant now, reports it to Dagster if it is new, and says what it found.
+    """Look up which model is meant now, report it to Dagster if it is new, and say what was found.
 
     Raises:
         HubError: the Hub does not say (no secret in its message). Nothing has changed, and the

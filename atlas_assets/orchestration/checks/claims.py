@@ -18,7 +18,7 @@ from atlas_assets.storage.store import AtlasStore
 
 
 def claim_checks() -> list[dg.AssetChecksDefinition]:
-    """The claims on each artifact that any speaks of, one step per artifact."""
+    """Return the claims as checks, a step for each artifact that any claim speaks of."""
     by_asset: dict[str, list[Claim]] = {}
     for claim in CLAIMS:
         by_asset.setdefault(claim.asset, []).append(claim)
@@ -68,7 +68,7 @@ def _results(results: Iterator[ClaimResult], asset: str) -> Iterator[dg.AssetChe
 
 
 def describe(result: ClaimResult) -> str:
-    """The verdict in one sentence."""
+    """Return the verdict on a claim in one sentence."""
     if result.holds is None:
         return f"{result.verdict}: {result.note}"
     aside = f" ({result.note})" if result.note else ""

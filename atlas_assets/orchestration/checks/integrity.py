@@ -19,7 +19,7 @@ from atlas_assets.storage.store import AtlasStore
 
 
 def integrity_checks(partitions: Partitions) -> list[dg.AssetChecksDefinition]:
-    """The blocking checks of every artifact of the catalogue, one step per artifact.
+    """Return the blocking checks of the catalogue, one step per artifact.
 
     They run from the UI one by one, too.
 

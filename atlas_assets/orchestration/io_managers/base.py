@@ -52,7 +52,7 @@ class AtlasIOManager(dg.UPathIOManager):
         self.store, self.kind = store, kind
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Writes one value, or one per partition of the run."""
+        """Write one value, or one per partition of the run."""
         artifact = self._artifact(context)
         if not artifact.partitioned or not context.has_asset_partitions:
             written = self.store.write(artifact.key, obj)
@@ -75,7 +75,7 @@ class AtlasIOManager(dg.UPathIOManager):
         context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
 
     def load_partitions(self, context: dg.InputContext) -> Any:
-        """One value, or {partition key: value}."""
+        """Return the value of the only partition, or {partition key: value} of several."""
         artifact = self._artifact(context)
         part = _part(context)
         keys = sorted(context.asset_partition_keys)
@@ -93,17 +93,17 @@ class AtlasIOManager(dg.UPathIOManager):
         return values
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
-        """Writes the value of an unpartitioned artifact; ``path`` follows from the artifact."""
+        """Write the value of an unpartitioned artifact; ``path`` follows from the artifact."""
         del path
         self.store.write(self._artifact(context).key, obj)
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
-        """Reads an unpartitioned artifact; ``path`` follows from the artifact."""
+        """Return the value of an unpartitioned artifact; ``path`` follows from the artifact."""
         del path
         return self.store.recall(self._artifact(context).key, part=_part(context))
 
     def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
-        """The published file name."""
+        """Return the published file name of the artifact."""
         return UPath(self._artifact(context).filename)
 
     def get_path_for_partition(
@@ -112,14 +112,14 @@ class AtlasIOManager(dg.UPathIOManager):
         path: UPath,
         partition: str,
     ) -> UPath:
-        """The published file of the partition; Dagster gives its key as ``0.8/0.5``."""
+        """Return the published file of a partition, whose key Dagster gives as ``0.8/0.5``."""
         del path
         key = partition.replace("/", "|")
         artifact = self._artifact(context)
         return self.store.path(artifact.key, artifact.partition_named(key))
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
-        """What can be said about the value itself: counts, and the columns of a table."""
+        """Return metadata of the value itself: counts, and the columns of a table."""
         return content_metadata(self._artifact(context), obj)
 
     def _metadata(self, context: dg.OutputContext, value: Any, written: Written) -> dict[str, Any]:

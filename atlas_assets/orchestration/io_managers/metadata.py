@@ -17,7 +17,7 @@ from atlas_assets.storage.store import Written
 
 
 def file_metadata(written: Written) -> dict[str, Any]:
-    """Path, size, origin and provenance of the file."""
+    """Return the path, size, origin and provenance of a written file as metadata."""
     return {
         "path": dg.MetadataValue.path(str(written.path)),
         "size": written.size_bytes,
@@ -28,7 +28,7 @@ def file_metadata(written: Written) -> dict[str, Any]:
 
 
 def content_metadata(artifact: Artifact, value: Any) -> dict[str, Any]:
-    """Counts and sizes; rows and described columns of a table; previews of a figure."""
+    """Return what a value holds as metadata: counts, a table's columns, a figure's previews."""
     described: dict[str, Any] = codec_of(artifact).describe(value)
     if isinstance(value, Drawing):
         return {**described, **_previews(value)}

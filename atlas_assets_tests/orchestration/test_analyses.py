@@ -67,7 +67,7 @@ def with_masks(folder: Path, n_layers: int = 8, **changes: Any) -> AtlasSettings
 
 
 def run(settings: AtlasSettings, job: str) -> dg.ExecuteInProcessResult:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = run_job(settings, instance, job)
     assert result.success, failure_text(result)
     return result
@@ -215,7 +215,7 @@ def test_a_type_without_keywords_has_no_mean(tmp_path: Path) -> None:
     store = build_resources(settings)["store"]
     store.write("object_activations", activations(PAIRS, 2, 0), inputs={})
     store.write("checker_activations", activations(("ast__For",), 2, 1), inputs={})
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         for selection in (["object_masks", "checker_masks"], ["target_checker"]):
             result = materialize(settings, instance, selection, "0.8|0.5")
             assert result.success, failure_text(result)
@@ -300,7 +300,7 @@ def test_layers_that_a_model_lacks_are_left_out_and_said_to_be(
 def test_a_sweep_without_their_settings_skips_them_with_a_warning(tmp_path: Path) -> None:
     settings = with_masks(tmp_path, epsilons="0.1", token_checker_setting="0.1,0.8")
     run(settings, "sweep")
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = run_job(settings, instance, "analyses")
         assert result.success, failure_text(result)
         warnings = [
@@ -334,7 +334,7 @@ def test_what_a_sweep_skips_is_known_beforehand() -> None:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 

@@ -23,7 +23,7 @@ def test_a_version_that_lacks_files_is_not_put_in_force(hub: LocalHub, tmp_path:
     made(settings, NAME, first)
     second = followed.publish(hub, tmp_path / "second", seed=1)
     assert versions.look_up(settings).latest.sha == second
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         refused = materialize(settings, instance, ["atlas_version"])
     assert not refused.success
     assert "is not put in force" in failure_text(refused)

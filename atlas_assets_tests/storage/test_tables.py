@@ -67,8 +67,8 @@ def test_pandas_would_write_the_same_csv_and_reads_it(tmp_path: Path, key: str) 
         expected = as_pandas.to_csv(index=False)
     assert path.read_text() == expected
     index = 0 if frame.columns[0] == "index" else None
-    # the default of earlier pandas loses the last digit of some numbers
-    read = pd.read_csv(path, index_col=index, float_precision="round_trip")
+    # the C engine of earlier pandas loses the last digit of some numbers
+    read = pd.read_csv(path, index_col=index, engine="python")
     assert len(read) == frame.height
     for name in read.columns:
         assert read[name].tolist() == frame[name].to_list()

@@ -12,6 +12,7 @@ import pytest
 from atlas_assets.atlas.open import open_in_force
 from atlas_assets.definitions import build_definitions
 from atlas_assets.hub_client.client import HubClient
+from atlas_assets.orchestration.automation.follow import follow_sensor
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.stages.analyses import modularity
@@ -66,10 +67,6 @@ def reported(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], 
     }
 
 
-@pytest.mark.filterwarnings(
-    # Dagster's own evaluate_automation_conditions selects with a parameter in beta
-    "ignore:Parameter .include_sources.:dagster_shared.utils.warnings.BetaWarning"
-)
 def test_every_file_is_a_materialisation_of_its_asset(
     hub: LocalHub, sha: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -96,8 +93,8 @@ def test_every_file_is_a_materialisation_of_its_asset(
     assert instance.get_materialized_partitions(key) == {"0.8|0.5", "0.8|0.001"}
     assert instance.get_latest_materialization_event(dg.AssetKey("summary")) is not None
     # what keeps an atlas up to date does not make frozen files again
-    definitions = build_definitions(settings)
-    assert dg.evaluate_automation_conditions(definitions, instance).total_requested == 0
+    with dg.build_sensor_context(instance=instance) as context:
+        assert isinstance(follow_sensor(settings)(context), dg.SkipReason)
 
 
 def test_what_follows_is_computed_with_no_model_at_all(

@@ -36,7 +36,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
@@ -140,7 +140,7 @@ def test_the_standalone_file_holds_the_masks_of_its_setting(folder: Path) -> Non
 
 
 def test_a_second_atlas_elsewhere_has_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         assert run_job(tiny_settings(tmp_path), instance).success
     assert files_of(tmp_path / "tiny") == files_of(folder)
 
@@ -169,7 +169,7 @@ def test_a_partition_outside_the_sweep_is_refused(
 
 def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path, epsilons="0.2", consistencies="0.5")
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = run_job(settings, instance)
     assert result.success, failure_text(result)
     made = {key for key, _ in materializations(result)}
@@ -201,7 +201,7 @@ def test_a_builtin_that_pairs_with_no_node_of_the_cut_is_left_out(tmp_path: Path
         epsilons="0.5",
         consistencies="0.8",
     )
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = run_job(settings, instance)
     assert result.success, failure_text(result)
     checked = pl.read_parquet(tmp_path / "tiny" / "11B_checker_prompts.parquet")["object"]

@@ -102,12 +102,6 @@ def test_fewer_circuits_than_clusters_are_clusters_of_their_own(n):
     assert sorted(labels.values()) == list(range(1, n + 1))
 
 
-def test_equal_circuits_cluster_at_height_zero():
-    universal = Masks(concept_names(5), np.ones((5, 1, 9), dtype=bool))
-    assert atomicity.linkage(universal, 0).merges[:, 2].tolist() == [0.0] * 4
-    assert set(atomicity.clusters(universal, 0).values()) == {1}
-
-
 @pytest.mark.parametrize("layer", [-1, 3])
 def test_a_layer_that_is_not_there_is_refused(layer):
     universal = masks(np.random.default_rng(0), concept_names(4), n_layers=3)

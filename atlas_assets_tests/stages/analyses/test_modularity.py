@@ -59,19 +59,6 @@ def test_more_concepts_than_one_block_of_numpys_pairwise_sum(n):
             assert found == naive.trimmed_mean(others, trim)
 
 
-def test_percentiles_are_float32s_where_float64_gives_others():
-    """On these masks some means tie in one precision and not in the other."""
-    bits = np.random.default_rng(0).random((41, 16)) < 0.3
-    sets = [set(np.flatnonzero(row).tolist()) for row in bits]
-    others = [[naive.jaccard(a, b) for b in sets if b is not a] for a in sets]
-    single = np.array([naive.trimmed_mean(row, 0.0) for row in others])
-    double = np.array([np.mean(row) for row in others])
-    table = modularity.detail(Masks(concept_names(41), bits[:, np.newaxis]))
-    ours = table.filter(p_trim=0)["percentile"].to_list()
-    assert ours == [round(sum(single <= own) / 41, 4) for own in single]
-    assert ours != [round(sum(double <= own) / 41, 4) for own in double]
-
-
 @pytest.mark.parametrize(("shared", "expected"), [(1, 0.0062), (7, 0.0438), (19, 0.1188)])
 def test_trimmed_means_are_rounded_in_float32(shared, expected):
     """Of 160 neurons; Python's rounding of the same float32 gives another last digit."""

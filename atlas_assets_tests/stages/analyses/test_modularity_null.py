@@ -113,25 +113,12 @@ def test_observed_means_are_exact_and_those_of_the_release(seed, n):
     assert found == pytest.approx(modularity.trimmed_means(bits)[0].tolist(), abs=1e-6)
 
 
-def test_more_permutations_continue_the_fewer():
-    bits = np.random.default_rng(0).random((9, 40)) < 0.3
-    few, many = (modularity_null.null_of_layer(bits, n, streams.of_layer(1, 0))[1] for n in (5, 12))
-    assert np.array_equal(few, many[:5])
-
-
 def test_a_layer_does_not_depend_on_how_many_others_there_are():
     universal = masks(np.random.default_rng(4), concept_names(12), n_layers=4, width=60)
     shallow = Masks(universal.names, universal.bits[:, :2])
     whole = modularity_null.permutation_null(universal, permutations=3)
     cut = modularity_null.permutation_null(shallow, permutations=3)
     assert whole.head(cut.height).equals(cut)
-
-
-def test_layers_of_equal_masks_have_their_own_streams():
-    bits = np.random.default_rng(4).random((12, 1, 60)) < 0.4
-    twice = Masks(concept_names(12), np.repeat(bits, 2, axis=1))
-    means = modularity_null.permutation_null(twice, permutations=3)["null_mean"].to_numpy()
-    assert not np.array_equal(means[:12], means[12:])
 
 
 def test_a_circuit_that_stands_apart_is_found_and_no_other():

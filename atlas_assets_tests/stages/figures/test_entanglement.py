@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 import pytest
 
-from atlas_assets.stages.analyses import compositionality
 from atlas_assets.stages.figures import entanglement
-from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.stages.figures import synthetic
 from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, texts, title
 
@@ -42,16 +39,6 @@ def test_the_ends_of_the_scale_are_in_view(value: float) -> None:
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 5
     low, high = figure.axes[0].get_xlim()
     assert low < value < high
-
-
-def test_the_table_of_the_analysis_is_drawn() -> None:
-    names = ("Break___isolated_", "For__len", "For__list", "If__len")
-    pairs = Masks(names, np.random.default_rng(3).random((4, 3, 64)) < 0.5)
-    figure = entanglement.draw(
-        compositionality.entanglement(pairs, universal(pairs)), 1, synthetic.CAPTION
-    )
-    legible(figure)
-    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 4
 
 
 def test_the_words_give_mean_median_and_tail() -> None:

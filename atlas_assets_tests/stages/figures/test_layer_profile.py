@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 
-from atlas_assets.stages.analyses import layer_profile as analysis
 from atlas_assets.stages.figures import layer_profile
-from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.stages.figures import synthetic
 from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, texts, title
 
@@ -32,12 +29,6 @@ def test_a_profile_of_empty_circuits_without_ast_nodes() -> None:
     assert "no AST nodes" in texts(figure)
     legible(figure)
     assert "no rows" in said(layer_profile.draw(profile.clear(), synthetic.CAPTION))
-
-
-def test_the_table_of_the_analysis_is_drawn() -> None:
-    names = ("Break___isolated_", "For__len", "For__list", "If__len")
-    pairs = Masks(names, np.random.default_rng(3).random((4, 3, 64)) < 0.5)
-    legible(layer_profile.draw(analysis.profile(pairs, universal(pairs)), synthetic.CAPTION))
 
 
 def test_the_words_list_the_means() -> None:

@@ -40,8 +40,3 @@ def test_the_fewest_prompts_are_enough_and_one_less_is_not(
     assert (counts.astype(np.float32) / single >= np.float32(consistency)).all()
     fewer = (counts - 1)[counts > 0]
     assert not (fewer.astype(np.float32) / single[counts > 0] >= np.float32(consistency)).any()
-
-
-def test_the_published_grid() -> None:
-    assert fewest_prompts(np.array([50, 49, 1]), 0.8).tolist() == [40, 40, 1]
-    assert fewest_prompts(np.array([50, 3]), 0.2).tolist() == [10, 1]

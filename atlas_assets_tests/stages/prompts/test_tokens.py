@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas_assets.stages.prompts.tokens import KeywordSearch, contains_run
-from atlas_assets_tests.oracles.tokenizers import WordTokenizer
 
 ids = st.lists(st.integers(0, 2), max_size=12)
 
@@ -45,9 +44,3 @@ def test_either_rule_is_enough_and_each_text_is_encoded_once() -> None:
         assert not search.holds("bypassing", "pass")  # one id that only contains it
         assert not search.holds("pas", "pass")
     assert tokenizer.encoded == ["xpassy", "pass", "  pass", "bypassing", "pas"]
-
-
-def test_a_space_before_a_word_changes_its_id_but_not_the_answer() -> None:
-    tokenizer = WordTokenizer()
-    assert tokenizer.encode("a for b")[1] not in tokenizer.encode("for")
-    assert KeywordSearch(tokenizer).holds("a for b", "for")

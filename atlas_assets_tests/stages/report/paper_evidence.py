@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from atlas_assets.stages.analyses.atomicity import ATOMIC_CONCEPTS
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import Masks, universal_from_table, universal_table
 from atlas_assets.stages.prompts import object_prompts
@@ -18,53 +19,8 @@ from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.stages.random_atlas import SWEEP
 from atlas_assets_tests.storage import samples
 
-ATOMIC = {
-    "ast__Assert",
-    "ast__Break",
-    "ast__Continue",
-    "ast__Import",
-    "ast__ImportFrom",
-    "ast__Pass",
-}
 LAYERS, WIDTH = 8, 40
 Key = tuple[str, Setting | None]
-
-#: holds a node of each of the 43 types
-EVERY_NODE = """
-import os
-from os import path
-async def gather(*xs: int) -> int:
-    global total
-    assert xs
-    async for x in source():
-        pass
-    async with lock() as held:
-        yield x
-class Atlas(object):
-    def method(self):
-        seen = 0
-        def inner():
-            nonlocal seen
-            seen += 1
-            return -seen
-        yield from inner()
-        try:
-            raise ValueError(self.name)
-        except ValueError:
-            del self.name
-width: int = 3
-pairs = {a: b for a in range(3) for b in (1,)}
-names = {"k": [i for i in (lambda: 1, 2)], "s": {i for i in "ab"}, "g": (i for i in "c")}
-kinds = {1, 2}
-first = names["k"][0:1] + [1 if width and kinds else 2]
-while width < 2:
-    break
-for i in range(3):
-    if i:
-        continue
-with open("f") as f:
-    print(*names)
-"""
 
 
 @dataclass
@@ -122,21 +78,28 @@ def paper_evidence() -> PaperEvidence:
 def masks_table(concepts: list[str]) -> pl.DataFrame:
     """Four groups of circuits that share nothing; the atomic concepts are one of them."""
     rng = np.random.default_rng(0)
-    group = np.array([0 if name in ATOMIC else 1 + i % 3 for i, name in enumerate(concepts)])
+    group = np.array(
+        [0 if name in ATOMIC_CONCEPTS else 1 + i % 3 for i, name in enumerate(concepts)]
+    )
     inside = np.arange(WIDTH) // 10 == group[:, np.newaxis]
     bits = inside[:, np.newaxis, :] & (rng.random((len(concepts), LAYERS, WIDTH)) < 0.9)
     bits[..., ::10] |= inside[:, np.newaxis, ::10]
     return universal_table({setting: Masks(tuple(concepts), bits) for setting in SWEEP})
 
 
-def object_prompt_table() -> pl.DataFrame:
+def surviving_pairs() -> list[tuple[str, str]]:
     pairs = object_prompts.candidate_pairs(load_stimuli())
-    kept = [pair for pair in pairs if pair not in pairs[100:121]]
-    frame = pl.DataFrame(kept, schema=["ast_node", "builtin_obj"], orient="row")
+    return [*pairs[:100], *pairs[121:]]
+
+
+def object_prompt_table() -> pl.DataFrame:
+    generated = object_prompts.generate(load_stimuli(), variations=1)
+    of_node = dict(generated.select("ast_node", "prompt_text").iter_rows())
+    frame = pl.DataFrame(surviving_pairs(), schema=["ast_node", "builtin_obj"], orient="row")
     return frame.join(
         pl.DataFrame({"variation_id": range(50)}, schema={"variation_id": pl.Int64}), how="cross"
     ).with_columns(
-        prompt_text=pl.lit(EVERY_NODE),
+        prompt_text=pl.col("ast_node").replace_strict(of_node),
         sequence_loss=pl.lit(1.5),
         token_length=pl.lit(9, pl.Int64),
         ast_verified=pl.lit(True),
@@ -186,7 +149,7 @@ def modularity_table(concepts: list[str]) -> pl.DataFrame:
 def compositionality_table() -> pl.DataFrame:
     """1,276 pairs; mean 0.5683, median 0.5909, six below 0.2 at layer 4, and 0 elsewhere."""
     indices = [0.1] * 6 + [0.4801] * 631 + [0.5909] * 2 + [0.66] * 637
-    pairs = object_prompt_table().select("ast_node", "builtin_obj").unique(maintain_order=True)
+    pairs = pl.DataFrame(surviving_pairs(), schema=["ast_node", "builtin_obj"], orient="row")
     assert pairs.height == len(indices) == 1276
     return pl.concat(
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
 from atlas_assets.extraction.workers import in_order
+from atlas_assets.models.circuitgpt_layers import in_authors_order
 
 #: most prompts in a batch of the release
 PUBLISHED_BATCH = 64
@@ -28,7 +30,7 @@ PUBLISHED_BATCH = 64
 #: enough to make batches of similar length
 SHARD_PROMPTS = 1024
 #: raise it when the plan changes, so that shards of another plan are not taken for this one's
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,8 @@ def _run_shard(task: Pass) -> Arrays:
         return prompts.where(int(_rows_to_run(task)[run]))
 
     batches = _released_batches(prompts) if released else _batches(task)
-    with tapped(model) as tap:
+    order = in_authors_order(model.network) if released else nullcontext()
+    with order, tapped(model) as tap:
         in_order(batches, read, take, device=model.device)
     reduction.require_finite(where)
     found = losses.cpu().numpy()

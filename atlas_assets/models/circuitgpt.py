@@ -86,7 +86,14 @@ class CircuitGPTModel(CircuitGPTPreTrainedModel):  # type: ignore[no-untyped-cal
         """Return the module that embeds token ids, of weight ``[vocab_size, d_model]``."""
         return self.transformer.wte
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> BaseModelOutput:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        use_cache: bool | None = None,  # noqa: ARG002 - generic callers pass it; there is no cache
+        return_dict: bool | None = None,
+    ) -> BaseModelOutput | tuple[Tensor, ...]:
         """Run the blocks on token ids, up to the final norm.
 
         Positions count from the left, padding included.
@@ -95,6 +102,8 @@ class CircuitGPTModel(CircuitGPTPreTrainedModel):  # type: ignore[no-untyped-cal
             input_ids: int64 ``[batch, tokens]``, tokens ≤ block_size.
             attention_mask: ``[batch, tokens]``, 0 at padding; None: every position is real, and
                 each sees itself and all before it.
+            use_cache: accepted for the sake of generic callers; there is no cache.
+            return_dict: False for a tuple.
 
         Returns:
             ``last_hidden_state`` ``[batch, tokens, d_model]``, after the final norm.
@@ -113,7 +122,8 @@ class CircuitGPTModel(CircuitGPTPreTrainedModel):  # type: ignore[no-untyped-cal
             remedy="shorten the text or cut its ids",
         )
         states = self.transformer(input_ids, _visible(attention_mask, tokens))
-        return BaseModelOutput(last_hidden_state=states)
+        output = BaseModelOutput(last_hidden_state=states)
+        return output if return_dict is not False else output.to_tuple()
 
     def logits(self, states: Tensor, ids: Tensor) -> Tensor:
         """Compute logits ``[..., vocab_size]`` from states ``[..., d_model]`` and their ids."""
@@ -137,7 +147,10 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
-    ) -> CausalLMOutput:
+        *,
+        use_cache: bool | None = None,  # noqa: ARG002 - as for `CircuitGPTModel.forward`
+        return_dict: bool | None = None,
+    ) -> CausalLMOutput | tuple[Tensor, ...]:
         """Compute the logits of the next token at every position.
 
         Args:
@@ -145,6 +158,8 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
             attention_mask: likewise.
             labels: int64 ``[batch, tokens]``, the ids themselves (the shift happens here), -100
                 where no loss is wanted.
+            use_cache: as for `CircuitGPTModel.forward`, like ``return_dict``.
+            return_dict: likewise.
 
         Returns:
             ``logits`` ``[batch, tokens, vocab_size]`` and, given labels, ``loss``: mean
@@ -157,7 +172,8 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
             loss = F.cross_entropy(
                 logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100
             )
-        return CausalLMOutput(loss=loss, logits=logits)
+        output = CausalLMOutput(loss=loss, logits=logits)
+        return output if return_dict is not False else output.to_tuple()
 
 
 def _visible(attention_mask: Tensor | None, tokens: int) -> Tensor | None:

@@ -7,7 +7,8 @@ readout of that layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
@@ -70,6 +71,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: CircuitGPTConfig, width_in: int) -> None:
         super().__init__()
+        self.pads = True
         self.n_head, self.d_head = config.n_head, config.d_head
         inner = self.n_head * self.d_head
         self.sparse_in = Sparsity(config, "attn_in", width_in)
@@ -111,10 +113,11 @@ class Attention(nn.Module):
         what the additive mask holds.
         """
         tokens = q.shape[-2]
+        attend = padded_attention if self.pads else F.scaled_dot_product_attention
         if self.attn_imp is None:
-            if visible is None and tokens % KEY_MULTIPLE == 0:
+            if visible is None and (tokens % KEY_MULTIPLE == 0 or not self.pads):
                 return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            return padded_attention(q, k, v, _hidden(q, visible))
+            return attend(q, k, v, _hidden(q, visible))
         sink_logit = self.attn_imp.sink_logit
         if visible is None and sink_logit.requires_grad and torch.is_grad_enabled():
             return _attend_with_learned_sink(q, k, v, sink_logit)
@@ -122,7 +125,24 @@ class Attention(nn.Module):
         sink = sink_logit.to(q.dtype)[None, :, None, None]
         shape = (hidden.shape[0], q.shape[1], tokens)
         bias = torch.cat([sink.expand(*shape, 1), hidden.expand(*shape, tokens)], dim=-1)
-        return padded_attention(q, F.pad(k, (0, 0, 1, 0)), F.pad(v, (0, 0, 1, 0)), bias)
+        return attend(q, F.pad(k, (0, 0, 1, 0)), F.pad(v, (0, 0, 1, 0)), bias)
+
+
+@contextmanager
+def in_authors_order(network: nn.Module) -> Iterator[None]:
+    """Sum in attention as the authors' own network does; on a CPU, float32 gives its bits.
+
+    Otherwise attention is padded (`padded_attention`), so that a prompt gets the same bits in every
+    batch and on the tree. The two orders differ where activations are nearly tied.
+    """
+    attentions = [module for module in network.modules() if isinstance(module, Attention)]
+    for attention in attentions:
+        attention.pads = False
+    try:
+        yield
+    finally:
+        for attention in attentions:
+            attention.pads = True
 
 
 def _hidden(q: Tensor, visible: Tensor | None) -> Tensor:

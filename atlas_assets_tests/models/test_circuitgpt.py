@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from atlas_assets.errors import ModelError
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
+from atlas_assets.models.circuitgpt_layers import in_authors_order
 from atlas_assets_tests.models import tiny
 from atlas_assets_tests.oracles.circuitgpt_naive import Naive
 
@@ -49,6 +51,37 @@ def test_agrees_with_the_authors_implementation(shared: Path, name: str) -> None
     assert len(found) == sum(key.startswith("mlp_out.") for key in expected)
     for layer, readout in enumerate(found):
         torch.testing.assert_close(readout, expected[f"mlp_out.{layer}"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 16, 37])
+@torch.inference_mode()
+def test_in_the_authors_order_attention_is_their_operation_bit_by_bit(tokens: int) -> None:
+    # a key and a value of zeros in front, the learned logit in the mask, no padding
+    network = tiny.network(seed=3)
+    attention = network.circuit_model.transformer.h[0].attn
+    sink = attention.attn_imp.sink_logit
+    q, k, v = torch.randn(3, 2, attention.n_head, tokens, attention.d_head)
+    hidden = torch.full((tokens, tokens), torch.finfo(torch.float32).min).triu(1)
+    bias = torch.cat(
+        [sink[:, None, None].expand(-1, tokens, 1), hidden.expand(len(sink), -1, -1)], dim=-1
+    )
+    zero = torch.zeros(2, attention.n_head, 1, attention.d_head)
+    expected = F.scaled_dot_product_attention(
+        q, torch.cat([zero, k], 2), torch.cat([zero, v], 2), attn_mask=bias[None]
+    )
+    with in_authors_order(network):
+        assert torch.equal(attention._attend(q, k, v, None), expected)
+    assert attention.pads
+
+
+def test_generic_callers_may_ask_for_a_tuple_and_no_cache() -> None:
+    model, ids = tiny.network(), tiny.ids(1, 5)
+    named = model(ids, labels=ids, use_cache=False)
+    loss, logits = model(ids, labels=ids, use_cache=False, return_dict=False)
+    assert torch.equal(loss, named.loss)
+    assert torch.equal(logits, named.logits)
+    (states,) = model.circuit_model(ids, return_dict=False)
+    assert states.shape == (1, 5, model.config.d_model)
 
 
 def test_agrees_with_the_naive_oracle(model: CircuitGPTForCausalLM) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from atlas_assets.models.circuitgpt_layers import in_authors_order
+
 Sums = dict[str, tuple[np.ndarray, np.ndarray, int]]
 
 
@@ -52,7 +54,8 @@ def published(model: Any, units: Mapping[str, Sequence[str]]) -> Sums:
             batch = [model.tokenizer.encode(text) for text in prompts[start : start + 64]]
             longest = max(len(ids) for ids in batch)
             rows = [[model.tokenizer.pad_id] * (longest - len(ids)) + ids for ids in batch]
-            outputs = layer_outputs(model, rows)
+            with in_authors_order(model.network):
+                outputs = layer_outputs(model, rows)
             for row, ids in enumerate(batch):
                 readouts.append([out[row, len(ids) - 1].float().numpy() for out in outputs])
         result[name] = _reduce(np.array(readouts))

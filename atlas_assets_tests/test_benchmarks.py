@@ -94,12 +94,6 @@ def test_every_section_is_there() -> None:
     assert all(_module(name) for name in SECTIONS)
 
 
-def test_significant_digits() -> None:
-    assert [report._number(x) for x in (0.0, 0.05, 1.234, 56.78, 999.6, 12345.6)] == [
-        "0", "0.0500", "1.23", "56.8", "1,000", "12,346",
-    ]  # fmt: skip
-
-
 def test_the_plain_network_of_the_benchmark_computes_the_same() -> None:
     model = tiny_models.sparse_circuitgpt()
     ids = torch.tensor([model.tokenizer.encode("for x in y:\n    pass")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -104,14 +103,6 @@ def test_pair_masks_are_keyed_by_both_names(release: Path) -> None:
     assert one == {pair: {2: layers[2]} for pair, layers in pairs.items()}
 
 
-def test_a_universal_mask_is_within_all_its_pairs(release: Path) -> None:
-    masks = io.load_universal_masks(data_root=release)
-    for (ast_node, builtin), layers in io.load_pair_masks(data_root=release).items():
-        for layer, neurons in layers.items():
-            assert masks[f"ast__{ast_node}"][layer] <= neurons
-            assert masks[f"builtin__{builtin}"][layer] <= neurons
-
-
 @pytest.mark.parametrize("eps", [0.5, 0.1])
 def test_inventory_with_and_without_name_lists_in_the_file(release: Path, eps: float) -> None:
     ast_nodes, builtins = io.load_concept_inventory(eps=eps, data_root=release)
@@ -144,26 +135,6 @@ def test_published_prompts_are_read_as_they_are(shared: Path, tmp_path: Path) ->
     assert io.load_prompts("checker", data_root=tmp_path).height == 2848
     frame = io.load_prompts("token_checker", data_root=tmp_path)
     assert frame.equals(pl.read_parquet(golden / "token_checker.parquet"))
-
-
-def test_the_signatures_are_those_of_the_quickstart() -> None:
-    at = {"eps": 0.5, "cons": 0.8, "stage": "object"}
-    expected = {
-        "load_universal_masks": {**at, "data_root": None},
-        "load_universal_masks_as_arrays": {**at, "data_root": None},
-        "load_pair_masks": {**at, "layer": None, "data_root": None},
-        "load_concept_inventory": {**at, "data_root": None},
-        "load_summary": {"data_root": None},
-        "load_target_checker": {"eps": 0.5, "cons": 0.8, "data_root": None},
-        "load_modularity_scores": {"data_root": None, "detail": False},
-        "load_token_independence": {"data_root": None, "kind": "summary"},
-        "load_prompts": {"kind": "object", "data_root": None},
-    }
-    for name, arguments in expected.items():
-        parameters = inspect.signature(getattr(io, name)).parameters
-        assert {key: p.default for key, p in parameters.items()} == arguments
-        by_name = [key for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
-        assert by_name == [key for key in arguments if (name, key) != ("load_prompts", "kind")]
 
 
 def test_a_missing_setting_names_those_that_are_there(release: Path) -> None:

@@ -130,13 +130,19 @@ def test_what_a_killed_writer_left_goes_with_a_later_write(tmp_path: Path) -> No
     assert names(tmp_path) == [".file.2.tmp", "file"]
 
 
+def put_before(folder: Path) -> None:
+    atomic.write_bytes(folder / "file", b"before", what="masks")
+
+
+def put_after(folder: Path) -> None:
+    atomic.write_bytes(folder / "file", b"after", what="masks")
+
+
+def text(folder: Path) -> str:
+    return (folder / "file").read_text()
+
+
 def test_a_killed_writer_leaves_the_earlier_file_or_the_new_one(tmp_path: Path) -> None:
-    states = killed_at_every_step(
-        before="from atlas_assets.files import atomic\n(folder / 'file').write_bytes(b'before')",
-        write="from atlas_assets.files import atomic\n"
-        "atomic.write_bytes(folder / 'file', b'after', what='masks')",
-        after="(folder / 'file').read_text()",
-        folder=tmp_path / "disk",
-    )
+    states = killed_at_every_step(put_before, put_after, text, tmp_path / "disk")
     assert states == sorted(states, reverse=True)  # before …, then after for good
     assert set(states) == {"before", "after"}

@@ -19,10 +19,6 @@ CUT = {
     "ATLAS_BUILTINS": "list,int,len,_isolated_",
     "ATLAS_VARIATIONS": "4",
 }
-COMMANDS = (
-    *("claims", "diff", "fetch", "follow", "publish"),
-    *("show", "stability", "status", "sweep", "where"),
-)
 #: of the cut atlas; {atlas} is its folder, {copy} another with one file less
 CALLS = (
     "claims --json",
@@ -67,13 +63,10 @@ class Workplace:
         home = self.folder / "dagster"
         home.mkdir(parents=True)
         shutil.copy(ROOT / ".dagster_home" / "dagster.yaml", home)
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("ATLAS_", "_ATLAS_", "DAGSTER_", "HF_", "HUGGING", "PYTEST_"))
-        }
-        self.environment = kept | settings
-        self.environment |= {
+        ours = ("ATLAS_", "_ATLAS_", "DAGSTER_", "HF_", "HUGGING", "PYTEST_")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            **settings,
             "ATLAS_DATA_DIR": str(self.data),
             "ATLAS_DEVICE": "cpu",
             "COLUMNS": "80",
@@ -86,7 +79,6 @@ class Workplace:
         }
 
     def python(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a module of Python's, in this workplace."""
         return subprocess.run(
             [sys.executable, "-m", *arguments],
             cwd=self.folder,
@@ -120,11 +112,10 @@ class Workplace:
         shutil.copytree(atlas, copy)
         (copy / "layer_profile.csv").unlink()
         items: Items = {}
-        for command in ("", *COMMANDS):
-            done = self.python("atlas_assets.cli", *command.split(), "--help")
-            items[f"atlas {command} --help".replace("  ", " ")] = _lines(done)
+        commands = sorted({call.split()[0] for call in CALLS})
+        helps = ["--help", *(f"{command} --help" for command in commands)]
         places = {"atlas": str(atlas), "copy": str(copy), "data": str(self.data)}
-        for call, settings in [*((call, {}) for call in CALLS), *MISTAKES]:
+        for call, settings in [*((call, {}) for call in (*helps, *CALLS)), *MISTAKES]:
             done = self.python(
                 "atlas_assets.cli",
                 *(word.format(**places) for word in call.split()),

@@ -63,12 +63,14 @@ def of_machine(item: str) -> bool:
 
 
 def differences(expected: Items, found: Items) -> list[str]:
-    """One paragraph per item that differs."""
-    return [
-        f"{item}\n  expected: {_shown(expected, item)}\n  found:    {_shown(found, item)}"
-        for item in sorted(expected.keys() | found.keys())
-        if not _same(item, expected.get(item), found.get(item))
-    ]
+    """The items that differ."""
+    items = sorted(expected.keys() | found.keys())
+    return [item for item in items if not _same(item, expected.get(item), found.get(item))]
+
+
+def difference(item: str, expected: Items, found: Items) -> str:
+    """A paragraph about an item that differs."""
+    return f"{item}\n  expected: {_shown(expected, item)}\n  found:    {_shown(found, item)}"
 
 
 def _same(item: str, expected: Any, found: Any) -> bool:

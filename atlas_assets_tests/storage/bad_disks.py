@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import pkgutil
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 NOBODY = 65534
+Step = Callable[..., Any]
 
 
 @contextlib.contextmanager
@@ -71,82 +76,79 @@ def tiny_disk(folder: Path, n_bytes: int) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def killed_at_every_step(before: str, write: str, after: str, folder: Path) -> list[object]:
+def killed_at_every_step(
+    before: Step, write: Step, after: Step, folder: Path, *words: str
+) -> list[Any]:
     """Runs ``write`` again and again, killed (SIGKILL) at its first, second, … touch of the disk.
 
     Args:
-        before: Python that puts the folder into its first state.
-        write: Python to be killed; every file operation below ``folder`` is a step.
-        after: Python expression, the state that is found after the kill (JSON).
-        folder: bound to ``folder`` in all three.
+        before: brings the folder into its first state.
+        write: to be killed; every file operation below ``folder`` is a step.
+        after: gives the state that is found after the kill (JSON).
+        folder: what the three functions are given, and then the words.
 
     Returns:
         The state after a kill at each step, and last after an undisturbed run.
     """
-    script = f"""
-        import json, os, shutil, signal, sys
-        from pathlib import Path
-        import atlas_assets_tests.storage.test_store_on_bad_disks  # once, not in every child
-        folder = Path({str(folder)!r})
-        answer = Path({str(folder)!r} + ".json")
-
-        def before():
-            {textwrap.indent(before, " " * 12).strip()}
-
-        def write():
-            {textwrap.indent(write, " " * 12).strip()}
-
-        def after():
-            answer.write_text(json.dumps({after}))
-
-        def in_child(function, *, die_at=0):
-            # the parent stays free of threads, which would not survive the fork
-            child = os.fork()
-            if child == 0:
-                try:
-                    if die_at:
-                        sys.addaudithook(Killer(die_at))
-                    function()
-                    os._exit(0)
-                except BaseException:
-                    sys.excepthook(*sys.exc_info())
-                    os._exit(1)
-            _, status = os.waitpid(child, 0)
-            if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
-                sys.exit("a child failed")
-            return os.WIFSIGNALED(status)
-
-        class Killer:
-            def __init__(self, step):
-                self.left = step
-            def __call__(self, event, args):
-                if event.split(".")[0] in ("open", "os") and str(folder) in str(args[:2]):
-                    self.left -= 1
-                    if self.left == 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-        start = Path({str(folder)!r} + ".start")
-        folder.mkdir()
-        in_child(before)
-        folder.rename(start)
-        states, killed, step = [], True, 0
-        while killed:
-            step += 1
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(start, folder)
-            killed = in_child(write, die_at=step)
-            in_child(after)
-            states.append(json.loads(answer.read_text()))
-        json.dump(states, sys.stdout)
-    """
+    names = [f"{step.__module__}:{step.__name__}" for step in (before, write, after)]
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-m", __name__, folder, *names, *words],
         capture_output=True,
         text=True,
         timeout=60,
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
-    states = json.loads(done.stdout)
+    states: list[Any] = json.loads(done.stdout)
     assert len(states) > 3, "the writer was not killed at any step"
-    return list(states)
+    return states
+
+
+def _states(folder: Path, before: Step, write: Step, after: Step) -> Iterator[Any]:
+    start, answer = folder.with_suffix(".start"), folder.with_suffix(".json")
+    folder.mkdir()
+    _in_child(before)
+    folder.rename(start)
+    for step in itertools.count(1):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(start, folder)
+        killed = _in_child(write, _killer(folder, step))
+        _in_child(lambda: answer.write_text(json.dumps(after())))
+        yield json.loads(answer.read_text())
+        if not killed:
+            return
+
+
+def _in_child(function: Step, hook: Callable[[str, Any], None] | None = None) -> bool:
+    """Whether a child of this process, which has no threads, was killed at the function."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if hook:
+                sys.addaudithook(hook)
+            function()
+            os._exit(0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+        sys.exit("a child failed")
+    return os.WIFSIGNALED(status)
+
+
+def _killer(folder: Path, step: int) -> Callable[[str, Any], None]:
+    steps = itertools.count(1)
+
+    def kill(event: str, args: Any) -> None:
+        touched = event.split(".")[0] in ("open", "os") and str(folder) in str(args[:2])
+        if touched and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
+
+
+if __name__ == "__main__":
+    place, *found = sys.argv[1:]
+    steps = [partial(pkgutil.resolve_name(name), Path(place), *found[3:]) for name in found[:3]]
+    json.dump(list(_states(Path(place), *steps)), sys.stdout)

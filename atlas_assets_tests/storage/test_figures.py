@@ -116,20 +116,16 @@ def state(folder: Path) -> str:
     return FORMAT.payload_digest(png)[:6]
 
 
-SCRIPT = """
-from atlas_assets_tests.storage.samples import drawing
-from atlas_assets_tests.storage.test_figures import write
-write(folder / 'f.png', drawing({colour!r}))
-"""
+def write_white(folder: Path) -> None:
+    write(folder / "f.png", drawing("white"))
+
+
+def write_black(folder: Path) -> None:
+    write(folder / "f.png", drawing("black"))
 
 
 def test_a_killed_writer_leaves_a_sound_png_and_no_unnoticed_mixture(tmp_path: Path) -> None:
-    states = killed_at_every_step(
-        before=SCRIPT.format(colour="white"),
-        write=SCRIPT.format(colour="black"),
-        after="__import__('atlas_assets_tests.storage.test_figures', fromlist=['x']).state(folder)",
-        folder=tmp_path / "disk",
-    )
+    states = killed_at_every_step(write_white, write_black, state, tmp_path / "disk")
     before, after = states[0], states[-1]
     assert before != after
     assert set(states) == {before, after, f"mixed, PNG {before}"}

@@ -68,25 +68,27 @@ def test_an_edited_file_is_refused(tmp_path: Path) -> None:
     assert ".provenance" in str(caught.value)
 
 
-@pytest.mark.parametrize("before_is_ours", [True, False])
+def put_first(folder: Path, kind: str) -> None:
+    if kind == "ours":
+        put(folder / "a.csv", b"1", "1")
+    else:
+        (folder / "a.csv").write_bytes(b"1")
+
+
+def put_second(folder: Path, _: str) -> None:
+    put(folder / "a.csv", b"2", "2")
+
+
+def state(folder: Path, _: str) -> list[str | None]:
+    return [(folder / "a.csv").read_text(), version(folder / "a.csv")]
+
+
+@pytest.mark.parametrize(("kind", "recorded"), [("ours", "1"), ("release", None)])
 def test_a_kill_leaves_file_and_provenance_of_one_kind(
-    tmp_path: Path, before_is_ours: bool
+    tmp_path: Path, kind: str, recorded: str | None
 ) -> None:
-    preparation = (
-        "from atlas_assets_tests.storage.test_sidecar import put\nput(folder / 'a.csv', b'1', '1')"
-        if before_is_ours
-        else "(folder / 'a.csv').write_bytes(b'1')"
-    )
-    states = killed_at_every_step(
-        before=preparation,
-        write="from atlas_assets_tests.storage.test_sidecar import put\n"
-        "put(folder / 'a.csv', b'2', '2')",
-        after="[(folder / 'a.csv').read_text(), "
-        "__import__('atlas_assets_tests.storage.test_sidecar', fromlist=['x'])"
-        ".version(folder / 'a.csv')]",
-        folder=tmp_path / "disk",
-    )
-    earlier = ["1", "1" if before_is_ours else None]
-    assert all(state in (earlier, ["2", "2"]) for state in states)
+    states = killed_at_every_step(put_first, put_second, state, tmp_path / "disk", kind)
+    earlier = ["1", recorded]
+    assert all(found in (earlier, ["2", "2"]) for found in states)
     assert states[0] == earlier
     assert states[-1] == ["2", "2"]

@@ -25,7 +25,7 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import universal_table
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.full_store import OTHER, SWEEP, cells, fill, store_at
-from atlas_assets_tests.storage.release_files import write_activations, write_object_masks
+from atlas_assets_tests.storage.release_files import write_object_masks
 from atlas_assets_tests.storage.samples import LINEAGE, SETTING, activations, equal, objects, sample
 
 
@@ -217,12 +217,6 @@ def test_given_digests_of_inputs_are_recorded_as_they_are(tmp_path: Path) -> Non
         store.write("summary", sample("summary"))
 
 
-def test_a_part_is_read_alone(filled: Path) -> None:
-    value = store_at(filled).read("object_masks", SWEEP[0], part="universal")
-    assert value.pairs is None
-    assert equal(value.universal, objects(SWEEP[0]).universal)
-
-
 def test_a_file_under_another_settings_name_is_refused(store: AtlasStore) -> None:
     one, two = (store.path("object_masks", setting) for setting in SWEEP)
     shutil.copy(str(one), str(two))
@@ -279,22 +273,6 @@ def test_any_filesystem_will_do_and_gets_the_same_bytes(filled: Path) -> None:
         for setting in cells(key):
             assert equal(remote.read(key, setting), local.read(key, setting))
             assert remote.stale_reason(key, setting) is None
-
-
-def test_a_damaged_record_is_said_to_be_one(store: AtlasStore) -> None:
-    with h5py.File(str(store.path("object_masks", SWEEP[0])), "r+") as file:
-        file["metadata"].attrs["provenance"] = "{}"
-    with pytest.raises(ArtifactError, match="provenance record is damaged"):
-        store.stale_reason("object_masks", SWEEP[0])
-
-
-def test_release_activations_are_accepted(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
-    write_activations(Path(str(store.path("object_activations"))), activations())
-    assert equal(store.read("object_activations"), activations())
-    written = store.write("object_masks", objects(SETTING), SETTING)
-    assert written.provenance.lineage is None
-    assert written.provenance.inputs["object_activations"].startswith("file:")
 
 
 def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(

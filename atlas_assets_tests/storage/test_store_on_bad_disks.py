@@ -21,7 +21,7 @@ from atlas_assets_tests.storage.bad_disks import (
     read_only,
 )
 from atlas_assets_tests.storage.full_store import store_at
-from atlas_assets_tests.storage.samples import SETTING, activations, equal, sample
+from atlas_assets_tests.storage.samples import SETTING, activations, equal, objects, sample
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:
@@ -67,35 +67,13 @@ def test_a_read_only_data_dir_is_named_and_stays_readable(filled: Path, key: str
         assert everything_in(folder / "atlas") == everything_in(filled)
 
 
-SCRIPT = """
-from pathlib import Path
-from upath import UPath
-from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.storage import samples
-store = AtlasStore(UPath(folder), lambda: samples.LINEAGE)
-store.write('{key}', samples.{value}, {setting}, inputs={{}})
-"""
+def write_one(folder: Path, key: str) -> None:
+    store_at(folder).write(key, sample(key), SETTING, inputs={})
 
 
-@pytest.mark.parametrize(
-    ("key", "one", "two", "setting"),
-    [
-        ("object_masks", "objects()", "objects(width=8)", "samples.SETTING"),
-        ("target_checker", "target_checker()", "target_checker()[:2]", "samples.SETTING"),
-    ],
-)
-def test_a_killed_writer_leaves_a_sound_file(
-    tmp_path: Path, key: str, one: str, two: str, setting: str
-) -> None:
-    states = killed_at_every_step(
-        before=SCRIPT.format(key=key, value=one, setting=setting),
-        write=SCRIPT.format(key=key, value=two, setting=setting),
-        after="__import__('atlas_assets_tests.storage.test_store_on_bad_disks', fromlist=['x'])"
-        f".payload(folder, {key!r})",
-        folder=tmp_path / "disk",
-    )
-    assert len(set(map(str, states))) == 2
-    assert states[0] != states[-1]
+def write_another(folder: Path, key: str) -> None:
+    other = objects(width=8) if key == "object_masks" else sample(key)[:2]
+    store_at(folder).write(key, other, SETTING, inputs={})
 
 
 def payload(folder: Path, key: str) -> str:
@@ -106,3 +84,10 @@ def payload(folder: Path, key: str) -> str:
     assert record is not None
     assert record.payload_sha256 == codec_of(ARTIFACTS[key]).payload_digest(value)
     return record.payload_sha256
+
+
+@pytest.mark.parametrize("key", ["object_masks", "target_checker"])
+def test_a_killed_writer_leaves_a_sound_file(tmp_path: Path, key: str) -> None:
+    states = killed_at_every_step(write_one, write_another, payload, tmp_path / "disk", key)
+    assert len(set(states)) == 2
+    assert states[0] != states[-1]

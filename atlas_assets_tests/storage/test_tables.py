@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.storage.codecs import codec_of
@@ -218,20 +218,6 @@ def test_content_that_is_not_what_was_recorded_is_refused() -> None:
     data = table.encode(sample("checker_prompts"), provenance(payload_sha256="ab" * 32))
     with pytest.raises(ArtifactError, match="not what was written"):
         table.read(data)
-
-
-def test_the_published_parquet_columns_are_read(shared: Path) -> None:
-    for key, height in (("checker", 2848), ("token_checker", 2861)):
-        table = codec_of(ARTIFACTS[f"{key}_prompts"])
-        value, record = table.read(shared / "golden" / "prompts" / f"{key}.parquet")
-        assert record is None
-        assert value.height == height
-
-
-def test_a_file_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
-    for key in ("summary", "checker_prompts"):
-        with pytest.raises(MissingArtifactError, match=r"nowhere"):
-            codec_of(ARTIFACTS[key]).read(tmp_path / "nowhere")
 
 
 def test_the_digest_tells_tables_apart() -> None:

@@ -20,6 +20,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where to write a file of masks or activations."""
+    return tmp_path / "file.h5"
+
+
+@pytest.fixture
 def store(filled: Path, tmp_path: Path) -> AtlasStore:
     """A full atlas of its own."""
     return store_at(shutil.copytree(filled, tmp_path / "atlas"))

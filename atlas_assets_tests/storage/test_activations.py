@@ -39,11 +39,6 @@ def written(path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "12_object_activations.h5"
-
-
 @settings(deadline=None, max_examples=40)  # a busy machine is no failure
 @given(
     seed=st.integers(0, 99),

@@ -17,11 +17,6 @@ P, U = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
 METRIC = "metrics/jaccard_ast_matrix"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "masks.h5"
-
-
 def written(path: Path, **fields: object) -> Path:
     """A file whose record has these fields besides those that it should have."""
     OBJECTS.write(path, objects(), record_of(OBJECTS, objects(), **fields))

@@ -43,11 +43,6 @@ OBJECTS, CHECKERS, STANDALONE_FILE = (
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "masks.h5"
-
-
 def written(path: Path, **fields: object) -> Path:
     """A file whose record has these fields besides those that it should have."""
     OBJECTS.write(path, objects(), record_of(OBJECTS, objects(), **fields))

@@ -15,24 +15,16 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from atlas_assets.errors import (
-    ArtifactError,
-    MissingArtifactError,
-    ProvenanceError,
-)
-from atlas_assets.stages import catalog
+from atlas_assets.errors import ArtifactError, MissingArtifactError, ProvenanceError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import universal_table
+from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.storage.bad_disks import killed_at_every_step
 from atlas_assets_tests.storage.full_store import OTHER, SWEEP, cells, fill, store_at
 from atlas_assets_tests.storage.release_files import write_object_masks
 from atlas_assets_tests.storage.samples import LINEAGE, SETTING, activations, equal, objects, sample
-
-
-def setting_in(store: AtlasStore, key: str) -> tuple[float, float] | None:
-    record = store.provenance(key, cells(key)[0])
-    assert record is not None
-    return record.setting and (record.setting.epsilon, record.setting.consistency)
 
 
 @pytest.mark.parametrize("key", sorted(set(ARTIFACTS) - {"masks"}))
@@ -52,14 +44,23 @@ def test_what_is_written_is_read_again(filled: Path, key: str) -> None:
         assert ("torch" in record.versions) == ARTIFACTS[key].runs_model
 
 
-def test_settings_are_recorded_where_there_is_one(filled: Path) -> None:
-    store = store_at(filled)
-    assert setting_in(store, "object_masks") == (0.001, 0.8)
-    assert setting_in(store, "target_checker") == (0.001, 0.8)
-    assert setting_in(store, "token_checker_masks") == (0.5, 0.8)
-    assert setting_in(store, "universal_masks") == (0.001, 0.8)
-    for key in ("object_prompts", "object_activations", "summary"):
-        assert setting_in(store, key) is None
+@pytest.mark.parametrize(
+    ("key", "setting"),
+    [
+        ("object_masks", SWEEP[0]),
+        ("target_checker", SWEEP[0]),
+        ("token_checker_masks", SETTING),
+        ("universal_masks", SWEEP[0]),
+        ("compositionality", SWEEP[0]),
+        *((key, None) for key in ("object_prompts", "object_activations", "summary")),
+    ],
+)
+def test_settings_are_recorded_where_there_is_one(
+    filled: Path, key: str, setting: Setting | None
+) -> None:
+    record = store_at(filled).provenance(key, cells(key)[0])
+    assert record is not None
+    assert record.setting == setting
 
 
 def test_files_lie_flat_under_their_published_names(filled: Path) -> None:
@@ -289,9 +290,8 @@ def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(
 
 
 def test_what_speaks_of_one_setting_depends_on_that_file_alone(store: AtlasStore) -> None:
-    at, other = catalog.ARTIFACTS["compositionality"].setting, SWEEP[1]
+    at, other = ARTIFACTS["compositionality"].setting, SWEEP[1]
     assert at == SWEEP[0]
-    assert setting_in(store, "compositionality") == (at.epsilon, at.consistency)
     store.write("object_masks", objects(other, width=8), other, inputs={})
     assert store.stale_reason("compositionality") is None
     store.path("object_masks", other).unlink()
@@ -368,3 +368,28 @@ def test_a_figure_without_its_pdf_is_missing(store: AtlasStore) -> None:
     Path(str(store.path("figure_sweep"))).with_suffix(".pdf").unlink()
     assert not store.exists("figure_sweep")
     assert store.stale_reason("figure_sweep") == "it is missing"
+
+
+def write_one(folder: Path, key: str) -> None:
+    store_at(folder).write(key, sample(key), SETTING, inputs={})
+
+
+def write_another(folder: Path, key: str) -> None:
+    other = objects(width=8) if key == "object_masks" else sample(key)[:2]
+    store_at(folder).write(key, other, SETTING, inputs={})
+
+
+def payload(folder: Path, key: str) -> str:
+    """Digest of the content of an artifact that reads soundly (with its own provenance)."""
+    store = store_at(folder)
+    value, record = store.read(key, SETTING), store.provenance(key, SETTING)
+    assert record is not None
+    assert record.payload_sha256 == codec_of(ARTIFACTS[key]).payload_digest(value)
+    return record.payload_sha256
+
+
+@pytest.mark.parametrize("key", ["object_masks", "target_checker"])
+def test_a_killed_writer_leaves_a_sound_file(tmp_path: Path, key: str) -> None:
+    states = killed_at_every_step(write_one, write_another, payload, tmp_path / "disk", key)
+    assert len(set(states)) == 2
+    assert states[0] != states[-1]

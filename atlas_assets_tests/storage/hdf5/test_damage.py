@@ -13,8 +13,6 @@ from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.samples import equal, objects, provenance
 
 MASKS = ObjectMasksFile()
-
-
 VALUE = objects(layers=2, width=8)
 
 

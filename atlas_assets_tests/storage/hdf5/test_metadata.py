@@ -18,11 +18,6 @@ from atlas_assets_tests.storage.samples import LAYERS, SETTING, equal, objects
 OBJECTS = ObjectMasksFile()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "masks.h5"
-
-
 def test_attributes_of_one_element_are_numbers_too(path: Path) -> None:
     """As MATLAB, R and netCDF4 write them."""
     write_object_masks(path, objects())

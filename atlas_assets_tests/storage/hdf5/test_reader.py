@@ -116,14 +116,6 @@ def test_a_vector_of_another_width_or_that_does_not_inflate_is_named(
     assert "/g/layer_1/u030" in str(caught.value.where)
 
 
-def test_one_layer_alone_is_what_it_is_in_the_whole(tmp_path: Path) -> None:
-    found = values("?")
-    with Hdf5Reader(image(found)) as reader:
-        names, read = reader.vectors("g", np.bool_, layer=1)
-    assert names == NAMES
-    assert np.array_equal(read, found[:, 1:2])
-
-
 def test_a_layer_of_a_mask_file_is_read_without_the_others(tmp_path: Path) -> None:
     value = objects()
     path = tmp_path / "x.h5"

@@ -11,19 +11,7 @@ import numpy as np
 
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.writer import Hdf5Writer
-from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.hdf5.vectors import image, values
-from atlas_assets_tests.storage.release_files import write_object_masks
-from atlas_assets_tests.storage.samples import equal, objects, provenance
-
-
-def test_files_are_smaller_than_those_of_the_release(tmp_path: Path) -> None:
-    value = objects()
-    path = tmp_path / "ours.h5"
-    ObjectMasksFile().write(path, value, provenance(payload_sha256=value.digest()))
-    write_object_masks(tmp_path / "release.h5", value)
-    assert path.stat().st_size < (tmp_path / "release.h5").stat().st_size
-    assert equal(ObjectMasksFile().read(tmp_path / "release.h5")[0], value)
 
 
 def test_bytes_do_not_depend_on_what_the_process_wrote_before() -> None:

@@ -44,7 +44,6 @@ TESTED_IN = {
     # checks and declarations are tried on the artifacts that they are of
     "soundness/test_inspection.py": (
         "stages/activations/artifacts.py",
-        "stages/activations/units.py",
         "stages/check.py",
         "stages/masks/artifacts.py",
         "stages/prompts/artifacts.py",

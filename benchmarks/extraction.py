@@ -38,7 +38,7 @@ from atlas_assets.models import circuitgpt_layers
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
-from atlas_assets.stages.activations.units import units_of_object_prompts
+from atlas_assets.stages.activations.activations import units_of_object_prompts
 from atlas_assets.stages.prompts import object_prompts as objects
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from benchmarks.measure import Findings, Measurement, seconds

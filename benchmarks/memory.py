@@ -83,7 +83,7 @@ def run_chunks(folder: Path, chunks: int) -> dict[str, float]:
     from atlas_assets.extraction.shards import ShardStore
     from atlas_assets.models.loading import load, resolve
     from atlas_assets.progress import Progress
-    from atlas_assets.stages.activations.units import units_of_object_prompts
+    from atlas_assets.stages.activations.activations import units_of_object_prompts
     from atlas_assets.stages.prompts import object_prompts as objects
     from atlas_assets.stages.prompts.stimuli import load_stimuli
 

@@ -19,8 +19,7 @@ from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.activations.units import Units, units_of_object_prompts
+from atlas_assets.stages.activations.activations import Activations, Units, units_of_object_prompts
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.concepts import pair_name
 from atlas_assets.stages.prompts.artifacts import object_candidates

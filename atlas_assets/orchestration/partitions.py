@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-from atlas_assets.stages.partitions import SWEEP
-from atlas_assets.stages.setting import Setting, spell
+from atlas_assets.stages.setting import SWEEP, Setting, spell
 
 # Dagster's own tags for a run over a range of partitions; it exports no names for them
 ASSET_PARTITION_RANGE_START_TAG = "dagster/asset_partition_range_start"

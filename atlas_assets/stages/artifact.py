@@ -14,9 +14,8 @@ from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from atlas_assets.stages.partitions import PartitionSpace
 from atlas_assets.stages.schema import TableSchema
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import PartitionSpace, Setting
 
 if TYPE_CHECKING:
     from atlas_assets.stages.check import Check

@@ -120,29 +120,45 @@ class Check:
 def agrees_with_inputs(
     statement: str, key: Sequence[str], one_decimal: Sequence[str] = ()
 ) -> Check:
-    """Return a check that computes a table again and compares it, row by row.
+    """Return a check that a table, computed again, has the same rows, told apart by ``key``.
 
-    Args:
-        statement: What holds.
-        key: The columns that identify a row.
-        one_decimal: The columns that are rounded to one decimal; the others are to four.
+    Numbers may differ by one unit of the last decimal that they print: of the first in the columns
+    ``one_decimal``, of the fourth in the others.
     """
 
     def verify(of: Inspected) -> Details:
+        stated: pl.DataFrame = of.value
         recomputed: pl.DataFrame = of.recomputed()
-        return {"rows": tables_agree(of.value, recomputed, key, one_decimal=one_decimal)}
+        columns = recomputed.columns
+        if stated.columns != columns or stated.height != recomputed.height:
+            expected = f"{recomputed.height} rows of {', '.join(columns)}"
+            found = f"{stated.height} rows of {', '.join(stated.columns)}"
+            raise contradicts("the table", expected, found)
+        left, right = stated.sort(key), recomputed.sort(key)
+        for column in columns:
+            # a tie may be rounded either way
+            slack = 0.101 if column in one_decimal else 1.01e-4
+            for row, (one, other) in enumerate(zip(left[column], right[column], strict=True)):
+                if not _agree(one, other, slack):
+                    where = ", ".join(f"{name}={left[name][row]}" for name in key)
+                    expected = f"{other}, as its inputs have it"
+                    raise contradicts(f"{where}, column {column}", expected, f"{one}")
+        return {"rows": stated.height}
 
     return Check("agrees_with_inputs", statement, verify)
+
+
+def _agree(one: object, other: object, slack: float) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= slack
+    return one == other
 
 
 def circuits_add_up(cells: Counts, names: Sequence[str], universal: Masks, checker: Masks) -> int:
     """Check that co, sh, to are the sizes of A∖B, A∩B, B∖A; return the number of cells.
 
-    Args:
-        cells: int64 ``[names, layers, 3]``, the co, sh and to that a table states.
-        names: The concepts of the table's rows.
-        universal: The masks A; they may be of more concepts.
-        checker: The masks B; they may be of concepts without a universal mask.
+    The cells of a table's rows are int64 ``[names, layers, 3]``; ``universal`` (A) and ``checker``
+    (B) may be of further concepts that the other lacks.
     """
     require_same_layers(universal, checker, "universal masks", "checker masks")
     # a concept that lost all its pairs to the loss filter has a checker mask and no universal one
@@ -166,12 +182,7 @@ def circuits_add_up(cells: Counts, names: Sequence[str], universal: Masks, check
 
 
 def rows_cover(table: pl.DataFrame, axes: Mapping[str, Sequence[object]]) -> int:
-    """Check that a table has one row for every combination of values; return how many rows.
-
-    Args:
-        table: The table.
-        axes: The values of some columns, by column.
-    """
+    """Check that a table has a row for each combination of columns' values; return how many."""
     wanted = 1
     for column, values in axes.items():
         wanted *= len(set(values))
@@ -185,44 +196,3 @@ def rows_cover(table: pl.DataFrame, axes: Mapping[str, Sequence[object]]) -> int
     if table.height != wanted or rows != wanted:
         raise contradicts("rows", f"{wanted}, all different", f"{table.height}, {rows} different")
     return wanted
-
-
-def tables_agree(
-    stated: pl.DataFrame,
-    recomputed: pl.DataFrame,
-    key: Sequence[str],
-    *,
-    one_decimal: Sequence[str] = (),
-) -> int:
-    """Check a table against its inputs, but for one unit of the last decimal it prints.
-
-    Args:
-        stated: The table on disk.
-        recomputed: The table as it follows from its inputs.
-        key: The columns that identify a row.
-        one_decimal: The columns that print one decimal; the others print four.
-
-    Returns:
-        The number of rows.
-    """
-    columns = recomputed.columns
-    if stated.columns != columns or stated.height != recomputed.height:
-        found = f"{stated.height} rows of {', '.join(stated.columns)}"
-        raise contradicts("the table", f"{recomputed.height} rows of {', '.join(columns)}", found)
-    left, right = stated.sort(key), recomputed.sort(key)
-    for column in columns:
-        # a tie may be rounded either way
-        slack = 0.101 if column in one_decimal else 1.01e-4
-        for row, (one, other) in enumerate(zip(left[column], right[column], strict=True)):
-            if not _agree(one, other, slack):
-                where = ", ".join(f"{name}={left[name][row]}" for name in key)
-                raise contradicts(
-                    f"{where}, column {column}", f"{other}, as its inputs have it", f"{one}"
-                )
-    return stated.height
-
-
-def _agree(one: object, other: object, slack: float) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= slack
-    return one == other

@@ -27,17 +27,11 @@ def pair_name(ast_node: str, builtin: str) -> str:
 def split_pair(name: str) -> tuple[str, str]:
     """Split the name of a pair: ``"Assert___isolated_"`` → ``("Assert", "_isolated_")``.
 
-    Raises:
-        StimulusError: The name has no separator or an empty half.
+    A name with no separator or an empty half is a StimulusError.
     """
     ast_node, separator, builtin = name.partition(SEPARATOR)
     if not (ast_node and separator and builtin):
-        raise StimulusError(
-            "not the name of a pair",
-            where=repr(name),
-            expected="{ast}__{builtin}, for example For__list",
-            remedy="rename the unit or take it out of the file",
-        )
+        raise _not_the_name_of("pair", name, "{ast}__{builtin}, for example For__list")
     return ast_node, builtin
 
 
@@ -49,18 +43,18 @@ def concept_name(kind: Kind, name: str) -> str:
 def split_concept(concept: str) -> tuple[Kind, str]:
     """Split the name of a concept: ``"builtin___isolated_"`` → ``("builtin", "_isolated_")``.
 
-    Raises:
-        StimulusError: The prefix is neither ``ast`` nor ``builtin``.
+    A prefix that is neither ``ast`` nor ``builtin`` is a StimulusError.
     """
     kind, _, name = concept.partition(SEPARATOR)
     if not name or kind not in ("ast", "builtin"):
-        raise StimulusError(
-            "not the name of a concept",
-            where=repr(concept),
-            expected="ast__{node} or builtin__{name}",
-            remedy="rename the unit or take it out of the file",
-        )
+        raise _not_the_name_of("concept", concept, "ast__{node} or builtin__{name}")
     return ("ast" if kind == "ast" else "builtin"), name
+
+
+def _not_the_name_of(what: str, name: str, expected: str) -> StimulusError:
+    remedy = "rename the unit or take it out of the file"
+    what = f"not the name of a {what}"
+    return StimulusError(what, where=repr(name), expected=expected, remedy=remedy)
 
 
 def inventory(pair_names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -83,16 +77,9 @@ def pairs_of_concepts(pair_names: Iterable[str]) -> dict[str, list[int]]:
 
 
 def require_known(names: Collection[str], known: Collection[str], *, what: str, where: str) -> None:
-    """Refuse names that a user has picked and that are not in an inventory.
+    """Refuse names that a user picked in the setting ``where`` and that are not ``known``.
 
-    Args:
-        names: What the user picked.
-        known: The inventory.
-        what: What one name is, in words (``"AST node"``).
-        where: The setting that the names came from.
-
-    Raises:
-        SettingsError: A name is unknown; the message says what it may have meant.
+    The SettingsError says what a name may have meant; ``what`` says what one is (``"AST node"``).
     """
     for name in names:
         if name in known:

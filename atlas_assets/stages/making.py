@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from atlas_assets.errors import AtlasError, MissingArtifactError
-from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.activations.units import Units
+from atlas_assets.errors import AtlasError
+from atlas_assets.stages.activations.activations import Activations, Units
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks
 from atlas_assets.stages.prompts.tokens import Tokenizer
 from atlas_assets.stages.setting import Setting
@@ -77,11 +76,7 @@ class Making(Protocol):
         """Return the validated value of an artifact, or only a ``part`` of it."""
 
     def universal(self, setting: Setting) -> Masks:
-        """Return the universal masks at a setting.
-
-        Raises:
-            NotInSweepError: The sweep in force does not hold the setting.
-        """
+        """Return the universal masks at a setting, as `require_in_sweep` allows it."""
 
     def any_universal(self) -> Masks:
         """Return the universal masks at any setting: the concepts are the same at each."""
@@ -90,10 +85,9 @@ class Making(Protocol):
         """Return whether the artifact's file has a record of its making, unlike the release's."""
 
     def require_in_sweep(self, setting: Setting) -> None:
-        """Refuse a setting that the sweep in force does not hold.
+        """Refuse a setting that the sweep in force does not hold (NotInSweepError).
 
-        Raises:
-            NotInSweepError: It does not; the artifact is then skipped with a warning.
+        The artifact is then skipped with a warning.
         """
 
     def warn(self, sentence: str) -> None:
@@ -126,19 +120,10 @@ def object_masks_at(making: Making, setting: Setting) -> tuple[Masks, Masks]:
 
     Raises:
         NotInSweepError: The sweep in force does not hold the setting.
-        ArtifactError: The file has no pair masks.
     """
     making.require_in_sweep(setting)
     found: ObjectMasks = making.read("object_masks", setting)
-    if found.pairs is None:
-        raise MissingArtifactError(
-            f"the pair masks at {setting} cannot be had",
-            where="object_masks",
-            expected="pair masks and universal masks",
-            found="universal masks alone",
-            remedy="materialise object_masks again",
-        )
-    return found.pairs, found.universal
+    return found.whole_pairs(), found.universal
 
 
 def with_universal(making: Making, checker: CheckerMasks, universal: Masks) -> Masks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from atlas_assets.errors import SettingsError
@@ -108,3 +108,23 @@ def grid(epsilons: Iterable[float], consistencies: Iterable[float]) -> tuple[Set
     """Return all settings of a sweep, ε then C ascending, each once."""
     consistencies = tuple(consistencies)
     return tuple(sorted({Setting(e, c) for e in epsilons for c in consistencies}))
+
+
+@dataclass(frozen=True)
+class PartitionSpace:
+    """What the files of one artifact differ in; Dagster's are in `orchestration/partitions.py`.
+
+    Attributes:
+        name: The name of the space.
+        of_key: Reads a partition key of Dagster's; raises SettingsError for another text.
+        of_file_tag: Reads the part of a file name that tells the partition; ``None`` for another
+            text. A partition has a ``file_tag`` of one spelling.
+    """
+
+    name: str
+    of_key: Callable[[str], Setting]
+    of_file_tag: Callable[[str], Setting | None]
+
+
+#: one file per setting (ε, C)
+SWEEP = PartitionSpace("sweep", Setting.of_partition_key, Setting.of_file_tag)

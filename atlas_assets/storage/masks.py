@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas_assets.errors import ArtifactError, SettingsError
+from atlas_assets.errors import SettingsError
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import JACCARD_LAYER, CheckerMasks, Masks, ObjectMasks
@@ -62,22 +62,16 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
     def check(self, value: ObjectMasks, *, where: str) -> None:
         """Refuse a value without pair masks; `ObjectMasks` checks the rest when it is made."""
         super().check(value, where=where)
-        if value.pairs is None:
-            raise ArtifactError(
-                "object masks cannot be written without their pair masks",
-                where=where,
-                expected="pair masks and universal masks",
-                found="the universal part only",
-                remedy="write the value that stages.masks.masks.object_masks returns",
-            )
+        with within(where):
+            value.whole_pairs()
 
     def part_digests(self, value: ObjectMasks, part: str | None = None) -> dict[str, str]:
         """Return digests of the pair and universal masks of each layer, and of the matrices.
 
         Their names are ``pairs/layer_L``, ``universal/layer_L`` and ``metrics``.
         """
-        matrices: dict[str, Array] = {"ast": value.jaccard_ast, "builtin": value.jaccard_builtin}
-        digests = {"metrics": payload_digest(value.ast_nodes + value.builtins, matrices)}
+        names = value.ast_nodes + value.builtins
+        digests = {"metrics": payload_digest(names, value.matrices)}
         alone = part is not None and _LAYER.fullmatch(part) is not None
         for position in range(value.universal.n_layers):
             layer = part if alone else layer_part(position)
@@ -101,8 +95,8 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         pairs = value.pairs or Masks((), value.universal.bits[:0])
         writer.vectors(_PAIRS, pairs.names, pairs.bits)
         writer.vectors(_UNIVERSALS, value.universal.names, value.universal.bits)
-        matrices = {"ast": value.jaccard_ast, "builtin": value.jaccard_builtin}
-        writer.matrices("metrics", {_MATRICES[kind]: found for kind, found in matrices.items()})
+        matrices = {_MATRICES[kind]: matrix for kind, matrix in value.matrices.items()}
+        writer.matrices("metrics", matrices)
         attributes = _attributes(value.setting, value.universal, CONSISTENCY_SPELLINGS[0])
         return (
             {**attributes, "n_pairs": len(pairs.names)},
@@ -114,11 +108,7 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         return super().has_part(part) or _LAYER.fullmatch(part) is not None
 
     def extract(self, reader: Hdf5Reader, part: str | None) -> ObjectMasks:
-        """Read the masks of a file, or a part of them.
-
-        Raises:
-            SettingsError: the file has no such layer.
-        """
+        """Read the masks of a file, or a part of them; a layer it lacks is a SettingsError."""
         layer = _layer_of(reader, part)
         universal = _read(reader, _UNIVERSALS)
         _require_listed(reader, universal)

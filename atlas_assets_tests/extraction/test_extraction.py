@@ -167,7 +167,7 @@ def test_readouts_are_the_same_bits_in_chunks_and_batches_of_any_size(name: str)
 
 def real_units(**cut: Any) -> dict[str, list[str]]:
     """Object prompts by pair."""
-    from atlas_assets.stages.activations.units import units_of_object_prompts
+    from atlas_assets.stages.activations.activations import units_of_object_prompts
     from atlas_assets.stages.prompts.object_prompts import generate
     from atlas_assets.stages.prompts.stimuli import load_stimuli
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from atlas_assets.errors import ModelError, StimulusError
 from atlas_assets.extraction.plain_pass import SHARD_PROMPTS
 from atlas_assets.extraction.prompts import cut_into_shards, unit_prompts
-from atlas_assets.stages.activations.units import units_of_object_prompts
+from atlas_assets.stages.activations.activations import units_of_object_prompts
 from atlas_assets_tests.extraction.tiny_models import ByteTokenizer
 
 

@@ -21,7 +21,7 @@ from atlas_assets.models.checkpoint_files import CheckpointTokenizer
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import default_loss_threshold, identify, load, resolve
 from atlas_assets.progress import Progress
-from atlas_assets.stages.activations.units import units_of_object_prompts
+from atlas_assets.stages.activations.activations import units_of_object_prompts
 from atlas_assets.stages.masks.masks import sweep_masks
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli

@@ -107,7 +107,7 @@ def test_prompts_that_are_no_candidates_are_run_on_their_own(
 ) -> None:
     from atlas_assets.extraction.extraction import extract
     from atlas_assets.models.loading import load, resolve
-    from atlas_assets.stages.activations.units import units_of_object_prompts
+    from atlas_assets.stages.activations.activations import units_of_object_prompts
 
     make(settings, instance, "object_prompts")
     store = store_of(settings)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.partitions import PartitionSpace
-from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.stages.setting import REFERENCE, PartitionSpace, Setting
 
 
 def test_a_setting_is_given_exactly_where_there_is_one_file_per_setting() -> None:

@@ -1,4 +1,4 @@
-"""Stage 12's result: per unit and layer, how strongly and how often each neuron fired.
+"""Stage 12: its units, and per unit and layer, how strongly and how often each neuron fired.
 
 For a unit (a pair, or a testable concept) of n prompts and a layer of width W, with r the readout
 of one prompt: ``sums = Σ|r|`` and ``counts = #(|r| > 0)`` (card, "Stage 12").
@@ -7,13 +7,19 @@ of one prompt: ``sums = Σ|r|`` and ``counts = #(|r| > 0)`` (card, "Stage 12").
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from atlas_assets.errors import unsound
+from atlas_assets.stages.concepts import pair_name
+
+#: the name of a unit → its prompts, in the order of the rows
+Units = dict[str, list[str]]
 
 _unsound = partial(unsound, "the activations are not sound")
 
@@ -89,7 +95,7 @@ class Activations:
         )
 
 
-def payload_digest(names: tuple[str, ...], arrays: dict[str, npt.NDArray[np.generic]]) -> str:
+def payload_digest(names: tuple[str, ...], arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
     """Return the SHA-256 of arrays, by name, and of the names along their first axis.
 
     Arrays of any dtype are digested as little-endian, in C order.
@@ -110,3 +116,21 @@ def _require_all(
         layer, neuron = np.argwhere(~sound)[0]
         at = f"{where}, layer {layer}, neuron {neuron}"
         raise _unsound(at, expected, str(values[layer, neuron]))
+
+
+def units_of_object_prompts(prompts: pl.DataFrame) -> Units:
+    """Group the object prompts (stage 11A) by pair: ``"For__list"`` → its prompts."""
+    pairs = zip(prompts["ast_node"], prompts["builtin_obj"], strict=True)
+    return _group((pair_name(*pair) for pair in pairs), prompts["prompt_text"])
+
+
+def units_of_checker_prompts(prompts: pl.DataFrame) -> Units:
+    """Group checker or token-checker prompts by concept: ``"ast__For"`` → its prompts."""
+    return _group(prompts["object"], prompts["prompt_text"])
+
+
+def _group(names: Iterable[str], texts: Iterable[str]) -> Units:
+    units: Units = {}
+    for name, text in zip(names, texts, strict=True):
+        units.setdefault(name, []).append(text)
+    return units

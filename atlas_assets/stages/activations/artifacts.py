@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from atlas_assets.errors import unsound
-from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.activations.units import (
+from atlas_assets.stages.activations.activations import (
+    Activations,
     Units,
     units_of_checker_prompts,
     units_of_object_prompts,

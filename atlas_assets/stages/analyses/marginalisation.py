@@ -19,6 +19,7 @@ from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import pairs_of_concepts, split_concept
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.masks.similarity import packed
 from atlas_assets.stages.report.table import Table, table_by_layer
 from atlas_assets.stages.rounding import Counts
 from atlas_assets.stages.schema import TableSchema
@@ -64,7 +65,7 @@ def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFram
         SettingsError: ``orders`` or ``seed`` is out of range.
     """
     streams.require_between(orders, 1, sys.maxsize, "orders")
-    words = _packed(pairs.bits)
+    words = packed(pairs.bits)
     tables = [SCHEMA.polars.to_frame()]
     for concept, rows in pairs_of_concepts(pairs.names).items():
         sizes = _shrinking_sizes(words[rows], random_orders(concept, len(rows), orders, seed))
@@ -85,13 +86,6 @@ def _shrinking_sizes(words: npt.NDArray[np.uint64], orders: npt.NDArray[np.intp]
         common = np.bitwise_and.accumulate(words[order], axis=0)
         np.bitwise_count(common).sum(axis=2, dtype=np.int64, out=found)
     return sizes
-
-
-def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-    """bool ``[pairs, layers, width]`` as uint64 ``[pairs, layers, words]``, padded with zeros."""
-    octets = np.packbits(bits, axis=-1)
-    padding = -octets.shape[-1] % 8
-    return np.pad(octets, ((0, 0), (0, 0), (0, padding))).view(np.uint64)
 
 
 def _table(concept: str, sizes: Counts) -> pl.DataFrame:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import polars as pl
 
-from atlas_assets.errors import ArtifactError, StimulusError
+from atlas_assets.errors import ArtifactError, StimulusError, unsound
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.check import (
@@ -31,11 +32,10 @@ from atlas_assets.stages.check import (
 from atlas_assets.stages.concepts import Kind, split_concept
 from atlas_assets.stages.making import Making, setting_made, with_universal
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, require_same_layers
-from atlas_assets.stages.partitions import SWEEP
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.rounding import Counts, fractions, mean
 from atlas_assets.stages.schema import Column, TableSchema
-from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, Setting, spell
+from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, SWEEP, Setting, spell
 
 TARGET_CHECKER_SCHEMA = TableSchema(
     columns=(col.concept("target", "a concept that has a keyword; A = universal mask"),),
@@ -72,14 +72,13 @@ SUMMARY_SCHEMA = TableSchema(
     may_be_empty=False,
 )
 _CELL = re.compile(r"(\d+) / (\d+) / (\d+)")
+_bad_table = partial(unsound, "a target_checker table cannot be read")
 
 
 def counts(universal: Masks, checker: Masks) -> Counts:
-    """Count co, sh and to for every concept that has a checker mask.
+    """Count co, sh and to for every concept that has a checker (or token-checker) mask.
 
-    Args:
-        universal: The universal masks; they may be of more concepts than ``checker``.
-        checker: The checker or token-checker masks.
+    There may be more concepts with a universal mask.
 
     Returns:
         int64 ``[checker units, layers, 3]``, last axis (co, sh, to), units as in ``checker``.
@@ -106,12 +105,8 @@ def counts(universal: Masks, checker: Masks) -> Counts:
 def target_checker(universal: Masks, checker: Masks) -> pl.DataFrame:
     """Make the published table of one setting from its universal and checker masks.
 
-    Returns:
-        Columns ``target`` and ``L0`` … one per layer, each cell ``co / sh / to``; one row per
-        concept with a checker mask, sorted by target.
-
-    Raises:
-        ArtifactError: As for `counts`.
+    Columns are ``target`` and ``L0`` … one per layer, cells ``co / sh / to``; there is one row per
+    concept with a checker mask, sorted. Errors are those of `counts`.
     """
     cells = counts(universal, checker)
     columns = {"target": list(checker.names)}
@@ -153,9 +148,6 @@ def summary(tables: Mapping[Setting, pl.DataFrame]) -> pl.DataFrame:
     Returns:
         The columns of ``SUMMARY_SCHEMA``, one row per setting, ε then C ascending. A mean over no
         concept at all (a cut grid without a testable AST node, say) is null; none is ever NaN.
-
-    Raises:
-        ArtifactError: A table is malformed.
     """
     rows = [_summarise(setting, table) for setting, table in sorted(tables.items())]
     return pl.DataFrame(rows, schema=SUMMARY_SCHEMA.polars, orient="row")
@@ -182,16 +174,6 @@ def _kind(target: str) -> Kind:
     except StimulusError as error:
         expected = "concepts, ast__{node} or builtin__{name}"
         raise _bad_table("column target", expected, repr(target)) from error
-
-
-def _bad_table(where: str, expected: str, found: str) -> ArtifactError:
-    return ArtifactError(
-        "a target_checker table cannot be read",
-        where=where,
-        expected=expected,
-        found=found,
-        remedy="materialise target_checker again, or fetch the file again if it was downloaded",
-    )
 
 
 #: columns of mean sizes, which are printed to one decimal

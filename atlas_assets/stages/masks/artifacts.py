@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from atlas_assets.stages.activations.units import units_of_checker_prompts
+from atlas_assets.stages.activations.activations import units_of_checker_prompts
 from atlas_assets.stages.artifact import Artifact, Layout, Model
 from atlas_assets.stages.check import Check, Details, Inspected, NotComparedError
 from atlas_assets.stages.making import Making, setting_made
@@ -26,8 +26,7 @@ from atlas_assets.stages.masks.masks import (
     universal_from_table,
     universal_table,
 )
-from atlas_assets.stages.partitions import SWEEP
-from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE
+from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE, SWEEP
 
 _MONOTONE = "a larger ε or C never adds a neuron to a mask"
 

@@ -46,12 +46,7 @@ def pack(masks: Masks) -> PackedMasks:
 def universal_masks_are_intersections(pairs: PackedMasks, universal: PackedMasks) -> int:
     """Check that every universal mask is what all pairs of its concept share.
 
-    Args:
-        pairs: The masks of the pairs, named ``{ast}__{builtin}``.
-        universal: The masks of their concepts.
-
-    Returns:
-        The number of couples of a concept and one of its pairs.
+    The number of couples of a concept and one of its pairs is returned.
     """
     _require_same_neurons(pairs, universal, "pair masks", "universal masks")
     members = pairs_of_concepts(pairs.names)
@@ -93,12 +88,7 @@ def no_neuron_is_added(
 def sweep_is_complete(table: pl.DataFrame, settings: Iterable[Setting]) -> dict[Setting, Masks]:
     """Check that a table of universal masks holds every setting, with the same concepts and layers.
 
-    Args:
-        table: The columns of `masks.UNIVERSAL_SCHEMA`.
-        settings: The settings of the sweep.
-
-    Returns:
-        The masks of each setting, ε then C ascending.
+    The masks of each setting are returned, ε then C ascending.
     """
     wanted = sorted(settings)
     found = sorted(

@@ -116,8 +116,7 @@ class Masks:
     def index(self, name: str) -> int:
         """Return the position of a unit along the first axis.
 
-        Raises:
-            ArtifactError: There is no such unit; near matches are named.
+        That there is no such unit is an ArtifactError that names near matches.
         """
         position = bisect_left(self.names, name)
         if position == len(self.names) or self.names[position] != name:
@@ -132,11 +131,7 @@ class Masks:
         return position
 
     def select(self, names: Iterable[str]) -> Masks:
-        """Return the masks of some units, in sorted order.
-
-        Raises:
-            ArtifactError: One of the units is missing.
-        """
+        """Return the masks of some units, in sorted order; a missing one is an ArtifactError."""
         kept = tuple(sorted(set(names)))
         rows = np.array([self.index(name) for name in kept], dtype=np.intp)
         return Masks(kept, self.bits[rows])
@@ -192,24 +187,27 @@ class ObjectMasks:
         """The builtins (without prefix), sorted; the order of ``jaccard_builtin``."""
         return _of_kind(self.universal.names, "builtin")
 
-    def digest(self) -> str:
-        """Return a SHA-256 over the pair masks, the universal masks and both matrices.
+    @property
+    def matrices(self) -> dict[str, Matrix]:
+        """Both Jaccard matrices, by the kind of their concepts."""
+        return {"ast": self.jaccard_ast, "builtin": self.jaccard_builtin}
 
-        Raises:
-            ArtifactError: The pair masks were not read.
-        """
+    def whole_pairs(self) -> Masks:
+        """Return the pair masks; ArtifactError where only the universal part was read."""
         if self.pairs is None:
             raise ArtifactError(
-                "cannot digest object masks without their pair masks",
+                "object masks cannot be used without their pair masks",
                 where=str(self.setting),
                 expected="pair masks and universal masks",
                 found="the universal part only",
-                remedy="read the whole file",
+                remedy="read the whole file, or materialise object_masks again",
             )
-        matrices = payload_digest(
-            self.universal.names, {"ast": self.jaccard_ast, "builtin": self.jaccard_builtin}
-        )
-        parts = f"{self.pairs.digest()}\n{self.universal.digest()}\n{matrices}\n"
+        return self.pairs
+
+    def digest(self) -> str:
+        """Return a SHA-256 over the pair masks, the universal masks and both matrices."""
+        matrices = payload_digest(self.universal.names, self.matrices)
+        parts = f"{self.whole_pairs().digest()}\n{self.universal.digest()}\n{matrices}\n"
         return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -243,13 +241,8 @@ def sweep_masks(
     of means or rates is made (`thresholds`). Only the bits that the caller keeps stay alive: a
     sweep needs memory for three arrays of one byte per value, however many settings it has.
 
-    Args:
-        activations: The sums and counts of all units.
-        settings: The settings in the order wanted; consecutive ones of one ε share half the work.
-
-    Yields:
-        A setting and the masks of the same units, as float32 comparisons decide
-        (docs/science.md §3).
+    The masks are those that float32 comparisons decide (docs/science.md §3). Settings come in the
+    order wanted; consecutive ones of one ε share half the work.
     """
     n_prompts, unit = np.unique(activations.n_prompts, return_inverse=True)
     # one threshold per unit, for all its layers and neurons
@@ -275,15 +268,8 @@ def threshold(activations: Activations, setting: Setting) -> Masks:
 def universal(pairs: Masks) -> Masks:
     """Return the universal masks of all concepts: the AND of each one's pair masks.
 
-    Args:
-        pairs: The masks of pairs, named ``{ast}__{builtin}``.
-
-    Returns:
-        The masks of the AST nodes and the builtins, named ``ast__X`` and ``builtin__Y``. A concept
-        with a single pair has that pair's mask.
-
-    Raises:
-        StimulusError: A name is not that of a pair.
+    Pairs are named ``{ast}__{builtin}``, else it is a StimulusError; concepts ``ast__X`` and
+    ``builtin__Y``. A concept with a single pair has that pair's mask.
     """
     members = pairs_of_concepts(pairs.names)
     bits = np.empty((len(members), pairs.n_layers, pairs.width), dtype=np.bool_)
@@ -312,11 +298,9 @@ def checker_masks(activations: Activations, setting: Setting) -> CheckerMasks:
 
 
 def universal_table(by_setting: Mapping[Setting, Masks]) -> pl.DataFrame:
-    """Put the universal masks of a whole sweep into one tidy table.
+    """Put the universal masks of a whole sweep into one table of the columns ``UNIVERSAL_SCHEMA``.
 
-    Returns:
-        One row per setting, concept and layer, empty masks included, in that order; the columns
-        of ``UNIVERSAL_SCHEMA``.
+    There is one row per setting, concept and layer, empty masks included, in that order.
     """
     parts = [_tidy(setting, masks) for setting, masks in sorted(by_setting.items())]
     return pl.concat([UNIVERSAL_SCHEMA.polars.to_frame(), *parts])
@@ -369,11 +353,7 @@ def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
 
 
 def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) -> None:
-    """Refuse to compare masks that differ in their number of layers or neurons.
-
-    Raises:
-        ArtifactError: The masks differ so.
-    """
+    """Refuse (ArtifactError) to compare masks that differ in their number of layers or neurons."""
     if left.bits.shape[1:] != right.bits.shape[1:]:
         raise ArtifactError(
             f"the {left_is} and the {right_is} are not about the same model",

@@ -12,21 +12,13 @@ from atlas_assets.errors import ArtifactError
 if TYPE_CHECKING:
     from atlas_assets.stages.masks.masks import Masks
 
-_WORD = 64
-
 
 def jaccard(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return the Jaccard similarity of every two masks.
+    """Return the Jaccard similarity of every two of one layer's masks, bool ``[units, width]``.
 
-    Args:
-        bits: bool ``[units, width]``, one layer's masks.
-
-    Returns:
-        float64 ``[units, units]``, symmetric, in [0, 1]; 0 where both masks are empty, on the
-        diagonal too. Each value is the correctly rounded quotient of two counts.
-
-    Raises:
-        ArtifactError: ``bits`` has another dtype or number of axes.
+    It is float64 ``[units, units]``, symmetric, in [0, 1]; 0 where both masks are empty, on the
+    diagonal too. Each value is the correctly rounded quotient of two counts. Another dtype or
+    number of axes of ``bits`` is an ArtifactError.
     """
     if bits.dtype != np.bool_ or bits.ndim != 2:
         raise ArtifactError(
@@ -48,26 +40,25 @@ def _intersections(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """The size of the intersection of every two masks, int64 ``[units, units]``."""
     # counting bits in packed words rather than a float matrix product: for a hundred masks a
     # threaded BLAS spends a hundred times longer waiting for its threads when cores are shared
-    units, width = bits.shape
-    padded = np.zeros((units, -(-width // _WORD) * _WORD), dtype=np.bool_)
-    padded[:, :width] = bits
-    words = np.packbits(padded, axis=1).view(np.uint64)
-    shared = np.empty((units, units), dtype=np.int64)
+    words = packed(bits)
+    shared = np.empty((len(bits), len(bits)), dtype=np.int64)
     for row, mask in zip(shared, words, strict=True):
         np.bitwise_count(words & mask).sum(axis=1, dtype=np.int64, out=row)
     return shared
 
 
+def packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Return masks, bool ``[…, width]``, as uint64 ``[…, words]``, padded with zeros."""
+    octets = np.packbits(bits, axis=-1)
+    padding = [(0, 0)] * (bits.ndim - 1) + [(0, -octets.shape[-1] % 8)]
+    return np.pad(octets, padding).view(np.uint64)
+
+
 def nearest(universal: Masks, concept: str, layer: int | None = None) -> list[tuple[str, float]]:
     """Return all other concepts with their similarity, the most similar first, ties by name.
 
-    Args:
-        universal: The universal masks of one setting.
-        concept: The name of one of them.
-        layer: The layer to compare at; ``None`` for the mean over layers.
-
-    Raises:
-        ArtifactError: There is no such concept.
+    It is the similarity at ``layer``, or else the mean over layers. An unknown ``concept`` is an
+    ArtifactError.
     """
     own = universal.index(concept)
     layers = range(universal.n_layers) if layer is None else (layer,)

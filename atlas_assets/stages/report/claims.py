@@ -38,32 +38,19 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True)
 class Exactly:
-    """The expectation of one count or one name, which must be met exactly."""
+    """The expectation of one count, one name, or several names whose order does not matter."""
 
-    value: int | str
+    value: int | str | tuple[str, ...]
     tolerance: float = 0.0
 
     def holds(self, observed: Observed) -> bool:
-        """Whether the observation equals the value."""
+        """Whether exactly this was observed."""
+        if isinstance(self.value, tuple):
+            return isinstance(observed, tuple) and sorted(map(str, observed)) == sorted(self.value)
         return observed == self.value
 
     def __str__(self) -> str:
         return show(self.value)
-
-
-@dataclass(frozen=True)
-class InAnyOrder:
-    """The expectation of names whose order does not matter."""
-
-    names: tuple[str, ...]
-    tolerance: float = 0.0
-
-    def holds(self, observed: Observed) -> bool:
-        """Whether exactly these names were observed."""
-        return isinstance(observed, tuple) and sorted(map(str, observed)) == sorted(self.names)
-
-    def __str__(self) -> str:
-        return show(self.names)
 
 
 @dataclass(frozen=True)
@@ -132,7 +119,7 @@ class Claim:
     statement: str
     asset: str
     computed: str
-    expected: Exactly | InAnyOrder | Near | Between
+    expected: Exactly | Near | Between
     observe: Callable[[Evidence], Observed]
     setting: Setting | None = None
 

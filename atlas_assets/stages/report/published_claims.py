@@ -21,7 +21,7 @@ from itertools import chain
 from typing import Any
 
 from atlas_assets.stages.report import measures as measure
-from atlas_assets.stages.report.claims import Between, Claim, Exactly, InAnyOrder, Near, Observed
+from atlas_assets.stages.report.claims import Between, Claim, Exactly, Near, Observed
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -52,8 +52,8 @@ _SIMILARITIES = {
     "couples": "how many there are",
 }
 
-_Expected = int | str | InAnyOrder | Near | Between
-#: name, statement, expected (a bare count or name exactly), how it is computed, measure, arguments
+_Expected = int | str | tuple[str, ...] | Near | Between
+#: name, statement, expected (bare counts and names exactly), how it is computed, measure, arguments
 _Fact = tuple[str, str, _Expected, str, Callable[..., Observed], *tuple[Any, ...]]
 
 
@@ -75,7 +75,7 @@ class _Row:
                 statement=statement,
                 asset=self.asset,
                 computed=computed,
-                expected=Exactly(expected) if isinstance(expected, int | str) else expected,
+                expected=expected if isinstance(expected, Near | Between) else Exactly(expected),
                 observe=_observing(observe, arguments),
                 setting=self.setting,
             )
@@ -224,7 +224,7 @@ CLAIMS: tuple[Claim, ...] = (
         (
             "",
             "the top three at p = 0 are Break, ImportFrom and Assert",
-            InAnyOrder(_TOP),
+            _TOP,
             f"first three of the {_RANKING}, in any order",
             measure.three_most_modular,
         ),

@@ -21,7 +21,6 @@ from atlas_assets.errors import ArtifactError, AtlasError, unsound
 from atlas_assets.files.locations import Source, content, label, local_path, opened
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
-from atlas_assets.storage.hdf5.structure import StructureError
 from atlas_assets.storage.hdf5.writer import METADATA, Array
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -245,7 +244,7 @@ class Hdf5Reader:
                 if stored.get_class() != kind:
                     self.fail(f"/{group}/{name}", f"{out.dtype} values", f"{dataset.dtype}")
                 dataset.read(h5s.ALL, h5s.ALL, out[row], memory_type)
-        except (StructureError, *_H5_ERRORS):
+        except (AtlasError, *_H5_ERRORS):
             with self._about(f"{group}/{name}"):
                 raise
 
@@ -255,10 +254,11 @@ class Hdf5Reader:
         where = f"/{key}" if key else ""
         try:
             yield
-        except AtlasError:
-            raise
-        except StructureError as error:
-            raise self._error(error.what, where, error.expected, error.found) from error
+        except AtlasError as error:
+            if error.where:
+                raise
+            expected, found = error.expected or "", error.found or ""
+            raise self._error(error.what, where, expected, found) from error
         except _H5_ERRORS as error:
             what, found = "the HDF5 file is damaged", str(error).strip("'\"")
             raise self._error(what, where, "a complete HDF5 file", found) from error

@@ -2,7 +2,7 @@
 
 A dataset may be stored in another file, or be composed of other datasets; a link may lead out of
 the file; a few bytes may declare terabytes. No file of an atlas or of the paper's release does any
-of this, so a file that does is refused, with a `StructureError`.
+of this, so a file that does is refused, with an ArtifactError that `hdf5.reader` adds the place to.
 """
 
 from __future__ import annotations
@@ -15,24 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5l, h5z
 
+from atlas_assets.errors import ArtifactError, unsound
+
 #: filters that h5py itself brings; any other would be looked for among the machine's plug-ins
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
 #: bytes of values that a byte of a file may stand for; small deflated vectors stay far below it
 _INFLATION = 128
-
-
-class StructureError(Exception):
-    """The structure is one that no file of an atlas has.
-
-    Attributes:
-        what: what is wrong, as a clause.
-        expected: what a sound file has instead.
-        found: what this file has.
-    """
-
-    def __init__(self, what: str, expected: str, found: str) -> None:
-        super().__init__(what)
-        self.what, self.expected, self.found = what, expected, found
 
 
 def names(group: Any) -> list[str]:
@@ -47,7 +35,7 @@ def require_hard(group: Any, name: bytes) -> None:
     """Refuse a member of a group that is a soft or external link."""
     kind = group.links.get_info(name).type
     if kind != h5l.TYPE_HARD:
-        raise StructureError(
+        raise _unsound(
             "the HDF5 file has a link that leads elsewhere",
             "groups and datasets of the file itself",
             f"{'an external' if kind == h5l.TYPE_EXTERNAL else 'a soft'} link, "
@@ -75,7 +63,7 @@ def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
 def require_own_type(kind: Any) -> None:
     """Refuse a named type, which any number of datasets and attributes could share."""
     if kind.committed():
-        raise StructureError(
+        raise _unsound(
             "the HDF5 file uses a named type",
             "a type of the dataset's own",
             "a type that others may share",
@@ -91,7 +79,7 @@ def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
     """Refuse an array of more than ``most`` bytes, since the file could not hold it."""
     declared = math.prod(shape) * np.dtype(dtype).itemsize
     if declared > most:
-        raise StructureError(
+        raise _unsound(
             "the HDF5 file declares more values than it can hold",
             f"at most {most:,} bytes, {_INFLATION} times its size",
             f"{declared:,} bytes",
@@ -101,13 +89,17 @@ def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
 def _require_own_values(creation: Any) -> None:
     what, expected = "the HDF5 file takes values from elsewhere", "values in the file itself"
     if creation.get_layout() == h5d.VIRTUAL:
-        raise StructureError(what, expected, "a virtual dataset")
+        raise _unsound(what, expected, "a virtual dataset")
     if creation.get_external_count():
-        raise StructureError(what, expected, f"external storage in {creation.get_external(0)[0]!r}")
+        raise _unsound(what, expected, f"external storage in {creation.get_external(0)[0]!r}")
     filters = {creation.get_filter(index)[0] for index in range(creation.get_nfilters())}
     if filters - _FILTERS:
-        raise StructureError(
+        raise _unsound(
             "the HDF5 file needs a filter that an atlas does not use",
             "deflate, shuffle, fletcher32 or lzf",
             f"filter {min(filters - _FILTERS)}",
         )
+
+
+def _unsound(what: str, expected: str, found: str) -> ArtifactError:
+    return unsound(what, "", expected, found)

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from atlas_assets_tests.sample_atlas import made
+
+__all__ = ["made"]
+
 TIERS = {
     "slow": "takes minutes; lift with --run-slow",
     "gpu": "needs a CUDA device; lift with --run-gpu on a machine that has one",

@@ -12,12 +12,7 @@ import polars as pl
 import pytest
 
 from atlas_assets import io
-from atlas_assets.errors import (
-    ArtifactError,
-    MissingArtifactError,
-    ProvenanceError,
-    SettingsError,
-)
+from atlas_assets.errors import ArtifactError, MissingArtifactError, ProvenanceError, SettingsError
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.decomposition.decomposition import parse_target_checker
 from atlas_assets.stages.setting import Setting
@@ -45,7 +40,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scores.to_pandas().set_index("index").rename_axis(None).to_csv(
         root / "relaxed_modularity_scores.csv"
     )
-    samples.object_prompts().write_parquet(root / "11A_object_prompts.parquet")
+    samples.object_prompts().to_pandas().to_parquet(root / "11A_object_prompts.parquet")
     samples.checker_prompts().write_parquet(root / "11B_checker_prompts.parquet")
     samples.checker_prompts().write_parquet(root / "token_checker_prompts.parquet")
     return root
@@ -185,27 +180,23 @@ def test_arguments_out_of_range_are_refused(
         load(**arguments, data_root=release)
 
 
-def test_the_atlas_in_force_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample_atlas.make(tmp_path)
-    for key, value in sample_atlas.environment(tmp_path).items():
+def test_the_atlas_in_force_is_the_default(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made / sample_atlas.NAME
+    for key, value in sample_atlas.environment(made).items():
         monkeypatch.setenv(key, value)
-    assert io.load_universal_masks() == io.load_universal_masks(
-        data_root=tmp_path / sample_atlas.NAME
-    )
+    assert io.load_universal_masks() == io.load_universal_masks(data_root=folder)
     assert io.load_summary().height == 2
     assert io.load_prompts().equals(samples.object_prompts())
     monkeypatch.setenv("ATLAS_READOUT", "published")
     with pytest.raises(ProvenanceError, match="readout = last_token"):
         io.load_summary()
     # the folder is said: whatever the settings in force, it is what is read
-    assert io.load_summary(data_root=tmp_path / sample_atlas.NAME).height == 2
+    assert io.load_summary(data_root=folder).height == 2
 
 
-def test_diff_of_two_folders(tmp_path: Path) -> None:
-    sample_atlas.make(tmp_path)
-    sample_atlas.make(tmp_path, name="other", seed=3)
-    found = io.diff(tmp_path / sample_atlas.NAME, tmp_path / "other", claims=False)
+def test_diff_of_two_folders(made: Path) -> None:
+    found = io.diff(made / sample_atlas.NAME, made / "other", claims=False)
     assert not found.identical
     assert found.claims is None
     assert found.neurons["gained"].sum() > 0
-    assert io.diff(tmp_path / "other", tmp_path / "other").identical
+    assert io.diff(made / "other", made / "other").identical

@@ -24,11 +24,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize("data", [b"", b"content", memoryview(b"content")])
-def test_bytes_arrive_and_nothing_else_is_left(tmp_path: Path, data: bytes | memoryview) -> None:
-    atomic.write_bytes(tmp_path / "new" / "file", data, what="masks")
-    assert (tmp_path / "new" / "file").read_bytes() == bytes(data)
-    assert names(tmp_path / "new") == ["file"]
+def test_bytes_arrive_and_nothing_else_is_left(
+    tmp_path: Path, data: bytes | memoryview, remote: bool
+) -> None:
+    path = (UPath(f"memory://{tmp_path.name}") if remote else tmp_path) / "new" / "file"
+    for content in (b"before", data):
+        atomic.write_bytes(path, content, what="masks")
+        assert path.read_bytes() == bytes(content)
+    assert [other.name for other in path.parent.iterdir()] == ["file"]
 
 
 def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
@@ -38,15 +43,6 @@ def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.parametrize("remote", [False, True])
-def test_an_earlier_file_is_replaced(tmp_path: Path, remote: bool) -> None:
-    path = (UPath("memory://atomic") if remote else tmp_path) / "file"
-    atomic.write_bytes(path, b"before", what="masks")
-    atomic.write_bytes(path, b"after", what="masks")
-    assert path.read_bytes() == b"after"
-    assert [other.name for other in path.parent.iterdir()] == ["file"]
 
 
 def test_a_full_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:

@@ -11,8 +11,17 @@ import pytest
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.storage.codec import Codec
+from atlas_assets.storage.masks import ObjectMasksFile
+from atlas_assets_tests.storage.samples import objects, record_of
 
+OBJECTS = ObjectMasksFile()
 Edit = Callable[[h5py.File], None]
+
+
+def with_masks(path: Path, **fields: object) -> Path:
+    """Object masks whose record has these fields besides those that it should have."""
+    OBJECTS.write(path, objects(), record_of(OBJECTS, objects(), **fields))
+    return path
 
 
 def replaced(key: str, value: object = None) -> Edit:

@@ -27,18 +27,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "f.png"
 
 
-def test_both_files_are_written_and_read(path: Path) -> None:
-    value, record = FORMAT.read(path)
-    assert value == Drawing(drawing().png, drawing().pdf)
-    assert path.with_suffix(".pdf").read_bytes() == drawing().pdf
-    assert record is not None
-    assert record.artifact == "f"
-    assert {file.name.split(".")[1] for file in (path.parent / ".provenance").iterdir()} == {
-        "png",
-        "pdf",
-    }
-
-
 def test_the_png_alone_can_be_read(path: Path) -> None:
     path.with_suffix(".pdf").unlink()
     value, _ = FORMAT.read(path, part="png")

@@ -24,15 +24,6 @@ def encoded(value: JaccardMatrices) -> bytes:
     return FORMAT.encode(value, provenance(payload_sha256=FORMAT.payload_digest(value)))
 
 
-def test_matrices_are_written_and_read_again() -> None:
-    value = jaccard_matrices(universal())
-    found, record = FORMAT.read(encoded(value))
-    assert equal(found, value)
-    assert record is not None
-    assert encoded(value) == encoded(value)
-    assert FORMAT.describe(value)["layers"] == LAYERS
-
-
 def test_plain_h5py_reads_them(tmp_path: Path) -> None:
     value = jaccard_matrices(universal())
     (tmp_path / "j.h5").write_bytes(encoded(value))

@@ -11,10 +11,18 @@ PACKAGE = TESTS.parent / "atlas_assets"
 TESTED_IN = {
     # the model that an atlas is about is looked up when the atlas is opened
     "atlas/test_open.py": ("atlas/model.py",),
-    # options are tried on a command that has them
+    # states of files are told by a command, and options tried on one that has them
+    "cli/test_status.py": ("atlas/status.py",),
     "cli/test_sweep.py": ("cli/options.py",),
-    # losses are what scoring gives, and passes what it makes
-    "extraction/test_scoring.py": ("extraction/losses.py", "extraction/passes.py"),
+    # how readouts are read and added up shows in padded batches, attention in the whole network
+    "extraction/test_passes.py": ("extraction/tree_pass.py",),
+    "extraction/test_plain_pass.py": (
+        "extraction/batching.py",
+        "extraction/readouts.py",
+        "extraction/reduction.py",
+    ),
+    "extraction/test_scoring.py": ("extraction/losses.py",),
+    "extraction/test_tree_network.py": ("extraction/tree_attention.py",),
     # the head is read and moved by publishing; the viewer is asked for when that is verified
     "hub/test_publish.py": ("hub/head.py",),
     "hub/test_verify.py": ("hub/viewer_check.py",),

@@ -16,11 +16,6 @@ from atlas_assets.stages.masks.masks import Masks
 NAMES = ("ast__For", "ast__If", "builtin__len")
 
 
-def masks(seed: int, *, layers: int = 2, width: int = 40) -> Masks:
-    rng = np.random.default_rng(seed)
-    return Masks(NAMES, rng.random((len(NAMES), layers, width)) < 0.4)
-
-
 @given(
     st.lists(
         st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=30
@@ -55,7 +50,7 @@ def test_only_what_all_have_is_ranked() -> None:
 
 
 def test_sizes_and_similarities_are_those_of_sets() -> None:
-    of = masks(1)
+    of = Masks(NAMES, np.random.default_rng(1).random((len(NAMES), 2, 40)) < 0.4)
     sets = {
         name: [set(np.flatnonzero(of.bits[i, layer])) for layer in range(of.n_layers)]
         for i, name in enumerate(NAMES)

@@ -14,11 +14,7 @@ import pytest
 
 from atlas_assets.atlas import versions
 from atlas_assets.atlas.open import open_in_force, open_to_build, open_with_model
-from atlas_assets.errors import (
-    ArtifactError,
-    ArtifactWriteError,
-    ProvenanceError,
-)
+from atlas_assets.errors import ArtifactError, ArtifactWriteError, ProvenanceError
 from atlas_assets_tests.orchestration.automation import followed
 from atlas_assets_tests.orchestration.automation.followed import MODEL, NAME, made, settings_in
 
@@ -26,32 +22,28 @@ A, B, C = "a" * 40, "b" * 40, "c" * 40
 FOLDER_OF_B = f"{NAME}@bbbbbbbbbbbb"
 
 
-def test_the_first_version_is_in_force_at_once_in_the_plain_folder(tmp_path: Path) -> None:
+def test_a_later_version_is_built_beside_the_first_and_then_takes_its_place(
+    tmp_path: Path,
+) -> None:
     settings = settings_in(tmp_path)
     assert versions.pin_of(settings) is None
     assert versions.folder_in_force(settings) == versions.folder_to_build(settings)
     pin = versions.seen(settings, A)
-    assert pin.in_force == versions.Version(sha=A, folder=NAME)
-    assert pin.building is None
+    assert (pin.in_force, pin.building) == (versions.Version(sha=A, folder=NAME), None)
     assert versions.seen(settings, A) == pin == versions.pin_of(settings)
 
-
-def test_a_later_version_is_built_beside_it_and_then_takes_its_place(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    versions.seen(settings, A)
     versions.seen(settings, B)
     assert versions.folder_in_force(settings).name == NAME
-    assert versions.folder_to_build(settings).name == FOLDER_OF_B
     assert versions.known_sha(settings) == B
-    assert open_in_force(settings).root.name == NAME
-    assert open_with_model(settings).root.name == NAME
+    assert open_in_force(settings).root.name == open_with_model(settings).root.name == NAME
     assert open_to_build(settings)[0].root.name == FOLDER_OF_B
 
-    pin = versions.promote(settings, B)
-    assert pin is not None
-    assert (pin.in_force.sha, pin.building, [v.sha for v in pin.earlier]) == (B, None, [A])
+    promoted = versions.promote(settings, B)
+    assert promoted is not None
+    assert (promoted.in_force.sha, promoted.building) == (B, None)
+    assert [version.sha for version in promoted.earlier] == [A]
     assert versions.folder_in_force(settings).name == FOLDER_OF_B
-    assert versions.promote(settings, B) == pin
+    assert versions.promote(settings, B) == promoted
 
 
 def test_a_version_seen_during_a_build_is_built_next(tmp_path: Path) -> None:
@@ -63,17 +55,8 @@ def test_a_version_seen_during_a_build_is_built_next(tmp_path: Path) -> None:
     assert pin.in_force == versions.Version(sha=B, folder=FOLDER_OF_B)
     assert pin.building is not None
     assert pin.building.sha == C
-
-
-def test_a_model_that_goes_back_goes_back_to_its_folder(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    versions.seen(settings, A)
-    versions.seen(settings, B)
-    # before it was built
-    assert versions.seen(settings, A).building is None
-    # and after
-    versions.seen(settings, B)
-    versions.promote(settings, B)
+    # a model that goes back goes back to its folder
+    assert versions.seen(settings, B).building is None
     assert versions.seen(settings, A).building == versions.Version(sha=A, folder=NAME)
 
 
@@ -185,15 +168,19 @@ PIN = {"model": MODEL, "in_force": {"sha": A, "folder": NAME}}
 def test_a_damaged_or_hostile_pin_is_refused(tmp_path: Path, pin: Any, found: str) -> None:
     settings = settings_in(tmp_path)
     text = pin if isinstance(pin, str) else json.dumps(pin)
-    versions.pin_path(settings).write_text(text)
-    for refused in (versions.pin_of, versions.folder_in_force, versions.folder_to_build):
+    path = versions.pin_path(settings)
+    path.write_text(text)
+    for refused in (
+        versions.pin_of,
+        versions.folder_in_force,
+        versions.folder_to_build,
+        lambda settings: versions.seen(settings, B),
+    ):
         with pytest.raises(ArtifactError, match="remove it") as error:
             refused(settings)
-        assert error.value.where == str(versions.pin_path(settings))
+        assert error.value.where == str(path)
         assert found in (error.value.found or "")
-    with pytest.raises(ArtifactError, match="remove it"):
-        versions.seen(settings, B)
-    assert versions.pin_path(settings).read_text() == text
+    assert path.read_text() == text
 
 
 def test_who_may_only_read_is_asked_for_nothing_until_the_pin_moves(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from atlas_assets.cli.app import atlas
 from atlas_assets.cli.command import Answer, AnsweringCommand
-from atlas_assets.errors import ArtifactError, SettingsError
+from atlas_assets.errors import ArtifactError, AtlasError, SettingsError
 from atlas_assets_tests.cli.conftest import Call
 
-COMMANDS = (
+COMMANDS = [
     "claims",
     "diff",
     "fetch",
@@ -27,11 +27,11 @@ COMMANDS = (
     "status",
     "sweep",
     "where",
-)
+]
 
 
 def test_the_commands() -> None:
-    assert sorted(atlas.commands) == sorted(COMMANDS)
+    assert sorted(atlas.commands) == COMMANDS
     result = CliRunner().invoke(atlas, ["--help"])
     assert result.exit_code == 0
     assert "_ATLAS_COMPLETE=bash_source" in result.output
@@ -101,24 +101,20 @@ def test_numbers_that_json_does_not_have_become_null() -> None:
     assert json.loads(result.output) == expected
 
 
-@pytest.mark.parametrize(("error", "code"), [(SettingsError, 2), (ArtifactError, 3)])
-def test_errors_end_with_the_code_of_their_kind(error: type[ArtifactError], code: int) -> None:
-    @click.command(cls=AnsweringCommand)
-    def failing() -> Answer:
-        raise error("it failed", where="here", remedy="do this")
-
-    result = CliRunner().invoke(failing, [])
-    assert result.exit_code == code
-    assert result.stderr == "Error: it failed\n  where: here\n  what to do: do this\n"
-    assert result.stdout == ""
-
-
-def failing_with(error: Exception) -> AnsweringCommand:
+def failing_with(error: BaseException) -> AnsweringCommand:
     @click.command(cls=AnsweringCommand)
     def failing() -> Answer:
         raise error
 
     return failing
+
+
+@pytest.mark.parametrize(("kind", "code"), [(SettingsError, 2), (ArtifactError, 3)])
+def test_errors_end_with_the_code_of_their_kind(kind: type[AtlasError], code: int) -> None:
+    error = kind("it failed", where="here", remedy="do this")
+    result = CliRunner().invoke(failing_with(error), [])
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr == "Error: it failed\n  where: here\n  what to do: do this\n"
 
 
 @pytest.mark.parametrize("error", [KeyError("path"), RecursionError("deep"), OSError(5, "disk")])
@@ -155,12 +151,14 @@ def test_a_defect_in_what_is_printed_is_one_too() -> None:
     assert CliRunner().invoke(failing, ["--json"]).exit_code == 0
 
 
-def test_how_click_ends_a_command_is_no_defect() -> None:
-    for error, code in (
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
         (click.Abort(), 1),
         (click.ClickException("x"), 1),
         (click.exceptions.Exit(4), 4),
-    ):
-        assert CliRunner().invoke(failing_with(error), []).exit_code == code
-    # the reader of a pipe has left
-    assert CliRunner().invoke(failing_with(BrokenPipeError(errno.EPIPE, "")), []).exit_code == 1
+        (BrokenPipeError(errno.EPIPE, "the reader of a pipe has left"), 1),
+    ],
+)
+def test_how_click_ends_a_command_is_no_defect(error: Exception, code: int) -> None:
+    assert CliRunner().invoke(failing_with(error), []).exit_code == code

@@ -19,6 +19,7 @@ def test_the_same_atlas(made: Path, tmp_path: Path, call: Call) -> None:
     assert document["identical"]
     assert document["a"] == str(made / NAME)
     assert (document["neurons"], document["files"], document["claims"]) == ([], [], [])
+    assert [row["changed"] for row in document["circuits"]] == [0, 0]
 
 
 def test_another_atlas_by_name(made: Path, call: Call) -> None:

@@ -1,12 +1,18 @@
-"""``atlas status``."""
+"""``atlas status``: the state of every file of an atlas."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import h5py
+
+from atlas_assets.atlas.open import open_with_model
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets_tests.cli.conftest import Call
+from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.cli.conftest import Call, Called
 from atlas_assets_tests.sample_atlas import NAME
+from atlas_assets_tests.storage import release_files, samples
 
 
 def rows(text: str, artifact: str) -> list[str]:
@@ -18,6 +24,10 @@ def rows(text: str, artifact: str) -> list[str]:
 def row(text: str, artifact: str) -> str:
     (line,) = rows(text, artifact)
     return line
+
+
+def files_of(called: Called) -> dict[tuple[str, float | None], dict[str, Any]]:
+    return {(file["artifact"], file["epsilon"]): file for file in called.json["files"]}
 
 
 def test_a_line_per_artifact_and_what_the_files_are_about(made: Path, call: Call) -> None:
@@ -32,27 +42,30 @@ def test_a_line_per_artifact_and_what_the_files_are_about(made: Path, call: Call
     assert "2 settings" in row(shown.out, "object_masks")
     assert row(shown.out, "token_checker_prompts").split()[-2:] == ["–", "missing"]
     assert max(map(len, shown.out.splitlines())) <= max(100, len(str(made)) + 20)
-
-
-def test_cells_lists_every_setting(made: Path, call: Call) -> None:
-    text = call(made, "status", "--cells").out
-    assert ["ε=0.1, C=0.8" in line for line in rows(text, "object_masks")] == [True, False]
+    cells = call(made, "status", "--cells").out
+    assert ["ε=0.1, C=0.8" in line for line in rows(cells, "object_masks")] == [True, False]
 
 
 def test_the_document_has_every_file(made: Path, call: Call) -> None:
-    document = call(made, "status", "--json").json
-    assert document["schema"] == "atlas.status/1"
-    assert document["folder"] == str(made / NAME)
-    files = {(f["artifact"], f["epsilon"], f["consistency"]): f for f in document["files"]}
-    cells = sum(2 if artifact.partitioned else 1 for artifact in ARTIFACTS.values())
-    assert len(files) == cells
-    masks = files["object_masks", 0.1, 0.8]
+    called = call(made, "status", "--json")
+    assert called.json["schema"] == "atlas.status/1"
+    assert called.json["folder"] == str(made / NAME)
+    files = files_of(called)
+    assert set(files) == {
+        (key, epsilon)
+        for key, artifact in ARTIFACTS.items()
+        for epsilon in ((0.1, 0.5) if artifact.partitioned else (None,))
+    }
+    assert len(called.json["files"]) == len(files)
+    masks = files["object_masks", 0.1]
     assert (masks["state"], masks["reason"], masks["present"]) == ("fresh", None, True)
+    assert (masks["origin"], masks["on_grid"]) == ("atlas", True)
     assert masks["provenance"]["lineage"]["readout"] == "last_token"
     assert masks["provenance"]["setting"] == {"epsilon": 0.1, "consistency": 0.8}
     assert masks["size_bytes"] == Path(masks["path"]).stat().st_size
-    missing = files["token_checker_masks", None, None]
+    missing = files["token_checker_masks", None]
     assert (missing["state"], missing["present"], missing["provenance"]) == ("missing", False, None)
+    assert (missing["size_bytes"], missing["origin"]) == (None, None)
 
 
 def test_stale_files_say_why_and_once(made: Path, call: Call) -> None:
@@ -64,27 +77,67 @@ def test_stale_files_say_why_and_once(made: Path, call: Call) -> None:
     assert why.count("it was made with dtype = float32, now float16") == 1
 
 
-def test_a_damaged_file_is_a_line_not_a_crash(data: Path, call: Call) -> None:
-    path = data / NAME / "13_object_masks_eps0.1_cons0.8.h5"
-    path.write_bytes(path.read_bytes()[:1000])
+def test_what_follows_from_changed_activations_is_stale(data: Path, call: Call) -> None:
+    store = open_with_model(sample_atlas.settings_in(data))
+    store.write("object_activations", samples.activations(seed=9))
+    files = files_of(call(data, "status", "--json"))
+    assert files["object_masks", 0.1]["state"] == "stale"
+    assert files["object_masks", 0.1]["reason"] == "object_activations has changed since"
+    assert files["checker_masks", 0.1]["state"] == "fresh"
+
+
+def test_damaged_files_are_lines_and_the_rest_is_surveyed(data: Path, call: Call) -> None:
+    masks = data / NAME / "13_object_masks_eps0.1_cons0.8.h5"
+    masks.write_bytes(masks.read_bytes()[:1000])
+    activations = data / NAME / "12_checker_activations.h5"
+    activations.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
+    table = data / NAME / "14_summary.csv"
+    table.write_text(table.read_text().replace("0.8", "0.7"))
     shown = call(data, "status")
     assert shown.code == 3
     assert "Traceback" not in shown.out + shown.err
-    states = [line.split()[-1] for line in rows(shown.out, "object_masks")]
-    assert states == ["damaged", "fresh"]
-    assert path.name in shown.out
+    assert [line.split()[-1] for line in rows(shown.out, "object_masks")] == ["damaged", "fresh"]
+    assert masks.name in shown.out
     document = call(data, "status", "--json")
     assert document.code == 3
-    states = {f["state"] for f in document.json["files"] if f["artifact"] == "object_masks"}
-    assert states == {"damaged", "fresh"}
+    files = files_of(document)
+    damaged = files["checker_activations", None]
+    assert (damaged["state"], damaged["size_bytes"]) == ("damaged", 108)
+    assert str(activations) in damaged["reason"]
+    dependent = files["checker_masks", 0.1]
+    assert dependent["state"] == "stale"
+    assert dependent["reason"].startswith("an input is damaged")
+    assert files["object_masks", 0.5]["state"] == "fresh"
+    assert files["summary", None]["state"] == "damaged"
+    assert "edited" in files["summary", None]["reason"]
+
+
+def test_content_that_was_changed_is_found_when_verifying(data: Path, call: Call) -> None:
+    path = data / NAME / "13_object_masks_eps0.5_cons0.8.h5"
+    with h5py.File(path, "r+") as file:
+        dataset = file["pair_masks/layer_1/For__len"]
+        dataset[...] = ~dataset[:]
+    assert files_of(call(data, "status", "--json"))["object_masks", 0.5]["state"] == "fresh"
+    found = files_of(call(data, "status", "--verify", "--json"))["object_masks", 0.5]
+    assert found["state"] == "damaged"
+    assert "content is not what was written" in found["reason"]
+
+
+def test_files_of_the_release_are_fresh(tmp_path: Path, call: Call) -> None:
+    (tmp_path / NAME).mkdir()
+    value = samples.objects(samples.SETTING)
+    release_files.write_object_masks(tmp_path / NAME / "13_object_masks_eps0.5_cons0.8.h5", value)
+    found = files_of(call(tmp_path, "status", "--json"))["object_masks", 0.5]
+    assert (found["state"], found["origin"], found["provenance"]) == ("fresh", "release", None)
 
 
 def test_files_off_the_grid_and_foreign_ones(data: Path, call: Call) -> None:
     (data / NAME / "notes.txt").write_text("mine")
+    (data / NAME / "13_object_masks_eps0.50_cons0.8.h5").write_bytes(b"")
     assert call(data, "sweep", "-e", "0.3", "-c", "0.6", "--write").code == 0
     text = call(data, "status").out
     assert "ε=0.3, C=0.6 (off the grid)" in text
-    assert "not part of an atlas: notes.txt" in text
+    assert "not part of an atlas: 13_object_masks_eps0.50_cons0.8.h5, notes.txt" in text
 
 
 def test_no_atlas(tmp_path: Path, call: Call) -> None:

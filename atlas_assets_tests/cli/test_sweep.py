@@ -91,16 +91,13 @@ def test_the_grid_is_not_written_to(data: Path, call: Call) -> None:
     assert files_of(data / NAME) == before
 
 
-def test_without_checker_activations_masks_alone(data: Path, call: Call) -> None:
+def test_without_activations(data: Path, call: Call) -> None:
     (data / NAME / "12_checker_activations.h5").unlink()
     shown = call(data, "sweep", "-e", "0.2", "-c", "0.9", "--write")
     assert shown.code == 0
     assert "no decomposition: the atlas has no checker activations" in shown.out
     assert not (data / NAME / "13_checker_masks_eps0.2_cons0.9.h5").exists()
     assert (data / NAME / "13_object_masks_eps0.2_cons0.9.h5").exists()
-
-
-def test_without_activations(data: Path, call: Call) -> None:
     (data / NAME / "12_object_activations.h5").unlink()
     shown = call(data, "sweep", "-e", "0.2", "-c", "0.9")
     assert shown.code == 3

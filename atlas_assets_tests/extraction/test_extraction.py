@@ -48,15 +48,19 @@ def assert_equals(found: Activations, expected: naive.Sums, **tolerance: float) 
 
 
 def assert_read(
-    model: Any, units: Mapping[str, Sequence[str]], sizes: Sequence[int], **options: Any
+    model: Any,
+    units: Mapping[str, Sequence[str]],
+    sizes: Sequence[int],
+    path: Any = None,
+    **tolerance: float,
 ) -> None:
     """What one pass gives in batches of each size is what prompts alone give."""
     expected = naive.last_token(model, units)
     losses = {name: [naive.loss(model, text) for text in units[name]] for name in units}
-    assert_equals(extracted(model, units, batch_tokens=40, **options), expected)
+    assert_equals(extracted(model, units, batch_tokens=40, path=path), expected, **tolerance)
     for batch_tokens in sizes:
-        found = read(model, units, batch_tokens=batch_tokens, **options)
-        assert_equals(found.activations, expected)
+        found = read(model, units, batch_tokens=batch_tokens, path=path)
+        assert_equals(found.activations, expected, **tolerance)
         for name in units:
             np.testing.assert_allclose(found.losses[name], losses[name], rtol=0, atol=1e-5)
             assert found.losses[name].dtype == np.float64
@@ -74,7 +78,7 @@ def embedded() -> Any:
 @pytest.mark.parametrize(("name", "path"), PATHS.values(), ids=PATHS.keys())
 def test_one_pass_gives_what_prompts_alone_give(name: str, path: Any) -> None:
     model = {**tiny_models.ARCHITECTURES, "toy": tiny_models.toy}[name]()
-    assert_read(model, UNITS, (1, 60, 8192), path=path)
+    assert_read(model, UNITS, (1, 60, 8192), path)
 
 
 @pytest.mark.parametrize("name", sorted(tiny_models.ARCHITECTURES))
@@ -100,14 +104,17 @@ def test_the_two_readouts_differ_where_prompts_of_a_batch_differ_in_length() -> 
     np.testing.assert_allclose(last[1].sums, published[1].sums, **TOLERANCE)
 
 
+ANY_UNITS = st.dictionaries(
+    st.text("abc_", min_size=1, max_size=4),
+    st.lists(st.text("xy =", min_size=1, max_size=12), min_size=1, max_size=6),
+    min_size=1,
+    max_size=6,
+)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
-    units=st.dictionaries(
-        st.text("abc_", min_size=1, max_size=4),
-        st.lists(st.text("xyz =", min_size=1, max_size=9), min_size=1, max_size=6),
-        min_size=1,
-        max_size=6,
-    ),
+    units=ANY_UNITS,
     readout=st.sampled_from(["last_token", "published"]),
     batch_tokens=st.integers(1, 60),
     shard_prompts=st.integers(1, 12),
@@ -123,16 +130,7 @@ def test_any_units_in_any_batches_and_shards(
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    units=st.dictionaries(
-        st.text("abc_", min_size=1, max_size=4),
-        st.lists(st.text("xy =", min_size=1, max_size=12), min_size=1, max_size=6),
-        min_size=1,
-        max_size=6,
-    ),
-    batch_tokens=st.integers(1, 80),
-    chunks_per_leg=st.integers(1, 4),
-)
+@given(units=ANY_UNITS, batch_tokens=st.integers(1, 80), chunks_per_leg=st.integers(1, 4))
 def test_any_units_in_any_chunks_and_legs(
     units: dict[str, list[str]], batch_tokens: int, chunks_per_leg: int
 ) -> None:

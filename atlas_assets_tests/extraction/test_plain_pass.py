@@ -1,25 +1,18 @@
-"""Padded batches: what is run in which, and how a pass goes on from its finished shards."""
+"""Padded batches: what is run in which, what is read of them, and how it is added up."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from pathlib import Path
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from atlas_assets.errors import ModelError
-from atlas_assets.extraction import plain_pass
-from atlas_assets.extraction.shards import ShardStore
-from atlas_assets.stages.activations.activations import Activations
-from atlas_assets_tests.extraction import resumed_extraction, tiny_models
-from atlas_assets_tests.extraction.tiny_models import FINGERPRINT, extracted
-
-UNITS = resumed_extraction.UNITS
+from atlas_assets.extraction.batching import placed
+from atlas_assets.extraction.readouts import ReadoutTap, tapped
+from atlas_assets_tests.extraction import tiny_models
+from atlas_assets_tests.extraction.tiny_models import extracted
 
 
 def test_identical_prompts_run_once_and_count_as_often_as_they_occur() -> None:
@@ -69,89 +62,42 @@ def test_a_mask_goes_with_right_padding_and_none_with_published(name: str) -> No
     assert no_mask is None
 
 
-@pytest.mark.parametrize("readout", ["last_token", "published"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_readouts_that_are_not_finite_are_never_stored(
-    tmp_path: Path, readout: str, value: float
-) -> None:
+def test_hooks_are_gone_afterwards() -> None:
     model = tiny_models.toy()
-    batch: list[torch.Tensor] = []
-
-    def break_layer_1(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        broken = (batch[-1] == ord("!")).any(dim=1)
-        return torch.where(broken[:, None, None], torch.tensor(value), output)
-
-    model.base.register_forward_pre_hook(lambda _m, inputs: batch.append(inputs[0]))
-    model.mlps[1].register_forward_hook(break_layer_1)
-    units = {"a": ["x", "y", "zz"], "b": ["x", "u!", "v"], "c": ["wide"]}
-    with pytest.raises(ModelError, match="unit b, prompt 1, layer 1"):
-        extracted(model, units, readout=readout, shards=ShardStore(tmp_path, FINGERPRINT))
-    assert list(tmp_path.rglob("*.safetensors")) == []
+    extracted(model, tiny_models.UNITS)
+    with pytest.raises(RuntimeError, match="stop"), tapped(model):
+        raise RuntimeError("stop")
+    assert not any(module._forward_hooks for module in model.mlps)
 
 
-# ---------------------------------------------------------------- resuming
+def test_one_batch_of_readouts_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = ReadoutTap.read
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def watched(self: ReadoutTap, *args: Any) -> Any:
+        assert not any(ref() is not None for ref in alive)
+        readouts, output = read(self, *args)
+        alive.append(weakref.ref(readouts))
+        return readouts, output
+
+    monkeypatch.setattr(ReadoutTap, "read", watched)
+    extracted(tiny_models.toy(), {"a": [f"x{i}" for i in range(40)]}, batch_tokens=12)
+    assert len(alive) > 5
 
 
-@pytest.fixture
-def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_pass, "SHARD_PROMPTS", resumed_extraction.SHARD_PROMPTS)
-
-
-pytestmark = pytest.mark.usefixtures("_small_shards")
-
-
-def resume(model: Any, folder: Path | None, **options: Any) -> Activations:
-    options = {"units": UNITS, "batch_tokens": 64, **options}
-    return extracted(model, shards=ShardStore(folder, FINGERPRINT), **options)
-
-
-def stored(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.safetensors"))
-
-
-def test_after_a_kill_the_run_continues_and_yields_the_same_bytes(tmp_path: Path) -> None:
-    script = [
-        sys.executable,
-        "-m",
-        "atlas_assets_tests.extraction.resumed_extraction",
-        str(tmp_path),
-    ]
-    root = Path(__file__).resolve().parents[2]
-    killed = subprocess.run(script, cwd=root, check=False, capture_output=True, timeout=120)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    finished = len(stored(tmp_path))
-    assert 0 < finished < len(UNITS)
-
-    undisturbed = tiny_models.toy()
-    expected = resume(undisturbed, None)
+def test_many_small_readouts_are_not_lost_beside_a_large_one() -> None:
     model = tiny_models.toy()
-    found = resume(model, tmp_path)
-    assert found.digest() == expected.digest()
-    per_shard = len(undisturbed.base.batches) // len(UNITS)
-    assert len(model.base.batches) == len(undisturbed.base.batches) - finished * per_shard
+    with torch.no_grad():
+        model.base.embed.weight.fill_(1.0)
+        model.base.embed.weight[ord("a")] = 3.0e7
+        model.mlps[0][0].weight.copy_(torch.eye(tiny_models.WIDTH))
+        model.mlps[0][0].bias.zero_()
+    found = extracted(model, {"u": ["a", *("b" * i for i in range(1, 91))]}, batch_tokens=100)
+    # added one by one in float32 the ones would vanish: 3e7 + 1 == 3e7
+    assert found.sums[0, 0, 0] == np.float32(3.0e7 + 90)
 
 
-@pytest.mark.parametrize("readout", ["last_token", "published"])
-def test_a_finished_run_is_loaded_whole(tmp_path: Path, readout: str) -> None:
-    expected = resume(tiny_models.toy(), tmp_path, readout=readout)
-    model = tiny_models.toy()
-    assert resume(model, tmp_path, readout=readout).digest() == expected.digest()
-    assert model.base.batches == []
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"batch_tokens": 65},
-        {"readout": "published"},
-        {"units": {**UNITS, "unit 0": ["x"]}},
-        {"units": {**UNITS, "unit 9": ["x"]}},
-    ],
-)
-def test_shards_of_another_computation_are_not_used(tmp_path: Path, change: Any) -> None:
-    resume(tiny_models.toy(), tmp_path)
-    model = tiny_models.toy()
-    found = resume(model, tmp_path, **change)
-    assert found.digest() == resume(tiny_models.toy(), None, **change).digest()
-    assert sum(rows for rows, _ in model.base.batches) >= 41
-    assert len({path.parent for path in stored(tmp_path)}) == 1
+def test_placing_on_a_cpu_shares_the_memory() -> None:
+    array = np.arange(6).reshape(2, 3)
+    assert placed(array, torch.device("cpu")).data_ptr() == array.ctypes.data
+    assert placed(array.T, torch.device("cpu")).tolist() == array.T.tolist()

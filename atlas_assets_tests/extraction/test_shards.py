@@ -23,8 +23,8 @@ ARRAYS = {
 }
 
 
-def shard_file(folder: Path, key: str = "00001") -> Path:
-    return folder / FINGERPRINT / f"{key}.safetensors"
+def shard_file(folder: Path) -> Path:
+    return folder / FINGERPRINT / "00001.safetensors"
 
 
 @given(
@@ -45,28 +45,18 @@ def test_what_is_put_comes_back(
     assert found["x"].shape == array.shape
 
 
-def test_a_shard_of_other_arrays_is_none(tmp_path: Path) -> None:
-    store = ShardStore(tmp_path, FINGERPRINT)
-    store.put("00001", ARRAYS)
-    assert store.get("00001", like={**ARRAYS, "sums": np.zeros(3)}) is None
-    assert store.get("00001", like={"sums": ARRAYS["sums"]}) is None
-
-
 def test_a_new_store_finds_the_shards_and_same_arrays_make_same_bytes(tmp_path: Path) -> None:
-    ShardStore(tmp_path, FINGERPRINT).put("00001", ARRAYS)
+    store = ShardStore(tmp_path, FINGERPRINT)
+    assert store.get("00001", like=ARRAYS) is None
+    store.put("00001", ARRAYS)
     first = shard_file(tmp_path).read_bytes()
     found = ShardStore(tmp_path, FINGERPRINT).get("00001", like=ARRAYS)
     assert found is not None
     np.testing.assert_array_equal(found["sums"], ARRAYS["sums"])
-    ShardStore(tmp_path, FINGERPRINT).put("00001", dict(reversed(ARRAYS.items())))
+    for other in ({**ARRAYS, "sums": np.zeros(3)}, {"sums": ARRAYS["sums"]}):
+        assert store.get("00001", like=other) is None
+    store.put("00001", dict(reversed(ARRAYS.items())))
     assert shard_file(tmp_path).read_bytes() == first
-
-
-def test_a_missing_shard_is_none_and_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
-    assert ShardStore(tmp_path, FINGERPRINT).get("00001", like=ARRAYS) is None
-    nowhere = ShardStore(None, FINGERPRINT)
-    nowhere.put("00001", ARRAYS)
-    assert nowhere.get("00001", like=ARRAYS) is None
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -92,18 +82,17 @@ def test_a_damaged_shard_is_none_and_warned_of(
     assert store.get("00001", like=ARRAYS) is not None
 
 
-def test_shards_of_other_fingerprints_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_shards_of_other_fingerprints_are_removed_once_asked_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     ShardStore(tmp_path, "f" * 64).put("00001", ARRAYS)
     (tmp_path / "notes").mkdir()
     (tmp_path / "table.parquet").write_bytes(b"kept")
-    assert ShardStore(tmp_path, FINGERPRINT).get("00001", like=ARRAYS) is None
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["notes", "table.parquet"]
-
-
-def test_opening_alone_removes_nothing(tmp_path: Path) -> None:
-    ShardStore(tmp_path, "f" * 64).put("00001", ARRAYS)
-    assert ShardStore(tmp_path, FINGERPRINT).narrowed("x").folder == tmp_path
+    store = ShardStore(tmp_path, FINGERPRINT)
+    assert store.narrowed("x").folder == tmp_path
     assert (tmp_path / ("f" * 64)).is_dir()
+    assert store.get("00001", like=ARRAYS) is None
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["notes", "table.parquet"]
 
 
 def test_narrowing_is_deterministic_and_tells_parts_apart() -> None:

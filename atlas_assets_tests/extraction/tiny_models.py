@@ -158,7 +158,8 @@ def circuitgpt(*, block_size: int = POSITIONS, **options: Any) -> LoadedModel:
         for parameter in network.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
     base = network.circuit_model
-    return loaded(network, base, [block.mlp for block in base.transformer.h])
+    mlps = [block.mlp for block in base.transformer.h]
+    return loaded(network, base, mlps, positions=block_size)
 
 
 def sparse_circuitgpt() -> LoadedModel:

@@ -42,17 +42,14 @@ def test_a_saved_model_has_the_hubs_names_and_loads_again(
 ) -> None:
     written = tiny.network(**changes)
     expected = tiny.tensors(written)
-    for source in (
-        written,
-        read(tiny.write(tmp_path / "a", {**tiny.OPTIONS, **changes}, expected)),
-    ):
+    options = {**tiny.OPTIONS, **changes}
+    for source in (written, read(tiny.write(tmp_path / "a", options, expected))):
         source.save_pretrained(tmp_path / "b")
         found = load_file(tmp_path / "b" / "model.safetensors")
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
         again = read(tmp_path / "b")
-        options = again.config.to_dict()
-        assert {key: options[key] for key in tiny.OPTIONS} == {**tiny.OPTIONS, **changes}
+        assert again.config.to_dict().items() >= options.items()
         assert torch.equal(again(tiny.ids(1, 5)).logits, written(tiny.ids(1, 5)).logits)
 
 
@@ -83,17 +80,6 @@ def test_the_dtype_is_the_configs_unless_asked_for(tmp_path: Path, key: str) -> 
     assert read(folder, dtype=torch.float32).dtype == torch.float32
 
 
-def test_remote_code_is_left_alone(tmp_path: Path) -> None:
-    auto_map = {
-        "AutoConfig": "remote.Config",
-        "AutoModelForCausalLM": "remote.Model",
-    }
-    folder = tiny.write(tmp_path, {**tiny.OPTIONS, "auto_map": auto_map})
-    (folder / "remote.py").write_text("raise SystemExit('this must never run')\n")
-    assert read(folder).config.n_layer == 2
-    assert read(folder, trust_remote_code=True).config.n_layer == 2
-
-
 # what does not fit -------------------------------------------------------------------------------
 
 
@@ -104,14 +90,15 @@ def refused(folder: Path) -> ModelError:
     return caught.value
 
 
+@pytest.mark.parametrize("prefix", [True, False], ids=["prefix", "no prefix"])
 @pytest.mark.parametrize(
-    ("name", "prefix"),
+    "name",
     [
-        ("transformer.h.1.mlp.c_proj.bias", True),
-        ("transformer.h.0.attn.attn_imp.sink_logit", False),
-        ("lm_head.weight", True),
-        ("final_logits_bias", False),
-        ("bigram_table", True),
+        "transformer.h.1.mlp.c_proj.bias",
+        "transformer.h.0.attn.attn_imp.sink_logit",
+        "lm_head.weight",
+        "final_logits_bias",
+        "bigram_table",
     ],
 )
 def test_a_missing_tensor_is_named(tmp_path: Path, name: str, prefix: bool) -> None:

@@ -60,14 +60,6 @@ def test_an_unsupported_option_is_named(tmp_path: Path, key: str, value: Any) ->
     assert wanted in str(caught.value.found)
 
 
-def test_a_config_without_sizes_is_refused(tmp_path: Path) -> None:
-    folder = tiny.write(tmp_path)
-    options = {key: value for key, value in tiny.OPTIONS.items() if key != "d_model"}
-    (folder / "config.json").write_text(json.dumps({"model_type": "circuitgpt", **options}))
-    with pytest.raises(ModelError, match="d_model"):
-        AutoConfig.from_pretrained(folder)
-
-
 def test_a_default_that_no_tensor_reveals_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     sizes = {key: tiny.OPTIONS[key] for key in ("block_size", "vocab_size", "n_layer", "n_head")}
     with caplog.at_level(logging.WARNING, logger="atlas_assets"):
@@ -83,6 +75,9 @@ def test_sizes_have_the_familys_defaults_and_older_names() -> None:
     assert CircuitGPTConfig(hidden_size=12, num_attention_heads=3).d_head == 4
     with pytest.raises(ModelError, match="n_head"):
         CircuitGPTConfig(d_model=13, n_head=3)
+    without = {key: value for key, value in tiny.OPTIONS.items() if key != "d_model"}
+    with pytest.raises(ModelError, match="d_model"):
+        CircuitGPTConfig.from_dict(without)
 
 
 def test_the_familys_own_name_of_an_option_wins(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -28,12 +27,12 @@ class Scaled(nn.Module):
 class Net(nn.Module):
     """Runs one MLP after the other; each block is a module dict."""
 
-    def __init__(self, *blocks: dict[str, nn.Module], **lists: list[dict[str, nn.Module]]) -> None:
+    def __init__(self, *blocks: dict[str, nn.Module], vision: bool = False) -> None:
         super().__init__()
         self.model = nn.Module()
         self.model.layers = nn.ModuleList(nn.ModuleDict(block) for block in blocks)
-        for name, others in lists.items():
-            self.add_module(name, nn.ModuleDict({"h": nn.ModuleList(map(nn.ModuleDict, others))}))
+        if vision:
+            self.vision = nn.ModuleDict({"h": nn.ModuleList([nn.ModuleDict({"mlp": Scaled()})])})
 
     def forward(self, input_ids: Tensor) -> object:
         x: object = torch.zeros(*input_ids.shape, WIDTH)
@@ -50,46 +49,22 @@ def test_found_in_order_by_name(name: str) -> None:
     assert readout_width(net, mlps) == WIDTH
 
 
-def test_none_found_lists_what_was_looked_for_and_what_is_there() -> None:
+REFUSED: dict[str, tuple[nn.Module, str]] = {
+    "none": (Net({"dense": Scaled(), "attn": Scaled()}), "layers.0.attn, model.layers.0.dense"),
+    "no blocks": (nn.Linear(2, 2), "the blocks hold nothing"),
+    "two families": (Net({"mlp": Scaled()}, vision=True), "model.layers.*.mlp, vision.h.*.mlp"),
+    "not in each": (Net({"mlp": Scaled()}, {"attn": Scaled()}, {"mlp": Scaled()}), "layers 0, 2"),
+    "a tuple": (Net({"mlp": Scaled()}, {"mlp": Scaled(lambda x: (x, None))}), "tuple"),
+    "flat": (Net({"mlp": Scaled()}, {"mlp": Scaled(lambda x: x.flatten(0, 1))}), "[2, 4]"),
+    "widths": (Net({"mlp": Scaled()}, {"mlp": Scaled(lambda x: x[..., :2])}), "differ in width"),
+}
+
+
+@pytest.mark.parametrize(("net", "told"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_network_without_readouts_of_one_width_is_refused(net: nn.Module, told: str) -> None:
     with pytest.raises(ModelError) as caught:
-        find_mlps(Net({"dense": Scaled(), "attn": Scaled()}))
-    assert "mlp" in str(caught.value.expected)
-    assert "model.layers.0.attn, model.layers.0.dense" in str(caught.value.found)
-    with pytest.raises(ModelError, match="the blocks hold nothing"):
-        find_mlps(nn.Linear(2, 2))
-
-
-def test_several_families_are_listed() -> None:
-    net = Net({"mlp": Scaled()}, vision=[{"mlp": Scaled()}])
-    with pytest.raises(ModelError, match=re.escape("model.layers.*.mlp, vision.h.*.mlp")):
-        find_mlps(net)
-
-
-def test_a_layer_without_an_mlp_is_refused() -> None:
-    with pytest.raises(ModelError, match="layers 0, 2"):
-        find_mlps(Net({"mlp": Scaled()}, {"attn": Scaled()}, {"mlp": Scaled()}))
-
-
-@pytest.mark.parametrize(
-    ("bend", "found"),
-    [
-        (lambda x: (x, None), "tuple"),
-        (lambda x: x.flatten(0, 1), re.escape("[2, 4]")),
-    ],
-)
-def test_an_output_that_is_no_readout_is_refused(
-    bend: Callable[[Tensor], object], found: str
-) -> None:
-    net = Net({"mlp": Scaled()}, {"mlp": Scaled(bend)})
-    with pytest.raises(ModelError, match=found) as caught:
         readout_width(net, find_mlps(net))
-    assert "layer 1" in caught.value.what
-
-
-def test_layers_of_different_width_are_refused() -> None:
-    net = Net({"mlp": Scaled()}, {"mlp": Scaled(lambda x: x[..., :2])})
-    with pytest.raises(ModelError, match="differ in width"):
-        readout_width(net, find_mlps(net))
+    assert told in str(caught.value)
 
 
 def test_an_mlp_that_does_not_run_is_refused_and_no_hook_stays() -> None:

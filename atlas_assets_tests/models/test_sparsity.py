@@ -4,27 +4,26 @@ import math
 from typing import Any
 
 import hypothesis
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas_assets.models.sparsity import abs_topk, abs_topk_without_branches
-from atlas_assets_tests.oracles.circuitgpt_naive import keep_largest
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INFINITY, NAN = float("inf"), float("nan")
 # few distinct magnitudes, so that most rows have ties; denormals of half and single precision
 VALUES = [-2.0, -1.0, -0.5, 0.0, -0.0, 0.5, 1.0, 2.0, 1e-40, -1e-40, 6e-8, -6e-8, 3e38, 6e4]
+VALUES += [INFINITY, -INFINITY, NAN, -NAN]
 # the first call in a process compiles
 settings = hypothesis.settings(deadline=None)
 
 
 @st.composite
-def rows(draw: st.DrawFn, values: list[float] = VALUES) -> tuple[list[list[float]], int]:
+def rows(draw: st.DrawFn) -> tuple[list[list[float]], int]:
     width = draw(st.integers(1, 9))
-    row = st.lists(st.sampled_from(values), min_size=width, max_size=width)
+    row = st.lists(st.sampled_from(VALUES), min_size=width, max_size=width)
     return draw(st.lists(row, min_size=1, max_size=4)), draw(st.integers(0, width + 1))
 
 
@@ -45,19 +44,10 @@ def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @given(rows())
 @settings
-def test_equals_a_sort_by_magnitude_then_index(case: tuple[list[list[float]], int]) -> None:
-    values, k = case
-    expected = np.array([keep_largest(np.array(row, dtype=np.float32), k) for row in values])
-    found = abs_topk(torch.tensor(values, dtype=torch.float32), k)
-    np.testing.assert_array_equal(found.numpy(), expected)
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@given(rows([*VALUES, INFINITY, -INFINITY, NAN, -NAN]))
-@settings
-def test_any_precision_takes_the_same_choice(
+def test_equals_a_stable_sort_by_magnitude_in_any_precision(
     dtype: torch.dtype, case: tuple[list[list[float]], int]
 ) -> None:
     x, k = torch.tensor(case[0], dtype=torch.float64).to(dtype), case[1]
@@ -93,6 +83,7 @@ def test_leaves_its_input_alone_and_works_on_views() -> None:
     x = torch.randn(3, 5, 12, generator=torch.Generator().manual_seed(0))
     before = x.clone()
     views = [*x.chunk(3, dim=-1), x.transpose(0, 1), x.mT, x[:, ::2, 1:], x[:1].expand(4, 5, 12)]
+    views.append(x[:0])
     for view in views:
         assert_same(abs_topk(view, 2), sorted_out(view.flatten(0, 1), 2).view(view.shape))
     assert torch.equal(x, before)
@@ -116,10 +107,6 @@ def test_refuses_to_write_into_what_is_not_like_its_input(k: int) -> None:
             abs_topk(x, k, out=out)
 
 
-def test_no_rows() -> None:
-    assert abs_topk(torch.zeros(0, 3, 8), 2).shape == (0, 3, 8)
-
-
 @pytest.mark.parametrize(("select", "zero"), [(abs_topk, 0), (abs_topk_without_branches, 1)])
 def test_gradients_flow_through_the_kept_entries_only(select: Any, zero: int) -> None:
     """Through a zero that is kept, where another is not, they may flow or not."""
@@ -129,14 +116,6 @@ def test_gradients_flow_through_the_kept_entries_only(select: Any, zero: int) ->
         (select(x, 3) * torch.arange(1.0, 5.0)).sum().backward()
         assert x.grad is not None
         assert x.grad.tolist() == [[1, 2, 0, 4], [zero, 2 * zero, 3, 0], [1, 2, 3, 0]]
-
-
-def test_the_accelerators_path_looks_at_no_value() -> None:
-    # tensors without data: whatever asks for a value, on an accelerator a wait, raises here
-    x = torch.empty(2, 5, 16, device="meta", dtype=torch.bfloat16)
-    assert abs_topk(x, 4).shape == x.shape
-    with pytest.raises(RuntimeError, match="meta"):
-        bool((x > 0).any())
 
 
 @pytest.mark.gpu

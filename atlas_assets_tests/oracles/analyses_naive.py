@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 Circuits = dict[str, list[set[int]]]
-Row = dict[str, object]
+#: the values of one row, in the order of the published columns
+Row = tuple[object, ...]
 
 
 def jaccard(a: set[int], b: set[int]) -> Fraction:
@@ -28,17 +29,9 @@ def entanglement(pairs: Circuits, universal: Circuits) -> list[Row]:
             explained = set(universal[f"ast__{ast_node}"][layer])
             explained.update(universal[f"builtin__{builtin}"][layer])
             left_over = [neuron for neuron in circuit if neuron not in explained]
-            rows.append(
-                {
-                    "ast_node": ast_node,
-                    "builtin_obj": builtin,
-                    "layer": layer,
-                    "pair_size": len(circuit),
-                    "unexplained": len(left_over),
-                    "entanglement_index": len(left_over) / len(circuit) if circuit else 0.0,
-                }
-            )
-    return sorted(rows, key=lambda row: (row["ast_node"], row["builtin_obj"], row["layer"]))
+            index = len(left_over) / len(circuit) if circuit else 0.0
+            rows.append((ast_node, builtin, layer, len(circuit), len(left_over), index))
+    return sorted(rows)
 
 
 def ockham_index(universal: Circuits, n_layers: int) -> list[Row]:
@@ -48,16 +41,7 @@ def ockham_index(universal: Circuits, n_layers: int) -> list[Row]:
         for layer in range(n_layers):
             for a, b in itertools.combinations(names, 2):
                 similarity = float(jaccard(universal[a][layer], universal[b][layer]))
-                rows.append(
-                    {
-                        "type": kind,
-                        "layer": layer,
-                        "concept_a": a,
-                        "concept_b": b,
-                        "jaccard": similarity,
-                        "ockham_index": 1 - similarity,
-                    }
-                )
+                rows.append((kind, layer, a, b, similarity, 1 - similarity))
     return rows
 
 
@@ -71,17 +55,8 @@ def profile(pairs: Circuits, universal: Circuits, n_layers: int) -> list[Row]:
             sizes[name.split("__")[0]].append(len(layers[layer]))
         for kind, found in sizes.items():
             if found:
-                rows.append(
-                    {
-                        "layer": layer,
-                        "type": kind,
-                        "n": len(found),
-                        "mean_size": sum(found) / len(found),
-                        "median_size": float(statistics.median(found)),
-                        "min_size": min(found),
-                        "max_size": max(found),
-                    }
-                )
+                mean, median = sum(found) / len(found), float(statistics.median(found))
+                rows.append((layer, kind, len(found), mean, median, min(found), max(found)))
     return rows
 
 
@@ -108,23 +83,14 @@ def robustness(pairs: Circuits, n_layers: int, orders_of) -> list[Row]:
     """``orders_of(concept, number of pairs)`` gives the orders."""
     rows = []
     for concept, members in partners(pairs).items():
-        orders = orders_of(concept, len(members))
+        kind, orders = concept.split("__")[0], orders_of(concept, len(members))
         for layer in range(n_layers):
             circuits = [pairs[pair][layer] for pair in members]
             runs = [shrinking(circuits, order) for order in orders]
             for n in range(len(members)):
                 sizes = [run[n] for run in runs]
-                rows.append(
-                    {
-                        "concept": concept,
-                        "type": concept.split("__")[0],
-                        "layer": layer,
-                        "n_pairs_intersected": n + 1,
-                        "mean_size": sum(sizes) / len(sizes),
-                        "min_size": min(sizes),
-                        "max_size": max(sizes),
-                    }
-                )
+                mean = sum(sizes) / len(sizes)
+                rows.append((concept, kind, layer, n + 1, mean, min(sizes), max(sizes)))
     return rows
 
 

@@ -242,9 +242,9 @@ def to_bits(found: Circuits, width: int):
     return bits
 
 
-def from_bits(names, bits) -> Circuits:
-    """The inverse of ``to_bits``."""
+def from_bits(masks) -> Circuits:
+    """What masks of ``names`` and ``bits`` hold; the inverse of ``to_bits``."""
     return {
         name: [{neuron for neuron, bit in enumerate(layer) if bit} for layer in unit]
-        for name, unit in zip(names, bits, strict=True)
+        for name, unit in zip(masks.names, masks.bits, strict=True)
     }

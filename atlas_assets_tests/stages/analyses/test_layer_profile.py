@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +12,7 @@ from atlas_assets.stages.masks.masks import Masks, universal
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.oracles.atlas_naive import from_bits
 from atlas_assets_tests.stages.figures import synthetic
-from atlas_assets_tests.stages.random_atlas import column, masks, pair_names, speaks
+from atlas_assets_tests.stages.random_atlas import column, masks, pair_names, refused
 
 
 @settings(deadline=None, max_examples=60)
@@ -24,9 +23,9 @@ def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n):
     concepts = universal(pairs)
     table = layer_profile.profile(pairs, concepts)
     assert table.schema == layer_profile.SCHEMA.polars
-    assert table.to_dicts() == naive.profile(
-        from_bits(pairs.names, pairs.bits),
-        from_bits(concepts.names, concepts.bits),
+    assert table.rows() == naive.profile(
+        from_bits(pairs),
+        from_bits(concepts),
         pairs.n_layers,
     )
 
@@ -42,9 +41,8 @@ def test_a_type_without_circuits_has_no_rows():
 def test_masks_of_another_model_are_refused():
     pairs = Masks(("For__list",), np.ones((1, 2, 5), dtype=bool))
     other = Masks(("For__list",), np.ones((1, 3, 5), dtype=bool))
-    with pytest.raises(ArtifactError) as caught:
+    with refused(ArtifactError, "2 layers of 5 neurons"):
         layer_profile.profile(pairs, universal(other))
-    assert speaks(caught.value, found="2 layers of 5 neurons")
 
 
 def test_the_report_shows_means_and_medians_of_every_layer():

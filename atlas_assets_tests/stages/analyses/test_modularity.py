@@ -15,7 +15,7 @@ from atlas_assets_tests.stages.random_atlas import column, concept_names, masks
 
 
 def assert_equal_to_naive(universal: Masks) -> None:
-    circuits = naive.from_bits(universal.names, universal.bits)
+    circuits = naive.from_bits(universal)
     detail, scores = modularity.detail(universal), modularity.scores(universal)
     assert detail.schema == modularity.DETAIL_SCHEMA.polars
     assert detail.to_dicts() == naive.modularity_detail(circuits, universal.n_layers)

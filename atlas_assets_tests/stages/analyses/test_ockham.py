@@ -22,9 +22,9 @@ seeds = st.integers(0, 2**32 - 1)
 def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n, width):
     concepts = masks(np.random.default_rng(seed), concept_names(n), width=width)
     table = ockham.ockham_index(concepts)
-    circuits = from_bits(concepts.names, concepts.bits)
+    circuits = from_bits(concepts)
     assert table.schema == ockham.SCHEMA.polars
-    assert table.to_dicts() == naive.ockham_index(circuits, concepts.n_layers)
+    assert table.rows() == naive.ockham_index(circuits, concepts.n_layers)
 
 
 @settings(deadline=None, max_examples=40)

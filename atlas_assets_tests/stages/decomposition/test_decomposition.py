@@ -25,7 +25,7 @@ def both(rng: np.random.Generator, checked: tuple[str, ...], width: int = 24):
 
 
 def naive_summary(setting: Setting, universal: Masks, checker: Masks) -> naive.Row:
-    a, b = (naive.from_bits(masks.names, masks.bits) for masks in (universal, checker))
+    a, b = (naive.from_bits(masks) for masks in (universal, checker))
     return naive.summary_row(setting.epsilon, setting.consistency, a, b)
 
 
@@ -40,8 +40,8 @@ def test_the_table_equals_the_naive_one(seed, checked):
     assert table.columns == ["target", "L0", "L1", "L2"]
     assert set(table.dtypes) == {pl.String}
     expected = naive.target_checker(
-        naive.from_bits(universal.names, universal.bits),
-        naive.from_bits(checker.names, checker.bits),
+        naive.from_bits(universal),
+        naive.from_bits(checker),
     )
     assert table.to_dicts() == expected
 

@@ -78,7 +78,7 @@ def test_a_sweep_is_lazy_and_leaves_its_input_alone():
 
 def test_sizes_selection_and_digest():
     found = masks(np.random.default_rng(1), concept_names(5))
-    circuits = naive.from_bits(found.names, found.bits)
+    circuits = naive.from_bits(found)
     assert found.sizes().tolist() == [[len(at) for at in circuits[name]] for name in found.names]
     assert found.sizes().dtype == np.int64
     chosen = found.select([found.names[3], found.names[0], found.names[3]])
@@ -165,7 +165,7 @@ def test_the_universal_table_holds_every_mask_and_gives_it_back(seed, n):
     expected = [
         (s.epsilon, s.consistency, name, naive.kind(name), layer, 24, len(neurons), sorted(neurons))
         for s in sorted(by_setting)
-        for name, layers in naive.from_bits(by_setting[s].names, by_setting[s].bits).items()
+        for name, layers in naive.from_bits(by_setting[s]).items()
         for layer, neurons in enumerate(layers)
     ]
     assert table.rows() == expected

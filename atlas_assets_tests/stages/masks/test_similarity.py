@@ -39,7 +39,7 @@ def test_other_arrays_are_refused(bits):
 @given(seed=st.integers(0, 2**32 - 1), layer=st.sampled_from([None, 0, 1]))
 def test_the_order_of_the_nearest_is_that_of_a_naive_sort(seed, layer):
     universal = masks(np.random.default_rng(seed), concept_names(8), 2, width=4)
-    circuits = naive.from_bits(universal.names, universal.bits)
+    circuits = naive.from_bits(universal)
     concept, layers = universal.names[3], range(2) if layer is None else [layer]
     scores = {
         name: sum(naive.jaccard(circuits[concept][at], own[at]) for at in layers) / len(layers)

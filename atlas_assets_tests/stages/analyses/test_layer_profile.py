@@ -23,11 +23,7 @@ def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n):
     concepts = universal(pairs)
     table = layer_profile.profile(pairs, concepts)
     assert table.schema == layer_profile.SCHEMA.polars
-    assert table.rows() == naive.profile(
-        from_bits(pairs),
-        from_bits(concepts),
-        pairs.n_layers,
-    )
+    assert table.rows() == naive.profile(from_bits(pairs), from_bits(concepts), pairs.n_layers)
 
 
 def test_a_type_without_circuits_has_no_rows():

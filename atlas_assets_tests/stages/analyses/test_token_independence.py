@@ -27,9 +27,7 @@ def test_tables_equal_the_naive_ones(seed, checked, n_layers):
     universal = masks(rng, CONCEPTS, n_layers, width=70)
     checker = masks(rng, checked, n_layers, width=70)
     expected = naive.independence_detail(
-        naive.from_bits(universal),
-        naive.from_bits(checker),
-        KEYWORDS,
+        naive.from_bits(universal), naive.from_bits(checker), KEYWORDS
     )
     detail = t.detail(universal, checker, KEYWORDS)
     assert detail.schema == t.DETAIL_SCHEMA.polars

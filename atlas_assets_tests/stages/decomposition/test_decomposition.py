@@ -39,10 +39,7 @@ def test_the_table_equals_the_naive_one(seed, checked):
     table = d.target_checker(universal, checker)
     assert table.columns == ["target", "L0", "L1", "L2"]
     assert set(table.dtypes) == {pl.String}
-    expected = naive.target_checker(
-        naive.from_bits(universal),
-        naive.from_bits(checker),
-    )
+    expected = naive.target_checker(naive.from_bits(universal), naive.from_bits(checker))
     assert table.to_dicts() == expected
 
 

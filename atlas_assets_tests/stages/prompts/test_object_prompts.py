@@ -52,10 +52,7 @@ def subsets(names: tuple[str, ...]) -> st.SearchStrategy[list[str] | None]:
 @given(nodes=subsets(NODES), builtins=subsets(BUILTINS), variations=st.integers(1, 12))
 @settings(max_examples=8, deadline=None)
 def test_a_cut_grid_is_a_row_subset_of_the_published_one(
-    nodes: list[str] | None,
-    builtins: list[str] | None,
-    variations: int,
-    published: pl.DataFrame,
+    nodes: list[str] | None, builtins: list[str] | None, variations: int, published: pl.DataFrame
 ) -> None:
     assume(nodes is not None or builtins is not None)
     expected = published.filter(

@@ -48,6 +48,7 @@ TESTED_IN = {
         "orchestration/io_managers/metadata.py",
     ),
     # every text that is rendered is among the candidates, which are pinned
+    "stages/masks/test_masks.py": ("stages/masks/thresholds.py",),
     "stages/prompts/test_object_prompts.py": ("stages/prompts/essences.py",),
     # checks and declarations are tried on the artifacts that they are of
     "soundness/test_inspection.py": (

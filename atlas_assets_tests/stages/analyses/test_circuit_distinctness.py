@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.stages.analyses import circuit_distinctness as distinctness
-from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.stages.random_atlas import concept_names, masks
 
@@ -49,21 +48,6 @@ def test_equals_the_naive_measures(seed: int, n: int) -> None:
         circuits = [frozenset(np.flatnonzero(mask).tolist()) for mask in drawn.bits[:, layer]]
         for name, value in naive(circuits, drawn.width).items():
             assert row[name] == pytest.approx(value, abs=1e-12), (name, layer)
-
-
-@pytest.mark.parametrize(
-    ("bits", "expected"),
-    [
-        (np.ones((8, 2)), {"distinct": 1, "core_size": 2, "mean_jaccard": 1.0, "entropy_bits": 0}),
-        (np.eye(8), {"distinct": 8, "core_size": 0, "mean_jaccard": 0.0, "entropy_bits": 3.0}),
-        # of ten circuits nine make the core, and eight do not
-        (np.arange(10)[:, np.newaxis] < [9, 8], {"core_size": 1}),
-    ],
-)
-def test_equal_and_different_circuits(bits: np.ndarray, expected: dict[str, float]) -> None:
-    universal = Masks(concept_names(len(bits)), bits[:, np.newaxis].astype(np.bool_))
-    (row,) = distinctness.distinctness(REFERENCE, universal).to_dicts()
-    assert {name: row[name] for name in expected} == expected
 
 
 def test_the_report_shows_the_reference_setting() -> None:

@@ -30,15 +30,6 @@ def test_equals_the_naive_table_on_any_cut_of_the_grid(seed, n):
         assert table.rows() == naive.entanglement(from_bits(pairs), from_bits(given_))
 
 
-def test_disjoint_pairs_are_entangled_throughout_and_a_pair_alone_is_not():
-    alone = Masks(("For__list",), np.ones((1, 2, 5), dtype=bool))
-    table = compositionality.entanglement(alone, universal(alone))
-    assert table["entanglement_index"].to_list() == [0.0, 0.0]
-    pairs = Masks(("For__len", "For__list", "If__len", "If__list"), np.eye(4, dtype=bool)[:, None])
-    table = compositionality.entanglement(pairs, universal(pairs))
-    assert table["entanglement_index"].to_list() == [1.0] * 4
-
-
 def test_masks_of_another_grid_or_model_are_refused():
     pairs = Masks(("For__list",), np.ones((1, 2, 5), dtype=bool))
     with pytest.raises(ArtifactError, match="builtin__list"):

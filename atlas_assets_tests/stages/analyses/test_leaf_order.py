@@ -49,14 +49,6 @@ def test_oriented_tree_is_the_same_tree_in_that_order(seed, n):
     assert np.array_equal(np.sort(turned[:, :2]), np.sort(merges[:, :2]))
 
 
-def test_an_order_that_scipy_misses():
-    """The distances of scipy/scipy#11227, whose best order is 0, 1, 2, 3."""
-    near = [0.46680166, 0.7747411, 0.79942054, 0.28626558, 0.68441929, 0.74692541]
-    distances = squareform(np.array(near))
-    merges = hierarchy.linkage(np.array(near), "complete")
-    assert leaf_order.optimal_order(merges, distances).tolist() == [0, 1, 2, 3]
-
-
 def test_a_chain_of_leaves_keeps_its_order():
     """A chain of 300 leaves on a line, each joining all those before it."""
     at = np.cumsum(1 + np.arange(300) / 100)

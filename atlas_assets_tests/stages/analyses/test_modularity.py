@@ -70,18 +70,6 @@ def test_trimmed_means_are_rounded_in_float32(shared, expected):
     assert round(float(np.float32(shared / 160)), 4) != expected
 
 
-def test_a_lone_circuit_is_the_most_modular():
-    """One concept without neurons in common with thirty others, in two layers of three."""
-    bits = np.ones((31, 3, 10), dtype=bool)
-    bits[:, :, 0] = False
-    names = concept_names(31)
-    bits[7, :2] = False
-    bits[7, :2, 0] = True
-    scores = modularity.scores(Masks(names, bits))
-    assert scores.row(0) == (names[7], "ast", 2, 2, 2, 2)
-    assert scores["p=0.0"].to_list() == [2] + [0] * 30
-
-
 def test_the_ranking_stands_beside_the_null() -> None:
     universal = synthetic.universal(n_layers=3, width=256)
     scores = modularity.scores(universal)

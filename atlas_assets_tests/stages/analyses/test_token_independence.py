@@ -37,23 +37,6 @@ def test_tables_equal_the_naive_ones(seed, checked, n_layers):
     assert summary.to_dicts() == naive.independence_summary(expected)
 
 
-def test_a_worked_example():
-    bits = np.zeros((1, 2, 6), dtype=bool)
-    universal, checker = (Masks(("ast__While",), bits.copy()) for _ in range(2))
-    universal.bits[0, 0, :3] = True
-    checker.bits[0, 0, 2:] = True
-    checker.bits[0, 1, 0] = True
-    detail = t.detail(universal, checker, {"ast__While": "while"})
-    assert detail.rows() == [
-        (3, 4, 2, 1, 3, 0.3333, 0.6667, "ast__While", "ast", "while", 0),
-        (0, 1, 0, 0, 1, 0.0, 0.0, "ast__While", "ast", "while", 1),
-    ]
-    # the means 0.33335 and 0.16665 are ties
-    assert t.summary(detail).rows() == [
-        ("ast__While", "ast", "while", 0.3334, 0.1666, 1.5, 0.5, 1.0, 2.0)
-    ]
-
-
 def test_concepts_without_keyword_are_listed_in_order():
     universal = Masks(CONCEPTS, np.zeros((10, 1, 3), dtype=bool))
     listed = t.no_keyword(universal, KEYWORDS)

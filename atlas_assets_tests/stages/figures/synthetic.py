@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from atlas_assets.stages.analyses import compositionality as pairs
 from atlas_assets.stages.analyses import layer_profile as profiles
 from atlas_assets.stages.analyses import modularity as scores
-from atlas_assets.stages.concepts import ISOLATED, concept_name, inventory, pair_name
+from atlas_assets.stages.analyses.atomicity import ATOMIC_CONCEPTS
 from atlas_assets.stages.figures import (
     concept_fraction,
     dendrogram,
@@ -24,12 +24,10 @@ from atlas_assets.stages.figures import (
 )
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.prompts.object_prompts import candidate_pairs
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS, REFERENCE
 
 N_LAYERS, WIDTH = 8, 2048
-ATOMIC = ("Assert", "Break", "Continue", "Import", "ImportFrom", "Pass")
 #: mean circuit size per layer of pairs, AST nodes and builtins, roughly as published
 SIZES = {
     "pair": (386, 499, 497, 280, 248, 206, 266, 291),
@@ -41,10 +39,7 @@ SIZES = {
 @functools.cache
 def names() -> tuple[str, ...]:
     """All 106 concepts, sorted."""
-    pairs = [pair_name(*pair) for pair in candidate_pairs(load_stimuli())]
-    ast_nodes, builtins = inventory(pairs)
-    concepts = [concept_name("ast", name) for name in ast_nodes]
-    return tuple(sorted(concepts + [concept_name("builtin", name) for name in builtins]))
+    return tuple(sorted(load_stimuli().concepts))
 
 
 @functools.cache
@@ -65,12 +60,10 @@ def universal(n_layers: int = N_LAYERS, width: int = WIDTH) -> Masks:
 
 
 def _family(concept: str) -> str:
-    kind, _, name = concept.partition("__")
-    if kind == "ast":
-        return "atomic" if name in ATOMIC else ("early" if name < "G" else "late")
-    if name == ISOLATED:
+    if concept in ATOMIC_CONCEPTS or concept == "builtin___isolated_":
         return "atomic"
-    return "exception" if name[:1].isupper() else "function"
+    kind, _, name = concept.partition("__")
+    return f"{kind} {name < 'G' if kind == 'ast' else name[:1].isupper()}"
 
 
 def few(*concepts: str) -> Masks:

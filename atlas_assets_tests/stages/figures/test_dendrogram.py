@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram as reference_dendrogram
 
 from atlas_assets.stages.analyses import atomicity
@@ -15,11 +14,6 @@ from atlas_assets_tests.stages.figures.reading import TITLE, legible, said, text
 
 
 @pytest.fixture(scope="module")
-def both() -> Figure:
-    return synthetic.drawn("dendrogram")
-
-
-@pytest.fixture(scope="module")
 def third() -> dendrogram.Tree:
     """The tree of layer 3."""
     found = dendrogram.tree(synthetic.universal(), 3)
@@ -27,7 +21,8 @@ def third() -> dendrogram.Tree:
     return found
 
 
-def test_the_dendrogram_is_titled_labelled_and_legible_on_a_page(both: Figure) -> None:
+def test_the_dendrogram_is_titled_labelled_and_legible_on_a_page() -> None:
+    both = synthetic.drawn("dendrogram")
     assert title(both)[:2] == ["Atomicity dendrogram, layers 3 and 5", TITLE]
     width, height = both.get_size_inches()
     assert width == style.DOUBLE_COLUMN
@@ -39,8 +34,8 @@ def test_the_dendrogram_is_titled_labelled_and_legible_on_a_page(both: Figure) -
         assert drawn.count(style.bare(name)) == 2
 
 
-def test_atomic_concepts_are_marked_and_builtins_in_italics(both: Figure) -> None:
-    for axes, layer in zip(both.axes, (3, 5), strict=True):
+def test_atomic_concepts_are_marked_and_builtins_in_italics() -> None:
+    for axes, layer in zip(synthetic.drawn("dendrogram").axes, (3, 5), strict=True):
         found = dendrogram.tree(synthetic.universal(), layer)
         assert found is not None
         stars = [line for line in axes.lines if line.get_marker() == "*"]

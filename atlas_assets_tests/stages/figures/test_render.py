@@ -31,15 +31,6 @@ def test_full_size_figures_have_a_small_preview_and_no_date(name: str) -> None:
     assert b"/Type3" not in pdf
 
 
-@pytest.mark.parametrize("name", ["concept_fraction", "modularity"])
-def test_figures_render_the_same_twice_in_any_order(name: str) -> None:
-    first, second = FIGURES[name](), drawn(name)
-    small, pdf, png = render.preview(first), render.to_pdf(first), render.to_png(first)
-    # no rendering leaves a trace in the figure
-    assert (render.to_pdf(second), render.to_png(second)) == (pdf, png)
-    assert render.preview(second) == small
-
-
 def test_another_process_renders_the_same_bytes_and_never_loads_pyplot() -> None:
     script = (
         "import sys;"

@@ -34,12 +34,20 @@ def naive_circuits(found: Activations, setting: Setting) -> naive.Circuits:
     return naive.circuits(found.names, found.n_prompts, found.sums, found.counts, *at)
 
 
+def at_one(found: Activations, rng: np.random.Generator) -> Setting:
+    """The mean and the rate of one neuron: that mean is not above ε, that rate is enough."""
+    unit, *place = (int(rng.integers(n)) for n in found.sums.shape)
+    n = np.float32(found.n_prompts[unit])
+    strength, times = (array[unit, *place] for array in (found.sums, found.counts))
+    return Setting(float(strength / n), float(np.float32(times) / n) or 1.0)
+
+
 @quick
 @given(seed=seeds, n_pairs=st.integers(1, 12), n_layers=st.integers(1, 6))
 def test_object_masks_equal_the_naive_ones_bit_for_bit(seed, n_pairs, n_layers):
     rng = np.random.default_rng(seed)
     found = activations(rng, pair_names(rng, n_pairs), n_layers)
-    for setting in (SWEEP[seed % 9], Setting(0.1, 0.37), Setting(0.0, 1.0)):
+    for setting in (SWEEP[seed % 9], Setting(0.1, 0.37), Setting(0.0, 1.0), at_one(found, rng)):
         pairs = naive_circuits(found, setting)
         universals = naive.universals(pairs)
         ours = m.object_masks(found, setting)
@@ -65,6 +73,12 @@ def test_a_sweep_equals_single_settings_in_whatever_order(seed, order):
     assert [setting for setting, _ in swept] == order
     for setting, ours in swept:
         np.testing.assert_array_equal(ours.bits, m.threshold(found, setting).bits)
+
+
+def test_an_epsilon_beyond_float32_silences_everything():
+    found = activations(np.random.default_rng(0), ("For__len", "If__len"))
+    for epsilon in (float(np.finfo(np.float32).max), 1e300):
+        assert not m.threshold(found, Setting(epsilon, 0.2)).bits.any()
 
 
 def test_a_sweep_is_lazy_and_leaves_its_input_alone():

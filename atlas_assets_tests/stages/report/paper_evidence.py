@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -203,7 +202,3 @@ def profile_table() -> pl.DataFrame:
     ]
     schema = ["layer", "type", "n", "mean_size", "median_size", "min_size", "max_size"]
     return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def without(frame: pl.DataFrame, column: str, values: Iterable[object]) -> pl.DataFrame:
-    return frame.filter(~pl.col(column).is_in(list(values)))

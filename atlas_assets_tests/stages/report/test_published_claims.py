@@ -15,7 +15,7 @@ from atlas_assets.stages.report.claims import Between, Exactly, Near, show
 from atlas_assets.stages.report.published_claims import CLAIMS
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets_tests.stages.random_atlas import SWEEP
-from atlas_assets_tests.stages.report.paper_evidence import PaperEvidence, paper_evidence, without
+from atlas_assets_tests.stages.report.paper_evidence import PaperEvidence, paper_evidence
 
 SPECIFICATION = Path(__file__).resolve().parents[3] / "docs" / "science.md"
 ROWS = {
@@ -72,7 +72,7 @@ def fewer(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def concept_dropped(concept: str) -> Edit:
-    return lambda table: without(table, "concept", [concept])
+    return lambda table: table.filter(pl.col("concept") != concept)
 
 
 def circuit(neurons: list[int], here: pl.Expr) -> Edit:

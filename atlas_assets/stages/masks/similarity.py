@@ -51,7 +51,7 @@ def packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     """Return masks, bool ``[…, width]``, as uint64 ``[…, words]``, padded with zeros."""
     octets = np.packbits(bits, axis=-1)
     padding = [(0, 0)] * (bits.ndim - 1) + [(0, -octets.shape[-1] % 8)]
-    return np.pad(octets, padding).view(np.uint64)
+    return np.ascontiguousarray(np.pad(octets, padding)).view(np.uint64)
 
 
 def nearest(universal: Masks, concept: str, layer: int | None = None) -> list[tuple[str, float]]:

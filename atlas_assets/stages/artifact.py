@@ -198,8 +198,7 @@ class Artifact:
     def file_name(self, partition: Setting | None = None) -> str:
         """Return the published file name; of a partition, where there is one file for each.
 
-        Raises:
-            ValueError: A partition is needed and not given, or the other way round.
+        A partition that is needed and not given, or the other way round, is a ValueError.
         """
         if self.partitioned != (partition is not None):
             needs = "a setting" if self.partitioned else "no setting"
@@ -209,9 +208,7 @@ class Artifact:
     def partition_named(self, key: str) -> Setting:
         """Return the partition that a partition key of Dagster's names.
 
-        Raises:
-            ValueError: The artifact has no partitions.
-            SettingsError: ``key`` is no key of its partition space.
+        Another text is a SettingsError; of an artifact without partitions, any is a ValueError.
         """
         if self.partitions is None:
             raise ValueError(f"{self.key} has no partitions; got {key}")

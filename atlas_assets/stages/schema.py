@@ -88,14 +88,9 @@ class TableSchema:
         return (*self.columns, *(_numbered(self.series, number) for number in range(count)))
 
     def check(self, frame: pl.DataFrame, *, where: str) -> None:
-        """Check a table against this schema.
+        """Refuse a table, of the file or asset ``where``, that does not follow this schema.
 
-        Args:
-            frame: The table.
-            where: The file or asset that the table belongs to, for the error message.
-
-        Raises:
-            ArtifactError: The table is unsound; the message names the column and the first row.
+        The ArtifactError names the column and the first row.
         """
         columns = self.declared(frame.columns)
         self.check_columns(frame.columns, where=where)
@@ -118,11 +113,7 @@ class TableSchema:
                 raise _error(where, f"row {row} (from 0)", rule.statement, values)
 
     def check_columns(self, present: list[str], *, where: str) -> None:
-        """Check the names and the order of a table's columns alone.
-
-        Raises:
-            ArtifactError: A column is missing, is one too many, or stands in another place.
-        """
+        """Check the names and the order of a table's columns alone, as `check` does."""
         wanted = [column.name for column in self.declared(present)]
         for name in wanted:
             if name not in present:

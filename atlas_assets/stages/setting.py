@@ -53,8 +53,7 @@ class Setting:
     def of_partition_key(cls, key: str) -> Setting:
         """Read a partition key: ``"0.8|0.5"`` → ``Setting(epsilon=0.5, consistency=0.8)``.
 
-        Raises:
-            SettingsError: The key is not ``consistency|epsilon`` or a value is out of range.
+        Another text, or a value out of range, is a SettingsError.
         """
         try:
             consistency, epsilon = (float(part) for part in str(key).split("|"))

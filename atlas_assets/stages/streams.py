@@ -14,11 +14,7 @@ _LARGEST_SEED = 2**63 - 1
 
 
 def of_layer(seed: int, layer: int) -> np.random.Generator:
-    """Return the random stream of one layer.
-
-    Raises:
-        SettingsError: The seed is negative or does not fit a table's int64.
-    """
+    """Return the random stream of one layer; a seed below 0 or above 2^63 − 1 is refused."""
     return _child(seed, (layer,))
 
 
@@ -33,11 +29,7 @@ def _child(seed: int, key: tuple[int, ...]) -> np.random.Generator:
 
 
 def require_between(value: int, least: int, largest: int, what: str) -> None:
-    """Refuse a number that a caller chose outside its range.
-
-    Raises:
-        SettingsError: It is outside; the message says ``what`` it is.
-    """
+    """Refuse (SettingsError) a number, called ``what``, that is outside its range."""
     if not least <= value <= largest:
         raise SettingsError(
             f"{what} is out of range",

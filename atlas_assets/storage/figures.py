@@ -8,17 +8,19 @@ both files with it, refuses the mixture.
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, unsound
+from atlas_assets.errors import unsound
 from atlas_assets.files.locations import Fetched, Source, content, label
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing, flaw_of_png
 from atlas_assets.storage.codec import SidecarCodec
 from atlas_assets.storage.provenance import Provenance
 
 PNG = "png"
+_unsound = partial(unsound, "the figure is not sound")
 
 
 class FigureFile(SidecarCodec[Drawing]):
@@ -98,7 +100,3 @@ def _check_png(data: bytes, where: str) -> None:
 def _check_pdf(data: bytes, where: str) -> None:
     if not (data.startswith(b"%PDF-") and data.rstrip().endswith(b"%%EOF")):
         raise _unsound(where, "a whole PDF, from %PDF- to %%EOF", f"{len(data):,} bytes")
-
-
-def _unsound(where: str, expected: str, found: str) -> ArtifactError:
-    return unsound("the figure is not sound", where, expected, found)

@@ -11,10 +11,11 @@ Layout::
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from atlas_assets.errors import ArtifactError, unsound
+from atlas_assets.errors import unsound
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.analyses.ockham import KINDS, JaccardMatrices
 from atlas_assets.stages.concepts import Kind, concept_name, split_concept
@@ -31,6 +32,7 @@ from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer
 from atlas_assets.storage.provenance import Provenance
 
 _GROUP = "jaccard"
+_unsound = partial(unsound, "the Jaccard matrices are not sound")
 _LISTS: dict[Kind, str] = {"ast": "ast_nodes", "builtin": "builtin_objs"}
 
 
@@ -127,7 +129,3 @@ def _matrices(reader: Hdf5Reader, kind: Kind) -> Array:
 def _are_similarities(matrices: Array) -> bool:
     in_range = np.isfinite(matrices) & (matrices >= 0) & (matrices <= 1)
     return bool(in_range.all() and np.array_equal(matrices, matrices.swapaxes(1, 2)))
-
-
-def _unsound(where: str, expected: str, found: str) -> ArtifactError:
-    return unsound("the Jaccard matrices are not sound", where, expected, found)

@@ -116,8 +116,7 @@ class Provenance(_Record):
     def from_json(cls, text: str | bytes, *, where: str) -> Provenance:
         """Read the record in ``text``, which stands in the file or beside the file ``where``.
 
-        Raises:
-            ArtifactError: it is no provenance record, or one of a newer format version.
+        Any other text, or a record of a newer format version, is an ArtifactError.
         """
         try:
             fields = json.loads(text)
@@ -185,10 +184,8 @@ def require_same_atlas(
 ) -> None:
     """Refuse to replace a file of another atlas: two never mix in one folder.
 
-    A newer state of the same model (other digests or revision) does replace an older one.
-
-    Raises:
-        ProvenanceError: names each contradicting field, both values and the remedy.
+    A newer state of the same model (other digests or revision) does replace an older one. The
+    error is that of `require`.
     """
     found = contradictions(stored.lineage, expected) if stored and stored.lineage else []
     if is_of_another_atlas(found):
@@ -222,8 +219,7 @@ def _contradicted(
 def combine(lineages: Sequence[Lineage], *, artifact: str) -> Lineage:
     """Return the lineage of something computed from inputs of these lineages.
 
-    Raises:
-        ProvenanceError: two of them contradict each other.
+    Two that contradict each other are a ProvenanceError.
     """
     for left, right in combinations(lineages, 2):
         for field, one, two in contradictions(left, right):

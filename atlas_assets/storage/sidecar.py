@@ -25,16 +25,10 @@ _OF_THE_RELEASE = b"null\n"
 
 
 def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what: str) -> None:
-    """Put ``data`` at ``path`` and its provenance beside it.
+    """Put ``data`` at ``path`` and its provenance (``None``: of the release) beside it.
 
-    Args:
-        path: the target.
-        data: the file's bytes.
-        provenance: what the content was made from; ``None``: it is the release's, which has none.
-        what: what is written, for the error message.
-
-    Raises:
-        ArtifactWriteError: the disk refused; an earlier file and its provenance are intact.
+    ``what`` says what is written. Where the disk refuses (ArtifactWriteError), an earlier file and
+    its provenance are intact.
     """
     records = {}
     own = _sidecar(path, data)

@@ -59,8 +59,7 @@ def write(path: UPath | Path, record: SourceRecord) -> None:
 def noted(path: UPath | Path) -> SourceRecord | None:
     """Return the record beside the file, whatever the file holds by now; ``None`` if there is none.
 
-    Raises:
-        ArtifactError: the record is damaged.
+    A damaged record is an ArtifactError.
     """
     beside = record_path(path)
     if not beside.exists():

@@ -53,11 +53,8 @@ class Linkage(NamedTuple):
 def distance(universal: Masks, layer: int) -> tuple[tuple[str, ...], Reals]:
     """Return how far apart the non-empty circuits of a layer are: 1 − Jaccard.
 
-    Returns:
-        Their n concepts, sorted; float64 ``[n, n]``, symmetric, 0 on the diagonal.
-
-    Raises:
-        ArtifactError: The masks have no such layer.
+    These are their n concepts, sorted, and float64 ``[n, n]``, symmetric, 0 on the diagonal. A
+    layer that the masks lack is an ArtifactError.
     """
     if not 0 <= layer < universal.n_layers:
         raise ArtifactError(
@@ -73,11 +70,7 @@ def distance(universal: Masks, layer: int) -> tuple[tuple[str, ...], Reals]:
 
 
 def linkage(universal: Masks, layer: int) -> Linkage:
-    """Return Ward's dendrogram of a layer's non-empty circuits, leaves in optimal order.
-
-    Raises:
-        ArtifactError: The masks have no such layer.
-    """
+    """Return Ward's dendrogram of a layer's non-empty circuits, leaves in optimal order."""
     names, values = distance(universal, layer)
     if len(names) < 2:
         return Linkage(names, np.empty((0, 4)), np.arange(len(names)))
@@ -88,21 +81,12 @@ def linkage(universal: Masks, layer: int) -> Linkage:
 
 
 def clusters(universal: Masks, layer: int, k: int = CUT) -> dict[str, int]:
-    """Return the clusters of a cut through the dendrogram.
-
-    Args:
-        universal: The universal masks of the concepts at one setting.
-        layer: The layer.
-        k: The number of clusters wanted, ≥ 1.
+    """Return the clusters of a cut through the dendrogram into ``k`` ≥ 1, else a SettingsError.
 
     Returns:
         Concept → cluster for the non-empty circuits, by name; clusters are numbered from 1 in the
         order of the leaves. There are fewer than ``k`` when there are fewer circuits, each then
         being its own cluster, or when equally high merges permit no cut into exactly ``k``.
-
-    Raises:
-        ArtifactError: The masks have no such layer.
-        SettingsError: ``k`` is less than 1.
     """
     streams.require_between(k, 1, sys.maxsize, "number of clusters")
     names, merges, order = linkage(universal, layer)

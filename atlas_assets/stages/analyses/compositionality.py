@@ -33,11 +33,7 @@ SCHEMA = TableSchema(
 
 
 def entanglement(pairs: Masks, universal: Masks) -> pl.DataFrame:
-    """Return the entanglement index of every pair at every layer.
-
-    Args:
-        pairs: The masks of the pairs at one setting.
-        universal: The universal masks at that setting; may hold more concepts than the pairs have.
+    """Return the entanglement index of every pair at every layer of one setting.
 
     Returns:
         Columns ``SCHEMA``: sizes in neurons, the index in [0, 1], not rounded. One row per AST

@@ -43,18 +43,10 @@ SCHEMA = TableSchema(
 
 
 def profile(pairs: Masks, universal: Masks) -> pl.DataFrame:
-    """Return the sizes of the circuits of each type at each layer.
+    """Return the sizes of the circuits of each type at each layer of one setting.
 
-    Args:
-        pairs: The masks of the pairs at one setting.
-        universal: The universal masks at the same setting.
-
-    Returns:
-        Columns ``SCHEMA``, not rounded; one row per layer and type, in the order of ``TYPES``. A
-        type without any circuit has no rows.
-
-    Raises:
-        ArtifactError: Layers or widths differ.
+    Columns are ``SCHEMA``, not rounded; there is one row per layer and type, in the order of
+    ``TYPES``; a type without any circuit has no rows. Other layers or widths are an ArtifactError.
     """
     require_same_layers(universal, pairs, "universal masks", "pair masks")
     kinds = np.array([split_concept(name)[0] for name in universal.names], dtype=np.str_)

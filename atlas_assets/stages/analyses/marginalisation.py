@@ -51,8 +51,8 @@ def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFram
     """Return the sizes of every concept's circuit as its pairs are intersected one after another.
 
     Args:
-        pairs: The masks of the pairs at one setting.
-        orders: The number of random orders of each concept's pairs, ≥ 1.
+        pairs: The masks of the pairs.
+        orders: The number of random orders of each concept's pairs, ≥ 1, else a SettingsError.
         seed: The seed of the orders, ≥ 0. A concept's orders depend on the seed, its name and its
             number of pairs only; they are the same at every layer.
 
@@ -60,9 +60,6 @@ def robustness(pairs: Masks, *, orders: int = 20, seed: int = 42) -> pl.DataFram
         Columns ``SCHEMA``, sizes in neurons; mean, smallest and largest over the orders. One row
         per concept, layer and number of pairs (1, 2, … all of them), in that order. With all
         pairs the three sizes are that of the universal circuit.
-
-    Raises:
-        SettingsError: ``orders`` or ``seed`` is out of range.
     """
     streams.require_between(orders, 1, sys.maxsize, "orders")
     words = packed(pairs.bits)

@@ -92,11 +92,10 @@ def similarities_to_others(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float6
 
 
 def detail(universal: Masks) -> pl.DataFrame:
-    """Return the published detail table of the universal masks at one setting.
+    """Return the published detail table, columns ``DETAIL_SCHEMA``, at one setting.
 
-    Returns:
-        One row per layer, object and p_trim, in that order; columns ``DETAIL_SCHEMA``, trimmed
-        mean and percentile to 4 decimals, ``significant`` from the unrounded percentile.
+    There is one row per layer, object and p_trim, in that order; trimmed mean and percentile have 4
+    decimals, ``significant`` is of the unrounded percentile.
     """
     trimmed, shares = _all_layers(universal)
     n_layers, n_concepts, n_trims = trimmed.shape
@@ -118,9 +117,8 @@ def detail(universal: Masks) -> pl.DataFrame:
 def scores(universal: Masks) -> pl.DataFrame:
     """Return the published score table: in how many layers each concept is significant.
 
-    Returns:
-        Columns ``SCORES_SCHEMA``, ``index`` being the concept; sorted by ``p=0.0`` and then
-        ``p=0.25``, both descending, and then by concept.
+    Columns are ``SCORES_SCHEMA``; rows are sorted by ``p=0.0`` and then ``p=0.25``, both
+    descending, and then by concept.
     """
     significant = _all_layers(universal)[1] < SIGNIFICANCE
     layers = np.count_nonzero(significant, axis=0)

@@ -71,9 +71,9 @@ def permutation_null(universal: Masks, *, permutations: int, seed: int = 42) -> 
     """Return how modular every circuit is, against randomised circuits of the same margins.
 
     Args:
-        universal: The universal masks of the concepts at one setting.
-        permutations: The number of randomised matrices per layer, ≥ 1; the smallest possible
-            p-value is 1 / (1 + permutations).
+        universal: The universal masks.
+        permutations: The number of randomised matrices per layer, ≥ 1, else a SettingsError; the
+            smallest possible p-value is 1 / (1 + permutations).
         seed: The seed of the randomisation, ≥ 0. A layer's result depends on the seed and the
             layer's own number and masks only.
 
@@ -82,9 +82,6 @@ def permutation_null(universal: Masks, *, permutations: int, seed: int = 42) -> 
         rounded, and the mean is float64 (the release's is float32). ``null_mean`` and ``null_sd``
         are over the permutations (divisor: their number). An empty circuit, one that contains every
         neuron in use, and a lone one have p = 1.
-
-    Raises:
-        SettingsError: ``permutations`` or ``seed`` is out of range.
     """
     streams.require_between(permutations, 1, sys.maxsize, "permutations")
     kinds = [split_concept(name)[0] for name in universal.names]

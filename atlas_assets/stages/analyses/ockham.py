@@ -85,9 +85,8 @@ def jaccard_matrices(universal: Masks) -> JaccardMatrices:
 def ockham_index(universal: Masks) -> pl.DataFrame:
     """Return the Ockham index of every two concepts of one type, at every layer of one setting.
 
-    Returns:
-        Columns ``SCHEMA``, indices in [0, 1], not rounded; ``concept_a`` < ``concept_b``. Sorted by
-        type, layer, ``concept_a``, ``concept_b``; no rows for a type of fewer than two concepts.
+    Columns are ``SCHEMA``, indices in [0, 1], not rounded; rows are sorted by type, layer,
+    ``concept_a``, ``concept_b``. A type of fewer than two concepts has none.
     """
     matrices = jaccard_matrices(universal)
     return pl.concat([_of_type(kind, matrices) for kind in KINDS])

@@ -83,20 +83,10 @@ NO_KEYWORD_SCHEMA = TableSchema(
 
 
 def detail(universal: Masks, checker: Masks, keywords: Mapping[str, str]) -> pl.DataFrame:
-    """Return the published table per concept and layer.
+    """Return the published table per concept of the token-checker masks (B) and layer.
 
-    Args:
-        universal: The universal masks (A); may hold more concepts than ``checker``.
-        checker: The token-checker masks (B).
-        keywords: The keyword of each testable concept.
-
-    Returns:
-        Columns ``DETAIL_SCHEMA``, fractions to 4 decimals; one row per concept of ``checker`` and
-        layer, in that order.
-
-    Raises:
-        ArtifactError: Layers or widths differ, or a checked concept has no universal mask or no
-            keyword.
+    Columns are ``DETAIL_SCHEMA``, fractions to 4 decimals; rows are in the order of concepts, then
+    layers. A checked concept without a keyword is an ArtifactError; further errors as in `counts`.
     """
     strangers = sorted(set(checker.names) - set(keywords))
     if strangers:
@@ -130,10 +120,9 @@ def detail(universal: Masks, checker: Masks, keywords: Mapping[str, str]) -> pl.
 def summary(detail: pl.DataFrame) -> pl.DataFrame:
     """Return the published table per concept: means of the detail over layers, 4 decimals.
 
-    Returns:
-        Columns ``SUMMARY_SCHEMA``, sorted by ``concept_fraction`` descending; concepts of the same
-        fraction by ``object``. The release leaves them in the order of an unstable sort, which
-        differs between processors; only the order of rows tells the two files apart.
+    Columns are ``SUMMARY_SCHEMA``; rows are sorted by ``concept_fraction`` descending, then by
+    ``object``. The release leaves equal fractions in the order of an unstable sort, which differs
+    between processors; only the order of rows tells the two files apart.
     """
     groups = detail.sort("object", "layer").group_by("object", "type", "keyword")
     rows = [

@@ -18,7 +18,9 @@ from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
 FORMS = "PNG, and PDF beside it."
 
 
-def _draw(module: str, making: Making) -> Any:
+def _draw(module: str, setting: Setting | None, making: Making) -> Any:
+    if setting is not None:
+        making.require_in_sweep(setting)
     sheets, in_words = import_module(f"{__package__}.{module}").make(making)
     return import_module(f"{__package__}.render").drawing(sheets, in_words)
 
@@ -34,7 +36,7 @@ def _figure(
         content=Layout.FIGURE,
         group="stage_16_figures",
         description=f"{description} {FORMS}",
-        compute=partial(_draw, module),
+        compute=partial(_draw, module, setting),
         inputs=inputs,
         setting=setting,
     )

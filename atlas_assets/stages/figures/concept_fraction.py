@@ -97,6 +97,5 @@ def in_words(table: pl.DataFrame) -> str:
 
 def make(making: Making) -> tuple[list[Figure], str]:
     """Make the figure of the reference setting, and what it shows in words."""
-    making.require_in_sweep(REFERENCE)
     table = making.read("target_checker", REFERENCE)
     return [draw(table, making.caption("target_checker", REFERENCE))], in_words(table)

@@ -87,7 +87,6 @@ def in_words(table: pl.DataFrame, layer: int) -> str:
 
 def make(making: Making) -> tuple[list[Figure], str]:
     """Make the figure of the pairs of one layer at ε = 0.001, C = 0.8, and what it shows."""
-    making.require_in_sweep(STANDALONE)
     table = making.read("compositionality")
     (layer,), notes = layers_to_show(table["layer"].n_unique(), (LAYER,))
     caption = making.caption("compositionality", STANDALONE, notes)

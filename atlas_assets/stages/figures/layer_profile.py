@@ -69,6 +69,5 @@ def in_words(profile: pl.DataFrame) -> str:
 
 def make(making: Making) -> tuple[list[Figure], str]:
     """Make the figure of circuit sizes at ε = 0.001, C = 0.8, and what it shows in words."""
-    making.require_in_sweep(STANDALONE)
     table = making.read("layer_profile")
     return [draw(table, making.caption("layer_profile", STANDALONE))], in_words(table)

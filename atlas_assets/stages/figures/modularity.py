@@ -90,7 +90,6 @@ def in_words(scores: pl.DataFrame) -> str:
 
 def make(making: Making) -> tuple[list[Figure], str]:
     """Make the figure of the ranking at the reference setting, and what it shows in words."""
-    making.require_in_sweep(REFERENCE)
     scores = making.read("modularity_scores")
     n_layers = making.read("modularity_detail")["layer"].n_unique()
     caption = making.caption("modularity_scores", REFERENCE)

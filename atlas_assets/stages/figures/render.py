@@ -26,9 +26,7 @@ _PREVIEW_COLOURS = 128
 def drawing(sheets: Sequence[Figure], description: str) -> Drawing:
     """Return a figure of one or several sheets in all its forms.
 
-    Args:
-        sheets: What is drawn; in the PNG one below the other, in the PDF a page each.
-        description: What it shows, in words, for those who cannot see it; kept in both files.
+    The description, what it shows in words for those who cannot see it, is kept in both files.
     """
     return Drawing(
         png=to_png(*sheets, description=description),

@@ -195,8 +195,7 @@ def sheet(
     Args:
         width: The width of the figure, inches.
         height: The height of the plot alone, inches.
-        heading: What the figure shows.
-        caption: What the figure is about.
+        heading, caption: What the figure shows, and what it is about.
         settings: How to name the settings of a caption without one.
         footnotes: Sentences that a reader has to know.
         key_rows: The lines of the key under the plot.

@@ -325,8 +325,7 @@ def _tidy(setting: Setting, masks: Masks) -> pl.DataFrame:
 def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
     """Read the universal masks of one setting back from a table that follows its schema.
 
-    Raises:
-        ArtifactError: The table lacks the setting, or its rows are not one full set of masks.
+    A setting that it lacks, or rows that are not one full set of masks, are an ArtifactError.
     """
     here = {"epsilon": setting.epsilon, "consistency": setting.consistency}
     rows = table.filter(**here).sort("concept", "layer")

@@ -19,14 +19,9 @@ Singles = npt.NDArray[np.float32]
 
 
 def weakest_sums(n_prompts: Integers, epsilon: float) -> Singles:
-    """Return the smallest sums whose means exceed ε.
+    """Return the smallest sums whose means over ``n_prompts`` (≥ 1, any shape) exceed ε.
 
-    Args:
-        n_prompts: Whole numbers ≥ 1, any shape.
-        epsilon: The threshold of the mean.
-
-    Returns:
-        float32 of that shape; infinite where no finite sum will do.
+    They are float32 of that shape; infinite where no finite sum will do.
     """
     n, least = n_prompts.astype(np.float32), _float32(epsilon)
     # the bits of a float ≥ 0, read as a whole number, are in the order of the floats
@@ -41,12 +36,7 @@ def weakest_sums(n_prompts: Integers, epsilon: float) -> Singles:
 def fewest_prompts(n_prompts: Integers, consistency: float) -> Whole:
     """Return the smallest counts whose share of ``n_prompts`` (≥ 1, any shape) is at least C.
 
-    Args:
-        n_prompts: As for `weakest_sums`.
-        consistency: The threshold of the share, in (0, 1].
-
-    Returns:
-        int64 of that shape, at most ``n_prompts``.
+    They are int64 of that shape, at most ``n_prompts``.
     """
     n, least = n_prompts.astype(np.float32), _float32(consistency)
     return _smallest(lambda counts: counts.astype(np.float32) / n >= least, n_prompts)

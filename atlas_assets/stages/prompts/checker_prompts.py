@@ -73,17 +73,11 @@ def generate(
     """Generate the checker prompts as a model's tokenizer validates them.
 
     A concept for which no draft is valid has no row; a warning names it. That does not happen
-    with the tokenizer of the paper's model: 2,848 rows (checker), 2,861 (token_checker).
-
-    Args:
-        stimuli: The published tables.
-        tokenizer: The model's tokenizer, which decides which drafts hold their keyword.
-        variant: Which of the two published runs.
-        concepts: The concepts of which the prompts are kept, or ``None`` for all.
+    with the tokenizer of the paper's model: 2,848 rows (checker), 2,861 (token_checker). Where
+    ``concepts`` are given, only their prompts are kept.
 
     Returns:
-        ``[prompts, 4]`` with the columns of ``PUBLISHED_SCHEMA``, sorted by concept, up to 50
-        prompts each, ``variation_id`` counting from 0.
+        The columns of ``PUBLISHED_SCHEMA``, sorted by concept, up to 50 prompts each.
 
     Raises:
         SettingsError: None of the concepts has a keyword.
@@ -150,16 +144,8 @@ def select(drafts: Sequence[Draft], valid: Callable[[str], bool], *, target: int
     """Choose a concept's prompts among its drafts.
 
     An equal share per category, in category order, first come first served; if that is fewer
-    than ``target``, then the valid texts not chosen yet, in order of generation.
-
-    Args:
-        drafts: The concept's drafts in order of generation.
-        valid: Tells whether a text holds the keyword and not the concept.
-        target: The number of prompts wanted (50).
-
-    Returns:
-        At most ``target`` texts. A text drawn twice can occur twice; only what the categories
-        chose is barred from the filling.
+    than ``target`` (50), then the valid texts not chosen yet, in order of generation. A text drawn
+    twice can occur twice; only what the categories chose is barred from the filling.
     """
     sound = [item for item in drafts if valid(item.text)]
     share = target // len(CATEGORIES)
@@ -199,12 +185,7 @@ def _round(
 
 
 def avoids_concept(text: str, entry: Keyword) -> bool:
-    """Return whether a text is Python in which the concept does not occur (no tokenizer asked).
-
-    Args:
-        text: The text of a checker prompt.
-        entry: The concept's keyword, and what would make a prompt show the concept.
-    """
+    """Return whether a text is Python in which the concept does not occur (no tokenizer asked)."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):

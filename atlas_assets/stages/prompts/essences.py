@@ -31,11 +31,7 @@ class Frame(NamedTuple):
 
 
 class Renderer:
-    """Turns a pair, a domain and a frame into text; texts and parts that recur are made once.
-
-    Args:
-        tables: The tables of stage 11A.
-    """
+    """Turns a pair, a domain and a frame into text; texts and parts that recur are made once."""
 
     def __init__(self, tables: ObjectTables) -> None:
         self._tables = tables

@@ -62,12 +62,8 @@ def candidate_pairs(
 
     For each family of AST nodes, in the order of the compatibility map, each of its nodes meets
     the sorted union of the builtin families it goes with; nodes of a family that goes with none
-    meet the placeholder ``_isolated_``. The whole grid has 1,297 pairs.
-
-    Args:
-        stimuli: The published tables.
-        ast_nodes: The AST nodes whose pairs are kept.
-        builtins: The builtins whose pairs are kept; ``_isolated_`` is one of them.
+    meet the placeholder ``_isolated_``. The whole grid has 1,297 pairs; those of the chosen
+    ``ast_nodes`` and ``builtins`` (``_isolated_`` is one of them) are kept.
 
     Raises:
         SettingsError: A name is unknown (near matches are named), or no pair is left.
@@ -99,18 +95,12 @@ def generate(
     (that many per pair, domains still in turn): its rows are not the published ones.
 
     Args:
-        stimuli: The published tables.
-        ast_nodes: The AST nodes that are kept, as in `candidate_pairs`.
-        builtins: The builtins that are kept, as in `candidate_pairs`.
+        stimuli, ast_nodes, builtins: As for `candidate_pairs`, like the errors.
         variations: Prompts per pair, ≥ 1; the first ones of each pair are kept.
 
     Returns:
         ``[pairs · variations, 7]`` with the columns of ``CANDIDATE_SCHEMA``, in the published
-        order: 64,850 rows for the whole grid. ``ast_verified``: the pair's node occurs in the
-        prompt's syntax tree.
-
-    Raises:
-        SettingsError: As for `candidate_pairs`.
+        order: 64,850 rows for the whole grid.
     """
     kept = frozenset(candidate_pairs(stimuli, ast_nodes, builtins))
     tables = stimuli.object_prompts

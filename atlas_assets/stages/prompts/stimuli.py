@@ -108,13 +108,9 @@ class CheckerTables(_Frozen):
 
 
 class Stimuli(_Frozen):
-    """The whole inventory of stimuli.
+    """The whole inventory of stimuli, with its source and licence.
 
-    Attributes:
-        source: Where the data come from, and their licence.
-        placeholders: What the names in the templates stand for.
-        object_prompts: The tables of stage 11A.
-        checker_prompts: The tables of stage 11B and of the token-checker prompts.
+    ``placeholders`` says what the names in the templates stand for.
     """
 
     source: str
@@ -136,8 +132,7 @@ class Stimuli(_Frozen):
 def load_stimuli() -> Stimuli:
     """Return the published inventory that ships with the package, read-only.
 
-    Raises:
-        StimulusError: The packaged file is missing or is not the published one.
+    That the file is missing or is not the published one is a StimulusError.
     """
     file = resources.files("atlas_assets.stages.prompts") / "stimuli.json"
     try:
@@ -147,11 +142,7 @@ def load_stimuli() -> Stimuli:
 
 
 def parse_stimuli(text: str) -> Stimuli:
-    """Read the published inventory from the text of its file.
-
-    Raises:
-        StimulusError: The text is not the published one.
-    """
+    """Read the published inventory from the text of its file; another one is a StimulusError."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     if digest != PUBLISHED_SHA256:
         raise _not_published(f"SHA-256 {digest}")

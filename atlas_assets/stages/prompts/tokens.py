@@ -29,10 +29,7 @@ class KeywordSearch:
 
     A keyword is there when its own ids are a contiguous run of the prompt's, or when one id of
     the prompt decodes, stripped of white space, to the keyword. ``important`` as one id does not
-    hold ``import``.
-
-    Args:
-        tokenizer: The model's tokenizer. Each text and id is given to it once.
+    hold ``import``. Each text and id is given to the tokenizer once.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:

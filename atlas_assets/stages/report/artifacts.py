@@ -32,10 +32,9 @@ def _atlas_report(making: Making) -> str:
 
 
 def claims_report(artifacts: Sequence[Artifact]) -> Artifact:
-    """Declare the document of the claims, which reads what they speak of and what that is made of.
+    """Declare the document of the claims on ``artifacts``, in the order of the pipeline.
 
-    Args:
-        artifacts: The artifacts that claims may speak of, in the order of the pipeline.
+    It reads what the claims speak of, and what that is made of.
     """
     asserted = {claim.asset for claim in CLAIMS}
     evidence = asserted.union(*(one.inputs for one in artifacts if one.key in asserted))

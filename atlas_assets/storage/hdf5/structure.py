@@ -44,12 +44,9 @@ def require_hard(group: Any, name: bytes) -> None:
 
 
 def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
-    """Open a dataset, a hard link in ``group``, whose values are in this very file.
+    """Open a hard link in ``group`` as h5py's low-level dataset; return it, and its type.
 
     It is refused if its values are elsewhere, or if it needs an unknown filter or a named type.
-
-    Returns:
-        h5py's low-level dataset, and its type.
     """
     found = h5d.open(group, name)
     # contiguous values in this file, and they alone, have a place in it

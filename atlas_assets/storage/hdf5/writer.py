@@ -52,11 +52,8 @@ class Hdf5Writer:
     def vectors(self, group: str, names: Sequence[str], values: Array) -> None:
         """Add ``/{group}/layer_{L}/{name}`` for all layers and names.
 
-        Args:
-            group: the top-level group.
-            names: the names of the units.
-            values: an array ``[units, layers, width]`` with at least one layer and one value; bool
-                becomes HDF5's enumeration of FALSE and TRUE.
+        The values are ``[units, layers, width]``, at least one layer and one value; bool becomes
+        HDF5's enumeration of FALSE and TRUE.
         """
         _, n_layers, width = values.shape
         dtype = values.dtype.newbyteorder("<")

@@ -23,9 +23,6 @@ TESTED_IN = {
     ),
     "extraction/test_scoring.py": ("extraction/losses.py",),
     "extraction/test_tree_network.py": ("extraction/tree_attention.py",),
-    # the head is read and moved by publishing; the viewer is asked for when that is verified
-    "hub/test_publish.py": ("hub/head.py",),
-    "hub/test_verify.py": ("hub/viewer_check.py",),
     # answers and failures of the Hub are seen through the client
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
     # layers and kernels are held to the whole network

@@ -96,7 +96,7 @@ def destination(
         if record is None or record.provenance is None or record.provenance.lineage is None:
             continue
         # the manifest may speak of another content than the one that is there
-        if part.sha256 == record.sha256 if part.sha256 else part.blob_id == record.blob_id:
+        if part.has(record.sha256, record.blob_id):
             lineage = record.provenance.lineage
             told.setdefault(lineage.model_dump_json(), (lineage, []))[1].append(file)
     for lineage, files in told.values():

@@ -1,4 +1,8 @@
-"""What one commit would change: the staged files against the repository's head."""
+"""What one commit would change: the staged files against the repository's head.
+
+Functions that ask the Hub raise `HubPermanentError` without access, and `HubUnavailableError` where
+it does not answer.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,13 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.errors import ArtifactError, HubNotFoundError, HubPermanentError, ProvenanceError
 from atlas_assets.hub import card
 from atlas_assets.hub import manifest as manifests
-from atlas_assets.hub.head import Head, digests_of, same
-from atlas_assets.hub.manifest import Manifest, merged
+from atlas_assets.hub.manifest import FileRecord, Manifest, merged
 from atlas_assets.hub.staging import Stage
-from atlas_assets.hub_client.repository import RemoteFile
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets.hub_client.repository import Commit, RemoteFile, Repository, digests_of
 from atlas_assets.soundness.subject import Cell
 from atlas_assets.stages.catalog import artifact_of_file
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["add", "change", "remove"]
 _IN_WORDS: dict[Kind, str] = {"add": "added", "change": "changed", "remove": "removed"}
+_NOT_FOUND = 404
 #: how many names a message lists
 _LISTED = 6
 
@@ -63,10 +68,33 @@ class Change:
 class Content(NamedTuple):
     """What a path is to hold: bytes or a staged file, with size and digests."""
 
+    path: str
     data: bytes | Path
     size: int
     sha256: str
     blob_id: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of the repository that is published to.
+
+    Attributes:
+        sha: The commit; ``None``: there is no repository.
+        files: The files of the commit, by path.
+        card: README.md byte for byte (other bytes than UTF-8 as surrogates).
+        manifest: What was published before; ``None``: nothing was.
+    """
+
+    sha: str | None = None
+    files: Mapping[str, RemoteFile] = field(default_factory=dict)
+    card: str = ""
+    manifest: Manifest | None = None
+
+    def holds(self, content: Content | FileRecord) -> bool:
+        """Return whether a path holds what it is said to hold."""
+        there = self.files.get(content.path)
+        return there is not None and there.has(content.sha256, content.blob_id)
 
 
 @dataclass(frozen=True)
@@ -132,80 +160,143 @@ class Plan:
         return operations
 
 
-def plan(
-    stage: Stage, repo_id: str, head: Head | None, earlier: Manifest | None, options: Options
-) -> Plan:
+def read_head(client: HubClient, repo_id: str, staged: Manifest) -> Head:
+    """Read the head of a dataset repository.
+
+    Two requests, and a third where the manifest there is another than the one that is staged.
+
+    Raises:
+        ArtifactError: the manifest is damaged, or none of ours.
+    """
+    commit = _look_up(client, repo_id)
+    if commit is None:
+        return Head()
+    text, earlier = b"", None
+    if card.NAME in commit.files:
+        text = _read(client, repo_id, commit, card.NAME)
+    if manifests.NAME in commit.files:
+        earlier = staged
+        if not commit.files[manifests.NAME].has(*digests_of(staged.to_bytes())):
+            where = f"{repo_id}@{commit.sha[:12]}: {manifests.NAME}"
+            content = _read(client, repo_id, commit, manifests.NAME)
+            earlier = Manifest.from_bytes(content, where=where)
+    return Head(commit.sha, commit.files, text.decode("utf-8", "surrogateescape"), earlier)
+
+
+def is_tagged(client: HubClient, repo_id: str, manifest: Manifest) -> bool:
+    """Return whether the tag of a version is there. One request.
+
+    Raises:
+        HubPermanentError: it marks something else.
+    """
+    commit = _look_up(client, repo_id, manifest.version)
+    if commit is None:
+        return False
+    found, digests = commit.files.get(manifests.NAME), digests_of(manifest.to_bytes())
+    if found and found.has(*digests):
+        return True
+    raise HubPermanentError(
+        f"the tag of this version marks {'another one' if found else 'a commit of something else'}",
+        where=f"{repo_id}@{manifest.version}",
+        expected=f"a commit with {manifests.NAME} of SHA-256 {digests[0]}",
+        found=f"{found.sha256 or found.blob_id}" if found else f"no {manifests.NAME}",
+        remedy="delete the tag on the Hub, or rename it, and publish again; it is never moved",
+    )
+
+
+def _look_up(client: HubClient, repo_id: str, tag: str | None = None) -> Commit | None:
+    """Return the commit of the main branch, or of a tag; ``None`` where there is none."""
+    try:
+        return Repository(client, repo_id).look_up(tag)
+    except HubPermanentError as error:
+        if isinstance(error, HubNotFoundError) or error.status == _NOT_FOUND:
+            return None
+        raise
+
+
+def _read(client: HubClient, repo_id: str, commit: Commit, path: str) -> bytes:
+    """Read a small file, in one request and past every cache, checked against its digest."""
+    from huggingface_hub import get_session, get_token, hf_hub_url, hf_raise_for_status
+
+    def ask() -> bytes:
+        token = client.token or get_token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = hf_hub_url(
+            repo_id, path, repo_type="dataset", revision=commit.sha, endpoint=client.endpoint
+        )
+        response = get_session().get(url, headers=headers)
+        hf_raise_for_status(response)
+        content: bytes = response.content
+        if not commit.files[path].has(*digests_of(content)):
+            # asked again: a page that some proxy sends in its place must not become the card
+            raise ConnectionError("the answer is not the file that the Hub lists")
+        return content
+
+    return client.call("cannot read a file", ask, where=f"{repo_id}@{commit.sha[:12]}: {path}")
+
+
+def plan(stage: Stage, repo_id: str, head: Head, options: Options) -> Plan:
     """Return what is to be committed on ``head`` so that it holds what is staged.
 
     Nothing that this publication does not name is touched, except, with ``options.replace``, for
     files of an earlier one, which are removed.
-
-    Args:
-        stage: The files.
-        repo_id: The repository, ``owner/name``.
-        head: Its head; ``None`` where there is no repository.
-        earlier: The manifest at the head; ``None`` where nothing was published.
-        options: What of the head may give way.
 
     Raises:
         ProvenanceError: the repository holds files of another atlas that would stay, or files that
             no publication left there.
         ArtifactError: the card cannot be edited safely.
     """
-    files = head.files if head else {}
-    holds = head.holds if head else (lambda _: False)
-    manifest = stage.manifest if options.replace else merged(stage.manifest, earlier, holds)
+    manifest = stage.manifest
+    if not options.replace:
+        manifest = merged(manifest, head.manifest, head.holds)
     if not options.overwrite:
-        _require_no_strangers(stage.manifest, manifest, earlier, files)
+        _require_no_strangers(stage.manifest, manifest, head)
     ours = set(manifest.paths)
-    before = head.card if head else ""
-    text = card.render(before, manifest, repo_id)
+    text = card.render(head.card, manifest, repo_id)
     contents = _contents(stage, manifest, text)
     changes = [
-        Change("change" if path in files else "add", path, content.size)
-        for path, content in contents.items()
-        if not same(files.get(path), content.sha256, content.blob_id)
+        Change("change" if content.path in head.files else "add", content.path, content.size)
+        for content in contents
+        if not head.holds(content)
     ]
     unchanged = len(contents) - len(changes)
-    if earlier and options.replace:
-        gone = [file for file in earlier.files if file.path not in ours and holds(file)]
+    if head.manifest and options.replace:
+        gone = [file for file in head.manifest.files if file.path not in ours and head.holds(file)]
         changes += [Change("remove", file.path, file.size) for file in gone]
     return Plan(
         repo_id=repo_id,
-        parent=head.sha if head else None,
+        parent=head.sha,
         manifest=manifest,
         changes=tuple(sorted(changes, key=lambda change: change.path)),
         unchanged=unchanged,
         kept=tuple(sorted(ours.difference(stage.manifest.paths))),
-        card_lines=_changed_lines(before.splitlines(), text.splitlines()),
-        contents=contents,
+        card_lines=_changed_lines(head.card.splitlines(), text.splitlines()),
+        contents={content.path: content for content in contents},
     )
 
 
-def _contents(stage: Stage, manifest: Manifest, card_text: str) -> dict[str, Content]:
-    """What the staged files, the manifest and the card are to hold, by path."""
+def _contents(stage: Stage, manifest: Manifest, card_text: str) -> list[Content]:
+    """Return what the staged files, the manifest and the card are to hold."""
     made = {
         manifests.NAME: manifest.to_bytes(),
         card.NAME: card_text.encode("utf-8", "surrogateescape"),
     }
-    return {
-        file.path: Content(stage.file(file.path), file.size, file.sha256, file.blob_id)
+    return [
+        Content(file.path, stage.file(file.path), file.size, file.sha256, file.blob_id)
         for file in stage.manifest.files
-    } | {path: Content(data, len(data), *digests_of(data)) for path, data in made.items()}
+    ] + [Content(path, data, len(data), *digests_of(data)) for path, data in made.items()]
 
 
-def _require_no_strangers(
-    staged: Manifest, manifest: Manifest, earlier: Manifest | None, files: Mapping[str, RemoteFile]
-) -> None:
-    """Refuses a head with files of an atlas that somebody put there in another way.
+def _require_no_strangers(staged: Manifest, manifest: Manifest, head: Head) -> None:
+    """Refuse a head with files of an atlas that somebody put there in another way.
 
     Such a file would be lost if it lies where one of ours is to lie, and beside ours would be taken
     for a part of the same atlas. One with the content of ours is no stranger.
     """
-    known = set(earlier.paths) if earlier else set()
+    known = set(head.manifest.paths) if head.manifest else set()
     strangers = [
         path
-        for path, file in sorted(files.items())
+        for path, file in sorted(head.files.items())
         if path not in known and _is_stranger(file, staged, manifest)
     ]
     if not strangers:
@@ -227,7 +318,7 @@ def _is_stranger(file: RemoteFile, staged: Manifest, manifest: Manifest) -> bool
         if artifact_of_file(file.name) is None:
             return False
         mine = manifest.file(file.name)
-    return mine is None or not same(file, mine.sha256, mine.blob_id)
+    return mine is None or not file.has(mine.sha256, mine.blob_id)
 
 
 def _changed_lines(before: list[str], after: list[str]) -> tuple[int, int]:

@@ -22,8 +22,7 @@ from atlas_assets.errors import (
     SettingsError,
 )
 from atlas_assets.hub import viewer
-from atlas_assets.hub.head import Head, is_tagged, read_head, read_manifest
-from atlas_assets.hub.plan import Options, Plan, plan
+from atlas_assets.hub.plan import Head, Options, Plan, is_tagged, plan, read_head
 from atlas_assets.hub.staging import LeftOut, NotCompared, Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier
 from atlas_assets.hub_client.client import HubClient
@@ -130,9 +129,10 @@ class _Publication:
     lost: bool = False
 
     def preview(self) -> Published:
-        head = read_head(self.client, self.repo_id)
+        head = self._head()
         planned = self._planned(head)
-        return self._published(planned, would_tag=head is None or not self._is_tagged(planned))
+        would_tag = head.sha is None or not self._is_tagged(planned)
+        return self._published(planned, would_tag=would_tag)
 
     def run(self) -> Published:
         from huggingface_hub import constants
@@ -184,24 +184,25 @@ class _Publication:
 
     def _attempt(self) -> tuple[Plan, str]:
         self.lost = self.sent is not None
-        head = read_head(self.client, self.repo_id)
-        if head is None:
+        head = self._head()
+        if head.sha is None:
             # what cannot be published makes no empty repository
             self._check()
             head = self._created()
         planned = self._planned(head)
         if not planned.changes:
-            return planned, head.sha
+            return planned, str(head.sha)
         self._check()
         # a tag that marks something else would be in the way only after the commit
         self._is_tagged(planned)
         self.sent = planned
         return planned, self._commit(planned)
 
-    def _planned(self, head: Head | None) -> Plan:
-        manifest = self.stage.manifest
-        earlier = read_manifest(self.client, self.repo_id, head, manifest) if head else None
-        return plan(self.stage, self.repo_id, head, earlier, self.options)
+    def _head(self) -> Head:
+        return read_head(self.client, self.repo_id, self.stage.manifest)
+
+    def _planned(self, head: Head) -> Plan:
+        return plan(self.stage, self.repo_id, head, self.options)
 
     def _check(self) -> None:
         """Checks the tables once, and only if something is to be uploaded."""
@@ -218,8 +219,8 @@ class _Publication:
             ),
             where=self.repo_id,
         )
-        head = read_head(self.client, self.repo_id)
-        if head is None:
+        head = self._head()
+        if head.sha is None:
             raise HubPermanentError(
                 "cannot read the repository",
                 where=self.repo_id,

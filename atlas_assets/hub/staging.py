@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
@@ -16,14 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError
-from atlas_assets.files.locations import content, file_digest, local_path
+from atlas_assets.files.locations import content, local_path
 from atlas_assets.hub import viewer
-from atlas_assets.hub.layouts import hdf5_layout
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
-from atlas_assets.hub_client.repository import git_blob_id
+from atlas_assets.hub_client.repository import digests_of
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.gather import facts
@@ -37,6 +38,9 @@ from atlas_assets.storage.folder import settings_present
 from atlas_assets.storage.store import AtlasStore
 
 _MISSING = "it is missing"
+#: datasets of a group of an HDF5 file that its layout names one by one
+_NAMED = 4
+_LAYER = re.compile(r"layer_\d+")
 
 
 @dataclass(frozen=True)
@@ -301,16 +305,53 @@ def _records(
 
 def _record(folder: Path, path: str, cell: Cell, **told: Any) -> FileRecord:
     key, setting = cell
-    file = folder / path
+    data = (folder / path).read_bytes()
+    sha256, blob_id = digests_of(data)
     return FileRecord(
         path=path,
-        sha256=file_digest(file),
-        size=file.stat().st_size,
-        blob_id=git_blob_id(file),
+        sha256=sha256,
+        size=len(data),
+        blob_id=blob_id,
         asset=key,
         partition=setting.partition_key if setting else None,
         **told,
     )
+
+
+def hdf5_layout(path: Path) -> tuple[str, ...]:
+    """Return groups, datasets and attributes of a file; layers, and units of a layer, once.
+
+    A line reads ``/universal_masks/layer_0 … layer_7/ast__AnnAssign … builtin__zip (106): bool
+    (2048)``.
+    """
+    with h5py.File(path, "r") as file:
+        return tuple(_lines(file, ""))
+
+
+def _lines(group: h5py.Group, prefix: str) -> Iterator[str]:
+    if group.attrs:
+        yield f"{prefix or '/'}: attributes {', '.join(sorted(group.attrs))}"
+    # layer_2 before layer_10
+    names = sorted(group, key=lambda name: (len(name) if _LAYER.fullmatch(name) else 0, name))
+    if len(names) > 1 and all(_LAYER.fullmatch(name) for name in names):
+        yield from _lines(group[names[0]], f"{prefix}/{names[0]} … {names[-1]}")
+        return
+    datasets = [name for name in names if group.get(name, getclass=True) is h5py.Dataset]
+    if len(datasets) > _NAMED:
+        told = f"{datasets[0]} … {datasets[-1]} ({len(datasets):,})"
+        yield f"{prefix}/{told}: {_type_and_shape(group[datasets[0]])}"
+    else:
+        yield from (f"{prefix}/{name}: {_type_and_shape(group[name])}" for name in datasets)
+    for name in names:
+        if name not in datasets:
+            yield from _lines(group[name], f"{prefix}/{name}")
+
+
+def _type_and_shape(dataset: h5py.Dataset) -> str:
+    is_text = h5py.check_string_dtype(dataset.dtype) is not None
+    dtype = "string" if is_text else dataset.dtype.name
+    shape = " × ".join(f"{length:,}" for length in dataset.shape)
+    return f"{dtype} ({shape})" if shape else f"{dtype}, one value"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class NotUnderstoodError(Exception):
+    """An answer of the Hub says 200 and is none of a Hub's: JSON of another shape."""
+
+
 @dataclass(frozen=True)
 class HubClient:
     """One Hub, with timeouts on every request and bounded retries of what is transient.

@@ -8,17 +8,15 @@ import re
 import traceback
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import httpx2
 from huggingface_hub import constants
 from huggingface_hub import errors as hf
 
 from atlas_assets import errors
+from atlas_assets.hub_client.client import HubClient, NotUnderstoodError
 from atlas_assets.hub_client.transport import TRANSIENT_STATUSES, TransientError
-
-if TYPE_CHECKING:
-    from atlas_assets.hub_client.client import HubClient
 
 _LOGIN = "`hf auth login`, or set HF_TOKEN"
 _OF_THE_DISK = frozenset(
@@ -45,10 +43,6 @@ _REMEDIES = {
     401: f"the token is not valid: {_LOGIN}",
     403: f"give the token access to it (write access, to publish): {_LOGIN}",
 }
-
-
-class NotUnderstoodError(Exception):
-    """An answer of the Hub says 200 and is none of a Hub's: JSON of another shape."""
 
 
 class Failure(NamedTuple):

@@ -16,7 +16,7 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, HubError, HubPermanentError, expect
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import file_digest
-from atlas_assets.hub_client.client import HubClient
+from atlas_assets.hub_client.client import HubClient, NotUnderstoodError
 
 T = TypeVar("T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -43,13 +43,17 @@ class RemoteFile:
         """The file's name, without folders."""
         return self.path.rpartition("/")[2]
 
+    def has(self, sha256: str, blob_id: str) -> bool:
+        """Return whether these are digests of the file's content, by one of which it is known."""
+        return self.sha256 == sha256 if self.sha256 is not None else self.blob_id == blob_id
+
     def is_content_of(self, path: Path | UPath) -> bool:
         """Return whether the file at ``path`` has exactly this content."""
         if path.stat().st_size != self.size:
             return False
         if self.sha256 is not None:
             return file_digest(path) == self.sha256
-        return git_blob_id(path) == self.blob_id
+        return self.has(*digests_of(path.read_bytes()))
 
 
 class Commit(NamedTuple):
@@ -199,14 +203,11 @@ def is_place_inside(path: str) -> bool:
     return not {"", ".", ".."}.intersection(parts) and "\0" not in path
 
 
-def git_blob_id(path: Path | UPath) -> str:
-    """Return git's id of a file's content, hex."""
+def digests_of(data: bytes) -> tuple[str, str]:
+    """Return SHA-256 and git's id of bytes, hex, by one of which the Hub knows them."""
     # git's own name for a content, not a signature
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return hashlib.sha256(data).hexdigest(), blob_id
 
 
 def _note(path: Path, sha: str) -> None:
@@ -217,8 +218,6 @@ def _note(path: Path, sha: str) -> None:
 
 
 def _commit(info: Any) -> Commit:
-    from atlas_assets.hub_client.failures import NotUnderstoodError
-
     if info.siblings is None:
         raise NotUnderstoodError("a commit without a list of files")
     files = sorted(map(_remote_file, info.siblings), key=lambda file: file.path)
@@ -226,8 +225,6 @@ def _commit(info: Any) -> Commit:
 
 
 def _remote_file(item: Any) -> RemoteFile:
-    from atlas_assets.hub_client.failures import NotUnderstoodError
-
     digest = item.lfs.sha256 if item.lfs else None
     file = RemoteFile(item.rfilename, item.size, digest, item.blob_id)
     texts = (file.path, file.blob_id, *([file.sha256] if item.lfs else []))
@@ -238,10 +235,8 @@ def _remote_file(item: Any) -> RemoteFile:
 
 def _cached(name: str, path: Path) -> RemoteFile:
     """Return a file in the cache, with the digest by which it is kept there."""
-    kept = path.resolve().name
-    return RemoteFile(
-        path=name,
-        size=path.stat().st_size,
-        sha256=kept if _SHA256.fullmatch(kept) else None,
-        blob_id=kept if is_full_sha(kept) else git_blob_id(path),
-    )
+    kept, size = path.resolve().name, path.stat().st_size
+    if _SHA256.fullmatch(kept):
+        return RemoteFile(name, size, sha256=kept, blob_id=kept)
+    blob_id = kept if is_full_sha(kept) else digests_of(path.read_bytes())[1]
+    return RemoteFile(name, size, None, blob_id)

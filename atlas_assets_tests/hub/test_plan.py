@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atlas_assets.errors import ProvenanceError
-from atlas_assets.hub.plan import Options, plan
+from atlas_assets.hub.plan import Head, Options, plan
 from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Publisher, Trusting
@@ -74,4 +74,4 @@ def test_one_that_comes_while_we_publish_is_noticed(publisher: Publisher) -> Non
 
 
 def test_without_a_repository_there_are_none(few: Stage) -> None:
-    assert plan(few, REPO, None, None, Options()).parent is None
+    assert plan(few, REPO, Head(), Options()).parent is None

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.hub.staging import Stage, staged
+from atlas_assets.hub.staging import Stage, hdf5_layout, staged
+from atlas_assets_tests.hub.fetching import MASKS
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Atlas
 from atlas_assets_tests.soundness import sound_atlas
@@ -78,3 +79,17 @@ def test_a_check_that_compared_nothing_is_named(atlas: Atlas, stage: Stage) -> N
             assert check.name in published and check.check
             assert check.reason.startswith("not compared: ")
             assert str(without.folder) not in check.reason
+
+
+def test_layers_and_many_units_are_told_once(release: Path) -> None:
+    assert hdf5_layout(release / "masks" / MASKS) == (
+        "/metadata: attributes consistency_thresh, epsilon, n_layers, n_pairs",
+        "/metadata/ast_nodes: string (3)",
+        "/metadata/builtin_objs: string (3)",
+        "/metrics/jaccard_ast_matrix: float64 (3 × 3)",
+        "/metrics/jaccard_builtin_matrix: float64 (3 × 3)",
+        "/pair_masks/layer_0 … layer_5/For__len … Import___isolated_ (5): bool (16)",
+        "/universal_masks/layer_0 … layer_5/ast__For … builtin__list (6): bool (16)",
+    )
+    counts = hdf5_layout(release / "12_object_activations.h5")[-1]
+    assert counts == "/n_prompts/For__len … Import___isolated_ (5): int64, one value"

@@ -22,6 +22,7 @@ from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.manifest import FileRecord, Manifest
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.columns import CONSISTENCY, EPSILON
 from atlas_assets.stages.report.published_claims import PAPER_MODEL
 from atlas_assets.stages.setting import REFERENCE
 
@@ -143,14 +144,15 @@ def _tables(manifest: Manifest) -> list[dict[str, Any]]:
         if artifact is None or artifact.schema is None:
             continue
         columns = files[0][1].columns
-        declared = viewer.columns_of(artifact, [column.name for column in columns])
-        meaning = {column.name: column.description for column in declared}
+        at = (EPSILON, CONSISTENCY) if artifact.partitioned else ()
+        declared = artifact.schema.declared([column.name for column in columns[len(at) :]])
+        meaning = {column.name: column.description for column in (*at, *declared)}
         table = {
             "name": config,
             "rows": sum(table.rows for _, table in files),
             "description": artifact.description,
             "columns": [(c.name, c.dtype, meaning.get(c.name, "")) for c in columns],
-            "key": viewer.key_of(artifact),
+            "key": (*(column.name for column in at), *artifact.schema.key),
             "rules": [rule.statement for rule in artifact.schema.rules],
         }
         found.append(table)

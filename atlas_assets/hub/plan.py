@@ -216,14 +216,14 @@ def _look_up(client: HubClient, repo_id: str, tag: str | None = None) -> Commit 
 
 def _read(client: HubClient, repo_id: str, commit: Commit, path: str) -> bytes:
     """Read a small file, in one request and past every cache, checked against its digest."""
-    from huggingface_hub import get_session, get_token, hf_hub_url, hf_raise_for_status
+    from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
 
     def ask() -> bytes:
-        token = client.token or get_token()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = hf_hub_url(
             repo_id, path, repo_type="dataset", revision=commit.sha, endpoint=client.endpoint
         )
+        token = client.user_token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         response = get_session().get(url, headers=headers)
         hf_raise_for_status(response)
         content: bytes = response.content

@@ -299,7 +299,7 @@ def require_target(repo_id: str | None, remedy: str) -> str:
 
 
 def _require_token(client: HubClient) -> None:
-    if not client.has_token():
+    if not client.user_token():
         raise SettingsError(
             "there is no token to publish with",
             where="HF_TOKEN",

@@ -10,7 +10,6 @@ import contextlib
 import difflib
 import errno
 import re
-import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,8 +19,8 @@ from typing import Any
 import h5py
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError
-from atlas_assets.files.locations import content, local_path
+from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError, expect
+from atlas_assets.files.locations import content
 from atlas_assets.hub import viewer
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
 from atlas_assets.hub_client.repository import digests_of
@@ -109,8 +108,18 @@ def staged(
         ArtifactWriteError: there is no room for the copies.
     """
     with tempfile.TemporaryDirectory(prefix="atlas-publish-") as name:
-        with _room(name):
+        try:
             stage = _stage(store, settings, cells, Path(name))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise ArtifactWriteError(
+                "there is no room for a copy of what is to be published",
+                where=name,
+                expected="as much free space as the atlas takes",
+                found=error.strerror or str(error),
+                remedy="free some space, or set TMPDIR to a folder on another disk",
+            ) from error
         yield stage
 
 
@@ -175,8 +184,16 @@ def _stage(
             left_out.append(_left_out(cell, reason))
     if cells is None:
         left_out += _off_the_sweep(store)
-    if not sound:
-        raise _nothing(store, left_out)
+    unfit = [f"{file.name}: {file.reason}" for file in left_out if file.present]
+    expect(
+        bool(sound),
+        ArtifactError,
+        "there is nothing to publish",
+        where=str(store.root),
+        expected="at least one file of an atlas that is fresh and passes its checks",
+        found="; ".join(unfit[:3]) or "no file",
+        remedy="build the atlas with `make atlas`; `atlas status --verify` says what is wrong",
+    )
     # claims are evaluated on nothing but what is published
     for cell in set(cells_of(copy)).difference(sound):
         for file in _files(copy, cell):
@@ -194,39 +211,29 @@ def _files(store: AtlasStore, cell: Cell) -> Iterable[UPath]:
 
 
 def _copy_all(store: AtlasStore, folder: Path) -> None:
+    records = UPath(store.root) / sidecar.FOLDER
     # a record is written before its file and an older one removed after it: copied before and
     # after the files, the one of whichever file was copied is among them
-    _copy(_sidecars(store), folder / sidecar.FOLDER)
+    _copy(records.glob("*.json"), folder / sidecar.FOLDER)
     _copy((file for cell in cells_of(store) for file in _files(store, cell)), folder)
-    _copy(_sidecars(store), folder / sidecar.FOLDER)
-
-
-def _sidecars(store: AtlasStore) -> list[UPath]:
-    records = UPath(store.root) / sidecar.FOLDER
-    there = records.iterdir() if records.is_dir() else ()
-    return [path for path in there if path.suffix == ".json"]
+    _copy(records.glob("*.json"), folder / sidecar.FOLDER)
 
 
 def _copy(files: Iterable[UPath], folder: Path) -> None:
-    """Copies those files that are there."""
+    """Copy those files that are there."""
     folder.mkdir(exist_ok=True)
     for file in files:
-        local, target = local_path(file), folder / file.name
-        try:
-            if local is not None:
-                shutil.copyfile(local, target)
-            else:
-                target.write_bytes(content(file))
-        except FileNotFoundError:
-            continue
-        except IsADirectoryError as error:
-            raise ArtifactError(
-                "cannot copy a file of the atlas to publish it",
-                where=str(file),
-                expected="a file",
-                found="a folder",
-                remedy="move the folder out of the atlas, or remove it, and publish again",
-            ) from error
+        expect(
+            not file.is_dir(),
+            ArtifactError,
+            "cannot copy a file of the atlas to publish it",
+            where=str(file),
+            expected="a file",
+            found="a folder",
+            remedy="move the folder out of the atlas, or remove it, and publish again",
+        )
+        with contextlib.suppress(FileNotFoundError):
+            (folder / file.name).write_bytes(content(file))
 
 
 def _examined(
@@ -352,30 +359,3 @@ def _type_and_shape(dataset: h5py.Dataset) -> str:
     dtype = "string" if is_text else dataset.dtype.name
     shape = " × ".join(f"{length:,}" for length in dataset.shape)
     return f"{dtype} ({shape})" if shape else f"{dtype}, one value"
-
-
-@contextlib.contextmanager
-def _room(folder: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ArtifactWriteError(
-            "there is no room for a copy of what is to be published",
-            where=folder,
-            expected="as much free space as the atlas takes",
-            found=error.strerror or str(error),
-            remedy="free some space, or set TMPDIR to a folder on another disk",
-        ) from error
-
-
-def _nothing(store: AtlasStore, left_out: Collection[LeftOut]) -> ArtifactError:
-    found = [f"{file.name}: {file.reason}" for file in left_out if file.present]
-    return ArtifactError(
-        "there is nothing to publish",
-        where=str(store.root),
-        expected="at least one file of an atlas that is fresh and passes its checks",
-        found="; ".join(found[:3]) or "no file",
-        remedy="build the atlas with `make atlas`; `atlas status --verify` says what is wrong",
-    )

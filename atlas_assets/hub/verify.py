@@ -194,8 +194,6 @@ def _report(
 
 def _environment(home: Path, client: HubClient | None) -> dict[str, str]:
     """The environment of the check: its own caches and, for the Hub alone, address and token."""
-    from huggingface_hub import get_token
-
     kept = {key: value for key, value in os.environ.items() if not _NOT_PASSED_ON.fullmatch(key)}
     own: dict[str, str | None] = {
         "PYTHONWARNINGS": "ignore",
@@ -208,7 +206,7 @@ def _environment(home: Path, client: HubClient | None) -> dict[str, str]:
     if client is None:
         own["HF_HUB_OFFLINE"] = "1"
     else:
-        own |= {"HF_ENDPOINT": client.endpoint, "HF_TOKEN": client.token or get_token()}
+        own |= {"HF_ENDPOINT": client.endpoint, "HF_TOKEN": client.user_token()}
     return kept | {name: value for name, value in own.items() if value}
 
 

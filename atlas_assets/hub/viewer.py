@@ -18,7 +18,6 @@ from atlas_assets.hub.manifest import ColumnRecord, FileRecord, Manifest, TableR
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.columns import CONSISTENCY, EPSILON
-from atlas_assets.stages.schema import Column
 from atlas_assets.stages.setting import Setting
 
 SPLIT = "train"
@@ -52,20 +51,6 @@ def frame_of(table: pl.DataFrame, setting: Setting | None) -> pl.DataFrame:
     return table.select(
         *(pl.lit(value, dtype=pl.Float64).alias(name) for name, value in at.items()), pl.all()
     )
-
-
-def columns_of(artifact: Artifact, shown: list[str]) -> tuple[Column, ...]:
-    """Return the declared columns among those that are shown of a table."""
-    if artifact.schema is None:
-        return ()
-    at = (EPSILON, CONSISTENCY) if artifact.partitioned else ()
-    return (*at, *artifact.schema.declared(shown[len(at) :]))
-
-
-def key_of(artifact: Artifact) -> tuple[str, ...]:
-    """Return the columns whose values together differ in every row of the table as shown."""
-    at = (EPSILON.name, CONSISTENCY.name) if artifact.partitioned else ()
-    return (*at, *(artifact.schema.key if artifact.schema else ()))
 
 
 def table_record(artifact: Artifact, frame: pl.DataFrame) -> TableRecord:

@@ -82,13 +82,14 @@ class HubClient:
                 with policy_of(self):
                     return do()
             except Exception as error:  # what these libraries raise has no common base
-                failure = explain(error, self, what=what, where=where)
-                if failure is None:
+                explained = explain(error, self, what=what, where=where)
+                if explained is None:
                     raise
-            wait = None if failure.final else self.wait(attempt, failure.retry_after)
+            failure, asked = explained
+            wait = None if asked is None else self.wait(attempt, asked)
             if wait is None:
                 # outside of the handler: the original, which may quote a secret, is not chained
-                raise failure.error
+                raise failure
             time.sleep(wait)
             attempt += 1
 
@@ -126,18 +127,15 @@ class HubClient:
 
         return bool(is_offline_mode())
 
-    def has_token(self) -> bool:
-        """Return whether there is a token to write with, whether or not the Hub takes it."""
-        return bool(self._token())
-
-    def _token(self) -> str:
+    def user_token(self) -> str:
+        """Return the token that requests are sent with; empty where there is none."""
         from huggingface_hub import get_token
 
         return self.token or get_token() or ""
 
     def _require_sendable_token(self, what: str, where: str) -> None:
         """Refuse a token that no HTTP header can hold, without quoting it."""
-        token = self._token()
+        token = self.user_token()
         expect(
             token.isascii() and token.isprintable(),
             HubPermanentError,

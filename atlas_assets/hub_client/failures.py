@@ -45,17 +45,6 @@ _REMEDIES = {
 }
 
 
-class Failure(NamedTuple):
-    """What to raise after a failed attempt if it was the last one, and whether it must be.
-
-    `retry_after` is the number of seconds that the Hub asks to wait.
-    """
-
-    error: errors.HubError
-    final: bool
-    retry_after: float | None = None
-
-
 class _Cause(NamedTuple):
     """The parts of an error that do not depend on what was asked; by default of an outage."""
 
@@ -73,10 +62,14 @@ class _Cause(NamedTuple):
 _final = partial(_Cause, kind=errors.HubPermanentError)
 
 
-def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Failure | None:
+def explain(
+    error: Exception, client: HubClient, *, what: str, where: str
+) -> tuple[errors.HubError, float | None] | None:
     """Return what ``error`` means; ``None``: it is not about the Hub, and is to be raised as it is.
 
-    It was raised while ``what`` was tried at ``where``; ``client`` hides its secrets.
+    It was raised while ``what`` was tried at ``where``; ``client`` hides its secrets. Beside the
+    error to be raised after the last attempt are the seconds that the Hub asks to wait before the
+    next one; ``None``: there must be none.
     """
     if isinstance(error, errors.AtlasError):
         return None
@@ -94,8 +87,8 @@ def explain(error: Exception, client: HubClient, *, what: str, where: str) -> Fa
         remedy=cause.remedy,
     )
     if isinstance(link, TransientError):
-        return Failure(said, link.exhausted, link.retry_after)
-    return Failure(said, not said.retryable)
+        return said, None if link.exhausted else link.retry_after or 0.0
+    return said, 0.0 if said.retryable else None
 
 
 def _cause(link: BaseException, client: HubClient) -> _Cause | None:

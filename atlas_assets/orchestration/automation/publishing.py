@@ -190,7 +190,7 @@ def _off(settings: AtlasSettings, hub: HubClient) -> str | None:
     """What is to be configured before anything is published."""
     if settings.hub_target is None:
         return "publishing is off: set ATLAS_HUB_TARGET to a dataset repository (owner/name)"
-    if not hub.has_token():
+    if not hub.user_token():
         return "publishing is off: give a token with write access: `hf auth login`, or set HF_TOKEN"
     return None
 

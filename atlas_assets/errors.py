@@ -35,6 +35,7 @@ class AtlasError(Exception):
         expected: what a sound state would look like.
         found: what was there instead.
         remedy: what the user can do.
+        said: those of the last four that are given, by their labels in the message.
         retryable: whether the same call may succeed later although nobody changed anything.
     """
 
@@ -55,7 +56,8 @@ class AtlasError(Exception):
         self.found = found
         self.remedy = remedy
         said = {"where": where, "expected": expected, "found": found, "what to do": remedy}
-        lines = [what, *(f"  {label}: {text}" for label, text in said.items() if text)]
+        self.said = {label: text for label, text in said.items() if text}
+        lines = [what, *(f"  {label}: {text}" for label, text in self.said.items())]
         super().__init__("\n".join(lines))
 
 

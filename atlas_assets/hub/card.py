@@ -30,7 +30,6 @@ NAME = "README.md"
 LICENCE = "apache-2.0"
 BEGIN, END = "<!-- atlas:begin -->", "<!-- atlas:end -->"
 
-_TEMPLATE = "card.md.j2"
 _TAGS = ["interpretability", "circuits", "sparsity", "python", "code"]
 #: a line that opens or closes fenced code, which may be in a list or a quotation
 _FENCE = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
@@ -108,26 +107,22 @@ def _generated(manifest: Manifest, repo_id: str) -> str:
     """The part between the markers, markers included."""
     own = [file for file in manifest.files if file.made_from is None]
     verdicts = Counter(claim.verdict for claim in manifest.claims)
-    text = (
-        _environment()
-        .get_template(_TEMPLATE)
-        .render(
-            begin=BEGIN,
-            end=END,
-            repo_id=repo_id,
-            manifest=manifest,
-            manifest_name=manifests.NAME,
-            model=_model(manifest),
-            tables=_tables(manifest),
-            default=viewer.default_of(manifest),
-            example=_example(manifest),
-            files=own,
-            stages=_stages(own),
-            layouts=_layouts(own),
-            paper_model=PAPER_MODEL,
-            tally="; ".join(f"{verdict}: {n}" for verdict, n in sorted(verdicts.items())),
-            libraries=_libraries(own),
-        )
+    text = _template().render(
+        begin=BEGIN,
+        end=END,
+        repo_id=repo_id,
+        manifest=manifest,
+        manifest_name=manifests.NAME,
+        model=_model(manifest),
+        tables=_tables(manifest),
+        default=viewer.default_of(manifest),
+        example=_example(manifest),
+        files=own,
+        stages=_stages(own),
+        layouts=_layouts(own),
+        paper_model=PAPER_MODEL,
+        tally="; ".join(f"{verdict}: {n}" for verdict, n in sorted(verdicts.items())),
+        libraries=_libraries(own),
     )
     return text.strip()
 
@@ -215,7 +210,7 @@ def _size(n_bytes: int) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("atlas_assets", "hub"),
         # Markdown, not HTML: `cell` and `code` escape what Markdown would take for its own
@@ -225,7 +220,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({"cell": _cell, "code": _code, "line": _line})
-    return environment
+    return environment.get_template("card.md.j2")
 
 
 def _cell(value: Any) -> str:

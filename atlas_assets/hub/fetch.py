@@ -40,7 +40,6 @@ class Outcome:
     """What became of one file.
 
     Attributes:
-        file: the file as published.
         path: the file's place in the atlas.
         state: ``fetched``; ``unchanged``: it was there already; ``failed``: what is there, if
             anything, is as it was.
@@ -48,7 +47,6 @@ class Outcome:
         provenance: what the file says of its making; ``None`` for a file of the release, and when
             it is unchanged or failed.
         described: counts and sizes of the content; empty unless it was fetched.
-        error: why it failed.
     """
 
     file: PublishedFile
@@ -73,8 +71,7 @@ def choose(
     Raises:
         SettingsError: the source has nothing of that name, or not at these settings.
     """
-    meanings = [_meanings(file) for file in source.published]
-    known = sorted(set().union(*meanings))
+    known = sorted(set().union(*map(_meanings, source.published)))
     for name in names:
         near = " or ".join(difflib.get_close_matches(name, known, n=3))
         expect(
@@ -87,9 +84,7 @@ def choose(
             remedy="correct the name",
         )
     named = [
-        file
-        for file, called in zip(source.published, meanings, strict=True)
-        if not names or not called.isdisjoint(names)
+        file for file in source.published if not names or not _meanings(file).isdisjoint(names)
     ]
     there = sorted({file.setting for file in named if file.setting})
     for setting in settings:
@@ -164,7 +159,7 @@ def fetch(
     *,
     overwrite: bool = False,
 ) -> Iterator[Outcome]:
-    """Put files of a source in their places, one after the other.
+    """Put files of a source in their places, and yield what became of each as soon as it is known.
 
     A file is downloaded, compared with the Hub's digest, decoded and held against its schema before
     it takes its place in one step; one that is there already is left alone. One that fails leaves
@@ -177,23 +172,22 @@ def fetch(
         chosen: the files to fetch.
         overwrite: whether a file may take the place of another content that was not fetched.
 
-    Yields:
-        One outcome per file, as soon as it is known.
-
     Raises:
         MissingArtifactError: no file is chosen.
         ProvenanceError: two atlases would mix (`one_atlas.destination`).
     """
-    among = " among those that were downloaded before" if source.is_copy else ""
+    found, instead = "none", ""
+    if source.is_copy:
+        found = "none among those that were downloaded before"
+        instead = "; or fetch while the Hub answers"
     expect(
         bool(chosen),
         errors.MissingArtifactError,
         "there is nothing to fetch",
         where=str(source),
         expected="files of an atlas, by their published names",
-        found=f"none{among}",
-        remedy="correct --source (ATLAS_HUB_SOURCE) or --revision"
-        + ("; or fetch while the Hub answers" if source.is_copy else ""),
+        found=found,
+        remedy=f"correct --source (ATLAS_HUB_SOURCE) or --revision{instead}",
     )
     folder = destination(source, store, chosen, overwrite=overwrite)
     refused = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -62,9 +62,7 @@ class TableRecord(_Record):
 
     Attributes:
         config: the configuration that it belongs to; all files of an artifact have one.
-        rows: the number of rows in the file.
         num_bytes: the size of the content in memory, as Arrow keeps it.
-        columns: the columns, in order.
     """
 
     config: _Name
@@ -98,6 +96,11 @@ class FileRecord(_Record):
     made_from: _Path | None = None
     table: TableRecord | None = None
     layout: tuple[str, ...] = ()
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """What the file is about, as far as its provenance says so."""
+        return self.provenance.lineage if self.provenance else None
 
 
 class ClaimRecord(_Record):
@@ -232,19 +235,18 @@ def _claims(new: Manifest, earlier: Manifest, files: Iterable[FileRecord]) -> It
 
 
 def _require_same_atlas(new: Manifest, kept: Iterable[FileRecord]) -> None:
-    ours = [lineage for file in new.files if (lineage := _lineage(file)) is not None]
+    ours = [file.lineage for file in new.files if file.lineage]
     foreign: dict[str, list[Contradiction]] = {}
     for file in kept:
-        lineage = _lineage(file)
-        found = [d for other in ours if lineage for d in contradictions(lineage, other)]
-        if found:
+        lineage = file.lineage
+        if lineage and (found := [d for one in ours for d in contradictions(lineage, one)]):
             foreign[file.path] = list(dict.fromkeys(found))
     if not foreign:
         return
-    paths, found = list(foreign), next(iter(foreign.values()))
+    found = next(iter(foreign.values()))
     raise ProvenanceError(
         "the repository holds files of another atlas, which this one does not replace",
-        where=", ".join(paths[:_LISTED]) + (", …" if len(paths) > _LISTED else ""),
+        where=listed(foreign),
         expected="; ".join(f"{field} = {wanted}" for field, _, wanted in found),
         found="; ".join(f"{field} = {was}" for field, was, _ in found),
         remedy="materialise what those files are, so that they are replaced; or remove them from "
@@ -253,16 +255,16 @@ def _require_same_atlas(new: Manifest, kept: Iterable[FileRecord]) -> None:
     )
 
 
-def _lineage(file: FileRecord) -> Lineage | None:
-    return file.provenance.lineage if file.provenance else None
+def listed(names: Collection[str]) -> str:
+    """Return the first few names for a message, and whether there are more."""
+    return ", ".join([*list(names)[:_LISTED], *(["…"] if len(names) > _LISTED else [])])
 
 
 def _model_digits(files: Iterable[FileRecord]) -> str:
     """Return digits that tell the model: of its weights' digest, else of its revision."""
     order = {key: number for number, key in enumerate(ARTIFACTS)}
     for file in sorted(files, key=lambda file: (order.get(file.asset, len(order)), file.path)):
-        lineage = _lineage(file)
-        model = lineage.model if lineage else None
+        model = file.lineage.model if file.lineage else None
         digest = model and (model.weights_sha256 or model.revision)
         if digest and not _HEX.fullmatch(digest):
             # a revision of another form may not be what a tag is named

@@ -29,7 +29,6 @@ class Destination:
     """A folder, as far as it says what may come to lie in it.
 
     Attributes:
-        source: where the files come from.
         root: the folder.
         expected: what the settings in force say of every file; nothing, of a folder that they do
             not speak of.
@@ -92,12 +91,9 @@ def destination(
     folder = Destination(source, str(store.root), expected, tuple(present))
     told: dict[str, tuple[Lineage, list[PublishedFile]]] = {}
     for file in chosen:
-        record, part = file.record, file.files[0]
-        if record is None or record.provenance is None or record.provenance.lineage is None:
-            continue
+        record, lineage = file.record, file.record.lineage if file.record else None
         # the manifest may speak of another content than the one that is there
-        if part.has(record.sha256, record.blob_id):
-            lineage = record.provenance.lineage
+        if record and lineage and file.files[0].has(record.sha256, record.blob_id):
             told.setdefault(lineage.model_dump_json(), (lineage, []))[1].append(file)
     for lineage, files in told.values():
         folder.require(files, lineage)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from atlas_assets.errors import ArtifactError, HubNotFoundError, HubPermanentError, ProvenanceError
 from atlas_assets.hub import card
 from atlas_assets.hub import manifest as manifests
-from atlas_assets.hub.manifest import FileRecord, Manifest, merged
+from atlas_assets.hub.manifest import FileRecord, Manifest, listed, merged
 from atlas_assets.hub.staging import Stage
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.hub_client.repository import Commit, RemoteFile, Repository, digests_of
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 Kind = Literal["add", "change", "remove"]
 _IN_WORDS: dict[Kind, str] = {"add": "added", "change": "changed", "remove": "removed"}
 _NOT_FOUND = 404
-#: how many names a message lists
-_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,6 @@ class Plan:
     """One commit.
 
     Attributes:
-        repo_id: The dataset repository.
         parent: The sha of the head; ``None`` where there is no repository yet.
         manifest: What the repository will hold.
         changes: The files that are touched, sorted by path; none where nothing differs.
@@ -303,7 +300,7 @@ def _require_no_strangers(staged: Manifest, manifest: Manifest, head: Head) -> N
         return
     raise ProvenanceError(
         "the repository holds files of an atlas that no publication left there",
-        where=", ".join(strangers[:_LISTED]) + (", …" if len(strangers) > _LISTED else ""),
+        where=listed(strangers),
         expected=f"files that {manifests.NAME} at the head lists, or of the same content as ours",
         found=f"{len(strangers)} of another content, which nothing says the origin of",
         remedy="publish to another repository; or move or remove them there; or pass --overwrite "
@@ -314,10 +311,9 @@ def _require_no_strangers(staged: Manifest, manifest: Manifest, head: Head) -> N
 
 def _is_stranger(file: RemoteFile, staged: Manifest, manifest: Manifest) -> bool:
     mine = staged.file(file.path)
-    if mine is None:
-        if artifact_of_file(file.name) is None:
-            return False
-        mine = manifest.file(file.name)
+    if mine is None and artifact_of_file(file.name) is None:
+        return False
+    mine = mine or manifest.file(file.name)
     return mine is None or not file.has(mine.sha256, mine.blob_id)
 
 

@@ -20,6 +20,7 @@ from atlas_assets.errors import (
     HubPermanentError,
     HubUnavailableError,
     SettingsError,
+    expect,
 )
 from atlas_assets.hub import viewer
 from atlas_assets.hub.plan import Head, Options, Plan, is_tagged, plan, read_head
@@ -43,10 +44,9 @@ class Published:
 
     Attributes:
         plan: The commit; without changes where there was nothing to commit.
-        left_out: The files that are not published, and why.
-        not_compared: The checks of published files that compared nothing, and why.
-        sha: The commit that holds the atlas; ``None`` for a dry run.
-        url: The address of that commit.
+        left_out: The files that are not published.
+        not_compared: The checks of published files that compared nothing.
+        sha: The commit that holds the atlas, at the address ``url``; ``None`` for a dry run.
         committed: Whether this publication made that commit.
         tagged: Whether it made the tag.
         would_tag: Whether the version's tag is still to be made, for a dry run.
@@ -76,13 +76,8 @@ def publish(
 
     An unchanged atlas costs three requests and makes no commit.
 
-    Args:
-        store: The atlas.
-        settings: The settings in force; they say whether a new repository is made private.
-        repo_id: The repository, ``owner/name``.
-        client: The Hub.
-        options: What is published, and what may give way to it.
-        verifier: What says whether the tables load; by default ``datasets`` does.
+    The settings in force say whether a new repository is made private; whether the tables load, the
+    verifier says.
 
     Raises:
         SettingsError: there is no token.
@@ -95,23 +90,23 @@ def publish(
     verifier = verifier or DatasetsVerifier()
     if not options.dry_run:
         verifier.require()
-        _require_token(client)
+        expect(
+            client.user_token() != "",
+            SettingsError,
+            "there is no token to publish with",
+            where="HF_TOKEN",
+            expected="a token of the Hub with write access",
+            found="none",
+            remedy="`hf auth login`, or set HF_TOKEN",
+        )
     options = replace(options, private=settings.hub_private)
     with staged(store, settings, options.cells) as stage:
-        return publish_stage(stage, repo_id, client, options, verifier)
-
-
-def publish_stage(
-    stage: Stage, repo_id: str, client: HubClient, options: Options, verifier: DatasetsVerifier
-) -> Published:
-    """Publish what is staged; see `publish`. An error that comes after the commit names it."""
-    publication = _Publication(stage, repo_id, client, options, verifier)
-    return publication.preview() if options.dry_run else publication.run()
+        return Publication(stage, repo_id, client, options, verifier).run()
 
 
 @dataclass
-class _Publication:
-    """One publication under way.
+class Publication:
+    """One publication of what is staged.
 
     Attributes:
         checked: Whether the staged tables were found to load.
@@ -128,16 +123,15 @@ class _Publication:
     sent: Plan | None = None
     lost: bool = False
 
-    def preview(self) -> Published:
-        head = self._head()
-        planned = self._planned(head)
-        would_tag = head.sha is None or not self._is_tagged(planned)
-        return self._published(planned, would_tag=would_tag)
-
     def run(self) -> Published:
+        """Publish it, or only look; see `publish`. An error after the commit names the commit."""
         from huggingface_hub import constants
 
-        endpoint = self.client.endpoint or constants.ENDPOINT
+        if self.options.dry_run:
+            head = self._head()
+            planned = self._planned(head)
+            would_tag = head.sha is None or not self._is_tagged(planned)
+            return self._published(planned, would_tag=would_tag)
         planned, sha = self._land()
         committed = self.sent is not None
         try:
@@ -146,6 +140,7 @@ class _Publication:
             landed = f"the commit {sha} {'landed' if committed else 'is there'}"
             left = f"its tables' check and its tag {planned.version}, if not there, are left to do"
             raise _told(error, f"{landed}; {left}: {error.remedy}") from None
+        endpoint = self.client.endpoint or constants.ENDPOINT
         url = f"{endpoint}/datasets/{self.repo_id}/commit/{sha}"
         return self._published(
             planned, sha=sha, url=url, committed=committed, tagged=tagged, loaded=loaded
@@ -205,7 +200,7 @@ class _Publication:
         return plan(self.stage, self.repo_id, head, self.options)
 
     def _check(self) -> None:
-        """Checks the tables once, and only if something is to be uploaded."""
+        """Check the tables once, and only if something is to be uploaded."""
         if not self.checked:
             self.verifier.folder(self.stage, self.repo_id)
             self.checked = True
@@ -258,7 +253,7 @@ class _Publication:
         return is_tagged(self.client, self.repo_id, planned.manifest)
 
     def _tag(self, planned: Plan, sha: str) -> bool:
-        """Marks the version; whether the tag is new."""
+        """Mark the version, and return whether the tag is new."""
         is_new = True
         try:
             self.client.call(
@@ -296,17 +291,6 @@ def require_target(repo_id: str | None, remedy: str) -> str:
             remedy=remedy,
         )
     return repo_id
-
-
-def _require_token(client: HubClient) -> None:
-    if not client.user_token():
-        raise SettingsError(
-            "there is no token to publish with",
-            where="HF_TOKEN",
-            expected="a token of the Hub with write access",
-            found="none",
-            remedy="`hf auth login`, or set HF_TOKEN",
-        )
 
 
 def _told(error: HubError, remedy: str) -> HubError:

@@ -101,22 +101,20 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
         HubUnavailableError: the Hub does not answer, and nothing was downloaded before.
     """
     candidates = [Repository(client, name) for name in names_of(repo_id)]
-    note, is_copy = "", False
+    note, is_copy, offline = "", False, client.is_offline()
     try:
         repository, commit = _looked_up(candidates, revision)
         if repository.id != repo_id:
             note = f"there is no {repo_id}: these are the files of {repository.id}, its other name"
     except HubError as error:
-        if isinstance(error, HubPermanentError) and not client.is_offline():
+        if isinstance(error, HubPermanentError) and not offline:
             raise
-        looked = ((candidate, candidate.downloaded(revision)) for candidate in candidates)
-        copies = [(candidate, copy) for candidate, copy in looked if copy is not None]
+        copies = [(it, copy) for it in candidates if (copy := it.downloaded(revision))]
         if not copies:
             raise
         (repository, commit), is_copy = copies[0], True
-        why = "was not asked: offline mode, HF_HUB_OFFLINE"
-        if not client.is_offline():
-            why = f"did not answer: {error.found}"
+        asked = "was not asked: offline mode, HF_HUB_OFFLINE"
+        why = asked if offline else f"did not answer: {error.found}"
         note = (
             f"the Hub {why}; these are the files of {repository.id} at {commit.sha}, as downloaded "
             "before: they may be stale, and others may exist"
@@ -124,8 +122,7 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
     if note:
         _log.warning(note)
     published = tuple(_published(commit.files, _manifest(repository, commit)))
-    notes = (note,) if note else ()
-    return Source(repository.id, commit.sha, published, notes, revision, is_copy)
+    return Source(repository.id, commit.sha, published, (note,) if note else (), revision, is_copy)
 
 
 def _looked_up(candidates: Sequence[Repository], revision: str | None) -> tuple[Repository, Commit]:

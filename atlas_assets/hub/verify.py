@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atlas_assets.errors import ArtifactError, HubPermanentError, HubUnavailableError
+from atlas_assets.errors import ArtifactError, HubPermanentError, HubUnavailableError, expect
 from atlas_assets.hub import card, viewer
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub_client.client import HubClient
@@ -46,15 +46,16 @@ class DatasetsVerifier:
 
     def require(self) -> None:
         """Raise an `ArtifactError` where ``datasets`` is not installed."""
-        if importlib.util.find_spec("datasets") is None:
-            raise ArtifactError(
-                "publishing needs the package datasets, to check that every table loads",
-                where="this Python environment",
-                expected="datasets, which the extra `publish` brings",
-                found="no such package",
-                remedy="pip install 'atlas-assets[publish]' (in a checkout: pip install -c "
-                "constraints.txt -e '.[publish]')",
-            )
+        expect(
+            importlib.util.find_spec("datasets") is not None,
+            ArtifactError,
+            "publishing needs the package datasets, to check that every table loads",
+            where="this Python environment",
+            expected="datasets, which the extra `publish` brings",
+            found="no such package",
+            remedy="pip install 'atlas-assets[publish]' (in a checkout: pip install -c "
+            "constraints.txt -e '.[publish]')",
+        )
 
     def folder(self, stage: Stage, repo_id: str) -> None:
         """Check the staged files, offline; there is nothing to check where none is a table.
@@ -128,12 +129,9 @@ def failures_of(report: Mapping[str, Any]) -> list[str]:
 
 
 def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> list[str]:
-    """Return what the report of `load_all` says against what was published.
+    """Return what the report of `load_all` on the tables of a manifest says against it.
 
-    Args:
-        report: The report on the tables of ``manifest``.
-        manifest: What was loaded.
-        stage: What was published just now; knows the digests of its rows.
+    Of those that are staged, the digests of the rows are known, too.
     """
     shown, staged = viewer.tables(manifest), viewer.tables(stage.manifest)
     loaded, default = report["tables"], viewer.default_of(manifest)

@@ -65,16 +65,11 @@ class Commit(NamedTuple):
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository of the Hub, to be read.
+    """A repository ``owner/name`` of the Hub, to be read.
 
     A revision is a branch, a tag or a sha; ``None`` is the main branch. Every method raises
     HubPermanentError where there is no such repository or revision, or no access to it, and
     HubUnavailableError where the Hub does not answer.
-
-    Attributes:
-        client: the Hub.
-        id: ``owner/name``.
-        type: what the repository holds.
     """
 
     client: HubClient

@@ -13,7 +13,7 @@ import polars as pl
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.plan import Options
-from atlas_assets.hub.publish import Published, publish, publish_stage
+from atlas_assets.hub.publish import Publication, Published, publish
 from atlas_assets.hub.staging import Stage
 from atlas_assets.hub.verify import DatasetsVerifier
 from atlas_assets.hub_client.client import HubClient
@@ -73,13 +73,13 @@ class Publisher:
         client: HubClient | None = None,
         **options: Any,
     ) -> Published:
-        return publish_stage(
+        return Publication(
             stage or self.stage,
             REPO,
             client or self.hub.client(),
             Options(**options),
             verifier or Trusting(),
-        )
+        ).run()
 
     @property
     def tags(self) -> dict[str, str]:

@@ -54,17 +54,13 @@ class PublishConfig(dg.Config):
 
 
 def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
-    """Return the job ``publish``: one op, one commit.
-
-    Args:
-        retry_delay: As `RETRY_DELAY`, in seconds.
-    """
+    """Return the job ``publish``: one op, one commit; the delay is in seconds, as `RETRY_DELAY`."""
 
     @dg.op(
         name=OP,
         description="Publishes what is fresh and sound of the atlas in force, in one commit, and "
         "tags the version. Nothing changed: no commit.",
-        # what the Hub refuses is not tried again: `_refused`
+        # what the Hub refuses is not tried again: it fails the op with allow_retries=False
         retry_policy=dg.RetryPolicy(
             max_retries=RETRIES, delay=retry_delay, backoff=dg.Backoff.EXPONENTIAL
         ),
@@ -90,7 +86,7 @@ def publish_job(retry_delay: float = RETRY_DELAY) -> dg.JobDefinition:
         except AtlasError as error:
             if error.retryable:
                 raise
-            raise _refused(error) from None
+            raise dg.Failure(str(error), metadata=error.said, allow_retries=False) from None
         _report(context, found)
 
     @dg.job(
@@ -193,17 +189,6 @@ def _off(settings: AtlasSettings, hub: HubClient) -> str | None:
     if not hub.user_token():
         return "publishing is off: give a token with write access: `hf auth login`, or set HF_TOKEN"
     return None
-
-
-def _refused(error: AtlasError) -> dg.Failure:
-    parts = {
-        "where": error.where,
-        "expected": error.expected,
-        "found": error.found,
-        "what to do": error.remedy,
-    }
-    told = {name: text for name, text in parts.items() if text}
-    return dg.Failure(description=str(error), metadata=told, allow_retries=False)
 
 
 def _report(context: dg.OpExecutionContext, found: Any) -> None:

@@ -115,19 +115,19 @@ def target_checker(universal: Circuits, checker: Circuits) -> list[Row]:
 
 
 def summary_row(epsilon, consistency, universal: Circuits, checker: Circuits) -> Row:
-    concept, token, a_sizes, b_sizes, kinds = [], [], [], [], []
-    for target in sorted(checker):
-        for a, b in zip(universal[target], checker[target], strict=True):
-            concept.append(fraction(len(a - b), len(a)))
-            token.append(fraction(len(a & b), len(a)))
-            a_sizes.append(len(a))
-            b_sizes.append(len(b))
-            kinds.append(kind(target))
+    cells = [
+        (target, a, b)
+        for target in sorted(checker)
+        for a, b in zip(universal[target], checker[target], strict=True)
+    ]
 
-    def of(wanted: str, values):
-        return mean_of_series(
-            [value for value, k in zip(values, kinds, strict=True) if k == wanted]
-        )
+    def concept(prefix: str = ""):
+        found = [fraction(len(a - b), len(a)) for at, a, b in cells if at.startswith(prefix)]
+        return mean_of_series(found)
+
+    def token(prefix: str = ""):
+        found = [fraction(len(a & b), len(a)) for at, a, b in cells if at.startswith(prefix)]
+        return mean_of_series(found)
 
     return {
         "epsilon": epsilon,
@@ -135,14 +135,14 @@ def summary_row(epsilon, consistency, universal: Circuits, checker: Circuits) ->
         "n_testable": len(checker),
         "n_ast": sum(kind(target) == "ast" for target in checker),
         "n_builtin": sum(kind(target) == "builtin" for target in checker),
-        "mean_concept_fraction": mean_of_series(concept),
-        "mean_token_fraction": mean_of_series(token),
-        "ast_concept_fraction": of("ast", concept),
-        "ast_token_fraction": of("ast", token),
-        "blt_concept_fraction": of("builtin", concept),
-        "blt_token_fraction": of("builtin", token),
-        "mean_A_size": mean_of_series(a_sizes, 1),
-        "mean_B_size": mean_of_series(b_sizes, 1),
+        "mean_concept_fraction": concept(),
+        "mean_token_fraction": token(),
+        "ast_concept_fraction": concept("ast"),
+        "ast_token_fraction": token("ast"),
+        "blt_concept_fraction": concept("builtin"),
+        "blt_token_fraction": token("builtin"),
+        "mean_A_size": mean_of_series([len(a) for _, a, _ in cells], 1),
+        "mean_B_size": mean_of_series([len(b) for _, _, b in cells], 1),
     }
 
 
@@ -155,7 +155,8 @@ def trimmed_mean(similarities, trim: float) -> np.float32:
     return np.float32(values.mean()) if len(values) else np.float32(0)
 
 
-def modularity_detail(universal: Circuits, n_layers: int) -> list[Row]:
+def modularity_detail(universal: Circuits, n_layers: int) -> list[tuple]:
+    """Rows in the order of the published columns."""
     names = sorted(universal)
     rows = []
     for layer in range(n_layers):
@@ -172,33 +173,18 @@ def modularity_detail(universal: Circuits, n_layers: int) -> list[Row]:
             for trim in TRIMS:
                 own = trimmed[name, trim]
                 percentile = sum(trimmed[other, trim] <= own for other in names) / len(names)
-                rows.append(
-                    {
-                        "object": name,
-                        "type": kind(name),
-                        "layer": layer,
-                        "p_trim": trim,
-                        "observed_trimmed_jaccard": round(float(round(own, 4)), 4),
-                        "percentile": round(float(percentile), 4),
-                        "significant": bool(percentile < 0.05),
-                    }
-                )
+                rounded = round(float(round(own, 4)), 4), round(float(percentile), 4)
+                rows.append((name, kind(name), layer, trim, *rounded, bool(percentile < 0.05)))
     return rows
 
 
-def modularity_scores(universal: Circuits, n_layers: int) -> list[Row]:
-    significant = {(name, trim): 0 for name in universal for trim in TRIMS}
-    for row in modularity_detail(universal, n_layers):
-        significant[row["object"], row["p_trim"]] += row["significant"]
-    rows = [
-        {
-            "index": name,
-            "type": kind(name),
-            **{f"p={trim}": significant[name, trim] for trim in TRIMS},
-        }
-        for name in sorted(universal)
-    ]
-    return sorted(rows, key=lambda row: (-row["p=0.0"], -row["p=0.25"], row["index"]))
+def modularity_scores(universal: Circuits, n_layers: int) -> list[tuple]:
+    """Rows in the order of the published columns."""
+    times = {(name, trim): 0 for name in universal for trim in TRIMS}
+    for name, _, _, trim, _, _, significant in modularity_detail(universal, n_layers):
+        times[name, trim] += significant
+    rows = [(name, kind(name), *(times[name, trim] for trim in TRIMS)) for name in universal]
+    return sorted(rows, key=lambda row: (-row[2], -row[5], row[0]))
 
 
 def independence_detail(universal: Circuits, checker: Circuits, keywords) -> list[Row]:

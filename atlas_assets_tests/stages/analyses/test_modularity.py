@@ -18,9 +18,9 @@ def assert_equal_to_naive(universal: Masks) -> None:
     circuits = naive.from_bits(universal)
     detail, scores = modularity.detail(universal), modularity.scores(universal)
     assert detail.schema == modularity.DETAIL_SCHEMA.polars
-    assert detail.to_dicts() == naive.modularity_detail(circuits, universal.n_layers)
+    assert detail.rows() == naive.modularity_detail(circuits, universal.n_layers)
     assert scores.schema == modularity.SCORES_SCHEMA.polars
-    assert scores.to_dicts() == naive.modularity_scores(circuits, universal.n_layers)
+    assert scores.rows() == naive.modularity_scores(circuits, universal.n_layers)
 
 
 @settings(deadline=None, max_examples=100)

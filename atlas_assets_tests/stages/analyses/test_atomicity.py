@@ -66,15 +66,11 @@ def test_linkage_and_cuts_are_wards(seed, n, k):
     assert partition(labels) == {frozenset(names[i] for i in cluster) for cluster in expected}
 
 
-def test_scipy_reads_the_leaf_order_from_the_merges():
-    _, merges, order = atomicity.linkage(one_layer(20, 5), 0)
+def test_clusters_are_numbered_along_the_leaves_which_scipy_reads_from_the_merges():
+    universal = one_layer(20, 5)
+    names, merges, order = atomicity.linkage(universal, 0)
     assert hierarchy.is_valid_linkage(merges, throw=True)
     assert hierarchy.leaves_list(merges).tolist() == order.tolist()
-
-
-def test_clusters_are_numbered_along_the_leaves():
-    universal = one_layer(20, 5)
-    names, _, order = atomicity.linkage(universal, 0)
     labels = atomicity.clusters(universal, 0)
     along = [labels[names[i]] for i in order]
     assert along == sorted(along)

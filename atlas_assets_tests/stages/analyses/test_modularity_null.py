@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.stages import streams
-from atlas_assets.stages.analyses import modularity, modularity_null
+from atlas_assets.stages.analyses import modularity_null
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets_tests.oracles import analyses_naive as naive
 from atlas_assets_tests.stages.random_atlas import concept_names, masks, refused
@@ -99,18 +99,6 @@ def test_table_is_sound_and_repeatable_on_any_cut_of_the_grid(seed, n):
         n, 1
     )
     assert table.equals(modularity_null.permutation_null(universal, **arguments))
-
-
-@settings(deadline=None, max_examples=40)
-@given(seed=seeds, n=st.integers(1, 25))
-def test_observed_means_are_exact_and_those_of_the_release(seed, n):
-    universal = masks(np.random.default_rng(seed), concept_names(n), n_layers=1)
-    bits = universal.bits[:, 0]
-    table = modularity_null.permutation_null(universal, permutations=1)
-    found = table["observed_trimmed_jaccard"].to_list()
-    exact = [float(naive.trimmed_mean(sets(bits), own, 0.0)) for own in range(n)]
-    assert found == pytest.approx(exact, abs=1e-13)
-    assert found == pytest.approx(modularity.trimmed_means(bits)[0].tolist(), abs=1e-6)
 
 
 def test_a_layer_does_not_depend_on_how_many_others_there_are():

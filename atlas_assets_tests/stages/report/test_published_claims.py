@@ -294,35 +294,21 @@ def test_every_claim_is_broken_by_some_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expectation", "observed", "holds"),
+    ("expectation", "holding", "failing"),
     [
-        (Exactly(3), 3, True),
-        (Exactly(3), 4, False),
-        (Exactly(3), (3, 3), False),
-        (Exactly("ast__Break"), "ast__Break", True),
-        (Exactly("ast__Break"), "ast__Pass", False),
-        (Exactly(("a", "b")), ("b", "a"), True),
-        (Exactly(("a", "b")), ("b", "b"), False),
-        (Exactly(("a", "b")), "a", False),
-        (Near(0.5683), 0.5693, True),
-        (Near(0.5683), 0.56931, False),
-        (Near(0.5683), "0.5683", False),
-        (Near((1.0, 2.0), places=1, tolerance=0.05), (1.05, 1.95), True),
-        (Near((1.0, 2.0), places=1, tolerance=0.05), (1.06, 2.0), False),
-        (Near((1.0, 2.0)), (1.0,), False),
-        (Near((1.0, 2.0)), (1.0, 2.0, 3.0), False),
-        (Near(1.0), float("nan"), False),
-        (Between(4, 9), 3.9991, True),
-        (Between(4, 9), 3.998, False),
-        (Between(4, 9), 9.001, True),
-        (Between(4, 9), float("inf"), False),
-        (Between(3, 7, tolerance=0), 2, False),
-        (Between(3, 7, tolerance=0), 7, True),
-        (Between(3, 7), (4, 5), False),
+        (Exactly(3), [3], [4, (3, 3)]),
+        (Exactly("ast__Break"), ["ast__Break"], ["ast__Pass"]),
+        (Exactly(("a", "b")), [("b", "a")], [("b", "b"), "a"]),
+        (Near(0.5683), [0.5693], [0.56931, "0.5683", float("nan")]),
+        (Near((1.0, 2.0)), [(1.0, 2.0)], [(1.0,), (1.0, 2.0, 3.0)]),
+        (Near((1.0, 2.0), places=1, tolerance=0.05), [(1.05, 1.95)], [(1.06, 2.0)]),
+        (Between(4, 9), [3.9991, 9.001], [3.998, float("inf"), (4, 5)]),
+        (Between(3, 7, tolerance=0), [7], [2]),
     ],
 )
-def test_expectations(expectation, observed, holds: bool) -> None:
-    assert expectation.holds(observed) is holds
+def test_expectations(expectation, holding, failing) -> None:
+    assert [observed for observed in holding if not expectation.holds(observed)] == []
+    assert [observed for observed in failing if expectation.holds(observed)] == []
 
 
 def test_values_are_shown_as_readers_expect_them() -> None:

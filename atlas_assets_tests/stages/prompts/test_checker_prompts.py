@@ -101,9 +101,6 @@ def test_chosen_concepts_are_a_row_subset(
     assert cut.equals(expected)
 
 
-# --- selection ---------------------------------------------------------------------------------
-
-
 def select_by_hand(drafts: Sequence[Draft], valid: set[str], target: int) -> list[str]:
     """Naive oracle: walk the drafts once per category, then once more to fill."""
     chosen: list[str] = []
@@ -133,9 +130,6 @@ def test_selection_agrees_with_the_naive_one(
     assert select(drafts, valid.__contains__, target=target) == select_by_hand(
         drafts, valid, target
     )
-
-
-# --- errors ------------------------------------------------------------------------------------
 
 
 class Blind:

@@ -96,9 +96,6 @@ def test_unknown_names_and_cuts_that_leave_no_pair_are_refused(
         generate(STIMULI, ast_nodes=nodes, builtins=builtins)
 
 
-# --- the loss filter ---------------------------------------------------------------------------
-
-
 def scored(losses: dict[tuple[str, str], list[float]], rounds: int = 1) -> pl.DataFrame:
     """Prompts of each pair; with two rounds, a pair's prompts are not next to each other."""
     rows = [

@@ -125,6 +125,10 @@ EDITS: dict[str, dict[str, tuple[Edit, str]]] = {
             f"survival-{TAG}",
         ),
         "an atomic concept elsewhere at layer 3": (moved_to_others, "atomicity"),
+        "an atomic concept without circuit at layer 3": (
+            circuit([], where(concept="ast__Pass", layer=3)),
+            "atomicity",
+        ),
     },
     "object_prompts": {
         "a pair fewer": (

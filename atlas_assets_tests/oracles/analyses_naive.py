@@ -94,14 +94,6 @@ def robustness(pairs: Circuits, n_layers: int, orders_of) -> list[Row]:
     return rows
 
 
-def expected_sizes(circuits: Sequence[set[int]]) -> list[float]:
-    """Mean size over all orders: a neuron of c circuits survives n draws with C(c, n) / C(m, n)."""
-    m = len(circuits)
-    neurons = set().union(*circuits)
-    popularity = [sum(neuron in circuit for circuit in circuits) for neuron in neurons]
-    return [sum(math.comb(c, n) for c in popularity) / math.comb(m, n) for n in range(1, m + 1)]
-
-
 def trimmed_mean(circuits: Sequence[set[int]], own: int, trim: float) -> Fraction:
     """Exact mean similarity to the others without the floor(trim · others) largest."""
     others = [jaccard(circuits[own], other) for i, other in enumerate(circuits) if i != own]

@@ -45,18 +45,6 @@ def test_all_orders_are_equally_likely():
     assert ((times - 1000) ** 2 / 1000).sum() < 20.5
 
 
-def test_means_approach_their_expectation():
-    rng = np.random.default_rng(8)
-    names = tuple(f"For__b{i}" for i in range(6))
-    pairs = Masks(names, rng.random((6, 2, 200)) < 0.7)
-    table = marginalisation.robustness(pairs, orders=1000).filter(concept="ast__For")
-    circuits = from_bits(pairs)
-    for layer in range(2):
-        expected = naive.expected_sizes([circuits[name][layer] for name in names])
-        found = table.filter(layer=layer)["mean_size"].to_list()
-        assert found == pytest.approx(expected, rel=0.02)
-
-
 def test_orders_depend_on_the_seed_and_not_on_the_rest_of_the_grid():
     rng = np.random.default_rng(8)
     pairs = masks(rng, pair_names(rng, 30), width=100)

@@ -30,14 +30,6 @@ def test_tables_equal_the_naive_ones_on_any_cut_of_the_grid(seed, n, width):
     assert_equal_to_naive(universal)
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 21, 41])
-@pytest.mark.parametrize("fill", [False, True])
-def test_all_masks_empty_or_all_full(n, fill):
-    universal = Masks(concept_names(n), np.full((n, 2, 9), fill))
-    assert_equal_to_naive(universal)
-    assert set(modularity.detail(universal)["percentile"]) == {1.0}
-
-
 def test_the_published_number_of_concepts():
     rng = np.random.default_rng(11)
     density = rng.uniform(0.05, 0.9, size=(106, 3, 1))

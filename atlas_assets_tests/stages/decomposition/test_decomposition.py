@@ -44,19 +44,6 @@ def test_the_table_equals_the_naive_one(seed, checked):
 
 
 @quick
-@given(seed=seeds, checked=some_concepts)
-def test_the_three_parts_make_up_both_masks_and_survive_the_table(seed, checked):
-    universal, checker = both(np.random.default_rng(seed), checked)
-    parts = d.counts(universal, checker)
-    assert parts.dtype == np.int64
-    np.testing.assert_array_equal(parts[..., 0] + parts[..., 1], universal.select(checked).sizes())
-    np.testing.assert_array_equal(parts[..., 1] + parts[..., 2], checker.sizes())
-    parsed = d.parse_target_checker(d.target_checker(universal, checker))
-    assert parsed.dtype == np.int64
-    np.testing.assert_array_equal(parsed, parts)
-
-
-@quick
 @given(seed=seeds, checked=some_concepts, n_settings=st.integers(1, 9))
 def test_the_summary_equals_the_naive_one(seed, checked, n_settings):
     rng = np.random.default_rng(seed)

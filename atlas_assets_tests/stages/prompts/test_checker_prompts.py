@@ -18,12 +18,11 @@ from atlas_assets.stages.prompts.checker_prompts import (
     PUBLISHED_SCHEMA,
     Draft,
     Variant,
-    draft,
     generate,
     select,
 )
 from atlas_assets.stages.prompts.stimuli import CATEGORIES, load_stimuli
-from atlas_assets_tests.oracles.row_digest import frame_digest, rows_digest
+from atlas_assets_tests.oracles.row_digest import frame_digest
 from atlas_assets_tests.oracles.tokenizers import TinyPython, WordTokenizer
 
 STIMULI = load_stimuli()
@@ -33,13 +32,8 @@ GOLDEN_SHA256 = {
     "checker": "cbe11b673ef82831577f4c1e184a60e7c96df8013fab7d70b1f60fde4f4cb46f",
     "token_checker": "3b83e7bcf28110b179c8e2138bcadcef9defe7ecbbbd59ebce92ecb00f0bfe9f",
 }
-#: rows_digest of (concept, category, text) of all drafts, pinned while the golden rows matched:
-#: it guards the random draws in a clone that has no golden files
-DRAFTS_SHA256 = {
-    "checker": "4cd3b98c7811e79a7e08f558afcf8005896a6a07606966f7f995ed663738a9f0",
-    "token_checker": "a34e2ef89155ff7fdda9ef070b5183cb3179af13618665d8202f6a77f7dd9805",
-}
-#: frame_digest of what WordTokenizer selects, pinned likewise: it guards validation and selection
+#: frame_digest of what WordTokenizer selects, pinned while the golden rows matched: it
+#: guards draws, validation and selection in a clone that has no golden files
 WORDS_SHA256 = {
     "checker": "fa4936c836671a1f2227a8a55bea2433b8564f28a85956bac1544b71573b2a2c",
     "token_checker": "724621a743ae87ba781699d51a67806ec1c267c54c5054681b64db6e4a64fa58",
@@ -59,18 +53,6 @@ def test_prompts_equal_the_golden_rows(variant: Variant, shared: Path) -> None:
     assert made.schema == golden.schema
     assert made.equals(golden)
     assert frame_digest(made) == GOLDEN_SHA256[variant]
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_draws_are_the_published_ones(variant: Variant) -> None:
-    rows = [
-        (concept, item.category, item.text)
-        for concept, items in draft(STIMULI, variant=variant)
-        for item in items
-    ]
-    # 58 concepts · 30 rounds · 5 categories, less the identifiers of `from`, which has none
-    assert len(rows) == 58 * 150 - 30
-    assert rows_digest(rows) == DRAFTS_SHA256[variant]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from atlas_assets.stages.prompts.tokens import KeywordSearch, contains_run
-
-ids = st.lists(st.integers(0, 2), max_size=12)
-
-
-def spelled(numbers: list[int]) -> str:
-    return "".join(f"<{number}>" for number in numbers)
-
-
-@given(prompt=ids, run=ids)
-def test_a_run_is_a_substring_and_not_empty(prompt: list[int], run: list[int]) -> None:
-    assert contains_run(prompt, run) == (bool(run) and spelled(run) in spelled(prompt))
+from atlas_assets.stages.prompts.tokens import KeywordSearch
 
 
 class Letters:
@@ -43,4 +29,5 @@ def test_either_rule_is_enough_and_each_text_is_encoded_once() -> None:
         assert search.holds("  pass", "pass")  # one id that decodes to it but for blanks
         assert not search.holds("bypassing", "pass")  # one id that only contains it
         assert not search.holds("pas", "pass")
-    assert tokenizer.encoded == ["xpassy", "pass", "  pass", "bypassing", "pas"]
+        assert not search.holds("paxss", "pass")
+    assert tokenizer.encoded == ["xpassy", "pass", "  pass", "bypassing", "pas", "paxss"]

@@ -24,10 +24,6 @@ from atlas_assets_tests.stages.report.paper_evidence import PaperEvidence, paper
 LAYERS = 5
 
 
-def of_kind(concepts, kind: str):
-    return [name for name in concepts if name.split("__")[0] == kind]
-
-
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_fractions(seed: int) -> None:
@@ -50,7 +46,8 @@ def test_fractions(seed: int) -> None:
     assert measure.fraction_ratio(evidence, REFERENCE) == pytest.approx(expected)
 
     def mean(kind: str, layer: int) -> float:
-        couples = [(circuits[name][layer], checker[name][layer]) for name in of_kind(checker, kind)]
+        named = [name for name in checker if name.startswith(kind)]
+        couples = [(circuits[name][layer], checker[name][layer]) for name in named]
         return statistics.mean(atlas_naive.fraction(len(a - b), len(a)) for a, b in couples)
 
     heights = [mean("ast", layer) for layer in range(LAYERS)]

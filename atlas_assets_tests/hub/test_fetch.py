@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from atlas_assets.errors import ArtifactError, ProvenanceError, SettingsError
+from atlas_assets.errors import ArtifactError, SettingsError
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import open_source
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
@@ -142,20 +142,6 @@ def test_another_content_is_not_replaced_silently(
     (store.root / SUMMARY).write_text("edited\n")
     assert source_record.read(store.root / SUMMARY) is None
     assert "another content" in failures(get("summary"))[SUMMARY]
-
-
-def test_published_files_do_not_mix_with_a_computed_atlas(
-    hub: LocalHub, sha: str, tmp_path: Path
-) -> None:
-    store = sample_atlas.make(tmp_path)
-    client = hub.client()
-    source = open_source(client, REPO)
-    before = files(store.root)
-    with pytest.raises(ProvenanceError, match="would mix") as caught:
-        list(fetch(client, source, store, choose(source, ["token_checker_masks"])))
-    assert "11A_object_prompts.parquet, made with embedded" in str(caught.value)
-    assert "ATLAS_HUB_SOURCE" in str(caught.value)
-    assert files(store.root) == before
 
 
 # what is not sound -------------------------------------------------------------------------------

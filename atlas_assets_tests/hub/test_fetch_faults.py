@@ -12,6 +12,7 @@ from upath import UPath
 from atlas_assets.errors import HubPermanentError, HubUnavailableError
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import open_source
+from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage import source_record
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
@@ -19,54 +20,46 @@ from atlas_assets_tests.hub.fetching import MASKS, SUMMARY, Get, failures, files
 from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
+from atlas_assets_tests.storage import samples
 
 # faults on the way -------------------------------------------------------------------------------
 
 
-def resolve_faults() -> dict[str, dict[str, Any]]:
-    page = {"headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
-    return {
-        "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "0"}},
-        "500": {"status": 500},
-        "503": {"status": 503},
-        "HTML error page": {"status": 200, **page},
-        "dropped socket": {"drop": True},
-    }
+#: what an error says that stays, and how the Hub answers
+FINAL: dict[str, dict[str, Any]] = {
+    "HTTP 401": {"status": 401},
+    "HTTP 403": {"status": 403},
+    "no such file": {"status": 404, "headers": {"X-Error-Code": "EntryNotFound"}},
+    "wait 900 s": {"status": 429, "headers": {"Retry-After": "900"}},
+}
+PASSING: dict[str, dict[str, Any]] = {
+    "HTTP 429": {"status": 429, "headers": {"Retry-After": "0"}},
+    **{f"HTTP {status}": {"status": status} for status in (500, 502, 503, 504)},
+    "RemoteProtocolError": {"drop": True},
+    "without the headers of a Hub": {"status": 200, "body": ERROR_PAGE},
+}
 
 
-@pytest.mark.parametrize("fault", resolve_faults().values(), ids=resolve_faults())
-@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize(("method", "match"), [("HEAD", "/resolve/"), ("GET", "/_cdn/")])
 def test_a_fault_that_passes_is_not_noticed(
-    hub: LocalHub, sha: str, get: Get, method: str, fault: dict[str, Any]
+    hub: LocalHub, sha: str, get: Get, method: str, match: str, fault: str
 ) -> None:
-    match = "/resolve/" if method == "HEAD" else "/_cdn/"
-    hub.fail(method, match, **fault, times=2)
+    hub.fail(method, match, **PASSING[fault], times=2)
     assert states(get(MASKS)) == {MASKS: "fetched"}
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ({"status": 401}, "HTTP 401"),
-        ({"status": 403}, "HTTP 403"),
-        ({"status": 404, "headers": {"X-Error-Code": "EntryNotFound"}}, "no such file"),
-        ({"status": 429, "headers": {"Retry-After": "900"}}, "wait 900 s"),
-        ({"status": 500}, "HTTP 500"),
-        ({"status": 503}, "HTTP 503"),
-        ({"drop": True}, "RemoteProtocolError"),
-        ({"status": 200, "body": ERROR_PAGE}, "without the headers of a Hub"),
-    ],
-)
+@pytest.mark.parametrize("said", [*FINAL, *PASSING])
 def test_a_fault_that_stays_fails_that_file_alone(
-    hub: LocalHub, sha: str, get: Get, store: AtlasStore, fault: dict[str, Any], said: str
+    hub: LocalHub, sha: str, get: Get, said: str
 ) -> None:
-    hub.fail("HEAD", f"/resolve/.*{MASKS}", **fault, times=99)
+    there = f"/resolve/.*{MASKS}"
+    hub.fail("HEAD", there, **{**FINAL, **PASSING}[said], times=99)
     outcomes = get("object_masks", "summary")
     assert said in failures(outcomes)[MASKS]
     assert states(outcomes)[SUMMARY] == "fetched"
     assert hub.token not in failures(outcomes)[MASKS]
-    tries = len(hub.calls("HEAD", f"/resolve/.*{MASKS}"))
-    assert tries == (1 if "4" in said[:6] or "900" in said or "such" in said else 3)
+    assert len(hub.calls("HEAD", there)) == (1 if said in FINAL else 3)
 
 
 def test_a_stalled_download_ends(hub: LocalHub, sha: str, get: Get) -> None:
@@ -185,3 +178,57 @@ def test_a_name_finds_its_own_copy(
     for unknown in ("v2", "exp", "../snapshots", "f" * 40, sha[:12]):
         with pytest.raises(HubUnavailableError):
             open_source(client, REPO, unknown)
+
+
+# through xet: the real hf_xet, against a directory as its store -----------------------------------
+
+
+@pytest.fixture
+def uploaded(xet_hub: LocalHub, release: Path) -> LocalHub:
+    """A Hub whose large files were uploaded through xet."""
+    client = xet_hub.client()
+    api = client.api()
+
+    def upload() -> None:
+        api.create_repo(REPO, repo_type="dataset", exist_ok=True)
+        api.upload_folder(repo_id=REPO, repo_type="dataset", folder_path=release)
+
+    client.call("cannot upload", upload, where=REPO)
+    assert xet_hub.storage.xet
+    xet_hub.forget_calls()
+    return xet_hub
+
+
+def test_through_xet_large_files_come(uploaded: LocalHub, store: AtlasStore, release: Path) -> None:
+    outcomes = Get(uploaded, store)()
+    assert set(states(outcomes).values()) == {"fetched"}
+    assert (store.root / MASKS).read_bytes() == (release / "masks" / MASKS).read_bytes()
+    assert samples.equal(store.read("object_masks", REFERENCE), samples.objects())
+    assert uploaded.calls(match="xet-read-token")
+    assert not uploaded.calls("GET", "/_cdn/")
+    uploaded.forget_calls()
+    assert set(states(Get(uploaded, store)()).values()) == {"unchanged"}
+    assert not uploaded.calls(match="xet-read-token")
+
+
+def test_through_xet_a_store_without_its_content(uploaded: LocalHub, store: AtlasStore) -> None:
+    assert uploaded.storage.xet_dir is not None
+    cut = [path for path in uploaded.storage.xet_dir.rglob("xorbs/default.*") if path.is_file()]
+    assert cut
+    for path in cut:
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:100])
+    assert states(Get(uploaded, store)(MASKS, SUMMARY)) == {MASKS: "failed", SUMMARY: "fetched"}
+    assert not (store.root / MASKS).exists()
+
+
+@pytest.mark.parametrize(("status", "times", "state"), [(403, 99, "failed"), (503, 2, "fetched")])
+def test_through_xet_a_token_that_is_not_given(
+    uploaded: LocalHub, store: AtlasStore, status: int, times: int, state: str
+) -> None:
+    uploaded.fail("GET", "xet-read-token", status=status, times=times)
+    outcomes = Get(uploaded, store)(MASKS, SUMMARY)
+    assert states(outcomes) == {MASKS: state, SUMMARY: "fetched"}
+    for message in failures(outcomes).values():
+        assert f"HTTP {status}" in message
+        assert uploaded.token not in message

@@ -18,7 +18,7 @@ from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage import source_record
 from atlas_assets_tests import sample_atlas
-from atlas_assets_tests.hub import fetched
+from atlas_assets_tests.hub import fetching
 from atlas_assets_tests.hub.fetching import MASKS
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
@@ -27,13 +27,13 @@ from atlas_assets_tests.storage import samples
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "data" / fetched.FOLDER
+    return tmp_path / "data" / fetching.FOLDER
 
 
 @pytest.fixture
 def in_force(hub: LocalHub, sha: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHub:
     """The fetched atlas is the one in force in this process, and nothing of it is here yet."""
-    for name, value in fetched.variables(tmp_path, ATLAS_HUB_SOURCE=REPO).items():
+    for name, value in fetching.variables(tmp_path, ATLAS_HUB_SOURCE=REPO).items():
         monkeypatch.setenv(name, value)
     return hub
 
@@ -77,8 +77,9 @@ def test_a_computed_atlas_is_not_mixed_into(
     shutil.rmtree(store.path("summary").parent / ".provenance")
     store.path("summary").unlink()
     monkeypatch.setenv("ATLAS_NAME", sample_atlas.NAME)
-    with pytest.raises(ProvenanceError, match="would mix"):
+    with pytest.raises(ProvenanceError, match="would mix") as refused:
         io.load_summary()
+    assert "ATLAS_HUB_SOURCE" in str(refused.value)
 
 
 def test_nobody_answers_and_nothing_is_here(in_force: LocalHub) -> None:
@@ -118,7 +119,7 @@ def test_offline_mode(in_force: LocalHub, tmp_path: Path, folder: Path) -> None:
     in_force.forget_calls()
     done = subprocess.run(
         [sys.executable, "-c", LOAD],
-        env=fetched.environment(in_force, tmp_path, ATLAS_HUB_SOURCE=REPO, HF_HUB_OFFLINE="1"),
+        env=fetching.environment(in_force, tmp_path, ATLAS_HUB_SOURCE=REPO, HF_HUB_OFFLINE="1"),
         capture_output=True,
         text=True,
         timeout=60,

@@ -73,16 +73,6 @@ def test_the_version_follows_content_and_model() -> None:
     assert re.fullmatch("atlas-[0-9a-f]{8}-[0-9a-f]{8}", version)
 
 
-def test_earlier_files_are_kept_unless_somebody_touched_them() -> None:
-    earlier = manifest_of([file("a.csv"), file("b.csv"), file("viewer/b", made_from="b.csv")])
-    new = manifest_of([file("a.csv", "c" * 64)])
-    assert merged(new, None, everything_is_there) == new
-    whole = merged(new, earlier, everything_is_there)
-    assert whole.paths == ("a.csv", "b.csv", "viewer/b")
-    assert whole.files[0].sha256 == "c" * 64
-    assert merged(new, earlier, lambda record: record.path != "b.csv") == new
-
-
 def test_claims_are_kept_while_what_they_were_seen_in_is_the_same() -> None:
     seen = manifest_of([file("a.csv"), file("b.csv")], claims=[claim("106", "a.csv")])
     other, same = [file("b.csv", "c" * 64)], [file("b.csv")]

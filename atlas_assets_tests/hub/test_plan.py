@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from atlas_assets.errors import ProvenanceError
-from atlas_assets.hub.plan import Head, Options, plan
 from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Publisher, Trusting
@@ -71,7 +70,3 @@ def test_one_that_comes_while_we_publish_is_noticed(publisher: Publisher) -> Non
         publisher.publish(verifier=Trusting(between=meanwhile))
     assert publisher.hub.files(REPO)["14_summary.csv"] == b"theirs"
     assert "atlas.json" not in publisher.hub.files(REPO)
-
-
-def test_without_a_repository_there_are_none(few: Stage) -> None:
-    assert plan(few, REPO, Head(), Options()).parent is None

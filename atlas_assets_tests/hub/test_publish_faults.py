@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +19,14 @@ from atlas_assets.errors import HubNotFoundError, HubPermanentError, HubUnavaila
 from atlas_assets.hub.staging import Stage
 from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
 from atlas_assets_tests.hub.local_hub import LocalHub
-from atlas_assets_tests.hub.publishing import FRONT, HAND_WRITTEN, REPO, Publisher, Trusting
+from atlas_assets_tests.hub.publishing import (
+    FRONT,
+    HAND_WRITTEN,
+    REPO,
+    Atlas,
+    Publisher,
+    Trusting,
+)
 
 #: (method, path) of every request that publishing makes to a repository that is there
 REQUESTS = {
@@ -122,7 +132,11 @@ def test_a_hub_that_is_down_is_given_up(publisher: Publisher, request_: str) -> 
     publisher.hub.fail(*REQUESTS[request_], status=503, times=99)
     with pytest.raises(HubUnavailableError) as down:
         publisher.publish()
+    assert down.value.status == 503
     assert "503" in str(down.value) and "try again later" in str(down.value)
+    # each file is sent three times at most
+    sent = len(publisher.stage.manifest.paths) if request_ == "upload" else 1
+    assert len(publisher.hub.calls(*REQUESTS[request_])) <= 3 * sent
     if request_ == "tag":
         assert f"the commit {publisher.head} landed" in str(down.value)
     else:
@@ -267,6 +281,54 @@ def test_eight_publications_of_one_atlas_make_one_commit(publisher: Publisher) -
         running = [pool.submit(publisher.publish) for _ in range(8)]
     assert any(publication.result().committed for publication in running)
     assert publisher.commits() == 2 and publisher.is_whole()
+
+
+# killed: the repository is at the old commit or at the new one ------------------------------------
+
+PATIENCE = 60.0
+#: publishes a few files of the sound atlas in the folder that it is given
+PROGRAM = """
+import sys
+from pathlib import Path
+from atlas_assets.atlas.open import open_with_model
+from atlas_assets.hub_client.client import HubClient
+from atlas_assets_tests.hub.publishing import FEW, Atlas
+from atlas_assets_tests.soundness import sound_atlas
+
+settings = sound_atlas.settings_in(Path(sys.argv[1]))
+Atlas(open_with_model(settings), settings).publish(HubClient(), cells=FEW)
+"""
+
+
+@pytest.mark.parametrize(
+    ("request_", "landed"), [("upload", False), ("commit", False), ("tag", True)]
+)
+def test_a_killed_publication(
+    publisher: Publisher, atlas: Atlas, tmp_path: Path, request_: str, landed: bool
+) -> None:
+    hub, before = publisher.hub, publisher.head
+    # what a killed publication leaves behind goes there
+    environment = hub.environment(tmp_path / "home", TMPDIR=str(tmp_path))
+    stalled = hub.fail(*REQUESTS[request_], delay=PATIENCE, drop=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, atlas.settings.data_dir], env=environment
+    )
+    try:
+        end = time.monotonic() + PATIENCE
+        while stalled.times:
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    if landed:
+        assert publisher.head != before and publisher.commits() == 2 and not publisher.tags
+    else:
+        assert publisher.head == before and set(hub.files(REPO)) == {"README.md"}
+    again = publisher.publish()
+    assert again.committed is not landed and again.tagged
+    assert publisher.is_whole() and publisher.commits() == 2
 
 
 # through xet: the real hf_xet, whose store is a directory -----------------------------------------

@@ -18,7 +18,6 @@ from atlas_assets.errors import (
 )
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.hub_client.repository import Repository
-from atlas_assets_tests.hub.hub_faults import ERROR_PAGE
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub_client.conftest import REPO
 
@@ -32,32 +31,6 @@ def commit(client: HubClient, *files: CommitOperationAdd, **options: Any) -> str
         REPO, files, commit_message="a", repo_type="dataset", **options
     )
     return str(made.oid)
-
-
-PAGE = {"status": 200, "headers": {"Content-Type": "text/html"}, "body": ERROR_PAGE}
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        *(({"status": status}, f"HTTP {status}") for status in (429, 500, 502, 503, 504)),
-        ({"drop": True}, "RemoteProtocolError"),
-        ({"drop": True, "after": True}, "RemoteProtocolError"),
-        (PAGE, "no JSON"),
-    ],
-)
-def test_what_passes_is_asked_again_and_given_up_after_the_last_attempt(
-    hub: LocalHub, sha: str, fault: dict[str, Any], said: str
-) -> None:
-    hub.fail("GET", "/api/datasets/", **fault, times=2)
-    assert head(hub.client()) == sha
-    assert len(hub.calls()) == 3
-    hub.forget_calls()
-    hub.fail("GET", "/api/datasets/", **fault, times=99)
-    with pytest.raises(HubUnavailableError, match=said) as caught:
-        head(hub.client())
-    assert caught.value.status == (None if "HTTP" not in said else fault["status"])
-    assert len(hub.calls()) == 3
 
 
 @pytest.mark.parametrize(
@@ -94,48 +67,6 @@ def test_a_longer_retry_after_than_anyone_waits_ends_it(hub: LocalHub, sha: str)
     with pytest.raises(HubUnavailableError, match="asks to wait 3600 s"):
         head(hub.client())
     assert len(hub.calls()) == 1
-
-
-def test_a_stalled_socket_and_nobody_who_answers(hub: LocalHub, sha: str) -> None:
-    hub.fail("GET", "/api/datasets/", delay=30, times=9)
-    started = time.monotonic()
-    with pytest.raises(HubUnavailableError, match="Timeout"):
-        head(hub.client(timeout=0.2, attempts=2))
-    assert 0.4 <= time.monotonic() - started < 5
-    hub.close()
-    with pytest.raises(HubUnavailableError, match="ConnectError"):
-        head(hub.client())
-    assert time.monotonic() - started < 7
-
-
-def test_a_writing_request_runs_the_whole_call_again(hub: LocalHub, sha: str) -> None:
-    client, heads = hub.client(), []
-
-    def publish() -> str:
-        heads.append(head(client))
-        file = CommitOperationAdd("a.txt", b"%d" % len(heads))
-        return commit(client, file, parent_commit=heads[-1])
-
-    hub.fail("POST", "/commit/", status=503)
-    assert client.call("cannot publish", publish, where=REPO) == hub.head(REPO)
-    assert heads == [sha, sha]
-    hub.fail("POST", "/commit/", status=412)
-    with pytest.raises(HubConflictError):
-        client.call("cannot publish", publish, where=REPO)
-    assert len(heads) == 3
-
-
-def test_a_failing_upload_ends_within_its_attempts(hub: LocalHub, sha: str) -> None:
-    client = hub.client()
-    hub.fail("PUT", "/_lfs/", status=500, times=99)
-
-    def publish() -> None:
-        commit(client, *(CommitOperationAdd(f"{n}.h5", b"%d" % n * 100) for n in range(4)))
-
-    with pytest.raises(HubUnavailableError, match="HTTP 500"):
-        client.call("cannot publish", publish, where=REPO)
-    assert len(hub.calls("PUT")) <= 3 * 4
-    assert hub.head(REPO) == sha
 
 
 def test_calls_nest_and_other_errors_pass(hub: LocalHub, sha: str) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import pytest
 from huggingface_hub import snapshot_download
 
-from atlas_assets.errors import HubPermanentError
 from atlas_assets.hub_client.repository import Repository
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub_client.conftest import REPO
@@ -60,17 +58,3 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(
     assert [call.authorization for call in hub.calls("GET", "^/_cdn/")] == [""]
     assert all(hub.token in call.authorization for call in hub.calls("HEAD", "/resolve/"))
     assert hub.token not in repr(client) + str(repository)
-
-
-def test_what_is_not_there(hub: LocalHub, sha: str) -> None:
-    client = hub.client()
-    for repo_id, revision, said in (
-        ("someone/else", None, "no such repository"),
-        (REPO, "v9", "no such revision"),
-        ("a//b", None, "owner/name"),
-    ):
-        with pytest.raises(HubPermanentError, match=said) as caught:
-            Repository(client, repo_id).head(revision)
-        assert caught.value.where == (f"{repo_id}@v9" if revision else repo_id)
-    with pytest.raises(HubPermanentError, match="Invalid credentials"):
-        Repository(hub.client(token="hf_wrong"), REPO).head()

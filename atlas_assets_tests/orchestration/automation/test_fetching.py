@@ -18,7 +18,7 @@ from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.stages.analyses import modularity
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.hub import fetched, release_repo
+from atlas_assets_tests.hub import fetching, release_repo
 from atlas_assets_tests.hub.fetching import MASKS
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
@@ -70,14 +70,14 @@ def reported(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], 
 def test_every_file_is_a_materialisation_of_its_asset(
     hub: LocalHub, sha: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    settings = fetched.settings(tmp_path)
+    settings = fetching.settings(tmp_path)
     result = run(settings, instance, hub.client())
     assert result.success, failure_text(result)
     found = reported(result)
     assert ("object_masks", "0.8|0.5") in found
     assert ("target_checker", "0.8|0.001") in found
     assert ("summary", None) in found
-    folder = tmp_path / fetched.FOLDER
+    folder = tmp_path / fetching.FOLDER
     assert len(found) == len([path for path in folder.iterdir() if path.is_file()])
     told = found["object_masks", "0.8|0.5"]
     expected = {
@@ -101,7 +101,7 @@ def test_what_follows_is_computed_with_no_model_at_all(
     hub: LocalHub, sha: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     """Only masks are fetched; the model is not on this machine, nor on the Hub."""
-    settings = fetched.settings(tmp_path, model="openai/circuit-sparsity")
+    settings = fetching.settings(tmp_path, model="openai/circuit-sparsity")
     wanted = ["object_masks", "checker_masks", "token_checker_masks"]
     assert run(settings, instance, hub.client(), files=wanted).success
     made = materialize(settings, instance, DOWNSTREAM)
@@ -128,7 +128,7 @@ def test_what_follows_is_computed_with_no_model_at_all(
 def test_chosen_files_and_again(
     hub: LocalHub, sha: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    settings = fetched.settings(tmp_path)
+    settings = fetching.settings(tmp_path)
     first = run(settings, instance, hub.client(), files=["summary", MASKS])
     assert set(reported(first)) == {("summary", None), ("object_masks", "0.8|0.5")}
     # what is there and known is neither downloaded nor reported once more
@@ -146,7 +146,7 @@ def test_one_bad_file_fails_the_run_and_leaves_the_others(
 ) -> None:
     hub.push(REPO, {f"masks/{MASKS}": b"no HDF5"})
     result = run(
-        fetched.settings(tmp_path), instance, hub.client(), files=["object_masks", "summary"]
+        fetching.settings(tmp_path), instance, hub.client(), files=["object_masks", "summary"]
     )
     assert not result.success
     assert set(reported(result)) == {("object_masks", "0.8|0.001"), ("summary", None)}
@@ -169,23 +169,12 @@ def test_without_a_source_the_atlas_of_a_model_is_left_alone(
     assert (tmp_path / "csp-atlas" / "14_summary.csv").is_file()
 
 
-def test_the_hub_is_down(
-    hub: LocalHub, sha: str, tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    client = hub.client()
-    hub.close()
-    result = run(fetched.settings(tmp_path), instance, client)
-    assert not result.success
-    assert "cannot look up the dataset on the Hub" in failure_text(result)
-    assert reported(result) == {}
-
-
 def test_no_event_tells_a_secret(
     hub: LocalHub, sha: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     said = f"Bearer {hub.token} is not allowed"
     hub.fail("HEAD", "/resolve/", status=403, headers={"X-Error-Message": said}, times=99)
-    result = run(fetched.settings(tmp_path), instance, hub.client(), files=["summary"])
+    result = run(fetching.settings(tmp_path), instance, hub.client(), files=["summary"])
     assert not result.success
     everything = "\n".join(
         record.to_json() if hasattr(record, "to_json") else str(record)

@@ -15,13 +15,7 @@ TIERS = {
     "gpu": "needs a CUDA device; lift with --run-gpu on a machine that has one",
 }
 #: modules of a minute and more run first, so that no worker is left alone with one at the end
-LONGEST = (
-    "test_frozen",
-    "test_atlas_job",
-    "test_follow",
-    "test_command_line",
-    "test_ui",
-)
+LONGEST = ("test_frozen", "test_atlas_job", "test_follow", "test_command_line", "test_ui")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -88,12 +88,6 @@ def test_the_numbers_go_between_the_marks(tmp_path: Path) -> None:
         report.fill_in(tmp_path / "bare.md", "the numbers")
 
 
-def test_every_section_is_there() -> None:
-    from benchmarks.__main__ import _module
-
-    assert all(_module(name) for name in SECTIONS)
-
-
 def test_the_plain_network_of_the_benchmark_computes_the_same() -> None:
     model = tiny_models.sparse_circuitgpt()
     ids = torch.tensor([model.tokenizer.encode("for x in y:\n    pass")])

@@ -18,6 +18,7 @@ from atlas_assets.stages.decomposition.decomposition import parse_target_checker
 from atlas_assets.stages.setting import Setting
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.storage import release_files, samples
+from atlas_assets_tests.storage.defects import refusing
 
 TOKEN_INDEPENDENCE = [f"token_independence_{k}" for k in ("summary", "detail", "no_keyword")]
 AT = {"target_checker": Setting(0.5, 0.8)}
@@ -133,20 +134,15 @@ def test_published_prompts_are_read_as_they_are(shared: Path, tmp_path: Path) ->
 
 
 def test_a_missing_setting_names_those_that_are_there(release: Path) -> None:
-    with pytest.raises(MissingArtifactError) as caught:
+    wanted = ("object_masks at ε=0.3, C=0.8", "13_object_masks_eps0.3_cons0.8.h5")
+    with refusing(MissingArtifactError, *wanted, "ε=0.1, C=0.8; ε=0.5, C=0.8", "what to do"):
         io.load_universal_masks(eps=0.3, data_root=release)
-    message = str(caught.value)
-    assert "object_masks at ε=0.3, C=0.8" in message
-    assert "13_object_masks_eps0.3_cons0.8.h5" in message
-    assert "ε=0.1, C=0.8; ε=0.5, C=0.8" in message
-    assert "what to do" in message
-    assert isinstance(caught.value, FileNotFoundError)
+    assert issubclass(MissingArtifactError, FileNotFoundError)
 
 
 def test_a_missing_file_and_a_missing_folder(release: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingArtifactError, match="no summary") as caught:
+    with refusing(MissingArtifactError, "no summary", "materialise summary"):
         io.load_summary(data_root=tmp_path)
-    assert "materialise summary" in str(caught.value)
     with pytest.raises(MissingArtifactError, match="there is no atlas"):
         io.load_summary(data_root=tmp_path / "absent")
     with pytest.raises(MissingArtifactError, match="found: a file"):
@@ -156,9 +152,8 @@ def test_a_missing_file_and_a_missing_folder(release: Path, tmp_path: Path) -> N
 def test_a_damaged_file_is_named(release: Path, tmp_path: Path) -> None:
     name = "13_object_masks_eps0.5_cons0.8.h5"
     (tmp_path / name).write_bytes((release / name).read_bytes()[:2000])
-    with pytest.raises(ArtifactError, match="damaged") as caught:
+    with refusing(ArtifactError, "damaged", tmp_path / name):
         io.load_universal_masks(data_root=tmp_path)
-    assert str(tmp_path / name) in str(caught.value)
 
 
 @pytest.mark.parametrize(

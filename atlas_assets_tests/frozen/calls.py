@@ -19,38 +19,37 @@ CUT = {
     "ATLAS_BUILTINS": "list,int,len,_isolated_",
     "ATLAS_VARIATIONS": "4",
 }
-#: of the cut atlas; {atlas} is its folder, {copy} another with one file less
+#: {atlas} is the folder of the cut atlas, {copy} another with one file less
 CALLS = (
-    "claims --json",
-    "claims",
-    "diff {atlas} {copy} --json",
-    "fetch --list --json",
-    "follow --json",
-    "follow",
-    "publish --dry-run --json",
-    "show For --json",
-    "show list -e 0.1 -c 0.5 -l 3 -n 2",
-    "stability {atlas} {copy} --json",
-    "status --json",
-    "status --verify",
-    "sweep -e 0.5 -e 0.2 -c 0.8 --json",
-    "where --json",
+    "atlas claims --json",
+    "atlas claims",
+    "atlas diff {atlas} {copy} --json",
+    "atlas fetch --list --json",
+    "atlas follow --json",
+    "atlas follow",
+    "atlas publish --dry-run --json",
+    "atlas show For --json",
+    "atlas show list -e 0.1 -c 0.5 -l 3 -n 2",
+    "atlas stability {atlas} {copy} --json",
+    "atlas status --json",
+    "atlas status --verify",
+    "atlas sweep -e 0.5 -e 0.2 -c 0.8 --json",
+    "atlas where --json",
 )
-#: what goes wrong, and what is set for it
-MISTAKES: tuple[tuple[str, dict[str, str]], ...] = (
-    ("--no-such-option", {}),
-    ("no-such-command", {}),
-    ("claims --json", {"ATLAS_DATA_DIR": "{data}/none"}),
-    ("diff {atlas} {data}/none --json", {}),
-    ("show For --json", {"ATLAS_NAME": "none"}),
-    ("show Fro --json", {}),
-    ("show For -l 99 --json", {}),
-    ("status --json", {"ATLAS_CONSISTENCIES": "1.5"}),
-    ("status --json", {"ATLAS_READOUT": "first"}),
-    ("stability {atlas} --json", {}),
-    ("sweep -e -1 -c 0.8 --json", {}),
-    ("sweep -e 0.5 -c 0.8 --write --json", {}),
-    ("where --json", {"ATLAS_DATADIR": "elsewhere"}),
+MISTAKES = (
+    "atlas --no-such-option",
+    "atlas no-such-command",
+    "ATLAS_DATA_DIR={data}/none atlas claims --json",
+    "atlas diff {atlas} {data}/none --json",
+    "ATLAS_NAME=none atlas show For --json",
+    "atlas show Fro --json",
+    "atlas show For -l 99 --json",
+    "ATLAS_CONSISTENCIES=1.5 atlas status --json",
+    "ATLAS_READOUT=first atlas status --json",
+    "atlas stability {atlas} --json",
+    "atlas sweep -e -1 -c 0.8 --json",
+    "atlas sweep -e 0.5 -c 0.8 --write --json",
+    "ATLAS_DATADIR=elsewhere atlas where --json",
 )
 
 
@@ -112,17 +111,14 @@ class Workplace:
         shutil.copytree(atlas, copy)
         (copy / "layer_profile.csv").unlink()
         items: Items = {}
-        commands = sorted({call.split()[0] for call in CALLS})
-        helps = ["--help", *(f"{command} --help" for command in commands)]
+        helps = {f"atlas {command} --help" for command in {call.split()[1] for call in CALLS}}
         places = {"atlas": str(atlas), "copy": str(copy), "data": str(self.data)}
-        for call, settings in [*((call, {}) for call in (*helps, *CALLS)), *MISTAKES]:
-            done = self.python(
-                "atlas_assets.cli",
-                *(word.format(**places) for word in call.split()),
-                **{name: value.format(**places) for name, value in settings.items()},
-            )
-            set_to = [f"{name}={value}" for name, value in settings.items()]
-            items |= self._called(" ".join([*set_to, "atlas", call]), done)
+        for call in ("atlas --help", *sorted(helps), *CALLS, *MISTAKES):
+            words = [word.format(**places) for word in call.split()]
+            start = words.index("atlas")
+            settings = dict(word.split("=") for word in words[:start])
+            done = self.python("atlas_assets.cli", *words[start + 1 :], **settings)
+            items |= self._called(call, done)
         return items
 
     def _called(self, name: str, done: subprocess.CompletedProcess[str]) -> Items:

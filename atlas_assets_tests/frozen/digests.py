@@ -77,36 +77,31 @@ def _provenance(name: str, record: dict[str, Any]) -> Items:
 def _hdf5(path: Path) -> Items:
     rest: list[bytes] = []
     bits: list[bytes] = []
-    sums: dict[str, list[float]] = {}
+    sums: dict[str, Any] = {}
     found: Items = {}
-
-    def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
-        rest.append(name.encode())
-        for key in sorted(node.attrs):
-            value = node.attrs[key]
-            if key == "provenance":
-                found["record"] = value
-            else:
-                rest.append(f"@{key} {type(value).__name__} {value!r}".encode())
-        if isinstance(node, h5py.Dataset):
-            rest.append(f"{node.dtype} {node.shape}".encode())
-            values = node[()]
-            if node.dtype == np.float32:  # activations
-                bits.append(name.encode() + values.tobytes())
-                layer = name.rpartition("/")[0]
-                of_layer = sums.setdefault(layer, [0.0, 0.0])
-                of_layer[0] += float(np.abs(values, dtype=np.float64).sum())
-                of_layer[1] += float(np.square(values, dtype=np.float64).sum())
-            elif node.dtype == object:
-                rest.append(repr(np.asarray(values).tolist()).encode())
-            else:
-                rest.append(np.asarray(values).tobytes())
-
     with h5py.File(path) as file:
         names = ["/"]
         file.visit(names.append)
         for name in sorted(names):
-            visit(name, file[name])
+            node = file[name]
+            rest.append(name.encode())
+            for key, value in sorted(node.attrs.items()):
+                if key == "provenance":
+                    found["record"] = value
+                else:
+                    rest.append(f"@{key} {type(value).__name__} {value!r}".encode())
+            if isinstance(node, h5py.Group):
+                continue
+            rest.append(f"{node.dtype} {node.shape}".encode())
+            values = np.asarray(node[()])
+            if node.dtype == np.float32:  # activations
+                bits.append(name.encode() + values.tobytes())
+                wide = values.astype(np.float64)
+                of_layer = sums.setdefault(name.rpartition("/")[0], np.zeros(2))
+                of_layer += np.abs(wide).sum(), np.square(wide).sum()
+            else:
+                text = node.dtype == object
+                rest.append(repr(values.tolist()).encode() if text else values.tobytes())
     found["content"] = sha256(rest)
     if bits:
         found["bits"] = sha256(bits)
@@ -145,10 +140,4 @@ def _pdf(path: Path) -> Items:
 
 
 #: by the ending of a file's name; of any other file, all bytes are held
-READERS = {
-    ".h5": _hdf5,
-    ".html": _html,
-    ".parquet": _parquet,
-    ".pdf": _pdf,
-    ".png": _png,
-}
+READERS = {".h5": _hdf5, ".html": _html, ".parquet": _parquet, ".pdf": _pdf, ".png": _png}

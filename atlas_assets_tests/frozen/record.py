@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from atlas_assets_tests.frozen.calls import CUT, Workplace
 from atlas_assets_tests.frozen.digests import MACHINE, Items, atlas_items
 
@@ -33,8 +35,6 @@ def cut_items(workplace: Workplace) -> dict[str, Items]:
 
 def environment() -> dict[str, str]:
     """What the last bits of sums and the pixels of figures depend on."""
-    import torch
-
     return {
         "machine": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -46,7 +46,6 @@ def write(name: str, items: Items) -> None:
     """One line per item, sorted, so that a diff of the record names what changed."""
     entries = {"(environment)": environment(), **dict(sorted(items.items()))}
     lines = [f"{_text(key)}: {_text(value)}" for key, value in entries.items()]
-    RECORDED.mkdir(exist_ok=True)
     content = "{\n" + ",\n".join(lines) + "\n}\n"
     (RECORDED / f"{name}.json").write_text(content, encoding="utf-8")
 
@@ -91,21 +90,12 @@ def _text(value: Any) -> str:
 def main() -> None:
     """Record the cut grid, and with ``--full`` the whole one, of this checkout's code."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument(
-        "--full",
-        nargs="?",
-        const="",
-        metavar="FOLDER",
-        help="also the whole embedded grid, built anew or, already built, in FOLDER",
-    )
-    arguments = parser.parse_args()
+    parser.add_argument("--full", action="store_true", help="also the whole embedded grid")
+    full = parser.parse_args().full
     with tempfile.TemporaryDirectory() as folder:
         records = cut_items(Workplace(Path(folder) / "cut", CUT))
-        if arguments.full is not None:
-            built = Path(arguments.full) if arguments.full else None
-            records["full_atlas"] = atlas_items(
-                built or Workplace(Path(folder) / "full", {}).build()
-            )
+        if full:
+            records["full_atlas"] = atlas_items(Workplace(Path(folder) / "full", {}).build())
     for name, items in records.items():
         write(name, items)
         sys.stdout.write(f"recorded {len(items)} items in {RECORDED / name}.json\n")

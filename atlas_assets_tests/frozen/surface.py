@@ -11,13 +11,16 @@ import json
 import sys
 from typing import Any
 
+import numpy as np
+import polars as pl
+
+from atlas_assets import io
+from atlas_assets.definitions import defs
 from atlas_assets_tests.frozen.digests import Items, sha256
 
 
 def dagster_items() -> Items:
     """Assets, checks, jobs, sensors, resources and settings of the definitions in force."""
-    from atlas_assets.definitions import defs
-
     definitions = defs()
     graph = definitions.resolve_asset_graph()
     items: Items = {}
@@ -75,15 +78,12 @@ def dagster_items() -> Items:
 
 def io_items(folder: str) -> Items:
     """Signatures of the loaders, and what each reads in the folder."""
-    from atlas_assets import io
-
     items: Items = {}
     for name in io.__all__:
         public = getattr(io, name)
-        if inspect.isfunction(public):
-            items[f"{name} | signature"] = str(inspect.signature(public))
-        else:
-            items[f"{name} | is there"] = True
+        loads = inspect.isfunction(public)
+        aspect = "signature" if loads else "is there"
+        items[f"{name} | {aspect}"] = str(inspect.signature(public)) if loads else True
     choices: list[tuple[str, dict[str, Any]]] = [
         ("load_concept_inventory", {}),
         ("load_concept_inventory", {"stage": "checker"}),
@@ -106,8 +106,6 @@ def io_items(folder: str) -> Items:
 
 
 def _digest(value: Any) -> str:
-    import polars as pl
-
     if isinstance(value, pl.DataFrame):
         rows = (repr(row).encode() for row in value.iter_rows())
         return f"{value.shape} {sha256([str(dict(value.schema)).encode(), *rows])}"
@@ -116,8 +114,6 @@ def _digest(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Sets in order, arrays in full: values whose text says all."""
-    import numpy as np
-
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.storage.full_store import fill, store_at
+from atlas_assets_tests.storage.samples import fill, store_at
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.storage.codec import Codec
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.samples import objects, record_of
@@ -48,6 +49,15 @@ def edit_in_place(path: Path, *edits: Edit) -> None:
     with h5py.File(path, "r+") as file:
         for edit in edits:
             edit(file)
+
+
+@contextmanager
+def refusing(kind: type[AtlasError], *said: object) -> Iterator[None]:
+    """What is refused, with an error that says all this."""
+    with pytest.raises(kind) as caught:
+        yield
+    for each in said:
+        assert str(each) in str(caught.value)
 
 
 def require_named(codec: Codec[Any], path: Path, where: str, expected: str, found: str) -> None:

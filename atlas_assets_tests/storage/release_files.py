@@ -8,22 +8,15 @@ import h5py
 import numpy as np
 
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks
+from atlas_assets.stages.masks.masks import CheckerMasks, ObjectMasks
 
 
 def write_activations(path: Path, value: Activations) -> None:
     with h5py.File(path, "w") as file:
-        for row, name in enumerate(value.names):
-            for layer in range(value.n_layers):
-                key = f"layer_{layer}/{name}"
-                for group, vectors in (
-                    ("activations", value.sums),
-                    ("firing_counts", value.counts),
-                ):
-                    file.create_dataset(
-                        f"{group}/{key}", data=vectors[row, layer], compression="gzip"
-                    )
-            file.create_dataset(f"n_prompts/{name}", data=int(value.n_prompts[row]))
+        _vectors(file, "activations", value.names, value.sums)
+        _vectors(file, "firing_counts", value.names, value.counts)
+        for name, n in zip(value.names, value.n_prompts, strict=True):
+            file[f"n_prompts/{name}"] = int(n)
         metadata = file.create_group("metadata")
         metadata.attrs["model_id"] = "openai/circuit-sparsity"
         metadata.attrs["n_layers"] = value.n_layers
@@ -33,10 +26,9 @@ def write_activations(path: Path, value: Activations) -> None:
 
 def write_object_masks(path: Path, value: ObjectMasks, *, sparse: bool = False) -> None:
     """With ``sparse``, without metrics, counts and name lists."""
-    assert value.pairs is not None
     with h5py.File(path, "w") as file:
-        _vectors(file, "pair_masks", value.pairs)
-        _vectors(file, "universal_masks", value.universal)
+        _vectors(file, "pair_masks", value.pairs.names, value.pairs.bits)
+        _vectors(file, "universal_masks", value.universal.names, value.universal.bits)
         metadata = file.create_group("metadata")
         metadata.attrs["epsilon"] = value.setting.epsilon
         metadata.attrs["consistency_thresh"] = value.setting.consistency
@@ -52,15 +44,14 @@ def write_object_masks(path: Path, value: ObjectMasks, *, sparse: bool = False) 
 
 def write_checker_masks(path: Path, value: CheckerMasks) -> None:
     with h5py.File(path, "w") as file:
-        _vectors(file, "token_checker_masks", value.masks)
+        _vectors(file, "token_checker_masks", value.masks.names, value.masks.bits)
         metadata = file.create_group("metadata")
         metadata.attrs["epsilon"] = value.setting.epsilon
         metadata.attrs["consistency_threshold"] = value.setting.consistency
 
 
-def _vectors(file: h5py.File, group: str, masks: Masks) -> None:
-    for row, name in enumerate(masks.names):
-        for layer in range(masks.n_layers):
-            file.create_dataset(
-                f"{group}/layer_{layer}/{name}", data=masks.bits[row, layer], compression="gzip"
-            )
+def _vectors(file: h5py.File, group: str, names: tuple[str, ...], values: np.ndarray) -> None:
+    for row, name in enumerate(names):
+        for layer, vector in enumerate(values[row]):
+            key = f"{group}/layer_{layer}/{name}"
+            file.create_dataset(key, data=vector, compression="gzip")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from upath import UPath
 
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.soundness.recompute import Recomputation
@@ -25,9 +27,11 @@ from atlas_assets.stages.masks.masks import (
     object_masks,
     universal_table,
 )
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import STANDALONE, Setting, grid
 from atlas_assets.storage.codec import Codec
+from atlas_assets.storage.jaccard import JaccardMatricesFile
 from atlas_assets.storage.provenance import Grid, Lineage, Provenance
+from atlas_assets.storage.store import AtlasStore
 
 PAIRS = ("For__len", "For__list", "If__len", "If__list", "Import___isolated_")
 CONCEPTS = ("ast__For", "ast__If", "builtin__list")
@@ -41,6 +45,8 @@ LINEAGE = Lineage(
     grid=Grid(loss_threshold=3.0),
     seeds={"prompts": 42},
 )
+SWEEP = grid([0.001, 0.5], [0.8])
+OTHER = LINEAGE.model_copy(update={"readout": "published"})
 
 
 def provenance(artifact: str = "object_masks", **fields: Any) -> Provenance:
@@ -81,7 +87,6 @@ def universal() -> Masks:
 
 def table(key: str, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
     schema = ARTIFACTS[key].schema
-    assert schema is not None
     return pl.DataFrame(rows, {of.name: of.dtype for of in schema.columns}, orient="row")
 
 
@@ -116,8 +121,9 @@ def drawing(colour: str = "white", description: str = "A figure of |A∖B| / |A|
     return Drawing(buffer.getvalue(), pdf, (buffer.getvalue(),))
 
 
-def sample(key: str, setting: Setting = SETTING) -> Any:
+def sample(key: str, setting: Setting | None = None) -> Any:
     """A sound value of the artifact ``key``; what follows from others is computed from theirs."""
+    setting = setting or SETTING
     keywords = {"ast__For": "for", "ast__If": "if", "builtin__list": "list"}
     masks, checked = objects(setting).universal, checkers(setting).masks
     makers = {
@@ -153,16 +159,33 @@ def _computed(key: str, setting: Setting) -> Any:
 
 def equal(left: Any, right: Any) -> bool:
     """Whether two values of one artifact have the same content."""
+    if type(left) is not type(right):
+        return False
     if isinstance(left, pl.DataFrame):
         return left.equals(right) and left.schema == right.schema
     if isinstance(left, Drawing):
-        return isinstance(right, Drawing) and (left.png, left.pdf) == (right.png, right.pdf)
+        return (left.png, left.pdf) == (right.png, right.pdf)
     if isinstance(left, ockham.JaccardMatrices):
-        return isinstance(right, ockham.JaccardMatrices) and all(
-            left.names[kind] == right.names[kind]
-            and np.array_equal(left.values[kind], right.values[kind])
-            for kind in ockham.KINDS
-        )
-    if isinstance(left, str):
-        return left == right
-    return type(left) is type(right) and left.digest() == right.digest()
+        digest = JaccardMatricesFile(STANDALONE).payload_digest
+        return digest(left) == digest(right)
+    return left == right if isinstance(left, str) else left.digest() == right.digest()
+
+
+def store_at(root: Path | UPath, expected: Lineage = LINEAGE) -> AtlasStore:
+    return AtlasStore(UPath(root), lambda: expected, SWEEP)
+
+
+def cells(key: str) -> tuple[Setting | None, ...]:
+    return SWEEP if ARTIFACTS[key].partitioned else (None,)
+
+
+def fill(store: AtlasStore) -> None:
+    """Writes every artifact, in the order of the pipeline."""
+    for key in ARTIFACTS:
+        if key == "masks":
+            continue
+        for setting in cells(key):
+            store.write(key, sample(key, setting), setting)
+        if key == "token_checker_masks":
+            table = universal_table({setting: objects(setting).universal for setting in SWEEP})
+            store.write("masks", table)

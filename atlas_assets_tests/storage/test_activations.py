@@ -16,6 +16,7 @@ from atlas_assets_tests.storage.defects import (
     Edit,
     attribute,
     edit_in_place,
+    refusing,
     replaced,
     require_named,
 )
@@ -152,6 +153,5 @@ def test_units_must_be_of_the_kind_that_the_file_holds(path: Path) -> None:
 
 def test_a_file_of_other_units_is_refused(path: Path) -> None:
     write_activations(path, activations(("For", "If")))
-    with pytest.raises(ArtifactError, match="not the name of a pair") as caught:
+    with refusing(ArtifactError, "not the name of a pair", path):
         PAIR_FILE.read(path)
-    assert str(path) in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.storage.masks import CheckerMasksFile
-from atlas_assets_tests.storage.defects import OBJECTS, with_masks
+from atlas_assets_tests.storage.defects import OBJECTS, refusing, with_masks
 
 CHECKERS = CheckerMasksFile()
 P, U = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
@@ -37,25 +37,22 @@ def test_changed_content_is_noticed_by_whoever_reads_it(
 ) -> None:
     change(with_masks(path), key)
     for part in (None, *refused):
-        with pytest.raises(ArtifactError, match="not what was written") as caught:
+        with refusing(ArtifactError, "not what was written", path):
             OBJECTS.read(path, part=part)
-        assert str(path) in str(caught.value.where)
     for part in read:
         OBJECTS.read(path, part=part)
 
 
 def test_a_record_without_the_digest_of_a_part_is_refused(path: Path) -> None:
     OBJECTS.read(with_masks(path, parts={}))
-    with pytest.raises(ArtifactError, match="not what was written") as caught:
+    with refusing(ArtifactError, "not what was written", "a digest in its record"):
         OBJECTS.read(path, part="universal")
-    assert "a digest in its record" in str(caught.value.expected)
 
 
 def test_files_of_format_version_1_are_read_with_their_parts_unverified(path: Path) -> None:
     with_masks(path, parts={}, format_version=1)
     for part in (None, "universal", "layer_3"):
         _, record = OBJECTS.read(path, part=part)
-        assert record is not None
         assert not record.parts_verified
     change(path, P)
     OBJECTS.read(path, part="layer_3")
@@ -70,8 +67,7 @@ def test_a_record_with_digests_of_parts_is_held_to_them_whatever_its_version(pat
 
 
 def test_unknown_parts_are_refused(path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no such part") as caught:
+    with refusing(ArtifactError, "no such part", "'universal'"):
         OBJECTS.read(with_masks(path), part="pairs")
-    assert "'universal'" in str(caught.value.expected)
     with pytest.raises(ArtifactError, match="no such part"):
         CHECKERS.read(path, part="universal")

@@ -8,7 +8,7 @@ from upath import UPath
 
 from atlas_assets.storage.folder import file_names, settings_present
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.storage.full_store import SWEEP
+from atlas_assets_tests.storage.samples import SWEEP
 
 
 def test_hidden_files_and_folders_are_left_out(filled: Path) -> None:

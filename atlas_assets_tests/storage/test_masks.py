@@ -21,6 +21,7 @@ from atlas_assets_tests.storage.defects import (
     Edit,
     attribute,
     edit_in_place,
+    refusing,
     replaced,
     require_named,
     with_masks,
@@ -80,7 +81,6 @@ def assert_holds(file: h5py.File, group: str, masks: Masks) -> None:
 
 def test_plain_h5py_sees_the_published_layout(path: Path) -> None:
     value = objects()
-    assert value.pairs is not None
     with h5py.File(with_masks(path)) as file:
         assert sorted(file) == ["metadata", "metrics", "pair_masks", "universal_masks"]
         assert_holds(file, "pair_masks", value.pairs)
@@ -208,18 +208,16 @@ def test_unsound_files_of_the_release_are_refused(
     path: Path, codec: Codec[Any], edit: Edit, match: str
 ) -> None:
     released(path, codec, edit, sparse=codec is OBJECTS, at=SETTING)
-    with pytest.raises(ArtifactError, match=match) as caught:
+    with refusing(ArtifactError, match, path):
         codec.read(path)
-    assert str(path) in str(caught.value)
 
 
 def test_booleans_are_zero_or_one(path: Path) -> None:
     with h5py.File(with_masks(path), "r+") as file:
         kind = h5py.h5t.py_create(np.dtype(bool))
         file[P].id.write(h5py.h5s.ALL, h5py.h5s.ALL, np.full(16, 7, "u1").view(bool), kind)
-    with pytest.raises(ArtifactError, match="boolean") as caught:
+    with refusing(ArtifactError, "boolean", "found: 7"):
         OBJECTS.read(path)
-    assert "7" in str(caught.value.found)
 
 
 def test_the_universal_part_alone_cannot_be_with_masks(path: Path) -> None:
@@ -228,7 +226,7 @@ def test_the_universal_part_alone_cannot_be_with_masks(path: Path) -> None:
     with pytest.raises(ArtifactError, match="without their pair masks"):
         OBJECTS.write(path, part, provenance())
     with pytest.raises(ArtifactError, match="CheckerMasks"):
-        CHECKERS.write(path, value, provenance())  # type: ignore[arg-type]
+        CHECKERS.write(path, value, provenance())
     with pytest.raises(ArtifactError, match="not the name of a concept"):
         STANDALONE_FILE.write(path, Masks(("For",), np.zeros((1, 1, 1), bool)), provenance())
     assert not path.exists()

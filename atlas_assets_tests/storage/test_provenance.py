@@ -20,16 +20,15 @@ from atlas_assets.storage.provenance import (
     contradictions,
     require,
 )
+from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.samples import LINEAGE, provenance
 
 
 def with_model(**fields: Any) -> Lineage:
-    assert LINEAGE.model is not None
     return LINEAGE.model_copy(update={"model": LINEAGE.model.model_copy(update=fields)})
 
 
 def with_grid(**fields: Any) -> Lineage:
-    assert LINEAGE.grid is not None
     return LINEAGE.model_copy(update={"grid": LINEAGE.grid.model_copy(update=fields)})
 
 
@@ -57,22 +56,20 @@ def test_a_record_survives_its_json(
     ("text", "found"),
     [
         ("{", "Expecting"),
-        ("[]", "None"),
+        ("[]", "1 validation error"),
         ("{}", "format_version"),
         ('{"format_version": 1}', "validation errors"),
     ],
 )
 def test_a_damaged_record_is_refused(text: str, found: str) -> None:
-    with pytest.raises(ArtifactError, match="provenance record is damaged") as caught:
+    with refusing(ArtifactError, "provenance record is damaged", "masks.h5", found):
         Provenance.from_json(text, where="masks.h5")
-    assert "masks.h5" in str(caught.value)
 
 
 def test_a_newer_format_is_refused() -> None:
     newer = provenance(format_version=FORMAT_VERSION + 1).to_json()
-    with pytest.raises(ArtifactError, match="newer version") as caught:
+    with refusing(ArtifactError, "newer version", f"format version {FORMAT_VERSION + 1}"):
         Provenance.from_json(newer, where="masks.h5")
-    assert f"format version {FORMAT_VERSION + 1}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

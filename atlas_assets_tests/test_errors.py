@@ -3,10 +3,8 @@
 import inspect
 import re
 
-import pytest
-
 from atlas_assets import errors
-from atlas_assets.errors import AtlasError, HubUnavailableError, SettingsError, expect
+from atlas_assets.errors import AtlasError, HubUnavailableError
 
 CLASSES = [
     kind
@@ -38,12 +36,3 @@ def test_the_tree_in_the_docstring_is_the_hierarchy() -> None:
 def test_only_a_hub_that_did_not_answer_may_be_asked_again() -> None:
     assert [kind for kind in CLASSES if kind.retryable] == [HubUnavailableError]
     assert HubUnavailableError("no answer", status=503).retryable
-
-
-def test_expect_says_what_the_error_would_say() -> None:
-    said = {"where": "here", "expected": "one", "found": "two", "remedy": "correct it"}
-    with pytest.raises(SettingsError) as caught:
-        expect(False, SettingsError, "it failed", **said)
-    assert str(caught.value) == str(SettingsError("it failed", **said))
-    assert caught.value.found == "two"
-    expect(True, SettingsError, "it failed", found="nothing wrong")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -46,12 +45,6 @@ def test_lists_are_comma_separated_and_sorted_into_the_sweep() -> None:
 def test_a_value_out_of_range_names_its_variable(variable: str, value: str) -> None:
     with refusing(SettingsError, variable, "what to do"):
         AtlasSettings.from_env({variable: value})
-
-
-def test_a_misspelt_variable_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        AtlasSettings.from_env({"ATLAS_EPSILON": "0.5"})
-    assert "did you mean ATLAS_EPSILONS?" in caplog.text
 
 
 def test_whatever_makes_another_atlas_makes_another_folder(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,35 +48,37 @@ def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_full_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:
-    path = tmp_path / "file"
+@contextmanager
+def left_as_it_was(folder: Path) -> Iterator[Path]:
+    """A file that a failing write must leave as it was, and with no temporary one beside it."""
+    path = folder / "file"
     atomic.write_bytes(path, b"before", what="masks")
-    said = ("cannot write object_masks", path, "100,000 bytes", "bytes are free")
-    with largest_file(10_000), refusing(ArtifactWriteError, *said):
-        atomic.write_bytes(path, b"x" * 100_000, what="object_masks")
+    yield path
     assert path.read_bytes() == b"before"
-    assert names(tmp_path) == ["file"]
+    assert names(folder) == ["file"]
+
+
+def test_a_full_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:
+    with left_as_it_was(tmp_path) as path:
+        said = ("cannot write object_masks", path, "100,000 bytes", "bytes are free")
+        with largest_file(10_000), refusing(ArtifactWriteError, *said):
+            atomic.write_bytes(path, b"x" * 100_000, what="object_masks")
 
 
 def test_a_tiny_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:
-    with tiny_disk(tmp_path / "disk", 64 * 1024) as disk:
-        path = disk / "file"
-        atomic.write_bytes(path, b"before", what="masks")
-        with pytest.raises(ArtifactWriteError, match="No space left on device"):
-            atomic.write_bytes(path, b"x" * 200_000, what="masks")
-        assert path.read_bytes() == b"before"
-        assert names(disk) == ["file"]
+    with (
+        tiny_disk(tmp_path / "disk", 64 * 1024) as disk,
+        left_as_it_was(disk) as path,
+        pytest.raises(ArtifactWriteError, match="No space left on device"),
+    ):
+        atomic.write_bytes(path, b"x" * 200_000, what="masks")
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
-    with open_folder() as folder:
-        path = folder / "file"
-        atomic.write_bytes(path, b"before", what="masks")
+    with open_folder() as folder, left_as_it_was(folder) as path:
         said = ("Permission denied", path, "ATLAS_DATA_DIR")
         with read_only(folder), refusing(ArtifactWriteError, *said):
             atomic.write_bytes(path, b"after", what="masks")
-        assert path.read_bytes() == b"before"
-        assert names(folder) == ["file"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -90,14 +94,11 @@ def zero(path: Path) -> None:
 def test_bytes_that_do_not_read_back_are_not_put_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "file"
-    atomic.write_bytes(path, b"before", what="masks")
-    # a disk that takes every byte and gives back zeros
-    monkeypatch.setattr(os, "fsync", lambda _: zero(next(tmp_path.glob(".file.*.tmp"))))
-    with pytest.raises(ArtifactWriteError, match="not the bytes written"):
-        atomic.write_bytes(path, b"after", what="masks")
-    assert path.read_bytes() == b"before"
-    assert names(tmp_path) == ["file"]
+    with left_as_it_was(tmp_path) as path:
+        # a disk that takes every byte and gives back zeros
+        monkeypatch.setattr(os, "fsync", lambda _: zero(next(tmp_path.glob(".file.*.tmp"))))
+        with pytest.raises(ArtifactWriteError, match="not the bytes written"):
+            atomic.write_bytes(path, b"after", what="masks")
 
 
 def test_an_interrupt_leaves_no_temporary_file(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from atlas_assets.errors import ArtifactError, AtlasError
@@ -58,6 +59,15 @@ def refusing(kind: type[AtlasError], *said: object) -> Iterator[None]:
         yield
     for each in said:
         assert str(each) in str(caught.value)
+
+
+def require_vectors(file: h5py.File, group: str, names: Sequence[str], values: np.ndarray) -> None:
+    """Plain h5py sees these values in a group, a dataset for each name and layer."""
+    for row, name in enumerate(names):
+        for layer, vector in enumerate(values[row]):
+            dataset = file[f"{group}/layer_{layer}/{name}"]
+            assert dataset.dtype == values.dtype
+            assert np.array_equal(dataset[:], vector)
 
 
 def require_named(codec: Codec[Any], path: Path, where: str, expected: str, found: str) -> None:

@@ -19,6 +19,7 @@ from atlas_assets_tests.storage.defects import (
     refusing,
     replaced,
     require_named,
+    require_vectors,
 )
 from atlas_assets_tests.storage.release_files import write_activations
 from atlas_assets_tests.storage.samples import (
@@ -62,14 +63,9 @@ def test_plain_h5py_sees_the_published_layout(path: Path) -> None:
     with h5py.File(written(path)) as file:
         assert sorted(file) == ["activations", "firing_counts", "metadata", "n_prompts"]
         assert sorted(file["activations"]) == [f"layer_{layer}" for layer in range(LAYERS)]
-        for row, name in enumerate(PAIRS):
-            assert file["n_prompts"][name][()] == value.n_prompts[row]
-            for layer in range(LAYERS):
-                sums = file[f"activations/layer_{layer}/{name}"]
-                counts = file[f"firing_counts/layer_{layer}/{name}"]
-                assert (sums.dtype, counts.dtype) == (np.float32, np.int32)
-                assert np.array_equal(sums[:], value.sums[row, layer])
-                assert np.array_equal(counts[:], value.counts[row, layer])
+        require_vectors(file, "activations", PAIRS, value.sums)
+        require_vectors(file, "firing_counts", PAIRS, value.counts)
+        assert [file["n_prompts"][name][()] for name in PAIRS] == value.n_prompts.tolist()
         attributes = file["metadata"].attrs
         assert (attributes["n_layers"], attributes["n_pairs"]) == (LAYERS, len(PAIRS))
         assert attributes["model_id"] == "embedded"

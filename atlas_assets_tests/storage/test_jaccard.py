@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -15,24 +14,13 @@ from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import STANDALONE, Setting
 from atlas_assets.storage.jaccard import JaccardMatricesFile
 from atlas_assets_tests.storage.defects import edit_in_place, replaced
-from atlas_assets_tests.storage.samples import LAYERS, equal, provenance, universal
+from atlas_assets_tests.storage.samples import equal, provenance, universal
 
 FORMAT = JaccardMatricesFile(STANDALONE)
 
 
 def encoded(value: JaccardMatrices) -> bytes:
     return FORMAT.encode(value, provenance(payload_sha256=FORMAT.payload_digest(value)))
-
-
-def test_plain_h5py_reads_them(tmp_path: Path) -> None:
-    value = jaccard_matrices(universal())
-    (tmp_path / "j.h5").write_bytes(encoded(value))
-    with h5py.File(tmp_path / "j.h5") as file:
-        names = [name.decode() for name in file["metadata/ast_nodes"][()]]
-        assert [f"ast__{name}" for name in names] == list(value.names["ast"])
-        np.testing.assert_array_equal(file["jaccard/layer_2/ast"][()], value.values["ast"][2])
-        assert file["metadata"].attrs["epsilon"] == 0.001
-        assert sorted(file["jaccard"]) == [f"layer_{layer}" for layer in range(LAYERS)]
 
 
 def test_a_type_without_concepts_keeps_its_place() -> None:

@@ -24,6 +24,7 @@ from atlas_assets_tests.storage.defects import (
     refusing,
     replaced,
     require_named,
+    require_vectors,
     with_masks,
 )
 from atlas_assets_tests.storage.release_files import write_checker_masks, write_object_masks
@@ -70,39 +71,19 @@ def test_masks_without_units_round_trip() -> None:
     assert read.masks.bits.shape == (0, LAYERS, 16)
 
 
-def assert_holds(file: h5py.File, group: str, masks: Masks) -> None:
-    """What plain h5py sees in a group of masks."""
-    for row, name in enumerate(masks.names):
-        for layer in range(masks.n_layers):
-            dataset = file[f"{group}/layer_{layer}/{name}"]
-            assert dataset.dtype == np.bool_
-            assert np.array_equal(dataset[:], masks.bits[row, layer])
-
-
 def test_plain_h5py_sees_the_published_layout(path: Path) -> None:
     value = objects()
     with h5py.File(with_masks(path)) as file:
         assert sorted(file) == ["metadata", "metrics", "pair_masks", "universal_masks"]
-        assert_holds(file, "pair_masks", value.pairs)
-        assert_holds(file, "universal_masks", value.universal)
+        for group, masks in (("pair_masks", value.pairs), ("universal_masks", value.universal)):
+            require_vectors(file, group, masks.names, masks.bits)
         assert np.array_equal(file["metrics/jaccard_ast_matrix"][:], value.jaccard_ast)
         assert np.array_equal(file["metrics/jaccard_builtin_matrix"][:], value.jaccard_builtin)
         metadata = file["metadata"]
-        assert metadata.attrs["epsilon"] == 0.5
-        assert metadata.attrs["consistency_thresh"] == 0.8
-        assert metadata.attrs["n_pairs"] == 5
-        assert metadata.attrs["n_layers"] == LAYERS
+        numbers = {"epsilon": 0.5, "consistency_thresh": 0.8, "n_pairs": 5, "n_layers": LAYERS}
+        assert {key: metadata.attrs[key] for key in numbers} == numbers
         assert metadata["ast_nodes"].asstr()[:].tolist() == list(value.ast_nodes)
         assert metadata["builtin_objs"].asstr()[:].tolist() == list(value.builtins)
-
-
-def test_plain_h5py_sees_the_published_layout_of_checker_files(path: Path) -> None:
-    CHECKERS.write(path, checkers(), provenance())
-    with h5py.File(path) as file:
-        assert sorted(file) == ["metadata", "token_checker_masks"]
-        assert_holds(file, "token_checker_masks", checkers().masks)
-        assert file["metadata"].attrs["epsilon"] == 0.5
-        assert file["metadata"].attrs["consistency_threshold"] == 0.8
 
 
 def released(path: Path, codec: Codec[Any], edit: Edit, *, sparse: bool, at: Setting) -> Path:

@@ -50,20 +50,13 @@ def test_a_table_without_rows_keeps_its_types(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", CSVS)
-def test_pandas_would_write_the_same_csv_and_reads_it(tmp_path: Path, key: str) -> None:
-    path, frame = written(tmp_path, key), sample(key)
+def test_pandas_would_write_the_same_csv(tmp_path: Path, key: str) -> None:
+    frame = sample(key)
     as_pandas = pd.DataFrame({name: frame[name].to_list() for name in frame.columns})
-    if frame.columns[0] == "index":
-        expected = as_pandas.set_index("index").rename_axis(None).to_csv()
-    else:
-        expected = as_pandas.to_csv(index=False)
-    assert path.read_text() == expected
-    index = 0 if frame.columns[0] == "index" else None
-    # the C engine of earlier pandas loses the last digit of some numbers
-    read = pd.read_csv(path, index_col=index, engine="python")
-    assert len(read) == frame.height
-    for name in read.columns:
-        assert read[name].tolist() == frame[name].to_list()
+    indexed = frame.columns[0] == "index"
+    if indexed:
+        as_pandas = as_pandas.set_index("index").rename_axis(None)
+    assert written(tmp_path, key).read_text() == as_pandas.to_csv(index=indexed)
 
 
 @pytest.mark.parametrize("key", PARQUETS)

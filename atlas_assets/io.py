@@ -27,7 +27,7 @@ from atlas_assets.atlas.compare import AtlasDiff, compare
 from atlas_assets.atlas.open import open_folder, open_in_force, require_file
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.concepts import split_concept, split_pair
+from atlas_assets.stages.concepts import of_kind, split_pair
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import REFERENCE, Setting
 from atlas_assets.storage.masks import layer_part
@@ -147,11 +147,8 @@ def load_concept_inventory(
     The names have no prefixes. With stage ``checker``, they are the testable ones: those that have
     a keyword.
     """
-    names = [split_concept(name) for name in _concept_masks(eps, cons, stage, data_root).names]
-    return (
-        [name for kind, name in names if kind == "ast"],
-        [name for kind, name in names if kind == "builtin"],
-    )
+    names = _concept_masks(eps, cons, stage, data_root).names
+    return list(of_kind(names, "ast")), list(of_kind(names, "builtin"))
 
 
 def load_summary(*, data_root: Folder | None = None) -> pl.DataFrame:

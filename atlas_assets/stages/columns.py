@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from atlas_assets.stages.concepts import Kind
 from atlas_assets.stages.schema import Column, Rule
 
 _CONCEPT = r"^(ast|builtin)__.+$"
-KINDS = ("ast", "builtin")
+KINDS: tuple[Kind, ...] = ("ast", "builtin")
 #: two shares that are each rounded to 4 decimals may miss their sum by this much
 _ROUNDING = 1.01e-4
 

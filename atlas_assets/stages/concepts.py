@@ -57,6 +57,11 @@ def _not_the_name_of(what: str, name: str, expected: str) -> StimulusError:
     return StimulusError(what, where=repr(name), expected=expected, remedy=remedy)
 
 
+def of_kind(concepts: Iterable[str], kind: Kind) -> tuple[str, ...]:
+    """Return the names, without prefix, of the concepts of one kind, in their order."""
+    return tuple(name for found, name in map(split_concept, concepts) if found == kind)
+
+
 def inventory(pair_names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the AST nodes and the builtins that occur in names of pairs, each sorted."""
     pairs = [split_pair(name) for name in pair_names]

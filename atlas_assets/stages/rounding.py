@@ -1,16 +1,9 @@
-"""How the published tables round and average.
+"""How the published tables round and average (docs/science.md §4 and §5).
 
 The tables average fractions of 4 decimals to 4 decimals; one in eight means of eight fractions is
-a tie, so the way of summing and rounding shows. The release rounds a *fraction* with Python's
-``round``, which is correct for the binary value of the quotient. It averages in two ways, and
-rounds both means as numpy does (scale, round half to even, scale back):
-
-- ``14_summary.csv`` with ``Series.mean()``, numpy's pairwise sum: here `mean`;
-- ``token_independence_summary.csv`` with ``groupby(…).mean()``, pandas' compensated (Kahan) sum in
-  the order of the rows: here `means`.
-
-Rounding the means like the fractions would move one in twenty by 0.0001. Polars' rounding equals
-neither: do not round with it.
+a tie, so the way of summing and rounding shows: `mean` is that of ``14_summary.csv``, `means` that
+of ``token_independence_summary.csv``. Both round as numpy does (scale, round half to even, scale
+back); rounded like fractions, one in twenty would move by 0.0001. Polars' rounding is neither.
 """
 
 from __future__ import annotations

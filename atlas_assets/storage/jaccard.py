@@ -17,8 +17,9 @@ import numpy as np
 
 from atlas_assets.errors import unsound
 from atlas_assets.stages.activations.activations import payload_digest
-from atlas_assets.stages.analyses.ockham import KINDS, JaccardMatrices
-from atlas_assets.stages.concepts import Kind, concept_name, split_concept
+from atlas_assets.stages.analyses.ockham import JaccardMatrices
+from atlas_assets.stages.columns import KINDS
+from atlas_assets.stages.concepts import Kind, concept_name, of_kind, split_concept
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
@@ -38,11 +39,7 @@ _LISTS: dict[Kind, str] = {"ast": "ast_nodes", "builtin": "builtin_objs"}
 
 @dataclass(frozen=True)
 class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
-    """The Jaccard matrices of one setting as HDF5.
-
-    Attributes:
-        setting: the (ε, C) that the file is about by definition.
-    """
+    """Jaccard matrices as HDF5, of the one setting that the file is about by definition."""
 
     holds = JaccardMatrices
     setting: Setting
@@ -87,8 +84,7 @@ class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
             CONSISTENCY_SPELLINGS[0]: self.setting.consistency,
             "n_layers": n_layers,
         }
-        names = {_LISTS[kind]: [split_concept(n)[1] for n in value.names[kind]] for kind in KINDS}
-        return attributes, names
+        return attributes, {_LISTS[kind]: of_kind(value.names[kind], kind) for kind in KINDS}
 
     def extract(self, reader: Hdf5Reader, part: str | None) -> JaccardMatrices:  # noqa: ARG002
         """Read the matrices of a file; refuse a file that names another setting."""

@@ -24,8 +24,8 @@ import numpy as np
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.stages.activations.activations import payload_digest
-from atlas_assets.stages.concepts import split_concept
-from atlas_assets.stages.masks.masks import JACCARD_LAYER, CheckerMasks, Masks, ObjectMasks
+from atlas_assets.stages.concepts import Kind
+from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, published_layer
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codec import within
@@ -46,7 +46,7 @@ UNIVERSAL = "universal"
 
 _PAIRS, _UNIVERSALS, _CHECKERS = "pair_masks", "universal_masks", "token_checker_masks"
 _LAYER = re.compile(r"layer_(\d+)")
-_MATRICES = {"ast": "jaccard_ast_matrix", "builtin": "jaccard_builtin_matrix"}
+_MATRICES: dict[Kind, str] = {"ast": "jaccard_ast_matrix", "builtin": "jaccard_builtin_matrix"}
 
 
 class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
@@ -95,7 +95,7 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         pairs = value.pairs or Masks((), value.universal.bits[:0])
         writer.vectors(_PAIRS, pairs.names, pairs.bits)
         writer.vectors(_UNIVERSALS, value.universal.names, value.universal.bits)
-        matrices = {_MATRICES[kind]: matrix for kind, matrix in value.matrices.items()}
+        matrices = {name: value.matrices[kind] for kind, name in _MATRICES.items()}
         writer.matrices("metrics", matrices)
         attributes = _attributes(value.setting, value.universal, CONSISTENCY_SPELLINGS[0])
         return (
@@ -155,11 +155,7 @@ class CheckerMasksFile(Hdf5Codec[CheckerMasks]):
 
 @dataclass(frozen=True)
 class UniversalMasksFile(Hdf5Codec[Masks]):
-    """Universal masks of one setting, standalone.
-
-    Attributes:
-        setting: the (ε, C) that the file is about by definition.
-    """
+    """Universal masks, standalone, of the one setting that the file is about by definition."""
 
     holds = Masks
     setting: Setting
@@ -236,14 +232,12 @@ def _setting(reader: Hdf5Reader) -> Setting:
     return setting
 
 
-def _matrix(reader: Hdf5Reader, universal: Masks, kind: str) -> Array:
+def _matrix(reader: Hdf5Reader, universal: Masks, kind: Kind) -> Array:
     """The stored matrix; computed from the masks where the file has none."""
     key = f"metrics/{_MATRICES[kind]}"
     stored = reader.matrix(key)
     if stored is None:
-        layer = min(JACCARD_LAYER, universal.n_layers - 1)
-        of_kind = [split_concept(name)[0] == kind for name in universal.names]
-        return jaccard(universal.bits[np.array(of_kind, dtype=np.bool_), layer])
+        return jaccard(universal.of_kind(kind).bits[:, published_layer(universal.n_layers)])
     if not (np.isfinite(stored).all() and (stored >= 0).all() and (stored <= 1).all()):
         reader.fail(f"/{key}", "values between 0 and 1", "others")
     return stored

@@ -45,13 +45,7 @@ _MOST_KEPT = 64
 
 @dataclass(frozen=True)
 class Written:
-    """What a write left on disk.
-
-    Attributes:
-        path: the path of the file.
-        size_bytes: the size of the file.
-        provenance: the record as it is stored in the file.
-    """
+    """What a write left on disk: a file, its size, and the record as it is stored in it."""
 
     path: UPath
     size_bytes: int

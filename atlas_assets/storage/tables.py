@@ -37,11 +37,7 @@ _POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSErr
 
 @dataclass(frozen=True)
 class _TableFile(Codec[pl.DataFrame]):
-    """What both formats share.
-
-    Attributes:
-        schema: what the table must look like.
-    """
+    """What both formats share: tables that look as ``schema`` says."""
 
     holds = pl.DataFrame
     schema: TableSchema
@@ -96,10 +92,7 @@ class ParquetTable(_TableFile):
 class CsvTable(SidecarCodec[pl.DataFrame], _TableFile):
     """A table as CSV, the way pandas writes it: UTF-8, ``\\n``, shortest decimals, True/False.
 
-    The provenance is kept beside the file (`atlas_assets.storage.sidecar`).
-
-    Attributes:
-        index: the column whose header is empty in the file, as pandas leaves that of an index.
+    The header of the column ``index`` is empty in the file, as pandas leaves that of an index.
     """
 
     index: str | None = None

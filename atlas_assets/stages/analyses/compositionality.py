@@ -13,8 +13,8 @@ from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import concept_name, split_pair
 from atlas_assets.stages.making import Making, object_masks_at
-from atlas_assets.stages.masks.masks import Masks, require_same_layers
-from atlas_assets.stages.report.table import Table, both_ends, layer_shown, table
+from atlas_assets.stages.masks.masks import Masks, published_layer, require_same_layers
+from atlas_assets.stages.report.table import Table, both_ends, table
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
@@ -90,7 +90,7 @@ def shown(compositionality: pl.DataFrame) -> Table:
 
 def pairs_shown(compositionality: pl.DataFrame) -> Table:
     """Return a table of the pairs that their concepts explain least, and best, at one layer."""
-    layer = layer_shown(compositionality["layer"].n_unique())
+    layer = published_layer(compositionality["layer"].n_unique())
     at_layer = compositionality.filter(pl.col("layer") == layer, pl.col("pair_size") > 0)
     names = ["ast_node", "builtin_obj"]
     ranked = at_layer.sort("entanglement_index", *names, descending=[True, False, False])

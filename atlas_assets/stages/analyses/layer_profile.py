@@ -12,7 +12,6 @@ import polars as pl
 
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
-from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
 from atlas_assets.stages.report.table import Table, table_by_layer
@@ -49,9 +48,8 @@ def profile(pairs: Masks, universal: Masks) -> pl.DataFrame:
     ``TYPES``; a type without any circuit has no rows. Other layers or widths are an ArtifactError.
     """
     require_same_layers(universal, pairs, "universal masks", "pair masks")
-    kinds = np.array([split_concept(name)[0] for name in universal.names], dtype=np.str_)
     by_type = {"pair": pairs.sizes()}
-    by_type |= {kind: universal.sizes()[kinds == kind] for kind in col.KINDS}
+    by_type |= {kind: universal.of_kind(kind).sizes() for kind in col.KINDS}
     rows = [
         _row(layer, name, by_type[name][:, layer])
         for layer in range(pairs.n_layers)

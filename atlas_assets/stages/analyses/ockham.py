@@ -16,22 +16,14 @@ import polars as pl
 
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry, Layout
-from atlas_assets.stages.concepts import Kind, split_concept
-from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.columns import KINDS
+from atlas_assets.stages.concepts import Kind
+from atlas_assets.stages.masks.masks import Masks, published_layer
 from atlas_assets.stages.masks.similarity import jaccard
-from atlas_assets.stages.report.table import (
-    TOP,
-    TYPE_NAMES,
-    Cell,
-    Table,
-    layer_shown,
-    table,
-    table_by_layer,
-)
+from atlas_assets.stages.report.table import TOP, TYPE_NAMES, Cell, Table, table, table_by_layer
 from atlas_assets.stages.schema import Rule, TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
-KINDS: tuple[Kind, ...] = ("ast", "builtin")
 SCHEMA = TableSchema(
     columns=(
         col.KIND,
@@ -71,15 +63,15 @@ class JaccardMatrices:
 
 def jaccard_matrices(universal: Masks) -> JaccardMatrices:
     """Return the Jaccard matrices of both types of concept at every layer, at one setting."""
-    names: dict[Kind, tuple[str, ...]] = {}
-    values: dict[Kind, npt.NDArray[np.float64]] = {}
-    kinds = [split_concept(name)[0] for name in universal.names]
-    for kind in KINDS:
-        rows = [row for row, found in enumerate(kinds) if found == kind]
-        names[kind] = tuple(universal.names[row] for row in rows)
-        layers = range(universal.n_layers)
-        values[kind] = np.stack([jaccard(universal.bits[rows, layer]) for layer in layers])
-    return JaccardMatrices(names, values)
+    by_kind = {kind: universal.of_kind(kind) for kind in KINDS}
+    layers = range(universal.n_layers)
+    return JaccardMatrices(
+        {kind: masks.names for kind, masks in by_kind.items()},
+        {
+            kind: np.stack([jaccard(masks.bits[:, layer]) for layer in layers])
+            for kind, masks in by_kind.items()
+        },
+    )
 
 
 def ockham_index(universal: Masks) -> pl.DataFrame:
@@ -130,7 +122,7 @@ def shown(matrices: JaccardMatrices) -> Table:
 
 def most_similar_shown(matrices: JaccardMatrices) -> Table:
     """Return a table of the most similar concepts at the layer of the mask files' matrices."""
-    layer = layer_shown(len(matrices.values["ast"]))
+    layer = published_layer(len(matrices.values["ast"]))
     couples = [
         (-value, names)
         for kind in KINDS

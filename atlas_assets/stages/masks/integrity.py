@@ -27,10 +27,7 @@ Words = npt.NDArray[np.uint8]
 class PackedMasks:
     """Masks at an eighth of their size, to be kept and compared.
 
-    Attributes:
-        names: The names of the units, sorted.
-        width: The number of neurons per layer.
-        words: uint8 ``[units, layers, ceil(width / 8)]``, eight neurons each, as `numpy.packbits`.
+    The words are uint8 ``[units, layers, ceil(width / 8)]``, as `numpy.packbits` gives them.
     """
 
     names: tuple[str, ...]

@@ -25,7 +25,7 @@ import polars as pl
 from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.activations import Activations, payload_digest
-from atlas_assets.stages.concepts import Kind, inventory, pairs_of_concepts, split_concept
+from atlas_assets.stages.concepts import Kind, inventory, of_kind, pairs_of_concepts, split_concept
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.masks.thresholds import fewest_prompts, weakest_sums
 from atlas_assets.stages.schema import Column, Rule, TableSchema
@@ -35,7 +35,7 @@ Bits = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
 
 _unsound = partial(unsound, "the masks are not sound")
-#: the layer whose Jaccard matrices the mask files carry; shallower models use their last layer
+#: the layer of the published numbers and of the Jaccard matrices in mask files
 JACCARD_LAYER = 4
 
 
@@ -136,6 +136,12 @@ class Masks:
         rows = np.array([self.index(name) for name in kept], dtype=np.intp)
         return Masks(kept, self.bits[rows])
 
+    def of_kind(self, kind: Kind) -> Masks:
+        """Return the masks of the concepts of one kind."""
+        rows = [split_concept(name)[0] == kind for name in self.names]
+        names = tuple(name for name, kept in zip(self.names, rows, strict=True) if kept)
+        return Masks(names, self.bits[np.array(rows, dtype=np.bool_)])
+
     def digest(self) -> str:
         """Return a SHA-256 over names, shape and bits: equal exactly for equal contents."""
         return payload_digest(self.names, {"bits": self.bits})
@@ -180,12 +186,12 @@ class ObjectMasks:
     @property
     def ast_nodes(self) -> tuple[str, ...]:
         """The AST nodes (without prefix), sorted; the order of ``jaccard_ast``."""
-        return _of_kind(self.universal.names, "ast")
+        return of_kind(self.universal.names, "ast")
 
     @property
     def builtins(self) -> tuple[str, ...]:
         """The builtins (without prefix), sorted; the order of ``jaccard_builtin``."""
-        return _of_kind(self.universal.names, "builtin")
+        return of_kind(self.universal.names, "builtin")
 
     @property
     def matrices(self) -> dict[str, Matrix]:
@@ -213,12 +219,7 @@ class ObjectMasks:
 
 @dataclass(frozen=True, eq=False)
 class CheckerMasks:
-    """The masks of the checker (or token-checker) prompts at one setting.
-
-    Attributes:
-        setting: The (ε, C) that the masks were made at.
-        masks: One unit per testable concept, named ``ast__X`` or ``builtin__Y``.
-    """
+    """The masks of the checker (or token-checker) prompts at one setting, by testable concept."""
 
     setting: Setting
     masks: Masks
@@ -281,10 +282,9 @@ def universal(pairs: Masks) -> Masks:
 def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
     """Complete pair masks with their universal masks and the two Jaccard matrices."""
     concepts = universal(pairs)
-    layer = min(JACCARD_LAYER, pairs.n_layers - 1)
-    is_ast = np.array([split_concept(name)[0] == "ast" for name in concepts.names], dtype=np.bool_)
-    bits = concepts.bits[:, layer]
-    return ObjectMasks(setting, pairs, concepts, jaccard(bits[is_ast]), jaccard(bits[~is_ast]))
+    layer = published_layer(pairs.n_layers)
+    matrices = [jaccard(concepts.of_kind(kind).bits[:, layer]) for kind in col.KINDS]
+    return ObjectMasks(setting, pairs, concepts, *matrices)
 
 
 def object_masks(activations: Activations, setting: Setting) -> ObjectMasks:
@@ -363,6 +363,6 @@ def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) 
         )
 
 
-def _of_kind(names: tuple[str, ...], kind: Kind) -> tuple[str, ...]:
-    split = [split_concept(name) for name in names]
-    return tuple(name for found, name in split if found == kind)
+def published_layer(n_layers: int) -> int:
+    """Return the layer of the published numbers, or the last one of a shallower model."""
+    return max(min(JACCARD_LAYER, n_layers - 1), 0)

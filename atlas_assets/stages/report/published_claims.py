@@ -94,6 +94,11 @@ def _checker_prompts(key: str, name: str, number: int) -> Iterator[Claim]:
     )
 
 
+def _without_keyword(kind: str, names: str, number: int) -> _Fact:
+    statement = f"{number} {names} without a keyword"
+    return f"none-{kind}", statement, number, f"rows of {names}", measure.rows, _NONE, kind
+
+
 def _survival(at: Setting) -> _Fact:
     statement = f"all 106 universal circuits are non-empty at {at}"
     computed = "concepts with a neuron in at least one layer"
@@ -159,24 +164,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *_Row("keywords", "§6", _NONE).states(
         ("none", "48 concepts without a keyword", 48, "rows", measure.rows, _NONE),
-        (
-            "none-ast",
-            "19 AST nodes without a keyword",
-            19,
-            "rows of AST nodes",
-            measure.rows,
-            _NONE,
-            "ast",
-        ),
-        (
-            "none-builtin",
-            "29 builtins without a keyword",
-            29,
-            "rows of builtins",
-            measure.rows,
-            _NONE,
-            "builtin",
-        ),
+        _without_keyword("ast", "AST nodes", 19),
+        _without_keyword("builtin", "builtins", 29),
     ),
     *chain(*(_Row("survival", "§7.1", "masks", at).states(_survival(at)) for at in _SWEEP)),
     *chain(*(_Row("ratio", "§7.2", "summary", at).states(_ratio(at)) for at in _SWEEP)),

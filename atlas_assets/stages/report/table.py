@@ -14,8 +14,6 @@ TOP = 20
 FEW = 10
 #: what the circuits of one type are called in headers
 TYPE_NAMES = {"pair": "pairs", "ast": "AST nodes", "builtin": "builtins"}
-#: the layer of the published numbers; shallower models show their last one
-_LAYER = 4
 
 
 @dataclass(frozen=True)
@@ -107,8 +105,3 @@ def show(value: Cell, places: int = 4) -> str:
     if isinstance(value, float):
         return f"{value:,.{places}f}"
     return f"{value:,}" if isinstance(value, int) else value
-
-
-def layer_shown(n_layers: int) -> int:
-    """Return the layer of the published numbers, or the last one of a shallower model."""
-    return max(min(_LAYER, n_layers - 1), 0)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.files.locations import Source, label
-from atlas_assets.stages.concepts import split_concept
+from atlas_assets.stages.concepts import of_kind
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codec import Codec, Value, within
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
@@ -103,8 +103,5 @@ def require_count(reader: Hdf5Reader, group: str, found: int) -> None:
 
 def concept_lists(concepts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return concept names as ``/metadata`` lists them, without prefix, sorted."""
-    split = sorted(split_concept(concept) for concept in concepts)
-    return {
-        "ast_nodes": tuple(name for kind, name in split if kind == "ast"),
-        "builtin_objs": tuple(name for kind, name in split if kind == "builtin"),
-    }
+    names = sorted(concepts)
+    return {"ast_nodes": of_kind(names, "ast"), "builtin_objs": of_kind(names, "builtin")}

@@ -27,11 +27,9 @@ class _Record(BaseModel):
 
 
 class Grid(_Record):
-    """How the prompt grid was cut.
+    """How the prompt grid was cut: to which AST nodes and builtins (``None`` = all of them).
 
     Attributes:
-        ast_nodes: the only AST nodes in it; ``None`` = all.
-        builtins: the only builtins in it; ``None`` = all.
         variations: the number of prompts per pair.
         loss_threshold: the mean loss (nats) above which a pair was dropped.
     """
@@ -57,12 +55,8 @@ class Grid(_Record):
 class Lineage(_Record):
     """What a computation is about; ``None`` = not known.
 
-    Attributes:
-        model: the model that was run.
-        readout: ``last_token`` or ``published``.
-        dtype: the precision of the model's weights.
-        grid: how the prompt grid was cut.
-        seeds: the seeds of the random generators, by purpose.
+    These are the model that was run, its readout (``last_token`` or ``published``), the precision
+    of its weights, the grid of prompts, and the seeds of random generators, by purpose.
     """
 
     model: ModelIdentity | None = None

@@ -92,9 +92,8 @@ class AtlasStore:
         """Check a value and put it in its place, with its provenance, in one step.
 
         Args:
-            key: which artifact.
+            key, setting: which artifact, and which partition where it has several.
             value: what the artifact's format holds.
-            setting: which partition, where there is one file per setting.
             inputs: artifact → digest of what was read; ``None`` = of what is on disk now, which
                 must be there (MissingArtifactError).
 

@@ -16,8 +16,7 @@ class Caption:
     """What a figure is about, beyond what it shows.
 
     Attributes:
-        model: The id of the model.
-        readout: The token position that was read (``last_token`` or ``published``).
+        model, readout: The id of the model, and the position that was read.
         setting: The (ε, C) of the masks; ``None`` for a figure of the whole sweep.
         note: A further line under the title, such as where the data come from.
     """

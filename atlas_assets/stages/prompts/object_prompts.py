@@ -118,9 +118,8 @@ def generate(
 def filter_by_loss(scored: pl.DataFrame, threshold: float) -> tuple[pl.DataFrame, list[str]]:
     """Drop each pair whose mean loss over its prompts exceeds a threshold (paper §4).
 
-    Args:
-        scored: Candidates with ``sequence_loss`` (nats per token, finite) and ``token_length``.
-        threshold: The largest mean loss of a pair that stays; 3.0 for the paper's model.
+    Candidates have a ``sequence_loss`` (nats per token, finite) and a ``token_length``. The
+    threshold is 3.0 for the paper's model.
 
     Returns:
         All prompts of the pairs that stay, order unchanged, with the columns of

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from importlib import resources
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -38,13 +38,7 @@ TemplateKind = Literal["any", "isolated", "exception", "other"]
 Category = Literal["A_string", "B_comment", "C_identifier", "D_dictkey", "E_print"]
 
 #: the five kinds of snippet of a checker prompt, in the order they are drawn and selected
-CATEGORIES: tuple[Category, ...] = (
-    "A_string",
-    "B_comment",
-    "C_identifier",
-    "D_dictkey",
-    "E_print",
-)
+CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
 class _Frozen(BaseModel):

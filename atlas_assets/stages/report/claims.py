@@ -57,10 +57,7 @@ class Exactly:
 class Near:
     """The expectation of a number, or of a row of numbers, each met up to the tolerance.
 
-    Attributes:
-        values: The numbers as printed.
-        places: The decimals that were printed.
-        tolerance: The largest difference allowed.
+    The numbers are as printed, with that many places; the tolerance is the largest difference.
     """
 
     values: float | tuple[float, ...]

@@ -17,16 +17,10 @@ _TEMPLATE, _STYLE = "atlas_report.html.j2", "atlas_report.css"
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure on the page.
+    """A figure on the page, with its artifact's key; the width and height are in pixels.
 
-    Attributes:
-        key: The key of the figure's artifact.
-        title: The title over the figure.
-        explanation: What the figure shows and how that is computed.
-        words: What is to be seen, for those who cannot see it.
-        png: The image.
-        width: The width of the image, pixels.
-        height: The height of the image, pixels.
+    The explanation says what the figure shows and how that is computed, the words what is to be
+    seen, for those who cannot see it.
     """
 
     key: str

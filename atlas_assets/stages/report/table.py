@@ -79,10 +79,8 @@ def table_by_layer(
 ) -> Table:
     """Return a table of a row per layer, and of the same measures of each type of circuit.
 
-    Args:
-        values: The measures of each layer and type (``pair``, ``ast``, ``builtin``).
-        measures: The measures' headers, each of which follows the name of its type.
-        caption, note, places: As in `table`.
+    The values are those of a layer and type (``pair``, ``ast``, ``builtin``); each of the headers
+    ``measures`` follows the name of its type. The rest is as for `table`.
     """
     kinds = [kind for kind in TYPE_NAMES if any(kind == found for _, found in values)]
     columns = [f"{TYPE_NAMES[kind]}, {measure}" for kind in kinds for measure in measures]

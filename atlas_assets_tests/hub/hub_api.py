@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import yaml
 
@@ -150,14 +149,6 @@ def tree(request: Handler, repo: Repo, revision: str, below: str, query: Query) 
     request.send(js=list(found.values()))
 
 
-def paths_info(request: Handler, repo: Repo, revision: str, _: str, _query: Query) -> None:
-    commit = request.commit_at(repo, revision)
-    wanted = [value for key, value in parse_qsl(request.body.decode()) if key == "paths"]
-    files = [_item(request, path, commit.tree[path]) for path in wanted if path in commit.tree]
-    inside = {path for path in wanted if any(p.startswith(f"{path}/") for p in commit.tree)}
-    request.send(js=[*files, *(_folder(path) for path in sorted(inside))])
-
-
 def tag(request: Handler, repo: Repo, argument: str, _: str, _query: Query) -> None:
     name = json.loads(request.body)["tag"]
     if name in repo.tags:
@@ -189,7 +180,6 @@ VERBS: Mapping[str, Callable[..., None]] = {
     "preupload": preupload,
     "commit": commit,
     "tree": tree,
-    "paths-info": paths_info,
     "tag": tag,
     "xet-write-token": xet_token,
     "xet-read-token": xet_token,

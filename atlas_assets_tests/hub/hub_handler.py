@@ -27,10 +27,6 @@ _API = re.compile(
 _WRITING = ("commit", "preupload", "tag", "xet-write-token")
 
 
-def handler_of(hub: LocalHub) -> type[Handler]:
-    return type("BoundHandler", (Handler,), {"hub": hub})
-
-
 class Handler(BaseHTTPRequestHandler):
     hub: LocalHub
     protocol_version = "HTTP/1.1"

@@ -8,8 +8,8 @@
         assert hub.calls("POST", "/commit/") == []                    # every request was noted
 
 It speaks what huggingface_hub 2.4 uses: creation, validate-yaml, preupload, LFS batch (basic,
-verify), xet tokens (the store is a directory), commits with parent check, info, tree, paths-info,
-tags, resolve (HEAD, GET, ranges, redirects to another origin).
+verify), xet tokens (the store is a directory), commits with parent check, info, tree, tags,
+resolve (HEAD, GET, ranges, redirects to another origin).
 
 huggingface_hub reads HF_ENDPOINT, HF_HOME and HF_HUB_DISABLE_XET when it is imported: in this
 process use `client` (endpoint and cache are arguments); subprocesses get `environment`.
@@ -27,7 +27,7 @@ from typing import Any
 
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets_tests.hub.hub_faults import Call, Fault
-from atlas_assets_tests.hub.hub_handler import handler_of
+from atlas_assets_tests.hub.hub_handler import Handler
 from atlas_assets_tests.hub.hub_repos import GITATTRIBUTES, Repo, Storage
 
 TOKEN = "hf_local" + "T0ken" * 5
@@ -56,7 +56,8 @@ class LocalHub:
         self.lock = threading.Lock()
         # Two origins: the client follows a redirect that stays on the Hub's own, and then misses
         # the headers that say which commit the file is of; the real Hub redirects to a CDN.
-        self._servers = [_Server(("127.0.0.1", 0), handler_of(self)) for _ in range(2)]
+        handler = type("BoundHandler", (Handler,), {"hub": self})
+        self._servers = [_Server(("127.0.0.1", 0), handler) for _ in range(2)]
         self.url, self.cdn = (f"http://127.0.0.1:{s.server_address[1]}" for s in self._servers)
 
     def __enter__(self) -> LocalHub:
@@ -125,12 +126,13 @@ class LocalHub:
 
     def push_folder(self, repo_id: str, folder: Path, repo_type: str = "dataset") -> str:
         """Commits every file below a folder, hidden ones left out. Returns the new head."""
-        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        named = {path.relative_to(folder).as_posix(): path for path in paths}
-        shown = {name: path for name, path in named.items() if not re.search(r"(^|/)\.", name)}
-        return self.push(
-            repo_id, {name: path.read_bytes() for name, path in shown.items()}, repo_type
-        )
+        paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+        files = {
+            name: path.read_bytes()
+            for name, path in paths.items()
+            if path.is_file() and not re.search(r"(^|/)\.", name)
+        }
+        return self.push(repo_id, files, repo_type)
 
     def head(self, repo_id: str, repo_type: str = "dataset") -> str:
         return self.repos[repo_type, repo_id].refs["main"]

@@ -36,14 +36,9 @@ _FENCE = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(`{3,}(?=[^`]*$)|~{3,})
 
 
 def render(existing: str, manifest: Manifest, repo_id: str) -> str:
-    """Return the card with its generated part as the manifest has it.
+    """Return an existing card, or an empty one, with its generated part as the manifest has it.
 
     Equal arguments give equal text, and rendering twice changes nothing.
-
-    Args:
-        existing: the card at the head; empty where there is none.
-        manifest: what the repository will hold.
-        repo_id: ``owner/name``, for the examples.
 
     Raises:
         ArtifactError: the front matter cannot be edited without touching what others wrote, or the

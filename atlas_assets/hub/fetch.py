@@ -64,7 +64,6 @@ def choose(
     """Return the files of a source that are meant.
 
     Args:
-        source: where the files are.
         names: file names, paths in the repository, or asset keys; none: all.
         settings: of files per setting, only these; none: all.
 
@@ -112,17 +111,11 @@ def fetch_missing(
     setting: Setting | None = None,
     client: HubClient | None = None,
 ) -> None:
-    """Fetch an artifact from the source in force, if it is not there and the source has it.
+    """Fetch an artifact from the source in force, if there is one, and the file is not here.
 
     The commit is the one that the atlas's other files were fetched at, so that they belong
-    together; ``atlas fetch`` moves all of them to a newer one.
-
-    Args:
-        settings: name the source; without one, nothing happens.
-        store: the atlas in force.
-        key: the artifact's key.
-        setting: the setting, of an artifact with one file per setting.
-        client: the Hub; by default one that gives up within seconds.
+    together; ``atlas fetch`` moves all of them to a newer one. The client is by default one that
+    gives up within seconds.
 
     Raises:
         HubError: the Hub refuses, or does not answer, and nothing was downloaded before.
@@ -166,10 +159,7 @@ def fetch(
     the others, and what was in its place, as they are.
 
     Args:
-        client: the Hub.
-        source: where the files are.
         store: the atlas they are for; its settings must not contradict what the files say.
-        chosen: the files to fetch.
         overwrite: whether a file may take the place of another content that was not fetched.
 
     Raises:

@@ -199,11 +199,8 @@ def merged(
     An earlier file that is not published now stays; so does what it showed of a claim that cannot
     be evaluated now, as long as the files that it was seen in are the same.
 
-    Args:
-        new: the manifest to be published.
-        earlier: the manifest of the head; ``None`` where nothing was published.
-        is_there: whether the head still holds a file as it is recorded; one that somebody removed
-            or replaced since is ours no more.
+    Whether the head still holds a file as it is recorded, ``is_there`` says: one that somebody
+    removed or replaced since is ours no more.
 
     Raises:
         ProvenanceError: an earlier file is of another atlas: two never mix in one repository.

@@ -50,26 +50,17 @@ class Destination:
         published = f"{self.source}: {files[0].files[0].path}{more}"
         found = contradictions(lineage, self.expected)
         if found:
-            wanted, was = _both(found)
-            raise ProvenanceError(
-                "the published files are of another atlas than the settings in force",
-                where=published,
-                expected=wanted,
-                found=was,
-                remedy=f"{_to_set(found)}put them into another folder: `atlas fetch --into FOLDER`",
-            )
+            what = "the published files are of another atlas than the settings in force"
+            remedy = f"{_to_set(found)}put them into another folder: `atlas fetch --into FOLDER`"
+            raise _contradicted(what, published, found, remedy)
         for there in self.present:
             found = contradictions(lineage, there.lineage)
             # a newer state of the same model does replace an older one
             if found and (there.stays or provenance.is_of_another_atlas(found)):
-                wanted, was = _both(found)
-                raise ProvenanceError(
-                    "the published files would mix with those of another atlas",
-                    where=f"{self.root}: {there.name}",
-                    expected=wanted,
-                    found=f"{was}, in {published}",
-                    remedy="choose another folder for --into, or remove the files that are there",
-                )
+                what = "the published files would mix with those of another atlas"
+                remedy = "choose another folder for --into, or remove the files that are there"
+                place = f"{self.root}: {there.name}"
+                raise _contradicted(what, place, found, remedy, told_by=f", in {published}")
 
 
 def destination(
@@ -140,10 +131,12 @@ def _require_same_origin(store: AtlasStore, chosen: Sequence[PublishedFile]) -> 
         )
 
 
-def _both(found: Sequence[Contradiction]) -> tuple[str, str]:
-    """Spell the wanted and the published values of contradicting fields."""
+def _contradicted(
+    what: str, where: str, found: Sequence[Contradiction], remedy: str, told_by: str = ""
+) -> ProvenanceError:
     wanted = "; ".join(f"{field} = {spelled(value)}" for field, _, value in found)
-    return wanted, "; ".join(f"{field} = {spelled(value)}" for field, value, _ in found)
+    was = "; ".join(f"{field} = {spelled(value)}" for field, value, _ in found) + told_by
+    return ProvenanceError(what, where=where, expected=wanted, found=was, remedy=remedy)
 
 
 def _to_set(found: Sequence[Contradiction]) -> str:

@@ -74,7 +74,7 @@ class Content(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Head:
+class _Head:
     """The head of the repository that is published to.
 
     Attributes:
@@ -157,17 +157,10 @@ class Plan:
         return operations
 
 
-def read_head(client: HubClient, repo_id: str, staged: Manifest) -> Head:
-    """Read the head of a dataset repository.
-
-    Two requests, and a third where the manifest there is another than the one that is staged.
-
-    Raises:
-        ArtifactError: the manifest is damaged, or none of ours.
-    """
+def _read_head(client: HubClient, repo_id: str, staged: Manifest) -> _Head:
     commit = _look_up(client, repo_id)
     if commit is None:
-        return Head()
+        return _Head()
     text, earlier = b"", None
     if card.NAME in commit.files:
         text = _read(client, repo_id, commit, card.NAME)
@@ -177,7 +170,7 @@ def read_head(client: HubClient, repo_id: str, staged: Manifest) -> Head:
             where = f"{repo_id}@{commit.sha[:12]}: {manifests.NAME}"
             content = _read(client, repo_id, commit, manifests.NAME)
             earlier = Manifest.from_bytes(content, where=where)
-    return Head(commit.sha, commit.files, text.decode("utf-8", "surrogateescape"), earlier)
+    return _Head(commit.sha, commit.files, text.decode("utf-8", "surrogateescape"), earlier)
 
 
 def is_tagged(client: HubClient, repo_id: str, manifest: Manifest) -> bool:
@@ -232,18 +225,20 @@ def _read(client: HubClient, repo_id: str, commit: Commit, path: str) -> bytes:
     return client.call("cannot read a file", ask, where=f"{repo_id}@{commit.sha[:12]}: {path}")
 
 
-def plan(stage: Stage, repo_id: str, head: Head, options: Options) -> Plan:
-    """Return what is to be committed on ``head`` so that it holds what is staged.
+def plan(client: HubClient, repo_id: str, stage: Stage, options: Options) -> Plan:
+    """Read the head of a dataset repository, and return what makes it hold what is staged.
 
     Nothing that this publication does not name is touched, except, with ``options.replace``, for
-    files of an earlier one, which are removed.
+    files of an earlier one, which are removed. Two requests, and a third where the manifest at the
+    head is another than the one that is staged.
 
     Raises:
         ProvenanceError: the repository holds files of another atlas that would stay, or files that
             no publication left there.
-        ArtifactError: the card cannot be edited safely.
+        ArtifactError: the card cannot be edited safely, or the manifest there is damaged, or none
+            of ours.
     """
-    manifest = stage.manifest
+    head, manifest = _read_head(client, repo_id, stage.manifest), stage.manifest
     if not options.replace:
         manifest = merged(manifest, head.manifest, head.holds)
     if not options.overwrite:
@@ -284,7 +279,7 @@ def _contents(stage: Stage, manifest: Manifest, card_text: str) -> list[Content]
     ] + [Content(path, data, len(data), *digests_of(data)) for path, data in made.items()]
 
 
-def _require_no_strangers(staged: Manifest, manifest: Manifest, head: Head) -> None:
+def _require_no_strangers(staged: Manifest, manifest: Manifest, head: _Head) -> None:
     """Refuse a head with files of an atlas that somebody put there in another way.
 
     Such a file would be lost if it lies where one of ours is to lie, and beside ours would be taken

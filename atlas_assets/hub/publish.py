@@ -23,7 +23,7 @@ from atlas_assets.errors import (
     expect,
 )
 from atlas_assets.hub import viewer
-from atlas_assets.hub.plan import Head, Options, Plan, is_tagged, plan, read_head
+from atlas_assets.hub.plan import Options, Plan, is_tagged, plan
 from atlas_assets.hub.staging import LeftOut, NotCompared, Stage, staged
 from atlas_assets.hub.verify import DatasetsVerifier
 from atlas_assets.hub_client.client import HubClient
@@ -128,9 +128,8 @@ class Publication:
         from huggingface_hub import constants
 
         if self.options.dry_run:
-            head = self._head()
-            planned = self._planned(head)
-            would_tag = head.sha is None or not self._is_tagged(planned)
+            planned = self._planned()
+            would_tag = planned.parent is None or not self._is_tagged(planned)
             return self._published(planned, would_tag=would_tag)
         planned, sha = self._land()
         committed = self.sent is not None
@@ -150,10 +149,7 @@ class Publication:
         return Published(planned, self.stage.left_out, self.stage.not_compared, **found)
 
     def _land(self) -> tuple[Plan, str]:
-        """The plan, and the sha of the commit that holds it; `sent` says whether it is ours.
-
-        An error says so where it is not known whether a commit landed.
-        """
+        """Return the plan and the sha of the commit that holds it; `sent`: whether it is ours."""
         for conflicts in range(_CONFLICTS):
             try:
                 planned, sha = self.client.call(
@@ -179,25 +175,21 @@ class Publication:
 
     def _attempt(self) -> tuple[Plan, str]:
         self.lost = self.sent is not None
-        head = self._head()
-        if head.sha is None:
+        planned = self._planned()
+        if planned.parent is None:
             # what cannot be published makes no empty repository
             self._check()
-            head = self._created()
-        planned = self._planned(head)
+            planned = self._planned_in_new_repository()
         if not planned.changes:
-            return planned, str(head.sha)
+            return planned, str(planned.parent)
         self._check()
         # a tag that marks something else would be in the way only after the commit
         self._is_tagged(planned)
         self.sent = planned
         return planned, self._commit(planned)
 
-    def _head(self) -> Head:
-        return read_head(self.client, self.repo_id, self.stage.manifest)
-
-    def _planned(self, head: Head) -> Plan:
-        return plan(self.stage, self.repo_id, head, self.options)
+    def _planned(self) -> Plan:
+        return plan(self.client, self.repo_id, self.stage, self.options)
 
     def _check(self) -> None:
         """Check the tables once, and only if something is to be uploaded."""
@@ -205,8 +197,7 @@ class Publication:
             self.verifier.folder(self.stage, self.repo_id)
             self.checked = True
 
-    def _created(self) -> Head:
-        """The head of the repository, made just now."""
+    def _planned_in_new_repository(self) -> Plan:
         self.client.call(
             "cannot create the repository",
             lambda: self.client.api().create_repo(
@@ -214,16 +205,17 @@ class Publication:
             ),
             where=self.repo_id,
         )
-        head = self._head()
-        if head.sha is None:
-            raise HubPermanentError(
-                "cannot read the repository",
-                where=self.repo_id,
-                expected="a dataset repository that this token may read and write",
-                found="one that exists and does not show itself to this token",
-                remedy="give the token access to it, or publish to another repository",
-            )
-        return head
+        planned = self._planned()
+        expect(
+            planned.parent is not None,
+            HubPermanentError,
+            "cannot read the repository",
+            where=self.repo_id,
+            expected="a dataset repository that this token may read and write",
+            found="one that exists and does not show itself to this token",
+            remedy="give the token access to it, or publish to another repository",
+        )
+        return planned
 
     def _commit(self, planned: Plan) -> str:
         from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -241,7 +233,7 @@ class Publication:
         return str(info.oid)
 
     def _finish(self, planned: Plan, sha: str, *, committed: bool) -> tuple[bool, int]:
-        """Whether the tag of the version is new, and how many tables were checked at the commit."""
+        """Return whether the tag is new, and how many tables were checked at the commit."""
         there = self._is_tagged(planned)
         if there and not committed:
             return False, 0

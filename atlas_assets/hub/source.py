@@ -29,8 +29,6 @@ class PublishedFile:
     """An artifact as a repository holds it.
 
     Attributes:
-        artifact: the catalogue's entry.
-        setting: the setting, of an artifact with one file per setting.
         files: all files that hold it (of a figure, two), the one of the published name first.
         record: what the repository's manifest says of that one, where it has a manifest.
         clash: other paths of the same name and another content: it is not clear which is meant.
@@ -88,12 +86,8 @@ def open_source(client: HubClient, repo_id: str, revision: str | None = None) ->
 
     The paper's repository is known by two names: where one is not there, the other is tried. Where
     the Hub does not answer or must not be asked, what was downloaded of the commit that the
-    revision meant at the last download is used, and of no other branch.
-
-    Args:
-        client: the Hub.
-        repo_id: ``owner/name`` of a dataset repository.
-        revision: branch, tag or sha; ``None``: the main branch.
+    revision meant at the last download is used, and of no other branch. A revision is a branch, tag
+    or sha; ``None`` is the main branch.
 
     Raises:
         HubPermanentError: there is no such repository or revision, or no access; or offline mode

@@ -73,7 +73,7 @@ class Stage:
     Attributes:
         folder: The folder that holds every file under its path inside the repository.
         manifest: The manifest of these files alone.
-        left_out: What is not published, and why.
+        left_out: What is not published.
         rows: configuration → digest of all its rows.
         not_compared: The checks of published files that compared nothing.
     """
@@ -96,12 +96,7 @@ def staged(
     """Copy the publishable files of an atlas; the copies are removed at the end.
 
     Published is what is there, fresh, and passes every integrity check, at the settings of the
-    sweep in force.
-
-    Args:
-        store: The atlas; read, never written.
-        settings: The settings in force.
-        cells: Only these files; ``None``: all.
+    sweep in force; with ``cells``, only what they name. The atlas is read, never written.
 
     Raises:
         ArtifactError: nothing is left to be published, or a folder is where a file is to be.
@@ -167,7 +162,12 @@ def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: st
 def _stage(
     store: AtlasStore, settings: AtlasSettings, cells: Collection[Cell] | None, folder: Path
 ) -> Stage:
-    _copy_all(store, folder)
+    sidecars = UPath(store.root) / sidecar.FOLDER
+    # a record is written before its file and an older one removed after it: copied before and
+    # after the files, the one of whichever file was copied is among them
+    _copy(sidecars.glob("*.json"), folder / sidecar.FOLDER)
+    _copy((file for cell in cells_of(store) for file in _files(store, cell)), folder)
+    _copy(sidecars.glob("*.json"), folder / sidecar.FOLDER)
     copy = replace(store, root=UPath(folder))
     sound: list[Cell] = []
     left_out: list[LeftOut] = []
@@ -210,17 +210,7 @@ def _files(store: AtlasStore, cell: Cell) -> Iterable[UPath]:
     return (UPath(file) for file in codec_of(ARTIFACTS[cell[0]]).files(store.path(*cell)))
 
 
-def _copy_all(store: AtlasStore, folder: Path) -> None:
-    records = UPath(store.root) / sidecar.FOLDER
-    # a record is written before its file and an older one removed after it: copied before and
-    # after the files, the one of whichever file was copied is among them
-    _copy(records.glob("*.json"), folder / sidecar.FOLDER)
-    _copy((file for cell in cells_of(store) for file in _files(store, cell)), folder)
-    _copy(records.glob("*.json"), folder / sidecar.FOLDER)
-
-
 def _copy(files: Iterable[UPath], folder: Path) -> None:
-    """Copy those files that are there."""
     folder.mkdir(exist_ok=True)
     for file in files:
         expect(
@@ -239,7 +229,7 @@ def _copy(files: Iterable[UPath], folder: Path) -> None:
 def _examined(
     store: AtlasStore, reader: MaskReader, cell: Cell
 ) -> tuple[str | None, list[NotCompared]]:
-    """Why a file is not to be published (``None``: it is), and its checks that compared nothing."""
+    """Return why a file is not to be published, and its checks that compared nothing."""
     key, setting = cell
     silent: list[NotCompared] = []
     if not store.exists(key, setting):
@@ -269,7 +259,6 @@ def _left_out(cell: Cell, reason: str) -> LeftOut:
 
 
 def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
-    """Files that are there at settings that the sweep does not hold."""
     return [
         _left_out((key, at), "its setting is not in the sweep")
         for key, artifact in ARTIFACTS.items()
@@ -282,7 +271,7 @@ def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
 def _records(
     store: AtlasStore, sound: Collection[Cell], folder: Path
 ) -> tuple[list[FileRecord], dict[str, str]]:
-    """The files, those for the viewer made on the way, and the digests of the tables' rows."""
+    """Return the files, those for the viewer made on the way, and the digests of tables' rows."""
     records = []
     rows: dict[str, viewer.RowsDigest] = {}
     for cell in sound:

@@ -65,11 +65,7 @@ def table_record(artifact: Artifact, frame: pl.DataFrame) -> TableRecord:
 
 
 class RowsDigest:
-    """SHA-256 over the values of rows, in the order in which they are added.
-
-    Attributes:
-        count: The number of rows so far.
-    """
+    """SHA-256 over the values of rows, in the order in which they are added; counts them, too."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -115,20 +111,17 @@ def front_matter(manifest: Manifest) -> dict[str, list[dict[str, Any]] | None]:
         is_default = {"default": True} if config == default else {}
         data_files = [{"split": SPLIT, "path": [file.path for file, _ in files]}]
         configs.append({"config_name": config, **is_default, "data_files": data_files})
-        infos.append(_info(config, files))
+        num_bytes = sum(table.num_bytes for _, table in files)
+        rows = sum(table.rows for _, table in files)
+        info = {
+            "config_name": config,
+            "features": [_feature(column) for column in files[0][1].columns],
+            "splits": [{"name": SPLIT, "num_bytes": num_bytes, "num_examples": rows}],
+            "download_size": sum(file.size for file, _ in files),
+            "dataset_size": num_bytes,
+        }
+        infos.append(info)
     return {"configs": configs or None, "dataset_info": infos or None}
-
-
-def _info(config: str, files: Sequence[tuple[FileRecord, TableRecord]]) -> dict[str, Any]:
-    num_bytes = sum(table.num_bytes for _, table in files)
-    rows = sum(table.rows for _, table in files)
-    return {
-        "config_name": config,
-        "features": [_feature(column) for column in files[0][1].columns],
-        "splits": [{"name": SPLIT, "num_bytes": num_bytes, "num_examples": rows}],
-        "download_size": sum(file.size for file, _ in files),
-        "dataset_size": num_bytes,
-    }
 
 
 def _feature(column: ColumnRecord) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from atlas_assets.errors import HubPermanentError, expect
+from atlas_assets.hub_client.redaction import redact
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -116,8 +117,6 @@ class HubClient:
     def redact(self, text: str) -> str:
         """Return ``text`` without this client's token, other tokens, and signed addresses."""
         from huggingface_hub import get_token
-
-        from atlas_assets.hub_client.redaction import redact
 
         return redact(text, self.token, get_token())
 

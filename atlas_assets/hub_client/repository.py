@@ -107,10 +107,7 @@ class Repository:
         The file is in huggingface_hub's cache, and is not to be changed: what is there already is
         not downloaded again, and an interrupted transfer goes on where it stopped.
 
-        Args:
-            sha: the commit.
-            file: one of its files.
-            meant_by: the branch or tag that means the commit now, to be noted for `downloaded`.
+        The branch or tag that means the commit now, ``meant_by``, is noted for `downloaded`.
 
         Raises:
             HubError: the content is not what the Hub's digest says, after a second download, or

@@ -205,23 +205,14 @@ def _report(context: dg.OpExecutionContext, found: Any) -> None:
     for check in found.not_compared:
         told = f"the check {check.check} compared nothing: {check.reason}"
         context.log.warning(f"{check.name}: {told}")
+    said = f"nothing to commit: {plan.repo_id} holds {plan.version} already"
+    context.log.info(f"published {plan.version}: {found.url}" if found.committed else said)
     changes = plan.changes if found.committed else ()
-    if found.committed:
-        context.log.info(f"published {plan.version}: {found.url}")
-    else:
-        context.log.info(f"nothing to commit: {plan.repo_id} holds {plan.version} already")
     paths = {change.path for change in changes if change.kind != "remove"}
     files = [file for file in plan.manifest.files if file.path in paths]
     for asset, partition in dict.fromkeys((file.asset, file.partition) for file in files):
-        said = f"published as {plan.version}"
-        context.log_event(dg.AssetObservation(asset, said, commit, partition))
+        told = f"published as {plan.version}"
+        context.log_event(dg.AssetObservation(asset, told, commit, partition))
     listed = dg.MetadataValue.json([dataclasses.asdict(change) for change in plan.changes])
-    context.add_output_metadata(
-        {
-            **commit,
-            "sha": found.sha,
-            "committed": found.committed,
-            "changed_files": len(changes),
-            "changes": listed,
-        }
-    )
+    outcome = {"sha": found.sha, "committed": found.committed, "changed_files": len(changes)}
+    context.add_output_metadata({**commit, **outcome, "changes": listed})

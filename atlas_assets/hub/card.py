@@ -61,11 +61,10 @@ def render(existing: str, manifest: Manifest, repo_id: str) -> str:
 
 
 def _generated_part(body: str, where: str, first_line: int) -> tuple[int, int] | None:
-    """Where the generated part begins and ends, markers included; ``None`` without markers.
+    """Return where the generated part begins and ends, markers included; ``None`` without markers.
 
-    Raises:
-        ArtifactError: there are markers, and not one pair; or no markers, and fenced code that does
-            not end, in which those of a part after it would be lost.
+    Refused are markers that are not one pair and, without any, fenced code that does not end, in
+    which those of a part after it would be lost.
     """
     found: list[tuple[str, int]] = []
     told: list[str] = []
@@ -99,7 +98,6 @@ def _generated_part(body: str, where: str, first_line: int) -> tuple[int, int] |
 
 
 def _generated(manifest: Manifest, repo_id: str) -> str:
-    """The part between the markers, markers included."""
     own = [file for file in manifest.files if file.made_from is None]
     verdicts = Counter(claim.verdict for claim in manifest.claims)
     text = _template().render(
@@ -127,7 +125,6 @@ def _model(manifest: Manifest) -> str:
 
 
 def _tables(manifest: Manifest) -> list[dict[str, Any]]:
-    """The configurations, with their columns described."""
     found = []
     for config, files in viewer.tables(manifest).items():
         artifact = ARTIFACTS.get(config)

@@ -245,7 +245,7 @@ def _one(
 
 
 def _record(source: Source, file: PublishedFile, path: UPath) -> SourceRecord:
-    """Return the record of the file that lies at ``path``; it is written, if it says news."""
+    """Return the record of the fetched file at ``path``; it is written where it says news."""
     part = file.files[0]
     record = SourceRecord(
         repository=source.repo_id,
@@ -280,7 +280,7 @@ def _validated(
             found=error.found,
             remedy="nothing was changed; choose another --revision, or tell the publisher",
         ) from error
-    if stored is not None and stored.lineage is not None:
+    if stored and stored.lineage:
         folder.require([file], stored.lineage)
     return value, stored
 

@@ -37,13 +37,11 @@ def split(text: str) -> tuple[str, str]:
 
 
 def edited(front: str, owned: Mapping[str, Any], defaults: Mapping[str, Any], *, where: str) -> str:
-    """Return front matter in which keys of ours are set and everything else is as it was.
+    """Return front matter, as `split` gives it, with keys of ours set and all others as they were.
 
     Args:
-        front: the front matter, as `split` gives it.
         owned: keys that are replaced, or added at the end; a value of ``None`` removes the key.
         defaults: keys that are added where there is none of that name.
-        where: names the card in an error.
 
     Raises:
         ArtifactError: the front matter is no mapping, or written so that a key cannot be replaced

@@ -122,7 +122,6 @@ class Manifest(_Record):
     """Everything that a repository holds of an atlas.
 
     Attributes:
-        format: name and version of this document's layout.
         facts: (name, value) about model, readout, grid and extent.
         files: one record per file, sorted by path.
         claims: one record per claim, in the order of the paper.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.hub.source import PublishedFile, Source
@@ -16,14 +15,6 @@ from atlas_assets.storage.provenance import Contradiction, Lineage, contradictio
 from atlas_assets.storage.store import AtlasStore
 
 
-class _Present(NamedTuple):
-    """A file in the folder, what it is about, and whether none of the chosen ones replaces it."""
-
-    name: str
-    lineage: Lineage
-    stays: bool
-
-
 @dataclass(frozen=True)
 class Destination:
     """A folder, as far as it says what may come to lie in it.
@@ -32,13 +23,14 @@ class Destination:
         root: the folder.
         expected: what the settings in force say of every file; nothing, of a folder that they do
             not speak of.
-        present: files of such a folder, which then say it.
+        present: files of such a folder, which then say it: name, what it is about, and whether
+            none of the chosen ones replaces it.
     """
 
     source: Source
     root: str
     expected: Lineage
-    present: tuple[_Present, ...] = ()
+    present: tuple[tuple[str, Lineage, bool], ...] = ()
 
     def require(self, files: Sequence[PublishedFile], lineage: Lineage) -> None:
         """Refuse published files that are about something else.
@@ -53,13 +45,13 @@ class Destination:
             what = "the published files are of another atlas than the settings in force"
             remedy = f"{_to_set(found)}put them into another folder: `atlas fetch --into FOLDER`"
             raise _contradicted(what, published, found, remedy)
-        for there in self.present:
-            found = contradictions(lineage, there.lineage)
+        for name, of_it, stays in self.present:
+            found = contradictions(lineage, of_it)
             # a newer state of the same model does replace an older one
-            if found and (there.stays or provenance.is_of_another_atlas(found)):
+            if found and (stays or provenance.is_of_another_atlas(found)):
                 what = "the published files would mix with those of another atlas"
                 remedy = "choose another folder for --into, or remove the files that are there"
-                place = f"{self.root}: {there.name}"
+                place = f"{self.root}: {name}"
                 raise _contradicted(what, place, found, remedy, told_by=f", in {published}")
 
 
@@ -93,7 +85,7 @@ def destination(
 
 def _present(
     store: AtlasStore, chosen: Sequence[PublishedFile], overwrite: bool
-) -> Iterator[_Present]:
+) -> Iterator[tuple[str, Lineage, bool]]:
     replaced = {file.name for file in chosen}
     for name in file_names(store.root):
         recognised = artifact_of_file(name)
@@ -107,7 +99,7 @@ def _present(
             continue  # a damaged file says nothing of its atlas
         if stored is not None and stored.lineage is not None:
             stays = name not in replaced or not (overwrite or fetched)
-            yield _Present(name, stored.lineage, stays)
+            yield name, stored.lineage, stays
 
 
 def _require_same_origin(store: AtlasStore, chosen: Sequence[PublishedFile]) -> None:

@@ -41,8 +41,6 @@ class Options:
         replace: Whether what an earlier publication left there and this one has not is removed.
         overwrite: Whether to publish although files of an atlas are there that no publication
             left: those at the paths of this one are replaced, the others stay.
-        private: Whether a repository that is not there yet is made private; `publish` takes this
-            from the settings.
         dry_run: Whether only to say what would be done: the repository is read, nothing is
             written, and no token is needed.
     """
@@ -50,7 +48,6 @@ class Options:
     cells: Collection[Cell] | None = None
     replace: bool = False
     overwrite: bool = False
-    private: bool = False
     dry_run: bool = False
 
 

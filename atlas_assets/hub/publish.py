@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from atlas_assets.errors import (
@@ -74,10 +74,8 @@ def publish(
 ) -> Published:
     """Publish what is sound of an atlas to a dataset repository, which is made if need be.
 
-    An unchanged atlas costs three requests and makes no commit.
-
-    The settings in force say whether a new repository is made private; whether the tables load, the
-    verifier says.
+    An unchanged atlas costs three requests and makes no commit. The settings in force say whether a
+    new repository is made private, and the verifier whether the tables load.
 
     Raises:
         SettingsError: there is no token.
@@ -99,9 +97,8 @@ def publish(
             found="none",
             remedy="`hf auth login`, or set HF_TOKEN",
         )
-    options = replace(options, private=settings.hub_private)
     with staged(store, settings, options.cells) as stage:
-        return Publication(stage, repo_id, client, options, verifier).run()
+        return Publication(stage, repo_id, client, options, verifier, settings.hub_private).run()
 
 
 @dataclass
@@ -109,6 +106,7 @@ class Publication:
     """One publication of what is staged.
 
     Attributes:
+        private: Whether a repository that is not there yet is made private.
         checked: Whether the staged tables were found to load.
         sent: The plan of the last commit that was asked for; ``None``: there was none.
         lost: Whether one was asked for before the present attempt, and its answer did not come.
@@ -119,6 +117,7 @@ class Publication:
     client: HubClient
     options: Options
     verifier: DatasetsVerifier
+    private: bool = False
     checked: bool = False
     sent: Plan | None = None
     lost: bool = False
@@ -201,7 +200,7 @@ class Publication:
         self.client.call(
             "cannot create the repository",
             lambda: self.client.api().create_repo(
-                self.repo_id, repo_type="dataset", private=self.options.private, exist_ok=True
+                self.repo_id, repo_type="dataset", private=self.private, exist_ok=True
             ),
             where=self.repo_id,
         )

@@ -129,7 +129,7 @@ def failures_of(report: Mapping[str, Any]) -> list[str]:
 
 
 def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> list[str]:
-    """Return what the report of `load_all` on the tables of a manifest says against it.
+    """Return what the report of `load_all` on a manifest's tables says against it.
 
     Of those that are staged, the digests of the rows are known, too.
     """
@@ -200,11 +200,10 @@ def _environment(home: Path, client: HubClient | None) -> dict[str, str]:
         "HF_XET_CACHE": str(home / "xet"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_OFFLINE": None if client else "1",
+        "HF_ENDPOINT": client.endpoint if client else None,
+        "HF_TOKEN": client.user_token() if client else None,
     }
-    if client is None:
-        own["HF_HUB_OFFLINE"] = "1"
-    else:
-        own |= {"HF_ENDPOINT": client.endpoint, "HF_TOKEN": client.user_token()}
     return kept | {name: value for name, value in own.items() if value}
 
 
@@ -253,9 +252,7 @@ def _loaded(source: str, name: str, revision: str | None, streaming: bool) -> di
 def _dtype(feature: Any) -> str:
     """``Value("int64")`` → ``int64``; ``List(Value("int32"))`` → ``list<int32>``."""
     inner = getattr(feature, "feature", None)
-    if inner is not None:
-        return f"list<{_dtype(inner)}>"
-    return str(getattr(feature, "dtype", feature))
+    return f"list<{_dtype(inner)}>" if inner else str(getattr(feature, "dtype", feature))
 
 
 if __name__ == "__main__":

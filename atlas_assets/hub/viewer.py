@@ -101,10 +101,7 @@ def default_of(manifest: Manifest) -> str | None:
 
 
 def front_matter(manifest: Manifest) -> dict[str, list[dict[str, Any]] | None]:
-    """Return ``configs`` and ``dataset_info`` of the card; ``None`` where there is no table.
-
-    Exactly one configuration is the default, and every path is explicit.
-    """
+    """Return ``configs``, one being the default, and ``dataset_info``; ``None`` without tables."""
     default = default_of(manifest)
     configs, infos = [], []
     for config, files in tables(manifest).items():

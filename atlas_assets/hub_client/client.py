@@ -95,7 +95,7 @@ class HubClient:
             attempt += 1
 
     def wait(self, attempt: int, retry_after: float | None) -> float | None:
-        """Return the seconds to wait after attempt number 1, 2, …; ``None``: give up.
+        """Return the seconds to wait after attempt 1, 2, … ; ``None``: give up.
 
         The Hub itself may ask for a wait, of ``retry_after`` seconds.
         """

@@ -14,11 +14,9 @@ _LOGGERS = ("huggingface_hub.file_download", "huggingface_hub.utils._http", "hug
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """Return ``text`` without tokens, credentials and the query strings of addresses.
+    """Return ``text`` without tokens, credentials, query strings of addresses, and these secrets.
 
-    Args:
-        text: a message.
-        secrets: strings to hide wherever they occur; empty ones and ``None`` are left out.
+    Secrets that are empty or ``None`` are left out.
     """
     for secret in filter(None, secrets):
         text = text.replace(secret, _HIDDEN)

@@ -132,11 +132,9 @@ def _materialisation(
 
 def _is_known(instance: dg.DagsterInstance, outcome: Outcome) -> bool:
     """Return whether the asset's last materialisation is of this very file."""
-    setting = outcome.file.setting
-    where = dg.AssetRecordsFilter(
-        dg.AssetKey(outcome.file.artifact.key),
-        asset_partitions=None if setting is None else [partition_key(setting)],
-    )
+    file = outcome.file
+    partitions = [partition_key(file.setting)] if file.setting else None
+    where = dg.AssetRecordsFilter(dg.AssetKey(file.artifact.key), asset_partitions=partitions)
     found = instance.fetch_materializations(where, limit=1).records
     last = found[0].asset_materialization if found else None
     said = last.metadata.get(_SHA256) if last else None

@@ -40,7 +40,6 @@ class Outcome:
     """What became of one file.
 
     Attributes:
-        path: the file's place in the atlas.
         state: ``fetched``; ``unchanged``: it was there already; ``failed``: what is there, if
             anything, is as it was.
         record: where the content is from; ``None`` when it failed.

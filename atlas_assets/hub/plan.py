@@ -76,7 +76,6 @@ class _Head:
 
     Attributes:
         sha: The commit; ``None``: there is no repository.
-        files: The files of the commit, by path.
         card: README.md byte for byte (other bytes than UTF-8 as surrogates).
         manifest: What was published before; ``None``: nothing was.
     """

@@ -44,7 +44,6 @@ class Published:
 
     Attributes:
         plan: The commit; without changes where there was nothing to commit.
-        left_out: The files that are not published.
         not_compared: The checks of published files that compared nothing.
         sha: The commit that holds the atlas, at the address ``url``; ``None`` for a dry run.
         committed: Whether this publication made that commit.

@@ -73,7 +73,6 @@ class Stage:
     Attributes:
         folder: The folder that holds every file under its path inside the repository.
         manifest: The manifest of these files alone.
-        left_out: What is not published.
         rows: configuration → digest of all its rows.
         not_compared: The checks of published files that compared nothing.
     """
@@ -131,7 +130,6 @@ def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: st
     """Return the files that a publication is told to be about.
 
     Args:
-        store: The atlas.
         names: Published file names, assets (``object_masks``: at every setting of the sweep), and
             partitions of assets (``object_masks|0.8|0.5``).
         option: Where the names were given, for the error.

@@ -27,7 +27,6 @@ class RemoteFile:
     """A file of a repository at one commit.
 
     Attributes:
-        path: the file's path inside the repository.
         size: the file's length in bytes.
         sha256: the content's digest, of a file in large file storage; else ``None``.
         blob_id: git's id (SHA-1) of the file, or of its pointer in large file storage.

@@ -11,6 +11,7 @@ import pytest
 
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.analyses import modularity
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.masks.masks import Masks, checker_masks, object_masks, universal_table
@@ -41,11 +42,19 @@ def make(data_dir: Path, *, seed: int = 0, **changes: Any) -> AtlasStore:
     store.write("checker_prompts", samples.checker_prompts())
     objects = samples.activations(seed=seed)
     checkers = samples.activations(samples.CONCEPTS, seed=seed + 1)
+    write_from_activations(store, objects, checkers)
+    return store
+
+
+def write_from_activations(
+    store: AtlasStore, objects: Activations, checkers: Activations
+) -> dict[Setting, Masks]:
+    """Write activations and what follows from them at the store's settings: universal masks."""
     store.write("object_activations", objects)
     store.write("checker_activations", checkers)
     universal: dict[Setting, Masks] = {}
     tables = {}
-    for setting in settings.sweep:
+    for setting in store.sweep:
         of_objects, of_checkers = object_masks(objects, setting), checker_masks(checkers, setting)
         store.write("object_masks", of_objects, setting)
         store.write("checker_masks", of_checkers, setting)
@@ -56,7 +65,7 @@ def make(data_dir: Path, *, seed: int = 0, **changes: Any) -> AtlasStore:
     store.write("summary", decomposition.summary(tables))
     store.write("modularity_scores", modularity.scores(universal[REFERENCE]))
     store.write("modularity_detail", modularity.detail(universal[REFERENCE]))
-    return store
+    return universal
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ TESTED_IN = {
         "extraction/readouts.py",
         "extraction/reduction.py",
     ),
-    "extraction/test_scoring.py": ("extraction/losses.py",),
+    "extraction/test_extraction.py": ("extraction/losses.py",),
     "extraction/test_tree_network.py": ("extraction/tree_attention.py",),
     # answers and failures of the Hub are seen through the client
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),

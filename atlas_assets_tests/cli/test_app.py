@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.masks.masks import CheckerMasks, Masks, with_universals
+from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests import sample_atlas
-from atlas_assets_tests.sample_atlas import NAME
+from atlas_assets_tests.storage.samples import provenance
 
 Atlas = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -30,15 +35,6 @@ def atlas(made: Path) -> Atlas:
         )
 
     return run
-
-
-def test_an_answer_and_an_error(atlas: Atlas) -> None:
-    """Standard output is JSON from the first to the last byte."""
-    assert json.loads(atlas("show", "For", "--json").stdout)["concept"] == "ast__For"
-    result = atlas("diff", NAME, "absent")
-    assert result.returncode == 3
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
 
 
 def test_a_terminal_that_cannot_show_greek(atlas: Atlas) -> None:
@@ -88,3 +84,26 @@ def test_start_up_and_show_import_nothing_heavy(made: Path) -> None:
     assert min(cpu_seconds("--help", **env) for _ in range(2)) < 0.3
     assert min(cpu_seconds("show", "For", **env) for _ in range(2)) < 1.5
     assert cpu_seconds("claims", **env) < 6
+
+
+LAYERS, WIDTH = 8, 2048
+
+
+def random_masks(names: list[str], rng: np.random.Generator) -> Masks:
+    bits = rng.random((len(names), LAYERS, WIDTH), dtype=np.float32) < 0.2
+    return Masks(tuple(sorted(names)), bits | (rng.random((LAYERS, WIDTH)) < 0.01))
+
+
+@pytest.mark.slow
+def test_show_answers_within_a_second_at_the_size_of_the_paper(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stimuli = load_stimuli().object_prompts
+    grid = [f"{a}__{b}" for a in stimuli.grid_ast_nodes for b in stimuli.grid_builtins]
+    objects = with_universals(REFERENCE, random_masks(sorted(grid)[:1276], rng))
+    checkers = CheckerMasks(REFERENCE, random_masks(["ast__For", "builtin__len"], rng))
+    (tmp_path / "full").mkdir()
+    for key, value in (("object_masks", objects), ("checker_masks", checkers)):
+        path = tmp_path / "full" / ARTIFACTS[key].file_name(REFERENCE)
+        codec_of(ARTIFACTS[key]).write(path, value, provenance(key, payload_sha256=value.digest()))
+    env = {"ATLAS_DATA_DIR": str(tmp_path), "ATLAS_NAME": "full"}
+    assert min(cpu_seconds("show", "For", **env) for _ in range(3)) < 1

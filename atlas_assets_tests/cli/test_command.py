@@ -11,59 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from atlas_assets.cli.app import atlas
 from atlas_assets.cli.command import Answer, AnsweringCommand
 from atlas_assets.errors import ArtifactError, AtlasError, SettingsError
 from atlas_assets_tests.cli.conftest import Call
-
-COMMANDS = [
-    "claims",
-    "diff",
-    "fetch",
-    "follow",
-    "publish",
-    "show",
-    "stability",
-    "status",
-    "sweep",
-    "where",
-]
-
-
-def test_the_commands() -> None:
-    assert sorted(atlas.commands) == COMMANDS
-    result = CliRunner().invoke(atlas, ["--help"])
-    assert result.exit_code == 0
-    assert "_ATLAS_COMPLETE=bash_source" in result.output
-    assert "Exit codes" in result.output
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_documents_its_exit_codes_and_json(command: str) -> None:
-    result = CliRunner().invoke(atlas, [command, "-h"])
-    assert result.exit_code == 0
-    assert "--json" in result.output
-    help_text = result.output
-    codes = help_text[help_text.index("Exit codes:") :].split("\n")[1:]
-    documented = [line.split()[0] for line in codes if line.strip()]
-    assert {"0", "2", "3"} <= set(documented)
-    assert max(map(len, help_text.splitlines())) <= 100
-
-
-@pytest.mark.parametrize(
-    "arguments", [("show",), ("sweep", "-e", "x"), ("diff", "a"), ("where", "x")]
-)
-def test_wrong_usage_ends_with_2_and_as_json_too(
-    made: Path, call: Call, arguments: tuple[str, ...]
-) -> None:
-    shown = call(made, *arguments)
-    assert (shown.code, shown.out) == (2, "")
-    assert "Usage: atlas" in shown.err
-    document = call(made, *arguments, "--json")
-    assert document.code == 2
-    assert document.json["schema"] == "atlas.error/1"
-    assert document.json["exit_code"] == 2
-    assert document.json["error"]["what"]
 
 
 @pytest.mark.parametrize(
@@ -77,17 +27,6 @@ def test_a_wrong_option_is_named_as_such(made: Path, call: Call, option: str, co
         assert shown.json["error"]["where"] == option
         assert shown.json["error"]["found"].startswith(repr(value))
         assert "option" in shown.json["error"]["remedy"]
-
-
-@pytest.mark.parametrize("command", [("status",), ("show", "For"), ("where",), ("claims",)])
-def test_a_wrong_variable_ends_with_2_and_its_name(
-    made: Path, call: Call, command: tuple[str, ...]
-) -> None:
-    shown = call(made, *command, "--json", consistencies="1.5")
-    assert shown.code == 2
-    assert shown.json["kind"] == "SettingsError"
-    assert "ATLAS_CONSISTENCIES" in shown.json["error"]["where"]
-    assert "Traceback" not in shown.err
 
 
 def test_numbers_that_json_does_not_have_become_null() -> None:

@@ -45,14 +45,6 @@ def test_the_document_lists_the_neurons(made: Path, call: Call) -> None:
     assert sum(row["changed"] for row in document["circuits"]) == len(document["neurons"])
 
 
-def test_a_folder_that_is_not_there(made: Path, call: Call) -> None:
-    shown = call(made, "diff", NAME, "nowhere", "--json")
-    assert shown.code == 3
-    assert shown.json["kind"] == "MissingArtifactError"
-    assert shown.json["exit_code"] == 3
-    assert "there is no atlas" in shown.err
-
-
 def test_a_folder_without_files_of_an_atlas_cannot_be_compared(data: Path, call: Call) -> None:
     empty = data / "no-atlas"
     empty.mkdir()

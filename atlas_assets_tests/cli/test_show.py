@@ -96,11 +96,9 @@ def test_without_checker_masks_the_rest_is_shown(data: Path, call: Call) -> None
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ("Forr", 2, "no such concept"),
         ("lst", 2, "builtin__list"),
         ("xyzzy", 2, "none"),
         ("While", 2, "ast__While is published, but not among this atlas's"),
-        ("For --layer 6", 2, "0 to 5"),
         ("For --layer -1", 2, "--layer"),
         ("For --consistency 2", 2, "Invalid value for '--consistency'"),
         ("For --consistency 2", 2, "0<x<=1"),

@@ -42,30 +42,10 @@ def test_a_line_per_artifact_and_what_the_files_are_about(made: Path, call: Call
     assert "2 settings" in row(shown.out, "object_masks")
     assert row(shown.out, "token_checker_prompts").split()[-2:] == ["–", "missing"]
     assert max(map(len, shown.out.splitlines())) <= max(100, len(str(made)) + 20)
+    missing = files_of(call(made, "status", "--json"))["token_checker_masks", None]
+    assert (missing["state"], missing["present"], missing["provenance"]) == ("missing", False, None)
     cells = call(made, "status", "--cells").out
     assert ["ε=0.1, C=0.8" in line for line in rows(cells, "object_masks")] == [True, False]
-
-
-def test_the_document_has_every_file(made: Path, call: Call) -> None:
-    called = call(made, "status", "--json")
-    assert called.json["schema"] == "atlas.status/1"
-    assert called.json["folder"] == str(made / NAME)
-    files = files_of(called)
-    assert set(files) == {
-        (key, epsilon)
-        for key, artifact in ARTIFACTS.items()
-        for epsilon in ((0.1, 0.5) if artifact.partitioned else (None,))
-    }
-    assert len(called.json["files"]) == len(files)
-    masks = files["object_masks", 0.1]
-    assert (masks["state"], masks["reason"], masks["present"]) == ("fresh", None, True)
-    assert (masks["origin"], masks["on_grid"]) == ("atlas", True)
-    assert masks["provenance"]["lineage"]["readout"] == "last_token"
-    assert masks["provenance"]["setting"] == {"epsilon": 0.1, "consistency": 0.8}
-    assert masks["size_bytes"] == Path(masks["path"]).stat().st_size
-    missing = files["token_checker_masks", None]
-    assert (missing["state"], missing["present"], missing["provenance"]) == ("missing", False, None)
-    assert (missing["size_bytes"], missing["origin"]) == (None, None)
 
 
 def test_stale_files_say_why_and_once(made: Path, call: Call) -> None:
@@ -138,14 +118,6 @@ def test_files_off_the_grid_and_foreign_ones(data: Path, call: Call) -> None:
     text = call(data, "status").out
     assert "ε=0.3, C=0.6 (off the grid)" in text
     assert "not part of an atlas: 13_object_masks_eps0.50_cons0.8.h5, notes.txt" in text
-
-
-def test_no_atlas(tmp_path: Path, call: Call) -> None:
-    for command in ("status", "claims"):
-        shown = call(tmp_path, command)
-        assert shown.code == 3
-        assert "there is no atlas" in shown.err
-        assert str(tmp_path / NAME) in shown.err
 
 
 def test_a_misspelt_name_in_the_settings_is_said(made: Path, call: Call) -> None:

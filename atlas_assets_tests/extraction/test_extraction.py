@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import ModelError, SettingsError
-from atlas_assets.extraction import plain_pass, tree_pass
+from atlas_assets.extraction import extraction, losses, plain_pass, tree_pass
 from atlas_assets.extraction.extraction import Readout, extract
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets_tests.extraction import tiny_models
-from atlas_assets_tests.extraction.tiny_models import FINGERPRINT, UNITS, extracted, read
+from atlas_assets_tests.extraction.tiny_models import (
+    FINGERPRINT,
+    UNITS,
+    extracted,
+    read,
+    scored,
+)
 from atlas_assets_tests.oracles import extraction_naive as naive
 
 #: what batching may change: the order of float32 sums inside the network's matrix products
@@ -57,6 +64,7 @@ def assert_read(
     """What one pass gives in batches of each size is what prompts alone give."""
     expected = naive.last_token(model, units)
     losses = {name: [naive.loss(model, text) for text in units[name]] for name in units}
+    texts, wanted = ([each for name in units for each in of[name]] for of in (units, losses))
     assert_equals(extracted(model, units, batch_tokens=40, path=path), expected, **tolerance)
     for batch_tokens in sizes:
         found = read(model, units, batch_tokens=batch_tokens, path=path)
@@ -66,6 +74,9 @@ def assert_read(
             assert found.losses[name].dtype == np.float64
             lengths = [len(model.tokenizer.encode(text)) for text in units[name]]
             assert found.lengths[name].tolist() == lengths
+        scores = scored(model, texts, batch_tokens=batch_tokens, path=path)
+        np.testing.assert_allclose(scores.losses, wanted, rtol=0, atol=1e-5)
+        assert scores.lengths.tolist() == [len(model.tokenizer.encode(text)) for text in texts]
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +99,10 @@ def test_published_equals_the_release(name: str) -> None:
     assert_equals(found, naive.published(model, MORE_THAN_A_BATCH))
 
 
-@pytest.mark.parametrize("readout", ["last_token", "published"])
-def test_the_embedded_model_gives_what_the_definition_gives(embedded: Any, readout: str) -> None:
-    found = extracted(embedded, UNITS, readout=readout, batch_tokens=64)
-    assert_equals(found, getattr(naive, readout)(embedded, UNITS), **OF_EMBEDDED)
-
-
-def test_the_two_readouts_differ_where_prompts_of_a_batch_differ_in_length() -> None:
-    model = tiny_models.toy()
-    last, published = (
-        [extracted(model, {"a": texts}, readout=readout) for texts in (["x", "xyz"], ["ab", "xy"])]
-        for readout in ("last_token", "published")
-    )
-    assert last[0].digest() != published[0].digest()
-    np.testing.assert_allclose(last[1].sums, published[1].sums, **TOLERANCE)
+def test_the_embedded_model_gives_what_the_definition_gives(embedded: Any) -> None:
+    assert_read(embedded, UNITS, (64,), **OF_EMBEDDED)
+    found = extracted(embedded, UNITS, readout="published", batch_tokens=64)
+    assert_equals(found, naive.published(embedded, UNITS), **OF_EMBEDDED)
 
 
 ANY_UNITS = st.dictionaries(
@@ -210,6 +211,8 @@ def test_half_precision_readouts_are_summed_in_full(dtype: torch.dtype) -> None:
     halves = naive.layer_outputs(model, [model.tokenizer.encode("x = 1")])
     assert halves[0].dtype == dtype
     assert found.sums.dtype == np.float32
+    losses = [naive.loss(model, text) for text in units["a"]]
+    np.testing.assert_allclose(scored(model, units["a"]).losses, losses, rtol=0, atol=5e-3)
 
 
 @pytest.mark.gpu
@@ -246,12 +249,9 @@ def test_progress_counts_what_is_run(model: Any, readout: Readout, prompts: int)
     assert lines[-1].startswith(f"reading: {prompts} prompts in")
 
 
-def test_the_tree_is_for_circuitgpt_alone() -> None:
+def test_other_paths_and_batches_of_no_tokens_are_refused() -> None:
     with pytest.raises(ModelError, match="cannot run on a tree"):
         read(tiny_models.toy(), UNITS, path="tree")
-
-
-def test_a_batch_of_no_tokens_is_refused() -> None:
     with pytest.raises(SettingsError, match="batch_tokens"):
         extracted(tiny_models.toy(), UNITS, batch_tokens=0)
 
@@ -265,3 +265,80 @@ def test_a_loss_that_is_not_finite_is_named(path: Any) -> None:
     with pytest.raises(ModelError, match=r"the loss of a prompt.*\n.*unit b, prompt 1"):
         read(model, units, path=path)
     assert extracted(model, units).n_prompts.sum() == 3
+
+
+TEXTS = [
+    "while x:\n    pass",
+    "len",
+    "ab",
+    "for x in list(y):\n    print(x)",
+    "len",
+    "assert not None, 'nothing'",
+    *(f"x = {'y' * i}" for i in range(20)),
+]
+
+
+@pytest.mark.parametrize("path", ["plain", "tree"])
+@pytest.mark.parametrize("texts", [[], ["", "x"], ["", "x", "xy"]], ids=str)
+def test_a_prompt_of_fewer_than_two_tokens_scores_50(texts: list[str], path: Any) -> None:
+    found = scored(tiny_models.circuitgpt(), texts, path=path)
+    assert found.losses[:2].tolist() == [50.0] * len(texts[:2])
+    assert (found.losses[2:] < 50).all()
+    assert found.lengths.tolist() == [len(text) for text in texts]
+
+
+def test_only_the_first_512_tokens_are_scored_and_all_are_counted() -> None:
+    model = tiny_models.toy(positions=512)
+    texts = ["ab" * 256, "ab" * 256 + "cdefg", "ab" * 300]
+    found = scored(model, texts)
+    expected = [naive.loss(model, text) for text in texts]
+    np.testing.assert_allclose(found.losses, expected, rtol=0, atol=1e-5)
+    assert found.lengths.tolist() == [512, 517, 600]
+    assert found.losses[1] == found.losses[0]
+    assert max(tokens for _, tokens in model.base.batches) == 512
+
+
+def test_logits_are_bounded_and_cut_into_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = scored(tiny_models.toy(), TEXTS)
+    monkeypatch.setattr(plain_pass, "LOGITS_PER_CALL", 60 * tiny_models.VOCABULARY)
+    monkeypatch.setattr(losses, "LOGITS_PER_SLICE", 45 * tiny_models.VOCABULARY)
+    sizes: list[int] = []
+    cross_entropy = losses.cross_entropy
+
+    def watched(logits: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        sizes.append(logits.numel())
+        assert logits.dtype == torch.float32
+        return cross_entropy(logits, *args, **kwargs)
+
+    monkeypatch.setattr(losses, "cross_entropy", watched)
+    model = tiny_models.toy()
+    sliced = scored(model, TEXTS)
+    np.testing.assert_allclose(sliced.losses, whole.losses, rtol=1e-6)
+    assert max(rows * tokens for rows, tokens in model.base.batches) <= 60
+    assert len(sizes) > len(model.base.batches)
+    assert max(sizes) <= 45 * tiny_models.VOCABULARY
+
+
+def test_what_is_not_finite_is_named_by_its_place_among_all_prompts() -> None:
+    model = tiny_models.circuitgpt()
+    with torch.no_grad():
+        model.base.transformer.wte.weight[ord("~")] = float("nan")
+    with pytest.raises(ModelError, match="prompt 5"):
+        scored(model, ["a", "b", "b", "c", "xx", "b~"])
+
+
+def test_a_scored_part_longer_than_the_network_takes() -> None:
+    with pytest.raises(ModelError, match=r"prompt 1\n.*at most 5 tokens\n.*6 tokens"):
+        scored(tiny_models.toy(positions=5), ["xx", "xxxxxx"])
+
+
+def test_what_is_scored_is_kept_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "UNIT_PROMPTS", 8)
+    monkeypatch.setattr(plain_pass, "SHARD_PROMPTS", 8)
+    store, model = ShardStore(tmp_path, FINGERPRINT), tiny_models.toy()
+    expected = scored(tiny_models.toy(), TEXTS, shards=store).losses.tobytes()
+    files = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(files) == 4
+    files[1].write_bytes(files[1].read_bytes()[:-5])
+    assert scored(model, TEXTS, shards=store).losses.tobytes() == expected
+    assert sum(rows for rows, _ in model.base.batches) == 8

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from atlas_assets.extraction.extraction import PromptReadings, extract, read_prompts
+from atlas_assets.extraction.extraction import PromptReadings, Scores, extract, read_prompts, score
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.models.loaded import LoadedModel
@@ -40,6 +40,12 @@ def read(model: Any, units: Mapping[str, Sequence[str]], **options: Any) -> Prom
     """Sums, counts and losses; unless told otherwise, nothing is kept."""
     options.setdefault("shards", ShardStore(None, FINGERPRINT))
     return read_prompts(model, units, progress=Progress("reading"), **options)
+
+
+def scored(model: Any, texts: Sequence[str], **options: Any) -> Scores:
+    """Losses and lengths; unless told otherwise, nothing is kept."""
+    options.setdefault("shards", ShardStore(None, FINGERPRINT))
+    return score(model, texts, progress=Progress("scoring"), **options)
 
 
 class ByteTokenizer:

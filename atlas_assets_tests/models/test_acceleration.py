@@ -43,27 +43,33 @@ def matrix(rows: int, columns: int, stored: int) -> torch.Tensor:
     return weight.view(rows, columns)
 
 
-def test_the_rule_at_its_edges() -> None:
-    most = int(MOST_DENSE * LEAST_ENTRIES)
-    assert LEAST_ENTRIES == 256 * 256
-    assert is_packed(matrix(256, 256, most))
-    assert is_packed(matrix(256, 256, 0))
-    assert is_packed(matrix(1, LEAST_ENTRIES, most))
-    assert not is_packed(matrix(256, 256, most + 1))
-    assert not is_packed(matrix(255, 257, 0))
+MOST = int(MOST_DENSE * LEAST_ENTRIES)
 
 
-def test_half_and_single_precision_on_a_cpu_are_packed_and_nothing_else() -> None:
-    sparse = matrix(256, 256, 10)
-    assert is_packed(sparse.half())
-    assert not is_packed(sparse.bfloat16())
-    assert not is_packed(sparse.double())
-    assert not is_packed(sparse.to("meta"))
+@pytest.mark.parametrize(
+    ("weight", "fits"),
+    [
+        (matrix(256, 256, MOST), True),
+        (matrix(256, 256, 0), True),
+        (matrix(1, LEAST_ENTRIES, MOST), True),
+        (matrix(256, 256, MOST + 1), False),
+        (matrix(255, 257, 0), False),
+        (matrix(256, 256, 10).half(), True),
+        (matrix(256, 256, 10).bfloat16(), False),
+        (matrix(256, 256, 10).double(), False),
+        (matrix(256, 256, 10).to("meta"), False),
+    ],
+)
+def test_what_is_packed(weight: torch.Tensor, fits: bool) -> None:
+    assert is_packed(weight) is fits
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_only_sparse_matrices_are_packed_and_results_stay(tied: bool) -> None:
+def test_only_sparse_matrices_are_packed_and_results_and_files_stay(
+    tmp_path: Path, tied: bool
+) -> None:
     dense, fast = (sparse_network(tied_unembed=tied) for _ in range(2))
+    expected_tensors = tiny.tensors(dense)
     kernels = accelerate(fast)
     blocks = [f"circuit_model.transformer.h.{layer}" for layer in range(2)]
     assert packed(fast) == {"circuit_model.lm_head"} | {
@@ -75,29 +81,20 @@ def test_only_sparse_matrices_are_packed_and_results_stay(tied: bool) -> None:
     ids = tiny.ids(3, 11)
     for found, expected in zip(tiny.readouts(fast, ids), tiny.readouts(dense, ids), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    fast.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "model.safetensors")
+    assert saved.keys() == expected_tensors.keys()
+    assert all(torch.equal(saved[name], expected_tensors[name]) for name in saved)
 
 
-def test_small_matrices_stay_dense() -> None:
-    network = untrained(tiny.config(), 0, Scales(density=0.1))
-    assert accelerate(network) == DENSE
-    assert not packed(network)
-
-
-def test_the_description_names_the_choice() -> None:
+def test_the_description_names_the_choice_and_small_matrices_stay_dense() -> None:
     networks = [sparse_network() for _ in range(3)]
     networks[2].circuit_model.lm_head.weight.add_(1.0)
     found = [accelerate(network) for network in networks]
     assert found[0] == found[1] != found[2]
-
-
-def test_an_accelerated_network_saves_as_it_was(tmp_path: Path) -> None:
-    network = sparse_network()
-    expected = tiny.tensors(network)
-    accelerate(network)
-    network.save_pretrained(tmp_path)
-    found = load_file(tmp_path / "model.safetensors")
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    network = untrained(tiny.config(), 0, Scales(density=0.1))
+    assert accelerate(network) == DENSE
+    assert not packed(network)
 
 
 def test_a_loaded_model_names_its_kernels(tmp_path: Path) -> None:

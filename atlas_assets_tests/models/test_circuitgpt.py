@@ -46,6 +46,7 @@ def test_agrees_with_the_authors_implementation(shared: Path, name: str) -> None
     folder = shared / "golden" / "model" / name
     expected = load_file(folder / "expected.safetensors")
     model = AutoModelForCausalLM.from_pretrained(folder)
+    assert tiny.tensors(model).keys() == load_file(folder / "model.safetensors").keys()
     found, logits = tiny.readouts(model, expected["input_ids"])
     torch.testing.assert_close(logits, expected["logits"], rtol=0, atol=1e-5)
     assert len(found) == sum(key.startswith("mlp_out.") for key in expected)

@@ -77,23 +77,17 @@ def test_it_is_what_the_recipe_says(model: LoadedModel) -> None:
 
 
 def test_transformers_loads_it_as_it_is() -> None:
-    network = AutoModelForCausalLM.from_pretrained(HERE)
-    assert network.dtype == torch.float16
-    tokenizer = AutoTokenizer.from_pretrained(HERE)
-    own = CheckpointTokenizer(HERE, {})
-    text = "def f(x):\n    return [len(y) for y in x]\n"
-    assert tokenizer(text, add_special_tokens=False)["input_ids"] == own.encode(text)
+    assert AutoModelForCausalLM.from_pretrained(HERE).dtype == torch.float16
+    tokenizer, own = AutoTokenizer.from_pretrained(HERE), CheckpointTokenizer(HERE, {})
+    for text in ("\ttabs\r\n", "ünïcode ≠ ascii", "x = 1234567", "<|endoftext|>", "a  b\n\n\nc"):
+        ids = own.encode(text)
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids
+        assert own.decode(ids) == text
     assert tokenizer.eos_token_id == own.pad_id == 2047
-
-
-def test_the_vocabulary() -> None:
-    tokenizer = CheckpointTokenizer(HERE, {})
-    assert tokenizer.vocab_size == 2048
+    assert own.vocab_size == 2048
     stored = json.loads((HERE / "tokenizer.json").read_text())
     splits = stored["pre_tokenizer"]["pretokenizers"]
     assert splits[0]["pattern"] == {"Regex": SPLIT_PATTERN}
-    for text in ("\ttabs\r\n", "ünïcode ≠ ascii", "x = 1234567", "<|endoftext|>", "a  b\n\n\nc"):
-        assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_matrices_and_readouts_are_sparse(model: LoadedModel, record: dict[str, Any]) -> None:

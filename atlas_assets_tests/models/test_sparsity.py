@@ -90,19 +90,15 @@ def test_leaves_its_input_alone_and_works_on_views() -> None:
 
 
 @pytest.mark.parametrize("k", [0, 3, 12, 40])
-def test_writes_where_it_is_told_to(k: int) -> None:
+def test_writes_where_it_is_told_to_if_that_is_like_its_input(k: int) -> None:
     x = torch.randn(5, 24, generator=torch.Generator().manual_seed(0))[:, :12]
     among = torch.full((5, 2, 12), 7.0)
     assert abs_topk(x, k, out=among[:, 1]).data_ptr() == among[:, 1].data_ptr()
     assert_same(among[:, 1], abs_topk(x, k))
     assert (among[:, 0] == 7).all()
-
-
-@pytest.mark.parametrize("k", [0, 2, 6])
-def test_refuses_to_write_into_what_is_not_like_its_input(k: int) -> None:
-    x = torch.ones(4, 6)
-    unlike = [torch.empty(6, 4).mT, torch.empty(1, 6).expand(4, 6), torch.empty(4, 5)]
-    for out in (*unlike, torch.empty(4, 6, dtype=torch.float16), torch.empty(4, 6, device="meta")):
+    unlike = [torch.empty(12, 5).mT, torch.empty(1, 12).expand(5, 12), torch.empty(5, 11)]
+    unlike += [torch.empty(5, 12, dtype=torch.float16), torch.empty(5, 12, device="meta")]
+    for out in unlike:
         with pytest.raises(ValueError, match="out is not like x"):
             abs_topk(x, k, out=out)
 

@@ -9,14 +9,10 @@ import pytest
 
 from atlas_assets.definitions import build_resources
 from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.hub.conftest import sound
 from atlas_assets_tests.soundness import sound_atlas
 
-
-@pytest.fixture(scope="session")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    sound_atlas.make(folder)
-    return folder
+__all__ = ["sound", "store"]
 
 
 @pytest.fixture

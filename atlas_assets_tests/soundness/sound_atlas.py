@@ -11,13 +11,13 @@ import polars as pl
 from atlas_assets.definitions import build_resources
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.analyses import modularity, token_independence
-from atlas_assets.stages.decomposition import decomposition
-from atlas_assets.stages.masks.masks import checker_masks, object_masks, universal_table
+from atlas_assets.stages.analyses import token_independence
+from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets.stages.prompts.checker_prompts import keyword_of
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage.store import AtlasStore
+from atlas_assets_tests.sample_atlas import write_from_activations
 from atlas_assets_tests.storage import samples
 
 NAME = "sound"
@@ -41,32 +41,15 @@ def make(data_dir: Path) -> AtlasStore:
     store.write("object_prompts", object_prompts())
     store.write("checker_prompts", checker_prompts())
     store.write("token_checker_prompts", checker_prompts())
-    store.write("object_activations", objects)
-    store.write("checker_activations", checkers)
     store.write("token_checker_masks", checker_masks(tokens, settings.token_checker))
-    universal, tables = {}, {}
-    for setting in settings.sweep:
-        of_objects, of_checkers = object_masks(objects, setting), checker_masks(checkers, setting)
-        store.write("object_masks", of_objects, setting)
-        store.write("checker_masks", of_checkers, setting)
-        universal[setting] = of_objects.universal
-        tables[setting] = decomposition.target_checker(of_objects.universal, of_checkers.masks)
-        store.write("target_checker", tables[setting], setting)
-    store.write("masks", universal_table(universal))
-    store.write("summary", decomposition.summary(tables))
-    _write_downstream(store, universal[REFERENCE], checker_masks(tokens, REFERENCE).masks)
-    store.write("universal_masks", universal[STANDALONE])
-    return store
-
-
-def _write_downstream(store: AtlasStore, universal, tokens) -> None:
-    keywords = keyword_of(load_stimuli())
-    detail = token_independence.detail(universal, tokens, keywords)
-    store.write("modularity_scores", modularity.scores(universal))
-    store.write("modularity_detail", modularity.detail(universal))
+    universal = write_from_activations(store, objects, checkers)
+    keywords, masks = keyword_of(load_stimuli()), universal[REFERENCE]
+    detail = token_independence.detail(masks, checker_masks(tokens, REFERENCE).masks, keywords)
     store.write("token_independence_detail", detail)
     store.write("token_independence_summary", token_independence.summary(detail))
-    store.write("token_independence_no_keyword", token_independence.no_keyword(universal, keywords))
+    store.write("token_independence_no_keyword", token_independence.no_keyword(masks, keywords))
+    store.write("universal_masks", universal[STANDALONE])
+    return store
 
 
 def object_prompts() -> pl.DataFrame:

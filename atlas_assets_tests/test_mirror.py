@@ -11,8 +11,11 @@ PACKAGE = TESTS.parent / "atlas_assets"
 TESTED_IN = {
     # the model that an atlas is about is looked up when the atlas is opened
     "atlas/test_open.py": ("atlas/model.py",),
-    # states of files are told by a command, and options tried on one that has them
-    "cli/test_status.py": ("atlas/status.py",),
+    # what is told by a command is tried on it, and options on one that has them
+    "cli/test_command.py": ("cli/text.py",),
+    "cli/test_show.py": ("cli/naming.py",),
+    "cli/test_stability.py": ("atlas/stability.py",),
+    "cli/test_status.py": ("atlas/status.py", "cli/where.py"),
     "cli/test_sweep.py": ("cli/options.py",),
     # how readouts are read and added up shows in padded batches, attention in the whole network
     "extraction/test_passes.py": ("extraction/tree_pass.py",),
@@ -27,7 +30,7 @@ TESTED_IN = {
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
     # layers and kernels are held to the whole network
     "models/test_circuitgpt.py": ("models/circuitgpt_layers.py", "models/cpu_kernels.py"),
-    "models/test_loading.py": ("models/loaded.py",),
+    "models/test_loading.py": ("models/loaded.py", "models/sources.py"),
     # what wires Dagster shows in whole runs and in what a tick asks for
     "orchestration/automation/test_follow.py": (
         "definitions.py",
@@ -54,8 +57,12 @@ TESTED_IN = {
         "stages/masks/artifacts.py",
         "stages/prompts/artifacts.py",
     ),
-    "soundness/test_evidence.py": ("soundness/recompute.py", "stages/making.py"),
-    "soundness/test_evaluate.py": ("stages/report/claims.py",),
+    "soundness/test_evidence.py": (
+        "soundness/evaluate.py",
+        "soundness/recompute.py",
+        "stages/making.py",
+        "stages/report/claims.py",
+    ),
     "stages/report/test_page.py": ("soundness/gather.py",),
     # columns are declared with these functions, and tables held to them
     "stages/test_schema.py": ("stages/columns.py",),

@@ -9,20 +9,11 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from atlas_assets.atlas.model import AtlasModel
-from atlas_assets.atlas.open import (
-    expected_lineage,
-    open_folder,
-    open_in_force,
-    open_with_model,
-    require_file,
-)
+from atlas_assets.atlas.open import open_folder, open_in_force, open_with_model, require_file
 from atlas_assets.atlas.versions import folder_in_force
 from atlas_assets.errors import MissingArtifactError, ProvenanceError
-from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.masks.masks import object_masks
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.storage import samples
@@ -30,34 +21,37 @@ from atlas_assets_tests.storage import samples
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
-def lineage_of(settings: AtlasSettings) -> Lineage:
-    return expected_lineage(settings, AtlasModel(settings, ask_hub=False))()
+def store_in(data: Path, **changes: object) -> AtlasStore:
+    return open_with_model(sample_atlas.settings_in(data, **changes))
 
 
 @pytest.mark.parametrize(
     ("revision", "expected"), [(None, None), ("main", None), ("v1.2", None), (SHA, SHA)]
 )
-def test_without_the_model_only_a_full_sha_is_compared(
+def test_a_hub_model_that_is_not_here_is_never_fetched_and_compared_by_a_full_sha_alone(
     revision: str | None,
     expected: str | None,
     caplog: pytest.LogCaptureFixture,
+    data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    settings = AtlasSettings.build(model="nobody/no-such-model", model_revision=revision)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    store = store_in(data, model="nobody/no-such-model", model_revision=revision)
     with caplog.at_level(logging.WARNING):
-        lineage = lineage_of(settings)
-    assert lineage.model is not None
-    assert (lineage.model.model_id, lineage.model.revision) == ("nobody/no-such-model", expected)
-    assert "cannot be read" in caplog.text
+        model = store.expected().model
+    assert model is not None
+    assert (model.model_id, model.revision) == ("nobody/no-such-model", expected)
+    assert "the model cannot be read" in caplog.text
+    told = "model.model_id = embedded, now nobody/no-such-model"
+    assert told in str(store.stale_reason("summary"))
 
 
 ONE, OTHER = Setting(0.1, 0.8), Setting(0.5, 0.8)
-
-
-def store_in(data: Path, **changes: object) -> AtlasStore:
-    return open_with_model(sample_atlas.settings_in(data, **changes))
 
 
 def test_opening_compares_the_model_by_name_unless_asked(data: Path) -> None:
@@ -72,24 +66,13 @@ def test_opening_compares_the_model_by_name_unless_asked(data: Path) -> None:
         assert len(str(digest)) == 64
 
 
-def test_a_hub_model_that_is_not_here_is_compared_by_name_and_never_fetched(
-    data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    store = store_in(data, model="someone/some-model")
-    assert "model.model_id = embedded, now someone/some-model" in str(store.stale_reason("summary"))
-    assert "the model cannot be read" in caplog.text
-
-
 @pytest.mark.parametrize("there", [True, False])
 def test_a_model_folder_is_known_by_its_name(tmp_path: Path, there: bool) -> None:
     if there:
         (tmp_path / "my-model").mkdir()
     settings = sample_atlas.settings_in(tmp_path, model=str(tmp_path / "my-model"))
-    for model in (open_in_force(settings).expected().model, lineage_of(settings).model):
+    for opened in (open_in_force, open_with_model):
+        model = opened(settings).expected().model
         assert model is not None
         assert model.model_id == "my-model"
 

@@ -9,12 +9,9 @@ from typing import Any
 from click.testing import CliRunner
 
 from atlas_assets.cli.app import atlas
-from atlas_assets_tests.hub.conftest import hub
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.orchestration.automation import followed
 from atlas_assets_tests.orchestration.automation.followed import NAME, made, settings_in
-
-__all__ = ["hub"]
 
 
 def test_the_command_tells_the_versions(hub: LocalHub, tmp_path: Path) -> None:

@@ -115,12 +115,3 @@ def test_wrong_usage(hub: LocalHub, arguments: list[str], told: str) -> None:
     done = run(*arguments)
     assert done.exit_code == 2 and told in done.stderr
     assert hub.calls() == []
-
-
-def test_a_hub_that_refuses(hub: LocalHub) -> None:
-    hub.fail("GET", "/api/datasets/", status=403, times=9)
-    done = run("--to", REPO, "--json")
-    assert done.exit_code == 3
-    document = json.loads(done.stdout)
-    assert document["kind"] == "HubPermanentError" and "403" in document["error"]["found"]
-    assert hub.token not in done.output

@@ -1,14 +1,18 @@
-"""``atlas show`` against what h5py and the published table say."""
+"""``atlas show`` against what h5py and the published table say, and what a typed name means."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import h5py
 import numpy as np
 import pytest
 
 from atlas_assets import io
+from atlas_assets.cli.app import atlas
+from atlas_assets.cli.naming import complete_concept, find_concept
+from atlas_assets.errors import SettingsError
 from atlas_assets.storage.codecs import codec_named
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import NAME
@@ -78,15 +82,12 @@ def test_the_text_is_a_table_of_at_most_100_columns(made: Path, call: Call) -> N
     assert set(map(int, listed)) == masks["ast__Import"][5]
 
 
-def test_a_concept_without_a_keyword(made: Path, call: Call) -> None:
-    shown = call(made, "show", "Import")
+def test_why_there_is_no_decomposition(data: Path, call: Call) -> None:
+    shown = call(data, "show", "Import")
     assert shown.code == 0
     assert "no keyword gives the concept away" in shown.out
-    document = call(made, "show", "Import", "--json").json
-    assert {record["decomposition"] for record in document["layers"]} == {None}
-
-
-def test_without_checker_masks_the_rest_is_shown(data: Path, call: Call) -> None:
+    layers = call(data, "show", "Import", "--json").json["layers"]
+    assert {record["decomposition"] for record in layers} == {None}
     (data / NAME / "13_checker_masks_eps0.5_cons0.8.h5").unlink()
     shown = call(data, "show", "For")
     assert shown.code == 0
@@ -127,3 +128,45 @@ def test_parts_without_a_digest_are_said_not_to_be_verified(data: Path, call: Ca
     codec.write(path, value, record.model_copy(update={"format_version": 1, "parts": {}}))
     assert "its parts are not verified: an older record" in call(data, "show", "For").out
     assert "parts of 1 file are not verified: an older record" in call(data, "status").out
+
+
+CONCEPTS = ("ast__Assert", "ast__Set", "ast__list", "builtin__list", "builtin__set")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *zip(CONCEPTS, CONCEPTS, strict=True),
+        ("Set", "ast__Set"),
+        ("set", "builtin__set"),
+        ("assert", "ast__Assert"),
+        ("AST__LIST", "ast__list"),
+    ],
+)
+def test_a_concept_by_part_of_its_name(typed: str, meant: str) -> None:
+    assert find_concept(typed, CONCEPTS) == meant
+
+
+def test_a_name_of_two_concepts_is_refused() -> None:
+    with pytest.raises(SettingsError, match="ambiguous") as caught:
+        find_concept("list", CONCEPTS)
+    assert "ast__list and builtin__list" in str(caught.value)
+    with pytest.raises(SettingsError, match="ast__Set and builtin__set"):
+        find_concept("SET", CONCEPTS)
+
+
+def test_an_unknown_name_gets_each_suggestion_once() -> None:
+    with pytest.raises(SettingsError, match="no such concept") as caught:
+        find_concept("asert", CONCEPTS)
+    assert str(caught.value.found).count("ast__Assert") == 1
+
+
+def test_completion_knows_the_published_concepts() -> None:
+    def completed(typed: str) -> list[str]:
+        found = complete_concept(click.Context(atlas), click.Argument(["concept"]), typed)
+        return [item.value for item in found]
+
+    assert completed("ast__Fu") == ["ast__FunctionDef"]
+    assert completed("Fu") == ["FunctionDef"]
+    assert len(completed("ast__")) == 43
+    assert completed("xyzzy") == []

@@ -1,4 +1,4 @@
-"""``atlas status``: the state of every file of an atlas."""
+"""``atlas status`` and ``atlas where``: the files of an atlas, and the state of each."""
 
 from __future__ import annotations
 
@@ -126,3 +126,11 @@ def test_a_misspelt_name_in_the_settings_is_said(made: Path, call: Call) -> None
     assert "ATLAS_AST_NODES" in shown.err
     assert "For" in shown.err
     assert shown.out == ""
+
+
+def test_where_lists_the_files(made: Path, tmp_path: Path, call: Call) -> None:
+    names = [file["name"] for file in call(made, "where", "--json").json["files"]]
+    assert names == sorted(path.name for path in (made / NAME).iterdir() if path.is_file())
+    nothing = call(tmp_path, "where")
+    assert (nothing.code, nothing.err) == (0, "")
+    assert "no files yet" in nothing.out

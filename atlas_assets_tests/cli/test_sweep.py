@@ -104,13 +104,6 @@ def test_without_activations(data: Path, call: Call) -> None:
     assert "no object_activations" in shown.err
 
 
-@pytest.mark.parametrize(
-    "values", [("-e", "-1", "-c", "0.9"), ("-e", "0.2", "-c", "0"), ("-e", "1")]
-)
-def test_values_out_of_range(made: Path, call: Call, values: tuple[str, ...]) -> None:
-    assert call(made, "sweep", *values).code == 2
-
-
 def test_a_concept_that_is_empty_everywhere_is_counted(made: Path, call: Call) -> None:
     shown = call(made, "sweep", "-e", "1000", "-c", "1")
     assert shown.code == 0

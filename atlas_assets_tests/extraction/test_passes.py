@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
-import subprocess
-import sys
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,24 @@ import pytest
 import torch
 
 from atlas_assets.errors import ModelError
+from atlas_assets.extraction import plain_pass, tree_pass
 from atlas_assets.extraction.shards import ShardStore
-from atlas_assets_tests.extraction import resumed_extraction, tiny_models
-from atlas_assets_tests.extraction.resumed_extraction import UNITS
+from atlas_assets_tests.extraction import tiny_models
+from atlas_assets_tests.extraction.tiny_models import FINGERPRINT, extracted, read
 
-PARTS = {"a": ["x", "y", "zz"], "b": ["x", "u!", "v"], "c": ["wide"]}
+CALLS_BEFORE_THE_KILL = {"plain": 12, "tree": 12, "published": 4}
+UNITS = {f"unit {n}": [f"x{n} = {'y' * i}" for i in range(8)] for n in range(6)}
+#: shards of few prompts, and legs of two chunks after each of which the sums are written
+SMALL_PARTS = (
+    (plain_pass, "SHARD_PROMPTS", 8),
+    (tree_pass, "CHUNKS_PER_LEG", 2),
+    (tree_pass, "NOTE_SECONDS", -1.0),
+)
 
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for part in resumed_extraction.SMALL_PARTS:
+    for part in SMALL_PARTS:
         monkeypatch.setattr(*part)
 
 
@@ -33,12 +41,41 @@ def way(request: pytest.FixtureRequest) -> str:
     return name
 
 
+def digests(
+    model: Any, folder: Path | None, way: str, units: Any = UNITS, batch_tokens: int = 8
+) -> tuple[str, ...]:
+    """What the plain pass, the tree's or that of the published readout gives."""
+    options = {"shards": ShardStore(folder, FINGERPRINT), "batch_tokens": batch_tokens}
+    if way == "published":
+        return (extracted(model, units, readout=way, **options).digest(),)
+    found = read(model, units, path=way, **options)
+    return found.activations.digest(), *(str(found.losses[name].tolist()) for name in units)
+
+
 def run(folder: Path | None, way: str, **options: Any) -> tuple[tuple[str, ...], int]:
     """What a pass gives, and how often it called the network."""
     model = tiny_models.sparse_circuitgpt()
     calls: list[int] = []
     model.mlps[0].register_forward_pre_hook(lambda _m, _i: calls.append(1))
-    return resumed_extraction.run(model, folder, way, **options), len(calls)
+    return digests(model, folder, way, **options), len(calls)
+
+
+def die_in_the_middle(folder: Path, way: str) -> None:
+    """In a process of its own: run a pass that is killed while it is under way."""
+    torch.set_num_threads(1)
+    for part in SMALL_PARTS:
+        setattr(*part)
+    model = tiny_models.sparse_circuitgpt()
+    left = CALLS_BEFORE_THE_KILL[way]
+
+    def kill(_module: Any, _inputs: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    model.mlps[0].register_forward_pre_hook(kill)
+    digests(model, folder, way)
 
 
 def stored(folder: Path) -> list[Path]:
@@ -46,15 +83,10 @@ def stored(folder: Path) -> list[Path]:
 
 
 def test_after_a_kill_the_run_continues_and_yields_the_same_bytes(tmp_path: Path, way: str) -> None:
-    module = "atlas_assets_tests.extraction.resumed_extraction"
-    killed = subprocess.run(
-        [sys.executable, "-m", module, str(tmp_path), way],
-        cwd=Path(__file__).resolve().parents[2],
-        check=False,
-        capture_output=True,
-        timeout=120,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = get_context("spawn").Process(target=die_in_the_middle, args=(tmp_path, way))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     assert stored(tmp_path)
     expected, calls = run(None, way)
     found, more_calls = run(tmp_path, way)
@@ -114,9 +146,9 @@ def test_what_is_not_finite_is_named_and_never_stored(
     with torch.no_grad():
         model.base.transformer.wte.weight[ord("!")] = value
     with pytest.raises(ModelError, match=r"not finite.*\n.*unit b, prompt 1, layer 0"):
-        resumed_extraction.run(model, tmp_path, way, PARTS, 1)
+        digests(model, tmp_path, way, {"a": ["x", "zz"], "b": ["x", "u!", "v"], "c": ["wide"]}, 1)
     with torch.no_grad():
         model.mlps[1].c_proj.bias.fill_(value)
     with pytest.raises(ModelError, match="unit a, prompt 0, layer 1"):
-        resumed_extraction.run(model, tmp_path, way, {"a": ["x"]}, 1)
+        digests(model, tmp_path, way, {"a": ["x"]}, 1)
     assert stored(tmp_path) == []

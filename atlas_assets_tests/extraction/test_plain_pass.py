@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.readouts import ReadoutTap, tapped
 from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.extraction.tiny_models import extracted
@@ -95,9 +94,3 @@ def test_many_small_readouts_are_not_lost_beside_a_large_one() -> None:
     found = extracted(model, {"u": ["a", *("b" * i for i in range(1, 91))]}, batch_tokens=100)
     # added one by one in float32 the ones would vanish: 3e7 + 1 == 3e7
     assert found.sums[0, 0, 0] == np.float32(3.0e7 + 90)
-
-
-def test_placing_on_a_cpu_shares_the_memory() -> None:
-    array = np.arange(6).reshape(2, 3)
-    assert placed(array, torch.device("cpu")).data_ptr() == array.ctypes.data
-    assert placed(array.T, torch.device("cpu")).tolist() == array.T.tolist()

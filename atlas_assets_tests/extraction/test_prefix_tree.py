@@ -56,11 +56,3 @@ def test_chunks_hold_every_sequence_once_and_every_prefix(sequences: Sequences, 
             assert sequence not in found
             found[int(sequence)] = list(nodes[end])
     assert [found[place] for place in places.tolist()] == sequences
-
-
-def test_only_the_rows_asked_for() -> None:
-    table = table_of([[5, 6], [1], [5, 7], [9]])
-    tree, places = PrefixTree.of(table, np.asarray([2, 0]))
-    assert tree.rows.tolist() == [0, 2]
-    assert tree.shared.tolist() == [0, 1]
-    assert places.tolist() == [1, 0]

@@ -51,19 +51,16 @@ def test_the_published_grid_falls_into_many_small_shards(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "message"),
+    ("units", "error", "message"),
     [
-        ({}, "0 units"),
-        ({"a": ["x"], "b": []}, "unit b"),
-        ({"a": ["x"], "b": ["y", ""]}, "unit b, prompt 1"),
+        ({}, StimulusError, "0 units"),
+        ({"a": ["x"], "b": []}, StimulusError, "unit b"),
+        ({"a": ["x"], "b": ["y", ""]}, StimulusError, "unit b, prompt 1"),
+        ({"a": ["x"], "b": ["y", "x" * 10]}, ModelError, "unit b, prompt 1(.|\n)*at most 9 tokens"),
     ],
 )
-def test_units_without_prompts_or_tokens(units: dict[str, list[str]], message: str) -> None:
-    with pytest.raises(StimulusError, match=message):
+def test_units_whose_prompts_cannot_be_run(
+    units: dict[str, list[str]], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
         unit_prompts(ByteTokenizer(), units, max_positions=9)
-
-
-def test_a_prompt_longer_than_the_network_takes() -> None:
-    units = {"a": ["x"], "b": ["y", "xxxxxx"]}
-    with pytest.raises(ModelError, match=r"unit b, prompt 1\n.*at most 5 tokens\n.*6 tokens"):
-        unit_prompts(ByteTokenizer(), units, max_positions=5)

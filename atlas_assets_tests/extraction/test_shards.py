@@ -95,13 +95,6 @@ def test_shards_of_other_fingerprints_are_removed_once_asked_and_nothing_else(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["notes", "table.parquet"]
 
 
-def test_narrowing_is_deterministic_and_tells_parts_apart() -> None:
-    store = ShardStore(None, FINGERPRINT)
-    assert store.narrowed("a", "b").fingerprint == store.narrowed("a", "b").fingerprint
-    others = [store, store.narrowed("ab"), store.narrowed("b", "a"), store.narrowed("a", "b")]
-    assert len({other.fingerprint for other in others}) == len(others)
-
-
 @pytest.mark.parametrize("fingerprint", ["", "abc", "../../etc/pass", "ABCDEF0123", "0" * 65])
 def test_an_unusable_fingerprint_is_refused(fingerprint: str) -> None:
     with pytest.raises(ArtifactError, match="fingerprint"):

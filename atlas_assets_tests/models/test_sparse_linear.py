@@ -47,9 +47,10 @@ def test_is_the_dense_layer(
     torch.testing.assert_close(SparseLinear(dense)(x), dense(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-def test_in_any_precision(dtype: torch.dtype) -> None:
-    dense, x = layer(70, 48, 0.1).to(dtype), tokens(2, 150, 70).to(dtype)
+def test_in_any_precision(dtype: torch.dtype, device: str) -> None:
+    dense, x = layer(70, 48, 0.1).to(device, dtype), tokens(2, 150, 70).to(device, dtype)
     found = SparseLinear(dense)(x)
     assert found.dtype == dtype
     torch.testing.assert_close(found, dense(x), rtol=0, atol=TOLERANCE[dtype])
@@ -83,28 +84,9 @@ def test_what_is_not_finite_stays_with_the_weights_it_meets() -> None:
     assert found.isnan().tolist() == [[False] * 3, [False, True, True]]
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_state_dict_is_the_dense_layers(bias: bool) -> None:
-    dense = layer(12, 9, 0.3, bias=bias)
-    dense.weight[4] = 0
-    sparse = SparseLinear(dense)
-    found = nn.Sequential(sparse).state_dict()
-    assert found.keys() == nn.Sequential(dense).state_dict().keys()
-    assert torch.equal(found["0.weight"], dense.weight)
-    assert torch.equal(sparse.weight, dense.weight)
-    assert sparse.bias is None if not bias else torch.equal(found["0.bias"], dense.bias)
-
-
 def test_cannot_be_trained() -> None:
     sparse, x = SparseLinear(layer(4, 3, 0.5)), tokens(2, 4).requires_grad_()
     with pytest.raises(ModelError, match="cannot be trained"):
         sparse(x)
     with torch.no_grad():
         assert sparse(x).shape == (2, 3)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
-def test_on_a_gpu(dtype: torch.dtype) -> None:
-    dense, x = layer(70, 48, 0.1).to("cuda", dtype), tokens(2, 150, 70).to("cuda", dtype)
-    torch.testing.assert_close(SparseLinear(dense)(x), dense(x), rtol=0, atol=TOLERANCE[dtype])

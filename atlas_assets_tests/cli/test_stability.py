@@ -20,13 +20,13 @@ from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import NAME
 
-NAMES = (NAME, "second", "third")
+ATLASES = (NAME, "second", "third")
 
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("three")
-    for seed, name in enumerate(NAMES):
+    for seed, name in enumerate(ATLASES):
         sample_atlas.make(data, name=name, seed=10 * seed)
     return data
 
@@ -35,7 +35,7 @@ def test_claims_are_told_for_every_atlas(three: Path, call: Call) -> None:
     found = call(three, "stability", NAME, "second", str(three / "third"), "--json")
     assert found.code == 0
     assert found.json["schema"] == "atlas.stability/1"
-    assert found.json["folders"] == [str(three / name) for name in NAMES]
+    assert found.json["folders"] == [str(three / name) for name in ATLASES]
     each = [evaluate_claims(open_folder(folder)) for folder in found.json["folders"]]
     for claim, results in zip(found.json["claims"], zip(*each, strict=True), strict=True):
         assert claim["id"] == results[0].id

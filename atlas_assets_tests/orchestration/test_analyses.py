@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-import polars as pl
 import pytest
 from PIL import Image
 
@@ -18,18 +17,10 @@ from atlas_assets.atlas.open import open_in_force, open_with_model
 from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.analyses import (
-    compositionality,
-    layer_profile,
-    marginalisation,
-    modularity_null,
-    ockham,
-)
 from atlas_assets.stages.catalog import ANALYSES, ARTIFACTS, FIGURES, skipped_under
-from atlas_assets.stages.figures.caption import layers_to_show
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import checker_masks
-from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
+from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.tiny_atlas import (
     failure_text,
@@ -121,25 +112,6 @@ def test_the_jobs_share_the_work(
     } - further - {"token_checker_masks"}
 
 
-def test_the_tables_are_those_of_the_science(store: AtlasStore) -> None:
-    masks = store.read("object_masks", STANDALONE)
-    reference = store.read("object_masks", REFERENCE).universal
-    pairs, universal = masks.pairs, masks.universal
-    null = modularity_null.permutation_null(reference, permutations=9)
-    for key, expected in {
-        "compositionality": compositionality.entanglement(pairs, universal),
-        "ockham_index": ockham.ockham_index(universal),
-        "layer_profile": layer_profile.profile(pairs, universal),
-        "marginalisation_robustness": marginalisation.robustness(pairs),
-        "modularity_null": null,
-    }.items():
-        assert store.read(key).equals(expected), key
-    matrices, expected = store.read("jaccard_matrices"), ockham.jaccard_matrices(universal)
-    assert matrices.names == expected.names
-    for kind in ockham.KINDS:
-        np.testing.assert_array_equal(matrices.values[kind], expected.values[kind])
-
-
 def test_what_speaks_of_one_setting_records_it(store: AtlasStore) -> None:
     for artifact in (*ANALYSES, *FIGURES):
         record = store.provenance(artifact.key)
@@ -182,16 +154,6 @@ def test_figures_lie_in_the_atlas_and_preview_in_the_ui(
         with Image.open(io.BytesIO(image)) as opened:
             assert opened.width > 200
     assert metadata["description"] == drawing.description
-
-
-def test_figures_say_what_they_are_about(store: AtlasStore) -> None:
-    """The caption is drawn text; the PDF's fonts hide it, so the drawing function is asked."""
-    from atlas_assets.soundness.gather import caption_of
-
-    caption = caption_of(store, "masks", setting=REFERENCE, notes=["A note."])
-    assert caption.line() == "model embedded · ε=0.5, C=0.8 · readout last_token"
-    cut = "A cut of the published grid: 5 AST nodes, 4 builtins, 4 prompts per pair."
-    assert caption.note == f"A note. {cut}"
 
 
 def test_concept_fractions_can_be_plotted_over_partitions(
@@ -279,24 +241,6 @@ def test_a_model_of_three_layers_gets_all_figures(
         assert "Layer 3: " not in store.read(key).description
 
 
-@pytest.mark.parametrize(
-    ("n_layers", "shown", "said"),
-    [
-        (8, (3, 5), None),
-        (6, (3, 5), None),
-        (5, (3,), "is 4; layer 5 is left out."),
-        (3, (2,), "is 2; layers 3 and 5 are left out and layer 2 is shown."),
-        (1, (0,), "and layer 0 is shown."),
-    ],
-)
-def test_layers_that_a_model_lacks_are_left_out_and_said_to_be(
-    n_layers: int, shown: tuple[int, ...], said: str | None
-) -> None:
-    layers, notes = layers_to_show(n_layers, (3, 5))
-    assert layers == shown
-    assert (not notes) if said is None else notes[0].endswith(said)
-
-
 def test_a_sweep_without_their_settings_skips_them_with_a_warning(tmp_path: Path) -> None:
     settings = with_masks(tmp_path, epsilons="0.1", token_checker_setting="0.1,0.8")
     run(settings, "sweep")
@@ -354,10 +298,3 @@ def test_without_masks_the_error_names_the_partition(
     result = materialize(with_masks(tmp_path), instance, ["compositionality"])
     assert not result.success
     assert "--select object_masks --partition '0.8|0.001'" in failure_text(result)
-
-
-def test_tables_open_in_any_reader(store: AtlasStore) -> None:
-    for artifact in ANALYSES:
-        if artifact.kind == "csv":
-            frame = pl.read_csv(str(store.path(artifact.key)))
-            assert frame.columns == [column.name for column in artifact.schema.columns]

@@ -89,29 +89,6 @@ def test_every_materialisation_carries_size_counts_and_provenance(
         assert table or summary, (where, sorted(metadata))
 
 
-def test_the_prompts_are_the_cut_of_the_published_grid(folder: Path) -> None:
-    prompts = pl.read_parquet(folder / "11A_object_prompts.parquet")
-    assert prompts.columns == [
-        "ast_node",
-        "builtin_obj",
-        "variation_id",
-        "prompt_text",
-        "sequence_loss",
-        "token_length",
-        "ast_verified",
-    ]
-    assert prompts["ast_verified"].all()
-    assert prompts["sequence_loss"].is_finite().all()
-    assert prompts["ast_node"].unique().sort().to_list() == [
-        "For",
-        "If",
-        "Import",
-        "Pass",
-        "Return",
-    ]
-    assert prompts.group_by("ast_node", "builtin_obj").len()["len"].unique().to_list() == [4]
-
-
 def test_the_masks_follow_from_the_activations(folder: Path) -> None:
     """Stage 13 by hand, with plain h5py, for one pair at one setting."""
     with h5py.File(folder / "12_object_activations.h5") as f:
@@ -129,14 +106,6 @@ def test_the_masks_follow_from_the_activations(folder: Path) -> None:
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, expected)
     assert not (universal & ~mask).any()
-
-
-def test_the_standalone_file_holds_the_masks_of_its_setting(folder: Path) -> None:
-    sweep = "13_object_masks_eps0.001_cons0.8.h5"
-    with h5py.File(folder / "universal_106x50.h5") as one, h5py.File(folder / sweep) as other:
-        for concept in ("ast__Return", "builtin__len", "builtin___isolated_"):
-            path = f"universal_masks/layer_7/{concept}"
-            np.testing.assert_array_equal(one[path][:], other[path][:])
 
 
 def test_a_second_atlas_elsewhere_has_the_same_bytes(folder: Path, tmp_path: Path) -> None:

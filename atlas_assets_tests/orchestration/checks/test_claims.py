@@ -15,7 +15,6 @@ from atlas_assets.orchestration.checks.claims import check_name, claim_checks
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.stages.masks.masks import UNIVERSAL_SCHEMA
-from atlas_assets.stages.report.markdown import claims_markdown
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_MODEL
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.provenance import Grid, Lineage
@@ -264,19 +263,3 @@ def test_a_setting_that_the_sweep_lacks_is_named(release: AtlasSettings, tmp_pat
     assert str(REFERENCE) in absent.note
     assert results["survival-eps0.1_cons0.8"].verdict == "holds"
     assert results["inventory-all"].verdict == "holds"
-
-
-def test_the_document_tells_every_claim_and_depends_on_nothing_else(
-    release: AtlasSettings, ruins: AtlasSettings
-) -> None:
-    for settings, verdict in ((release, "holds"), (ruins, "broken")):
-        store = build_resources(settings)["store"]
-        results = evaluate_claims(store, settings)
-        document = claims_markdown(results)
-        assert claims_markdown(evaluate_claims(store)) == document
-        rows = [line for line in document.splitlines() if line.startswith("| `")]
-        assert len(rows) == len(CLAIMS)
-        assert all(row.count("|") - row.count("\\|") == 8 for row in rows)
-        assert all(row.endswith(f"| {verdict} |") for row in rows)
-        assert str(Path(settings.data_dir)) not in document
-        assert "Not evaluated" not in document

@@ -38,23 +38,6 @@ def prepare(store: AtlasStore) -> None:
     store.write("object_activations", sample("object_activations"), inputs={})
 
 
-def test_one_partition_is_one_file(store: AtlasStore, instance: dg.DagsterInstance) -> None:
-    prepare(store)
-    seen: list[Any] = []
-    assets = [
-        producer("object_masks"),
-        recorder(seen, "object_masks", **SINGLE_RUN),
-    ]
-    result = materialize(assets, store, instance, partition_key="0.8|0.001")
-    at = Setting(0.001, 0.8)
-    assert equal(seen[0], sample("object_masks", at))
-    assert store.path("object_masks", at).exists()
-    assert store.path("object_masks", at).name == "13_object_masks_eps0.001_cons0.8.h5"
-    assert [setting for setting in SWEEP if store.exists("object_masks", setting)] == [at]
-    metadata = metadata_of(result, "object_masks")["0.8|0.001"]
-    assert metadata["provenance"]["setting"] == {"epsilon": 0.001, "consistency": 0.8}
-
-
 def test_several_partitions_in_one_run_are_several_files(
     store: AtlasStore, instance: dg.DagsterInstance
 ) -> None:
@@ -83,18 +66,6 @@ def test_a_range_of_nothing_is_an_error(store: AtlasStore, instance: dg.DagsterI
     # each dimension is a range of its own, and this one's ε runs backwards
     with pytest.raises(ArtifactError, match="covers no partition"):
         materialize([producer("object_masks")], store, instance, tags=over(KEYS[1], KEYS[2]))
-
-
-def test_csv_partitions_work_alike(store: AtlasStore, instance: dg.DagsterInstance) -> None:
-    for setting in SWEEP:
-        store.write("object_masks", sample("object_masks", setting), setting, inputs={})
-        store.write("checker_masks", sample("checker_masks", setting), setting, inputs={})
-    result = materialize(
-        [producer("target_checker")], store, instance, tags=over(KEYS[0], KEYS[-1])
-    )
-    for key, metadata in metadata_of(result, "target_checker").items():
-        assert metadata["dagster/row_count"] == 3
-        assert store.path("target_checker", Setting.of_partition_key(str(key))).exists()
 
 
 @pytest.mark.parametrize("annotation", [Any, dict, dict[str, Any], Mapping[str, Any]])
@@ -132,16 +103,6 @@ def test_the_annotation_decides_what_a_single_cell_looks_like(
     materialize([masks, reader], filled, instance, selection=[reader], partition_key="0.5|0.5")
     value = seen[0]["0.5|0.5"] if wrapped else seen[0]
     assert equal(value, sample("object_masks", Setting(0.5, 0.5)))
-
-
-def test_several_partitions_are_read_as_a_mapping(
-    filled: AtlasStore, instance: dg.DagsterInstance
-) -> None:
-    seen: list[Any] = []
-    masks = producer("object_masks")
-    reader = recorder(seen, "object_masks", **SINGLE_RUN)
-    materialize([masks, reader], filled, instance, selection=[reader], tags=over(KEYS[0], KEYS[1]))
-    assert sorted(seen[0]) == KEYS[:2]
 
 
 def test_a_mapping_to_one_cell_reads_that_cell(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
-import pytest
 import torch
 
 from atlas_assets.definitions import build_definitions, build_resources
@@ -62,30 +61,6 @@ def test_the_report() -> None:
     assert "| × 1 | 0.0123 |\n| × 2 | 2,000 |" in text
     assert report.markdown(document, SECTIONS) == text
     assert "a ratio" not in report.markdown(document, SECTIONS, only=["sweep"])
-
-
-def test_sections_measured_elsewhere_are_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "performance.json"
-    document = report.merged(report.read(path), {"sweep": FOUND}, SECTIONS)
-    report.write(path, document)
-    both = report.merged(report.read(path), {"files": FOUND}, SECTIONS)
-    assert list(both["sections"]) == ["files", "sweep"]
-    elsewhere = {**document, "machine": "another"}
-    assert list(report.merged(elsewhere, {"files": FOUND}, SECTIONS)["sections"]) == ["files"]
-
-
-def test_the_numbers_go_between_the_marks(tmp_path: Path) -> None:
-    page = Path(__file__).parents[1] / "docs" / "performance.md"
-    copy = tmp_path / "performance.md"
-    copy.write_text(page.read_text())
-    for _ in range(2):
-        report.fill_in(copy, "the numbers")
-    before, _, rest = page.read_text().partition(report.BEGIN)
-    after = rest.partition(report.END)[2]
-    assert copy.read_text() == f"{before}{report.BEGIN}\n\nthe numbers\n{report.END}{after}"
-    (tmp_path / "bare.md").write_text("no marks")
-    with pytest.raises(RuntimeError, match="no place for the numbers"):
-        report.fill_in(tmp_path / "bare.md", "the numbers")
 
 
 def test_the_plain_network_of_the_benchmark_computes_the_same() -> None:

@@ -54,16 +54,6 @@ def test_each_asset_describes_itself(graph) -> None:
         assert node.code_version or node.is_external, key
 
 
-def test_masks_are_partitioned_by_epsilon_and_consistency(graph) -> None:
-    for key in ("object_masks", "checker_masks", "target_checker"):
-        partitions = graph.get(dg.AssetKey(key)).partitions_def
-        assert isinstance(partitions, dg.MultiPartitionsDefinition)
-        assert partitions.partition_dimension_names == ["consistency", "epsilon"]
-        assert len(partitions.get_partition_keys()) == 9
-        assert "0.8|0.5" in partitions.get_partition_keys()
-    assert graph.get(dg.AssetKey("token_checker_masks")).partitions_def is None
-
-
 def test_the_sweep_is_a_setting() -> None:
     settings = AtlasSettings.build(epsilons="0.2", consistencies="0.9,1")
     graph = build_definitions(settings).resolve_asset_graph()

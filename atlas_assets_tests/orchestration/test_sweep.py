@@ -224,25 +224,6 @@ def test_changed_activations_make_their_masks_stale(
     assert all(name.startswith("checker_masks ") for name in made)
 
 
-def test_one_partition_can_be_made_alone(
-    settings: AtlasSettings, instance: dg.DagsterInstance
-) -> None:
-    result = materialize(settings, instance, ["object_masks"], "0.8|0.5")
-    assert result.success, failure_text(result)
-    made = {path.name for path in folder_of(settings).glob("13_*")}
-    assert made == {"13_object_masks_eps0.5_cons0.8.h5"}
-
-
-def test_without_activations_the_error_names_the_command_that_makes_them(
-    settings: AtlasSettings, instance: dg.DagsterInstance
-) -> None:
-    (folder_of(settings) / "12_object_activations.h5").unlink()
-    result = materialize(settings, instance, ["masks"])
-    assert not result.success
-    assert "object_activations" in failure_text(result)
-    assert "dagster" in failure_text(result)
-
-
 def test_masks_from_elsewhere_are_enough_for_everything_after_them(
     settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

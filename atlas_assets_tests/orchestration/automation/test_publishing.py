@@ -22,8 +22,6 @@ from atlas_assets.orchestration.automation.publishing import (
     JOB,
     OP,
     RETRIES,
-    SCHEDULE,
-    SENSOR,
     TARGET_TAG,
     hub_sync_sensor,
     publish_job,
@@ -234,15 +232,6 @@ def test_the_schedule_publishes_what_was_made_by_hand(built: Built, hub: LocalHu
     request = request_of(built.daily())
     for _ in range(2):
         assert built.run(request).success and len(hub.commits(REPO)) == 2
-
-
-def test_the_definitions_hold_all_three() -> None:
-    definitions = build_definitions(AtlasSettings.build())
-    assert SENSOR in {sensor.name for sensor in definitions.sensors or ()}
-    (schedule,) = (one for one in definitions.schedules or () if one.name == SCHEDULE)
-    assert isinstance(schedule, dg.ScheduleDefinition)
-    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    assert definitions.resolve_job_def(JOB).name == JOB
 
 
 # the job ------------------------------------------------------------------------------------------

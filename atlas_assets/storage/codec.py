@@ -17,6 +17,7 @@ from atlas_assets.stages.artifact import Kind
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.provenance import Provenance
+from atlas_assets.storage.trust import note_written, require_harmless
 
 Value = TypeVar("Value")
 
@@ -68,9 +69,19 @@ class Codec(ABC, Generic[Value]):
     def decode(self, source: Source, *, part: str | None = None) -> Value:
         """Return the value in a file, validated; with ``part``, that part of it only."""
 
-    @abstractmethod
     def provenance(self, source: Source) -> Provenance | None:
-        """Return what a file says about its making; ``None`` for a file of the release."""
+        """Return what a file says about its making; ``None`` for a file of the release.
+
+        Raises:
+            MissingArtifactError: there is no such file.
+            ArtifactError: the file or the record in it is damaged.
+        """
+        require_harmless(source, self.kind)
+        return self.record(source)
+
+    @abstractmethod
+    def record(self, source: Source) -> Provenance | None:
+        """Return the provenance record of a file that can be read without harm."""
 
     def setting_of(self, value: Value) -> Setting | None:
         """Return the (ε, C) that the format, or else the value itself, is about, if any."""
@@ -98,6 +109,7 @@ class Codec(ABC, Generic[Value]):
         return len(data)
 
     def _put(self, path: UPath | Path, data: bytes, provenance: Provenance) -> None:
+        note_written(data)
         atomic.write_bytes(path, data, what=provenance.artifact)
 
     def read(
@@ -174,9 +186,10 @@ class SidecarCodec(Codec[Value]):
     """
 
     def _put(self, path: UPath | Path, data: bytes, provenance: Provenance) -> None:
+        note_written(data)
         sidecar.put(path, data, provenance, what=provenance.artifact)
 
-    def provenance(self, source: Source) -> Provenance | None:
+    def record(self, source: Source) -> Provenance | None:
         """Return the record in the sidecar of a file; ``None`` for bytes, which have none."""
         if isinstance(source, bytes):
             return None

@@ -76,7 +76,7 @@ class ParquetTable(_TableFile):
         )
         return buffer.getvalue()
 
-    def provenance(self, source: Source) -> Provenance | None:
+    def record(self, source: Source) -> Provenance | None:
         """Return the record in the file's key-value metadata; ``None`` if it has none."""
         where, data = label(source), io.BytesIO(content(source))
         with _parquet(where):

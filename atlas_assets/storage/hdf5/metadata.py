@@ -54,7 +54,7 @@ class Hdf5Codec(Codec[Value]):
         with Hdf5Reader(source) as reader, within(reader.label):
             return self.extract(reader, part)
 
-    def provenance(self, source: Source) -> Provenance | None:
+    def record(self, source: Source) -> Provenance | None:
         """Return the record in the file's ``/metadata``; ``None`` for a file of the release."""
         with Hdf5Reader(source) as reader:
             record = reader.attribute("provenance")

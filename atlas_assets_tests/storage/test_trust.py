@@ -1,0 +1,142 @@
+"""Foreign content is read in a child process first; what harms that process is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.storage import trust
+from atlas_assets.storage.codecs import codec_named
+from atlas_assets_tests.storage.samples import record_of
+
+#: reads files in a process of its own and tells of each whether a child had to read it first
+READER = """
+import sys
+from pathlib import Path
+from atlas_assets.errors import AtlasError
+from atlas_assets.storage import trust
+for name in sys.argv[2:]:
+    before = trust.n_examined()
+    try:
+        trust.require_harmless(Path(name), sys.argv[1])
+        print("read", trust.n_examined() - before)
+    except AtlasError as error:
+        print("refused", error.found)
+"""
+
+
+def reader(kind: str, *paths: Path, **environment: str) -> list[str]:
+    """What a new process says of the files."""
+    done = subprocess.run(
+        [sys.executable, "-c", READER, kind, *map(str, paths)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "atlas_assets"
+
+
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A parquet file of less than a megabyte that stands for 3 GB of equal numbers."""
+    path = tmp_path_factory.mktemp("bomb") / "bomb.parquet"
+    numbers = np.zeros(1_000_000, dtype=np.int64)
+    rows = pa.table({f"x{number}": numbers for number in range(40)})
+    with pq.ParquetWriter(path, rows.schema, compression="zstd") as writer:
+        for _ in range(10):
+            writer.write_table(rows)
+    assert path.stat().st_size < 4_000_000
+    return path
+
+
+def test_foreign_content_is_examined_once_and_by_one_process_alone(
+    tmp_path: Path, cache: Path
+) -> None:
+    path, copy = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("a,b\n1,2\n")
+    copy.write_text("a,b\n1,2\n")
+    assert reader("csv", path, path, copy) == ["read 1", "read 0", "read 0"]
+    assert reader("csv", path) == ["read 0"]
+    assert (cache / "harmless.txt").read_text().count("\n") >= 1
+    path.write_text("a,b\n1,3\n")
+    assert reader("csv", path) == ["read 1"]
+
+
+def test_what_was_written_here_is_not_examined_anywhere(tmp_path: Path, cache: Path) -> None:
+    codec, path = codec_named("claims_report"), tmp_path / "claims.md"
+    value = f"# Claims, at {time.time_ns()}\n"
+    codec.write(path, value, record_of(codec, value))
+    assert cache.exists()
+    assert reader("markdown", path) == ["read 0"]
+
+
+def test_a_file_that_needs_too_much_memory_is_refused(cache: Path, bomb: Path) -> None:
+    (found,) = reader("parquet", bomb)
+    assert found.startswith("refused reading it ")
+    # and refused again, by this process as well
+    with pytest.raises(ArtifactError, match="cannot be read without harm") as caught:
+        codec_named("object_prompts").read(bomb)
+    assert str(bomb) in str(caught.value)
+    assert not cache.exists()
+
+
+def test_after_a_refusal_other_files_are_read_as_before(
+    tmp_path: Path, cache: Path, bomb: Path
+) -> None:
+    sound = tmp_path / "sound.parquet"
+    pq.write_table(pa.table({"x": [1]}), sound)
+    refused, read = reader("parquet", bomb, sound)
+    assert refused.startswith("refused")
+    assert read == "read 1"
+    assert cache.exists()
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ArtifactError, match="a regular file"):
+        trust.require_harmless(tmp_path / "pipe.csv", "csv")
+
+
+def test_a_missing_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError):
+        trust.require_harmless(tmp_path / "none.csv", "csv")
+
+
+def test_without_a_folder_for_the_digests_every_process_examines_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    (tmp_path / "file").write_text("")
+    for _ in range(2):
+        found = reader("csv", path, path, XDG_CACHE_HOME=str(tmp_path / "file" / "below"))
+        assert found == ["read 1", "read 0"]
+
+
+def test_the_examining_process_is_told_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    del cache
+    monkeypatch.setenv("HF_TOKEN", "hf_not_to_be_seen")
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n7,8\n")
+    trust.require_harmless(path, "csv")
+    for child in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        for pid in child.read_text().split():
+            assert b"hf_not_to_be_seen" not in Path(f"/proc/{pid}/environ").read_bytes()

@@ -11,8 +11,8 @@ from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets_tests.extraction import tiny_models
-from atlas_assets_tests.orchestration.test_sweep import CONCEPTS, PAIRS, activations
-from atlas_assets_tests.orchestration.tiny_atlas import files_of, tiny_settings
+from atlas_assets_tests.orchestration.test_sweep import CONCEPTS, PAIRS
+from atlas_assets_tests.orchestration.tiny_atlas import activations, files_of, tiny_settings
 from benchmarks import direct_sweep, report
 from benchmarks.__main__ import SECTIONS
 from benchmarks.extraction import selection_of_torch

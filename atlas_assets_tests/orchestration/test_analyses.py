@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pytest
 from PIL import Image
 
 from atlas_assets.atlas.open import open_in_force, open_with_model
 from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.catalog import ANALYSES, ARTIFACTS, FIGURES, skipped_under
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.tiny_atlas import (
+    activations,
     failure_text,
     materialize,
     run_job,
@@ -34,25 +32,14 @@ CONCEPTS = ("ast__For", "ast__Pass", "builtin__list")
 READINGS = {"claims_report", "atlas_report"}
 
 
-def activations(names: tuple[str, ...], n_layers: int, seed: int) -> Activations:
-    rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 6, size=(len(names), n_layers, 24), dtype=np.int32)
-    return Activations(
-        names=names,
-        n_prompts=np.full(len(names), 5, np.int32),
-        sums=(counts * rng.random(counts.shape) * 2).astype(np.float32),
-        counts=counts,
-    )
-
-
 def with_masks(folder: Path, n_layers: int = 8, **changes: Any) -> AtlasSettings:
     """An atlas with everything that the job ``analyses`` needs."""
     grid = {"epsilons": "0.001,0.5", "consistencies": "0.8", "permutations": 9}
     settings = tiny_settings(folder, **{**grid, **changes})
     store = build_resources(settings)["store"]
-    store.write("object_activations", activations(PAIRS, n_layers, 0), inputs={})
-    store.write("checker_activations", activations(CONCEPTS, n_layers, 1), inputs={})
-    keywords = checker_masks(activations(CONCEPTS, n_layers, 2), settings.token_checker)
+    store.write("object_activations", activations(PAIRS, 0, n_layers, 24), inputs={})
+    store.write("checker_activations", activations(CONCEPTS, 1, n_layers, 24), inputs={})
+    keywords = checker_masks(activations(CONCEPTS, 2, n_layers, 24), settings.token_checker)
     store.write("token_checker_masks", keywords, inputs={})
     return settings
 
@@ -175,8 +162,8 @@ def test_concept_fractions_can_be_plotted_over_partitions(
 def test_a_type_without_keywords_has_no_mean(tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path, epsilons="0.5", consistencies="0.8")
     store = build_resources(settings)["store"]
-    store.write("object_activations", activations(PAIRS, 2, 0), inputs={})
-    store.write("checker_activations", activations(("ast__For",), 2, 1), inputs={})
+    store.write("object_activations", activations(PAIRS, 0, 2, 24), inputs={})
+    store.write("checker_activations", activations(("ast__For",), 1, 2, 24), inputs={})
     with dg.DagsterInstance.ephemeral() as instance:
         for selection in (["object_masks", "checker_masks"], ["target_checker"]):
             result = materialize(settings, instance, selection, "0.8|0.5")
@@ -274,12 +261,6 @@ def test_what_a_sweep_skips_is_known_beforehand() -> None:
         "figure_concept_fraction",
         "figure_modularity",
     }
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def test_masks_of_the_one_setting_are_enough(tmp_path: Path, instance: dg.DagsterInstance) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ from atlas_assets_tests.orchestration.tiny_atlas import (
 
 CUT = {"ast_nodes": "For,If,Pass", "builtins": "list,int,_isolated_", "variations": 4}
 NAME = "12_object_activations.h5"
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 @pytest.fixture

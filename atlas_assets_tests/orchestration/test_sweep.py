@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import h5py
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -18,10 +16,10 @@ from atlas_assets.definitions import build_resources
 from atlas_assets.orchestration.partitions import partition_key
 from atlas_assets.orchestration.sweep import blocks
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets.stages.setting import Setting, grid
 from atlas_assets_tests.orchestration.tiny_atlas import (
+    activations,
     failure_text,
     files_of,
     materialize,
@@ -32,17 +30,6 @@ PAIRS = ("For__list", "For__str", "Pass___isolated_", "While__list")
 CONCEPTS = ("ast__For", "builtin__list")
 
 
-def activations(names: tuple[str, ...], seed: int) -> Activations:
-    rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 6, size=(len(names), 8, 16), dtype=np.int32)
-    return Activations(
-        names=names,
-        n_prompts=np.full(len(names), 5, np.int32),
-        sums=(counts * rng.random(counts.shape) * 2).astype(np.float32),
-        counts=counts,
-    )
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> AtlasSettings:
     settings = tiny_settings(tmp_path, epsilons="0.1,0.5", consistencies="0.5,0.8")
@@ -50,12 +37,6 @@ def settings(tmp_path: Path) -> AtlasSettings:
     store.write("object_activations", activations(PAIRS, seed=0), inputs={})
     store.write("checker_activations", activations(CONCEPTS, seed=1), inputs={})
     return settings
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def folder_of(settings: AtlasSettings) -> Path:

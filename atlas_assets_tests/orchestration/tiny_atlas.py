@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from atlas_assets.definitions import build_definitions
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.catalog import ARTIFACTS
 
 QUICK_LOOK = {
@@ -72,3 +74,17 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
 def files_of(folder: Path) -> dict[str, bytes]:
     """{published file name: bytes}, without the hidden folders."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def activations(
+    names: tuple[str, ...], seed: int, n_layers: int = 8, width: int = 16
+) -> Activations:
+    """Made-up activations over five prompts of each unit."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 6, size=(len(names), n_layers, width), dtype=np.int32)
+    return Activations(
+        names=names,
+        n_prompts=np.full(len(names), 5, np.int32),
+        sums=(counts * rng.random(counts.shape) * 2).astype(np.float32),
+        counts=counts,
+    )

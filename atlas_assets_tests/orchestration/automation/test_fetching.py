@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 
 from atlas_assets.atlas.open import open_in_force
 from atlas_assets.definitions import build_definitions
@@ -34,12 +32,6 @@ DOWNSTREAM = [
     "token_independence_summary",
     "token_independence_no_keyword",
 ]
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def run(

@@ -76,12 +76,6 @@ def settings(home: Path, tmp_path: Path) -> AtlasSettings:
     return settings_in(tmp_path / "data")
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
 def tick(
     settings: AtlasSettings, instance: dg.DagsterInstance, cursor: str | None = None
 ) -> tuple[Any, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,6 @@ def settings(tmp_path: Path) -> AtlasSettings:
             for setting in store.sweep if artifact.partitioned else (None,):
                 Path(str(store.path(key, setting))).unlink(missing_ok=True)
     return sound_atlas.settings_in(tmp_path, permutations=10)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def going_bad(monkeypatch: pytest.MonkeyPatch, key: str, at: Setting) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -79,12 +78,6 @@ def ruined() -> PaperEvidence:
     targets = evidence.table("target_checker", REFERENCE)
     peak = cells("L2", "builtin", "9 / 1 / 0")(cells("L2", "ast", "9 / 1 / 0")(targets))
     return evidence.changed("target_checker", peak, REFERENCE)
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def evaluations(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -41,12 +40,6 @@ def store(sound: Path, tmp_path: Path) -> AtlasStore:
     shutil.copytree(sound, tmp_path / "data")
     found: AtlasStore = build_resources(sound_atlas.settings_in(tmp_path / "data"))["store"]
     return found
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 class Inspected:

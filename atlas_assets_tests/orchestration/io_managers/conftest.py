@@ -13,13 +13,6 @@ from atlas_assets_tests.orchestration.io_managers.graphs import store_at
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """In memory: one on disk costs a second to make and several flushes per event."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def instance_on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """As a user has it."""
     home = tmp_path / "dagster"

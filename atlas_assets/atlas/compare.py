@@ -221,7 +221,7 @@ def _made_with(
 
 
 def _differing(a: Mapping[str, str | None], b: Mapping[str, str | None]) -> pl.DataFrame:
-    """The fields that differ; what is empty, absent or ``None`` is all the same not known."""
+    """The fields that differ. An empty, an absent and a ``None`` value all count as not known."""
     rows = [(name, a.get(name) or None, b.get(name) or None) for name in sorted({**a, **b})]
     return _frame(_NAMED, [row for row in rows if row[1] != row[2]])
 

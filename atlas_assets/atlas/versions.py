@@ -103,7 +103,7 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
     """The pin of the atlas; ``None`` before there is one, and where the model is not followed.
 
     Raises:
-        ArtifactError: the pin cannot be read, or names a folder that is none of this atlas.
+        ArtifactError: the pin cannot be read, or names a folder that does not belong to this atlas.
         ProvenanceError: the pin is of another model than the settings name.
     """
     if not is_followed(settings):
@@ -265,7 +265,7 @@ def _told_by_folders(settings: AtlasSettings) -> Pin | None:
     if not found:
         return None
     *others, (_, last) = sorted(found, key=lambda item: item[0])
-    # one that was never in force is unfinished: it is none of the earlier ones
+    # one that was never in force is unfinished, and not an earlier version
     return Pin(
         model=settings.model,
         revision=settings.model_revision,

@@ -165,7 +165,7 @@ class Manifest(_Record):
                 where=where,
                 expected=f"format {FORMAT}",
                 found=f"format {found!r}",
-                remedy="upgrade atlas-assets; if the file is none of an atlas, rename it",
+                remedy="upgrade atlas-assets; if the file does not belong to an atlas, rename it",
             )
             fields.pop("version", None)
             return cls.model_validate(fields)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class NotUnderstoodError(Exception):
-    """An answer of the Hub says 200 and is none of a Hub's: JSON of another shape."""
+    """An answer has status 200, but is not what a Hub answers: its JSON has another shape."""
 
 
 @dataclass(frozen=True)

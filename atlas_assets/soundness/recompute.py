@@ -41,7 +41,7 @@ class Recomputation:
         """Tell nobody: what is left out was told when the artifact was made."""
 
     def note(self, **values: Any) -> None:
-        """Keep nothing."""
+        """Keep no numbers: a computation that only compares has no run to show them in."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ArtifactError(

@@ -74,7 +74,7 @@ _TOOLS: Mapping[Layout, tuple[str, ...]] = {
 
 
 class Model(Enum):
-    """What of the model an artifact is computed with."""
+    """The part of the model that an artifact is computed with."""
 
     NOTHING = "nothing: the artifact follows from its inputs"
     TOKENIZER = "the tokenizer"

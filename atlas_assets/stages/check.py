@@ -59,7 +59,7 @@ class Inspected(Protocol):
 
     @property
     def key(self) -> str:
-        """The key of the artifact."""
+        """The key of the artifact whose file is inspected, such as ``object_masks``."""
 
     @property
     def setting(self) -> Setting | None:

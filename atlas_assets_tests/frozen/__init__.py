@@ -5,7 +5,7 @@ It speaks through surfaces that outlive any order of modules: the command lines 
 read them. A deliberate change is recorded anew and shows in the diff of ``recorded``, an item a
 line:
 
-    python -m atlas_assets_tests.frozen.record           # a cut grid, half a minute
+    python -m atlas_assets_tests.frozen.record           # a cut grid, a minute or two
     python -m atlas_assets_tests.frozen.record --full    # the whole embedded grid as well
 
 Recorded on x86-64 with torch 2.13.0 for the CPU in float32. Another processor may sum in another

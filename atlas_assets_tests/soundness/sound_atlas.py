@@ -1,4 +1,7 @@
-"""A small atlas without a fault: prompts, masks of four settings, and every table, on disk."""
+"""A small atlas without a fault, on disk: prompts, masks of four settings, the published tables.
+
+Of the further analyses it has none: one that declares checks is to be added to `make`.
+"""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def unsound(evidence: Evidence, key: str) -> int:
 
 
 def testable(evidence: Evidence, column: str) -> int | tuple[int, ...]:
-    """Return a count of ``summary``; the smallest and the largest where settings differ."""
+    """Return the count of concepts in that column of ``summary``, or its ends over settings."""
     return _ends(evidence.table("summary")[column], "summary", "at least one setting")
 
 

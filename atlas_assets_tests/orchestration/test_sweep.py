@@ -205,6 +205,16 @@ def test_changed_activations_make_their_masks_stale(
     assert all(name.startswith("checker_masks ") for name in made)
 
 
+def test_without_activations_the_error_names_the_command_that_makes_them(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    (folder_of(settings) / "12_object_activations.h5").unlink()
+    result = materialize(settings, instance, ["masks"])
+    assert not result.success
+    assert "object_activations" in failure_text(result)
+    assert "dagster" in failure_text(result)
+
+
 def test_masks_from_elsewhere_are_enough_for_everything_after_them(
     settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

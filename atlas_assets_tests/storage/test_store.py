@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
@@ -259,6 +260,15 @@ def test_any_filesystem_will_do_and_gets_the_same_bytes(filled: Path) -> None:
         for setting in cells(key):
             assert equal(remote.read(key, setting), local.read(key, setting))
             assert remote.stale_reason(key, setting) is None
+
+
+def test_changed_code_is_stale(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, summary = store_at(filled), ARTIFACTS["summary"]
+    newer = {**ARTIFACTS, "summary": dataclasses.replace(summary, code_version="next")}
+    monkeypatch.setattr("atlas_assets.storage.codecs.ARTIFACTS", newer)
+    was = summary.version({})
+    assert store.stale_reason("summary") == f"its code version is {was}, now next"
+    assert store.stale_reason("masks") is None
 
 
 def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(

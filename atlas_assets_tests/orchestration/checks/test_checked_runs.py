@@ -81,6 +81,13 @@ def checks_seen(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str, str |
     }
 
 
+def test_the_job_of_the_whole_atlas_has_every_check(settings: AtlasSettings) -> None:
+    definitions = build_definitions(settings)
+    checks = {found.op.name for found in definitions.asset_checks or []}
+    assert checks <= set(definitions.resolve_job_def("atlas").graph.node_dict)
+    assert len(checks) > len(ARTIFACTS)
+
+
 def test_one_run_over_the_whole_sweep_checks_every_partition(
     settings: AtlasSettings, instance: dg.DagsterInstance
 ) -> None:
@@ -120,6 +127,7 @@ def test_the_reports_job_writes_the_claims(
     for claim in CLAIMS:
         assert f"| `{claim.id}` |" in document
     assert "observed, not claimed" in document
+    assert str(settings.data_dir) not in document
     assert store.stale_reason("claims_report") is None
     stored = store.provenance("claims_report")
     assert stored is not None

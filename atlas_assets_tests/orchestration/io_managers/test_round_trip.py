@@ -74,6 +74,17 @@ def test_tables_say_their_rows_and_columns(
     assert "is unique" in schema.constraints.other[0]
 
 
+def test_hdf5_files_say_what_they_hold(store: AtlasStore, instance: dg.DagsterInstance) -> None:
+    write_inputs(store, "object_activations")
+    activations = materialize([producer("object_activations")], store, instance)
+    described = metadata_of(activations, "object_activations")[None]
+    assert (described["pairs"], described["layers"], described["width"]) == (5, 6, 16)
+    masks = materialize([producer("object_masks")], store, instance, partition_key="0.8|0.5")
+    described = metadata_of(masks, "object_masks")["0.8|0.5"]
+    assert (described["pairs"], described["concepts"]) == (5, 6)
+    assert described["mean_pair_size"] > described["mean_concept_size"]
+
+
 def test_metadata_is_in_the_event_log(
     store: AtlasStore, instance_on_disk: dg.DagsterInstance
 ) -> None:

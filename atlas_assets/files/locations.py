@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ def opened(path: UPath | Path) -> Iterator[Any]:
         ArtifactError: the operating system refuses to read it.
     """
     try:
+        _require_regular(local_path(path))
         with path.open("rb") as file:
             yield file
     except FileNotFoundError as error:
@@ -72,10 +74,15 @@ def opened(path: UPath | Path) -> Iterator[Any]:
         raise ArtifactError(
             "the file cannot be read",
             where=str(path),
-            expected="a readable file",
+            expected="a regular file that may be read",
             found=error.strerror or str(error) or type(error).__name__,
             remedy="check its permissions and the disk it lies on",
         ) from error
+
+
+def _require_regular(local: Path | None) -> None:
+    if local is not None and not stat.S_ISREG(local.stat().st_mode):
+        raise OSError("it is a folder, a pipe or a device")  # opening a pipe might never end
 
 
 def content(source: Source) -> bytes:

@@ -109,7 +109,7 @@ class Codec(ABC, Generic[Value]):
         return len(data)
 
     def _put(self, path: UPath | Path, data: bytes, provenance: Provenance) -> None:
-        note_written(data)
+        note_written(data, self.kind)
         atomic.write_bytes(path, data, what=provenance.artifact)
 
     def read(
@@ -186,7 +186,7 @@ class SidecarCodec(Codec[Value]):
     """
 
     def _put(self, path: UPath | Path, data: bytes, provenance: Provenance) -> None:
-        note_written(data)
+        note_written(data, self.kind)
         sidecar.put(path, data, provenance, what=provenance.artifact)
 
     def record(self, source: Source) -> Provenance | None:

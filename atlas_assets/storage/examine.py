@@ -1,20 +1,18 @@
 """The program that reads foreign files for other processes, so that harm is done to it alone.
 
-`storage.trust` starts it and sends requests on standard input, each a length (4 bytes) and then
-format, seconds, bytes of memory and path, separated by NUL. For each it reads all that is in the
-file and answers ``done``, whether the file was in order or a Python error said what is wrong with
-it: the asking process will say so better. ``memory`` means that the memory did not suffice. No
-answer means that this process is gone.
+`storage.trust` starts it and sends requests on standard input, each a line (format, seconds, bytes
+of memory, length) and then the content. For each it reads all that is in the content and answers
+``done``, whether that was in order or a Python error said what is wrong with it: the asking process
+will say so better. ``memory`` means that the memory did not suffice. No answer means that this
+process is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import os
 import select
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,23 +29,25 @@ def main() -> None:
 
     trust.examine_nothing()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    requests = os.fdopen(os.dup(0), "rb")
     while select.select([requests], [], [], IDLE)[0]:
-        length = requests.read(4)
-        if not length or len(length) < 4:
+        line = requests.readline()
+        if not line.endswith(b"\n"):
             return
-        request = b""
-        while len(request) < int.from_bytes(length, "big"):
-            request += requests.read(int.from_bytes(length, "big") - len(request)) or b""
-        kind, seconds, memory, path = os.fsdecode(request).split("\0")
-        answers.write(_read(kind, Path(path), int(seconds), int(memory)))
+        kind, *numbers = line.split()
+        seconds, memory, length = map(int, numbers)
+        data = requests.read(length)
+        if len(data) < length:
+            return
+        answers.write(_read(kind.decode(), data, seconds, memory))
 
 
-def _read(kind: str, path: Path, seconds: int, memory: int) -> bytes:
-    """Read a whole file within the limits; return the answer."""
+def _read(kind: str, data: bytes, seconds: int, memory: int) -> bytes:
+    """Read a whole content within the limits; return the answer."""
     _limit(seconds, memory)
     try:
-        _READERS.get(kind, _bytes)(path)
+        if kind in _READERS:  # the others are texts, which Python alone reads
+            _READERS[kind](data)
     except MemoryError:
         return b"memory\n"
     except (KeyboardInterrupt, SystemExit):
@@ -69,58 +69,33 @@ def _limit(seconds: int, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory, hard))
 
 
-def _hdf5(path: Path) -> None:
-    import h5py
+def _hdf5(data: bytes) -> None:
+    from atlas_assets.storage.hdf5.reader import Hdf5Reader
 
-    from atlas_assets.storage.hdf5 import structure
-    from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
-
-    require_heaps_that_end(path)
-    with h5py.File(path, "r", locking=False) as file:
-        most, groups, seen = structure.most_values(file.id), [file.id], set()
-        while groups:
-            group = groups.pop()
-            address = h5py.h5o.get_info(group).addr
-            if address in seen:  # a group may be a member of itself
-                continue
-            seen.add(address)
-            dict(h5py.Group(group).attrs)
-            for name in map(str.encode, structure.names(group)):
-                if h5py.h5o.get_info(group, name).type == h5py.h5o.TYPE_GROUP:
-                    groups.append(h5py.h5g.open(group, name))
-                    continue
-                dataset = h5py.Dataset(structure.dataset(group, name)[0])
-                structure.require_room(dataset.shape, dataset.dtype, most)
-                dict(dataset.attrs)
-                dataset[()]
+    with Hdf5Reader(data) as file:
+        file.read_all()
 
 
-def _parquet(path: Path) -> None:
+def _parquet(data: bytes) -> None:
     import polars as pl
 
-    data = path.read_bytes()
     pl.read_parquet_metadata(io.BytesIO(data))
     pl.read_parquet(io.BytesIO(data))
 
 
-def _csv(path: Path) -> None:
-    text = path.read_bytes().decode("utf-8-sig")
-    # all rows at once, as the table's reader has them
-    list(csv.reader(io.StringIO(text, newline=""), strict=True))
+def _csv(data: bytes) -> None:
+    from atlas_assets.storage.tables import rows_of_csv
+
+    rows_of_csv(data, "")
 
 
-def _png(path: Path) -> None:
-    from PIL import Image
+def _png(data: bytes) -> None:
+    from atlas_assets.stages.figures.drawing import flaw_of_png
 
-    with Image.open(path) as image:
-        image.load()
-
-
-def _bytes(path: Path) -> None:
-    path.read_bytes()
+    flaw_of_png(data)
 
 
-_READERS: Mapping[str, Callable[[Path], None]] = {
+_READERS: Mapping[str, Callable[[bytes], None]] = {
     "hdf5": _hdf5,
     "parquet": _parquet,
     "csv": _csv,
@@ -129,4 +104,3 @@ _READERS: Mapping[str, Callable[[Path], None]] = {
 
 if __name__ == "__main__":
     main()
-    sys.exit(0)

@@ -107,7 +107,7 @@ class CsvTable(SidecarCodec[pl.DataFrame], _TableFile):
         return buffer.getvalue().encode()
 
     def _parse(self, data: bytes, where: str) -> pl.DataFrame:
-        rows = _rows(data, where)
+        rows = rows_of_csv(data, where)
         header = [self.index if name == "" and self.index else name for name in rows[0]]
         self.schema.check_columns(header, where=where)
         for number, row in enumerate(rows):
@@ -124,9 +124,12 @@ class CsvTable(SidecarCodec[pl.DataFrame], _TableFile):
         )
 
 
-def _rows(data: bytes, where: str) -> list[list[str]]:
+def rows_of_csv(data: bytes, where: str) -> list[list[str]]:
+    """Return all rows of a CSV file, the header first; ArtifactError names ``where``."""
     try:
-        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+        # decoded as it is read: a text of its own would take up to four times the file's size
+        text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+        rows = list(csv.reader(text, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise _malformed(where, "the text", "CSV in UTF-8", str(error)) from error
     if not rows:

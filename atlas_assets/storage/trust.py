@@ -1,33 +1,35 @@
 """Content from elsewhere is first read in a process of its own, and only then in this one.
 
 A damaged or hostile file can make the libraries that read HDF5, parquet and PNG hang, fill the
-memory or abort the process. So a file's content, known by its SHA-256, has one of two levels of
-trust:
+memory or abort the process. So the content of a file, known by its format and SHA-256, has one of
+two levels of trust:
 
 * *ours*: a process of this user wrote it, or has read it before without harm. It is read at once.
 * *foreign*: everything else, such as what was fetched, copied here, edited or damaged. A child
   process with limits on memory and time reads all of it first (`storage.examine`). If that process
   survives, the content counts as ours from then on; if not, it is refused.
 
-What is in the file plays no part in this; a reader still validates all that it hands over. The
-digests, and for speed those of the states (inode, size, times) of files on disk, are kept in
-``harmless.txt`` in the user's cache folder, and in memory alone where there is no such folder.
+What is in the file plays no part in this; a reader still validates all that it hands over. What is
+known is kept in ``harmless.txt`` in the user's cache folder, and in memory alone where there is no
+such folder: a line per content, and for speed one per state (inode, size, times) of a file on disk.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import hashlib
+import logging
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+from typing import IO
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.files.locations import (
@@ -37,7 +39,6 @@ from atlas_assets.files.locations import (
     file_state,
     label,
     local_path,
-    opened,
 )
 
 #: seconds of processor time that reading may take, and more per byte of the file
@@ -50,10 +51,15 @@ _PROGRAM, _ROOT = "atlas_assets.storage.examine", Path(__file__).resolve().paren
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 #: seconds by the clock per second of processor time, for a busy machine
 _PATIENCE = 20
+#: how often a process may be killed over one content before that is taken for the content's doing
+_DEATHS = 2
 #: seconds after which a change of a file is sure to show in its times
 _SETTLED = 2
-#: the list of digests starts anew beyond this size in bytes
+#: the list starts anew beyond this size in bytes
 _LONGEST_LIST = 1 << 22
+
+_log = logging.getLogger(__name__)
+_examining = True
 
 
 def cache_folder() -> Path | None:
@@ -67,9 +73,9 @@ def cache_folder() -> Path | None:
         return None
 
 
-def note_written(data: bytes) -> None:
-    """Note that this process made the content ``data``, so that it is read without more ado."""
-    _known.add(hashlib.sha256(data).hexdigest())
+def note_written(data: bytes, kind: str) -> None:
+    """Note that this process made ``data`` as a file of that kind, so that it is read at once."""
+    _known.add(kind, hashlib.sha256(data).hexdigest())
 
 
 def require_harmless(source: Source, kind: str) -> None:
@@ -77,96 +83,79 @@ def require_harmless(source: Source, kind: str) -> None:
 
     Args:
         source: a path, or the content itself.
-        kind: the file format, as `stages.artifact.Kind`.
+        kind: the file format, as `stages.artifact.Kind`. What is harmless as one need not be so
+            as another.
 
     Raises:
         MissingArtifactError: there is no such file.
-        ArtifactError: it is not a regular file, or reading it crashed a process, took too long or
+        ArtifactError: it cannot be opened, or reading it crashed a process, took too long or
             needed too much memory.
     """
-    if _examiner is None:
+    if not _examining:
         return
     local = local_path(source)
     if local is None:
-        data = content(source)
-        digest = hashlib.sha256(data).hexdigest()
-        if digest not in _known:
-            with tempfile.TemporaryDirectory(prefix="atlas-examined-") as folder:
-                copy = Path(folder) / "content"
-                copy.write_bytes(data)
-                _examine(copy, kind, label(source))
-            _known.add(digest)
+        _require_known(content(source), kind, label(source))
         return
-    if local.exists() and not local.is_file():
-        raise ArtifactError(
-            "the file cannot be read",
-            where=label(source),
-            expected="a regular file",
-            found="a folder, a pipe or a device",
-            remedy="move it away and materialise or fetch the file again",
-        )
-    with opened(local):  # a file that is missing or must not be read is named as such
-        state = _name_of_state(local)
-    if state in _known:
+    state = _name_of_state(local)
+    if _known.has(kind, state):
         return
-    digest = file_digest(local)
-    if digest not in _known:
-        _examine(local, kind, label(source))
-        _known.add(digest)
-    if time.time() - local.stat().st_ctime > _SETTLED:
-        _known.add(state)
+    if not _known.has(kind, file_digest(local)):
+        # what counts as harmless afterwards is what the child has seen, whatever the file is then
+        _require_known(content(source), kind, label(source))
+    settled = time.time() - local.stat().st_ctime > _SETTLED
+    if settled and _name_of_state(local) == state:
+        _known.add(kind, state)
 
 
 def examine_nothing() -> None:
     """Let this process read everything at once; the examining process itself calls this."""
-    global _examiner
-    _examiner = None
+    global _examining
+    _examining = False
 
 
-def n_examined() -> int:
-    """Return how many files this process has let its child process read."""
-    return _examiner.n_read if _examiner is not None else 0
-
-
-class _Digests:
-    """The digests of what a process of this user read or wrote without harm."""
+class _Known:
+    """What a process of this user read or wrote without harm: kinds, each with a digest."""
 
     def __init__(self) -> None:
         self._found: set[str] = set()
         self._read = 0
 
-    def __contains__(self, digest: str) -> bool:
-        if digest not in self._found:
+    def has(self, kind: str, digest: str) -> bool:
+        """Whether that is known, to this process or to another one."""
+        if f"{kind} {digest}" not in self._found:
             self._refresh()
-        return digest in self._found
+        return f"{kind} {digest}" in self._found
 
-    def add(self, digest: str) -> None:
-        """Add a digest, to the file too where it can be written."""
-        if digest in self._found:
+    def add(self, kind: str, digest: str) -> None:
+        """Note it, in the file too where that can be written."""
+        line = f"{kind} {digest}"
+        path = _list_of_known()
+        if line in self._found or path is None:
+            self._found.add(line)
             return
-        self._found.add(digest)
-        folder = cache_folder()
-        if folder is None:
-            return
+        self._found.add(line)
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / "harmless.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and path.stat().st_size > _LONGEST_LIST:
                 path.unlink()
             # a line is written at once, so those of other processes stay whole
             with path.open("ab", buffering=0) as file:
-                file.write(f"{digest}\n".encode())
+                file.write(f"{line}\n".encode())
 
     def _refresh(self) -> None:
         """Read the lines that other processes have added since."""
-        folder = cache_folder()
+        path = _list_of_known()
         with contextlib.suppress(OSError):
-            path = (folder or Path(os.devnull)) / "harmless.txt"
-            if path.stat().st_size == self._read:
+            if path is None or path.stat().st_size in (0, self._read):
                 return
-            lines = path.read_bytes()
+            with path.open("rb") as file:
+                lines = file.read(2 * _LONGEST_LIST)
             self._read = len(lines)
             self._found |= {line.decode("ascii", "replace") for line in lines.split(b"\n")}
+
+
+_known = _Known()
 
 
 class _Examiner:
@@ -175,40 +164,44 @@ class _Examiner:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
-        self._owner = 0
-        self.n_read = 0
+        # a forked process has children of its own, and the lock may be another thread's
+        os.register_at_fork(after_in_child=self._forget)
+        atexit.register(self._stop)
 
-    def read(self, path: Path, kind: str) -> str | None:
-        """Let the child read a file; return what went wrong, or None."""
-        self.n_read += 1
-        size = path.stat().st_size
-        seconds = int(SECONDS + SECONDS_PER_BYTE * size)
-        memory = MEMORY + MEMORY_PER_BYTE * size
-        request = "\0".join((kind, str(seconds), str(memory), str(path.absolute())))
+    def read(self, data: bytes, kind: str) -> str | None:
+        """Let the child read a content; return what went wrong, or None."""
+        seconds = int(SECONDS + SECONDS_PER_BYTE * len(data))
+        memory = int(MEMORY + MEMORY_PER_BYTE * len(data))
+        request = f"{kind} {seconds} {memory} {len(data)}\n".encode()
+        deaths, ended = 0, 0
         with self._lock:
-            for _ in range(3):
-                child = self._ready()
-                answer = _answer(child, os.fsencode(request), seconds * _PATIENCE)
+            for _ in range(2 * _DEATHS):
+                try:
+                    answer = self._asked(request, data, seconds * _PATIENCE)
+                except BaseException:
+                    self._stop()  # its answer would be taken for that to the next request
+                    raise
                 if answer == b"done\n":
                     return None
                 if answer == b"memory\n":
                     return f"reading it needed more than {memory:,} bytes of memory"
-                self._child = None
-                if answer is None:
-                    child.kill()
-                code = _end(child)
-                if answer is None or code == -signal.SIGXCPU:
+                # one that ends by itself is let end, so that its status tells why
+                ended = self._stop(patience=0 if answer is None else 10)
+                if answer is None or ended == -signal.SIGXCPU:
                     return f"reading it took more than {seconds} seconds"
-                if code < 0:
-                    ended = signal.Signals(-code).name
-                    return f"reading it ended the process that did so, with {ended}"
-                # it had nothing to do for a while, and was ending when it was asked: once more
-        return f"the process that should read it ends at once, with exit status {code}"
+                # one that had nothing to do for a while may have been ending when it was asked, and
+                # somebody else may have killed it
+                deaths += ended < 0
+                if deaths == _DEATHS:
+                    break
+        how = signal.Signals(-ended).name if ended < 0 else f"exit status {ended}"
+        return f"reading it ended the process that did so, with {how}"
 
-    def _ready(self) -> subprocess.Popen[bytes]:
-        child = self._child
-        if child is None or child.poll() is not None or self._owner != os.getpid():
-            child = subprocess.Popen(  # noqa: S603 - our own program
+    def _asked(self, request: bytes, data: bytes, seconds: float) -> bytes | None:
+        """The child's answer, empty if it ended without one; None if none came in time."""
+        if self._child is None or self._child.poll() is not None:
+            self._stop()
+            self._child = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-m", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -218,13 +211,57 @@ class _Examiner:
                 cwd=_ROOT,
                 start_new_session=True,
             )
-            self._child, self._owner = child, os.getpid()
-            atexit.register(_end, child)
-        return child
+        to, back = _pipes(self._child)
+        with contextlib.suppress(BrokenPipeError):
+            to.write(request)
+            to.write(data)
+            to.flush()
+        with DefaultSelector() as selector:
+            selector.register(back, EVENT_READ)
+            return back.readline() if selector.select(seconds) else None
+
+    def _stop(self, patience: float = 0) -> int:
+        """End the child, if there is one, after so many seconds; return its exit status."""
+        child, self._child = self._child, None
+        if child is None:
+            return 0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(patience)
+        child.kill()
+        for pipe in _pipes(child):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        return child.wait()
+
+    def _forget(self) -> None:
+        self._lock, self._child = threading.Lock(), None
 
 
-_known = _Digests()
-_examiner: _Examiner | None = _Examiner()
+@functools.cache
+def _examiner() -> _Examiner:
+    return _Examiner()
+
+
+def _require_known(data: bytes, kind: str, where: str) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if _known.has(kind, digest):
+        return
+    _log.info("%s is foreign: a process of its own reads it first", where)
+    problem = _examiner().read(data, kind)
+    if problem is not None:
+        raise ArtifactError(
+            "the file cannot be read without harm, so it is refused",
+            where=where,
+            expected="a file of an atlas, which any program can read",
+            found=problem,
+            remedy="materialise it again, or fetch it again from a source that you trust",
+        )
+    _known.add(kind, digest)
+
+
+def _list_of_known() -> Path | None:
+    folder = cache_folder()
+    return folder / "harmless.txt" if folder else None
 
 
 def _passed_on() -> dict[str, str]:
@@ -235,36 +272,7 @@ def _name_of_state(path: Path) -> str:
     return hashlib.sha256(repr(file_state(path)).encode()).hexdigest()
 
 
-def _examine(path: Path, kind: str, where: str) -> None:
-    assert _examiner is not None
-    problem = _examiner.read(path, kind)
-    if problem is not None:
-        raise ArtifactError(
-            "the file cannot be read without harm, so it is refused",
-            where=where,
-            expected="a file of an atlas, which any program can read",
-            found=problem,
-            remedy="materialise it again, or fetch it again from a source that you trust",
-        )
-
-
-def _end(child: subprocess.Popen[bytes]) -> int:
-    """Close the child's input, upon which it ends, and return its exit status."""
-    for pipe in (child.stdin, child.stdout):
-        with contextlib.suppress(OSError):
-            pipe.close()  # type: ignore[union-attr]
-    return child.wait()
-
-
-def _answer(child: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes | None:
-    """The child's answer, empty if it ended without one; None if none came in time."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    with contextlib.suppress(BrokenPipeError):
-        child.stdin.write(len(request).to_bytes(4, "big") + request)
-        child.stdin.flush()
-    with DefaultSelector() as selector:
-        selector.register(child.stdout, EVENT_READ)
-        if not selector.select(seconds):
-            return None
-    return child.stdout.readline()
+def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    if child.stdin is None or child.stdout is None:
+        raise ValueError("the process was started without pipes")
+    return child.stdin, child.stdout

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,24 +21,31 @@ from atlas_assets_tests.storage.samples import record_of
 
 #: reads files in a process of its own and tells of each whether a child had to read it first
 READER = """
-import sys
+import logging, sys
 from pathlib import Path
 from atlas_assets.errors import AtlasError
 from atlas_assets.storage import trust
-for name in sys.argv[2:]:
-    before = trust.n_examined()
+told = []
+class Listener(logging.Handler):
+    def emit(self, record): told.append(record.getMessage())
+logging.getLogger(trust.__name__).addHandler(Listener())
+logging.getLogger(trust.__name__).setLevel("INFO")
+for argument in sys.argv[1:]:
+    kind, name = argument.split(":", 1)
+    before = len(told)
     try:
-        trust.require_harmless(Path(name), sys.argv[1])
-        print("read", trust.n_examined() - before)
+        trust.require_harmless(Path(name), kind)
+        print("read", len(told) - before)
     except AtlasError as error:
         print("refused", error.found)
 """
 
 
-def reader(kind: str, *paths: Path, **environment: str) -> list[str]:
-    """What a new process says of the files."""
+def reader(kind: str, *paths: Path | str, **environment: str) -> list[str]:
+    """What a new process says of the files, each of that kind where it names no other."""
+    named = [str(path) if ":" in str(path) else f"{kind}:{path}" for path in paths]
     done = subprocess.run(
-        [sys.executable, "-c", READER, kind, *map(str, paths)],
+        [sys.executable, "-c", READER, *named],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -98,6 +106,46 @@ def test_a_file_that_needs_too_much_memory_is_refused(cache: Path, bomb: Path) -
     assert not cache.exists()
 
 
+def test_what_is_harmless_in_one_format_is_examined_again_in_another(
+    cache: Path, bomb: Path
+) -> None:
+    as_text, as_table = reader("", f"markdown:{bomb}", f"parquet:{bomb}")
+    assert as_text == "read 1"
+    assert as_table.startswith("refused")
+    assert cache.exists()
+
+
+def test_a_child_that_somebody_else_kills_costs_no_sound_file(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del cache
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        started.append(start(*arguments, **options))
+        if len(started) == 1:
+            started[0].kill()
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", watched)
+    trust._examiner.cache_clear()
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n3,4\n")
+    trust.require_harmless(path, "csv")
+    assert len(started) == 2
+    # nor is an interrupted request taken for the next one's answer
+    monkeypatch.setattr(trust, "DefaultSelector", interrupted)
+    path.write_text("a,b\n5,6\n")
+    with pytest.raises(KeyboardInterrupt):
+        trust.require_harmless(path, "csv")
+    assert started[-1].poll() is not None
+
+
+def interrupted() -> Any:
+    raise KeyboardInterrupt
+
+
 def test_after_a_refusal_other_files_are_read_as_before(
     tmp_path: Path, cache: Path, bomb: Path
 ) -> None:
@@ -112,7 +160,7 @@ def test_after_a_refusal_other_files_are_read_as_before(
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(ArtifactError, match="a regular file"):
-        trust.require_harmless(tmp_path / "pipe.csv", "csv")
+        codec_named("summary").read(tmp_path / "pipe.csv")
 
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:

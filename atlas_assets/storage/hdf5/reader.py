@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5g, h5s, h5t
+from h5py import h5g, h5o, h5s, h5t
 
 from atlas_assets.errors import ArtifactError, AtlasError, unsound
 from atlas_assets.files.locations import Source, content, label, local_path, opened
@@ -155,6 +155,26 @@ class Hdf5Reader:
             if h5py.check_string_dtype(dataset.dtype) is None:
                 self.fail(f"/{where}", "a list of names", f"{dataset.dtype}")
             return tuple(map(_python_value, np.atleast_1d(dataset[()])))
+
+    def read_all(self) -> None:
+        """Read every value and every attribute of the file, and keep none of them."""
+        groups, seen = [self._file.id], set()
+        with self._about(""):
+            while groups:
+                group = groups.pop()
+                address = h5o.get_info(group).addr
+                if address in seen:  # a group may be a member of itself
+                    continue
+                seen.add(address)
+                dict(h5py.Group(group).attrs)
+                for name in map(str.encode, structure.names(group)):
+                    if h5o.get_info(group, name).type == h5o.TYPE_GROUP:
+                        groups.append(h5g.open(group, name))
+                        continue
+                    dataset = h5py.Dataset(structure.dataset(group, name)[0])
+                    structure.require_room(dataset.shape, dataset.dtype, self._largest)
+                    dict(dataset.attrs)
+                    dataset[()]
 
     def fail(self, where: str, expected: str, found: str) -> NoReturn:
         """Raise the error that the file does not follow its schema at the key ``where``."""

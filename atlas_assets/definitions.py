@@ -25,8 +25,8 @@ from atlas_assets.orchestration.automation.publishing import (
 )
 from atlas_assets.orchestration.checks.claims import claim_checks
 from atlas_assets.orchestration.checks.integrity import integrity_checks
+from atlas_assets.orchestration.data_versions import announcing
 from atlas_assets.orchestration.io_managers.base import io_managers
-from atlas_assets.orchestration.model_version import announcing
 from atlas_assets.orchestration.partitions import partitions_of
 from atlas_assets.orchestration.version import version_asset
 from atlas_assets.settings import AtlasSettings

@@ -38,7 +38,6 @@ TESTED_IN = {
         "orchestration/automation/plan.py",
         "orchestration/data_versions.py",
         "orchestration/making.py",
-        "orchestration/model_version.py",
         "orchestration/partitions.py",
         "stages/figures/artifacts.py",
         "stages/report/artifacts.py",

@@ -13,12 +13,11 @@ from typing import Any
 
 import dagster as dg
 
-from atlas_assets.orchestration.data_versions import data_version_of_cells
+from atlas_assets.orchestration.data_versions import MODEL, data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
-from atlas_assets.orchestration.making import Step, require_in_sweep
-from atlas_assets.orchestration.model_version import MODEL
+from atlas_assets.orchestration.making import Step
 from atlas_assets.orchestration.partitions import Partitions, partition_key
-from atlas_assets.orchestration.sweep import Completion, complete_sweep
+from atlas_assets.orchestration.sweep import Materialise, complete_sweep
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact, Model
 from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
@@ -39,14 +38,14 @@ def assets_of(
     """Return the assets of the whole catalogue.
 
     Args:
-        settings: in force; their values are part of the code versions that depend on them.
-        partitions: of every partition space.
+        settings: the settings in force; code versions that depend on them hold their values.
+        partitions: the partitions of every space.
         resources: what the runs are given in which an asset materialises others.
     """
     found: list[dg.AssetsDefinition] = []
     for artifact in ARTIFACTS.values():
-        completion = Completion(list(found), resources)
-        found.append(_asset(artifact, settings, partitions, completion))
+        materialise = partial(dg.materialize, list(found), resources=resources)
+        found.append(_asset(artifact, settings, partitions, materialise))
     return found
 
 
@@ -54,7 +53,7 @@ def _asset(
     artifact: Artifact,
     settings: AtlasSettings,
     partitions: Partitions,
-    completion: Completion,
+    materialise: Materialise,
 ) -> dg.AssetsDefinition:
     partitioned: dict[str, Any] = {}
     if artifact.partitions is not None:
@@ -87,7 +86,7 @@ def _asset(
 
     def make(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[dg.Output[Any]]:
         if artifact.completes:
-            complete_sweep(context, artifact, completion)
+            complete_sweep(context, artifact, materialise)
         yield from _made(context, artifact, inputs)
 
     return declare(make)
@@ -106,11 +105,11 @@ def _made(
             output = dg.Output(values, data_version=version)
         yield output
         return
+    step = Step(context, artifact, inputs)
     try:
-        about = artifact.setting
-        if about is not None:
-            require_in_sweep(artifact, about, context.resources.settings)
-        yield dg.Output(artifact.compute(Step(context, artifact, inputs)))
+        if artifact.setting is not None:
+            step.require_in_sweep(artifact.setting)
+        yield dg.Output(artifact.compute(step))
     except NotInSweepError as error:
         context.log.warning(error.what)
 
@@ -137,9 +136,7 @@ def _per_partition(
 def _data_version(context: dg.AssetExecutionContext, artifact: Artifact) -> dg.DataVersion:
     """What the partitions of the run are made from.
 
-    It is the same however many partitions a run makes, so that making one of them again leaves what
-    follows from all of them as fresh as it was. Other assets have Dagster's own data versions,
-    which follow from their code versions and inputs.
+    Other assets have Dagster's own data versions, which follow from code versions and inputs.
     """
     store = context.resources.store
     settings = [artifact.partition_named(key) for key in context.partition_keys]

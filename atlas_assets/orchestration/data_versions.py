@@ -2,21 +2,27 @@
 
 Two artifacts with the same data version have the same content and are about the same model and
 grid: making one again from the same inputs gives the same version, and nothing after it is stale.
+What was made with another version of the model is stale.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
+import dagster as dg
+
+from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.provenance import Lineage, Provenance
+from atlas_assets.storage.store import AtlasStore
 
-if TYPE_CHECKING:
-    from atlas_assets.storage.store import AtlasStore
-
+#: asset key of the model, which Dagster does not make
+MODEL = "model"
+# Dagster's own tag; it exports no name for it
+DATA_VERSION_TAG = "dagster/data_version"
 _DEFAULT_DTYPE = "float32"
 
 
@@ -24,9 +30,7 @@ def model_version(lineage: Lineage) -> str | None:
     """Return the data version of a model: ``<sha>+last_token``, or ``…+published+float16``.
 
     For a model that is not from the Hub, a digest of its weights and tokenizer stands for the sha.
-
-    Returns:
-        ``None`` where the lineage does not tell which model it is.
+    The version is ``None`` where the lineage does not tell which model it is.
     """
     model = lineage.model
     if model is None:
@@ -40,6 +44,41 @@ def model_version(lineage: Lineage) -> str | None:
     return "+".join(part for part in (state, lineage.readout, dtype) if part)
 
 
+def announcing(model: AtlasModel, store: AtlasStore) -> dg.ResourceDefinition:
+    """Return the model as a resource that tells Dagster its version before any step runs it.
+
+    What a run makes is then recorded as made with this very model, also where no poll has looked
+    at it before. A model that cannot be had is not announced; the step that runs it says why.
+    """
+
+    def resource(context: dg.InitResourceContext) -> AtlasModel:
+        if context.instance is not None:
+            announce_model(context.instance, store.expected())
+        return model
+
+    return dg.ResourceDefinition(resource)
+
+
+def announce_model(instance: dg.DagsterInstance, lineage: Lineage) -> bool:
+    """Report the model's version unless Dagster knows it already; return whether it was new."""
+    version = model_version(lineage)
+    if version is None or version == announced_version(instance):
+        return False
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            MODEL, metadata=_metadata(lineage), tags={DATA_VERSION_TAG: version}
+        )
+    )
+    return True
+
+
+def announced_version(instance: dg.DagsterInstance) -> str | None:
+    """Return the version of the model that Dagster knows, if it knows any."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(MODEL))
+    found = event.asset_materialization if event else None
+    return (found.tags or {}).get(DATA_VERSION_TAG) if found else None
+
+
 def data_version(written: Provenance) -> str:
     """Return the data version of a file, which follows from its content and what it is about."""
     return _digest((written.payload_sha256, _about(written)))
@@ -51,11 +90,7 @@ def data_version_of_cells(
     """Return the data version that the partitions of one run share, from what they were made from.
 
     It does not depend on how many of the partitions the run made, so that making one of them again
-    leaves what follows as fresh as it was.
-
-    Args:
-        store: holds what the partitions were made from.
-        cells: what each says of its making, and its setting.
+    leaves what follows as fresh as it was. Each cell is a partition's record and its setting.
     """
     return _digest(sorted({_made_from(store, record, setting) for record, setting in cells}))
 
@@ -74,3 +109,10 @@ def _about(record: Provenance) -> str:
 
 def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _metadata(lineage: Lineage) -> dict[str, Any]:
+    known = {"readout": lineage.readout, "dtype": lineage.dtype}
+    if lineage.model is not None:
+        known.update(lineage.model.model_dump())
+    return {name: value for name, value in known.items() if value is not None}

@@ -25,11 +25,11 @@ class Step:
     """What a Dagster step hands to `Artifact.compute`.
 
     Args:
-        context: of the step; its resources are ``settings``, ``store`` and, where the artifact
-            runs the model, ``model``.
-        artifact: that is made.
+        context: the step's context; its resources are ``settings``, ``store`` and, where the
+            artifact runs the model, ``model``.
+        artifact: the artifact that is made.
         loaded: the values of inputs that Dagster has loaded, by key.
-        partition: that is made, where there is one file for each.
+        partition: the partition that is made, where there is one file for each.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Step:
         """The runs of the model in force, which is loaded when it is first run."""
         from atlas_assets.orchestration.model_runs import ModelRuns
 
-        return ModelRuns(self._context, self.settings, self._context.resources.model, self.store)
+        return ModelRuns(self._context)
 
     def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
         """Return an input: the value that Dagster has loaded, else the content of its file."""
@@ -78,8 +78,15 @@ class Step:
         return self.store.provenance(key) is not None
 
     def require_in_sweep(self, setting: Setting) -> None:
-        """Refuses a setting that the sweep in force does not hold (NotInSweepError)."""
-        require_in_sweep(self._artifact, setting, self.settings)
+        """Raise NotInSweepError where the sweep in force does not hold a setting.
+
+        The artifact is then skipped; it never falls back to another setting.
+        """
+        if setting not in self.sweep:
+            raise NotInSweepError(
+                f"{self._artifact.key} is skipped: it speaks of {setting}, which the sweep in "
+                "force does not hold (ATLAS_EPSILONS, ATLAS_CONSISTENCIES)"
+            )
 
     def warn(self, sentence: str) -> None:
         """Put a warning into the log of the run."""
@@ -113,19 +120,6 @@ class Step:
         from atlas_assets.soundness.gather import gather
 
         return gather(self.store, self.settings, self.claims())
-
-
-def require_in_sweep(artifact: Artifact, setting: Setting, settings: AtlasSettings) -> None:
-    """Refuses a setting that the sweep in force does not hold.
-
-    Raises:
-        NotInSweepError: it does not; the artifact is skipped and never falls back to another one.
-    """
-    if setting not in settings.sweep:
-        raise NotInSweepError(
-            f"{artifact.key} is skipped: it speaks of {setting}, which the sweep in force does "
-            "not hold (ATLAS_EPSILONS, ATLAS_CONSISTENCIES)"
-        )
 
 
 def _as_metadata(value: Any) -> Any:

@@ -38,24 +38,15 @@ class ModelRuns:
     """The model in force, run for one asset; unfinished runs resume from their shards.
 
     Args:
-        context: of the step, for its key and its log.
-        settings: in force.
-        model: in force, loaded when it is first run.
-        store: of the atlas, for the folder of unfinished work.
+        context: the step's context; its resources are ``settings``, ``model`` and ``store``.
     """
 
-    def __init__(
-        self,
-        context: dg.AssetExecutionContext,
-        settings: AtlasSettings,
-        model: AtlasModel,
-        store: AtlasStore,
-    ) -> None:
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._key = context.asset_key.to_user_string()
         self._log = context.log
-        self._settings = settings
-        self._model = model
-        self._store = store
+        self._settings: AtlasSettings = context.resources.settings
+        self._model: AtlasModel = context.resources.model
+        self._store: AtlasStore = context.resources.store
 
     @property
     def tokenizer(self) -> Tokenizer:

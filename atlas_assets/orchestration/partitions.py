@@ -21,21 +21,17 @@ Partitions = Mapping[str, dg.PartitionsDefinition[str]]
 
 
 def partitions_of(sweep: Iterable[Setting]) -> Partitions:
-    """Return the partitions of every space, under the settings of a sweep."""
-    return {SWEEP.name: sweep_partitions(sweep)}
-
-
-def sweep_partitions(settings: Iterable[Setting]) -> dg.MultiPartitionsDefinition:
-    """Return the grid of the ε and C values of all settings as Dagster's partitions."""
-    settings = tuple(settings)
-    consistencies = sorted({setting.consistency for setting in settings})
-    epsilons = sorted({setting.epsilon for setting in settings})
-    return dg.MultiPartitionsDefinition(
-        {
-            "consistency": dg.StaticPartitionsDefinition([spell(c) for c in consistencies]),
-            "epsilon": dg.StaticPartitionsDefinition([spell(e) for e in epsilons]),
-        }
-    )
+    """Return the partitions of every space; that of a sweep is the grid of its ε and C values."""
+    settings = tuple(sweep)
+    values = {
+        "consistency": sorted({setting.consistency for setting in settings}),
+        "epsilon": sorted({setting.epsilon for setting in settings}),
+    }
+    dimensions: dict[str, dg.PartitionsDefinition[str]] = {
+        name: dg.StaticPartitionsDefinition(list(map(spell, of_dimension)))
+        for name, of_dimension in values.items()
+    }
+    return {SWEEP.name: dg.MultiPartitionsDefinition(dimensions)}
 
 
 def partition_key(setting: Setting) -> dg.MultiPartitionKey:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,20 +20,9 @@ from atlas_assets.storage.store import AtlasStore
 Outdated = Mapping[Setting, Mapping[str, str]]
 #: the first and the last setting of a rectangle of the grid
 Block = tuple[Setting, Setting]
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What partitions are materialised with.
-
-    Attributes:
-        definitions: the assets that are completed, and what feeds them. Their checks are not among
-            them, as in the job ``sweep``: reading the masks back takes longer than making them.
-        resources: what their runs are given.
-    """
-
-    definitions: list[dg.AssetsDefinition]
-    resources: Mapping[str, Any]
+#: `dagster.materialize` with the assets that are completed, what feeds them, and their resources.
+#: Their checks are not among them: reading the masks back takes longer than making them
+Materialise = Callable[..., Any]
 
 
 def outdated_partitions(
@@ -64,20 +52,12 @@ def _reason(store: AtlasStore, key: str, setting: Setting) -> str | None:
 
 
 def complete_sweep(
-    context: dg.AssetExecutionContext, artifact: Artifact, completion: Completion
+    context: dg.AssetExecutionContext, artifact: Artifact, materialise: Materialise
 ) -> None:
-    """Materialise the missing and stale partitions of what ``artifact`` completes.
+    """Materialise the missing and stale partitions of what ``artifact`` completes, in few runs.
 
-    They are made in as few runs as their partitions' grid allows; one run makes a whole sweep.
-    Every read validates what it reads; the checks run with the job ``atlas``.
-
-    Args:
-        context: of the step that needs them; its resources are ``settings`` and ``store``.
-        artifact: whose `Artifact.completes` names them.
-        completion: what they are materialised with.
-
-    Raises:
-        MissingArtifactError: a partition must be made and its activations are not there.
+    Every read validates what it reads; the checks run with the job ``atlas``. Raises
+    MissingArtifactError where a partition must be made and its activations are not there.
     """
     settings: AtlasSettings = context.resources.settings
     store: AtlasStore = context.resources.store
@@ -91,16 +71,11 @@ def complete_sweep(
             context.log.info(f"{key} at {setting}: {reason}; materialising it")
     for keys, partitions in _selections(outdated):
         for first, last in blocks(partitions, settings.sweep):
-            dg.materialize(
-                completion.definitions,
-                selection=keys,
-                instance=context.instance,
-                resources=completion.resources,
-                tags={
-                    **range_tags(first, last),
-                    "atlas/completes_sweep_of_run": context.run.run_id,
-                },
-            )
+            tags = {
+                **range_tags(first, last),
+                "atlas/completes_sweep_of_run": context.run.run_id,
+            }
+            materialise(selection=keys, instance=context.instance, tags=tags)
 
 
 def _selections(outdated: Outdated) -> Iterator[tuple[tuple[str, ...], list[Setting]]]:
@@ -115,13 +90,6 @@ def blocks(partitions: Iterable[Setting], sweep: Sequence[Setting]) -> list[Bloc
 
     A run covers a range of neighbouring values in each of the two dimensions. A whole sweep is one
     rectangle; a single partition is one, too.
-
-    Args:
-        partitions: of the sweep.
-        sweep: all its settings.
-
-    Returns:
-        The first and the last setting of each.
     """
     wanted = set(partitions)
     consistencies = sorted({setting.consistency for setting in sweep})

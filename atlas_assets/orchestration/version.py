@@ -5,11 +5,12 @@ from typing import Any
 import dagster as dg
 
 from atlas_assets.atlas import versions
-from atlas_assets.atlas.status import FileState, survey
+from atlas_assets.atlas.status import survey
 from atlas_assets.errors import ArtifactError
 from atlas_assets.orchestration.assets import OWNERS
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import failed_checks
+from atlas_assets.soundness.subject import name_of
 from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
 from atlas_assets.storage.store import AtlasStore
 
@@ -52,13 +53,9 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
 
 
 def _require_sound(store: AtlasStore, skipped: frozenset[str]) -> None:
-    """Refuses to put a version in force that is not whole.
-
-    Raises:
-        ArtifactError: a file is missing, stale or damaged, or failed a blocking check.
-    """
+    """Refuses to put a version in force that is not whole, fresh and sound."""
     lacking = [
-        _told(state)
+        f"{name_of(state.artifact, state.setting)}: {state.reason}"
         for state in survey(store)
         if state.on_grid and state.artifact not in skipped and state.state != "fresh"
     ]
@@ -71,8 +68,3 @@ def _require_sound(store: AtlasStore, skipped: frozenset[str]) -> None:
             found="; ".join(lacking[:5]) + (f"; and {len(lacking) - 5} more" * (len(lacking) > 5)),
             remedy="run the job atlas; the version before stays in force until it succeeds",
         )
-
-
-def _told(state: FileState) -> str:
-    at = f" at {state.setting}" if state.setting else ""
-    return f"{state.artifact}{at}: {state.reason}"

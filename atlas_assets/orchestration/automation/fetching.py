@@ -11,8 +11,11 @@ from atlas_assets.errors import MissingArtifactError, SettingsError, expect
 from atlas_assets.hub.fetch import Outcome, choose, fetch
 from atlas_assets.hub.source import Source, open_source
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.orchestration.data_versions import data_version, data_version_of_cells
-from atlas_assets.orchestration.model_version import DATA_VERSION_TAG
+from atlas_assets.orchestration.data_versions import (
+    DATA_VERSION_TAG,
+    data_version,
+    data_version_of_cells,
+)
 from atlas_assets.orchestration.partitions import partition_key
 from atlas_assets.settings import DEFAULT_SOURCE, AtlasSettings
 from atlas_assets.storage.store import AtlasStore

@@ -11,13 +11,10 @@ from __future__ import annotations
 import dagster as dg
 
 from atlas_assets.atlas import versions
+from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.errors import AtlasError, SettingsError
 from atlas_assets.models.identity import ModelIdentity
-from atlas_assets.orchestration.model_version import (
-    MODEL,
-    announce_model,
-    model_on_this_machine,
-)
+from atlas_assets.orchestration.data_versions import MODEL, announce_model
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.storage.provenance import Lineage
 
@@ -47,8 +44,7 @@ def model_spec(settings: AtlasSettings) -> dg.AssetSpec:
 def poll_schedule(settings: AtlasSettings) -> dg.ScheduleDefinition:
     """Return the schedule that polls at the times of ``ATLAS_MODEL_POLL_CRON``; it starts off.
 
-    Raises:
-        SettingsError: the variable is no cron schedule.
+    Raises SettingsError where the variable is no cron schedule.
     """
 
     def poll_model(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
@@ -115,4 +111,4 @@ def _look(settings: AtlasSettings) -> tuple[ModelIdentity, str]:
         pinned = settings.model_revision
         said = f"{name} is pinned to {pinned} by ATLAS_MODEL_REVISION: there is nothing to follow"
         return ModelIdentity(model_id=name, revision=pinned), said
-    return model_on_this_machine(settings).identity, f"{name} lies on this machine"
+    return AtlasModel(settings, ask_hub=False).identity, f"{name} lies on this machine"

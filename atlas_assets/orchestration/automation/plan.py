@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.open import expected_lineage, open_in_force
 from atlas_assets.atlas.status import FileState, survey
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known_sha
 from atlas_assets.files.locations import file_digest, local_path
 from atlas_assets.orchestration.data_versions import model_version
-from atlas_assets.orchestration.model_version import model_on_this_machine
 from atlas_assets.orchestration.version import KEY as VERSION
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of, judge
-from atlas_assets.soundness.subject import Cell
+from atlas_assets.soundness.subject import Cell, name_of
 from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.provenance import require_same_atlas
@@ -96,7 +96,7 @@ class _Look:
         self.settings, self.verdicts = settings, verdicts
         self.sha, root = known_sha(settings), folder_to_build(settings)
         self.is_new = root != folder_in_force(settings)
-        expected = expected_lineage(settings, model_on_this_machine(settings, self.sha))
+        expected = expected_lineage(settings, AtlasModel(settings, ask_hub=False, sha=self.sha))
         self.store = AtlasStore(root, expected, settings.sweep, settings.parameters)
         self.found, skipped = survey(self.store), skipped_under(settings)
         begun = {s.artifact for s in self.found if s.state != "missing" and s.setting}
@@ -149,7 +149,7 @@ class _Look:
             if cell in made:
                 cells.setdefault((cell[0], reason), []).append(cell)
         for (key, reason), same in cells.items():
-            name = _name(same[0]) if len(same) == 1 else f"{key} at {len(same)} settings"
+            name = name_of(*same[0]) if len(same) == 1 else f"{key} at {len(same)} settings"
             yield f"{name}: {reason}".replace(f"{self.store.root}/", "")
         if not cells:
             yield "the new version is whole, and not yet in force"
@@ -180,15 +180,15 @@ class _Look:
         state = self.states[cell].state
         if state == "missing":
             optional = key != VERSION and ARTIFACTS[key].inputs_may_be_absent
-            return None if optional else f"{_name(cell)} is missing"
+            return None if optional else f"{name_of(*cell)} is missing"
         if state == "damaged":
-            return f"{_name(cell)} is damaged"
+            return f"{name_of(*cell)} is damaged"
         if cell in self.due:
-            return f"{_name(cell)} is stale"
+            return f"{name_of(*cell)} is stale"
         if key == VERSION and not self.is_new:
             return None  # it changes nothing, and all files would have to be read
         failed = self.verdicts.failed_check(self.store, self.states, cell)
-        return f"{_name(cell)} fails the check {failed}" if failed else None
+        return f"{name_of(*cell)} fails the check {failed}" if failed else None
 
     def _digest(self, made: set[Cell], block: object) -> str:
         settings = self.settings
@@ -199,7 +199,7 @@ class _Look:
             for key in sorted({key for key, _ in made} - {VERSION})
         ]
         inputs = {i for cell in made for i in self._inputs(cell)} - made
-        lines += sorted(f"{_name(cell)} {_content(self.states[cell])}" for cell in inputs)
+        lines += sorted(f"{name_of(*cell)} {_content(self.states[cell])}" for cell in inputs)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -242,7 +242,3 @@ def _changed_at(state: FileState) -> int:
     """When a file on this machine was last written, in nanoseconds."""
     local = local_path(state.path)
     return local.stat().st_mtime_ns if local is not None and local.exists() else 0
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell[0]} at {cell[1]}" if cell[1] else cell[0]

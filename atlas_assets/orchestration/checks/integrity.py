@@ -12,20 +12,14 @@ from typing import Any, get_args, get_type_hints
 import dagster as dg
 
 from atlas_assets.orchestration.partitions import Partitions
-from atlas_assets.soundness.inspection import Inspection, MaskReader, Verdict, checks_of, judge
+from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of, judge
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage.store import AtlasStore
 
 
 def integrity_checks(partitions: Partitions) -> list[dg.AssetChecksDefinition]:
-    """Return the blocking checks of the catalogue, one step per artifact.
-
-    They run from the UI one by one, too.
-
-    Args:
-        partitions: of every partition space.
-    """
+    """Return the blocking checks of the catalogue, one step per artifact."""
     reader = MaskReader()
     return [_checks(artifact, partitions, reader) for artifact in ARTIFACTS.values()]
 
@@ -74,13 +68,14 @@ def _at_once(inspection: Inspection, selected: set[str]) -> Iterator[dg.AssetChe
     for check in checks_of(inspection.key):
         if check.name in selected:
             verdict = judge(check, inspection)
+            nothing = verdict.state == "not compared"
             yield dg.AssetCheckResult(
                 passed=verdict.state == "passed",
                 asset_key=inspection.key,
                 check_name=check.name,
                 description=verdict.description,
                 metadata=verdict.details,
-                severity=_severity(verdict),
+                severity=dg.AssetCheckSeverity.WARN if nothing else dg.AssetCheckSeverity.ERROR,
             )
 
 
@@ -120,9 +115,3 @@ def _target(instance: dg.DagsterInstance, key: str, partition: str) -> Any:
             storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
         )
     return None
-
-
-def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
-    if verdict.state == "not compared":
-        return dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckSeverity.ERROR

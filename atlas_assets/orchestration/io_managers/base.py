@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 import dagster as dg
-from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.orchestration.io_managers.metadata import content_metadata, file_metadata
@@ -33,22 +32,17 @@ class Deferred:
     tell: Callable[[Mapping[str, Any]], None]
 
 
-class AtlasIOManager(dg.UPathIOManager):
-    """Keeps the artifacts of one atlas under their published names.
+class AtlasIOManager(dg.IOManager):
+    """Keeps the artifacts of one atlas that have one kind of file under their published names.
 
     An output of several partitions (a single-run backfill) is a mapping from partition key to
     value, or to a `Deferred` that makes it when it is written; an input of several
     partitions is one as well, and so is one of a single partition whose type annotation is a
     mapping. Input metadata ``{"part": "universal"}`` reads only that part of
     each file; ``{"allow_missing_partitions": True}`` leaves out what is not there.
-
-    Attributes:
-        kind: of files that this IO manager handles.
-        store: reads and writes them.
     """
 
     def __init__(self, store: AtlasStore, kind: Kind) -> None:
-        super().__init__(base_path=UPath(store.root))
         self.store, self.kind = store, kind
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
@@ -57,7 +51,7 @@ class AtlasIOManager(dg.UPathIOManager):
         if not artifact.partitioned or not context.has_asset_partitions:
             written = self.store.write(artifact.key, obj)
             context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
-            context.add_output_metadata(self._metadata(context, obj, written))
+            context.add_output_metadata(_metadata(artifact, obj, written))
             return
         # Dagster gives them in no particular order
         keys = sorted(context.asset_partition_keys)
@@ -65,7 +59,7 @@ class AtlasIOManager(dg.UPathIOManager):
             made = value.make() if isinstance(value, Deferred) else value
             partition = artifact.partition_named(key)
             written = self.store.write(artifact.key, made, partition)
-            metadata = self._metadata(context, made, written)
+            metadata = _metadata(artifact, made, written)
             if isinstance(value, Deferred):
                 # each partition's materialisation gets the metadata of its own file
                 value.tell(metadata)
@@ -74,12 +68,13 @@ class AtlasIOManager(dg.UPathIOManager):
         # one line for all: an event takes Dagster longer to store than a small file to write
         context.log.info(f"wrote {artifact.key} at {', '.join(keys)}")
 
-    def load_partitions(self, context: dg.InputContext) -> Any:
-        """Return the value of the only partition, or {partition key: value} of several."""
-        artifact = self._artifact(context)
-        part = _part(context)
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Return the value of the only file, or {partition key: value} of several."""
+        artifact, metadata = self._artifact(context), context.definition_metadata or {}
+        part, skip = metadata.get("part"), bool(metadata.get("allow_missing_partitions"))
+        if not context.has_asset_partitions:
+            return self.store.recall(artifact.key, part=part)
         keys = sorted(context.asset_partition_keys)
-        skip = bool((context.definition_metadata or {}).get("allow_missing_partitions"))
         values = {}
         for key in keys:
             try:
@@ -91,40 +86,6 @@ class AtlasIOManager(dg.UPathIOManager):
         if len(keys) == 1 and not _wants_mapping(context):
             return values.get(keys[0])
         return values
-
-    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
-        """Write the value of an unpartitioned artifact; ``path`` follows from the artifact."""
-        del path
-        self.store.write(self._artifact(context).key, obj)
-
-    def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
-        """Return the value of an unpartitioned artifact; ``path`` follows from the artifact."""
-        del path
-        return self.store.recall(self._artifact(context).key, part=_part(context))
-
-    def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
-        """Return the published file name of the artifact."""
-        return UPath(self._artifact(context).filename)
-
-    def get_path_for_partition(
-        self,
-        context: dg.InputContext | dg.OutputContext,
-        path: UPath,
-        partition: str,
-    ) -> UPath:
-        """Return the published file of a partition, whose key Dagster gives as ``0.8/0.5``."""
-        del path
-        key = partition.replace("/", "|")
-        artifact = self._artifact(context)
-        return self.store.path(artifact.key, artifact.partition_named(key))
-
-    def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
-        """Return metadata of the value itself: counts, and the columns of a table."""
-        return content_metadata(self._artifact(context), obj)
-
-    def _metadata(self, context: dg.OutputContext, value: Any, written: Written) -> dict[str, Any]:
-        # in the order that the UI shows: a figure before the long record of its making
-        return {**self.get_metadata(context, value), **file_metadata(written)}
 
     def _artifact(self, context: dg.InputContext | dg.OutputContext) -> Artifact:
         key = context.asset_key.to_user_string() if context.has_asset_key else context.name
@@ -141,11 +102,7 @@ class AtlasIOManager(dg.UPathIOManager):
 
 
 def io_managers(store: AtlasStore) -> dict[str, AtlasIOManager]:
-    """Return the IO manager of each kind of file, by the name of its resource.
-
-    Args:
-        store: reads and writes their files.
-    """
+    """Return the IO manager of each kind of file, by the name of its resource."""
     return {f"{kind}_io_manager": AtlasIOManager(store, kind) for kind in get_args(Kind)}
 
 
@@ -174,9 +131,9 @@ def _by_partition(artifact: str, keys: list[str], value: Any) -> Mapping[str, An
     return {key: value[key] for key in keys}
 
 
-def _part(context: dg.InputContext) -> str | None:
-    part = (context.definition_metadata or {}).get("part")
-    return None if part is None else str(part)
+def _metadata(artifact: Artifact, value: Any, written: Written) -> dict[str, Any]:
+    # in the order that the UI shows: a figure before the long record of its making
+    return {**content_metadata(artifact, value), **file_metadata(written)}
 
 
 def _wants_mapping(context: dg.InputContext) -> bool:

@@ -12,7 +12,7 @@ from atlas_assets.atlas import versions
 from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import HubError, SettingsError
 from atlas_assets.orchestration.automation.model_watch import poll
-from atlas_assets.orchestration.model_version import announced_version
+from atlas_assets.orchestration.data_versions import announced_version
 from atlas_assets_tests.hub.conftest import hub
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.orchestration.automation import followed

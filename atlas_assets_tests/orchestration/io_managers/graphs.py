@@ -9,7 +9,7 @@ import dagster as dg
 from upath import UPath
 
 from atlas_assets.orchestration.io_managers.base import Deferred, io_managers
-from atlas_assets.orchestration.partitions import sweep_partitions
+from atlas_assets.orchestration.partitions import partitions_of
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting, grid
 from atlas_assets.storage.provenance import Lineage
@@ -17,7 +17,7 @@ from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.samples import LINEAGE, sample
 
 SWEEP = grid([0.001, 0.5], [0.5, 0.8])
-PARTITIONS = sweep_partitions(SWEEP)
+PARTITIONS = partitions_of(SWEEP)["sweep"]
 SINGLE_RUN: dict[str, Any] = {
     "partitions_def": PARTITIONS,
     "backfill_policy": dg.BackfillPolicy.single_run(),

@@ -13,10 +13,9 @@ TESTED_IN = {
     "atlas/test_open.py": ("atlas/model.py",),
     # what is told by a command is tried on it, and options on one that has them
     "cli/test_command.py": ("cli/text.py",),
-    "cli/test_show.py": ("cli/naming.py",),
+    "cli/test_show.py": ("cli/options.py",),
     "cli/test_stability.py": ("atlas/stability.py",),
     "cli/test_status.py": ("atlas/status.py", "cli/where.py"),
-    "cli/test_sweep.py": ("cli/options.py",),
     # how readouts are read and added up shows in padded batches, attention in the whole network
     "extraction/test_passes.py": ("extraction/tree_pass.py",),
     "extraction/test_plain_pass.py": (
@@ -58,7 +57,6 @@ TESTED_IN = {
     ),
     "soundness/test_evidence.py": (
         "soundness/evaluate.py",
-        "soundness/recompute.py",
         "stages/making.py",
         "stages/report/claims.py",
     ),

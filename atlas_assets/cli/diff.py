@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
-from atlas_assets.cli.naming import named_atlas
+from atlas_assets.cli.options import named_atlas
 from atlas_assets.cli.text import count, paragraph, section, table
 from atlas_assets.stages.setting import spell
 

@@ -1,16 +1,21 @@
-"""Options that several commands share, and settings made from options."""
+"""What users type: settings, and the names of atlases and concepts, completed in the shell."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import MissingArtifactError, SettingsError, expect
+from atlas_assets.stages.concepts import SEPARATOR
 from atlas_assets.stages.setting import Setting
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+    from upath import UPath
+
     from atlas_assets.settings import AtlasSettings
 
 #: click types of the values that ε and C may take
@@ -28,12 +33,11 @@ def with_options(
 ) -> AtlasSettings:
     """Return the settings of an atlas, with values from a command's options in place of some.
 
+    A value that is out of range is a SettingsError that names the option it came from.
+
     Args:
         values: the settings in force, field → value.
         options: field → name of its option and what was given there; ``None``: nothing.
-
-    Raises:
-        SettingsError: a value is out of range; it names the option that it came from.
     """
     from atlas_assets.settings import AtlasSettings, env_name
 
@@ -51,3 +55,99 @@ def with_options(
             found=error.found,
             remedy="correct the option, or leave it out",
         ) from None
+
+
+def named_atlas(typed: str) -> UPath:
+    """Return the folder of an atlas: at the path typed, or of that name under ATLAS_DATA_DIR.
+
+    It is a MissingArtifactError that there is no such folder, or no file of an atlas in it.
+    """
+    from upath import UPath
+
+    from atlas_assets.atlas.open import require_folder
+    from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.catalog import artifact_of_file
+    from atlas_assets.storage.folder import file_names
+
+    folder = UPath(typed).absolute()
+    if not folder.exists() and "/" not in typed:
+        beside = UPath(AtlasSettings.from_env().data_dir).absolute() / typed
+        folder = beside if beside.is_dir() else folder
+    require_folder(folder)
+    expect(
+        any(map(artifact_of_file, file_names(folder))),
+        MissingArtifactError,
+        "there is nothing to compare",
+        where=str(folder),
+        expected="a folder with the files of an atlas, by their published names",
+        found="no file of an atlas",
+        remedy="correct the path",
+    )
+    return folder
+
+
+def find_concept(typed: str, concepts: Sequence[str]) -> str:
+    """Return the concept that a typed name means.
+
+    A name means a concept if it is the concept's full name (``ast__For``) or, where only one
+    concept has it, its bare name (``For``). If no concept is meant, capitals are ignored. Where
+    the name means none, or several, the message of the SettingsError names the candidates.
+    """
+    if typed in concepts:
+        return typed
+    for spelled in (str, str.casefold):
+        meant = [name for name in concepts if spelled(typed) in map(spelled, (name, _bare(name)))]
+        if meant:
+            break
+    if len(meant) == 1:
+        return meant[0]
+    raise SettingsError(
+        "the name is ambiguous" if meant else "the atlas has no such concept",
+        where=repr(typed),
+        expected="one of its concepts, as ast__For, builtin__len, or For where that is clear",
+        found=f"it may mean {' and '.join(meant)}" if meant else _instead(typed, concepts),
+        remedy="give the full name" if meant else "correct the name, or look into another atlas",
+    )
+
+
+def complete_concept(
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[CompletionItem]:
+    """Complete a typed name: published concepts whose full or bare names begin with it."""
+    from click.shell_completion import CompletionItem
+
+    return [
+        CompletionItem(word)
+        for concept in _published()
+        for word in (concept, _bare(concept))
+        if word.startswith(incomplete)
+    ]
+
+
+def _instead(typed: str, concepts: Sequence[str]) -> str:
+    """Say why the atlas lacks the concept typed, or which of its concepts have similar names."""
+    published = [name for name in _published() if typed in (name, _bare(name))]
+    if published:
+        return f"{published[0]} is published, but not among this atlas's {len(concepts)} concepts"
+    return f"the nearest: {_near(typed, concepts) or 'none'}"
+
+
+def _published() -> tuple[str, ...]:
+    from atlas_assets.stages.prompts.stimuli import load_stimuli
+
+    return tuple(load_stimuli().concepts)
+
+
+def _near(typed: str, concepts: Iterable[str]) -> str:
+    """Up to five concepts whose full or bare names are similar to what was typed."""
+    by_spelling = {}
+    for name in concepts:
+        by_spelling[name.casefold()] = by_spelling[_bare(name).casefold()] = name
+    close = difflib.get_close_matches(typed.casefold(), sorted(by_spelling), n=5)
+    return ", ".join(dict.fromkeys(by_spelling[spelling] for spelling in close))
+
+
+def _bare(concept: str) -> str:
+    return concept.partition(SEPARATOR)[2]

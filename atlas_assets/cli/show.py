@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.naming import complete_concept, find_concept
-from atlas_assets.cli.options import CONSISTENCY, EPSILON, as_json
+from atlas_assets.cli.options import CONSISTENCY, EPSILON, as_json, complete_concept, find_concept
 from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, paragraph, table
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.stages.setting import REFERENCE, Setting

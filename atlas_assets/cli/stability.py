@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
-from atlas_assets.cli.naming import named_atlas
-from atlas_assets.cli.options import as_json
+from atlas_assets.cli.options import as_json, named_atlas
 from atlas_assets.cli.text import paragraph, table
 from atlas_assets.stages.setting import Setting
 

@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 
-from atlas_assets.errors import ModelError, SettingsError, expect
 from atlas_assets.extraction import plain_pass, tree_pass
 from atlas_assets.extraction.losses import LOSS_OF_SHORT_PROMPT, MAX_SCORED_TOKENS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
@@ -71,9 +70,9 @@ def extract(
     batch_tokens: int | None = None,
     shards: ShardStore,
     progress: Progress,
-    path: NetworkPath | None = None,
+    path: NetworkPath = "tree",
 ) -> Activations:
-    """Run the prompts of all units and add their readouts up, per unit and layer.
+    """Return the readouts of the prompts of all units, added up per unit (by name) and layer.
 
     Args:
         model: a loaded causal LM.
@@ -84,15 +83,11 @@ def extract(
         shards: where finished work is kept; its fingerprint covers model identity, dtype,
             device and code, and is narrowed here to readout, prompts, batching and plan.
         progress: is told of prompts as they are run.
-        path: how ``last_token`` runs the network; None takes the tree where the network can.
-
-    Returns:
-        Activations of all units, sorted by name.
+        path: how a circuitgpt is run for ``last_token``; whatever else is run in padded batches.
 
     Raises:
         StimulusError: no units, a unit without prompts, or a prompt without tokens.
         ModelError: a prompt is longer than the network can take, or a readout is not finite.
-        SettingsError: ``batch_tokens`` is below 1.
         ArtifactWriteError: finished work cannot be written.
     """
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
@@ -115,7 +110,7 @@ def read_prompts(
     batch_tokens: int | None = None,
     shards: ShardStore,
     progress: Progress,
-    path: NetworkPath | None = None,
+    path: NetworkPath = "tree",
 ) -> PromptReadings:
     """Run all units' prompts once, for their readouts at the last token and for their losses.
 
@@ -149,39 +144,16 @@ def run_pass(
     batch_tokens: int | None,
     shards: ShardStore,
     progress: Progress,
-    path: NetworkPath | None,
+    path: NetworkPath,
 ) -> UnitSums:
-    """Run encoded prompts on the tree or in padded batches; arguments and errors as in `extract`.
-
-    Args:
-        scored: whether losses are computed too.
-    """
+    """Run encoded prompts on the tree or in padded batches, as `extract` says; score them too."""
     own = CPU_BATCH_TOKENS if model.device.type == "cpu" else ACCELERATOR_BATCH_TOKENS
     budget = own if batch_tokens is None else batch_tokens
-    expect(
-        budget >= 1,
-        SettingsError,
-        "the token budget of a batch is out of range",
-        where="batch_tokens",
-        expected="at least 1",
-        found=str(budget),
-        remedy="choose a larger budget, such as 2048",
-    )
-    able = isinstance(model.network, CircuitGPTForCausalLM)
-    expect(
-        able or path != "tree",
-        ModelError,
-        "the model cannot run on a tree of prefixes",
-        where=type(model.network).__name__,
-        expected="a circuitgpt",
-        found="another network",
-        remedy="choose the plain path",
-    )
     published = readout == "published"
-    on_tree = able and path != "plain" and not published
+    able = isinstance(model.network, CircuitGPTForCausalLM) and not published
     with progress.track(int(prompts.n_prompts.sum()) if published else len(prompts.distinct)) as it:
         task = Pass(model, prompts, readout, scored, budget, shards, it)
-        return tree_pass.run(task) if on_tree else plain_pass.run(task)
+        return tree_pass.run(task) if able and path == "tree" else plain_pass.run(task)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,16 +171,11 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class _Texts(UnitPrompts):
-    """Distinct texts in units of a fixed size, which stand for nothing.
-
-    Attributes:
-        row_of_text: int64 ``[texts]``, each text's row of the table.
-    """
+    """Distinct texts in units of a fixed size, which stand for nothing; each text's row."""
 
     row_of_text: IntArray
 
     def where(self, row: int) -> str:
-        """Name the first text of a row."""
         return f"prompt {np.flatnonzero(self.row_of_text == row)[0]}"
 
 
@@ -219,24 +186,12 @@ def score(
     batch_tokens: int | None = None,
     shards: ShardStore,
     progress: Progress,
-    path: NetworkPath | None = None,
+    path: NetworkPath = "tree",
 ) -> Scores:
     """Compute the loss of every text, running identical ones once.
 
-    Args:
-        model: a loaded causal LM.
-        texts: any number of prompts.
-        batch_tokens: as for `extract`, like what is not named here; large vocabularies get smaller
-            batches.
-        shards: as for `extract`.
-        progress: as for `extract`.
-        path: as for `extract`.
-
-    Raises:
-        ModelError: a text's scored part is longer than the network can take, or a readout or a
-            loss is not finite.
-        SettingsError: ``batch_tokens`` is below 1.
-        ArtifactWriteError: finished work cannot be written.
+    Other arguments and the errors are those of `extract`; large vocabularies get smaller batches,
+    and a loss that is not finite is a ModelError too.
     """
     whole, row_of_text = tokenize(model.tokenizer, texts)
     table = whole.truncated(MAX_SCORED_TOKENS)

@@ -37,10 +37,8 @@ class ShardStore:
     Args:
         folder: belongs to this computation alone (nothing else keeps files in it); None keeps
             nothing. What other fingerprints left in it is removed at first use.
-        fingerprint: 8 to 64 hexadecimal digits covering whatever changes the numbers.
-
-    Raises:
-        ArtifactError: the fingerprint is not of that form.
+        fingerprint: 8 to 64 hexadecimal digits (else ArtifactError) covering whatever changes the
+            numbers.
     """
 
     def __init__(self, folder: Path | None, fingerprint: str) -> None:
@@ -64,12 +62,8 @@ class ShardStore:
     def get(self, key: str, *, like: Mapping[str, Array]) -> Arrays | None:
         """Return the arrays of shard ``key``, or None where it is missing or cannot be used.
 
-        A shard that is damaged (truncated, altered) or holds other arrays is reported as a warning
-        in the log.
-
-        Args:
-            key: names the shard within the computation.
-            like: arrays with the names, shapes and dtypes of those wanted.
+        A shard that is damaged (truncated, altered), or whose arrays have other names, shapes or
+        dtypes than those of ``like``, is reported as a warning in the log.
         """
         path = self._path(key)
         if path is None or not path.is_file():
@@ -81,11 +75,7 @@ class ShardStore:
             return None
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Store a finished shard, whole or not at all.
-
-        Raises:
-            ArtifactWriteError: the folder cannot be written or the disk is full.
-        """
+        """Store a finished shard, whole or not at all (ArtifactWriteError)."""
         path = self._path(key)
         if path is not None:
             kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}

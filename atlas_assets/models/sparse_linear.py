@@ -22,8 +22,6 @@ from atlas_assets.models import cpu_kernels
 CPU_SLAB_ENTRIES = 2**18
 #: bounds on its tokens, a multiple of the least
 LEAST_TOKENS, MOST_TOKENS = 32, 256
-#: an accelerator wants large pieces
-ACCELERATOR_SLAB = 2**14
 _TRANSPOSE = "void(uint64[::1],int64,int64,uint64[::1],int64,int64,int64,int64)"
 
 
@@ -78,10 +76,8 @@ class SparseLinear(nn.Module):
         )
         rows = x.reshape(-1, self.in_features)
         out = x.new_empty(len(rows), self.out_features)
-        size = ACCELERATOR_SLAB
-        if x.device.type == "cpu":
-            fitting = CPU_SLAB_ENTRIES // (self.in_features + self.out_features)
-            size = min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
+        fitting = CPU_SLAB_ENTRIES // (self.in_features + self.out_features)
+        size = min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
         done = self._by_pairs(rows, out, size) if _pairs_up(rows, out) else 0
         for first in range(done, len(rows), size):
             piece = rows[first : first + size]

@@ -7,18 +7,18 @@ of date itself is ever used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import polars as pl
 
 from atlas_assets.errors import ArtifactError, AtlasError, MissingArtifactError
-from atlas_assets.soundness.recompute import Recomputation
 from atlas_assets.soundness.subject import Cell, name_of
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.making import Making
 from atlas_assets.stages.masks import masks
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.report.claims import Claim, Observed
@@ -27,6 +27,48 @@ from atlas_assets.storage.store import AtlasStore
 
 Request = tuple[str, Setting | None]
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Recomputation:
+    """What `Artifact.compute` is given where nothing is made, only compared or observed.
+
+    It is the part of `atlas_assets.stages.making.Making` that is needed by artifacts which follow
+    from their inputs alone.
+
+    Attributes:
+        sweep: the settings of the atlas.
+        partition: the partition that is computed, where the artifact has one file for each.
+        read: reads an input, given its key and, where they matter, partition and part.
+        universal: gives the universal masks at a setting.
+        any_universal: gives the universal masks at whatever setting there is.
+    """
+
+    sweep: Sequence[Setting]
+    partition: Setting | None
+    read: Callable[..., Any]
+    universal: Callable[[Setting], Masks]
+    any_universal: Callable[[], Masks]
+
+    def require_in_sweep(self, setting: Setting) -> None:
+        """Accept any setting: what is on disk decides."""
+
+    def warn(self, sentence: str) -> None:
+        """Tell nobody: what is left out was told when the artifact was made."""
+
+    def note(self, **values: Any) -> None:
+        """Keep no numbers: a computation that only compares has no run to show them in."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise ArtifactError(
+            f"the artifact cannot be computed again: it needs `Making.{name}`",
+            expected="an artifact that follows from its inputs alone",
+            remedy="materialise it",
+        )
+
+    def compute(self, artifact: Artifact) -> Any:
+        """Return the value of an artifact; ArtifactError where it needs more than its inputs."""
+        return artifact.compute(cast(Making, self))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.files.locations import file_state
-from atlas_assets.soundness.recompute import Recomputation
+from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.soundness.subject import cells_of, name_of
 from atlas_assets.stages.artifact import Layout
 from atlas_assets.stages.catalog import ARTIFACTS
@@ -218,10 +218,7 @@ def judge(check: Check, inspection: Inspection) -> Verdict:
     except NotComparedError as error:
         return Verdict("not compared", error.what, {"statement": check.statement})
     except AtlasError as error:
-        names = ("where", "expected", "found", "what to do")
-        texts = (error.where, error.expected, error.found, error.remedy)
-        told = {name: text for name, text in zip(names, texts, strict=True) if text}
-        return Verdict("failed", str(error), {"statement": check.statement, **told})
+        return Verdict("failed", str(error), {"statement": check.statement, **error.said})
     return Verdict("passed", check.statement, details)
 
 

@@ -2,7 +2,7 @@
 
 `Artifact.compute` takes a `Making`, and so knows neither files nor Dagster. There are two of them:
 a Dagster step (`atlas_assets.orchestration.making`) and the recomputation of an artifact from the
-files of an atlas (`atlas_assets.soundness.recompute`).
+files of an atlas (`atlas_assets.soundness.evidence`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.errors import ModelError, SettingsError
+from atlas_assets.errors import ModelError
 from atlas_assets.extraction import extraction, losses, plain_pass, tree_pass
 from atlas_assets.extraction.extraction import Readout, extract
 from atlas_assets.extraction.shards import ShardStore
@@ -58,7 +58,7 @@ def assert_read(
     model: Any,
     units: Mapping[str, Sequence[str]],
     sizes: Sequence[int],
-    path: Any = None,
+    path: Any = "tree",
     **tolerance: float,
 ) -> None:
     """What one pass gives in batches of each size is what prompts alone give."""
@@ -238,13 +238,6 @@ def test_progress_counts_what_is_run(model: Any, readout: Readout, prompts: int)
     extract(model(), units, readout=readout, shards=shards, progress=progress)
     assert lines[0] == f"reading: {prompts} prompts to run"
     assert lines[-1].startswith(f"reading: {prompts} prompts in")
-
-
-def test_other_paths_and_batches_of_no_tokens_are_refused() -> None:
-    with pytest.raises(ModelError, match="cannot run on a tree"):
-        read(tiny_models.toy(), UNITS, path="tree")
-    with pytest.raises(SettingsError, match="batch_tokens"):
-        extracted(tiny_models.toy(), UNITS, batch_tokens=0)
 
 
 @pytest.mark.parametrize("path", ["plain", "tree"])

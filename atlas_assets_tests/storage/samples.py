@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from upath import UPath
 
 from atlas_assets.models.identity import ModelIdentity
-from atlas_assets.soundness.recompute import Recomputation
+from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS

@@ -89,15 +89,9 @@ class AtlasDiff:
 
 
 def compare(a: AtlasStore, b: AtlasStore, *, claims: bool = True) -> AtlasDiff:
-    """Compare two atlases, ``b`` against ``a``.
+    """Compare two atlases, ``b`` against ``a``; with ``claims``, also what they show of each claim.
 
-    Args:
-        a: the earlier atlas, or the reference.
-        b: the other one.
-        claims: whether to evaluate the published claims on both.
-
-    Raises:
-        ArtifactError: a file of an atlas is damaged.
+    Raises ArtifactError where a file of an atlas is damaged.
     """
     there = [settings_present(store.root, "object_masks") for store in (a, b)]
     common = sorted(set.intersection(*map(set, there)))
@@ -129,8 +123,7 @@ def compare_masks(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Compare universal masks of one number of layers and one width, setting by setting.
 
-    Returns:
-        ``circuits``, ``neurons`` and ``concepts`` of `AtlasDiff`.
+    The result is ``circuits``, ``neurons`` and ``concepts`` of `AtlasDiff`.
     """
     return (
         _frame(_CIRCUITS, (_totals(*pair) for pair in pairs)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,23 +15,21 @@ if TYPE_CHECKING:
     from atlas_assets.models.sources import ModelSource
 
 
+@dataclass(frozen=True, eq=False)
 class AtlasModel:
     """The model that ``ATLAS_MODEL`` names.
 
     torch and transformers are imported when the model is first asked for, not before.
 
-    Args:
-        settings: names the model, its revision, device and dtype.
+    Attributes:
+        settings: the settings that name the model, its revision, device and dtype.
         ask_hub: whether a Hub model may be downloaded; otherwise only its cached copy is used.
         sha: the pinned commit of a followed Hub model; ``None`` where there is no pin yet.
     """
 
-    def __init__(
-        self, settings: AtlasSettings, *, ask_hub: bool = True, sha: str | None = None
-    ) -> None:
-        self._settings = settings
-        self._ask_hub = ask_hub
-        self._sha = sha
+    settings: AtlasSettings
+    ask_hub: bool = True
+    sha: str | None = None
 
     @cached_property
     def source(self) -> ModelSource:
@@ -38,10 +37,10 @@ class AtlasModel:
         from atlas_assets.atlas import versions
         from atlas_assets.models.sources import resolve
 
-        settings = self._settings
-        sha = self._sha or (versions.known_sha(settings) if self._ask_hub else None)
-        source = resolve(settings.model, sha or settings.model_revision, ask_hub=self._ask_hub)
-        if self._ask_hub and source.revision is not None and versions.is_followed(settings):
+        settings = self.settings
+        sha = self.sha or (versions.known_sha(settings) if self.ask_hub else None)
+        source = resolve(settings.model, sha or settings.model_revision, ask_hub=self.ask_hub)
+        if self.ask_hub and source.revision is not None and versions.is_followed(settings):
             versions.pin_first(settings, source.revision)
         return source
 
@@ -57,7 +56,7 @@ class AtlasModel:
         """The network on its device, with its tokenizer."""
         from atlas_assets.models.loading import load
 
-        return load(self.source, device=self._settings.device, dtype=self._settings.dtype)
+        return load(self.source, device=self.settings.device, dtype=self.settings.dtype)
 
     @property
     def tokenizer(self) -> ModelTokenizer:
@@ -69,7 +68,7 @@ class AtlasModel:
         """The filter's threshold (nats): the setting, else the model's own, else the paper's."""
         from atlas_assets.models.sources import default_loss_threshold
 
-        if self._settings.loss_threshold is not None:
-            return self._settings.loss_threshold
+        if self.settings.loss_threshold is not None:
+            return self.settings.loss_threshold
         own = default_loss_threshold(self.source)
         return PAPER_LOSS_THRESHOLD if own is None else own

@@ -90,11 +90,8 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
 def open_folder(folder: str | Path | UPath) -> AtlasStore:
     """Return any atlas, the paper's release included, whatever the settings in force.
 
-    Args:
-        folder: a path, or the URL of a folder on a filesystem that fsspec knows.
-
-    Raises:
-        MissingArtifactError: there is no such folder.
+    The folder is a path, or the URL of a folder on a filesystem that fsspec knows. Raises
+    MissingArtifactError where there is no such folder.
     """
     root = UPath(folder).absolute()
     require_folder(root)

@@ -60,8 +60,7 @@ class Stability:
 def stability(stores: Sequence[AtlasStore]) -> Stability:
     """Compare two or more atlases, of different models or of one under different settings.
 
-    Raises:
-        ArtifactError: a file of an atlas is damaged.
+    Raises ArtifactError where a file of an atlas is damaged.
     """
     results = [evaluate_claims(store) for store in stores]
     claims = list(zip(*results, strict=True))
@@ -77,9 +76,8 @@ def stability(stores: Sequence[AtlasStore]) -> Stability:
 def agreement(atlases: Sequence[Numbers]) -> Agreement | None:
     """How far the atlases put their common items into the same order.
 
-    Returns:
-        ``None`` where ρ is not defined: fewer than two atlases or common items, or a number that
-        is the same for all items of an atlas.
+    The agreement is ``None`` where ρ is not defined: fewer than two atlases or common items, or a
+    number that is the same for all items of an atlas.
     """
     common = sorted(set.intersection(*(set(numbers) for numbers in atlases))) if atlases else []
     if len(atlases) < 2 or len(common) < 2:
@@ -112,12 +110,8 @@ def similarities(universal: Masks) -> Numbers:
 def concept_fractions(targets: Sequence[str], counts: Counts) -> Numbers:
     """The share of each concept's circuit, over all layers, that its keyword does not use.
 
-    Args:
-        targets: the concepts.
-        counts: int64 ``[targets, layers, 3]``, last axis (co, sh, to).
-
-    Returns:
-        Σ co / Σ (co + sh); concepts without any circuit are left out.
+    Of int64 counts ``[targets, layers, 3]``, last axis (co, sh, to), it is Σ co / Σ (co + sh);
+    concepts without any circuit are left out.
     """
     alone, shared, _ = counts.sum(axis=1).T
     sizes = alone + shared

@@ -63,12 +63,9 @@ class FileState:
 def survey(store: AtlasStore, *, verify: bool = False) -> list[FileState]:
     """Return the state of every file, in the order of the pipeline, settings ascending.
 
-    Files at settings off the sweep are listed where they are there.
-
-    Args:
-        store: the atlas.
-        verify: read every file whole and check its content against its digest; otherwise damage
-            is noticed only where a file's record of its making cannot be read.
+    Files at settings off the sweep are listed where they are there. With ``verify`` every file is
+    read whole and its content checked against its digest; otherwise damage is noticed only where
+    a file's record of its making cannot be read.
     """
     states = []
     for key, artifact in ARTIFACTS.items():

@@ -172,8 +172,7 @@ def is_begun(settings: AtlasSettings, version: Version) -> bool:
 def look_up(settings: AtlasSettings) -> Pin:
     """Ask the Hub which commit the followed revision means now, and move the pin. One request.
 
-    Raises:
-        HubError: the Hub does not say; the pin stays as it is.
+    Where the Hub does not say (HubError), the pin stays as it is.
     """
     from atlas_assets.hub_client.client import HubClient
     from atlas_assets.hub_client.repository import Repository

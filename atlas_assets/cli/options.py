@@ -33,7 +33,7 @@ def with_options(
 ) -> AtlasSettings:
     """Return the settings of an atlas, with values from a command's options in place of some.
 
-    A value that is out of range is a SettingsError that names the option it came from.
+    Raises SettingsError where a value is out of range, and names the option that it came from.
 
     Args:
         values: the settings in force, field → value.
@@ -60,7 +60,7 @@ def with_options(
 def named_atlas(typed: str) -> UPath:
     """Return the folder of an atlas: at the path typed, or of that name under ATLAS_DATA_DIR.
 
-    It is a MissingArtifactError that there is no such folder, or no file of an atlas in it.
+    Raises MissingArtifactError where there is no such folder, or no file of an atlas in it.
     """
     from upath import UPath
 
@@ -90,8 +90,8 @@ def find_concept(typed: str, concepts: Sequence[str]) -> str:
     """Return the concept that a typed name means.
 
     A name means a concept if it is the concept's full name (``ast__For``) or, where only one
-    concept has it, its bare name (``For``). If no concept is meant, capitals are ignored. Where
-    the name means none, or several, the message of the SettingsError names the candidates.
+    concept has it, its bare name (``For``). If no concept is meant, capitals are ignored. Raises
+    SettingsError, which names the candidates, where the name means no concept or several.
     """
     if typed in concepts:
         return typed

@@ -72,7 +72,7 @@ def extract(
     progress: Progress,
     path: NetworkPath = "tree",
 ) -> Activations:
-    """Return the readouts of the prompts of all units, added up per unit (by name) and layer.
+    """Return the readouts of the prompts of all units, added up per unit, sorted by name.
 
     Args:
         model: a loaded causal LM.

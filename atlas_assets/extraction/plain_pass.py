@@ -11,11 +11,7 @@ import numpy as np
 import torch
 
 from atlas_assets.extraction.batching import length_batches, padded, placed
-from atlas_assets.extraction.losses import (
-    LOGITS_PER_CALL,
-    mean_losses,
-    targets_of,
-)
+from atlas_assets.extraction.losses import LOGITS_PER_CALL, mean_losses, targets_of
 from atlas_assets.extraction.passes import Doubles, Pass, UnitSums
 from atlas_assets.extraction.prompts import IntArray, UnitPrompts, cut_into_shards
 from atlas_assets.extraction.readouts import tapped
@@ -51,12 +47,7 @@ class _Batch:
 
 
 def run(task: Pass) -> UnitSums:
-    """Run a pass shard by shard; shards that are finished already are taken from the store.
-
-    Raises:
-        ModelError: a readout or a loss is not finite.
-        ArtifactWriteError: a shard cannot be written.
-    """
+    """Run a pass shard by shard; shards that are finished already are taken from the store."""
     store = task.store(
         f"plan {PLAN_VERSION}, {SHARD_PROMPTS} prompts", f"batch_tokens {task.budget}"
     )

@@ -83,14 +83,10 @@ class PrefixTree:
 
     @classmethod
     def of(cls, table: TokenTable, rows: IntArray) -> tuple[PrefixTree, IntArray]:
-        """Build the tree of some rows of a table.
+        """Build the tree of some rows of a table, none of an empty sequence.
 
-        Args:
-            table: token sequences, ids ≥ 0.
-            rows: int64, none of an empty sequence; rows of equal ids are one sequence of the tree.
-
-        Returns:
-            The tree, and int64 ``[len(rows)]``: the number of each row's sequence in it.
+        Rows of equal ids are one sequence of the tree. The result is the tree, and int64
+        ``[len(rows)]``: the number of each row's sequence in it.
         """
         # big-endian ids compare as bytes just as they compare as numbers
         keys = [table.sequence(int(row)).astype(">i4").tobytes() for row in rows]

@@ -58,9 +58,8 @@ class TokenTable:
 def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
     """Encode ``texts`` without special tokens, identical sequences once.
 
-    Returns:
-        The distinct sequences in order of first appearance, and int64 ``[texts]``: the row of
-        each text's sequence.
+    The result is the distinct sequences in order of first appearance, and int64 ``[texts]``: the
+    row of each text's sequence.
     """
     texts = list(texts)
     row_of_text: dict[str, int] = {}
@@ -139,16 +138,11 @@ class UnitPrompts:
 def unit_prompts(
     tokenizer: CorpusTokenizer, units: Mapping[str, Sequence[str]], *, max_positions: int
 ) -> UnitPrompts:
-    """Encode the prompts of all units.
-
-    Args:
-        tokenizer: the model's; gives ids without special tokens.
-        units: unit name → its prompts in order.
-        max_positions: tokens the network can take.
+    """Encode the prompts (unit name → its prompts in order) of all units.
 
     Raises:
         StimulusError: there are no units, a unit has no prompts, or a prompt has no tokens.
-        ModelError: a prompt is longer than ``max_positions``.
+        ModelError: a prompt has more than ``max_positions`` tokens.
     """
     names = tuple(sorted(units))
     empty = [name for name in names if not units[name]]
@@ -177,13 +171,9 @@ def unit_prompts(
 
 
 def require_fit(prompts: UnitPrompts, max_positions: int, what: str) -> None:
-    """Refuse sequences longer than the network can take.
+    """Refuse sequences longer than the network can take, with a ModelError that names the prompt.
 
-    Args:
-        what: what a sequence is, for the message.
-
-    Raises:
-        ModelError: a sequence is longer; the message names unit and prompt.
+    ``what`` is what a sequence is, for the message.
     """
     (long,) = np.nonzero(prompts.table.lengths > max_positions)
     if long.size:

@@ -30,11 +30,7 @@ LOGITS_ELSEWHERE = 2**26
 
 
 class TreeNetwork:
-    """Runs chunks of a prefix tree.
-
-    Args:
-        network: in eval mode. Its modules are called on ``[nodes, width]``.
-    """
+    """Runs chunks of a prefix tree; a network's modules, in eval mode, get ``[nodes, width]``."""
 
     def __init__(self, network: CircuitGPTForCausalLM) -> None:
         self._network = network

@@ -35,12 +35,7 @@ NOTE_SECONDS = 30.0
 
 
 def run(task: Pass) -> UnitSums:
-    """Run a pass of a circuitgpt, from the last note on where there is one.
-
-    Raises:
-        ModelError: a readout or a loss is not finite.
-        ArtifactWriteError: the state cannot be written.
-    """
+    """Run a pass of a circuitgpt, from the last note on where there is one; errors as `extract`."""
     rows = task.prompts.distinct
     tree, places = PrefixTree.of(task.prompts.table, rows)
     sequence_of_row = coo_array(

@@ -22,14 +22,12 @@ TOKENIZER = "tokenizer.json"
 VOCABULARY = ("vocab.json", "merges.txt")
 
 _BLOCK_BYTES = 1 << 20
-_SHOWN = 5
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Read the ``config.json`` of a checkpoint's folder.
 
-    Raises:
-        ModelError: it is missing, is not JSON, or names no model type.
+    Raises ModelError where it is missing, is not JSON or names no model type.
     """
     path = folder / "config.json"
     config = _read_json(path) if path.is_file() else {}
@@ -57,8 +55,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def weight_files(folder: Path) -> list[Path]:
     """List the safetensors files that hold a checkpoint's weights, sorted by name.
 
-    Raises:
-        ModelError: there are none (pickled weights are not read), or a shard is missing.
+    Raises ModelError where there are none (pickled weights are not read), or a shard is missing.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
@@ -92,8 +89,7 @@ def weight_files(folder: Path) -> list[Path]:
 def tokenizer_files(folder: Path) -> list[Path]:
     """List a checkpoint's tokenizer files: ``tokenizer.json``, else vocabulary and merges.
 
-    Raises:
-        ModelError: neither is there.
+    Raises ModelError where neither is there.
     """
     for names in ((TOKENIZER,), VOCABULARY):
         files = [folder / name for name in names]
@@ -109,10 +105,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def digest(files: list[Path]) -> str:
-    """Return the SHA-256 over the bytes of all files, in the order given.
-
-    For a single file it is the SHA-256 of that file.
-    """
+    """Return the SHA-256 over the bytes of all files, in the order given."""
     stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
     return _digest(stamps)
 
@@ -194,30 +187,27 @@ class CheckpointTokenizer:
 
 
 def check_loaded(info: Mapping[str, Any], *, where: str, extra_allowed: bool = False) -> None:
-    """Refuse a checkpoint that does not fit its model.
+    """Refuse a checkpoint that does not fit its model, with a ModelError that names the tensors.
 
     Args:
         info: ``missing_keys``, ``unexpected_keys``, ``mismatched_keys`` (name, shape in the file,
             shape in the model) and ``error_msgs``, as ``from_pretrained`` gives them.
         where: the checkpoint.
         extra_allowed: whether tensors that the model has no use for may be there.
-
-    Raises:
-        ModelError: names the tensors.
     """
     missing, extra = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     mismatched = sorted(info["mismatched_keys"])
     if mismatched:
         (name, found, wanted), *others = mismatched
-        names = _listed([name for name, *_ in others])
+        names = listed([name for name, *_ in others])
         more = f" (and {len(others)} more tensors: {names})" if others else ""
         what, seen = f"a tensor of another shape: {name}", f"shape {list(found)}"
         expected = f"shape {list(wanted)}{more}"
     elif missing:
-        what, seen = "tensors are missing", f"missing: {_listed(missing)}"
+        what, seen = "tensors are missing", f"missing: {listed(missing)}"
         expected = "every tensor of the model"
     elif extra and not extra_allowed:
-        what, seen = "tensors are extra", f"extra: {_listed(extra)}"
+        what, seen = "tensors are extra", f"extra: {listed(extra)}"
         expected = "only tensors of the model"
     elif info.get("error_msgs"):
         what, seen = "tensors cannot be read", str(info["error_msgs"][0])
@@ -264,6 +254,7 @@ def _listing(folder: Path) -> str:
     return ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "an empty folder"
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def listed(names: Sequence[str], shown: int = 5) -> str:
+    """Name the first few of several things, and say how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

@@ -159,11 +159,7 @@ class CircuitGPTConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Read a config as transformers does, but refuse one without the model's sizes.
-
-        Raises:
-            ModelError: a required size is missing, or an option is refused.
-        """
+        """Read a config as transformers does, but refuse one without sizes (ModelError)."""
         given = _without_aliases(config_dict, cls.attribute_map)
         missing = ", ".join(key for key in _REQUIRED if key not in given)
         expect(

@@ -150,11 +150,9 @@ def _compiled(function: Callable[..., None], signature: str) -> Callable[..., No
 
 
 def compiled(function: Callable[..., None], signature: str) -> Callable[..., None]:
-    """Return ``function`` as machine code that lets other threads run meanwhile.
+    """Return a function of this module as machine code that lets other threads run meanwhile.
 
-    Args:
-        function: one of this module's.
-        signature: numba's, such as ``void(int32[::1],int64)``.
+    The signature is numba's, such as ``void(int32[::1],int64)``.
     """
     with _compiling:  # two threads would both compile
         return _compiled(function, signature)

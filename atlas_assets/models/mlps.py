@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas_assets.errors import ModelError, expect
+from atlas_assets.models.checkpoint_files import listed
 
 #: what a list of blocks is called, and what the MLP of one block is
 BLOCK_LISTS = ("h", "layers", "layer", "blocks", "block")
@@ -24,7 +25,6 @@ _LOOKED_FOR = (
     f"{', '.join(BLOCK_LISTS)} and <mlp> one of {', '.join(MLP_NAMES)}"
 )
 _REMEDY = "use a decoder-only model whose blocks hold such a module"
-_SHOWN = 8
 
 
 def find_mlps(network: nn.Module) -> tuple[nn.Module, ...]:
@@ -76,9 +76,8 @@ def find_mlps(network: nn.Module) -> tuple[nn.Module, ...]:
 def readout_width(base: nn.Module, mlps: tuple[nn.Module, ...]) -> int:
     """Return the neurons per readout, found by running two tokens.
 
-    Raises:
-        ModelError: an MLP does not give one tensor ``[batch, tokens, width]`` exactly once, or the
-            layers differ in width.
+    Raises ModelError where an MLP does not give one tensor ``[batch, tokens, width]`` exactly once,
+    or where the layers differ in width.
     """
     outputs: dict[int, list[object]] = defaultdict(list)
     hooks = [
@@ -130,5 +129,4 @@ def _held(network: nn.Module) -> str:
         if name.rsplit(".", 1)[-1] == "0"
         for child, _ in module.named_children()
     )
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "nothing") + more
+    return listed(names, shown=8) or "nothing"

@@ -94,8 +94,7 @@ def resolve(
 def identify(source: ModelSource) -> ModelIdentity:
     """Return the names and digests of a checkpoint, without building the network.
 
-    Raises:
-        ModelError: it has no weights in safetensors, or no tokenizer.
+    Raises ModelError where there are no weights in safetensors, or no tokenizer.
     """
     return ModelIdentity(
         model_id=source.model_id,
@@ -108,8 +107,7 @@ def identify(source: ModelSource) -> ModelIdentity:
 def default_loss_threshold(source: ModelSource) -> float | None:
     """Return the ``loss_threshold`` (nats) that a checkpoint's config names, or None.
 
-    Raises:
-        ModelError: the threshold is not a positive number.
+    Raises ModelError where it is not a positive number.
     """
     threshold = checkpoint.read_config(source.folder).get("loss_threshold")
     is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)

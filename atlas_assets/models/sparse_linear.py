@@ -22,6 +22,8 @@ from atlas_assets.models import cpu_kernels
 CPU_SLAB_ENTRIES = 2**18
 #: bounds on its tokens, a multiple of the least
 LEAST_TOKENS, MOST_TOKENS = 32, 256
+#: an accelerator wants large pieces
+ACCELERATOR_SLAB = 2**14
 _TRANSPOSE = "void(uint64[::1],int64,int64,uint64[::1],int64,int64,int64,int64)"
 
 
@@ -62,8 +64,7 @@ class SparseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply ``x`` ``[..., in_features]`` with the weight: ``[..., out_features]``.
 
-        Raises:
-            ModelError: a gradient is asked for.
+        Raises ModelError where a gradient is asked for.
         """
         expect(
             not (x.requires_grad and torch.is_grad_enabled()),
@@ -76,8 +77,10 @@ class SparseLinear(nn.Module):
         )
         rows = x.reshape(-1, self.in_features)
         out = x.new_empty(len(rows), self.out_features)
-        fitting = CPU_SLAB_ENTRIES // (self.in_features + self.out_features)
-        size = min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
+        size = ACCELERATOR_SLAB
+        if x.device.type == "cpu":
+            fitting = CPU_SLAB_ENTRIES // (self.in_features + self.out_features)
+            size = min(max(fitting // LEAST_TOKENS, 1) * LEAST_TOKENS, MOST_TOKENS)
         done = self._by_pairs(rows, out, size) if _pairs_up(rows, out) else 0
         for first in range(done, len(rows), size):
             piece = rows[first : first + size]

@@ -55,13 +55,10 @@ def abs_topk(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
         k: entries to keep, 0 ≤ k; k ≥ width keeps all.
         out: where to write the result, without gradients: ``[rows, width]``, whose rows may lie
             apart; ``x`` itself, or memory of which ``x`` is no part. None: in memory of its own,
-            or, where all is kept, nowhere.
+            or, where all is kept, nowhere. Raises ValueError where it is not like ``x``.
 
     Returns:
         ``out``, or a tensor of the shape and dtype of ``x``.
-
-    Raises:
-        ValueError: ``out`` is not like ``x``, or its rows are not contiguous.
     """
     if out is not None:
         _require_like(out, x)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.atlas.model import AtlasModel
@@ -72,7 +71,16 @@ class ModelRuns:
                 )
             )
         else:
-            losses, lengths = self._score_alone(candidates)
+            from atlas_assets.extraction.extraction import score  # imports torch
+
+            scores = score(
+                self._model.loaded,
+                candidates["prompt_text"].to_list(),
+                batch_tokens=self._settings.batch_tokens,
+                shards=self._shards(self._key),
+                progress=self._progress("prompts scored"),
+            )
+            losses, lengths = scores.losses, scores.lengths
         return candidates.with_columns(
             sequence_loss=pl.Series(losses, dtype=pl.Float64),
             token_length=pl.Series(lengths.astype(np.int64), dtype=pl.Int64),
@@ -104,21 +112,6 @@ class ModelRuns:
             shards=self._shards(self._key),
             progress=self._progress("prompts read"),
         )
-
-    def _score_alone(
-        self, prompts: pl.DataFrame
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Losses and lengths alone, where the readouts need a pass of their own."""
-        from atlas_assets.extraction.extraction import score  # imports torch
-
-        scores = score(
-            self._model.loaded,
-            prompts["prompt_text"].to_list(),
-            batch_tokens=self._settings.batch_tokens,
-            shards=self._shards(self._key),
-            progress=self._progress("prompts scored"),
-        )
-        return scores.losses, scores.lengths
 
     def _read_candidates(self, candidates: Units) -> PromptReadings:
         from atlas_assets.extraction.extraction import read_prompts  # imports torch

@@ -32,9 +32,7 @@ _DIGITS = 16
 def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimResult]) -> Page:
     """Return the report of an atlas; ``settings`` say what one without a file would be about.
 
-    Raises:
-        ArtifactError: a file is damaged.
-        ProvenanceError: a file was made under other settings.
+    Raises ArtifactError where a file is damaged, ProvenanceError where other settings made it.
     """
     subject = subject_of_atlas(store, settings)
     return Page(
@@ -49,12 +47,7 @@ def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimRes
 
 
 def facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str], ...]:
-    """Return (name, value) of model and readout as given, and of grid and extent of the atlas.
-
-    Raises:
-        ArtifactError: a file is damaged.
-        ProvenanceError: a file was made under other settings.
-    """
+    """Return (name, value) of model and readout as given, and of grid and extent of the atlas."""
     found = [("model", model), ("readout", readout)]
     lineages = (record.lineage for *_, record in _records(store) if record and record.lineage)
     if (lineage := next(lineages, None)) is not None:

@@ -55,8 +55,7 @@ def cells_of(store: AtlasStore) -> Iterator[Cell]:
 def subject_of(store: AtlasStore, cells: Iterable[Cell]) -> Subject:
     """Return what these files are about, together; it is claimed where each of them is.
 
-    Raises:
-        ArtifactError: one of them is damaged.
+    Raises ArtifactError where one of them is damaged.
     """
     return _together(sorted({_subject_of_file(store, *cell) for cell in cells}))
 

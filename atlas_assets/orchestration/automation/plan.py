@@ -73,11 +73,8 @@ class Verdicts:
 def plan_of(settings: AtlasSettings, verdicts: Verdicts) -> Plan:
     """Look at every file of the atlas that runs work on, and say what one run should make.
 
-    Of an atlas of which nothing has ever been made, that is nothing.
-
-    Args:
-        settings: in force.
-        verdicts: what earlier calls have found of the files' checks.
+    Of an atlas of which nothing has ever been made, that is nothing. ``verdicts`` are what earlier
+    calls have found of the files' checks.
 
     Raises:
         ProvenanceError: the files are of another atlas, which a run would refuse to replace.

@@ -12,7 +12,7 @@ MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test test-newest test-oldest check bench train-embedded format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest check bench reliability train-embedded format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ check: $(VENV)/.dev ## lint, format check, types, dependencies declared as they 
 
 bench: $(VENV)/.dev ## measure the bars of docs/performance.md on this machine
 	$(BIN)/python -m benchmarks
+
+reliability: $(VENV)/.dev ## kills, races, bad disks, mutated files: the figures of docs/reliability.md
+	$(BIN)/python -m reliability
 
 train-embedded: $(VENV)/.product ## train the embedded model anew (an hour or two); resumes when killed
 	$(BIN)/python -m tools.train_embedded --states data/training/embedded

@@ -106,7 +106,8 @@ def compare(a: AtlasStore, b: AtlasStore, *, claims: bool = True) -> AtlasDiff:
     circuits, neurons, concepts = compare_masks(pairs)
     records = [_records(store) for store in (a, b)]
     both = sorted(records[0].keys() & records[1].keys())
-    left, right = (_made_with(*side, both) for side in zip(there, shapes, records, strict=True))
+    sides = zip(there, shapes, records, map(_origins, (a, b)), strict=True)
+    left, right = (_made_with(*side, both) for side in sides)
     return AtlasDiff(
         made_with=_differing(left, right),
         files=_files(a, b),
@@ -184,26 +185,33 @@ def _unshared(setting: Setting, a: Masks, b: Masks) -> Iterator[tuple[Any, ...]]
 
 def _records(store: AtlasStore) -> dict[str, Provenance | None]:
     """The record of the first file of every artifact that has one."""
-    found = {}
+    return {key: store.provenance(key, setting) for key, setting in _first_cells(store)}
+
+
+def _origins(store: AtlasStore) -> set[str]:
+    return {store.origin(key, setting) for key, setting in _first_cells(store)}
+
+
+def _first_cells(store: AtlasStore) -> Iterator[tuple[str, Setting | None]]:
     for key, artifact in ARTIFACTS.items():
         settings = settings_present(store.root, key) if artifact.partitioned else (None,)
         for setting in settings[:1]:
             if store.exists(key, setting):
-                found[key] = store.provenance(key, setting)
-    return found
+                yield key, setting
 
 
 def _made_with(
     settings: Sequence[Setting],
     shapes: Sequence[str],
     records: Mapping[str, Provenance | None],
+    origins: Iterable[str],
     both: Sequence[str],
 ) -> dict[str, str | None]:
     """What the files of an atlas say of their making; of the computation, the first that knows."""
     known: dict[str, str | None] = {
         "settings": "; ".join(map(str, settings)),
         "shape": "; ".join(shapes),
-        "origin": "; ".join(sorted({r.origin if r else "release" for r in records.values()})),
+        "origin": "; ".join(sorted(origins)),
         **{f"code version of {key}": r.code_version for key in both if (r := records[key])},
     }
     for record in records.values():

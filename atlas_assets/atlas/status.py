@@ -36,8 +36,8 @@ class FileState:
         size_bytes: the size of the file; ``None`` when it is missing.
         state: ``fresh``: need not be made again; ``stale``; ``missing``; ``damaged``.
         reason: why the file is not fresh.
-        provenance: the file's record of its making; ``None`` for files of the release, and for
-            missing and damaged ones.
+        provenance: the file's record of its making; ``None`` for files without, and for missing
+            and damaged ones.
         source: where the file's content was fetched from; ``None`` when it was not.
     """
 
@@ -54,10 +54,11 @@ class FileState:
 
     @property
     def origin(self) -> str | None:
-        """``atlas``, ``release``, or ``None`` when there is no legible file."""
+        """`AtlasStore.origin` of the file, or ``None`` when there is no legible one."""
         if self.state in ("missing", "damaged"):
             return None
-        return self.provenance.origin if self.provenance else "release"
+        said = self.provenance or self.source
+        return said.origin if said else "unknown"
 
 
 def survey(store: AtlasStore, *, verify: bool = False) -> list[FileState]:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from atlas_assets.storage.store import AtlasStore
 
 _KINDS = {"ast": "AST node", "builtin": "builtin"}
+#: what is said of masks whose model is not known
+_ORIGINS = {
+    "atlas": "of a model that no record names",
+    "release": "the paper’s release",
+    "unknown": "of unknown origin",
+}
 #: what a layer of a circuit divides into
 _PARTS = ("concept_only", "shared", "token_only", "concept_fraction", "token_fraction")
 
@@ -84,6 +90,7 @@ def show(
         "concept": name,
         "type": name.partition("__")[0],
         "folder": str(store.root),
+        "origin": store.origin("object_masks", setting),
         **_made_with(record),
         **as_json(setting),
         "width": universal.width,
@@ -149,7 +156,6 @@ def _layer_record(
 def _made_with(provenance: Provenance | None) -> dict[str, str | None]:
     lineage = provenance.lineage if provenance else None
     return {
-        "origin": provenance.origin if provenance else "release",
         "model": lineage.model.model_id if lineage and lineage.model else None,
         "readout": lineage.readout if lineage else None,
     }
@@ -160,7 +166,7 @@ def _text(
 ) -> Iterator[str]:
     made_with = ", ".join(filter(None, (document["model"], document["readout"])))
     yield f"{document['concept']}: {_KINDS[document['type']]} at {setting}"
-    yield f"atlas: {document['folder']} ({made_with or 'the paper’s release'})"
+    yield f"atlas: {document['folder']} ({made_with or _ORIGINS[document['origin']]})"
     if not verified:
         yield f"its parts are not verified: {NO_DIGESTS_OF_PARTS}"
     yield ""

@@ -117,8 +117,10 @@ def _account(state: FileState) -> str | None:
         return None
     lineage = state.provenance.lineage if state.provenance else None
     if lineage is None:
-        release = "files of the paper's release, which carry no record"
-        return release if state.provenance is None else "inputs of which no record says more"
+        if state.provenance is not None:
+            return "inputs of which no record says more"
+        where = "of the paper's release" if state.origin == "release" else "of unknown origin"
+        return f"files {where}, which carry no record"
     model = lineage.model.model_id if lineage.model else None
     revision = lineage.model.revision if lineage.model else None
     cut = lineage.grid and (lineage.grid.ast_nodes or lineage.grid.builtins)

@@ -43,8 +43,8 @@ class Outcome:
         state: ``fetched``; ``unchanged``: it was there already; ``failed``: what is there, if
             anything, is as it was.
         record: where the content is from; ``None`` when it failed.
-        provenance: what the file says of its making; ``None`` for a file of the release, and when
-            it is unchanged or failed.
+        provenance: what the file says of its making; ``None`` for a file without a record, and
+            when it is unchanged or failed.
         described: counts and sizes of the content; empty unless it was fetched.
     """
 

@@ -10,9 +10,16 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from atlas_assets.errors import ArtifactError, ProvenanceError, expect
 from atlas_assets.hub_client.repository import is_place_inside
@@ -22,7 +29,7 @@ from atlas_assets.storage.provenance import Contradiction, Lineage, Provenance, 
 NAME = "atlas.json"
 FORMAT = "atlas.manifest/1"
 _DIGITS = 8
-_FROZEN = "frozen"
+_FROZEN, _UNKNOWN = "frozen", "unknown"
 #: how many names a message lists
 _LISTED = 6
 #: names that stand in the card, in its code sample and in its front matter
@@ -79,8 +86,10 @@ class FileRecord(_Record):
         blob_id: git's id (SHA-1) of its bytes, by which the Hub knows small files.
         asset: the artifact that it is, or is made from.
         partition: ``C|ε`` of a file per setting.
-        provenance: what the artifact's own file says of its making; ``None`` for files of the
-            paper's release and for those made for the viewer.
+        provenance: what the artifact's own file says of its making; ``None`` for files without
+            a record, as those of the paper's release, and for those made for the viewer.
+        origin: ``unknown`` for a file without a record that is not as the release has it; else
+            ``None``, and left out of the document.
         made_from: the published file that a file for the viewer repeats.
         table: what the viewer shows of it.
         layout: groups and datasets of an HDF5 file, a line each.
@@ -96,6 +105,17 @@ class FileRecord(_Record):
     made_from: _Path | None = None
     table: TableRecord | None = None
     layout: tuple[str, ...] = ()
+    origin: Literal["unknown"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_origin(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = told(self)
+        return {key: value for key, value in document.items() if value or key != "origin"}
+
+    @property
+    def is_of_unknown_origin(self) -> bool:
+        """Whether it, or what it was made from, came from who knows where."""
+        return (self.provenance.origin if self.provenance else self.origin) == "unknown"
 
     @property
     def lineage(self) -> Lineage | None:
@@ -267,7 +287,7 @@ def _model_digits(files: Iterable[FileRecord]) -> str:
             digest = hashlib.sha256(digest.encode()).hexdigest()
         if digest:
             return digest[:_DIGITS]
-    return _FROZEN
+    return _UNKNOWN if any(file.is_of_unknown_origin for file in files) else _FROZEN
 
 
 def _dump(document: Any) -> str:

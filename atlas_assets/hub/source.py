@@ -17,9 +17,7 @@ from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import codec_of
-
-#: one repository of the paper, by the name on the dataset card and by the one in the release
-SAME_REPOSITORY = ("piotrwilam/CSP-Atlas", "piotrwilam/AtlasCSP")
+from atlas_assets.storage.source_record import PAPER_REPOSITORIES
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +75,7 @@ class Source:
 
 def names_of(repo_id: str) -> tuple[str, ...]:
     """Return the names of a repository, the given one first; only the paper's has two."""
-    others = SAME_REPOSITORY if repo_id in SAME_REPOSITORY else ()
+    others = PAPER_REPOSITORIES if repo_id in PAPER_REPOSITORIES else ()
     return (repo_id, *(name for name in others if name != repo_id))
 
 

@@ -290,9 +290,10 @@ def _records(
                 records.append(_record(folder, path, cell, made_from=made_from, table=table))
                 table = None
         provenance = store.provenance(key, setting)
+        origin = "unknown" if provenance is None and store.origin(*cell) == "unknown" else None
         for file in _files(store, cell):
             layout = hdf5_layout(folder / file.name) if artifact.kind == "hdf5" else ()
-            told = {"provenance": provenance, "table": table, "layout": layout}
+            told = {"provenance": provenance, "origin": origin, "table": table, "layout": layout}
             records.append(_record(folder, file.name, cell, **told))
     return records, {key: digest.hex for key, digest in rows.items()}
 

@@ -27,6 +27,10 @@ from atlas_assets.storage.store import AtlasStore
 
 #: hexadecimal digits of a digest that are shown
 _DIGITS = 16
+#: what a report says of origins besides, where that is one
+_OF_UNKNOWN_ORIGIN = (
+    " Origin unknown: from files without a record that are not as the paper's repository has them."
+)
 
 
 def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimResult]) -> Page:
@@ -162,17 +166,19 @@ def _provenance(store: AtlasStore) -> Section:
     for *_, record in records:
         for library, version in (record.versions if record else {}).items():
             libraries.setdefault(library, set()).add(version)
+    rows = [_file_row(store, *file) for file in records]
     took_part = [(name, ", ".join(sorted(versions))) for name, versions in libraries.items()]
     return Section(
         "provenance",
         "Where the files come from",
         "Every file records what it was made from; the digest is of its content, whatever its "
-        "encoding. Origin release: from the paper's frozen files, which carry no record.",
+        "encoding. Origin release: from the paper's frozen files, which carry no record."
+        + (_OF_UNKNOWN_ORIGIN if any(row[2] == "unknown" for row in rows) else ""),
         (
             table(
                 "Files of the atlas",
                 ["file", "artifact", "origin", "code version", "content", "made from"],
-                [_file_row(*file) for file in records],
+                rows,
                 folded=True,
             ),
             table("Libraries", ["library", "version"], sorted(took_part)),
@@ -180,10 +186,12 @@ def _provenance(store: AtlasStore) -> Section:
     )
 
 
-def _file_row(artifact: Artifact, setting: Setting | None, record: Provenance | None) -> list[str]:
+def _file_row(
+    store: AtlasStore, artifact: Artifact, setting: Setting | None, record: Provenance | None
+) -> list[str]:
     name = artifact.file_name(setting)
     if record is None:
-        return [name, artifact.key, "release", "–", "–", "–"]
+        return [name, artifact.key, store.origin(artifact.key, setting), "–", "–", "–"]
     inputs = ", ".join(sorted(record.inputs)) or "–"
     digest = record.payload_sha256[:_DIGITS]
     return [name, artifact.key, record.origin, record.code_version, digest, inputs]

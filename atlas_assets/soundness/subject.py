@@ -42,6 +42,8 @@ class Subject:
     claimed: bool
 
 
+_UNSAID = Subject(_UNKNOWN, _UNKNOWN, claimed=False)
+_OF_UNKNOWN_ORIGIN = Subject(f"{_UNKNOWN} (files of unknown origin)", _UNKNOWN, claimed=False)
 FROZEN = Subject(f"{PAPER_MODEL} (frozen artifacts)", PAPER_READOUT, claimed=True)
 
 
@@ -70,7 +72,7 @@ def subject_of_atlas(store: AtlasStore, settings: AtlasSettings | None) -> Subje
     if found:
         return _together(claimed or found)
     if settings is None:
-        return Subject(_UNKNOWN, _UNKNOWN, claimed=False)
+        return _UNSAID
     of_the_paper = settings.model == PAPER_MODEL and _whole(grid_of(settings))
     return Subject(settings.model, settings.readout, claimed=of_the_paper)
 
@@ -88,16 +90,16 @@ def _subjects_present(store: AtlasStore) -> Iterator[Subject]:
 
 
 def _subject_of_file(store: AtlasStore, key: str, setting: Setting | None) -> Subject:
-    stored = store.provenance(key, setting)
+    stored, origin = store.provenance(key, setting), store.origin(key, setting)
     if stored is None:
-        return FROZEN
+        return FROZEN if origin == "release" else _OF_UNKNOWN_ORIGIN
     lineage = stored.lineage
     if lineage is not None:
         model = lineage.model.model_id if lineage.model else _UNKNOWN
         claimed = model == PAPER_MODEL and (lineage.grid is None or _whole(lineage.grid))
         return Subject(model, lineage.readout or _UNKNOWN, claimed=claimed)
-    if stored.origin != "release":
-        return Subject(_UNKNOWN, _UNKNOWN, claimed=False)
+    if origin != "release":
+        return _UNSAID if origin == "atlas" else _OF_UNKNOWN_ORIGIN
     # computed from files of the release; from others as well, perhaps
     inputs = {
         _subject_of_file(store, name, cell)

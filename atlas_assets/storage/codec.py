@@ -70,7 +70,7 @@ class Codec(ABC, Generic[Value]):
         """Return the value in a file, validated; with ``part``, that part of it only."""
 
     def provenance(self, source: Source) -> Provenance | None:
-        """Return what a file says about its making; ``None`` for a file of the release.
+        """Return what a file says about its making; ``None`` where it says nothing.
 
         Raises:
             MissingArtifactError: there is no such file.

@@ -15,7 +15,8 @@ from atlas_assets.stages.setting import Setting
 
 #: version 2 added `Provenance.parts`
 FORMAT_VERSION = 2
-Origin = Literal["atlas", "release"]
+#: ``unknown``: of a file without a record, which nothing says the release has
+Origin = Literal["atlas", "release", "unknown"]
 Contradiction = tuple[str, object, object]
 
 #: leaves whose ``None`` is a value (all of them), not ignorance
@@ -73,8 +74,8 @@ class Provenance(_Record):
         format_version: the version of the on-disk formats.
         artifact: the asset key.
         code_version: the version of the code that computed the content.
-        origin: ``release`` when any input came from the paper's release, whose files carry no
-            provenance; else ``atlas``.
+        origin: ``unknown`` when any input came from who knows where, without a record; else
+            ``release`` when any came from the paper's release; else ``atlas``.
         lineage: the model, readout and grid; ``None`` when an input's is unknown.
         setting: the (ε, C) of the content, where it has one.
         inputs: asset key → digest of the input that was read.
@@ -155,7 +156,7 @@ def require(
 ) -> None:
     """Refuse a file made under settings that contradict the ones in force.
 
-    A file of the paper's release (``stored`` is ``None``) is accepted.
+    A file without a record (``stored`` is ``None``), as those of the paper's release, is accepted.
 
     Raises:
         ProvenanceError: names each contradicting field, both values and the remedy.

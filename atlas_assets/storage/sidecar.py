@@ -2,7 +2,7 @@
 
 A sidecar is named after the file and the digest of the file's bytes. It is written before the file
 is replaced, and older ones are removed after, so whenever a writer is killed, whichever file is
-in place finds its own sidecar. A file without any sidecar is one of the release.
+in place finds its own sidecar. A file without any sidecar, as those of the release, has no record.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from atlas_assets.storage.provenance import Provenance
 
 FOLDER = ".provenance"
 #: content of a sidecar that says: this very file came without provenance
-_OF_THE_RELEASE = b"null\n"
+_WITHOUT_RECORD = b"null\n"
 
 
 def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what: str) -> None:
-    """Put ``data`` at ``path`` and its provenance (``None``: of the release) beside it.
+    """Put ``data`` at ``path`` and its provenance (``None``: it has none) beside it.
 
     ``what`` says what is written. Where the disk refuses (ArtifactWriteError), an earlier file and
     its provenance are intact.
@@ -34,12 +34,12 @@ def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what:
     own = _sidecar(path, data)
     known = bool(_siblings(path))
     if path.exists() and not known and provenance is not None:
-        # first: a release file must not look edited if we are killed before it is replaced
-        records[_sidecar(path, content(path))] = _OF_THE_RELEASE
+        # first: a file without a record must not look edited if we are killed before it is replaced
+        records[_sidecar(path, content(path))] = _WITHOUT_RECORD
     if provenance is not None:
         records[own] = f"{provenance.to_json()}\n".encode()
     elif known:
-        records[own] = _OF_THE_RELEASE
+        records[own] = _WITHOUT_RECORD
     created = [record for record in records if not record.exists()]
     try:
         for record, text in records.items():
@@ -54,7 +54,7 @@ def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what:
 def read(path: UPath | Path, data: bytes) -> Provenance | None:
     """Return the provenance of the file at ``path`` with the content ``data``.
 
-    It is ``None`` for a file of the release.
+    It is ``None`` for a file that came without.
 
     Raises:
         ArtifactError: the file has been changed since it was written.
@@ -62,7 +62,7 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
     own = _sidecar(path, data)
     if own.exists():
         record = content(own)
-        return None if record == _OF_THE_RELEASE else Provenance.from_json(record, where=str(own))
+        return None if record == _WITHOUT_RECORD else Provenance.from_json(record, where=str(own))
     if _siblings(path):
         raise ArtifactError(
             "the file was edited after it was written",

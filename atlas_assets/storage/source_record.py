@@ -15,9 +15,12 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import content, file_digest
+from atlas_assets.storage.provenance import Origin
 from atlas_assets.storage.sidecar import FOLDER
 
 FORMAT_VERSION = 1
+#: one repository of the paper, by the name on the dataset card and by the one in the release
+PAPER_REPOSITORIES = ("piotrwilam/CSP-Atlas", "piotrwilam/AtlasCSP")
 
 
 class SourceRecord(BaseModel):
@@ -40,6 +43,11 @@ class SourceRecord(BaseModel):
     path: str
     sha256: str
     size: int
+
+    @property
+    def origin(self) -> Origin:
+        """What a file without a record of its making is: the paper's if its repository is."""
+        return "release" if self.repository in PAPER_REPOSITORIES else "unknown"
 
     def __str__(self) -> str:
         return f"{self.repository}@{self.revision[:12]}"

@@ -26,6 +26,7 @@ from atlas_assets.stages.setting import (
     grid,
 )
 from atlas_assets.storage import provenance as records
+from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import artifact_named, codec_named
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance
 
@@ -165,18 +166,30 @@ class AtlasStore:
         return value
 
     def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
-        """Return the provenance of the file on disk; ``None`` for a file of the release.
+        """Return the provenance of the file on disk; ``None`` for a file that has none.
 
         A file that is not there or is damaged is an error, as for `read`.
         """
         self._require_present(key, setting)
         return codec_named(key).provenance(self.path(key, setting))
 
+    def origin(self, key: str, setting: Setting | None = None) -> Origin:
+        """Return where the content of the file on disk comes from; errors as for `provenance`.
+
+        A file without a record of its making is one of the release exactly when it is as it was
+        fetched from the paper's repository.
+        """
+        stored = self.provenance(key, setting)
+        if stored is not None:
+            return stored.origin
+        source = source_record.source_of(self.path(key, setting))
+        return source.origin if source else "unknown"
+
     def stale_reason(self, key: str, setting: Setting | None = None) -> str | None:
         """Say why the artifact should be materialised again; ``None`` when it need not.
 
-        Inputs that are no longer there say nothing about it, and a file of the release is fresh. A
-        damaged file or input is an ArtifactError.
+        Inputs that are no longer there say nothing about it, and a file without a record is fresh.
+        A damaged file or input is an ArtifactError.
         """
         artifact = artifact_named(key)
         if not self.exists(key, setting):
@@ -250,14 +263,17 @@ class AtlasStore:
         Who runs the model knows what the content is about; the others inherit it from their
         inputs, and do not know where an input does not.
         """
-        stored = [
-            self.provenance(name, each)
+        there = [
+            (name, each)
             for name in artifact.inputs
             for each in self._settings_of(name, setting)
             if self.exists(name, each)
         ]
-        of_the_release = any(record is None or record.origin == "release" for record in stored)
-        origin: Origin = "release" if of_the_release else "atlas"
+        stored = [self.provenance(*cell) for cell in there]
+        origins = {self.origin(*cell) for cell in there}
+        origin: Origin = "atlas"
+        if origins & {"release", "unknown"}:
+            origin = "unknown" if "unknown" in origins else "release"
         if artifact.runs_model or not stored:
             return origin, self.expected()
         lineages = [record.lineage for record in stored if record and record.lineage]
@@ -284,7 +300,7 @@ class AtlasStore:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def _content_digest(self, key: str, setting: Setting | None) -> str:
-        """As recorded in the file; a file of the release stands for its content itself."""
+        """As recorded in the file; a file without a record stands for its content itself."""
         stored = self.provenance(key, setting)
         if stored is not None:
             return stored.payload_sha256

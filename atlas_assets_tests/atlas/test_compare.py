@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_said(
     assert not found.identical
 
 
-def test_against_files_of_the_release(made: Path, data: Path, tmp_path: Path) -> None:
+def test_against_files_without_record(made: Path, data: Path, tmp_path: Path) -> None:
     """The same content without any record: tables compare by value, masks by their circuits."""
     name = "13_object_masks_eps0.5_cons0.8.h5"
     (data / NAME / name).unlink()
@@ -87,7 +87,7 @@ def test_against_files_of_the_release(made: Path, data: Path, tmp_path: Path) ->
     found = compare(open_folder(made / "sample"), open_folder(data / NAME), claims=False)
     assert found.files.select("file", "difference").rows() == [(name, "not compared")]
     assert found.neurons.is_empty()
-    assert ("origin", "atlas", "atlas; release") in found.made_with.rows()
+    assert ("origin", "atlas", "atlas; unknown") in found.made_with.rows()
 
     summary = samples.sample("summary")
     summary.write_csv(data / NAME / "14_summary.csv")

@@ -103,12 +103,20 @@ def test_content_that_was_changed_is_found_when_verifying(data: Path, call: Call
     assert "content is not what was written" in found["reason"]
 
 
-def test_files_of_the_release_are_fresh(tmp_path: Path, call: Call) -> None:
+def test_files_without_a_record_are_fresh(tmp_path: Path, call: Call) -> None:
     (tmp_path / NAME).mkdir()
     value = samples.objects(samples.SETTING)
     release_files.write_object_masks(tmp_path / NAME / "13_object_masks_eps0.5_cons0.8.h5", value)
-    found = files_of(call(tmp_path, "status", "--json"))["object_masks", 0.5]
-    assert (found["state"], found["origin"], found["provenance"]) == ("fresh", "release", None)
+    for origin, told in (
+        ("unknown", "of unknown origin"),
+        ("release", "the paper's release"),
+    ):
+        found = files_of(call(tmp_path, "status", "--json"))["object_masks", 0.5]
+        assert (found["state"], found["origin"], found["provenance"]) == ("fresh", origin, None)
+        assert told in call(tmp_path, "status").out
+        shown = call(tmp_path, "show", "For")
+        assert told.replace("'", "’") in shown.out
+        release_files.note_fetched(tmp_path / NAME)
 
 
 def test_files_off_the_grid_and_foreign_ones(data: Path, call: Call) -> None:

@@ -6,9 +6,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 
 from atlas_assets.errors import ArtifactError
+from atlas_assets.hub.card import render
+from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.staging import Stage, hdf5_layout, staged
 from atlas_assets_tests.hub.fetching import MASKS
 from atlas_assets_tests.hub.local_hub import LocalHub
@@ -79,6 +82,17 @@ def test_a_check_that_compared_nothing_is_named(atlas: Atlas, stage: Stage) -> N
             assert check.name in published and check.check
             assert check.reason.startswith("not compared: ")
             assert str(without.folder) not in check.reason
+
+
+def test_a_file_of_unknown_origin_is_said_to_be(atlas: Atlas) -> None:
+    with h5py.File(str(atlas.store.path("universal_masks")), "r+") as file:
+        del file["metadata"].attrs["provenance"]
+    with staged(atlas.store, atlas.settings, {("universal_masks", None)}) as stage:
+        (record,) = [file for file in stage.manifest.files if file.asset == "universal_masks"]
+    assert record.origin == "unknown" and record.is_of_unknown_origin
+    assert stage.manifest.version.startswith("atlas-unknown-")
+    assert Manifest.from_bytes(stage.manifest.to_bytes(), where="x") == stage.manifest
+    assert "| of unknown origin | – | – |" in render("", stage.manifest, REPO)
 
 
 def test_layers_and_many_units_are_told_once(release: Path) -> None:

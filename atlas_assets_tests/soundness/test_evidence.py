@@ -84,6 +84,10 @@ def test_files_of_the_release_are_frozen_artifacts(sound: Path, tmp_path: Path) 
     for setting in made.sweep:
         path = tmp_path / made.path("object_masks", setting).name
         release_files.write_object_masks(path, made.read("object_masks", setting))
+    unknown = by_id(open_folder(tmp_path))["report-ei-mean"]
+    assert unknown.verdict == "observed, not claimed"
+    assert unknown.model == "unknown (files of unknown origin)"
+    release_files.note_fetched(tmp_path)
     fetched = open_folder(tmp_path)
     results = by_id(fetched)
     result = results["report-ei-mean"]

@@ -28,6 +28,7 @@ def test_tables_made_from_the_release_are_claimed_unless_another_model_took_part
         masks, checkers = made.read("object_masks", setting), made.read("checker_masks", setting)
         release_files.write_object_masks(Path(str(store.path("object_masks", setting))), masks)
         release_files.write_checker_masks(Path(str(store.path("checker_masks", setting))), checkers)
+        release_files.note_fetched(tmp_path / "mixed")
         store.write("target_checker", made.read("target_checker", setting), setting)
     cells = [("target_checker", REFERENCE)]
     assert subject_of(store, cells) == FROZEN

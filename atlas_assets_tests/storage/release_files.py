@@ -7,8 +7,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from atlas_assets.files.locations import file_digest
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import CheckerMasks, ObjectMasks
+from atlas_assets.storage import source_record
+from atlas_assets.storage.source_record import PAPER_REPOSITORIES, SourceRecord
+
+
+def note_fetched(folder: Path, repository: str = PAPER_REPOSITORIES[0]) -> None:
+    """Note of every file that it was fetched from the repository; the paper's is the release."""
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        told = {"path": path.name, "sha256": file_digest(path), "size": path.stat().st_size}
+        source_record.write(path, SourceRecord(repository=repository, revision="0" * 40, **told))
 
 
 def write_activations(path: Path, value: Activations) -> None:

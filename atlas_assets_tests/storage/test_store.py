@@ -23,7 +23,7 @@ from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.bad_disks import killed_at_every_step
 from atlas_assets_tests.storage.defects import refusing
-from atlas_assets_tests.storage.release_files import write_object_masks
+from atlas_assets_tests.storage.release_files import note_fetched, write_object_masks
 from atlas_assets_tests.storage.samples import (
     LINEAGE,
     OTHER,
@@ -171,24 +171,35 @@ def test_inputs_made_under_different_settings_do_not_mix(store: AtlasStore) -> N
         store.write("target_checker", sample("target_checker", SWEEP[0]), SWEEP[0])
 
 
-def test_release_files_are_accepted_and_mark_what_is_made_from_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("repository", "origin"),
+    [(None, "unknown"), ("someone/else", "unknown"), ("piotrwilam/AtlasCSP", "release")],
+)
+def test_files_without_record_are_accepted_and_mark_what_is_made_from_them(
+    tmp_path: Path, repository: str | None, origin: str
+) -> None:
     store = store_at(tmp_path)
     for setting in SWEEP:
         write_object_masks(Path(str(store.path("object_masks", setting))), objects(setting))
         assert store.provenance("object_masks", setting) is None
         assert equal(store.read("object_masks", setting), objects(setting))
         assert store.stale_reason("object_masks", setting) is None
+    if repository:
+        note_fetched(tmp_path, repository)
+    assert {store.origin("object_masks", setting) for setting in SWEEP} == {origin}
     record = store.write("masks", universal_table({s: objects(s).universal for s in SWEEP}))
-    assert record.provenance.origin == "release"
+    assert store.origin("masks") == record.provenance.origin == origin
     assert record.provenance.lineage is None
     assert store_at(tmp_path, OTHER).stale_reason("masks") is None
     write_object_masks(Path(store.path("object_masks", SWEEP[0]).path), objects(SWEEP[0], width=8))
     assert store.stale_reason("masks") == "object_masks has changed since"
+    assert store.origin("object_masks", SWEEP[0]) == "unknown"
 
 
 def test_who_runs_the_model_knows_it_even_on_prompts_of_the_release(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     sample("object_prompts").write_parquet(str(store.path("object_prompts")))
+    note_fetched(tmp_path)
     written = store.write("object_activations", activations())
     assert written.provenance.origin == "release"
     assert written.provenance.lineage == LINEAGE

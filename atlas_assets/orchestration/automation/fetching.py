@@ -112,10 +112,10 @@ def _materialisation(
         "source_revision": record.revision,
         "source_path": record.path,
         _SHA256: record.sha256,
-        "origin": said.origin if said else "release",
+        "origin": said.origin if said else record.origin,
         **outcome.described,
     }
-    # of a file of the release, its bytes are its version; any other has that of its making
+    # of a file without a record, its bytes are its version; any other has that of its making
     version = record.sha256
     if said is not None:
         metadata["provenance"] = dg.MetadataValue.json(said.model_dump(mode="json"))

@@ -55,7 +55,7 @@ class Hdf5Codec(Codec[Value]):
             return self.extract(reader, part)
 
     def record(self, source: Source) -> Provenance | None:
-        """Return the record in the file's ``/metadata``; ``None`` for a file of the release."""
+        """Return the record in the file's ``/metadata``; ``None`` if it has none."""
         with Hdf5Reader(source) as reader:
             record = reader.attribute("provenance")
         if record is None:

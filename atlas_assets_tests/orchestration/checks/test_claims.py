@@ -21,6 +21,7 @@ from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.tiny_atlas import tiny_settings
 from atlas_assets_tests.stages.report.paper_evidence import PaperEvidence, paper_evidence
 from atlas_assets_tests.stages.report.test_published_claims import cells, changed, first_row
+from atlas_assets_tests.storage.release_files import note_fetched
 
 #: with these together, every claim is broken
 RUINED = (
@@ -220,6 +221,7 @@ def test_missing_evidence_of_a_claimed_atlas_is_a_warning(
     (tmp_path / "release").mkdir()
     summary = (Path(release.data_dir) / "release" / "14_summary.csv").read_bytes()
     (tmp_path / "release" / "14_summary.csv").write_bytes(summary)
+    note_fetched(tmp_path / "release")
     found = evaluations(settings, instance)
     for claim in CLAIMS:
         evaluation = found[check_name(claim.id)]

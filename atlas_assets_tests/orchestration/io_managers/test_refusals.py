@@ -26,7 +26,7 @@ from atlas_assets_tests.orchestration.io_managers.graphs import (
     store_at,
 )
 from atlas_assets_tests.storage.bad_disks import largest_file, open_folder, read_only
-from atlas_assets_tests.storage.release_files import write_object_masks
+from atlas_assets_tests.storage.release_files import note_fetched, write_object_masks
 from atlas_assets_tests.storage.samples import LINEAGE, SETTING, equal, objects, sample
 
 OTHER = LINEAGE.model_copy(update={"dtype": "float16"})
@@ -52,6 +52,7 @@ def test_release_files_are_read_and_what_follows_is_marked(
     path = Path(str(store.path("object_masks", SETTING)))
     path.parent.mkdir()
     write_object_masks(path, objects())
+    note_fetched(path.parent)
     store.write("checker_masks", sample("checker_masks"), SETTING, inputs={})
     seen: list[Any] = []
     masks = producer("object_masks")

@@ -17,6 +17,7 @@ from atlas_assets.stages.setting import REFERENCE, Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.stages.random_atlas import SWEEP
 from atlas_assets_tests.storage import samples
+from atlas_assets_tests.storage.release_files import note_fetched
 
 LAYERS, WIDTH = 8, 40
 Key = tuple[str, Setting | None]
@@ -42,7 +43,7 @@ class PaperEvidence:
         return PaperEvidence({**self.tables, (key, setting): frame})
 
     def write(self, folder: Path) -> None:
-        """As files of the release: no provenance."""
+        """As files of the release: no provenance, fetched from the paper's repository."""
         folder.mkdir(parents=True, exist_ok=True)
         for (key, setting), frame in self.tables.items():
             artifact = ARTIFACTS[key]
@@ -51,6 +52,7 @@ class PaperEvidence:
                 frame.write_parquet(path)
             else:
                 path.write_bytes(codec_of(artifact).encode(frame, samples.provenance(key)))
+        note_fetched(folder)
 
 
 def paper_evidence() -> PaperEvidence:

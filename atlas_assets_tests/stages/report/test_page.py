@@ -22,7 +22,7 @@ from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.stages.report.reading import Reading
-from atlas_assets_tests.storage.release_files import write_object_masks
+from atlas_assets_tests.storage.release_files import note_fetched, write_object_masks
 from atlas_assets_tests.storage.samples import LINEAGE, objects, sample
 
 SWEEP = (STANDALONE, REFERENCE)
@@ -212,11 +212,17 @@ def test_damaged_files_and_those_of_another_atlas_are_not_reported(tmp_path: Pat
         page_of(other)
 
 
-def test_files_of_the_release_are_said_to_be(tmp_path: Path) -> None:
+def test_files_of_the_release_and_of_unknown_origin_are_said_to_be(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     for setting in SWEEP:
         write_object_masks(Path(str(store.path("object_masks", setting))), objects(setting))
-    store.write("masks", universal_table({at: objects(at).universal for at in SWEEP}))
+    masks = universal_table({at: objects(at).universal for at in SWEEP})
+    store.write("masks", masks)
+    page = page_of(store)
+    assert page.model == "unknown (files of unknown origin)"
+    assert {row[2] for row in page.provenance.tables[0].rows} == {"unknown"}
+    note_fetched(tmp_path)
+    store.write("masks", masks)
     page = page_of(store)
     assert page.model == "openai/circuit-sparsity (frozen artifacts)"
     assert dict(page.facts)["readout"] == "published"

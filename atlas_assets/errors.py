@@ -25,6 +25,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+#: how the few lines begin that git-lfs leaves in the place of a file it has not downloaded
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+#: how many first bytes of a file tell that it is such a pointer
+HEAD = len(_LFS_POINTER)
+
 
 class AtlasError(Exception):
     """A failure that this package can explain; the base class of all its errors.
@@ -145,3 +150,16 @@ def unsound(what: str, where: str, expected: str, found: str) -> ArtifactError:
     """
     remedy = "materialise it again, or fetch the file again if it was downloaded"
     return ArtifactError(what, where=where, expected=expected, found=found, remedy=remedy)
+
+
+def require_downloaded(head: bytes, where: object, error: type[AtlasError] = ArtifactError) -> None:
+    """Raise ``error`` where the first `HEAD` bytes of a file are those of a git-lfs pointer."""
+    if head.startswith(_LFS_POINTER):
+        raise error(
+            "git-lfs has not downloaded the file: only its pointer is there",
+            where=str(where),
+            expected="the file itself",
+            found="a few lines of text that say where git-lfs finds it",
+            remedy="run `git lfs pull` in the repository that the file lies in (`git lfs install` "
+            "before, where git-lfs is new), or download the file from the Hub",
+        )

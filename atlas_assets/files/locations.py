@@ -12,7 +12,7 @@ from typing import Any
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import HEAD, ArtifactError, MissingArtifactError, require_downloaded
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,13 @@ def opened(path: UPath | Path) -> Iterator[Any]:
 
     Raises:
         MissingArtifactError: there is no such file.
-        ArtifactError: the operating system refuses to read it.
+        ArtifactError: the operating system refuses to read it, or git-lfs has not downloaded it.
     """
     try:
         _require_regular(local_path(path))
         with path.open("rb") as file:
+            require_downloaded(file.read(HEAD), path)
+            file.seek(0)
             yield file
     except FileNotFoundError as error:
         raise MissingArtifactError(
@@ -87,13 +89,13 @@ def _require_regular(local: Path | None) -> None:
 
 def content(source: Source) -> bytes:
     """Return all bytes of the source; a path is read as `opened` does."""
-    if isinstance(source, bytes):
-        return source
-    if isinstance(source, Fetched):
-        return source.data
+    if isinstance(source, bytes | Fetched):
+        data = source if isinstance(source, bytes) else source.data
+        require_downloaded(data, label(source))
+        return data
     with opened(source) as file:
-        data: bytes = file.read()
-    return data
+        read: bytes = file.read()
+    return read
 
 
 def fetched(source: Source) -> Source:

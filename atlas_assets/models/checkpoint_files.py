@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer as TokenizerFile
 from tokenizers import decoders, models, pre_tokenizers
 
-from atlas_assets.errors import ModelError, expect
+from atlas_assets.errors import HEAD, ModelError, expect, require_downloaded
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -58,7 +58,7 @@ def weight_files(folder: Path) -> list[Path]:
     Raises ModelError where there are none (pickled weights are not read), or a shard is missing.
     """
     if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
+        return _downloaded([folder / WEIGHTS])
     pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
     expect(
         (folder / WEIGHTS_INDEX).is_file(),
@@ -83,7 +83,7 @@ def weight_files(folder: Path) -> list[Path]:
         found=f"no {missing}" if missing else "an index of no shards",
         remedy="download the model again",
     )
-    return files
+    return _downloaded(files)
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -94,7 +94,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
     for names in ((TOKENIZER,), VOCABULARY):
         files = [folder / name for name in names]
         if all(path.is_file() for path in files):
-            return files
+            return _downloaded(files)
     raise ModelError(
         "the model's folder has no tokenizer",
         where=str(folder),
@@ -102,6 +102,14 @@ def tokenizer_files(folder: Path) -> list[Path]:
         found=_listing(folder),
         remedy="put the model's tokenizer beside its weights",
     )
+
+
+def _downloaded(files: list[Path]) -> list[Path]:
+    """The files, none of which is a pointer of git-lfs."""
+    for path in files:
+        with path.open("rb") as file:
+            require_downloaded(file.read(HEAD), path, ModelError)
+    return files
 
 
 def digest(files: list[Path]) -> str:
@@ -235,6 +243,7 @@ def _read_tokenizer(files: list[Path]) -> TokenizerFile:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
+        _downloaded([path])
         value = json.loads(path.read_text(encoding="utf-8"))
         found = type(value).__name__
     except (ValueError, OSError) as error:

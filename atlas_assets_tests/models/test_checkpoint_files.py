@@ -75,6 +75,7 @@ def test_without_end_of_text_the_end_of_sequence_pads(folder: Path, named: Any) 
     assert tokenizer_of(folder).pad_id == 256
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 READ: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     "no config": (read_config, {}, "no config.json"),
     "no JSON": (read_config, {"config.json": "{"}, "config.json cannot be read"),
@@ -95,6 +96,10 @@ READ: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
         {"config.json": '{"model_type": "gpt2"}', "tokenizer.json": "{"},
         "tokenizer cannot be read",
     ),
+    "pointed config": (read_config, {"config.json": POINTER}, "git lfs pull"),
+    "pointed weights": (weight_files, {"model.safetensors": POINTER}, "git lfs pull"),
+    "pointed index": (weight_files, {"model.safetensors.index.json": POINTER}, "git lfs pull"),
+    "pointed tokenizer": (tokenizer_files, {"tokenizer.json": POINTER}, "git lfs pull"),
 }
 
 

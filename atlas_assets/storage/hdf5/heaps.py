@@ -7,24 +7,40 @@ object to object, and does not move where a damaged size leads it to free space 
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import re
 import struct
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 from atlas_assets.errors import unsound
 from atlas_assets.files.locations import file_state
 
 Buffer = bytes | mmap.mmap
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: the length of the shortest block of a user's own before the signature; others double it
+_USER_BLOCK = 512
 _HEAP = re.compile(rb"GCOL\x01\0\0\0")
 #: where the superblock says how long a size is, by its version
 _LENGTH_AT = {0: 14, 1: 14, 2: 10, 3: 10}
 _VERSION_AT, _HEAP_HEADER, _OBJECT_HEADER, _WORD = 8, 16, 16, 8
 _OBJECT = struct.Struct("<HHIQ")  # index, references, nothing, bytes
 _SIZE = struct.Struct("<Q")
+
+
+def signature_at(file: IO[bytes] | mmap.mmap) -> int | None:
+    """Return where HDF5 begins in a file, after a user block or at once; ``None`` if nowhere."""
+    at, size = 0, file.seek(0, os.SEEK_END) or file.tell()
+    while at < size:
+        file.seek(at)
+        if file.read(len(_SIGNATURE)) == _SIGNATURE:
+            return at
+        at = 2 * at or _USER_BLOCK
+    return None
 
 
 def require_heaps_that_end(source: Path | bytes) -> None:
@@ -49,10 +65,11 @@ def _require_file_ends(path: Path, state: tuple[int, ...] | None) -> None:  # no
 
 
 def _require_ends(data: Buffer, where: str) -> None:
-    if len(data) < 4 * _HEAP_HEADER:
+    begin = signature_at(io.BytesIO(data) if isinstance(data, bytes) else data)
+    if begin is None or len(data) < begin + 4 * _HEAP_HEADER:
         return
-    length_at = _LENGTH_AT.get(data[_VERSION_AT])
-    if length_at is None or data[length_at] != _WORD:
+    length_at = _LENGTH_AT.get(data[begin + _VERSION_AT])
+    if length_at is None or data[begin + length_at] != _WORD:
         return
     for start in [heap.start() for heap in _HEAP.finditer(data)]:
         at = _caught_at(data, start)

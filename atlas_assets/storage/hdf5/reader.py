@@ -8,22 +8,22 @@ value is read (`hdf5.structure`).
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5g, h5o, h5s, h5t
+from h5py import h5g, h5o, h5s
 
 from atlas_assets.errors import ArtifactError, AtlasError, unsound
 from atlas_assets.files.locations import Source, content, label, local_path, opened
 from atlas_assets.storage.hdf5 import structure
-from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
+from atlas_assets.storage.hdf5.heaps import require_heaps_that_end, signature_at
 from atlas_assets.storage.hdf5.writer import METADATA, Array
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: what h5py raises for a damaged file, depending on where the damage is met
 _H5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 
@@ -69,8 +69,8 @@ class Hdf5Reader:
 
         Args:
             group: the top-level group.
-            dtype: the type of the result; bool demands HDF5's boolean enumeration, the others the
-                same class of number (integer, float).
+            dtype: the type of the result; bool demands booleans as other programs write them too,
+                or whole numbers 0 and 1, the others the same class of number (integer, float).
             n_layers: how many layers there must be; ``None`` = as many as there are.
             width: the length that every vector must have; ``None`` = that of the first.
             layer: read this layer alone; it must be there.
@@ -96,12 +96,17 @@ class Hdf5Reader:
         values = np.empty(shape, dtype=dtype)
         for position, folder in enumerate(layers):
             self._read_layer(f"{group}/{folder}", names, values[:, position])
-        if values.dtype == np.bool_ and values.view(np.uint8).max(initial=0) > 1:
-            self.fail(f"/{group}", "boolean values", f"{values.view(np.uint8).max()}")
+        if (
+            values.dtype == np.bool_
+            and (numbers := values.view(np.int8)).view("u1").max(initial=0) > 1
+        ):
+            unit, position, _ = np.argwhere(numbers & ~1)[0]
+            where = f"/{group}/{layers[position]}/{names[unit]}"
+            self.fail(where, "boolean values, or 0 and 1", str(numbers[unit, position].max()))
         return names, values
 
     def scalars(self, group: str, names: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Read ``/{group}/{name}`` for all names, each a whole number of shape () or (1,)."""
+        """Read ``/{group}/{name}`` for all names, each one whole number, whatever its type."""
         values = np.empty(len(names), dtype=np.int64)
         present = set(self.names(group))
         with self._about(group):
@@ -112,9 +117,13 @@ class Hdf5Reader:
                 self.fail(f"/{where}", "a dataset", "none of that name")
             with self._about(where):
                 dataset, _ = structure.dataset(folder, name.encode())
-                if dataset.shape not in ((), (1,)) or dataset.dtype.kind not in "iu":
+                value = np.zeros(dataset.shape if math.prod(dataset.shape) == 1 else ())
+                if dataset.shape != value.shape or dataset.dtype.kind not in "iuf":
                     self.fail(f"/{where}", "one whole number", f"{dataset.dtype} {dataset.shape}")
-                dataset.read(h5s.ALL, h5s.ALL, values[row : row + 1].reshape(dataset.shape))
+                dataset.read(h5s.ALL, h5s.ALL, value)
+                if not value.item().is_integer():
+                    self.fail(f"/{where}", "one whole number", f"{dataset.dtype} {value.item()}")
+                values[row] = value.item()
         return values
 
     def matrix(self, key: str) -> npt.NDArray[np.float64] | None:
@@ -154,7 +163,8 @@ class Hdf5Reader:
                 return None
             if h5py.check_string_dtype(dataset.dtype) is None:
                 self.fail(f"/{where}", "a list of names", f"{dataset.dtype}")
-            return tuple(map(_python_value, np.atleast_1d(dataset[()])))
+            # what pads a text of fixed length is no part of it; a list may be a row or a column
+            return tuple(_python_value(name).rstrip("\0 ") for name in np.ravel(dataset[()]))
 
     def read_all(self) -> None:
         """Read every value and every attribute of the file, and keep none of them."""
@@ -182,20 +192,17 @@ class Hdf5Reader:
 
     def _open(self, source: Source) -> Any:
         local = local_path(source)
-        if local is None:
-            image = content(source)
-            head = image[:8]
-        else:
-            with opened(local) as file:
-                head = file.read(8)
-        if head != _SIGNATURE:
+        image = io.BytesIO(content(source) if local is None else b"")
+        with opened(local) if local else nullcontext(image) as file:
+            begin, head = signature_at(file), file.seek(0) or file.read(8)
+        if begin is None:
             found = f"a file that starts with {head!r}" if head else "an empty file"
-            expected = "a file that starts with the HDF5 signature"
+            expected = "the signature of HDF5, at the start or after a user block"
             raise unsound("not an HDF5 file", self.label, expected, found)
-        require_heaps_that_end(local or image)
+        require_heaps_that_end(local or image.getvalue())
         with self._about(""):
             # files are replaced, never changed in place; locks fail on some network disks
-            return h5py.File(local or io.BytesIO(image), "r", locking=False)
+            return h5py.File(local or image, "r", locking=False)
 
     def _find(self, key: str) -> tuple[Any, bytes] | None:
         """The group that ``/{key}`` is in, and the last name of the key; ``None`` if absent."""
@@ -211,8 +218,8 @@ class Hdf5Reader:
 
     def _group(self, key: str) -> Any:
         found = self._find(key)
-        if found is None:
-            self.fail(f"/{key}", "a group of that name", "none")
+        if found is None or h5o.get_info(*found).type != h5o.TYPE_GROUP:
+            self.fail(f"/{key}", "a group of that name", "a dataset" if found else "none")
         return h5g.open(*found)
 
     def _dataset(self, key: str) -> h5py.Dataset | None:
@@ -250,8 +257,7 @@ class Hdf5Reader:
 
         HDF5 converts silently between kinds of numbers, and from numbers to booleans: we refuse.
         """
-        memory_type = h5t.py_create(out.dtype)
-        kind, shape = memory_type.get_class(), out.shape[1:]
+        memory_type, known, shape = None, None, out.shape[1:]
         with self._about(group):
             folder = self._group(group)
         name = ""
@@ -261,8 +267,10 @@ class Hdf5Reader:
                 found = dataset.get_space().get_simple_extent_dims()
                 if found != shape:
                     self.fail(f"/{group}/{name}", f"shape {shape}", f"{found}")
-                if stored.get_class() != kind:
-                    self.fail(f"/{group}/{name}", f"{out.dtype} values", f"{dataset.dtype}")
+                if known is None or not stored.equal(known):
+                    known, memory_type = stored, structure.read_as(stored, out.dtype)
+                    if memory_type is None:
+                        self.fail(f"/{group}/{name}", f"{out.dtype} values", f"{dataset.dtype}")
                 dataset.read(h5s.ALL, h5s.ALL, out[row], memory_type)
         except (AtlasError, *_H5_ERRORS):
             with self._about(f"{group}/{name}"):

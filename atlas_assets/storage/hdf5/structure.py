@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5l, h5z
+from h5py import h5d, h5l, h5t, h5z
 
 from atlas_assets.errors import ArtifactError, unsound
 
@@ -65,6 +65,27 @@ def require_own_type(kind: Any) -> None:
             "a type of the dataset's own",
             "a type that others may share",
         )
+
+
+def read_as(stored: Any, dtype: np.dtype[Any]) -> Any | None:
+    """Return the type in memory to read values of type ``dtype`` as; ``None`` where they are not.
+
+    Booleans may be stored as an enumeration of FALSE = 0 and TRUE = 1, in any letters, as whole
+    numbers or as a field of 8 bits. They are read as the numbers they are, which need not be 0
+    and 1.
+    """
+    wanted, kind = h5t.py_create(dtype), stored.get_class()
+    if dtype != np.bool_:
+        return wanted if kind == wanted.get_class() else None
+    if kind == h5t.BITFIELD:
+        return stored if stored.get_size() == 1 else None
+    if kind == h5t.ENUM and not stored.equal(wanted):
+        members = {
+            stored.get_member_name(index).upper(): stored.get_member_value(index)
+            for index in range(stored.get_nmembers())
+        }
+        kind = h5t.INTEGER if members.items() >= {(b"FALSE", 0), (b"TRUE", 1)} else None
+    return wanted if kind == h5t.ENUM else h5t.NATIVE_INT8 if kind == h5t.INTEGER else None
 
 
 def most_values(file: Any) -> int:

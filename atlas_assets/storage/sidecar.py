@@ -14,7 +14,7 @@ from pathlib import Path
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, ArtifactWriteError
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import content, label
 from atlas_assets.storage.provenance import Provenance
@@ -45,7 +45,7 @@ def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what:
         for record, text in records.items():
             atomic.write_bytes(record, text, what=f"the provenance of {what}")
         atomic.write_bytes(path, data, what=what)
-    except BaseException:
+    except ArtifactWriteError:  # else, as after an interrupt, the file may be in place
         _remove(created)
         raise
     _remove([other for other in _siblings(path) if other.name != own.name])

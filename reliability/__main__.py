@@ -35,6 +35,11 @@ PARTS = {
 @click.option("--cases", type=click.IntRange(1), help="Cases per part, instead of its own number.")
 @click.option("--minutes", type=float, help="Begin no case of a part after so long.")
 @click.option("--write", is_flag=True, help="Also put the figures into docs/reliability.md.")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the figures in this JSON file; with --write it is docs/reliability.json.",
+)
 @click.option("--list", "list_them", is_flag=True, help="Name the parts.")
 def main(
     names: tuple[str, ...],
@@ -42,6 +47,7 @@ def main(
     cases: int | None,
     minutes: float | None,
     write: bool,
+    results: Path | None,
     list_them: bool,
 ) -> None:
     """Run the named parts (default: all) and print what they found; exit with 1 for any fault."""
@@ -53,8 +59,8 @@ def main(
     strangers = sorted(set(names) - set(present))
     if strangers:
         raise click.UsageError(f"no such part: {', '.join(strangers)}; see --list")
-    kept = ROOT / "docs" / "reliability.json"
-    document = {"parts": {}, **(report.read(kept) if write else {})}
+    kept = ROOT / "docs" / "reliability.json" if write else results
+    document = {"parts": {}, **(report.read(kept) if kept else {})}
     broken = 0
     for name in names or tuple(present):
         click.echo(f"{name}: {PARTS[name]} ...", err=True)
@@ -63,8 +69,9 @@ def main(
         for note in (note for row in rows for note in row.notes):
             click.echo(f"{name}, {note}", err=True)
         broken += sum(row.broken for row in rows)
-        if write:  # at once: a whole run takes long
+        if kept:  # at once: a whole run takes long
             kept.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        if write:
             report.fill_in(ROOT / "docs" / "reliability.md", _markdown(document))
     click.echo(_markdown(document))
     sys.exit(1 if broken else 0)

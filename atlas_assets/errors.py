@@ -9,6 +9,10 @@ found, and what to do::
     ├── ModelError                 a checkpoint, its config or its tokenizer cannot be used
     ├── ArtifactError              a file of the atlas cannot be used
     │   ├── MissingArtifactError   it is not there (also a FileNotFoundError)
+    │   ├── BusyArtifactError      another program has it open to write to it (retryable)
+    │   ├── UnreadableArtifactError  the system does not let it be read, as it is now
+    │   ├── DamagedArtifactError   its content is not what it must be: it may be replaced
+    │   ├── ForeignArtifactError   another program wrote it, and it cannot be taken as it is
     │   ├── ArtifactWriteError     it could not be written
     │   └── ProvenanceError        it was made under other settings
     └── HubError                   the Hub, or what it holds, cannot be used
@@ -18,7 +22,9 @@ found, and what to do::
         └── HubConflictError       the repository changed in between
 
 `AtlasError.retryable` says whether the same call may succeed later with nothing changed. It is
-true of `HubUnavailableError` alone.
+true of `HubUnavailableError` and `BusyArtifactError` alone.
+
+Of the files that cannot be read, only a damaged one is replaced when its artifact is made again.
 """
 
 from __future__ import annotations
@@ -86,6 +92,30 @@ class MissingArtifactError(ArtifactError, FileNotFoundError):
     """A file of the atlas is not there."""
 
 
+class BusyArtifactError(ArtifactError):
+    """Another program has the file open and may be writing to it: it can be read later."""
+
+    retryable = True
+
+
+class UnreadableArtifactError(ArtifactError):
+    """The file is there, and the system does not let this process read it.
+
+    Its permissions, the disk or a folder in its place are the reason; what it holds is not known.
+    """
+
+
+class DamagedArtifactError(ArtifactError):
+    """A file was read and its content is proven wrong, so it may be replaced."""
+
+
+class ForeignArtifactError(ArtifactError):
+    """Another program or version wrote the file in a way that this one does not take.
+
+    The message says what the writer must write. Such a file is never replaced.
+    """
+
+
 class ArtifactWriteError(ArtifactError):
     """A file of the atlas could not be written; the earlier one, if any, is intact."""
 
@@ -143,16 +173,18 @@ def expect(
         raise error(what, where=where, expected=expected, found=found, remedy=remedy)
 
 
-def unsound(what: str, where: str, expected: str, found: str) -> ArtifactError:
+def unsound(what: str, where: str, expected: str, found: str) -> DamagedArtifactError:
     """Return the error that a file's content is not what it must be.
 
     Its remedy is to make the file again; the arguments are those of `AtlasError`.
     """
     remedy = "materialise it again, or fetch the file again if it was downloaded"
-    return ArtifactError(what, where=where, expected=expected, found=found, remedy=remedy)
+    return DamagedArtifactError(what, where=where, expected=expected, found=found, remedy=remedy)
 
 
-def require_downloaded(head: bytes, where: object, error: type[AtlasError] = ArtifactError) -> None:
+def require_downloaded(
+    head: bytes, where: object, error: type[AtlasError] = ForeignArtifactError
+) -> None:
     """Raise ``error`` where the first `HEAD` bytes of a file are those of a git-lfs pointer."""
     if head.startswith(_LFS_POINTER):
         raise error(

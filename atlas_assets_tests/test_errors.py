@@ -4,7 +4,7 @@ import inspect
 import re
 
 from atlas_assets import errors
-from atlas_assets.errors import AtlasError, HubUnavailableError
+from atlas_assets.errors import AtlasError, BusyArtifactError, HubUnavailableError
 
 CLASSES = [
     kind
@@ -33,6 +33,6 @@ def test_the_tree_in_the_docstring_is_the_hierarchy() -> None:
     assert drawn() == {"AtlasError": None, **bases}
 
 
-def test_only_a_hub_that_did_not_answer_may_be_asked_again() -> None:
-    assert [kind for kind in CLASSES if kind.retryable] == [HubUnavailableError]
+def test_only_a_silent_hub_and_a_busy_file_may_be_asked_again() -> None:
+    assert [kind for kind in CLASSES if kind.retryable] == [BusyArtifactError, HubUnavailableError]
     assert HubUnavailableError("no answer", status=503).retryable

@@ -12,7 +12,12 @@ from typing import Any
 
 from upath import UPath
 
-from atlas_assets.errors import HEAD, ArtifactError, MissingArtifactError, require_downloaded
+from atlas_assets.errors import (
+    HEAD,
+    MissingArtifactError,
+    UnreadableArtifactError,
+    require_downloaded,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ def opened(path: UPath | Path) -> Iterator[Any]:
 
     Raises:
         MissingArtifactError: there is no such file.
-        ArtifactError: the operating system refuses to read it, or git-lfs has not downloaded it.
+        UnreadableArtifactError: the operating system refuses to read it.
+        ForeignArtifactError: git-lfs has not downloaded it.
     """
     try:
         _require_regular(local_path(path))
@@ -64,7 +70,7 @@ def opened(path: UPath | Path) -> Iterator[Any]:
             require_downloaded(file.read(HEAD), path)
             file.seek(0)
             yield file
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingArtifactError(
             "the file is not there",
             where=str(path),
@@ -73,12 +79,12 @@ def opened(path: UPath | Path) -> Iterator[Any]:
             remedy="materialise its asset, or point ATLAS_DATA_DIR and ATLAS_NAME at the atlas",
         ) from error
     except OSError as error:
-        raise ArtifactError(
+        raise UnreadableArtifactError(
             "the file cannot be read",
             where=str(path),
             expected="a regular file that may be read",
             found=error.strerror or str(error) or type(error).__name__,
-            remedy="check its permissions and the disk it lies on",
+            remedy="check its permissions and the disk it lies on; nothing replaces it until then",
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, AtlasError
+from atlas_assets.errors import ArtifactError, AtlasError, DamagedArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import Fetched, Source, content, fetched, label
 from atlas_assets.stages.artifact import Kind
@@ -150,7 +150,7 @@ class Codec(ABC, Generic[Value]):
         value = self.decode(source, part=part)
         found = self.setting_of(value)
         if setting is not None and found is not None and found != setting:
-            raise ArtifactError(
+            raise DamagedArtifactError(
                 "the file is about another setting than its name says",
                 where=label(source),
                 expected=str(setting),
@@ -170,7 +170,7 @@ class Codec(ABC, Generic[Value]):
         for name, digest in found.items():
             if digest != recorded.get(name):
                 wanted = f"content of SHA-256 {recorded[name]}" if name in recorded else None
-                raise ArtifactError(
+                raise DamagedArtifactError(
                     "the file's content is not what was written",
                     where=f"{where}, {name}" if name else where,
                     expected=wanted or "a digest in its record",
@@ -205,7 +205,10 @@ def within(where: str) -> Iterator[None]:
     except AtlasError as error:
         if where in (error.where or ""):
             raise
-        raise ArtifactError(
+        # an error of a value that is none of a file says that the content is wrong
+        known = isinstance(error, ArtifactError) and type(error) is not ArtifactError
+        kind = type(error) if known else DamagedArtifactError
+        raise kind(
             error.what,
             where=f"{where}, {error.where}" if error.where else where,
             expected=error.expected,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from atlas_assets.errors import ArtifactError, ProvenanceError, SettingsError, unsound
+from atlas_assets.errors import ForeignArtifactError, ProvenanceError, SettingsError, unsound
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.stages.setting import Setting
 
@@ -111,18 +111,18 @@ class Provenance(_Record):
     def from_json(cls, text: str | bytes, *, where: str) -> Provenance:
         """Read the record in ``text``, which stands in the file or beside the file ``where``.
 
-        Any other text, or a record of a newer format version, is an ArtifactError.
+        Any other text is damaged; a record of a newer format version is foreign.
         """
         try:
             fields = json.loads(text)
             version = fields["format_version"] if isinstance(fields, dict) else None
             if isinstance(version, int) and version > FORMAT_VERSION:
-                raise ArtifactError(
+                raise ForeignArtifactError(
                     "the file was written by a newer version of this package",
                     where=where,
                     expected=f"format version {FORMAT_VERSION} or older",
                     found=f"format version {version}",
-                    remedy="upgrade atlas-assets",
+                    remedy="upgrade atlas-assets, or choose another ATLAS_NAME",
                 )
             return cls.model_validate(fields)
         except (ValueError, KeyError, SettingsError) as error:

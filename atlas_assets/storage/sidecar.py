@@ -14,7 +14,7 @@ from pathlib import Path
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, ArtifactWriteError
+from atlas_assets.errors import ArtifactWriteError, DamagedArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import content, label
 from atlas_assets.storage.provenance import Provenance
@@ -57,14 +57,14 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
     It is ``None`` for a file that came without.
 
     Raises:
-        ArtifactError: the file has been changed since it was written.
+        DamagedArtifactError: the file has been changed since it was written.
     """
     own = _sidecar(path, data)
     if own.exists():
         record = content(own)
         return None if record == _WITHOUT_RECORD else Provenance.from_json(record, where=str(own))
     if _siblings(path):
-        raise ArtifactError(
+        raise DamagedArtifactError(
             "the file was edited after it was written",
             where=label(path),
             expected=f"content that its record in {FOLDER} speaks of",

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, DamagedArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import content, file_digest
 from atlas_assets.storage.provenance import Origin
@@ -75,7 +75,7 @@ def noted(path: UPath | Path) -> SourceRecord | None:
     try:
         return SourceRecord.model_validate_json(content(beside))
     except ValidationError as error:
-        raise ArtifactError(
+        raise DamagedArtifactError(
             "the record of a file's source is damaged",
             where=str(beside),
             expected=f"a JSON record of format version {FORMAT_VERSION}",

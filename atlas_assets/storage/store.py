@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArtifactError
 from atlas_assets.files.locations import file_digest, file_state, local_path
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.artifact import Artifact, Kind, Parameters
@@ -102,6 +102,8 @@ class AtlasStore:
             ArtifactError: the value is not sound, or is about another setting.
             ProvenanceError: inputs contradict each other, or the file there is another atlas's.
             ArtifactWriteError: the disk refused; an earlier file is intact.
+            UnreadableArtifactError, BusyArtifactError, ForeignArtifactError: the file there cannot
+                be read and is not proven damaged, so it is not replaced.
         """
         artifact, codec, path = artifact_named(key), codec_named(key), self.path(key, setting)
         codec.check(value, where=_name(key, setting))
@@ -115,7 +117,8 @@ class AtlasStore:
                 remedy="return for each partition key the value of that setting",
             )
         earlier = None
-        with contextlib.suppress(ArtifactError):  # a damaged file may be replaced
+        # of any other file that cannot be read it is not known whose it is
+        with contextlib.suppress(DamagedArtifactError, MissingArtifactError):
             earlier = self.provenance(key, setting)
         records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
         record = self._record(artifact, setting, about, inputs)

@@ -31,7 +31,7 @@ from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import IO
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ForeignArtifactError
 from atlas_assets.files.locations import (
     Source,
     content,
@@ -88,8 +88,8 @@ def require_harmless(source: Source, kind: str) -> None:
 
     Raises:
         MissingArtifactError: there is no such file.
-        ArtifactError: it cannot be opened, or reading it crashed a process, took too long or
-            needed too much memory.
+        UnreadableArtifactError: it cannot be opened.
+        ForeignArtifactError: reading it crashed a process, took too long or needed too much memory.
     """
     if not _examining:
         return
@@ -249,12 +249,12 @@ def _require_known(data: bytes, kind: str, where: str) -> None:
     _log.info("%s is foreign: a process of its own reads it first", where)
     problem = _examiner().read(data, kind)
     if problem is not None:
-        raise ArtifactError(
+        raise ForeignArtifactError(
             "the file cannot be read without harm, so it is refused",
             where=where,
             expected="a file of an atlas, which any program can read",
             found=problem,
-            remedy="materialise it again, or fetch it again from a source that you trust",
+            remedy="remove it, then materialise it or fetch it from a source that you trust",
         )
     _known.add(kind, digest)
 

@@ -15,7 +15,14 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError, ProvenanceError
+from atlas_assets.errors import (
+    ArtifactError,
+    ForeignArtifactError,
+    MissingArtifactError,
+    ProvenanceError,
+    UnreadableArtifactError,
+)
+from atlas_assets.files.locations import local_path
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import universal_table
 from atlas_assets.stages.setting import Setting
@@ -159,6 +166,33 @@ def test_a_damaged_file_is_replaced(store: AtlasStore, key: str) -> None:
         store.read(key, setting)
     store.write(key, sample(key, setting), setting)
     assert equal(store.read(key, setting), sample(key, setting))
+
+
+def newer(path: Path) -> None:
+    text = path.read_bytes()
+    text = text.replace(b'"format_version":2', b'"format_version":9')
+    path.write_bytes(text)
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"), [(newer, ForeignArtifactError), (pipe, UnreadableArtifactError)]
+)
+def test_what_is_not_proven_damaged_is_not_replaced(
+    store: AtlasStore, spoil: Callable[[Path], None], kind: type[ArtifactError]
+) -> None:
+    path = local_path(store.path("object_masks", SWEEP[0]))
+    assert path is not None
+    spoil(path)
+    before = path.lstat()
+    with pytest.raises(kind) as caught:
+        store.write("object_masks", sample("object_masks", SWEEP[0]), SWEEP[0])
+    assert caught.value.remedy
+    assert path.lstat() == before
 
 
 def test_inputs_made_under_different_settings_do_not_mix(store: AtlasStore) -> None:

@@ -285,14 +285,18 @@ class Hdf5Reader:
         except AtlasError as error:
             if error.where:
                 raise
-            expected, found = error.expected or "", error.found or ""
-            raise self._error(error.what, where, expected, found) from error
+            told = error.said | {"where": self._place(where)}
+            remedy = told.pop("what to do", None)
+            raise type(error)(error.what, remedy=remedy, **told) from error
         except _H5_ERRORS as error:
             what, found = "the HDF5 file is damaged", str(error).strip("'\"")
             raise self._error(what, where, "a complete HDF5 file", found) from error
 
     def _error(self, what: str, where: str, expected: str, found: str) -> ArtifactError:
-        return unsound(what, f"{self.label}, {where}" if where else self.label, expected, found)
+        return unsound(what, self._place(where), expected, found)
+
+    def _place(self, where: str) -> str:
+        return f"{self.label}, {where}" if where else self.label
 
 
 def _python_value(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 A dataset may be stored in another file, or be composed of other datasets; a link may lead out of
 the file; a few bytes may declare terabytes. No file of an atlas or of the paper's release does any
-of this, so a file that does is refused, with an ArtifactError that `hdf5.reader` adds the place to.
+of this, so a file that does is refused, with an error that `hdf5.reader` adds the place to.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5l, h5t, h5z
 
-from atlas_assets.errors import ArtifactError, unsound
+from atlas_assets.errors import ForeignArtifactError, unsound
 
 #: filters that h5py itself brings; any other would be looked for among the machine's plug-ins
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
@@ -97,8 +97,9 @@ def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
     """Refuse an array of more than ``most`` bytes, since the file could not hold it."""
     declared = math.prod(shape) * np.dtype(dtype).itemsize
     if declared > most:
-        raise _unsound(
+        raise unsound(
             "the HDF5 file declares more values than it can hold",
+            "",
             f"at most {most:,} bytes, {_INFLATION} times its size",
             f"{declared:,} bytes",
         )
@@ -119,5 +120,6 @@ def _require_own_values(creation: Any) -> None:
         )
 
 
-def _unsound(what: str, expected: str, found: str) -> ArtifactError:
-    return unsound(what, "", expected, found)
+def _unsound(what: str, expected: str, found: str) -> ForeignArtifactError:
+    remedy = "remove it, or have its writer write what is expected"
+    return ForeignArtifactError(what, expected=expected, found=found, remedy=remedy)

@@ -108,23 +108,14 @@ def similar(kind: str, found: float, to: float) -> Edit:
 #: by table: what happens to it, and the claims that this breaks
 EDITS: dict[str, dict[str, tuple[Edit, str]]] = {
     "masks": {
-        "an AST node fewer": (
-            concept_dropped("ast__For"),
-            f"inventory-ast inventory-all {SURVIVAL}",
-        ),
-        "a builtin fewer": (
-            concept_dropped("builtin__len"),
-            f"inventory-builtin inventory-all {SURVIVAL}",
-        ),
+        "no For": (concept_dropped("ast__For"), f"inventory-ast inventory-all {SURVIVAL}"),
+        "no len": (concept_dropped("builtin__len"), f"inventory-builtin inventory-all {SURVIVAL}"),
         "a circuit empty at one setting": (
             circuit([], where(concept="builtin__len", epsilon=0.5, consistency=0.8)),
             f"survival-{TAG}",
         ),
         "an atomic concept elsewhere at layer 3": (moved_to_others, "atomicity"),
-        "an atomic concept without circuit at layer 3": (
-            circuit([], where(concept="ast__Pass", layer=3)),
-            "atomicity",
-        ),
+        "an empty one": (circuit([], where(concept="ast__Pass", layer=3)), "atomicity"),
     },
     "object_prompts": {
         "a pair fewer": (
@@ -132,8 +123,8 @@ EDITS: dict[str, dict[str, tuple[Edit, str]]] = {
             "prompts-pairs prompts-object",
         ),
         "a prompt fewer": (fewer, "prompts-per-pair prompts-object"),
-        "a prompt not verified": (first_row("ast_verified", False), "prompts-object-verified"),
-        "a prompt without its node": (first_row("prompt_text", "1\n"), "prompts-object-verified"),
+        "not verified": (first_row("ast_verified", False), "prompts-object-verified"),
+        "without its node": (first_row("prompt_text", "1\n"), "prompts-object-verified"),
     },
     "checker_prompts": {
         "a checker prompt fewer": (fewer, "prompts-checker"),
@@ -143,38 +134,20 @@ EDITS: dict[str, dict[str, tuple[Edit, str]]] = {
         ),
     },
     "token_checker_prompts": {
-        "a token-checker prompt more": (
-            lambda table: pl.concat([table, table.head(1)]),
-            "prompts-token-checker",
-        ),
-        "a token-checker prompt that does not parse": (
-            first_row("prompt_text", "for ("),
-            "prompts-token-checker-verified",
-        ),
+        "one more": (lambda table: pl.concat([table, table.head(1)]), "prompts-token-checker"),
+        "no Python": (first_row("prompt_text", "for ("), "prompts-token-checker-verified"),
     },
     "summary": {
-        "another number of testable AST nodes": (
-            at(25, "n_ast", epsilon=0.1),
-            "keywords-testable-ast",
-        ),
-        "another number of testable builtins": (
-            at(33, "n_builtin", epsilon=0.1),
-            "keywords-testable-builtin",
-        ),
-        "another number of testable concepts": (
-            at(57, "n_testable", epsilon=0.1),
-            "keywords-testable",
-        ),
+        "more AST nodes": (at(25, "n_ast", epsilon=0.1), "keywords-testable-ast"),
+        "fewer builtins": (at(33, "n_builtin", epsilon=0.1), "keywords-testable-builtin"),
+        "fewer concepts": (at(57, "n_testable", epsilon=0.1), "keywords-testable"),
         "a ratio below 4": (ratio(0.1005), f"ratio-{TAG}"),
         "a ratio above 9": (ratio(0.04), f"ratio-{TAG}"),
         "no concept in the builtins at all": (ratio(0.0), f"ratio-{TAG}"),
     },
     "token_independence_no_keyword": {
         "an AST node without keyword fewer": (fewer, "keywords-none keywords-none-ast"),
-        "a builtin without keyword fewer": (
-            lambda table: table.head(-1),
-            "keywords-none keywords-none-builtin",
-        ),
+        "a builtin fewer": (lambda table: table.head(-1), "keywords-none keywords-none-builtin"),
     },
     "target_checker": {
         "a lower peak": (cells("L4", "ast", "499 / 301 / 0"), "peak-height"),
@@ -183,21 +156,12 @@ EDITS: dict[str, dict[str, tuple[Edit, str]]] = {
     },
     "modularity_scores": {
         "another concept on top": (swapped, "modular-top-concept modular-top-layers"),
-        "Break significant in four layers": (
-            at(4, "p=0.0", index="ast__Break"),
-            "modular-top-layers",
-        ),
-        "a concept that stands apart only when trimmed": (
-            at(2, "p=0.25", index="builtin__len"),
-            "",
-        ),
+        "Break in four layers": (at(4, "p=0.0", index="ast__Break"), "modular-top-layers"),
+        "len stands apart only when trimmed": (at(2, "p=0.25", index="builtin__len"), ""),
         "another concept third at p = 0": (third_at_zero, "modular-top3"),
     },
     "compositionality": {
-        "more entanglement": (
-            raised("entanglement_index", 0.002),
-            "report-ei-mean report-ei-median",
-        ),
+        "more": (raised("entanglement_index", 0.002), "report-ei-mean report-ei-median"),
         "a little more entanglement": (raised("entanglement_index", 0.0009), ""),
         "one pair more below 0.2": (
             at_first(0.19, "entanglement_index", where(layer=4) & (pl.col("unexplained") > 4000)),
@@ -205,19 +169,13 @@ EDITS: dict[str, dict[str, tuple[Edit, str]]] = {
         ),
     },
     "ockham_index": {
-        "another mean Ockham index": (
-            raised("ockham_index", 0.002, type="ast"),
-            "report-ei-ockham",
-        ),
+        "another mean": (raised("ockham_index", 0.002, type="ast"), "report-ei-ockham"),
         "similar AST nodes less similar": (
             raised("jaccard", -0.002, type="ast"),
             "report-jaccard-ast-mean report-jaccard-ast-max",
         ),
-        "one AST couple more above 0.5": (
-            similar("ast", 0.43311, 0.501),
-            "report-jaccard-ast-above",
-        ),
-        "an AST couple at 0.5 exactly": (similar("ast", 0.43311, 0.5), ""),
+        "AST above 0.5": (similar("ast", 0.43311, 0.501), "report-jaccard-ast-above"),
+        "AST at 0.5 exactly": (similar("ast", 0.43311, 0.5), ""),
         "an AST couple fewer": (
             lambda table: table.filter(pl.col("jaccard") != 0.7861),
             "report-jaccard-ast-couples report-jaccard-ast-max report-jaccard-ast-above",
@@ -226,20 +184,18 @@ EDITS: dict[str, dict[str, tuple[Edit, str]]] = {
             raised("jaccard", 0.002, type="builtin"),
             "report-jaccard-builtin-mean report-jaccard-builtin-max",
         ),
-        "one builtin couple fewer above 0.5": (
-            similar("builtin", 0.66, 0.49),
-            "report-jaccard-builtin-above",
-        ),
+        "fewer above": (similar("builtin", 0.66, 0.49), "report-jaccard-builtin-above"),
     },
     "layer_profile": {
-        f"other sizes of {kind} circuits": (
-            raised("mean_size", 0.1, layer=5, type=kind),
-            f"report-profile-{kind}",
-        )
+        f"{kind} sizes": (raised("mean_size", 0.1, layer=5, type=kind), f"report-profile-{kind}")
         for kind in ("pair", "ast", "builtin")
     },
 }
-CHANGES = {change: (key, *found) for key, edits in EDITS.items() for change, found in edits.items()}
+CHANGES = {
+    f"{key}: {change}": (key, *found)
+    for key, edits in EDITS.items()
+    for change, found in edits.items()
+}
 
 
 def changed(evidence: PaperEvidence, change: str) -> PaperEvidence:

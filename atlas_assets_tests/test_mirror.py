@@ -24,7 +24,10 @@ TESTED_IN = {
         "extraction/reduction.py",
     ),
     "extraction/test_extraction.py": ("extraction/losses.py",),
-    "extraction/test_tree_network.py": ("extraction/tree_attention.py",),
+    "extraction/test_tree_network.py": (
+        "extraction/prefix_tree.py",
+        "extraction/tree_attention.py",
+    ),
     # answers and failures of the Hub are seen through the client
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
     # layers and kernels are held to the whole network

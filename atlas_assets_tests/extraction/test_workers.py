@@ -16,29 +16,12 @@ from atlas_assets.extraction.workers import MAX_WORKERS, in_order
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_results_are_taken_in_order_by_the_caller(threads: int) -> None:
-    torch.set_num_threads(threads)
-    taken: list[tuple[int, int]] = []
-
-    def run(batch: int) -> int:
-        time.sleep(0.004 * (batch % 3 == 0))  # so that later ones finish first
-        return batch * batch
-
-    def take(batch: int, result: int) -> None:
-        assert threading.current_thread() is threading.main_thread()
-        taken.append((batch, result))
-
-    in_order(range(20), run, take, device=CPU)
-    assert taken == [(batch, batch * batch) for batch in range(20)]
-
-
 @pytest.mark.parametrize(("threads", "workers"), [(1, 1), (3, 3), (2 * MAX_WORKERS, MAX_WORKERS)])
-def test_few_batches_wait_and_workers_share_the_threads(threads: int, workers: int) -> None:
+def test_few_batches_wait_and_results_are_taken_in_order(threads: int, workers: int) -> None:
     torch.set_num_threads(threads)
     seen: set[tuple[str, int]] = set()
     begun: list[int] = []
-    taken: list[int] = []
+    taken: list[tuple[int, int]] = []
 
     def batches() -> Iterator[int]:
         for batch in range(40):
@@ -46,11 +29,17 @@ def test_few_batches_wait_and_workers_share_the_threads(threads: int, workers: i
             begun.append(batch)
             yield batch
 
-    def run(_batch: int) -> None:
+    def run(batch: int) -> int:
+        time.sleep(0.004 * (batch % 3 == 0))  # so that later ones finish first
         seen.add((threading.current_thread().name, torch.get_num_threads()))
+        return batch * batch
 
-    in_order(batches(), run, lambda batch, _result: taken.append(batch), device=CPU)
-    assert len(taken) == 40
+    def take(batch: int, result: int) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        taken.append((batch, result))
+
+    in_order(batches(), run, take, device=CPU)
+    assert taken == [(batch, batch * batch) for batch in range(40)]
     assert len(seen) <= workers
     assert {each for _, each in seen} == {threads // workers}
     assert torch.get_num_threads() == threads

@@ -69,6 +69,8 @@ def test_what_the_hub_refuses_is_not_tried_again(
         with pytest.raises(HubPermanentError) as refused:
             publisher.publish()
         assert refused.value.status == status
+        told = {401: "hf auth login", 403: "access", 404: "HTTP 404"}[status]
+        assert told in str(refused.value)
         assert len(publisher.hub.calls(*REQUESTS[request_])) == 1
     if request_ == "tag":
         assert publisher.commits() == 2

@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from atlas_assets.errors import (
-    AtlasError,
-    HubConflictError,
-    HubError,
-    HubPermanentError,
-    HubUnavailableError,
-)
+from atlas_assets.errors import AtlasError, HubPermanentError, HubUnavailableError
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.hub_client.repository import Repository
 from atlas_assets_tests.hub.local_hub import LocalHub
@@ -33,40 +27,12 @@ def commit(client: HubClient, *files: CommitOperationAdd, **options: Any) -> str
     return str(made.oid)
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "said"),
-    [
-        (400, HubPermanentError, "HTTP 400"),
-        (401, HubPermanentError, "hf auth login"),
-        (403, HubPermanentError, "access"),
-        (404, HubPermanentError, "HTTP 404"),
-        (409, HubConflictError, "HTTP 409"),
-        (412, HubConflictError, "HTTP 412"),
-    ],
-)
-def test_a_final_status_is_not_asked_again(
-    hub: LocalHub, sha: str, status: int, kind: type[HubError], said: str
-) -> None:
-    hub.fail("GET", "/api/datasets/", status=status, times=99)
-    with pytest.raises(kind, match=said) as caught:
-        head(hub.client())
-    assert caught.value.status == status
-    assert len(hub.calls()) == 1
-
-
 @pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {"RateLimit": '"api";r=0;t=1'}])
 def test_retry_after_is_waited_for(hub: LocalHub, sha: str, headers: dict[str, str]) -> None:
     hub.fail("GET", "/api/datasets/", status=429, headers=headers)
     started = time.monotonic()
     assert head(hub.client()) == sha
     assert time.monotonic() - started >= 1
-
-
-def test_a_longer_retry_after_than_anyone_waits_ends_it(hub: LocalHub, sha: str) -> None:
-    hub.fail("GET", "/api/datasets/", status=429, headers={"Retry-After": "3600"}, times=9)
-    with pytest.raises(HubUnavailableError, match="asks to wait 3600 s"):
-        head(hub.client())
-    assert len(hub.calls()) == 1
 
 
 def test_calls_nest_and_other_errors_pass(hub: LocalHub, sha: str) -> None:

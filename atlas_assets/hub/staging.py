@@ -32,8 +32,10 @@ from atlas_assets.soundness.subject import Cell, subject_of_atlas
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.check import NotComparedError
 from atlas_assets.storage import sidecar
+from atlas_assets.storage.codec import within
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import settings_present
+from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.store import AtlasStore
 
 _MISSING = "it is missing"
@@ -319,7 +321,7 @@ def hdf5_layout(path: Path) -> tuple[str, ...]:
     A line reads ``/universal_masks/layer_0 … layer_7/ast__AnnAssign … builtin__zip (106): bool
     (2048)``.
     """
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r") as file, within(path.name):
         return tuple(_lines(file, ""))
 
 
@@ -327,7 +329,8 @@ def _lines(group: h5py.Group, prefix: str) -> Iterator[str]:
     if group.attrs:
         yield f"{prefix or '/'}: attributes {', '.join(sorted(group.attrs))}"
     # layer_2 before layer_10
-    names = sorted(group, key=lambda name: (len(name) if _LAYER.fullmatch(name) else 0, name))
+    names = structure.names(group.id)  # a link may lead to another file
+    names.sort(key=lambda name: (len(name) if _LAYER.fullmatch(name) else 0, name))
     if len(names) > 1 and all(_LAYER.fullmatch(name) for name in names):
         yield from _lines(group[names[0]], f"{prefix}/{names[0]} … {names[-1]}")
         return

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from h5py import h5d, h5s, h5t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, ForeignArtifactError
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, checker_masks
 from atlas_assets.stages.setting import STANDALONE, Setting
 from atlas_assets.storage.codec import Codec
@@ -221,3 +223,127 @@ def test_description_counts_what_is_there() -> None:
     assert described["concepts_without_neurons"] == 1
     assert described["mean_concept_size"] == round(bits.sum() / (len(bits) * LAYERS), 2)
     assert OBJECTS.describe(value)["pairs"] == 5
+
+
+Attributes = dict[str, object]
+#: how a file keeps a vector of booleans
+Store = Callable[[h5py.File, str, np.ndarray], object]
+
+
+def another_writer(
+    store: Store,
+    attributes: Attributes | None = None,
+    **options: object,
+) -> Edit:
+    """Checker masks as another program lays them out: each vector stored so, these attributes."""
+
+    def write(path: Path) -> None:
+        with h5py.File(path, "w", **options) as file:
+            masks = checkers().masks
+            for name, unit in zip(masks.names, masks.bits, strict=True):
+                for layer, bits in enumerate(unit):
+                    store(file, f"token_checker_masks/layer_{layer}/{name}", bits)
+            given = {"epsilon": 0.5, "consistency_threshold": 0.8, **(attributes or {})}
+            file.create_group("metadata").attrs.update(given)
+
+    return write
+
+
+def stored_as(dtype: object, **options: object) -> Store:
+    def store(file: h5py.File, key: str, bits: np.ndarray) -> object:
+        return file.create_dataset(key, data=bits.astype("u1"), dtype=dtype, **options)
+
+    return store
+
+
+def enumerated(**members: int) -> Store:
+    return stored_as(h5py.enum_dtype(members, "u1"))
+
+
+def of_netcdf4(file: h5py.File, key: str, bits: np.ndarray) -> None:
+    file.attrs["_NCProperties"] = np.bytes_("version=2,netcdf=4.9.3,hdf5=1.14.6")
+    scale = file.require_dataset("neuron", bits.shape, ">f4")
+    scale.make_scale("This is a netCDF dimension but not a netCDF variable.        16")
+    options = {"chunks": True, "compression": "gzip", "shuffle": True, "fillvalue": 255}
+    stored_as("u1", **options)(file, key, bits).dims[0].attach_scale(scale)
+
+
+def as_bitfield(file: h5py.File, key: str, bits: np.ndarray) -> None:
+    group, name = file.require_group(key.rpartition("/")[0]), key.rpartition("/")[2]
+    dataset = h5d.create(group.id, name.encode(), h5t.STD_B8LE, h5s.create_simple(bits.shape))
+    dataset.write(h5s.ALL, h5s.ALL, bits.astype("u1"), h5t.NATIVE_B8)
+
+
+def as_matrix(file: h5py.File, key: str, bits: np.ndarray) -> None:
+    file.require_dataset(key.rpartition("/")[0], (len(bits), 9), "u1")
+
+
+def with_a_dimension(file: h5py.File, key: str, bits: np.ndarray) -> None:
+    file[key] = bits
+    scale = file.require_dataset(f"{key.rpartition('/')[0]}/neuron", bits.shape, ">f4")
+    scale.make_scale("neuron")
+
+
+def numbers(made: Callable[[np.ndarray], np.ndarray], **options: object) -> Store:
+    """What is made of the numbers 0 and 1."""
+
+    def store(file: h5py.File, key: str, bits: np.ndarray) -> None:
+        file.create_dataset(key, data=made(bits.astype("i2")), **options)
+
+    return store
+
+
+ONES: Attributes = {"epsilon": [0.5], "consistency_threshold": [[0.8]], "n_layers": [[6.0]]}
+SINGLE: Attributes = {"consistency_threshold": np.float32(0.8)}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(another_writer(stored_as("u1"), ONES, userblock_size=512), id="MATLAB"),
+        pytest.param(another_writer(stored_as("i4", compression="gzip"), ONES), id="rhdf5"),
+        pytest.param(another_writer(enumerated(FALSE=0, TRUE=1, NA=2)), id="hdf5r"),
+        pytest.param(another_writer(enumerated(false=0, true=1)), id="h5tools"),
+        pytest.param(another_writer(stored_as("u1"), {"n_layers": np.int64(6)}), id="Julia"),
+        pytest.param(another_writer(of_netcdf4, {**ONES, **SINGLE}), id="netCDF4"),
+        pytest.param(another_writer(as_bitfield), id="PyTables"),
+        pytest.param(another_writer(stored_as(">i8"), {"epsilon": np.array(0.5, ">f8")}), id="big"),
+        pytest.param(another_writer(stored_as("i1"), SINGLE, libver="latest"), id="single"),
+        pytest.param(another_writer(stored_as("?"), {"epsilon": np.bytes_("0.5")}), id="text"),
+    ],
+)
+def test_files_of_other_programs_are_read(path: Path, write: Edit) -> None:
+    write(path)
+    for source in (path, path.read_bytes()):
+        read, record = CHECKERS.read(source, setting=SETTING)
+        assert record is None
+        assert equal(read, checkers())
+
+
+M = "token_checker_masks/layer_0/ast__For"
+
+
+@pytest.mark.parametrize(
+    ("write", "where", "expected", "found"),
+    [
+        (another_writer(numbers(lambda bits: 2 * bits)), M, "0 and 1", "2"),
+        (another_writer(numbers(lambda bits: bits - 1)), M, "0 and 1", "-1"),
+        (another_writer(numbers(lambda bits: 300 * bits)), M, "0 and 1", "127 or more"),
+        (another_writer(numbers(lambda bits: bits + 0.0)), M, "bool values", "float64"),
+        (another_writer(enumerated(FALSE=1, TRUE=0)), M, "bool values", "uint8"),
+        (another_writer(enumerated(on=1, off=0)), M, "bool values", "uint8"),
+        (another_writer(numbers(lambda bits: bits[:, np.newaxis])), M, "a vector", "(16, 1)"),
+        (another_writer(as_matrix), "token_checker_masks/layer_0", "a group", "a dataset"),
+        (another_writer(with_a_dimension), "layer_0/neuron", "bool values", "f4"),
+        (another_writer(stored_as("?"), {"epsilon": [0.5, 0.5]}), "epsilon", "one value", "(2,)"),
+        (another_writer(stored_as("?"), {"epsilon": "0,5"}), "epsilon", "two numbers", "'0,5'"),
+        (another_writer(stored_as("?"), {"n_layers": 6.5}), "n_layers", "whole number", "6.5"),
+    ],
+)
+def test_other_files_of_other_programs_are_told_what_to_write(
+    path: Path, write: Edit, where: str, expected: str, found: str
+) -> None:
+    write(path)
+    require_named(CHECKERS, path, where, expected, found)
+    with refusing(ForeignArtifactError, "let the program that wrote it write", "docs/hub.md"):
+        CHECKERS.read(path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, NoReturn
 
 import h5py
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5g, h5o, h5s
 
-from atlas_assets.errors import ArtifactError, AtlasError, unsound
+from atlas_assets.errors import ArtifactError, AtlasError, ForeignArtifactError, unsound
 from atlas_assets.files.locations import Source, content, label, local_path, opened
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end, signature_at
@@ -26,6 +26,11 @@ from atlas_assets.storage.hdf5.writer import METADATA, Array
 
 #: what h5py raises for a damaged file, depending on where the damage is met
 _H5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+_TO_WRITE = (
+    "let the program that wrote it write what is expected: masks are vectors of one dimension, one "
+    "per layer and unit, of booleans or of 0 and 1 as uint8 (MATLAB: h5create(file, name, width); "
+    "R, Julia: a vector, no matrix); ε and C are numbers (docs/hub.md, Masks of other programs)"
+)
 
 
 class Hdf5Reader:
@@ -39,6 +44,12 @@ class Hdf5Reader:
         self.label = label(source)
         self._file = self._open(source)
         self._largest = structure.most_values(self._file.id)
+        try:
+            with self._about(""):
+                structure.names(self._file.id)
+        except ArtifactError:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Hdf5Reader:
         return self
@@ -96,13 +107,8 @@ class Hdf5Reader:
         values = np.empty(shape, dtype=dtype)
         for position, folder in enumerate(layers):
             self._read_layer(f"{group}/{folder}", names, values[:, position])
-        if (
-            values.dtype == np.bool_
-            and (numbers := values.view(np.int8)).view("u1").max(initial=0) > 1
-        ):
-            unit, position, _ = np.argwhere(numbers & ~1)[0]
-            where = f"/{group}/{layers[position]}/{names[unit]}"
-            self.fail(where, "boolean values, or 0 and 1", str(numbers[unit, position].max()))
+        if values.dtype == np.bool_:
+            self._require_booleans(group, layers, names, values.view(np.int8))
         return names, values
 
     def scalars(self, group: str, names: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -187,8 +193,16 @@ class Hdf5Reader:
                     dataset[()]
 
     def fail(self, where: str, expected: str, found: str) -> NoReturn:
-        """Raise the error that the file does not follow its schema at the key ``where``."""
-        raise self._error("the HDF5 file does not follow its schema", where, expected, found)
+        """Raise the error that the file does not follow its schema at the key ``where``.
+
+        Where it has no record, another program wrote it, and is told what to write.
+        """
+        what, place = "the HDF5 file does not follow its schema", self._place(where)
+        if self._has_record():
+            raise unsound(what, place, expected, found)
+        raise ForeignArtifactError(
+            what, where=place, expected=expected, found=found, remedy=_TO_WRITE
+        )
 
     def _open(self, source: Source) -> Any:
         local = local_path(source)
@@ -203,6 +217,12 @@ class Hdf5Reader:
         with self._about(""):
             # files are replaced, never changed in place; locks fail on some network disks
             return h5py.File(local or image, "r", locking=False)
+
+    def _has_record(self) -> bool:
+        with suppress(AtlasError, *_H5_ERRORS):
+            found = self._find(METADATA)
+            return found is not None and "provenance" in h5py.Group(h5g.open(*found)).attrs
+        return True  # the file is damaged, whoever wrote it
 
     def _find(self, key: str) -> tuple[Any, bytes] | None:
         """The group that ``/{key}`` is in, and the last name of the key; ``None`` if absent."""
@@ -275,6 +295,18 @@ class Hdf5Reader:
         except (AtlasError, *_H5_ERRORS):
             with self._about(f"{group}/{name}"):
                 raise
+
+    def _require_booleans(
+        self, group: str, layers: Sequence[str], names: Sequence[str], numbers: Array
+    ) -> None:
+        """Refuse numbers ``[units, layers, width]`` that are neither 0 nor 1."""
+        if numbers.view(np.uint8).max(initial=0) > 1:
+            unit, layer, neuron = np.argwhere(numbers & ~1)[0]
+            found = numbers[unit, layer, neuron]
+            # HDF5 gives the largest 8 bits for a larger number
+            more = " or more" if found == np.iinfo(np.int8).max else ""
+            where = f"/{group}/{layers[layer]}/{names[unit]}"
+            self.fail(where, "boolean values, or 0 and 1", f"{found}{more}")
 
     @contextmanager
     def _about(self, key: str) -> Iterator[None]:

@@ -35,7 +35,7 @@ def require_hard(group: Any, name: bytes) -> None:
     """Refuse a member of a group that is a soft or external link."""
     kind = group.links.get_info(name).type
     if kind != h5l.TYPE_HARD:
-        raise _unsound(
+        raise _foreign(
             "the HDF5 file has a link that leads elsewhere",
             "groups and datasets of the file itself",
             f"{'an external' if kind == h5l.TYPE_EXTERNAL else 'a soft'} link, "
@@ -60,7 +60,7 @@ def dataset(group: Any, name: bytes) -> tuple[Any, Any]:
 def require_own_type(kind: Any) -> None:
     """Refuse a named type, which any number of datasets and attributes could share."""
     if kind.committed():
-        raise _unsound(
+        raise _foreign(
             "the HDF5 file uses a named type",
             "a type of the dataset's own",
             "a type that others may share",
@@ -108,18 +108,18 @@ def require_room(shape: Sequence[int], dtype: npt.DTypeLike, most: int) -> None:
 def _require_own_values(creation: Any) -> None:
     what, expected = "the HDF5 file takes values from elsewhere", "values in the file itself"
     if creation.get_layout() == h5d.VIRTUAL:
-        raise _unsound(what, expected, "a virtual dataset")
+        raise _foreign(what, expected, "a virtual dataset")
     if creation.get_external_count():
-        raise _unsound(what, expected, f"external storage in {creation.get_external(0)[0]!r}")
+        raise _foreign(what, expected, f"external storage in {creation.get_external(0)[0]!r}")
     filters = {creation.get_filter(index)[0] for index in range(creation.get_nfilters())}
     if filters - _FILTERS:
-        raise _unsound(
+        raise _foreign(
             "the HDF5 file needs a filter that an atlas does not use",
             "deflate, shuffle, fletcher32 or lzf",
             f"filter {min(filters - _FILTERS)}",
         )
 
 
-def _unsound(what: str, expected: str, found: str) -> ForeignArtifactError:
-    remedy = "remove it, or have its writer write what is expected"
+def _foreign(what: str, expected: str, found: str) -> ForeignArtifactError:
+    remedy = f"let the program that wrote it write {expected}; or remove the file"
     return ForeignArtifactError(what, expected=expected, found=found, remedy=remedy)

@@ -15,11 +15,21 @@ import pytest
 from h5py import h5d, h5p, h5s, h5t, h5z
 
 from atlas_assets.errors import ArtifactError
+from atlas_assets.hub.staging import hdf5_layout
 from atlas_assets.storage.activations import ActivationsFile
+from atlas_assets.storage.codecs import codec_named
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.release_files import write_activations, write_object_masks
-from atlas_assets_tests.storage.samples import WIDTH, activations, equal, objects, record_of
+from atlas_assets_tests.storage.samples import (
+    WIDTH,
+    activations,
+    equal,
+    objects,
+    provenance,
+    record_of,
+    sample,
+)
 
 MASKS, ACTIVATIONS = ObjectMasksFile(), ActivationsFile("pairs", "11A_object_prompts.parquet")
 PAIR, UNIVERSAL = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
@@ -144,10 +154,36 @@ def test_content_from_elsewhere_is_refused(
             MASKS.read(path, part=part)
 
 
-@pytest.mark.parametrize("edit", [external_storage, external_link, soft_link, unknown_filter])
-def test_counts_from_elsewhere_are_refused(path: Path, edit: Edit) -> None:
-    with pytest.raises(ArtifactError, match="n_prompts"):
-        ACTIVATIONS.read(edited(path, "counts", edit, COUNT))
+@pytest.mark.parametrize(
+    "key", [COUNT, "activations/layer_3/If__len", "firing_counts/layer_0/If__len"]
+)
+@pytest.mark.parametrize(
+    "edit", [external_storage, virtual, external_link, soft_link, unknown_filter, named_type]
+)
+def test_activations_from_elsewhere_are_refused(path: Path, edit: Edit, key: str) -> None:
+    if (edit, key) != (virtual, COUNT):  # HDF5 has no virtual datasets of one value
+        with pytest.raises(ArtifactError, match=key.partition("/")[0]):
+            ACTIVATIONS.read(edited(path, "counts", edit, key))
+
+
+@pytest.mark.parametrize("edit", [virtual, external_link, soft_link, unknown_filter, named_type])
+def test_matrices_from_elsewhere_are_refused(path: Path, edit: Edit) -> None:
+    codec = codec_named("jaccard_matrices")
+    path.write_bytes(codec.encode(sample("jaccard_matrices"), provenance("jaccard_matrices")))
+    with h5py.File(path, "r+") as file:
+        edit(file, "jaccard/layer_1/ast")
+    with pytest.raises(ArtifactError, match="/jaccard/layer_1"):
+        codec.read(path)
+
+
+def test_a_link_beside_the_layout_is_not_followed_either(path: Path) -> None:
+    def beside(file: h5py.File, key: str) -> None:
+        file[key] = h5py.ExternalLink("secret.h5", "/masks")
+
+    with refusing(ArtifactError, "an external link, 'more'", path):
+        MASKS.read(edited(path, "foreign", beside, "more"))
+    with refusing(ArtifactError, "an external link, 'more'", path.name):
+        hdf5_layout(edited(path, "foreign", beside, "metrics/more"))
 
 
 def attribute_of_a_named_type(file: h5py.File, key: str) -> None:

@@ -22,14 +22,14 @@ from atlas_assets.errors import (
 
 @dataclass(frozen=True)
 class Fetched:
-    """A remote file whose bytes are here already.
+    """A file whose bytes are here already.
 
     Attributes:
         path: where the bytes came from.
         data: all bytes of the file.
     """
 
-    path: UPath
+    path: UPath | Path
     data: bytes
 
 
@@ -104,13 +104,6 @@ def content(source: Source) -> bytes:
     return read
 
 
-def fetched(source: Source) -> Source:
-    """Return the source itself, or all its bytes if it is on a remote filesystem."""
-    if isinstance(source, UPath) and local_path(source) is None:
-        return Fetched(source, content(source))
-    return source
-
-
 def file_digest(path: UPath | Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes, which are not held in memory all at once."""
     with opened(path) as file:
@@ -118,12 +111,25 @@ def file_digest(path: UPath | Path) -> str:
 
 
 def file_state(path: UPath | Path) -> tuple[int, ...] | None:
-    """Return device, inode, size and times of a local file; ``None`` if it is missing or remote.
+    """Return device, inode, size and times of a local file; ``None`` where there is none.
+
+    That is so of a file that is missing, remote, or in a folder that may not be looked into.
 
     One of these changes whenever the content of the file may have changed.
     """
     local = local_path(path)
-    if local is None or not local.exists():
+    try:
+        about = local.stat() if local else None
+    except OSError:
+        about = None
+    if about is None:
         return None
-    about = local.stat()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def is_there(path: UPath | Path) -> bool:
+    """Whether there is a file, or may be one in a folder that may not be looked into."""
+    try:
+        return bool(path.exists())
+    except OSError:
+        return True

@@ -12,7 +12,8 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, AtlasError, DamagedArtifactError
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import Fetched, Source, content, fetched, label
+from atlas_assets.files.locations import Fetched, Source, content, label
+from atlas_assets.files.steady import read_steadily
 from atlas_assets.stages.artifact import Kind
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import sidecar
@@ -76,8 +77,13 @@ class Codec(ABC, Generic[Value]):
             MissingArtifactError: there is no such file.
             ArtifactError: the file or the record in it is damaged.
         """
-        require_harmless(source, self.kind)
-        return self.record(source)
+
+        def read() -> Provenance | None:
+            taken = self._taken(source)
+            require_harmless(taken, self.kind)
+            return self.record(taken)
+
+        return read_steadily(self._files(source), read, is_sure=lambda _: True)
 
     @abstractmethod
     def record(self, source: Source) -> Provenance | None:
@@ -144,8 +150,30 @@ class Codec(ABC, Generic[Value]):
                 found=repr(part),
                 remedy="correct `part`",
             )
-        source = fetched(source)
-        provenance = self.provenance(source)
+
+        def once() -> tuple[Value, Provenance | None]:
+            return self._read(self._taken(source), part, setting, accept)
+
+        # what fits the digest in a record is of one state of the file
+        return read_steadily(self._files(source), once, is_sure=lambda found: bool(found[1]))
+
+    def _taken(self, source: Source) -> Source:
+        """The source with all its bytes, so that record and content are of one state of it."""
+        return source if isinstance(source, bytes | Fetched) else Fetched(source, content(source))
+
+    def _files(self, source: Source) -> tuple[UPath | Path, ...]:
+        return () if isinstance(source, bytes | Fetched) else self.files(source)
+
+    def _read(
+        self,
+        source: Source,
+        part: str | None,
+        setting: Setting | None,
+        accept: Callable[[Provenance | None], None],
+    ) -> tuple[Value, Provenance | None]:
+        """As `read`, of a file that does not change."""
+        require_harmless(source, self.kind)
+        provenance = self.record(source)
         accept(provenance)
         value = self.decode(source, part=part)
         found = self.setting_of(value)

@@ -16,7 +16,7 @@ import numpy as np
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArtifactError
-from atlas_assets.files.locations import file_digest, file_state, local_path
+from atlas_assets.files.locations import file_digest, file_state, is_there, local_path
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.artifact import Artifact, Kind, Parameters
 from atlas_assets.stages.setting import (
@@ -80,7 +80,7 @@ class AtlasStore:
     def exists(self, key: str, setting: Setting | None = None) -> bool:
         """Whether the file is there (all of them, where there are several)."""
         path = self.path(key, setting)
-        return all(file.exists() for file in codec_named(key).files(path))
+        return all(map(is_there, codec_named(key).files(path)))
 
     def write(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.files.locations import Source, label
+from atlas_assets.files.locations import Source, label, local_path
 from atlas_assets.stages.concepts import of_kind
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codec import Codec, Value, within
@@ -36,6 +36,10 @@ class Hdf5Codec(Codec[Value]):
     @abstractmethod
     def extract(self, reader: Hdf5Reader, part: str | None) -> Value:
         """Read the value, or a part of it, from an open file, and validate it."""
+
+    def _taken(self, source: Source) -> Source:
+        """A file on this machine as it is: of a large one, a part may be all that is read."""
+        return super()._taken(source) if local_path(source) is None else source
 
     def payload_digest(self, value: Any) -> str:
         """Return the SHA-256 (hex) over the whole value, as the value itself gives it."""

@@ -20,6 +20,7 @@ from h5py import h5g, h5o, h5s
 
 from atlas_assets.errors import ArtifactError, AtlasError, ForeignArtifactError, unsound
 from atlas_assets.files.locations import Source, content, label, local_path, opened
+from atlas_assets.files.steady import busy
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end, signature_at
 from atlas_assets.storage.hdf5.writer import METADATA, Array
@@ -31,6 +32,8 @@ _TO_WRITE = (
     "per layer and unit, of booleans or of 0 and 1 as uint8 (MATLAB: h5create(file, name, width); "
     "R, Julia: a vector, no matrix); ε and C are numbers (docs/hub.md, Masks of other programs)"
 )
+#: the version of the superblock, after the signature, from which on it says who has the file open
+_WITH_MARKS = b"\x03"
 
 
 class Hdf5Reader:
@@ -209,14 +212,26 @@ class Hdf5Reader:
         image = io.BytesIO(content(source) if local is None else b"")
         with opened(local) if local else nullcontext(image) as file:
             begin, head = signature_at(file), file.seek(0) or file.read(8)
+            file.seek((begin or 0) + 8)
+            superblock = file.read(4)
         if begin is None:
             found = f"a file that starts with {head!r}" if head else "an empty file"
             expected = "the signature of HDF5, at the start or after a user block"
             raise unsound("not an HDF5 file", self.label, expected, found)
         require_heaps_that_end(local or image.getvalue())
         with self._about(""):
-            # files are replaced, never changed in place; locks fail on some network disks
-            return h5py.File(local or image, "r", locking=False)
+            try:
+                # files are replaced, never changed in place; locks fail on some network disks
+                return h5py.File(local or image, "r", locking=False)
+            except OSError:
+                # a file that this very process has open takes no other kind of lock than that has
+                for locking in ("best-effort", True):
+                    with suppress(OSError):
+                        return h5py.File(local or image, "r", locking=locking)
+                if superblock[:1] == _WITH_MARKS and any(flags & 1 for flags in superblock[3:]):
+                    mark = "the mark that HDF5 leaves in a file while it is written"
+                    raise busy(self.label, mark) from None
+                raise
 
     def _has_record(self) -> bool:
         with suppress(AtlasError, *_H5_ERRORS):

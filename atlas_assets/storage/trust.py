@@ -144,15 +144,17 @@ class _Known:
                 file.write(f"{line}\n".encode())
 
     def _refresh(self) -> None:
-        """Read the lines that other processes have added since."""
+        """Read the lines that were added since, by this process or by others."""
         path = _list_of_known()
         with contextlib.suppress(OSError):
-            if path is None or path.stat().st_size in (0, self._read):
+            if path is None or (size := path.stat().st_size) == self._read:
                 return
             with path.open("rb") as file:
+                # a shorter list is a new one
+                file.seek(self._read if size > self._read else 0)
                 lines = file.read(2 * _LONGEST_LIST)
-            self._read = len(lines)
-            self._found |= {line.decode("ascii", "replace") for line in lines.split(b"\n")}
+                self._read = file.tell()
+            self._found.update(lines.decode("ascii", "replace").splitlines())
 
 
 _known = _Known()

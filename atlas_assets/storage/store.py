@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArti
 from atlas_assets.files.locations import file_digest, file_state, is_there, local_path
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.artifact import Artifact, Kind, Parameters
+from atlas_assets.stages.masks.masks import ObjectMasks
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -41,7 +42,11 @@ _NO_CONTENT = "0" * 64
 #: marks the digest of a file that has no provenance, and so no digest of its content
 _FILE = "file:"
 #: how many values are kept to be handed over again
-_MOST_KEPT = 64
+_MOST_KEPT = 128
+#: stands for the part of a file that is its record
+_RECORD = "/record"
+#: an artifact, its partition, and a part of it
+_Name = tuple[str, Setting | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class AtlasStore:
     expected: Callable[[], Lineage]
     sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
     parameters: Parameters = field(default_factory=dict)
-    _kept: dict[tuple[Any, ...], tuple[Any, Any]] = field(
+    _kept: dict[_Name, tuple[list[tuple[int, ...] | None], Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -128,6 +133,8 @@ class AtlasStore:
         folder = self.scratch(key)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(value, ObjectMasks):
+            self._keep_universal(key, setting, value, record)
         return Written(path, size, record)
 
     def read(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
@@ -154,18 +161,14 @@ class AtlasStore:
         Its arrays are read-only, since several may hold it. Pair masks and activations are too
         large to be kept. Checks of what is on the disk use `read`.
         """
-        name, files = (key, setting, part), codec_named(key).files(self.path(key, setting))
-        before = [file_state(file) for file in files]
-        kept = self._kept.get(name)
+        name = key, setting, part
+        kept, before = self._kept.get(name), self._states(key, setting)
         if kept is not None and kept[0] == before:
             return kept[1]
         value = self.read(key, setting, part)
-        large = isinstance(value, Activations) or getattr(value, "pairs", None) is not None
-        if not large and None not in before and before == [file_state(file) for file in files]:
+        if not isinstance(value, Activations) and getattr(value, "pairs", None) is None:
             _make_read_only(value)
-            self._kept[name] = before, value
-            if len(self._kept) > _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
+            self._keep(name, before, value)
         return value
 
     def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
@@ -173,8 +176,35 @@ class AtlasStore:
 
         A file that is not there or is damaged is an error, as for `read`.
         """
+        name, path = (key, setting, _RECORD), self.path(key, setting)
+        kept, before = self._kept.get(name), self._states(key, setting)
+        if kept is not None and kept[0] == before:
+            return kept[1]  # type: ignore[no-any-return]
         self._require_present(key, setting)
-        return codec_named(key).provenance(self.path(key, setting))
+        stored = codec_named(key).provenance(path)
+        if artifact_named(key).kind == "hdf5":  # of a table the record is in another file
+            self._keep(name, before, stored)
+        return stored
+
+    def _states(self, key: str, setting: Setting | None) -> list[tuple[int, ...] | None]:
+        return [file_state(file) for file in codec_named(key).files(self.path(key, setting))]
+
+    def _keep(self, name: _Name, before: list[tuple[int, ...] | None], value: Any) -> None:
+        """Keeps what the files of an artifact hold, if they have not changed since ``before``."""
+        if None not in before and before == self._states(*name[:2]):
+            self._kept[name] = before, value
+            if len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+
+    def _keep_universal(
+        self, key: str, setting: Setting | None, value: ObjectMasks, record: Provenance
+    ) -> None:
+        """Keeps the universal masks of what was just written, if that is what the disk holds."""
+        before = self._states(key, setting)
+        if self.provenance(key, setting) == record:
+            small = replace(value, pairs=None)
+            _make_read_only(small)
+            self._keep((key, setting, "universal"), before, small)
 
     def origin(self, key: str, setting: Setting | None = None) -> Origin:
         """Return where the content of the file on disk comes from; errors as for `provenance`.

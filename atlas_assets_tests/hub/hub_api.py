@@ -94,7 +94,7 @@ def commit(request: Handler, repo: Repo, branch: str, _: str, _query: Query) -> 
                     )
             else:
                 tree = _changed(request, tree, line["key"], line["value"])
-        made = repo.commit(branch, tree, head["summary"], head.get("description", ""))
+        made = repo.commit(branch, tree, head["summary"])
     address = f"{request.hub.url}/{repo.type}s/{repo.id}/commit/{made.sha}"
     said = {"commitUrl": address, "commitOid": made.sha, "hookOutput": ""}
     request.send(js={"success": True, **said})

@@ -36,8 +36,6 @@ class Entry(NamedTuple):
 class Commit(NamedTuple):
     sha: str
     parent: str | None
-    title: str
-    message: str
     date: str
     tree: Mapping[str, Entry]
 
@@ -56,15 +54,13 @@ class Repo:
         name = unquote(revision).removeprefix("refs/heads/")
         return self.commits.get(self.refs.get(name) or self.tags.get(name) or name)
 
-    def commit(
-        self, branch: str, tree: Mapping[str, Entry], title: str, message: str = ""
-    ) -> Commit:
+    def commit(self, branch: str, tree: Mapping[str, Entry], title: str) -> Commit:
         parent, now = self.refs.get(branch), datetime.now(UTC)
         contents = sorted((path, entry.oid) for path, entry in tree.items())
         raw = json.dumps([parent, title, now.isoformat(), len(self.commits), contents])
         sha = hashlib.sha1(raw.encode()).hexdigest()
         date = now.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        made = Commit(sha, parent, title, message, date, dict(tree))
+        made = Commit(sha, parent, date, dict(tree))
         self.commits[sha], self.refs[branch] = made, sha
         return made
 

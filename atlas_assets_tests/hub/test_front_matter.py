@@ -30,10 +30,6 @@ def test_a_card_without_front_matter_gets_one() -> None:
     assert matter_of(text) == {**DEFAULTS, **OWNED}
 
 
-def test_nothing_to_say_adds_nothing() -> None:
-    assert card("Some words.\n", owned={"configs": None}) == "Some words.\n"
-
-
 @pytest.mark.parametrize(
     "foreign",
     [
@@ -55,12 +51,10 @@ def test_what_others_wrote_stays_byte_for_byte(foreign: str) -> None:
         assert card(text) == text
 
 
-def test_defaults_do_not_replace_what_is_there() -> None:
+def test_defaults_replace_nothing_and_keys_of_ours_go_where_there_is_nothing_to_say() -> None:
     text = card("---\nlicense: mit\n---\n", defaults=DEFAULTS)
     assert matter_of(text) == {"license": "mit", "tags": ["circuits"], **OWNED}
-
-
-def test_a_key_of_ours_is_removed_where_there_is_nothing_to_say() -> None:
+    assert card("Some words.\n", owned={"configs": None}) == "Some words.\n"
     text = card("---\na: 1\nconfigs:\n- x: 1\nb: 2\n---\n", owned={"configs": None})
     assert text == "---\na: 1\nb: 2\n---\n"
 

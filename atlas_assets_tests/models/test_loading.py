@@ -12,12 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
     OPTConfig,
     OPTForCausalLM,
 )
@@ -26,11 +22,11 @@ from atlas_assets.errors import ModelError, SettingsError
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import default_loss_threshold, identify, load, resolve
 from atlas_assets.models.sources import ModelSource
+from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.models import tiny
 
 TEXT = "for i in range(3):\n    print(f'{i} is ü')\n"
 SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 300}
-LLAMA = {**SIZES, "intermediate_size": 20, "max_position_embeddings": 40}
 
 
 def standard(folder: Path, model: Any) -> Path:
@@ -38,11 +34,6 @@ def standard(folder: Path, model: Any) -> Path:
     model.save_pretrained(folder)
     tiny.byte_tokenizer().save(str(folder / "tokenizer.json"))
     return folder
-
-
-def llama() -> Any:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**LLAMA))
 
 
 def loaded(folder: Path, **options: Any) -> LoadedModel:
@@ -68,18 +59,13 @@ def test_circuitgpt(tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+def neox() -> Any:
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES, intermediate_size=20))
+
+
 @pytest.mark.parametrize(
     ("model", "positions"),
-    [
-        (GPT2LMHeadModel(GPT2Config(n_layer=3, n_embd=16, n_head=2, vocab_size=300)), 1024),
-        (llama(), 40),
-        (
-            GPTNeoXForCausalLM(
-                GPTNeoXConfig(**SIZES, intermediate_size=20, max_position_embeddings=50)
-            ),
-            50,
-        ),
-    ],
+    [(tiny_models.gpt2().network, 96), (tiny_models.llama().network, 96), (neox(), 2048)],
     ids=["gpt2", "llama", "gpt_neox"],
 )
 def test_any_causal_lm(tmp_path: Path, model: Any, positions: int) -> None:
@@ -136,7 +122,7 @@ def test_shards_load(tmp_path: Path) -> None:
 def test_what_does_not_fit_another_model_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = standard(tmp_path, llama())
+    folder = standard(tmp_path, tiny_models.llama().network)
     weights = load_file(folder / "model.safetensors")
 
     def rewrite(changed: dict[str, torch.Tensor]) -> None:

@@ -11,11 +11,8 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage.store import AtlasStore
 
 
-def test_a_sound_atlas_fails_none(store: AtlasStore) -> None:
+def test_a_sound_atlas_fails_none_and_a_failed_check_is_named(store: AtlasStore) -> None:
     assert failed_checks(store) == []
-
-
-def test_a_failed_check_is_named(store: AtlasStore) -> None:
     path = Path(str(store.path("summary")))
     path.write_bytes(path.read_bytes()[:-20])
     assert "summary schema" in failed_checks(store)

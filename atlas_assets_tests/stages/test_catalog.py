@@ -8,22 +8,15 @@ from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.stages.setting import REFERENCE, Setting
 
 
-def test_inputs_come_before_what_is_made_from_them() -> None:
+def test_everything_is_described_and_in_the_order_of_the_pipeline() -> None:
     seen: set[str] = set()
     for key, artifact in ARTIFACTS.items():
         assert set(artifact.inputs) <= seen, key
         seen.add(key)
-
-
-def test_groups_follow_the_pipeline() -> None:
+        assert artifact.description.endswith("."), key
+        assert (artifact.schema is None) == (artifact.kind not in ("csv", "parquet")), key
     groups = [artifact.group for artifact in ARTIFACTS.values()]
     assert groups == sorted(groups)
-
-
-def test_everything_is_described() -> None:
-    for artifact in ARTIFACTS.values():
-        assert artifact.description.endswith("."), artifact.key
-        assert (artifact.schema is None) == (artifact.kind not in ("csv", "parquet")), artifact.key
 
 
 @pytest.mark.parametrize("setting", [REFERENCE, Setting(0.001, 0.2), Setting(1e-05, 1.0)])

@@ -16,16 +16,13 @@ def test_the_heatmap_shows_the_similarities_in_the_order_of_the_leaves() -> None
     universal = synthetic.universal()
     found = dendrogram.tree(universal, 3)
     assert found is not None
-    image = synthetic.drawn("heatmap").axes[0].images[0]
+    figure = synthetic.drawn("heatmap")
+    legible(figure)
+    image = figure.axes[0].images[0]
     assert isinstance(image, AxesImage)
     rows = [universal.index(name) for name in found.names]
     assert np.array_equal(image.get_array(), jaccard(universal.bits[rows, 3]))
     assert image.get_clim() == (0, 1)
-
-
-def test_the_heatmap_is_titled_labelled_and_legible() -> None:
-    figure = synthetic.drawn("heatmap")
-    legible(figure)
     drawn = texts(figure)
     assert drawn.count(TITLE) == 1
     assert "Jaccard similarity of universal circuits, layer 3" in drawn

@@ -2,7 +2,7 @@
 
 ====================  =============================================================================
 `extraction`          sums and firing counts of readouts (stage 12), losses (stage 11), or both
-`passes`              what a pass over prompts is given, and what it gives
+`passes`              the task of a pass over prompts, and its result
 `prompts`             prompts as token sequences, each distinct one once, and their shards
 `batching`            sizes of batches, padding, arrays to the network's device
 `plain_pass`          padded batches, for any causal language model, resumable shard by shard
@@ -12,7 +12,7 @@
 `tree_attention`      attention of a chunk's nodes to their ancestors
 `tree_pass`           one resumable pass over the whole tree
 `reduction`           readouts added up per unit, on the device
-`losses`              what the loss of a prompt is, from logits or from a tree
+`losses`              the loss of a prompt, from logits or from the nodes of a tree
 `shards`              scratch files from which a killed run goes on
 `workers`             batches side by side on the cores of a CPU
 ====================  =============================================================================

@@ -43,7 +43,7 @@ def padded(
 def placed(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
     """Put an array on a device as a tensor of its dtype, without waiting for the device.
 
-    For a GPU it goes through pinned memory, so that the copy is queued behind the work under way
+    For a GPU it goes through pinned memory, so that the copy waits in the queue of the device
     and the host goes on. On a CPU the memory is shared.
     """
     tensor = torch.from_numpy(np.ascontiguousarray(array))

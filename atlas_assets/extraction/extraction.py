@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict, Unpack
 
 import numpy as np
 
@@ -47,6 +47,25 @@ NetworkPath = Literal["tree", "plain"]
 Units = Mapping[str, Sequence[str]]
 
 
+class Running(TypedDict):
+    """How prompts are run, whatever is wanted of them: keyword arguments of every function here.
+
+    Attributes:
+        shards: where finished work is kept; its fingerprint covers model identity, dtype,
+            device and code, and is narrowed here to readout, prompts, batching and plan.
+        progress: is told of each prompt that has been run.
+        batch_tokens: the budget of a padded batch in tokens, padding included, or the most nodes of
+            a chunk of the prefix tree; None or absent leaves it to the device.
+        path: how a circuitgpt is run for ``last_token``, ``tree`` if absent; any other network, and
+            any other readout, is run in padded batches.
+    """
+
+    shards: ShardStore
+    progress: Progress
+    batch_tokens: NotRequired[int | None]
+    path: NotRequired[NetworkPath]
+
+
 @dataclass(frozen=True, eq=False)
 class PromptReadings:
     """What one pass over the prompts of units gives.
@@ -67,10 +86,7 @@ def extract(
     units: Units,
     *,
     readout: Readout = "last_token",
-    batch_tokens: int | None = None,
-    shards: ShardStore,
-    progress: Progress,
-    path: NetworkPath = "tree",
+    **running: Unpack[Running],
 ) -> Activations:
     """Return the readouts of the prompts of all units, added up per unit, sorted by name.
 
@@ -78,12 +94,7 @@ def extract(
         model: a loaded causal LM.
         units: unit name → its prompts in order; each has at least one.
         readout: the position that is read.
-        batch_tokens: for ``last_token``, budget of a batch in tokens, padding included, or most
-            nodes of a chunk of the prefix tree; None leaves it to the device.
-        shards: where finished work is kept; its fingerprint covers model identity, dtype,
-            device and code, and is narrowed here to readout, prompts, batching and plan.
-        progress: is told of prompts as they are run.
-        path: how a circuitgpt is run for ``last_token``; whatever else is run in padded batches.
+        **running: see `Running`.
 
     Raises:
         StimulusError: no units, a unit without prompts, or a prompt without tokens.
@@ -91,41 +102,17 @@ def extract(
         ArtifactWriteError: finished work cannot be written.
     """
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
-    done = run_pass(
-        model,
-        prompts,
-        readout=readout,
-        batch_tokens=batch_tokens,
-        shards=shards,
-        progress=progress,
-        path=path,
-    )
+    done = run_pass(model, prompts, readout=readout, **running)
     return Activations(prompts.names, prompts.n_prompts, done.sums, done.counts)
 
 
-def read_prompts(
-    model: LoadedModel,
-    units: Units,
-    *,
-    batch_tokens: int | None = None,
-    shards: ShardStore,
-    progress: Progress,
-    path: NetworkPath = "tree",
-) -> PromptReadings:
-    """Run all units' prompts once, for their readouts at the last token and for their losses.
+def read_prompts(model: LoadedModel, units: Units, **running: Unpack[Running]) -> PromptReadings:
+    """Run the prompts of all units once, for their readouts at the last token and their losses.
 
     Arguments and errors are those of `extract`; a loss that is not finite is a ModelError too.
     """
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
-    done = run_pass(
-        model,
-        prompts,
-        scored=True,
-        batch_tokens=batch_tokens,
-        shards=shards,
-        progress=progress,
-        path=path,
-    )
+    done = run_pass(model, prompts, scored=True, **running)
     rows = dict(zip(prompts.names, prompts.rows, strict=True))
     places = {name: np.searchsorted(prompts.distinct, of_unit) for name, of_unit in rows.items()}
     return PromptReadings(
@@ -141,19 +128,19 @@ def run_pass(
     *,
     readout: Readout = "last_token",
     scored: bool = False,
-    batch_tokens: int | None,
-    shards: ShardStore,
-    progress: Progress,
-    path: NetworkPath,
+    **running: Unpack[Running],
 ) -> UnitSums:
-    """Run encoded prompts on the tree or in padded batches, as `extract` says; score them too."""
+    """Run encoded prompts on the tree or in padded batches; compute their losses if ``scored``."""
     own = CPU_BATCH_TOKENS if model.device.type == "cpu" else ACCELERATOR_BATCH_TOKENS
-    budget = own if batch_tokens is None else batch_tokens
+    asked = running.get("batch_tokens")
+    budget = own if asked is None else asked
+    on_tree = running.get("path", "tree") == "tree"
     published = readout == "published"
     able = isinstance(model.network, CircuitGPTForCausalLM) and not published
-    with progress.track(int(prompts.n_prompts.sum()) if published else len(prompts.distinct)) as it:
-        task = Pass(model, prompts, readout, scored, budget, shards, it)
-        return tree_pass.run(task) if able and path == "tree" else plain_pass.run(task)
+    to_run = int(prompts.n_prompts.sum()) if published else len(prompts.distinct)
+    with running["progress"].track(to_run) as track:
+        task = Pass(model, prompts, readout, scored, budget, running["shards"], track)
+        return tree_pass.run(task) if able and on_tree else plain_pass.run(task)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +158,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class _Texts(UnitPrompts):
-    """Distinct texts in units of a fixed size, which stand for nothing; each text's row."""
+    """Distinct texts, cut into units of a fixed size, and the row of each text that was given."""
 
     row_of_text: IntArray
 
@@ -179,15 +166,7 @@ class _Texts(UnitPrompts):
         return f"prompt {np.flatnonzero(self.row_of_text == row)[0]}"
 
 
-def score(
-    model: LoadedModel,
-    texts: Sequence[str],
-    *,
-    batch_tokens: int | None = None,
-    shards: ShardStore,
-    progress: Progress,
-    path: NetworkPath = "tree",
-) -> Scores:
+def score(model: LoadedModel, texts: Sequence[str], **running: Unpack[Running]) -> Scores:
     """Compute the loss of every text, running identical ones once.
 
     Other arguments and the errors are those of `extract`; large vocabularies get smaller batches,
@@ -202,13 +181,5 @@ def score(
     require_fit(prompts, model.max_positions, "a prompt's scored part")
     losses = np.full(len(table), LOSS_OF_SHORT_PROMPT)
     if len(scored):
-        losses[scored] = run_pass(
-            model,
-            prompts,
-            scored=True,
-            batch_tokens=batch_tokens,
-            shards=shards,
-            progress=progress,
-            path=path,
-        ).losses
+        losses[scored] = run_pass(model, prompts, scored=True, **running).losses
     return Scores(losses=losses[row_of_text], lengths=whole.lengths[row_of_text])

@@ -1,4 +1,4 @@
-"""What the loss of a prompt is (docs/science.md, "Stage 11: scoring"), from logits or a tree.
+"""Computes the loss of a prompt (docs/science.md, "Stage 11: scoring"), from logits or a tree.
 
 ``sequence_loss`` is the mean cross-entropy in nats of tokens 2..n given their prefix, without
 special tokens, over the first 512 tokens; 50.0 for a prompt of fewer than 2 tokens.

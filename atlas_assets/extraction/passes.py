@@ -1,4 +1,4 @@
-"""A pass over prompts: what is to be run, and what it gives."""
+"""A pass over prompts: its task and its result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Readout = Literal["last_token", "published"]
 
 @dataclass(frozen=True, eq=False)
 class UnitSums:
-    """What a pass gives: the reduced readouts of its units, and the losses of their prompts.
+    """The result of a pass: readouts added up per unit, and the losses of the prompts.
 
     Attributes:
         sums: float32 ``[units, layers, width]``.
@@ -35,7 +35,7 @@ class UnitSums:
 
 @dataclass(frozen=True)
 class Pass:
-    """What is read of which prompts.
+    """The task of a pass: which prompts are run, and what is read of them.
 
     Attributes:
         model: the network, its MLP modules and its tokenizer.
@@ -44,7 +44,7 @@ class Pass:
         scored: whether losses are computed too.
         budget: most tokens of a batch, padding included, or most nodes of a chunk of the tree.
         shards: where finished work is kept; see `store`.
-        track: is told of prompts as they are run.
+        track: is told of each prompt that has been run.
     """
 
     model: LoadedModel
@@ -66,7 +66,7 @@ class Pass:
         return len(self.prompts.distinct) if self.scored else 0
 
     def store(self, *plan: str) -> ShardStore:
-        """Return the store for this pass alone: its fingerprint covers whatever changes a result.
+        """Return a store for this pass alone: its fingerprint covers whatever changes the result.
 
         Args:
             plan: how the work is cut into shards.

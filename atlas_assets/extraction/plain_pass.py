@@ -71,7 +71,7 @@ def run(task: Pass) -> UnitSums:
 
 
 def _nothing(task: Pass) -> Arrays:
-    """Arrays of the shapes and dtypes of a finished shard."""
+    """Return arrays of the shapes and dtypes of a finished shard, with undefined values."""
     return {
         "sums": np.empty(task.shape, np.float32),
         "counts": np.empty(task.shape, np.int32),
@@ -125,13 +125,13 @@ def _run_shard(task: Pass) -> Arrays:
 
 
 def _rows_to_run(task: Pass) -> IntArray:
-    """Which row of the table each run is of: of every prompt, or once of each distinct one."""
+    """Return the row of the table of each run: a run per prompt, or per distinct prompt."""
     prompts = task.prompts
     return np.concatenate(prompts.rows) if task.readout == "published" else prompts.distinct
 
 
 def _batches(task: Pass) -> Iterator[_Batch]:
-    """Each distinct prompt once, with others of similar length."""
+    """Yield batches of prompts of similar length, each distinct prompt once."""
     prompts, budget = task.prompts, task.budget
     if task.scored:
         budget = max(min(budget, LOGITS_PER_CALL // task.model.tokenizer.vocab_size), 1)
@@ -142,7 +142,7 @@ def _batches(task: Pass) -> Iterator[_Batch]:
 
 
 def _released_batches(prompts: UnitPrompts) -> Iterator[_Batch]:
-    """The release's batches: of one unit, 64 prompts at most, in their order."""
+    """Yield the batches of the release: at most 64 prompts of one unit, in their order."""
     first = 0
     for unit, rows in enumerate(prompts.rows):
         for start in range(0, len(rows), PUBLISHED_BATCH):

@@ -24,9 +24,9 @@ class TreeChunk:
 
     Attributes:
         sequences: int64 ``[sequences]``, their numbers in the tree's order.
-        starts: int64 ``[sequences + 1]``; sequence i adds the nodes ``starts[i]`` up to
-            ``starts[i + 1]``, at least one, each the child of the one before it. Its last token is
-            the last of them.
+        starts: int64 ``[sequences + 1]``; sequence i adds the nodes from ``starts[i]`` up to, not
+            including, ``starts[i + 1]``: at least one, each the child of the one before it. The
+            last of them is its last token.
         tokens: int64 ``[nodes]``, the token that a node adds to its parent's prefix.
         depths: int64 ``[nodes]``, a node's place in its sequences, from 0.
     """
@@ -53,7 +53,7 @@ class TreeChunk:
         return parents
 
     def before(self, nodes: IntArray, depths: IntArray) -> IntArray:
-        """Return the last node before each of ``nodes`` at a depth, -1 for a depth of -1.
+        """Return the last node at a depth that precedes each of ``nodes``; -1 for a depth of -1.
 
         In preorder it is the node's ancestor at that depth where the node is deeper.
         """
@@ -116,8 +116,8 @@ class PrefixTree:
     def cuts(self, limit: int) -> list[tuple[int, int]]:
         """Cut the tree into runs of consecutive sequences, of at most ``limit`` nodes each.
 
-        A run is its first sequence and the one behind its last. A sequence that alone is longer
-        than that gets a run of its own.
+        A run is the number of its first sequence and one more than that of its last. A sequence
+        that is longer than the limit gets a run of its own.
         """
         runs: list[tuple[int, int]] = []
         first = held = 0
@@ -147,7 +147,7 @@ class PrefixTree:
 
 
 def _n_shared(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> int:
-    """Length of the longest common beginning."""
+    """Return how many tokens two sequences have in common at their beginnings."""
     common = min(len(one), len(other))
     differs = one[:common] != other[:common]
     return int(differs.argmax()) if differs.any() else common

@@ -2,8 +2,8 @@
 
 A block is a few consecutive nodes that one sequence adds; its keys are the whole path from the
 root to the last of them, in the order of depth, and a node sees those no deeper than itself. Keys
-lie at the same places as in a plain pass over the sequence, behind one column for an attention
-sink, and the numbers of keys and queries are padded as there
+lie at the same places as in a plain pass over the sequence, after one column for an attention
+sink, and the numbers of keys and queries are padded in the same way
 (`models.circuitgpt_layers.padded_attention`): what a node gets is then the same, bit by bit,
 whichever way the network is run. Blocks of similar size are worked on together.
 """
@@ -39,10 +39,11 @@ class BlockGroup:
     """Blocks that attend together.
 
     Attributes:
-        queries: int64 ``[blocks, queries]``: node numbers; the number of nodes where there is none.
-        keys: int64 ``[blocks, keys]``: likewise, by depth; the first column is none where asked
-            for as the place of a sink.
-        visible: bool ``[blocks, queries, keys]``; false in that column and where there is no node.
+        queries: int64 ``[blocks, queries]``: numbers of nodes; the number of all nodes marks a
+            place without a node.
+        keys: int64 ``[blocks, keys]``: the same, by depth; the first column is free for a sink
+            where one was asked for.
+        visible: bool ``[blocks, queries, keys]``; false in that column and at places without node.
     """
 
     queries: IntArray
@@ -131,9 +132,9 @@ class ChunkAttention:
         scores = SCORES_ON_CPU if device.type == "cpu" else SCORES_ELSEWHERE
         groups = block_groups(chunk, most_scores=scores // config.n_head, sink=config.sink)
         shown = torch.zeros((), dtype=dtype, device=device)
-        #: of each group, on the device: the nodes that ask (any where there is none), the rows that
-        #: are answered (the one behind the last node's where there is none), the keys, and what is
-        #: added to the scores, ``[blocks, 1, queries, keys]``, 0 or −inf
+        #: of each group, on the device: the nodes that ask (any node at a place without one), the
+        #: rows of the answers (at such a place, one row after the last node's), the keys, and what
+        #: is added to the scores, ``[blocks, 1, queries, keys]``, 0 or −inf
         self._groups = [
             (
                 placed(np.minimum(group.queries, nodes - 1).ravel(), device),
@@ -155,7 +156,7 @@ class ChunkAttention:
         inner = heads * width
         q, k, v = attn.c_attn(attn.sparse_in(x)).chunk(3, dim=-1)
         q = attn.sparse_q(q)
-        # one more row of zeros: the sink, and keys that are not there
+        # one more row, of zeros, stands for the sink and for places without a key
         pairs = x.new_empty(nodes + 1, 2, inner)
         attn.sparse_k(k, out=pairs[:nodes, 0])
         attn.sparse_v(v, out=pairs[:nodes, 1])
@@ -174,7 +175,7 @@ class ChunkAttention:
 
 
 def _bias(attn: Attention, hidden: Tensor) -> Tensor:
-    """What is added to the scores: −inf at what is not seen, the sink's logit at its place."""
+    """Return what is added to the scores: −inf at hidden keys, the logit of the sink at its key."""
     if attn.attn_imp is None:
         return hidden
     bias = hidden.expand(-1, attn.n_head, -1, -1).clone()

@@ -1,8 +1,8 @@
 """One pass over the prefix tree of all prompts: readouts and losses, resumable.
 
-The tree is cut into chunks and these into legs, in a fixed order. After a leg the sums so far are
-written down now and then, so that a run that was killed goes on from there; since the sums always
-grow in the same order, when they were written does not show in the result.
+The tree is cut into chunks, and the chunks are grouped into legs, in a fixed order. At the end of
+some legs the sums so far are written down, so that a run that was killed goes on from there. The
+sums always grow in the same order, so the result does not depend on when they were written.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 
-#: a chunk's first sequence and the one behind its last
+#: the number of a chunk's first sequence, and one more than that of its last
 Cut = tuple[int, int]
 #: raise it when the plan or the arithmetic changes
 PLAN_VERSION = 2
-#: chunks in a leg: what a kill may cost beyond the time since the last note
+#: chunks in a leg: the most work that a kill can cost beyond the time since the last note
 CHUNKS_PER_LEG = 16
 #: seconds after which the sums are written down at the end of a leg
 NOTE_SECONDS = 30.0
@@ -58,13 +58,13 @@ class _Walk:
         self._store = task.store(
             f"tree plan {PLAN_VERSION}, {task.budget} nodes, {CHUNKS_PER_LEG} chunks"
         )
-        #: chunks of the current leg with their losses, which may be under way on the device
+        #: chunks of the current leg with their losses, which the device may still be computing
         self._waiting: list[tuple[TreeChunk, torch.Tensor]] = []
         self.reduction = Reduction(task.model, len(task.prompts.names), len(tree))
         self.losses = np.zeros(len(tree) if task.scored else 0)
 
     def go(self) -> None:
-        """Run the chunks that are left; one begins before the one ahead is added up."""
+        """Run the chunks that are left; the next one starts before the last one is added up."""
         cuts = self._tree.cuts(self._task.budget)
         done = self._resume(len(cuts))
         self._task.track.skip(cuts[done][0] if done < len(cuts) else len(self._tree))
@@ -110,7 +110,7 @@ class _Walk:
         self._task.track.advance(len(chunk.sequences))
 
     def _end_leg(self) -> None:
-        """Wait for the device, and see that what the leg gave is sound."""
+        """Wait for the device, and check that the readouts and losses of the leg are finite."""
         self.reduction.require_finite(self._where)
         for chunk, losses in self._waiting:
             means = tree_mean_losses(chunk, losses.cpu().numpy())

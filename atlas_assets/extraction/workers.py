@@ -68,7 +68,7 @@ def in_order(
 
 @contextmanager
 def _pool(workers: int, threads_each: int) -> Iterator[ThreadPoolExecutor]:
-    """Worker threads that share torch's threads among them; what is set for that is put back."""
+    """Open worker threads that share torch's threads, and restore the settings changed for them."""
     threads, interval = torch.get_num_threads(), sys.getswitchinterval()
     pool = ThreadPoolExecutor(
         workers, "batch", initializer=torch.set_num_threads, initargs=(threads_each,)
@@ -80,6 +80,6 @@ def _pool(workers: int, threads_each: int) -> Iterator[ThreadPoolExecutor]:
     finally:
         try:
             pool.shutdown(cancel_futures=True)
-        finally:  # interrupted again while it waits, too
+        finally:  # even where the wait is interrupted, too
             sys.setswitchinterval(interval)
             torch.set_num_threads(threads)

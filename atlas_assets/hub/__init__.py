@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: what is published there, brought here and sent back."""
+"""Fetches atlases from the Hugging Face Hub, and publishes them there."""

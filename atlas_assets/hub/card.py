@@ -1,4 +1,4 @@
-"""The dataset card: rendered from the manifest into the card that is at the Hub's head.
+"""Renders the dataset card: the generated part comes from the manifest, the rest stays.
 
 Between the two markers, and under the keys of the front matter that are ours, the text is
 generated; whatever else a card says was written by people and stays byte for byte. A marker counts
@@ -63,8 +63,8 @@ def render(existing: str, manifest: Manifest, repo_id: str) -> str:
 def _generated_part(body: str, where: str, first_line: int) -> tuple[int, int] | None:
     """Return where the generated part begins and ends, markers included; ``None`` without markers.
 
-    Refused are markers that are not one pair and, without any, fenced code that does not end, in
-    which those of a part after it would be lost.
+    Markers that are not one pair are refused, and so is fenced code that does not end in a card
+    without markers, as markers added after it would count as code.
     """
     found: list[tuple[str, int]] = []
     told: list[str] = []

@@ -1,4 +1,4 @@
-"""Bringing published files into the folder of an atlas: verified, validated, never half."""
+"""Fetches published files into the folder of an atlas: verified, validated, all or nothing."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """The outcome of fetching one file.
 
     Attributes:
-        state: ``fetched``; ``unchanged``: it was there already; ``failed``: what is there, if
-            anything, is as it was.
-        record: where the content is from; ``None`` when it failed.
-        provenance: what the file says of its making; ``None`` for a file without a record, and
-            when it is unchanged or failed.
+        state: ``fetched``; ``unchanged``: the file was there already; ``failed``: the place of
+            the file was left as it was.
+        record: the source of the content; ``None`` after a failure.
+        provenance: the record in the file of how it was made; ``None`` for a file without one,
+            and where the file is unchanged or failed.
         described: counts and sizes of the content; empty unless it was fetched.
     """
 
@@ -60,14 +60,14 @@ class Outcome:
 def choose(
     source: Source, names: Sequence[str] = (), settings: Collection[Setting] = ()
 ) -> tuple[PublishedFile, ...]:
-    """Return the files of a source that are meant.
+    """Return the files of a source that are chosen by name and setting.
 
     Args:
         names: file names, paths in the repository, or asset keys; none: all.
-        settings: of files per setting, only these; none: all.
+        settings: keeps only these of the files that exist per setting; none: all.
 
     Raises:
-        SettingsError: the source has nothing of that name, or not at these settings.
+        SettingsError: the source has no file of that name, or none at one of these settings.
     """
     known = sorted(set().union(*map(_meanings, source.published)))
     for name in names:
@@ -99,7 +99,7 @@ def choose(
 
 
 def _meanings(file: PublishedFile) -> set[str]:
-    """Return what someone may call a file."""
+    """Return the names by which a file can be chosen."""
     return {file.name, file.artifact.key, *(part.path for part in file.files), *file.clash}
 
 
@@ -137,7 +137,7 @@ def fetch_missing(
 
 
 def _fetched_at(root: UPath, repo_id: str) -> str | None:
-    """Return the commit that the files here were fetched at, if it is one and the same."""
+    """Return the commit that the files here were fetched at, if it is the same for all."""
     records = [source_record.noted(root / name) for name in file_names(root)]
     shas = {r.revision for r in records if r and r.repository in names_of(repo_id)}
     return shas.pop() if len(shas) == 1 else None
@@ -151,11 +151,11 @@ def fetch(
     *,
     overwrite: bool = False,
 ) -> Iterator[Outcome]:
-    """Put files of a source in their places, and yield what became of each as soon as it is known.
+    """Fetch files of a source into a folder, and yield the outcome of each as soon as it is known.
 
-    A file is downloaded, compared with the Hub's digest, decoded and held against its schema before
-    it takes its place in one step; one that is there already is left alone. One that fails leaves
-    the others, and what was in its place, as they are.
+    A file is downloaded, compared with the Hub's digest, decoded and checked against its schema
+    before it is put in place in one step; a file that is there already is left alone. A failure
+    changes neither the other files nor the one that was in its place.
 
     Args:
         store: the atlas they are for; its settings must not contradict what the files say.
@@ -216,7 +216,7 @@ def _one(
     if all(there.exists() and part.is_content_of(there) for there, part in targets.items()):
         return Outcome(file, path, "unchanged", record=_record(source, file, path))
     for target in targets:
-        # what was fetched and not changed since may be replaced by a newer state of it
+        # a fetched file that has not been changed since may be replaced by a newer version
         expect(
             overwrite or not target.exists() or source_record.read(target) is not None,
             ArtifactError,
@@ -244,7 +244,7 @@ def _one(
 
 
 def _record(source: Source, file: PublishedFile, path: UPath) -> SourceRecord:
-    """Return the record of the fetched file at ``path``; it is written where it says news."""
+    """Return the source record of the file at ``path``, and write it if it has changed."""
     part = file.files[0]
     record = SourceRecord(
         repository=source.repo_id,
@@ -261,12 +261,12 @@ def _record(source: Source, file: PublishedFile, path: UPath) -> SourceRecord:
 def _validated(
     folder: Destination, file: PublishedFile, path: Path
 ) -> tuple[Any, Provenance | None]:
-    """Return the value in a downloaded file, and what it, or the manifest, says of its making."""
+    """Return the value in a downloaded file, and its provenance from the file or the manifest."""
     artifact = file.artifact
     try:
         value, stored = codec_of(artifact).read(path, setting=file.setting)
         stored = stored or _told(file, value, path)
-        # what it is about, beyond that, is for the folder to judge
+        # whether its atlas may be in this folder is judged below
         setting = file.setting or artifact.setting
         provenance.require(
             stored, Lineage(), artifact=artifact.key, path=file.name, setting=setting
@@ -285,7 +285,7 @@ def _validated(
 
 
 def _told(file: PublishedFile, value: Any, path: Path) -> Provenance | None:
-    """Return what the manifest says of a file without a record of its own, if it means this one."""
+    """Return the provenance that the manifest has for exactly this file, which carries none."""
     told = file.record.provenance if file.record else None
     if file.record is None or told is None or file.record.sha256 != file_digest(path):
         return None

@@ -1,4 +1,4 @@
-"""The YAML at the head of a card, edited key by key: what others wrote stays byte for byte.
+"""Edits the YAML at the head of a card key by key; other keys stay byte for byte.
 
 `huggingface_hub.DatasetCard` would write the whole block anew, without its comments and empty keys.
 """
@@ -19,7 +19,7 @@ _BLOCK = re.compile(r"\A(\s*---\r?\n)(.*?)^(---(?:\r?\n|\Z))", re.DOTALL | re.MU
 #: a line that starts a top-level key, quoted or not
 _KEY = re.compile(r"""(?:"([^"\n]+)"|'([^'\n]+)'|(\w[^:\n]*?))\s*:(?=\s|$)""")
 
-#: with so few, what they stand for stays below a few thousand values
+#: with so few aliases, expanding them gives a few thousand values at most
 _MOST_ALIASES = 20
 _DEEPEST = 50
 _SOUND = f"valid YAML of at most {_MOST_ALIASES} aliases and {_DEEPEST} levels of values"
@@ -37,15 +37,15 @@ def split(text: str) -> tuple[str, str]:
 
 
 def edited(front: str, owned: Mapping[str, Any], defaults: Mapping[str, Any], *, where: str) -> str:
-    """Return front matter, as `split` gives it, with keys of ours set and all others as they were.
+    """Return front matter, as `split` gives it, with our keys set and all others unchanged.
 
     Args:
         owned: keys that are replaced, or added at the end; a value of ``None`` removes the key.
-        defaults: keys that are added where there is none of that name.
+        defaults: keys that are added if the front matter does not have them.
 
     Raises:
-        ArtifactError: the front matter is no mapping, or written so that a key cannot be replaced
-            without touching others.
+        ArtifactError: the front matter is not a mapping, or is written such that a key cannot be
+            replaced without changing others.
     """
     found = _BLOCK.match(front)
     opening, matter, closing = found.groups() if found else ("---\n", "", "---\n")
@@ -65,7 +65,7 @@ def edited(front: str, owned: Mapping[str, Any], defaults: Mapping[str, Any], *,
 
 
 def _without(matter: str, keys: Collection[str]) -> str:
-    """The lines that belong to other keys, and comments."""
+    """Return the lines of the other keys, and comments."""
     kept: list[str] = []
     inside = False
     # not splitlines, which knows line ends that YAML does not
@@ -85,7 +85,7 @@ def _parsed(matter: str, where: str) -> dict[str, Any]:
     try:
         _require_modest(matter)
         found = yaml.safe_load(matter)
-    # a date or a number that is none gives a ValueError, too
+    # an impossible date or number gives a ValueError, too
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _not_editable(where, _SOUND, " ".join(str(error).split())) from error
     if not isinstance(found, dict | None):
@@ -94,7 +94,7 @@ def _parsed(matter: str, where: str) -> dict[str, Any]:
 
 
 def _require_modest(matter: str) -> None:
-    """Refuses aliases that multiply and structure of great depth, before any value is made."""
+    """Refuse many aliases and deep nesting, before any value is built."""
     aliases = 0
     inside: list[str | None] = []
     for event in yaml.parse(matter, Loader=yaml.SafeLoader):

@@ -84,14 +84,14 @@ class FileRecord(_Record):
     Attributes:
         path: the file's path inside the repository.
         blob_id: git's id (SHA-1) of its bytes, by which the Hub knows small files.
-        asset: the artifact that it is, or is made from.
+        asset: the key of the artifact that it holds, or that it was made from.
         partition: ``C|ε`` of a file per setting.
-        provenance: what the artifact's own file says of its making; ``None`` for files without
-            a record, as those of the paper's release, and for those made for the viewer.
+        provenance: the record in the file of the artifact; ``None`` for files without a record,
+            such as those of the paper's release, and for files made for the viewer.
         origin: ``unknown`` for a file without a record that is not as the release has it; else
             ``None``, and left out of the document.
         made_from: the published file that a file for the viewer repeats.
-        table: what the viewer shows of it.
+        table: the table that the viewer shows, for files that are one.
         layout: groups and datasets of an HDF5 file, a line each.
     """
 
@@ -114,12 +114,12 @@ class FileRecord(_Record):
 
     @property
     def is_of_unknown_origin(self) -> bool:
-        """Whether it, or what it was made from, came from who knows where."""
+        """Whether the origin of the file, or of one of its inputs, is unknown."""
         return (self.provenance.origin if self.provenance else self.origin) == "unknown"
 
     @property
     def lineage(self) -> Lineage | None:
-        """What the file is about, as far as its provenance says so."""
+        """The lineage in the provenance of the file, or None without one."""
         return self.provenance.lineage if self.provenance else None
 
 
@@ -139,7 +139,7 @@ class ClaimRecord(_Record):
 
 
 class Manifest(_Record):
-    """Everything that a repository holds of an atlas.
+    """A list of everything that a repository holds of an atlas.
 
     Attributes:
         facts: (name, value) about model, readout, grid and extent.
@@ -174,7 +174,7 @@ class Manifest(_Record):
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Manifest:
-        """Return the manifest in a document; ArtifactError: it is none, or of a newer format."""
+        """Read the manifest in a document; ArtifactError if it is damaged or of another format."""
         try:
             fields = json.loads(data)
             found = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
@@ -213,13 +213,13 @@ def manifest_of(
 def merged(
     new: Manifest, earlier: Manifest | None, is_there: Callable[[FileRecord], bool]
 ) -> Manifest:
-    """Return what the repository holds once ``new`` is published beside an earlier manifest.
+    """Return the manifest of the repository after ``new`` is published on an earlier manifest.
 
-    An earlier file that is not published now stays; so does what it showed of a claim that cannot
-    be evaluated now, as long as the files that it was seen in are the same.
+    An earlier file that is not published now stays. So does the result of a claim that cannot be
+    evaluated now, as long as the files that it was evaluated on are the same.
 
-    Whether the head still holds a file as it is recorded, ``is_there`` says: one that somebody
-    removed or replaced since is ours no more.
+    ``is_there`` says whether the head still holds a file as it was recorded: a file that somebody
+    removed or replaced since is no longer listed.
 
     Raises:
         ProvenanceError: an earlier file is of another atlas: two never mix in one repository.

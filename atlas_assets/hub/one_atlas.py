@@ -1,4 +1,4 @@
-"""Whether published files belong into a folder: files of two atlases never mix."""
+"""Checks that published files belong in a folder, so that two atlases never mix."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from atlas_assets.storage.store import AtlasStore
 
 @dataclass(frozen=True)
 class Destination:
-    """A folder, as far as it says what may come to lie in it.
+    """A folder, with what is known of the atlas that its files must belong to.
 
     Attributes:
         root: the folder.
-        expected: what the settings in force say of every file; nothing, of a folder that they do
-            not speak of.
-        present: files of such a folder, which then say it: name, what it is about, and whether
-            none of the chosen ones replaces it.
+        expected: the lineage that the settings in force require; empty for a folder that the
+            settings do not describe.
+        present: for such a folder, its files: name, lineage, and whether the file stays because
+            no chosen file replaces it.
     """
 
     source: Source
@@ -33,10 +33,10 @@ class Destination:
     present: tuple[tuple[str, Lineage, bool], ...] = ()
 
     def require(self, files: Sequence[PublishedFile], lineage: Lineage) -> None:
-        """Refuse published files that are about something else.
+        """Refuse published files that belong to another atlas.
 
         Raises:
-            ProvenanceError: names each contradicting field, both values, and what to set.
+            ProvenanceError: names each field that differs, both values, and the variables to set.
         """
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         published = f"{self.source}: {files[0].files[0].path}{more}"
@@ -58,15 +58,15 @@ class Destination:
 def destination(
     source: Source, store: AtlasStore, chosen: Sequence[PublishedFile], *, overwrite: bool
 ) -> Destination:
-    """Return the folder that chosen files are to lie in, having held the manifest to it.
+    """Return the folder for the chosen files, after checking the manifest against it.
 
-    Nothing is downloaded. Where there is no manifest, the files say themselves what they are about,
-    once they are here.
+    Nothing is downloaded. Without a manifest the files are checked after their download, by the
+    provenance that they carry.
 
     Raises:
-        ProvenanceError: the manifest speaks of another atlas than the settings in force, or than
-            the files in a folder that these do not speak of; or files of the paper's release would
-            come to lie among files that a model was run for.
+        ProvenanceError: the manifest is of another atlas than the settings in force, or than the
+            files in a folder that the settings do not describe; or files of the paper's release
+            would mix with files that were computed with a model.
     """
     _require_same_origin(store, chosen)
     expected = store.expected()
@@ -75,7 +75,7 @@ def destination(
     told: dict[str, tuple[Lineage, list[PublishedFile]]] = {}
     for file in chosen:
         record, lineage = file.record, file.record.lineage if file.record else None
-        # the manifest may speak of another content than the one that is there
+        # the manifest may describe another content than the repository holds now
         if record and lineage and file.files[0].has(record.sha256, record.blob_id):
             told.setdefault(lineage.model_dump_json(), (lineage, []))[1].append(file)
     for lineage, files in told.values():
@@ -96,14 +96,14 @@ def _present(
             stored = codec_of(recognised[0]).provenance(path)
             fetched = source_record.read(path) is not None
         except ArtifactError:
-            continue  # a damaged file says nothing of its atlas
+            continue  # the atlas of a damaged file is not known
         if stored is not None and stored.lineage is not None:
             stays = name not in replaced or not (overwrite or fetched)
             yield name, stored.lineage, stays
 
 
 def _require_same_origin(store: AtlasStore, chosen: Sequence[PublishedFile]) -> None:
-    """Refuse to mix files of the release, of which nothing is known, with those of a model."""
+    """Refuse to mix files of the release, which carry no provenance, with computed files."""
     if all(file.record is not None and file.record.provenance is not None for file in chosen):
         return
     for key, artifact in ARTIFACTS.items():
@@ -132,7 +132,7 @@ def _contradicted(
 
 
 def _to_set(found: Sequence[Contradiction]) -> str:
-    """Name the variables that make the published atlas the one in force; empty if none does."""
+    """Return the first part of a remedy: the variables to set, or nothing if none would help."""
     assigned = {name: was for field, was, _ in found if (name := provenance.variable(field))}
     given = [f"{name}={_as_variable(was)}" for name, was in assigned.items() if was is not None]
     unset = [name for name, was in assigned.items() if was is None]

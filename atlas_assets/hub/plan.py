@@ -1,4 +1,4 @@
-"""What one commit would change: the staged files against the repository's head.
+"""Plans one commit: compares the staged files with the head of the repository.
 
 Functions that ask the Hub raise `HubPermanentError` without access, and `HubUnavailableError` where
 it does not answer.
@@ -77,7 +77,7 @@ class _Head:
     Attributes:
         sha: The commit; ``None``: there is no repository.
         card: README.md byte for byte (other bytes than UTF-8 as surrogates).
-        manifest: What was published before; ``None``: nothing was.
+        manifest: The manifest of the last publication; ``None`` before the first.
     """
 
     sha: str | None = None
@@ -86,7 +86,7 @@ class _Head:
     manifest: Manifest | None = None
 
     def holds(self, content: Content | FileRecord) -> bool:
-        """Return whether a path holds what it is said to hold."""
+        """Return whether a path holds the given content."""
         there = self.files.get(content.path)
         return there is not None and there.has(content.sha256, content.blob_id)
 
@@ -129,7 +129,7 @@ class Plan:
         """Return new operations for the commit; the Hub's client uses them up.
 
         Raises:
-            ArtifactError: a staged file is not what it was when it was staged.
+            ArtifactError: a staged file was changed after it was staged.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -191,7 +191,7 @@ def is_tagged(client: HubClient, repo_id: str, manifest: Manifest) -> bool:
 
 
 def _look_up(client: HubClient, repo_id: str, tag: str | None = None) -> Commit | None:
-    """Return the commit of the main branch, or of a tag; ``None`` where there is none."""
+    """Return the commit of the main branch, or of a tag; ``None`` if it does not exist."""
     try:
         return Repository(client, repo_id).look_up(tag)
     except HubPermanentError as error:
@@ -222,7 +222,7 @@ def _read(client: HubClient, repo_id: str, commit: Commit, path: str) -> bytes:
 
 
 def plan(client: HubClient, repo_id: str, stage: Stage, options: Options) -> Plan:
-    """Read the head of a dataset repository, and return what makes it hold what is staged.
+    """Read the head of a dataset repository, and return the commit that publishes the stage.
 
     Nothing that this publication does not name is touched, except, with ``options.replace``, for
     files of an earlier one, which are removed. Two requests, and a third where the manifest at the
@@ -231,8 +231,8 @@ def plan(client: HubClient, repo_id: str, stage: Stage, options: Options) -> Pla
     Raises:
         ProvenanceError: the repository holds files of another atlas that would stay, or files that
             no publication left there.
-        ArtifactError: the card cannot be edited safely, or the manifest there is damaged, or none
-            of ours.
+        ArtifactError: the card cannot be edited safely, or the manifest there is damaged or has
+            another format.
     """
     head, manifest = _read_head(client, repo_id, stage.manifest), stage.manifest
     if not options.replace:
@@ -264,7 +264,7 @@ def plan(client: HubClient, repo_id: str, stage: Stage, options: Options) -> Pla
 
 
 def _contents(stage: Stage, manifest: Manifest, card_text: str) -> list[Content]:
-    """Return what the staged files, the manifest and the card are to hold."""
+    """Return the contents of the staged files, the manifest and the card."""
     made = {
         manifests.NAME: manifest.to_bytes(),
         card.NAME: card_text.encode("utf-8", "surrogateescape"),
@@ -276,10 +276,10 @@ def _contents(stage: Stage, manifest: Manifest, card_text: str) -> list[Content]
 
 
 def _require_no_strangers(staged: Manifest, manifest: Manifest, head: _Head) -> None:
-    """Refuse a head with files of an atlas that somebody put there in another way.
+    """Refuse a head with files of an atlas that were not published by this package.
 
-    Such a file would be lost if it lies where one of ours is to lie, and beside ours would be taken
-    for a part of the same atlas. One with the content of ours is no stranger.
+    Such a file would be overwritten where it has the path of one of ours, and otherwise be taken
+    for a part of our atlas. A file with the content of ours is accepted.
     """
     known = set(head.manifest.paths) if head.manifest else set()
     strangers = [
@@ -309,7 +309,7 @@ def _is_stranger(file: RemoteFile, staged: Manifest, manifest: Manifest) -> bool
 
 
 def _changed_lines(before: list[str], after: list[str]) -> tuple[int, int]:
-    """How many lines appear and disappear."""
+    """Return how many lines appear and how many disappear."""
     blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
     equal = sum(block.size for block in blocks)
     return len(after) - equal, len(before) - equal

@@ -71,10 +71,10 @@ def publish(
     options: Options,
     verifier: DatasetsVerifier | None = None,
 ) -> Published:
-    """Publish what is sound of an atlas to a dataset repository, which is made if need be.
+    """Publish the sound files of an atlas to a dataset repository, which is created if needed.
 
     An unchanged atlas costs three requests and makes no commit. The settings in force say whether a
-    new repository is made private, and the verifier whether the tables load.
+    new repository is made private; the verifier checks that the tables load.
 
     Raises:
         SettingsError: there is no token.
@@ -102,13 +102,13 @@ def publish(
 
 @dataclass
 class Publication:
-    """One publication of what is staged.
+    """One publication of a stage.
 
     Attributes:
-        private: Whether a repository that is not there yet is made private.
+        private: Whether a repository that does not exist yet is created as private.
         checked: Whether the staged tables were found to load.
-        sent: The plan of the last commit that was asked for; ``None``: there was none.
-        lost: Whether one was asked for before the present attempt, and its answer did not come.
+        sent: The plan of the last commit that was requested, or ``None``.
+        lost: Whether an earlier attempt requested a commit and got no answer.
     """
 
     stage: Stage
@@ -122,7 +122,7 @@ class Publication:
     lost: bool = False
 
     def run(self) -> Published:
-        """Publish it, or only look; see `publish`. An error after the commit names the commit."""
+        """Publish it, or only plan it; see `publish`. An error after the commit names its sha."""
         from huggingface_hub import constants
 
         if self.options.dry_run:
@@ -147,7 +147,7 @@ class Publication:
         return Published(planned, self.stage.left_out, self.stage.not_compared, **found)
 
     def _land(self) -> tuple[Plan, str]:
-        """Return the plan and the sha of the commit that holds it; `sent`: whether it is ours."""
+        """Return the plan and the sha of the commit that holds it; `sent` is set if we made it."""
         for conflicts in range(_CONFLICTS):
             try:
                 planned, sha = self.client.call(
@@ -175,7 +175,7 @@ class Publication:
         self.lost = self.sent is not None
         planned = self._planned()
         if planned.parent is None:
-            # what cannot be published makes no empty repository
+            # checked first, so that a failure leaves no empty repository behind
             self._check()
             planned = self._planned_in_new_repository()
         if not planned.changes:
@@ -270,7 +270,7 @@ def require_target(repo_id: str | None, remedy: str) -> str:
     """Return the repository to publish to.
 
     Raises:
-        SettingsError: it is not said; ``remedy`` is how to say it.
+        SettingsError: no repository is configured; ``remedy`` says how to do it.
     """
     if repo_id is None:
         raise SettingsError(
@@ -284,6 +284,6 @@ def require_target(repo_id: str | None, remedy: str) -> str:
 
 
 def _told(error: HubError, remedy: str) -> HubError:
-    """The same error with more to say about what to do."""
+    """Return the same error with another remedy."""
     said = {name: getattr(error, name) for name in ("where", "expected", "found")}
     return type(error)(error.what, status=error.status, **said, remedy=remedy)

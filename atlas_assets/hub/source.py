@@ -1,4 +1,4 @@
-"""A dataset repository as a source of an atlas's files: which of them it has, at one commit."""
+"""A dataset repository as a source of atlas files: which ones it holds at one commit."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class PublishedFile:
     """An artifact as a repository holds it.
 
     Attributes:
-        files: all files that hold it (of a figure, two), the one of the published name first.
-        record: what the repository's manifest says of that one, where it has a manifest.
-        clash: other paths of the same name and another content: it is not clear which is meant.
+        files: the files that hold it (two for a figure), the one of the published name first.
+        record: the record of that file in the manifest of the repository, if there is one.
+        clash: paths with the same file name but other content, which make the name ambiguous.
     """
 
     artifact: Artifact
@@ -54,12 +54,12 @@ class Source:
     """A dataset repository at one commit.
 
     Attributes:
-        repo_id: ``owner/name``, as it was found.
+        repo_id: ``owner/name``, the one of its names under which it was found.
         sha: the full sha of the commit that everything is read at.
-        published: what it has of an atlas, in the order of the pipeline, settings ascending.
+        published: its files of an atlas, in the order of the pipeline, settings ascending.
         notes: what a user should know: another name, a copy that may be stale.
-        revision: what it was asked for by; ``None``: nothing, so the main branch.
-        is_copy: whether it is what was downloaded before, the Hub not being asked.
+        revision: the revision that was asked for; ``None`` is the main branch.
+        is_copy: whether these are earlier downloads, as the Hub was not asked or did not answer.
     """
 
     repo_id: str
@@ -82,10 +82,10 @@ def names_of(repo_id: str) -> tuple[str, ...]:
 def open_source(client: HubClient, repo_id: str, revision: str | None = None) -> Source:
     """Resolve a revision to its commit, once, and list the files of that commit.
 
-    The paper's repository is known by two names: where one is not there, the other is tried. Where
-    the Hub does not answer or must not be asked, what was downloaded of the commit that the
-    revision meant at the last download is used, and of no other branch. A revision is a branch, tag
-    or sha; ``None`` is the main branch.
+    The paper's repository has two names: if one is not found, the other is tried. If the Hub does
+    not answer, or offline mode is on, the files are used that were downloaded before at the commit
+    that this revision meant then, and none of another branch. A revision is a branch, tag or sha;
+    ``None`` is the main branch.
 
     Raises:
         HubPermanentError: there is no such repository or revision, or no access; or offline mode
@@ -129,7 +129,7 @@ def _looked_up(candidates: Sequence[Repository], revision: str | None) -> tuple[
 
 
 def _manifest(repository: Repository, commit: Commit) -> Manifest | None:
-    """Return what a repository says of its files; ``None``: this package did not publish it."""
+    """Return the manifest of a repository; ``None`` if there is none, or it is damaged."""
     if manifest.NAME not in commit.files:
         return None
     path = repository.download(commit.sha, commit.files[manifest.NAME])
@@ -155,7 +155,7 @@ def _published(files: Mapping[str, RemoteFile], told: Manifest | None) -> Iterat
     ):
         first, *others = sorted(by_name[name], key=_clearest_first)
         clash = tuple(file.path for file in others if file.blob_id != first.blob_id)
-        # an artifact may be kept in several files; those that are not there are left out
+        # an artifact may be kept in several files; those that are missing are left out
         folder = first.path.removesuffix(first.name)
         beside = [folder + path.name for path in codec_of(artifact).files(Path(first.name))[1:]]
         held = (first, *(files[path] for path in beside if path in files))

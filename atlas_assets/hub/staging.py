@@ -1,4 +1,4 @@
-"""What is to be published, as a folder of its own that nothing else writes to.
+"""Copies the files to be published into a folder of their own that nothing else writes to.
 
 Everything is copied first and judged on the copies: whatever happens to the atlas while it is
 published, the files that are uploaded are the ones that were found sound, and belong together.
@@ -61,7 +61,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class NotCompared:
-    """A check of the published file ``name`` that found nothing to compare it with, and why."""
+    """A check of the published file ``name`` that had nothing to compare with, and the reason."""
 
     name: str
     check: str
@@ -70,7 +70,7 @@ class NotCompared:
 
 @dataclass(frozen=True)
 class Stage:
-    """What is to be published.
+    """The files to be published, with all that is recorded of them.
 
     Attributes:
         folder: The folder that holds every file under its path inside the repository.
@@ -96,11 +96,11 @@ def staged(
 ) -> Iterator[Stage]:
     """Copy the publishable files of an atlas; the copies are removed at the end.
 
-    Published is what is there, fresh, and passes every integrity check, at the settings of the
-    sweep in force; with ``cells``, only what they name. The atlas is read, never written.
+    A file is published if it is fresh and passes every integrity check, at the settings of the
+    sweep in force; ``cells`` narrows this to the files that it names. The atlas is only read.
 
     Raises:
-        ArtifactError: nothing is left to be published, or a folder is where a file is to be.
+        ArtifactError: nothing can be published, or a folder has the name of a file.
         ArtifactWriteError: there is no room for the copies.
     """
     with tempfile.TemporaryDirectory(prefix="atlas-publish-") as name:
@@ -129,7 +129,7 @@ def cells_of(store: AtlasStore) -> list[Cell]:
 
 
 def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: str) -> set[Cell]:
-    """Return the files that a publication is told to be about.
+    """Return the files that are named for a publication.
 
     Args:
         names: Published file names, assets (``object_masks``: at every setting of the sweep), and
@@ -138,7 +138,7 @@ def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: st
         remedy: What to do about a name that is unknown.
 
     Raises:
-        SettingsError: the atlas has nothing of that name.
+        SettingsError: the atlas has no file, asset or partition of that name.
     """
     by_name: dict[str, set[Cell]] = {}
     for cell in cells_of(store):
@@ -194,7 +194,7 @@ def _stage(
         found="; ".join(unfit[:3]) or "no file",
         remedy="build the atlas with `make atlas`; `atlas status --verify` says what is wrong",
     )
-    # claims are evaluated on nothing but what is published
+    # claims are evaluated on the published files alone
     for cell in set(cells_of(copy)).difference(sound):
         for file in _files(copy, cell):
             file.unlink(missing_ok=True)
@@ -229,7 +229,7 @@ def _copy(files: Iterable[UPath], folder: Path) -> None:
 def _examined(
     store: AtlasStore, reader: MaskReader, cell: Cell
 ) -> tuple[str | None, list[NotCompared]]:
-    """Return why a file is not to be published, and its checks that compared nothing."""
+    """Return the reason why a file is not published, if any, and its checks without comparison."""
     key, setting = cell
     silent: list[NotCompared] = []
     if not store.exists(key, setting):

@@ -1,6 +1,6 @@
-"""Whether every table loads with ``datasets``, full and streaming, as it was published.
+"""Checks that every table loads with ``datasets``, full and streaming, as it was published.
 
-Asked of the staged folder before anything is uploaded, and of the repository at the new commit. The
+The staged folder is checked before anything is uploaded, and the repository at the new commit. The
 tables are loaded by this module run as a program: caches, credentials and the Hub's address are
 then its own, and nothing of ``datasets`` stays behind in the process that publishes.
 """
@@ -35,7 +35,7 @@ _BATCH = 1000
 _SHOWN = 5
 _IN_ORDER = "every configuration with its rows, columns and types"
 _NOT_TAGGED = "until it loads, the commit is not tagged as a version of the atlas"
-#: of the user's environment, not of the check's: credentials, caches, and whether to ask the Hub
+#: variables of the user that the check does not get: credentials, caches, offline modes
 _NOT_PASSED_ON = re.compile(
     r"(HF|HUGGING_FACE_HUB)_TOKEN|HF_(HUB|ASSETS)_CACHE|(HF_HUB|HF_DATASETS|TRANSFORMERS)_OFFLINE"
 )
@@ -61,7 +61,7 @@ class DatasetsVerifier:
         """Check the staged files, offline; there is nothing to check where none is a table.
 
         Raises:
-            ArtifactError: a table does not load, or not as it is.
+            ArtifactError: a table does not load, or loads with other values.
             HubUnavailableError: the check did not end.
         """
         if not viewer.tables(stage.manifest):
@@ -86,7 +86,7 @@ class DatasetsVerifier:
     def repository(
         self, client: HubClient, repo_id: str, sha: str, manifest: Manifest, stage: Stage
     ) -> None:
-        """Check the commit ``sha`` through the Hub; nothing where it holds no table.
+        """Check the tables at the commit ``sha`` through the Hub, if there are any.
 
         Raises:
             HubPermanentError: a table is not what was published.
@@ -119,7 +119,7 @@ class DatasetsVerifier:
 
 
 def failures_of(report: Mapping[str, Any]) -> list[str]:
-    """Return what could not be loaded at all, and why."""
+    """Return the tables that could not be loaded at all, and the reasons."""
     return [
         f"{config}, {how}: {' '.join(str(found['error']).split())[:300]}"
         for config, table in report["tables"].items()
@@ -129,9 +129,9 @@ def failures_of(report: Mapping[str, Any]) -> list[str]:
 
 
 def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> list[str]:
-    """Return what the report of `load_all` on a manifest's tables says against it.
+    """Return the differences between a manifest and the report of `load_all` on its tables.
 
-    Of those that are staged, the digests of the rows are known, too.
+    The digests of rows are compared for staged tables alone, as others are not known.
     """
     shown, staged = viewer.tables(manifest), viewer.tables(stage.manifest)
     loaded, default = report["tables"], viewer.default_of(manifest)
@@ -160,7 +160,7 @@ def faults_of(report: Mapping[str, Any], manifest: Manifest, stage: Stage) -> li
 def _report(
     source: str, revision: str | None = None, client: HubClient | None = None
 ) -> dict[str, Any]:
-    """The report of a check in a process of its own, which is offline without a ``client``."""
+    """Run the check in a process of its own, offline without a ``client``; return its report."""
     with tempfile.TemporaryDirectory(prefix="atlas-verify-") as home:
         report = Path(home) / "report.json"
         try:
@@ -191,7 +191,7 @@ def _report(
 
 
 def _environment(home: Path, client: HubClient | None) -> dict[str, str]:
-    """The environment of the check: its own caches and, for the Hub alone, address and token."""
+    """Return the environment of the check: own caches, and with a client its address and token."""
     kept = {key: value for key, value in os.environ.items() if not _NOT_PASSED_ON.fullmatch(key)}
     own: dict[str, str | None] = {
         "PYTHONWARNINGS": "ignore",

@@ -1,4 +1,4 @@
-"""The tables as the Hub's dataset viewer and ``datasets.load_dataset`` want them.
+"""Prepares the tables for the dataset viewer of the Hub and for ``datasets.load_dataset``.
 
 ``datasets`` reads one repository with one builder: every table that is shown is therefore parquet.
 A table that is published as CSV is repeated under ``viewer/``; HDF5 files and images are in no
@@ -44,7 +44,7 @@ def path_of(artifact: Artifact, setting: Setting | None) -> str:
 
 
 def frame_of(table: pl.DataFrame, setting: Setting | None) -> pl.DataFrame:
-    """Return a table as it is shown: one of a setting says which in its first two columns."""
+    """Return a table as it is shown; at a setting, ε and C are added as its first two columns."""
     if setting is None:
         return table
     at = {EPSILON.name: setting.epsilon, CONSISTENCY.name: setting.consistency}
@@ -54,7 +54,7 @@ def frame_of(table: pl.DataFrame, setting: Setting | None) -> pl.DataFrame:
 
 
 def table_record(artifact: Artifact, frame: pl.DataFrame) -> TableRecord:
-    """Return what the card says of a frame."""
+    """Return the description of a frame for manifest and card."""
     columns = [ColumnRecord(name=name, dtype=_DTYPES[t]) for name, t in frame.schema.items()]
     return TableRecord(
         config=artifact.key,
@@ -127,12 +127,12 @@ def _feature(column: ColumnRecord) -> dict[str, str]:
 
 
 def _setting_key(file: FileRecord) -> tuple[float, ...]:
-    """The place of a file among those of its configuration: by ε, then C."""
+    """Return the sort key of a file within its configuration: ε, then C."""
     return tuple(map(float, reversed(file.partition.split("|")))) if file.partition else ()
 
 
 def _arrow_bytes(column: pl.Series) -> int:
-    """Size in memory as Arrow keeps it, without bitmaps of absent values."""
+    """Return the size of a column in Arrow's memory, without bitmaps of absent values, in bytes."""
     rows = len(column)
     if column.dtype == pl.Boolean:
         return -(-rows // 8)

@@ -1,4 +1,4 @@
-"""Puts the large matrices of a network that are mostly zeros into a packed layout.
+"""Stores large matrices that are mostly zeros in a packed layout.
 
 Which layout a matrix runs in decides how its sums are rounded, so the choice follows from the
 matrix alone, by a fixed rule, and never from a timing: it is the same on every machine and day.

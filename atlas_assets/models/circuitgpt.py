@@ -154,12 +154,12 @@ class CircuitGPTForCausalLM(CircuitGPTPreTrainedModel):  # type: ignore[no-untyp
         """Compute the logits of the next token at every position.
 
         Args:
-            input_ids: as for `CircuitGPTModel.forward`, like ``attention_mask``.
-            attention_mask: likewise.
+            input_ids: int64 ``[batch, tokens]``, as for `CircuitGPTModel.forward`.
+            attention_mask: ``[batch, tokens]`` or None, as for `CircuitGPTModel.forward`.
             labels: int64 ``[batch, tokens]``, the ids themselves (the shift happens here), -100
                 where no loss is wanted.
-            use_cache: as for `CircuitGPTModel.forward`, like ``return_dict``.
-            return_dict: likewise.
+            use_cache: accepted for the sake of generic callers; there is no cache.
+            return_dict: False for a tuple.
 
         Returns:
             ``logits`` ``[batch, tokens, vocab_size]`` and, given labels, ``loss``: mean

@@ -74,7 +74,7 @@ class CircuitGPTConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         enable_bigram_table, learnable_bigram_table: logits get ``bigram_table[ids]``; it trains.
         d_pos_emb: width of a position embedding concatenated inside every block; None: an
             embedding of width d_model added once.
-        sinusoidal_cat_pos_emb: must be false; what it computes is not specified.
+        sinusoidal_cat_pos_emb: must be false, as the option is not specified.
         sink: one more key per head, always visible, of learned logit and value 0.
         loss_threshold: mean loss (nats) above which this model drops a prompt pair; None: the
             paper's. Not part of the Hub's format.

@@ -84,10 +84,10 @@ class Attention(nn.Module):
         self.sparse_out = Sparsity(config, "attn_out", config.d_model)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """Attend from every position of ``x`` ``[batch, tokens, width_in]`` to what it sees.
+        """Attend from every position of ``x`` ``[batch, tokens, width_in]`` to the visible keys.
 
         Args:
-            x: the normed residual stream, with positions beside it where they are not added.
+            x: the normed residual stream, followed by position embeddings that are concatenated.
             visible: bool ``[batch, 1, tokens, tokens]``, which keys (last axis) a query sees; None:
                 itself and the ones before it.
 
@@ -146,7 +146,7 @@ def in_authors_order(network: nn.Module) -> Iterator[None]:
 
 
 def _hidden(q: Tensor, visible: Tensor | None) -> Tensor:
-    """What is added to the scores: 0 at a visible key, −inf at others."""
+    """Return what is added to the scores: 0 at a visible key, −inf at the others."""
     if visible is None:
         visible = causal(q.shape[-2], q.device)[None, None]
     return q.new_zeros(()).masked_fill(~visible, float("-inf"))
@@ -156,8 +156,8 @@ def padded_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Attend over keys and queries padded to multiples of `KEY_MULTIPLE`, `QUERY_MULTIPLE`.
 
     Sums over a row of scores go by the vector registers of a CPU, and what does not fill one is
-    added in another order. Without a rest the result of a query is the same, bit by bit, however
-    much padding follows; seen to hold up to about 480 keys.
+    added in another order. Where every register is full, the result of a query is the same, bit by
+    bit, however much padding follows; seen to hold up to about 480 keys.
 
     Args:
         q: ``[batch, heads, queries, d_head]``, like the result.
@@ -228,7 +228,7 @@ class Block(nn.Module):
     def step(
         self, x: Tensor, positions: Tensor, attend: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Carry the residual stream through one layer, whatever its tokens attend to.
+        """Carry the residual stream through one layer, with attention given as a function.
 
         Args:
             x: the stream, ``[..., tokens, d_model]``.
@@ -236,7 +236,7 @@ class Block(nn.Module):
             attend: gives what attention adds to the stream, from its input.
 
         Returns:
-            The stream behind the layer, and the layer's readout, both of the shape of ``x``.
+            The stream after the layer, and the readout of the layer, both of the shape of ``x``.
         """
         x = self._add(x, attend(_beside(self.ln_1(x), self.ln_p1, positions)))
         x = self.sparse_post_attn(x)

@@ -1,4 +1,4 @@
-"""Which model a file was computed with, as far as its bytes can tell."""
+"""The model that a file was computed with, identified by names and digests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class ModelIdentity(BaseModel, frozen=True, protected_namespaces=()):
-    """A model's name and the digests of what was loaded; ``None`` where it is not known.
+    """The name of a model and the digests of the files that were loaded; ``None`` if unknown.
 
     Attributes:
         model_id: ``embedded``, a Hub id, or the name of the checkpoint's folder.

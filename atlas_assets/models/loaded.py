@@ -27,7 +27,7 @@ class ModelTokenizer(CorpusTokenizer, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A loaded causal language model with all that extraction and scoring need of it.
+    """A loaded causal language model, with everything that extraction and scoring need.
 
     Attributes:
         network: in eval mode; called with ids int64 ``[batch, tokens]`` its result's ``logits`` are

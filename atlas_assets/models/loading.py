@@ -55,7 +55,7 @@ def load(
     Raises:
         SettingsError: no such device or dtype.
         ModelError: a file is missing or damaged, the tensors do not fit, an option is not
-            supported, the tokenizer does not fit, or the MLP modules cannot be told.
+            supported, the tokenizer does not fit, or the MLP modules cannot be found.
     """
     expect(
         dtype in DTYPES,

@@ -1,4 +1,4 @@
-"""From what a user writes in ``ATLAS_MODEL`` to a folder with a checkpoint."""
+"""Finds the checkpoint that a user names in ``ATLAS_MODEL``, downloading it if needed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def resolve(
     Args:
         model: ``embedded``, a folder, or a Hub id; an existing folder wins over a Hub id.
         revision: branch, tag or sha of a Hub model; None: its main branch.
-        ask_hub: whether to ask the network; otherwise only the cache is looked at.
+        ask_hub: whether the network may be used; otherwise only the local cache is searched.
         client: the Hub; None: the one that huggingface_hub's environment variables describe.
 
     Raises:

@@ -50,7 +50,7 @@ class SparseLinear(nn.Module):
         self.has_bias = linear.bias is not None
         weight, bias = linear.weight.detach(), linear.bias
         full = weight if bias is None else torch.cat([weight, bias.detach()[:, None]], dim=1)
-        # row after row, columns ascending, the bias behind each row's last
+        # row after row, columns ascending, the bias after the last column of each row
         stored = full != 0
         if bias is not None:
             stored[:, -1] = True

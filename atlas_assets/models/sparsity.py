@@ -53,9 +53,9 @@ def abs_topk(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
     Args:
         x: float16, bfloat16, float32 or float64 ``[..., width]``.
         k: entries to keep, 0 ≤ k; k ≥ width keeps all.
-        out: where to write the result, without gradients: ``[rows, width]``, whose rows may lie
-            apart; ``x`` itself, or memory of which ``x`` is no part. None: in memory of its own,
-            or, where all is kept, nowhere. Raises ValueError where it is not like ``x``.
+        out: where to write the result, without gradients: ``x`` itself, or ``[rows, width]`` in
+            memory that does not overlap ``x``, with rows at any distance. None allocates memory,
+            or returns ``x`` where everything is kept. ValueError where it is not like ``x``.
 
     Returns:
         ``out``, or a tensor of the shape and dtype of ``x``.

@@ -238,7 +238,7 @@ class Artifact:
 
 
 def _spelled(value: Parameter) -> str:
-    """A value in a version; a long list is shown by how many it has and a digest."""
+    """Return the text of a value in a version; of a long list, its length and a digest."""
     if not isinstance(value, tuple):
         return str(value)
     text = ",".join(map(str, value))

@@ -101,7 +101,7 @@ def require_known(names: Collection[str], known: Collection[str], *, what: str, 
 
 
 def _near_matches(name: str, known: Iterable[str]) -> list[str]:
-    """Up to three of ``known`` that look like ``name``, best first, upper and lower case alike."""
+    """Return up to three of ``known`` that resemble ``name``, best first, ignoring case."""
     spelled: dict[str, list[str]] = {}
     for candidate in sorted(known):
         spelled.setdefault(candidate.casefold(), []).append(candidate)

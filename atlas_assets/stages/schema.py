@@ -148,7 +148,7 @@ def _check_values(frame: pl.DataFrame, columns: tuple[Column, ...], where: str) 
 
 
 def _conditions(column: Column) -> list[tuple[str, pl.Expr]]:
-    """What each value must be, with the expression that is true where it is not."""
+    """Return the requirements on each value in words, with an expression for their violation."""
     value = pl.col(column.name)
     conditions: list[tuple[str, pl.Expr]] = []
     if not column.nullable:

@@ -60,7 +60,7 @@ def distinctness(setting: Setting, universal: Masks) -> pl.DataFrame:
 
 
 def _of_layer(bits: Bits) -> tuple[int, int, int, float | None, float]:
-    """The measures of one layer's masks, bool ``[concepts, width]``."""
+    """Return the measures of the masks of one layer, bool ``[concepts, width]``."""
     n = len(bits)
     if not n:
         return 0, 0, 0, None, 0.0

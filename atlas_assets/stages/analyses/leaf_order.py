@@ -62,7 +62,7 @@ def oriented(merges: Reals, order: Order) -> Reals:
 
 
 def _min_plus(left: Reals, right: Reals) -> Reals:
-    """The product of two matrices with + for × and min for +."""
+    """Multiply two matrices with + in place of × and min in place of +."""
     return np.stack([(row[:, np.newaxis] + right).min(axis=0) for row in left])
 
 

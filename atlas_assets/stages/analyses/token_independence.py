@@ -187,7 +187,7 @@ def _compute_detail(making: Making) -> pl.DataFrame:
 
 
 def _require_setting_in_force(making: Making, at: Setting) -> None:
-    """A file of the release says at which setting it is; one of ours is at the one in force."""
+    """Refuse a file that was made here at another setting than the one that is in force."""
     if making.was_made_here("token_checker_masks") and at != making.settings.token_checker:
         raise ProvenanceError(
             "token_checker_masks was made at another setting than the one in force",

@@ -150,7 +150,7 @@ def _grow(linkage: atomicity.Linkage, labels: npt.NDArray[np.int64], n_empty: in
 
 
 def _cut(heights: npt.NDArray[np.float64], n_clusters: int) -> float | None:
-    """Half way between the last merge inside the clusters and the first between them.
+    """Return the height half way between the last merge in a cluster and the first of two clusters.
 
     None for a single cluster, and where equal circuits leave no height to cut at.
     """
@@ -184,7 +184,7 @@ def label_leaf(label: Text, concept: str, *, size: float) -> None:
 
 
 def _highlight(left: float, bottom: float, width: float, height: float, size: float) -> Path:
-    """A box somewhat lower than the line, so as not to cover the labels above and below."""
+    """Return a box that is a little lower than a line, so that it covers no neighbouring label."""
     inset, overhang = 0.12 * height, 0.1 * size
     x, y = (left - overhang, left + width + overhang), (bottom + inset, bottom + height - inset)
     return Path([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1]), (x[0], y[0])], closed=True)
@@ -215,7 +215,7 @@ def _draw_tree(axes: Axes, found: Tree, rows: int, pitch: float) -> None:
 
 
 def _number_clusters(axes: Axes, roots: Sequence[float], cut: float, pitch: float) -> None:
-    """Circled numbers on the cut; where leaves are clusters, each beside the one before."""
+    """Draw circled numbers on the cut, side by side where clusters are single leaves."""
     box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "linewidth": 0.5}
     shift, before = 0.0, -np.inf
     for number, at in enumerate(roots, start=1):
@@ -242,7 +242,7 @@ def _mark_leaves(axes: Axes, found: Tree, pitch: float) -> None:
 
 
 def _mark(label: str, pitch: float) -> dict[str, Any]:
-    """How the leaves of one kind are marked, which is how the key shows them too."""
+    """Return the mark of the leaves of one kind, for the figure and for its key."""
     marker, face, share = _MARKS[label]
     return {
         "linestyle": "none",

@@ -88,7 +88,7 @@ def _label_rows(axes: Axes, found: Tree, rows: range, pitch: float) -> None:
 
 
 def _draw_top(page: style.Sheet, left: float, side: float, found: Tree) -> None:
-    """Above the matrix: the strip of kinds, and the dendrogram with its cut."""
+    """Draw the strip of kinds and the dendrogram with its cut above the matrix."""
     bottom = _FOOT + side + _GAP
     strip = page.figure.add_axes(page.fraction(left, bottom, side, _STRIP))
     is_ast = np.array([[style.kind_of(name) is style.KINDS["ast"] for name in found.names]], int)
@@ -107,7 +107,7 @@ def _draw_top(page: style.Sheet, left: float, side: float, found: Tree) -> None:
 
 
 def _draw_keys(page: style.Sheet, left: float, side: float, image: AxesImage) -> None:
-    """The colour bar and, beside it, what the strip's two colours stand for."""
+    """Draw the colour bar and the key of the two colours of the strip."""
     bar = page.figure.add_axes(page.fraction(left, 0.36, side * 0.55, 0.1))
     scale = page.figure.colorbar(image, cax=bar, orientation="horizontal")
     scale.set_ticks([0, 0.5, 1])

@@ -78,7 +78,7 @@ def preview(figure: Figure) -> bytes:
 
 
 def _pixels(figure: Figure, dpi: float) -> Image.Image:
-    """The figure, drawn once: ``savefig`` draws twice, for layouts that these figures have not."""
+    """Draw the figure once; ``savefig`` would draw it twice, for layouts that are not used here."""
     dpi_before, canvas_before = figure.dpi, figure.canvas
     with paper():
         figure.dpi = dpi

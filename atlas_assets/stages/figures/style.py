@@ -284,7 +284,7 @@ _LINE_ENDS = (rf".+?(?:{SEPARATOR}|$)", r"[^ ]+(?: |$)", r"[^/_-]*[/_-]|[^/_-]+$
 
 
 def _lines(text: str, size: float, weight: str, room: float) -> list[Line]:
-    """``text`` broken into lines of at most ``room`` points.
+    """Break ``text`` into lines of at most ``room`` points.
 
     A line ends between two parts of a caption, else at a space, else within a path, else anywhere.
     """
@@ -301,7 +301,7 @@ def _lines(text: str, size: float, weight: str, room: float) -> list[Line]:
 def _pieces(
     text: str, size: float, weight: str, room: float, ends: Sequence[str] = _LINE_ENDS
 ) -> Iterator[str]:
-    """What a line may not break: the parts of ``text`` that fit, else their smaller parts."""
+    """Yield the pieces that no line breaks: the parts of ``text`` that fit, else smaller parts."""
     if not ends:
         yield from text
         return

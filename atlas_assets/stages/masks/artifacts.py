@@ -48,7 +48,7 @@ def _universal_within_pairs(of: Inspected) -> Details:
 
 
 def _monotone_files(of: Inspected) -> Details:
-    """Against every neighbour on disk; of two files in one run, the tighter one is compared."""
+    """Compare with every neighbour on disk; of two files of one run, only the tighter one does."""
     here = of.setting or REFERENCE
     present = sorted({here, *(at for at in of.sweep if of.exists(at))})
     looser = looser_neighbours(here, present)

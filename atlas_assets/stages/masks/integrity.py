@@ -145,7 +145,7 @@ def _require_same_names(
 
 
 def _require_none(words: Words, unit: str, expected: str, found: str) -> None:
-    """No bit is set in a unit's ``[layers, ceil(width / 8)]``; the first one that is gets named."""
+    """Refuse bits of a unit, ``[layers, ceil(width / 8)]``, if any is set, and name the first."""
     if words.any():
         layer, neuron = np.argwhere(np.unpackbits(words, axis=-1))[0]
         raise _unsound(f"{unit}, layer {layer}, neuron {neuron}", expected, found)

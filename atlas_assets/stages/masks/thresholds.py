@@ -43,7 +43,7 @@ def fewest_prompts(n_prompts: Integers, consistency: float) -> Whole:
 
 
 def _smallest(holds: Callable[[Whole], npt.NDArray[np.bool_]], highest: Integers) -> Whole:
-    """By bisection, the smallest of 0 … ``highest`` from which on ``holds``; else ``highest``."""
+    """Return by bisection the smallest of 0 … ``highest`` that ``holds``, or else ``highest``."""
     low, high = np.zeros(highest.shape, dtype=np.int64), highest.astype(np.int64)
     while (low < high).any():
         middle = (low + high) // 2

@@ -53,7 +53,7 @@ def _object_prompts(making: Making) -> pl.DataFrame:
 
 
 def _checker_prompts(variant: checkers.Variant, making: Making) -> pl.DataFrame:
-    """The prompts of the concepts that occur in a pair of the grid in force."""
+    """Generate the prompts of the concepts that occur in a pair of the grid in force."""
     stimuli, settings = load_stimuli(), making.settings
     pairs = objects.candidate_pairs(stimuli, settings.ast_nodes, settings.builtins)
     present = {concept_name("ast", ast_node) for ast_node, _ in pairs}

@@ -156,7 +156,7 @@ def _published_pairs(tables: ObjectTables) -> list[tuple[str, str]]:
 
 
 def _draws(tables: ObjectTables, variations: int) -> Iterator[tuple[str, str, int, Frame]]:
-    """Every prompt of the whole grid with its draws; the order of drawing is the published one."""
+    """Yield every prompt of the whole grid with its draws, in the published order of drawing."""
     frames = _frames(tables)
     for _ in range(SMOKE_TEST_PROMPTS):
         next(frames)

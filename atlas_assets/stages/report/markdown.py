@@ -46,7 +46,7 @@ def _tabulated(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _subjects(results: Iterable[ClaimResult]) -> str:
-    """Model and readout that the observations are of."""
+    """Return the models and readouts that the observations belong to, as text."""
     lines = ["Observed in:", ""]
     for model, readout in dict.fromkeys((result.model, result.readout) for result in results):
         differs = "" if readout == PAPER_READOUT else f" (the claims' data: `{PAPER_READOUT}`)"
@@ -77,7 +77,7 @@ def _table(results: Iterable[ClaimResult]) -> str:
 
 
 def _notes(results: Iterable[ClaimResult]) -> str:
-    """Why claims could not be evaluated, each reason once."""
+    """Return the reasons why claims could not be evaluated, each once."""
     reasons: dict[str, list[str]] = {}
     for result in results:
         if result.holds is None:
@@ -89,7 +89,7 @@ def _notes(results: Iterable[ClaimResult]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as Markdown shows it: bars would end a cell, underscores would set names in italics."""
+    """Escape text for Markdown: a bar would end a cell, underscores would make italics."""
     for mark in ("\\", "|", "*", "_", "`", "<", ">"):
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())

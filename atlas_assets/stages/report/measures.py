@@ -132,7 +132,7 @@ def _at_layer(table: pl.DataFrame, column: str, layer: int) -> Reals:
 
 
 def _mean_fractions(evidence: Evidence, kind: Kind) -> Reals:
-    """Concept fraction at each layer, mean over the testable concepts of a kind."""
+    """Return the mean concept fraction at each layer, over the testable concepts of a kind."""
     table = evidence.table("target_checker", REFERENCE)
     of_kind = [split_concept(target)[0] == kind for target in table["target"]]
     if not any(of_kind):

@@ -130,7 +130,7 @@ def render(page: Page) -> str:
 
 
 def _sign(verdict: str) -> str:
-    """A sign that tells verdicts apart without colour."""
+    """Return the sign of a verdict, so that colour is not needed to tell verdicts apart."""
     return {"holds": "✓", "broken": "✗", "observed, not claimed": "○"}.get(verdict, "–")
 
 

@@ -59,7 +59,7 @@ _Fact = tuple[str, str, _Expected, str, Callable[..., Observed], *tuple[Any, ...
 
 @dataclass(frozen=True)
 class _Row:
-    """What a row of the table of claims says of one artifact, at one setting if at any."""
+    """One row of the table of claims, about one artifact and at most one setting."""
 
     row: str
     section: str

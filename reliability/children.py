@@ -125,6 +125,16 @@ class Child:
             if self._heard(due - time.monotonic()):
                 return
 
+    def wait_stopped(self, limit: float = LIMIT) -> bool:
+        """Wait until a signal has stopped it; whether one has."""
+        due = time.monotonic() + limit
+        while time.monotonic() < due:
+            told = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if told is not None:
+                return told.si_code == os.CLD_STOPPED
+            time.sleep(0.001)
+        return False
+
     def send(self, number: int) -> None:
         """Send it a signal."""
         with contextlib.suppress(ProcessLookupError):
@@ -178,22 +188,22 @@ def _work(work: Callable[[Ready], object], to: int) -> None:
     os._exit(0)
 
 
-def killer(folder: Path, step: int) -> None:
-    """From now on, kill this process when it touches the folder for the ``step``-th time.
+def killer(folder: Path, step: int, number: int = signal.SIGKILL) -> None:
+    """From now on, send this process a signal when it touches the folder the ``step``-th time.
 
     A touch is opening, renaming, removing a file below it, or a flush to the disk. ``step`` 0
-    kills nothing; `steps_taken` tells how many there were.
+    sends nothing; `steps_taken` tells how many there were.
     """
     flush = os.fsync
 
     def touched(event: str, args: object) -> None:
         if event.split(".")[0] in ("open", "os") and str(folder) in str(args):
-            _count(step)
+            _count(step, number)
 
     def fsync(descriptor: int) -> None:
-        _count(step)
+        _count(step, number)
         flush(descriptor)
-        _count(step)
+        _count(step, number)
 
     os.fsync = fsync  # type: ignore[assignment]
     sys.addaudithook(touched)
@@ -202,11 +212,11 @@ def killer(folder: Path, step: int) -> None:
 _taken = 0
 
 
-def _count(step: int) -> None:
+def _count(step: int, number: int) -> None:
     global _taken
     _taken += 1
     if _taken == step:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
 
 def steps_taken() -> int:
@@ -227,13 +237,13 @@ def spread(
             if time.monotonic() >= until:
                 break
             seen = case(number)
-            found.append((number, seen.faults, seen.peak_mb))
+            found.append((number, seen.faults, seen.peak_mb, seen.cases))
         return found
 
     children = [Child(lambda _, first=first: some(first)) for first in range(workers)]  # type: ignore[misc]
     for ended in [child.end(limit=float("inf")) for child in children]:
-        for number, faults, peak in ended.must():
-            row.add(number, Seen([(fault, note) for fault, note in faults], peak))
+        for number, faults, peak, counted in ended.must():
+            row.add(number, Seen([(fault, note) for fault, note in faults], peak, counted))
     row.notes.sort(key=lambda note: int(note.split()[1].rstrip(":")))
     row.seconds = time.monotonic() - started
     return row
@@ -262,12 +272,25 @@ def signal_of(draws: random.Random) -> int:
 
 @cache
 def load() -> None:
-    """Load what children need, once and before any of them, without starting threads."""
+    """Load what runs of jobs need, once and before any of them, without starting threads."""
     import importlib
+    import io
     import pkgutil
 
-    import atlas_assets
+    import torch
+    from matplotlib.figure import Figure
 
+    import atlas_assets
+    from atlas_assets.models.loading import load as load_model
+    from atlas_assets.models.sources import resolve
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    torch.set_num_threads(1)
     for module in pkgutil.walk_packages(atlas_assets.__path__, "atlas_assets."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    load_model(resolve("embedded", None, ask_hub=False))  # compiles the kernels
+    drawn = Figure()
+    drawn.subplots().set_title("fonts")
+    for kind in ("png", "pdf"):
+        drawn.savefig(io.BytesIO(), format=kind)

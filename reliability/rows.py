@@ -63,7 +63,7 @@ class Row:
 
     def add(self, case: int, seen: Seen) -> None:
         """Count what a case has shown."""
-        self.cases += 1
+        self.cases += seen.cases
         self.peak_mb = max(self.peak_mb, seen.peak_mb)
         for fault, note in seen.faults:
             setattr(self, fault, getattr(self, fault) + 1)
@@ -77,10 +77,12 @@ class Seen:
     Attributes:
         faults: the field of `Row` that counts a fault, and what was seen.
         peak_mb: most memory that a process of it held, in MB.
+        cases: as how many it counts.
     """
 
     faults: list[tuple[str, str]] = field(default_factory=list)
     peak_mb: float = 0
+    cases: int = 1
 
     def note(self, fault: str, what: object) -> None:
         """Add a fault."""

@@ -103,7 +103,7 @@ def run(seed: int, cases: int | None, until: float, only: str = "") -> list[Row]
 def _run(subject: Subject, seed: int, cases: int, until: float) -> Row:
     row = Row("a killed write leaves the old or the new", subject.name)
     with children.folder() as place:
-        start, known = place / "start", _undisturbed(subject, place)
+        start, known = place / "start", undisturbed(subject, place)
 
         def case(number: int) -> Seen:
             here = place / f"case{number}"
@@ -116,8 +116,8 @@ def _run(subject: Subject, seed: int, cases: int, until: float) -> Row:
         return children.spread(row, cases, case, until=until)
 
 
-def _undisturbed(subject: Subject, place: Path) -> Known:
-    """What a whole write takes and leaves; the median time of three."""
+def undisturbed(subject: Subject, place: Path) -> Known:
+    """Return what a whole write takes and leaves, in the median time of three."""
 
     def prepare(_: Ready) -> None:
         subject.write(place / "start", False, lambda: None)
@@ -132,7 +132,7 @@ def _undisturbed(subject: Subject, place: Path) -> Known:
 
         subject.write(here, True, begin)
         steps = children.steps_taken()
-        return before, subject.state(here), steps, _files(here)
+        return before, subject.state(here), steps, files_in(here)
 
     children.run(prepare).must()
     runs = [children.run(partial(write, place / f"whole{i}")) for i in range(3)]
@@ -159,7 +159,7 @@ def _case(subject: Subject, here: Path, known: Known, draws: random.Random) -> S
     if ended.status == 0 or not ended.in_time:  # not killed: it was through, or it caught it
         ended.judge(seen, "the write")
     at = f"step {step}" if by_step else f"signal {number} after {after:.4f} s"
-    judged = children.run(lambda _: _judged(subject, here, known))
+    judged = children.run(lambda _: judged(subject, here, known))
     judged.judge(seen, f"reading after a kill at {at}")
     if judged.error and judged.ours:
         seen.note("foreign", f"{at}: {judged.error}")
@@ -168,27 +168,28 @@ def _case(subject: Subject, here: Path, known: Known, draws: random.Random) -> S
     return seen
 
 
-def _judged(subject: Subject, here: Path, known: Known) -> list[tuple[str, str]]:
-    """What is wrong in the folder of a killed write, and with the next write."""
+def judged(subject: Subject, here: Path, known: Known) -> list[tuple[str, str]]:
+    """Return what is wrong in the folder of a killed write, and with the next write."""
     found = []
     try:
         state = subject.state(here)
         if state is None:
             found.append(("lost", "there is nothing"))
         elif state not in known.states:
-            found.append(("silent", "content of neither write"))
+            found.append(("silent", f"content of neither write: {state}"))
     except ArtifactError as error:
         found.append(("mixed" if subject.is_set else "torn", str(error)))
     subject.write(here, True, lambda: None)
     if subject.state(here) != known.states[1]:
         found.append(("silent", "the next write is not there"))
-    more = sorted(set(_files(here)) - set(known.files))
+    more = sorted(set(files_in(here)) - set(known.files))
     if more:
         found.append(("left", f"the next write leaves {', '.join(more)}"))
     return found
 
 
-def _files(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
+    """Return the paths of all files below a folder."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
@@ -223,7 +224,8 @@ def _state_of_artifact(key: str, place: Path) -> str | None:
     store = samples.store_at(place)
     if not store.exists(key, _at(key)):
         return None
-    value, record = store.read(key, _at(key)), store.provenance(key, _at(key))
+    # one call, as a reader's, so that a write in between is no change from one to the next
+    value, record = codec_named(key).read(store.path(key, _at(key)), setting=_at(key))
     digest = codec_named(key).payload_digest(value)
     if record is None:
         return f"no record, {digest}"
@@ -257,7 +259,7 @@ def _state_of_pin(place: Path) -> str | None:
 def _write_source(place: Path, new: bool, ready: Ready) -> None:
     sha, path = ("b" if new else "a") * 40, place / "file.csv"
     if not path.exists():
-        place.mkdir(exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"content")
     record = source_record.SourceRecord(
         repository="someone/atlas",

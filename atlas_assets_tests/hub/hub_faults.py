@@ -33,12 +33,8 @@ class Fault:
     """What the next ``times`` requests of ``method`` with ``match`` in their path meet.
 
     Attributes:
-        method: GET, HEAD, POST, PUT, DELETE.
         match: regular expression, searched in the path with its query.
-        status: of the answer in place of the true one.
-        headers: of that answer.
-        body: of that answer.
-        times: how many requests meet it.
+        status: of the answer in place of the true one, like ``headers`` and ``body``.
         after: do the work first, then fail: "it landed, and the answer was lost".
         drop: close the socket without an answer.
         delay: seconds to stall before anything else; the end of the hub ends it.

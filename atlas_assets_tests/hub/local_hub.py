@@ -34,16 +34,7 @@ TOKEN = "hf_local" + "T0ken" * 5
 
 
 class LocalHub:
-    """A running Hub.
-
-    Attributes:
-        url: its address (HF_ENDPOINT).
-        cdn: origin of large files; another one, as on the real Hub.
-        token: one that it takes.
-        repos: (type, id) → repository.
-        faults: pending ones, first match first; `fail` adds one.
-        log: every request.
-    """
+    """A running Hub; ``cdn``, of large files, is another origin, as on the real Hub."""
 
     def __init__(self, *, xet_dir: Path | None = None) -> None:
         self.token = TOKEN

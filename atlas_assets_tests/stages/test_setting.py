@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.stages.setting import REFERENCE, Setting, grid
+from atlas_assets.stages.setting import Setting, grid
 from atlas_assets_tests.stages.random_atlas import refused
 
 settings = st.builds(Setting, st.floats(0, 1e300), st.floats(0, 1, exclude_min=True))
@@ -17,12 +17,6 @@ settings = st.builds(Setting, st.floats(0, 1e300), st.floats(0, 1, exclude_min=T
 def test_partition_keys_and_file_tags_lead_back_to_their_setting(setting: Setting) -> None:
     assert Setting.of_partition_key(setting.partition_key) == setting
     assert Setting.of_file_tag(setting.file_tag) == setting
-
-
-def test_the_published_spellings() -> None:
-    assert REFERENCE.partition_key == "0.8|0.5"
-    assert REFERENCE.file_tag == "eps0.5_cons0.8"
-    assert str(REFERENCE) == "ε=0.5, C=0.8"
 
 
 def test_a_grid_has_each_setting_once_epsilon_first() -> None:

@@ -106,7 +106,7 @@ class Repository:
         The file is in huggingface_hub's cache, and is not to be changed: what is there already is
         not downloaded again, and an interrupted transfer goes on where it stopped.
 
-        The branch or tag that means the commit now, ``meant_by``, is noted for `downloaded`.
+        The branch or tag that means the commit now, ``meant_by``, is noted; see `note`.
 
         Raises:
             HubError: the content is not what the Hub's digest says, after a second download, or
@@ -140,8 +140,8 @@ class Repository:
             )
             path = Path(self.client.call("cannot download a file", fetch, where=where))
             if file.is_content_of(path):
-                if meant_by and meant_by != sha and is_place_inside(meant_by):
-                    _note(path.parents[file.path.count("/") + 2] / "refs" / meant_by, sha)
+                if meant_by:
+                    self.note(meant_by, sha)
                 return path
         found = f"{path.stat().st_size} bytes of SHA-256 {file_digest(path)}"
         for name in (path.resolve(), path):
@@ -156,10 +156,23 @@ class Repository:
             remedy="try again later; if it stays so, the copy on the Hub is damaged",
         )
 
-    def downloaded(self, revision: str | None) -> Commit | None:
-        """Return what the cache holds of the commit that a revision meant when last asked for.
+    def note(self, name: str, sha: str) -> None:
+        """Note which commit a branch or tag means now, as huggingface_hub does in its cache.
 
-        What was downloaded of another branch is not it; ``None``: nothing of it was downloaded.
+        The commit must have been downloaded, at least in part; later, `snapshot` finds it by name.
+        """
+        folder = self.snapshot(sha)
+        if folder is not None and name != sha and is_place_inside(name):
+            # without the note, the copy is not found while the Hub does not answer; no more is lost
+            with contextlib.suppress(ArtifactError):
+                place = folder.parents[1] / "refs" / name
+                atomic.write_bytes(place, sha.encode(), what="the note of what a revision means")
+
+    def snapshot(self, revision: str | None) -> Path | None:
+        """Return the folder in the cache of the commit that a revision meant when last asked for.
+
+        It holds the files that were downloaded, and is not to be changed. ``None`` if there are
+        none; files of another branch do not count.
         """
         from huggingface_hub import snapshot_download
 
@@ -176,7 +189,12 @@ class Repository:
             )
         except OSError:
             return None
-        if not is_full_sha(folder.name):
+        return folder if is_full_sha(folder.name) else None
+
+    def downloaded(self, revision: str | None) -> Commit | None:
+        """Return the commit that a revision meant, with its files in the cache; see `snapshot`."""
+        folder = self.snapshot(revision)
+        if folder is None:
             return None
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         files = [_cached(path.relative_to(folder).as_posix(), path) for path in paths]
@@ -199,13 +217,6 @@ def digests_of(data: bytes) -> tuple[str, str]:
     # git's own name for a content, not a signature
     blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
     return hashlib.sha256(data).hexdigest(), blob_id
-
-
-def _note(path: Path, sha: str) -> None:
-    """Note which commit a name means, as huggingface_hub does for what it downloads by name."""
-    # without the note, the copy is not found while the Hub does not answer; no more is lost
-    with contextlib.suppress(ArtifactError):
-        atomic.write_bytes(path, sha.encode(), what="the note of what a revision means")
 
 
 def _commit(info: Any) -> Commit:

@@ -6,7 +6,6 @@ import logging
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
 
 from atlas_assets.errors import HubError, HubNotFoundError, HubPermanentError, ModelError, expect
@@ -183,52 +182,35 @@ def _from_cache(client: HubClient, model: str, revision: str | None) -> ModelSou
 
 
 def _download(client: HubClient, model: str, revision: str | None, sha: str) -> ModelSource:
-    """The snapshot at ``sha``, each file compared with the Hub's digest as it arrives."""
-    if _cached(client, model, sha) is None:
-        repository = Repository(client, model, "model")
+    """Return the snapshot at ``sha``, each file compared with the Hub's digest as it arrives."""
+    repository = Repository(client, model, "model")
+    if (cached := _cached(client, model, sha)) is None:
         files = repository.look_up(sha).files
         wanted = [p for p in files if any(fnmatch(p, pattern) for pattern in HUB_PATTERNS)]
+        expect(
+            _CONFIG in wanted,
+            ModelError,
+            "the repository holds no model",
+            where=f"{model}@{sha[:12]}",
+            expected=f"a checkpoint with {_CONFIG}",
+            found=", ".join(sorted(files)[:20]) or "no file",
+            remedy="correct ATLAS_MODEL",
+        )
         # the config is the last to come: where it is, all the others are (`_cached`)
         for path in sorted(wanted, key=lambda path: (path == _CONFIG, path)):
-            repository.download(sha, files[path])
-    # by name first: that is how the cache learns what the name means, for days without a network.
-    # Asked for by name alone, the Hub client would silently give an older copy when the Hub fails.
-    for name in (revision or "main", sha):
-        folder = client.call(
-            "cannot download the model",
-            partial(_snapshot, client, model, name),
-            where=f"{model}@{sha[:12]}",
-        )
-        if folder.name == sha:
-            break
-    return ModelSource(model, folder, sha)
+            folder = repository.download(sha, files[path]).parent
+        cached = ModelSource(model, folder, sha)
+    # for days without a network
+    repository.note(revision or "main", sha)
+    return cached
 
 
 def _cached(client: HubClient, model: str, revision: str) -> ModelSource | None:
-    """The complete snapshot in the local cache, or None."""
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = _snapshot(client, model, revision, local=True)
-    except LocalEntryNotFoundError:
+    """Return the complete snapshot in the local cache, or None."""
+    folder = Repository(client, model, "model").snapshot(revision)
+    if folder is None or not (folder / _CONFIG).is_file():
         return None
-    return ModelSource(model, folder, folder.name) if (folder / _CONFIG).is_file() else None
-
-
-def _snapshot(client: HubClient, model: str, revision: str, *, local: bool = False) -> Path:
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(
-        model,
-        revision=revision,
-        allow_patterns=list(HUB_PATTERNS),
-        cache_dir=client.cache_dir,
-        endpoint=client.endpoint,
-        token=client.token,
-        etag_timeout=client.timeout,
-        local_files_only=local,
-    )
-    return Path(folder)
+    return ModelSource(model, folder, folder.name)
 
 
 def _named(model: str, revision: str | None) -> str:

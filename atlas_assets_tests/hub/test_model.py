@@ -151,6 +151,13 @@ def test_what_the_hub_refuses_is_not_taken_for_an_outage(hub: LocalHub, sha: str
         assert len(hub.calls()) == 1
 
 
+def test_a_repository_without_a_checkpoint_is_named(hub: LocalHub) -> None:
+    hub.push("someone/words", {"README.md": b"# Words\n", "tokenizer.json": b"{}"}, "model")
+    with pytest.raises(ModelError, match="holds no model") as said:
+        resolve("someone/words", None)
+    assert said.value.found == ".gitattributes, README.md, tokenizer.json"
+
+
 def test_other_bytes_than_the_published_are_no_model(hub: LocalHub, sha: str) -> None:
     size = len(hub.files(MODEL, "model")["model.safetensors"])
     hub.fail("GET", "/_cdn/", status=200, body="x" * size, times=9)

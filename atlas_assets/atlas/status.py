@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import (
+    ArtifactError,
+    BusyArtifactError,
+    ForeignArtifactError,
+    UnreadableArtifactError,
+)
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import source_record
@@ -18,9 +23,16 @@ from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.source_record import SourceRecord
 from atlas_assets.storage.store import AtlasStore
 
-State = Literal["fresh", "stale", "missing", "damaged"]
+State = Literal["fresh", "stale", "missing", "busy", "unreadable", "foreign", "damaged"]
 #: from the best to the worst
-STATES: tuple[State, ...] = ("fresh", "stale", "missing", "damaged")
+STATES: tuple[State, ...] = get_args(State)
+#: of the files that are there and cannot be read
+ILLEGIBLE = STATES[3:]
+_STATE_OF: Mapping[type[ArtifactError], State] = {
+    BusyArtifactError: "busy",
+    UnreadableArtifactError: "unreadable",
+    ForeignArtifactError: "foreign",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,8 @@ class FileState:
         on_grid: whether that setting is one of the sweep's.
         path: the path of the file, there or not.
         size_bytes: the size of the file; ``None`` when it is missing.
-        state: ``fresh``: need not be made again; ``stale``; ``missing``; ``damaged``.
+        state: ``fresh``: need not be made again; ``stale``; ``missing``; of a file that cannot be
+            read, why: ``busy``, ``unreadable``, ``foreign`` or ``damaged``.
         reason: why the file is not fresh.
         provenance: the file's record of its making; ``None`` for files without, and for missing
             and damaged ones.
@@ -55,7 +68,7 @@ class FileState:
     @property
     def origin(self) -> str | None:
         """`AtlasStore.origin` of the file, or ``None`` when there is no legible one."""
-        if self.state in ("missing", "damaged"):
+        if self.state in ("missing", *ILLEGIBLE):
             return None
         said = self.provenance or self.source
         return said.origin if said else "unknown"
@@ -111,11 +124,12 @@ def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -
         if verify:
             codec.read(path, setting=setting)
     except ArtifactError as error:
-        return replace(found, state="damaged", reason=_one_line(error), provenance=None)
+        state = _STATE_OF.get(type(error), "damaged")
+        return replace(found, state=state, reason=_one_line(error), provenance=None)
     try:
         reason = store.stale_reason(key, setting)
     except ArtifactError as error:
-        reason = f"an input is damaged: {_one_line(error)}"
+        reason = f"an input is {_STATE_OF.get(type(error), 'damaged')}: {_one_line(error)}"
     return replace(found, state="stale" if reason else "fresh", reason=reason)
 
 

@@ -20,8 +20,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.errors import DamagedArtifactError, MissingArtifactError, ProvenanceError
 from atlas_assets.files import atomic
+from atlas_assets.files.locations import content
 from atlas_assets.files.locks import exclusive
 from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.settings import AtlasSettings
@@ -103,19 +104,20 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
     """The pin of the atlas; ``None`` before there is one, and where the model is not followed.
 
     Raises:
-        ArtifactError: the pin cannot be read, or names a folder that does not belong to this atlas.
+        UnreadableArtifactError: the pin cannot be read.
+        DamagedArtifactError: it is no pin, or names a folder that does not belong to this atlas.
         ProvenanceError: the pin is of another model than the settings name.
     """
     if not is_followed(settings):
         return None
     path = pin_path(settings)
     try:
-        pin = Pin.model_validate_json(path.read_bytes())
+        pin = Pin.model_validate_json(content(path))
         _require_own_folders(settings, pin)
-    except (FileNotFoundError, NotADirectoryError):
+    except MissingArtifactError:
         return None
-    except (ValueError, OSError) as error:  # pydantic's errors are ValueErrors
-        raise ArtifactError(
+    except ValueError as error:  # pydantic's errors are ValueErrors
+        raise DamagedArtifactError(
             f"{_WHAT} cannot be used",
             where=str(path),
             expected="a JSON record of format version 1, whose folders are named after the atlas "
@@ -297,8 +299,8 @@ def _recorded_sha(settings: AtlasSettings, folder: UPath) -> str | None:
 
 def _note(folder: UPath) -> _Note | None:
     try:
-        return _Note.model_validate_json((folder / FOLDER / _NOTE).read_bytes())
-    except (ValidationError, OSError):
+        return _Note.model_validate_json(content(folder / FOLDER / _NOTE))
+    except (ValidationError, MissingArtifactError):
         return None
 
 

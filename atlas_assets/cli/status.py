@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     exit_codes={
         OK: "every file is there and fresh",
         FINDING: "a file is stale or missing",
-        UNREADABLE: "a file is damaged, or there is no atlas",
+        UNREADABLE: "a file cannot be read, or there is no atlas",
     },
 )
 @click.option("--cells", is_flag=True, help="List every setting on a line of its own.")
@@ -79,7 +79,7 @@ def status(cells: bool, verify: bool) -> Answer:
 
 def _exit_code(states: list[FileState]) -> int:
     found = {state.state for state in states}
-    if "damaged" in found:
+    if found - {"fresh", "stale", "missing"}:
         return UNREADABLE
     return FINDING if found - {"fresh"} else OK
 
@@ -152,7 +152,7 @@ def _reasons(states: list[FileState]) -> list[str]:
     for _, run in groupby(states, key=lambda state: _alike(state, False)):
         files = list(run)
         first = files[0]
-        if first.state in ("stale", "damaged") and first.reason is not None:
+        if first.state not in ("fresh", "missing") and first.reason is not None:
             span = f" ({_span(files)})" if first.setting else ""
             affected.setdefault((first.state, first.reason), []).append(first.artifact + span)
     told = [f"{state}: {', '.join(names)}: {reason}" for (state, reason), names in affected.items()]

@@ -272,7 +272,7 @@ def _validated(
             stored, Lineage(), artifact=artifact.key, path=file.name, setting=setting
         )
     except ArtifactError as error:
-        raise ArtifactError(
+        raise type(error)(
             f"the published file is not a sound {artifact.key}: {error.what}",
             where=f"{folder.source}: {file.files[0].path}",
             expected=error.expected,

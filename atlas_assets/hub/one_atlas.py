@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.errors import DamagedArtifactError, MissingArtifactError, ProvenanceError
 from atlas_assets.hub.source import PublishedFile, Source
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.storage import provenance, source_record
@@ -64,6 +64,7 @@ def destination(
     provenance that they carry.
 
     Raises:
+        ArtifactError: a file in the folder cannot be read, and is not damaged.
         ProvenanceError: the manifest is of another atlas than the settings in force, or than the
             files in a folder that the settings do not describe; or files of the paper's release
             would mix with files that were computed with a model.
@@ -95,7 +96,7 @@ def _present(
         try:
             stored = codec_of(recognised[0]).provenance(path)
             fetched = source_record.read(path) is not None
-        except ArtifactError:
+        except (DamagedArtifactError, MissingArtifactError):
             continue  # the atlas of a damaged file is not known
         if stored is not None and stored.lineage is not None:
             stays = name not in replaced or not (overwrite or fetched)

@@ -11,7 +11,7 @@ import difflib
 import errno
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError, expect
 from atlas_assets.files.locations import content
+from atlas_assets.files.steady import read_steadily, require_not_written_to
 from atlas_assets.hub import viewer
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
 from atlas_assets.hub_client.repository import digests_of
@@ -163,11 +164,11 @@ def _stage(
     store: AtlasStore, settings: AtlasSettings, cells: Collection[Cell] | None, folder: Path
 ) -> Stage:
     sidecars = UPath(store.root) / sidecar.FOLDER
-    # a record is written before its file and an older one removed after it: copied before and
-    # after the files, the one of whichever file was copied is among them
+    # a record is written before its file and an older one removed after it: copied before and after
+    # the files, the one of whichever file was copied is among them
     _copy(sidecars.glob("*.json"), folder / sidecar.FOLDER)
-    _copy((file for cell in cells_of(store) for file in _files(store, cell)), folder)
-    _copy(sidecars.glob("*.json"), folder / sidecar.FOLDER)
+    for cell in cells_of(store):
+        _copy_steadily(list(_files(store, cell)), sidecars, folder)
     copy = replace(store, root=UPath(folder))
     sound: list[Cell] = []
     left_out: list[LeftOut] = []
@@ -208,6 +209,18 @@ def _stage(
 
 def _files(store: AtlasStore, cell: Cell) -> Iterable[UPath]:
     return (UPath(file) for file in codec_of(ARTIFACTS[cell[0]]).files(store.path(*cell)))
+
+
+def _copy_steadily(files: Sequence[UPath], sidecars: UPath, folder: Path) -> None:
+    """Copy the files of one artifact, all of one state, with the records that are about them."""
+
+    def copy() -> None:
+        _copy(files, folder)
+        for file in files:
+            _copy(sidecars.glob(f"{file.name}.*json"), folder / sidecar.FOLDER)
+
+    require_not_written_to(files)
+    read_steadily(files, copy)
 
 
 def _copy(files: Iterable[UPath], folder: Path) -> None:

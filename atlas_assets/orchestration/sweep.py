@@ -8,7 +8,13 @@ from typing import Any
 
 import dagster as dg
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import (
+    ArtifactError,
+    BusyArtifactError,
+    ForeignArtifactError,
+    MissingArtifactError,
+    UnreadableArtifactError,
+)
 from atlas_assets.orchestration.partitions import range_tags
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact
@@ -45,6 +51,8 @@ def _reason(store: AtlasStore, key: str, setting: Setting) -> str | None:
         if reason is None:
             # a record may be intact where the content is not; of the pairs only the record is read
             store.recall(key, setting, part="universal" if key == "object_masks" else None)
+    except (BusyArtifactError, ForeignArtifactError, UnreadableArtifactError):
+        raise  # such a file would not be replaced
     except ArtifactError as error:
         # a damaged partition is made again; if it is the activations, reading them will say so
         return f"it cannot be read ({error.what})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,32 @@ def test_damaged_files_are_lines_and_the_rest_is_surveyed(data: Path, call: Call
     assert files["object_masks", 0.5]["state"] == "fresh"
     assert files["summary", None]["state"] == "damaged"
     assert "edited" in files["summary", None]["reason"]
+
+
+def test_files_that_cannot_be_read_say_why(data: Path, call: Call) -> None:
+    names = ("12_object_activations.h5", "12_checker_activations.h5", "14_summary.csv")
+    written, newer, pipe = (data / NAME / name for name in names)
+    with h5py.File(newer, "r+") as file:
+        record = file["metadata"].attrs["provenance"]
+        file["metadata"].attrs["provenance"] = record.replace(
+            '"format_version":2', '"format_version":9'
+        )
+    # as in a file that a process writes to
+    with written.open("r+b") as file:
+        file.seek(11)
+        file.write(b"\1")
+    pipe.unlink()
+    os.mkfifo(pipe)
+    shown = call(data, "status", "--json")
+    assert shown.code == 3
+    files = files_of(shown)
+    states = [
+        files[key, None]["state"]
+        for key in ("object_activations", "checker_activations", "summary")
+    ]
+    assert states == ["busy", "foreign", "unreadable"]
+    assert "open elsewhere" in files["object_activations", None]["reason"]
+    assert files["object_masks", 0.1]["reason"].startswith("an input is busy")
 
 
 def test_content_that_was_changed_is_found_when_verifying(data: Path, call: Call) -> None:

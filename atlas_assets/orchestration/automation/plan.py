@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.open import expected_lineage, open_in_force
-from atlas_assets.atlas.status import FileState, survey
+from atlas_assets.atlas.status import ILLEGIBLE, FileState, survey
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known_sha
 from atlas_assets.files.locations import file_digest, local_path
 from atlas_assets.orchestration.data_versions import model_version
@@ -178,8 +178,8 @@ class _Look:
         if state == "missing":
             optional = key != VERSION and ARTIFACTS[key].inputs_may_be_absent
             return None if optional else f"{name_of(*cell)} is missing"
-        if state == "damaged":
-            return f"{name_of(*cell)} is damaged"
+        if state in ILLEGIBLE:
+            return f"{name_of(*cell)} is {state}"
         if cell in self.due:
             return f"{name_of(*cell)} is stale"
         if key == VERSION and not self.is_new:
@@ -232,6 +232,8 @@ def _content(state: FileState) -> str | None:
     """What tells the content of a file; ``None`` where it is missing."""
     if state.provenance is not None:
         return state.provenance.payload_sha256
+    if state.state in ("busy", "unreadable"):
+        return state.state
     return None if state.state == "missing" else file_digest(state.path)
 
 

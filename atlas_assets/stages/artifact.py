@@ -116,10 +116,10 @@ class Artifact:
         filename: The published name; ``{tag}`` stands for the file tag of the partition
             (``eps0.5_cons0.8``).
         content: The columns of a table, or the layout of another file.
-        group: The asset group.
         description: What the artifact is, with the formula.
         compute: Makes the value, once per partition; raises `making.NotInSweepError` where the
             sweep lacks what it needs.
+        group: The asset group; by default that of everything after the published tables.
         inputs: The artifacts that it is computed from.
         partitions: The space of which the artifact has a file for each partition; ``None``: it is
             one file.
@@ -143,9 +143,9 @@ class Artifact:
     title: str
     filename: str
     content: TableSchema | Layout
-    group: Group
     description: str
     compute: Callable[[Making], Any]
+    group: Group = "stage_15_downstream"
     inputs: tuple[str, ...] = ()
     partitions: PartitionSpace | None = None
     code_version: str = "1"

@@ -96,7 +96,6 @@ CIRCUIT_DISTINCTNESS = Artifact(
     title="Distinctness of circuits",
     filename="circuit_distinctness.csv",
     content=SCHEMA,
-    group="stage_15_downstream",
     description="Per setting and layer: how many different universal masks there are, the core "
     "that at least 90% of them share, their mean Jaccard |A∩B| / |A∪B|, and the entropy of which "
     "mask a concept has, in bits.",

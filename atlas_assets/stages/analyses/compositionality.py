@@ -116,7 +116,6 @@ COMPOSITIONALITY = Artifact(
     title="Entanglement of pairs",
     filename="compositionality.csv",
     content=SCHEMA,
-    group="stage_15_downstream",
     description="Entanglement of every pair at every layer: E_I = |P ∖ (A ∪ B)| / |P|, with P "
     "the pair's mask, A and B the universal masks of its AST node and builtin; 0 where P is "
     "empty. At ε = 0.001, C = 0.8.",

@@ -78,7 +78,6 @@ PROFILE = Artifact(
     title="Layer profile",
     filename="layer_profile.csv",
     content=SCHEMA,
-    group="stage_15_downstream",
     description="How large circuits are at each layer: mean, median and range of |mask| over "
     "pairs, AST nodes and builtins. At ε = 0.001, C = 0.8.",
     compute=lambda making: profile(*object_masks_at(making, STANDALONE)),

@@ -126,7 +126,6 @@ ROBUSTNESS = Artifact(
     title="Marginalisation robustness",
     filename="marginalisation_robustness.csv",
     content=SCHEMA,
-    group="stage_15_downstream",
     description="How a circuit shrinks as its pairs are intersected one after another: "
     "|P₁ ∩ … ∩ P_k| for k = 1 … all, over 20 random orders (seed 42). At ε = 0.001, C = 0.8.",
     compute=lambda making: robustness(object_masks_at(making, STANDALONE)[0]),

@@ -177,7 +177,6 @@ MODULARITY_SCORES = Artifact(
     title="Relaxed modularity",
     filename="relaxed_modularity_scores.csv",
     content=SCORES_SCHEMA,
-    group="stage_15_downstream",
     description="In how many layers each concept stands apart: its mean Jaccard to the others, "
     "less the share p of the most similar, is in the lowest 5% (paper §6.1).",
     compute=lambda making: scores(making.universal(REFERENCE)),
@@ -192,7 +191,6 @@ MODULARITY_DETAIL = Artifact(
     title="Relaxed modularity, in detail",
     filename="relaxed_modularity_detail.csv",
     content=DETAIL_SCHEMA,
-    group="stage_15_downstream",
     description="Per concept, layer and trim p: mean Jaccard |A∩B| / |A∪B| to the others after "
     "dropping the floor(p·n) most similar, and its percentile (paper §6.1).",
     compute=lambda making: detail(making.universal(REFERENCE)),

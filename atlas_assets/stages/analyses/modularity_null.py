@@ -199,7 +199,6 @@ MODULARITY_NULL = Artifact(
     title="Permutation null of modularity",
     filename="modularity_null.csv",
     content=SCHEMA,
-    group="stage_15_downstream",
     description="A second null for modularity: mean Jaccard of a circuit to the others, "
     "against randomised circuits (curveball trades) of the same sizes whose neurons are in as "
     "many circuits; p = (1 + #{null ≤ observed}) / (1 + permutations). At ε = 0.5, C = 0.8; "

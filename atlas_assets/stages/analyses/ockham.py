@@ -152,7 +152,6 @@ OCKHAM_INDEX = Artifact(
     title="Ockham index",
     filename="ockham_index.csv",
     content=SCHEMA,
-    group="stage_15_downstream",
     description="Ockham index of every two concepts of one type at every layer: 1 − Jaccard, "
     "Jaccard = |A∩B| / |A∪B| of their universal masks. At ε = 0.001, C = 0.8.",
     compute=lambda making: ockham_index(making.universal(STANDALONE)),
@@ -165,7 +164,6 @@ JACCARD_MATRICES = Artifact(
     title="Jaccard matrices",
     filename="jaccard_matrices.h5",
     content=Layout.JACCARD_MATRICES,
-    group="stage_15_downstream",
     description="Jaccard |A∩B| / |A∪B| of the universal masks of every two AST nodes, and of "
     "every two builtins, at every layer; 0 where both are empty. At ε = 0.001, C = 0.8.",
     compute=lambda making: jaccard_matrices(making.universal(STANDALONE)),

@@ -211,7 +211,6 @@ DETAIL = Artifact(
     title="Token independence, in detail",
     filename="token_independence_detail.csv",
     content=DETAIL_SCHEMA,
-    group="stage_15_downstream",
     description="Per concept that has a keyword and layer: universal mask A against "
     "token-checker mask B (paper §6).",
     compute=_compute_detail,
@@ -225,7 +224,6 @@ SUMMARY = Artifact(
     title="Token independence",
     filename="token_independence_summary.csv",
     content=SUMMARY_SCHEMA,
-    group="stage_15_downstream",
     description="Per concept that has a keyword: how much of its circuit the keyword alone "
     "explains, |A∩B| / |A|, mean over layers (paper §6).",
     compute=lambda making: summary(making.read("token_independence_detail")),
@@ -239,7 +237,6 @@ NO_KEYWORD = Artifact(
     title="Concepts without a keyword",
     filename="token_independence_no_keyword.csv",
     content=NO_KEYWORD_SCHEMA,
-    group="stage_15_downstream",
     description="The concepts that no keyword gives away (paper §6).",
     compute=lambda making: no_keyword(making.any_universal(), keyword_of(load_stimuli())),
     inputs=("masks",),

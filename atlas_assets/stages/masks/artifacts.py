@@ -189,7 +189,6 @@ UNIVERSAL_MASKS = Artifact(
     title="Standalone universal masks",
     filename="universal_106x50.h5",
     content=Layout.UNIVERSAL_MASKS,
-    group="stage_15_downstream",
     description="The universal masks at ε = 0.001, C = 0.8, standalone.",
     compute=lambda making: making.universal(STANDALONE),
     inputs=("masks",),

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from reliability import children
 from reliability.children import Ready
 from reliability.rows import Row, Seen, draw
 
-CASES = 208
+CASES = 224
 #: kills of a folder before the job may run to its end
 KILLS = 8
 #: of so many folders one has an instance of Dagster on the disk; the others' are in memory
@@ -189,10 +190,13 @@ def _case(here: Path, known: Known, number: int, kills: int, draws: random.Rando
     for _ in range(kills):
         kill = children.signal_of(draws), draws.random() * known.seconds
         ended = children.run(partial(execute, here, home=home), limit=LIMIT, kill=kill)
-        seen.cases += 1
-        at = f"kill {seen.cases}, signal {kill[0]} after {kill[1]:.1f} s"
-        if not ended.in_time or (ended.status < 0 and ended.status != -kill[0]):
+        hit = ended.status == -kill[0] or (kill[0] == signal.SIGINT and ended.error is not None)
+        seen.cases += hit
+        at = f"signal {kill[0]} after {kill[1]:.1f} s"
+        if not hit or not ended.in_time:  # it was through before
             ended.judge(seen, at)
+            if ended.error and ended.ours:
+                seen.note("foreign", f"{at}: {ended.error}")
         reading = children.run(lambda _: states(store_in(here)), limit=LIMIT)
         reading.judge(seen, f"reading after {at}")
         if reading.error and reading.ours:

@@ -45,32 +45,41 @@ def run(seed: int, cases: int | None, until: float) -> list[Row]:
         "stops": _stopped,
         "clocks": _clocks,
     }
-    rows = [_on_files(kind, case, seed, wanted, until) for kind, case in kinds.items()]
+    # where the earlier state is made by hand, it is no write that could race
+    chosen = [one for one in writes.subjects() if not one.name.endswith("without one")][:wanted]
+    with children.folder() as place:
+        known = [writes.undisturbed(one, place / str(i)) for i, one in enumerate(chosen)]
+        tried = list(zip(chosen, known, strict=True))
+        rows = [
+            _on_files(place, tried, kind, case, (seed, wanted), until)
+            for kind, case in kinds.items()
+        ]
     rows.append(_pins(seed, wanted, until))
     if wanted >= 20:
         rows.append(_jobs(wanted // 20, until))
     return rows
 
 
-def _on_files(kind: str, case: Case, seed: int, cases: int, until: float) -> Row:
-    row = Row(*CASES_OF[kind])
-    # where the earlier state is made by hand, it is no write that could race
-    chosen = [subject for subject in writes.subjects() if not subject.name.endswith("without one")]
-    with children.folder() as place:
-        known = [writes.undisturbed(one, place / str(i)) for i, one in enumerate(chosen)]
+def _on_files(
+    place: Path,
+    tried: list[tuple[Subject, Known]],
+    kind: str,
+    case: Case,
+    draws_of: tuple[int, int],
+    until: float,
+) -> Row:
+    seed, cases = draws_of
 
-        def one(number: int) -> Seen:
-            which, here = number % len(chosen), place / f"case{number}"
-            shutil.copytree(place / str(which) / "start", here)
-            try:
-                draws = draw(seed, f"races/{kind}", number)
-                seen = case(chosen[which], here, known[which], draws)
-                seen.faults = [(fault, f"{chosen[which].name}: {w}") for fault, w in seen.faults]
-                return seen
-            finally:
-                shutil.rmtree(here, ignore_errors=True)
+    def one(number: int) -> Seen:
+        which, here = number % len(tried), place / f"{kind}{number}"
+        subject, known = tried[which]
+        shutil.copytree(place / str(which) / "start", here)
+        seen = case(subject, here, known, draw(seed, f"races/{kind}", number))
+        seen.faults = [(fault, f"{subject.name}: {what}") for fault, what in seen.faults]
+        shutil.rmtree(here, ignore_errors=True)
+        return seen
 
-        return children.spread(row, cases, one, until=until, workers=1)
+    return children.spread(Row(*CASES_OF[kind]), cases, one, until=until, workers=1)
 
 
 def _all_well(seen: Seen, processes: list[Child], what: str) -> None:

@@ -159,11 +159,11 @@ def _case(subject: Subject, here: Path, known: Known, draws: random.Random) -> S
     if ended.status == 0 or not ended.in_time:  # not killed: it was through, or it caught it
         ended.judge(seen, "the write")
     at = f"step {step}" if by_step else f"signal {number} after {after:.4f} s"
-    judged = children.run(lambda _: judged(subject, here, known))
-    judged.judge(seen, f"reading after a kill at {at}")
-    if judged.error and judged.ours:
-        seen.note("foreign", f"{at}: {judged.error}")
-    for fault, what in judged.answer or ():
+    verdict = children.run(lambda _: judged(subject, here, known))
+    verdict.judge(seen, f"reading after a kill at {at}")
+    if verdict.error and verdict.ours:
+        seen.note("foreign", f"{at}: {verdict.error}")
+    for fault, what in verdict.answer or ():
         seen.note(fault, f"{at}: {what}")
     return seen
 

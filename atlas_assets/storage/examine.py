@@ -2,8 +2,9 @@
 
 `storage.trust` starts it and sends requests on standard input, each a line (format, seconds, bytes
 of memory, length) and then the content. For each it reads all that is in the content and answers
-``done``, whether that was in order or a Python error said what is wrong with it: the asking process
-will say so better. ``memory`` means that the memory did not suffice. No answer means that this
+``done`` where that was in order, or else with the error that says what is wrong with it, as JSON in
+a line: the asking process does not look into such a content, since it is not known what would have
+come after the error. ``memory`` means that the memory did not suffice. No answer means that this
 process is gone.
 """
 
@@ -11,11 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+import re
 import select
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from atlas_assets.errors import AtlasError, unsound
+from atlas_assets.files.locations import label
 
 #: seconds without a request after which the process ends
 IDLE = 30
@@ -52,9 +58,22 @@ def _read(kind: str, data: bytes, seconds: int, memory: int) -> bytes:
         return b"memory\n"
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # of a damaged parquet file polars raises one that is no Exception
-        return b"done\n"  # the asking process meets the same error and says what it is about
+    except AtlasError as error:
+        return _told(error)
+    except BaseException as error:  # polars raises one that is no Exception
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        what, expected = f"the {kind} file is damaged", f"a complete {kind} file"
+        return _told(unsound(what, label(data), expected, found))
     return b"done\n"
+
+
+def _told(error: AtlasError) -> bytes:
+    """The answer that says an error; HDF5 speaks of too little memory as of other damage."""
+    if re.search("memory|alloc", error.found or "", re.IGNORECASE):
+        return b"memory\n"
+    names = ("what", "where", "expected", "found", "remedy")
+    told = {name: getattr(error, name) for name in names}
+    return json.dumps({"kind": type(error).__name__, **told}).encode() + b"\n"
 
 
 def _limit(seconds: int, memory: int) -> None:
@@ -86,7 +105,7 @@ def _parquet(data: bytes) -> None:
 def _csv(data: bytes) -> None:
     from atlas_assets.storage.tables import rows_of_csv
 
-    rows_of_csv(data, "")
+    rows_of_csv(data, label(data))
 
 
 def _png(data: bytes) -> None:

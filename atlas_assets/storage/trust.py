@@ -7,7 +7,7 @@ two levels of trust:
 * *ours*: a process of this user wrote it, or has read it before without harm. It is read at once.
 * *foreign*: everything else, such as what was fetched, copied here, edited or damaged. A child
   process with limits on memory and time reads all of it first (`storage.examine`). If that process
-  survives, the content counts as ours from then on; if not, it is refused.
+  reads it all without an error, the content counts as ours from then on; if not, it is refused.
 
 What is in the file plays no part in this; a reader still validates all that it hands over. What is
 known is kept in ``harmless.txt`` in the user's cache folder, and in memory alone where there is no
@@ -20,6 +20,7 @@ import atexit
 import contextlib
 import functools
 import hashlib
+import json
 import logging
 import os
 import signal
@@ -29,9 +30,10 @@ import threading
 import time
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
-from typing import IO
+from typing import IO, Any
 
-from atlas_assets.errors import ForeignArtifactError
+from atlas_assets import errors
+from atlas_assets.errors import AtlasError, ForeignArtifactError
 from atlas_assets.files.locations import (
     Source,
     content,
@@ -44,7 +46,7 @@ from atlas_assets.files.locations import (
 #: seconds of processor time that reading may take, and more per byte of the file
 SECONDS, SECONDS_PER_BYTE = 30, 2e-6
 #: bytes of memory that reading may need, and more per byte of the file
-MEMORY, MEMORY_PER_BYTE = 1 << 30, 16
+MEMORY, MEMORY_PER_BYTE = 1 << 30, 4
 #: the program that reads foreign content, and the folder that Python finds it in
 _PROGRAM, _ROOT = "atlas_assets.storage.examine", Path(__file__).resolve().parents[2]
 #: what that program is told of the environment: no token, and no setting of an atlas
@@ -170,8 +172,11 @@ class _Examiner:
         os.register_at_fork(after_in_child=self._forget)
         atexit.register(self._stop)
 
-    def read(self, data: bytes, kind: str) -> str | None:
-        """Let the child read a content; return what went wrong, or None."""
+    def read(self, data: bytes, kind: str, where: str) -> str | None:
+        """Let the child read a content; return what went wrong, or None.
+
+        An error that it found is raised, as one about the file ``where``.
+        """
         seconds = int(SECONDS + SECONDS_PER_BYTE * len(data))
         memory = int(MEMORY + MEMORY_PER_BYTE * len(data))
         request = f"{kind} {seconds} {memory} {len(data)}\n".encode()
@@ -185,6 +190,8 @@ class _Examiner:
                     raise
                 if answer == b"done\n":
                     return None
+                if answer and answer.startswith(b"{") and answer.endswith(b"\n"):
+                    raise _found(json.loads(answer), label(data), where)
                 if answer == b"memory\n":
                     return f"reading it needed more than {memory:,} bytes of memory"
                 # one that ends by itself is let end, so that its status tells why
@@ -249,7 +256,7 @@ def _require_known(data: bytes, kind: str, where: str) -> None:
     if _known.has(kind, digest):
         return
     _log.info("%s is foreign: a process of its own reads it first", where)
-    problem = _examiner().read(data, kind)
+    problem = _examiner().read(data, kind, where)
     if problem is not None:
         raise ForeignArtifactError(
             "the file cannot be read without harm, so it is refused",
@@ -259,6 +266,13 @@ def _require_known(data: bytes, kind: str, where: str) -> None:
             remedy="remove it, then materialise it or fetch it from a source that you trust",
         )
     _known.add(kind, digest)
+
+
+def _found(told: dict[str, Any], there: str, here: str) -> AtlasError:
+    """The error that the child found in a content, which it has under another name."""
+    kind: type[AtlasError] = getattr(errors, told.pop("kind"))
+    place = (told.pop("where") or there).replace(there, here, 1)
+    return kind(told.pop("what"), where=place, **told)
 
 
 def _list_of_known() -> Path | None:

@@ -176,21 +176,25 @@ class Hdf5Reader:
             return tuple(_python_value(name).rstrip("\0 ") for name in np.ravel(dataset[()]))
 
     def read_all(self) -> None:
-        """Read every value and every attribute of the file, and keep none of them."""
-        groups, seen = [self._file.id], set()
-        with self._about(""):
-            while groups:
-                group = groups.pop()
-                address = h5o.get_info(group).addr
-                if address in seen:  # a group may be a member of itself
-                    continue
-                seen.add(address)
+        """Read every value and every attribute of the file, and keep none of them.
+
+        Refused is all that `hdf5.structure` refuses, in the layout of an atlas or beside it.
+        """
+        groups: list[tuple[str, Any]] = [("", self._file.id)]
+        seen: set[int] = set()
+        while groups:
+            path, group = groups.pop()
+            with self._about(path):
+                structure.require_tree(path, h5o.get_info(group).addr, seen)
                 dict(h5py.Group(group).attrs)
-                for name in map(str.encode, structure.names(group)):
-                    if h5o.get_info(group, name).type == h5o.TYPE_GROUP:
-                        groups.append(h5g.open(group, name))
+                names = structure.names(group)
+            for name in names:
+                key = f"{path}/{name}" if path else name
+                with self._about(key):
+                    if h5o.get_info(group, name.encode()).type == h5o.TYPE_GROUP:
+                        groups.append((key, h5g.open(group, name.encode())))
                         continue
-                    dataset = h5py.Dataset(structure.dataset(group, name)[0])
+                    dataset = h5py.Dataset(structure.dataset(group, name.encode())[0])
                     structure.require_room(dataset.shape, dataset.dtype, self._largest)
                     dict(dataset.attrs)
                     dataset[()]

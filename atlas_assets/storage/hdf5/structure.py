@@ -21,6 +21,8 @@ from atlas_assets.errors import ForeignArtifactError, unsound
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
 #: bytes of values that a byte of a file may stand for; small deflated vectors stay far below it
 _INFLATION = 128
+#: levels of groups that are looked into; files of an atlas have three
+_DEEPEST = 16
 
 
 def names(group: Any) -> list[str]:
@@ -29,6 +31,19 @@ def names(group: Any) -> list[str]:
     for name in found:
         require_hard(group, name)
     return [name.decode() for name in found]
+
+
+def require_tree(path: str, address: int, seen: set[int]) -> None:
+    """Refuse a group at ``path`` that others have as a member too, or that lies too deep.
+
+    ``seen`` are the addresses of the groups so far; this one's is added.
+    """
+    depth = path.count("/")
+    if address in seen or depth > _DEEPEST:
+        what = "the HDF5 file has groups that are no tree of a few levels"
+        found = "a group that is a member of two" if address in seen else f"level {depth}"
+        raise _foreign(what, f"a tree of at most {_DEEPEST} levels", found)
+    seen.add(address)
 
 
 def require_hard(group: Any, name: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -174,6 +175,31 @@ def test_matrices_from_elsewhere_are_refused(path: Path, edit: Edit) -> None:
         edit(file, "jaccard/layer_1/ast")
     with pytest.raises(ArtifactError, match="/jaccard/layer_1"):
         codec.read(path)
+
+
+def inflating(file: h5py.File, key: str) -> None:
+    """A vector whose only chunk, once deflated, has 1.5 GB in place of a few bytes."""
+    parent, name, kind, shape = replaced(file, key)
+    options = {"dtype": kind.dtype, "chunks": shape, "compression": "gzip"}
+    dataset = parent.create_dataset(name.decode(), shape, **options)
+    chunk = zlib.compressobj(1)
+    data = [chunk.compress(bytes(1 << 26)) for _ in range(24)]
+    dataset.id.write_direct_chunk((0,), b"".join([*data, chunk.flush()]))
+
+
+def in_a_circle(file: h5py.File, key: str) -> None:
+    file[key] = file["/"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "key", "found"),
+    [(inflating, UNIVERSAL, "filter returned failure"), (in_a_circle, "metrics/x", "of two")],
+)
+def test_what_the_examining_process_meets_is_not_looked_into(
+    path: Path, edit: Edit, key: str, found: str
+) -> None:
+    with refusing(ArtifactError, found, path):
+        MASKS.read(edited(path, "foreign", edit, key), part="universal")
 
 
 def test_a_link_beside_the_layout_is_not_followed_either(path: Path) -> None:

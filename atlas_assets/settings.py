@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +26,7 @@ from atlas_assets.stages.setting import (
     REFERENCE,
     Setting,
     grid,
+    number,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 PREFIX = "ATLAS_"
 #: where the paper's frozen files are published, as the dataset card says
 DEFAULT_SOURCE = "piotrwilam/CSP-Atlas"
+#: characters of a folder's name and of a path, at most
+_LONGEST_NAME, _LONGEST_PATH = 200, 3000
+#: what is counted has at most this number
+_MOST = 10**9
 _REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 Readout = Literal["last_token", "published"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -55,6 +61,7 @@ class AtlasSettings(BaseModel):
     name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=_LONGEST_NAME,
         description="folder of this atlas under the data dir; default: a slug of the repository it "
         "is fetched from and of the model (and of whatever else departs from the defaults, so that "
         "two atlases never mix)",
@@ -92,12 +99,14 @@ class AtlasSettings(BaseModel):
     batch_tokens: int | None = Field(
         default=None,
         ge=1,
+        le=_MOST,
         description="prefixes (or tokens, padding included) per forward pass; "
         "default: suited to the device",
     )
     loss_threshold: float | None = Field(
         default=None,
         gt=0,
+        allow_inf_nan=False,
         description="a pair whose mean loss (nats) exceeds it is dropped; default: the "
         "model's own value in its config, else the paper's 3.0",
     )
@@ -110,11 +119,13 @@ class AtlasSettings(BaseModel):
     variations: int = Field(
         default=50,
         ge=1,
+        le=_MOST,
         description="prompts per pair: the first of the published 50; more is another draw",
     )
     permutations: int = Field(
         default=200,
         ge=1,
+        le=_MOST,
         description="randomised circuits per layer in modularity_null; the smallest p-value "
         "is 1 / (1 + permutations)",
     )
@@ -145,13 +156,53 @@ class AtlasSettings(BaseModel):
         description="cron schedule on which the model's head is looked up",
     )
 
-    @field_validator(
-        "epsilons", "consistencies", "token_checker_setting", "ast_nodes", "builtins", mode="before"
-    )
+    @field_validator("ast_nodes", "builtins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("epsilons", "consistencies", "token_checker_setting", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        parts = cls._split(value)
+        return tuple(map(number, parts)) if isinstance(value, str) else parts
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_plain(cls, value: Any) -> Any:
+        """Refuse what a text has from the file or the shell that it was set in."""
+        if not isinstance(value, str):
+            return value
+        if not value.isprintable():
+            raise ValueError("it has a character that does not print, such as the end of a line")
+        if value != value.strip() or (len(value) > 1 and value[0] == value[-1] in "'\""):
+            raise ValueError("the blanks or quotes around it are part of it; leave them out")
+        return value
+
+    @field_validator("data_dir", "model")
+    @classmethod
+    def _has_short_names(cls, value: str) -> str:
+        if len(value) > _LONGEST_PATH or max(map(len, value.split("/"))) > 255:
+            raise ValueError("it is too long for the name of a folder")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_folder(cls, value: str) -> str:
+        protocol, is_url, _ = value.partition("://")
+        if is_url:
+            from fsspec import get_filesystem_class
+
+            try:
+                get_filesystem_class(protocol)
+            except ImportError as error:  # it names the package to install
+                raise ValueError(str(error)) from None
+        elif value.startswith("~"):
+            raise ValueError("the shell replaces ~ only where it is not in quotes; name the folder")
+        elif Path(value).exists() and not Path(value).is_dir():
+            raise ValueError("there is a file of that name")
         return value
 
     @model_validator(mode="after")
@@ -177,6 +228,7 @@ class AtlasSettings(BaseModel):
         """
         environ = os.environ if environ is None else environ
         given = {key: value for key, value in environ.items() if key.startswith(PREFIX) and value}
+        _warn_of_decimal_commas(given)
         known = {env_name(field): field for field in cls.model_fields}
         for key in sorted(given.keys() - known.keys()):
             near = difflib.get_close_matches(key, known, n=1)
@@ -219,6 +271,20 @@ class AtlasSettings(BaseModel):
         return Setting(*self.token_checker_setting)
 
 
+def _warn_of_decimal_commas(given: Mapping[str, str]) -> None:
+    """Warns where a list of numbers looks as if commas were meant as decimal points."""
+    for key in ("ATLAS_EPSILONS", "ATLAS_CONSISTENCIES"):
+        parts = [part.strip() for part in given.get(key, "").split(",") if part.strip()]
+        beyond = any(part.isdecimal() and int(part[:9]) > 0 for part in parts)
+        if len(set(parts)) < len(parts) or ("0" in parts and beyond):
+            _log.warning(
+                "%s=%s is read as the values %s; for decimals write points, as in 0.001",
+                key,
+                given[key],
+                " and ".join(parts),
+            )
+
+
 def env_name(field: str) -> str:
     """Return the environment variable of a field: ``"data_dir"`` → ``"ATLAS_DATA_DIR"``."""
     return PREFIX + field.upper()
@@ -246,7 +312,10 @@ def _slug(settings: AtlasSettings) -> str:
         "" if settings.token_checker == REFERENCE else f"token-{settings.token_checker.file_tag}",
     ]
     text = "--".join(part for part in parts if part)
-    return re.sub(r"[^A-Za-z0-9._-]+", "--", text).strip("-.").lower() or "atlas"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "--", text).strip("-.").lower() or "atlas"
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - 7]}-{_short_digest(text)}"
+    return name
 
 
 def _short_digest(text: str) -> str:
@@ -257,11 +326,12 @@ def _explain(error: ValidationError) -> SettingsError:
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     info = AtlasSettings.model_fields.get(field)
+    said = first["msg"].removeprefix("Value error, ")
     return SettingsError(
         "a setting is not usable" if info else "an unknown or contradictory setting",
         where=env_name(field) if field else None,
         expected=info.description if info else None,
-        found=f"{first['input']!r}: {first['msg']}" if field else first["msg"],
+        found=f"{reprlib.repr(first['input'])}: {said}" if field else said,
         remedy="correct the variable, or unset it for the default"
         + (f" ({info.default!r})" if info else ""),
     )

@@ -31,13 +31,21 @@ def test_lists_are_comma_separated_and_sorted_into_the_sweep() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        *(("ATLAS_EPSILONS", value) for value in ("-0.1", "nan", "loud", ",")),
+        *(("ATLAS_EPSILONS", value) for value in ("-0.1", "nan", "loud", ",", "-0", "1e-400")),
         *(("ATLAS_CONSISTENCIES", value) for value in ("0", "1.2")),
         ("ATLAS_READOUT", "first_token"),
         ("ATLAS_VARIATIONS", "0"),
-        ("ATLAS_NAME", "../elsewhere"),
+        *(("ATLAS_NAME", value) for value in ("../elsewhere", "n" * 300)),
+        *(
+            ("ATLAS_DATA_DIR", value)
+            for value in ("zz://b", "'data'", "data\r", "~/x", " ", "a\0b")
+        ),
+        *(("ATLAS_DATA_DIR", value) for value in (__file__, "a" * 300)),
+        *(("ATLAS_MODEL", value) for value in ("m" * 300, "m\0", '"gpt2"')),
+        ("ATLAS_DEVICE", "cpu\r"),
+        ("ATLAS_PERMUTATIONS", "9" * 400),
         ("ATLAS_DTYPE", "float8"),
-        ("ATLAS_LOSS_THRESHOLD", "-1"),
+        *(("ATLAS_LOSS_THRESHOLD", value) for value in ("-1", "nan", "inf")),
         ("ATLAS_TOKEN_CHECKER_SETTING", "0.5"),
         *((name, "https://huggingface.co/datasets/a/b") for name in REPOSITORIES),
     ],
@@ -45,6 +53,17 @@ def test_lists_are_comma_separated_and_sorted_into_the_sweep() -> None:
 def test_a_value_out_of_range_names_its_variable(variable: str, value: str) -> None:
     with refusing(SettingsError, variable, "what to do"):
         AtlasSettings.from_env({variable: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [("0,001", True), ("0,5", True), ("0.5,0.5", True), ("0,0.1", False), ("1,2", False)],
+)
+def test_decimal_commas_are_warned_of(
+    value: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    AtlasSettings.from_env({"ATLAS_EPSILONS": value})
+    assert ("for decimals write points" in caplog.text) == warned
 
 
 def test_whatever_makes_another_atlas_makes_another_folder(tmp_path: Path) -> None:

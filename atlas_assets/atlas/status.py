@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -23,11 +23,13 @@ from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.source_record import SourceRecord
 from atlas_assets.storage.store import AtlasStore
 
-State = Literal["fresh", "stale", "missing", "busy", "unreadable", "foreign", "damaged"]
+State = Literal[
+    "fresh", "not in the sweep", "stale", "missing", "busy", "unreadable", "foreign", "damaged"
+]
 #: from the best to the worst
 STATES: tuple[State, ...] = get_args(State)
 #: of the files that are there and cannot be read
-ILLEGIBLE = STATES[3:]
+ILLEGIBLE = STATES[4:]
 _STATE_OF: Mapping[type[ArtifactError], State] = {
     BusyArtifactError: "busy",
     UnreadableArtifactError: "unreadable",
@@ -46,8 +48,9 @@ class FileState:
         on_grid: whether that setting is one of the sweep's.
         path: the path of the file, there or not.
         size_bytes: the size of the file; ``None`` when it is missing.
-        state: ``fresh``: need not be made again; ``stale``; ``missing``; of a file that cannot be
-            read, why: ``busy``, ``unreadable``, ``foreign`` or ``damaged``.
+        state: ``fresh``: need not be made again; ``not in the sweep``: not there, and not made,
+            since the sweep lacks a setting that it needs; ``stale``; ``missing``; of a file that
+            cannot be read, why: ``busy``, ``unreadable``, ``foreign`` or ``damaged``.
         reason: why the file is not fresh.
         provenance: the file's record of its making; ``None`` for files without, and for missing
             and damaged ones.
@@ -68,25 +71,32 @@ class FileState:
     @property
     def origin(self) -> str | None:
         """`AtlasStore.origin` of the file, or ``None`` when there is no legible one."""
-        if self.state in ("missing", *ILLEGIBLE):
+        if self.size_bytes is None or self.state in ILLEGIBLE:
             return None
         said = self.provenance or self.source
         return said.origin if said else "unknown"
 
 
-def survey(store: AtlasStore, *, verify: bool = False) -> list[FileState]:
+def survey(
+    store: AtlasStore, *, verify: bool = False, skipped: Container[str] = ()
+) -> list[FileState]:
     """Return the state of every file, in the order of the pipeline, settings ascending.
 
     Files at settings off the sweep are listed where they are there. With ``verify`` every file is
     read whole and its content checked against its digest; otherwise damage is noticed only where
-    a file's record of its making cannot be read.
+    a file's record of its making cannot be read. Of the artifacts in ``skipped``, which the sweep
+    does not make (`stages.catalog.skipped_under`), no file is missed.
     """
     states = []
     for key, artifact in ARTIFACTS.items():
         settings: Sequence[Setting | None] = (None,)
         if artifact.partitioned:
             settings = sorted({*store.sweep, *settings_present(store.root, key)})
-        states += [_state(store, key, setting, verify) for setting in settings]
+        for state in (_state(store, key, setting, verify) for setting in settings):
+            if state.state == "missing" and key in skipped:
+                reason = "the sweep lacks a setting that it needs"
+                state = replace(state, state="not in the sweep", reason=reason)
+            states.append(state)
     return states
 
 

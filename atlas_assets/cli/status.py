@@ -34,8 +34,9 @@ def status(cells: bool, verify: bool) -> Answer:
     was written. Files of the paper's release carry no record and count as fresh.
     """
     from atlas_assets.atlas.open import open_with_model, require_folder
-    from atlas_assets.atlas.status import STATES, other_files, survey
+    from atlas_assets.atlas.status import ILLEGIBLE, STATES, other_files, survey
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.catalog import skipped_under
     from atlas_assets.stages.prompts.object_prompts import candidate_pairs
     from atlas_assets.stages.prompts.stimuli import load_stimuli
 
@@ -44,7 +45,7 @@ def status(cells: bool, verify: bool) -> Answer:
     candidate_pairs(load_stimuli(), settings.ast_nodes, settings.builtins)
     store = open_with_model(settings)
     require_folder(store.root)
-    states = survey(store, verify=verify)
+    states = survey(store, verify=verify, skipped=skipped_under(settings))
     others = other_files(store)
     document = {
         "folder": str(store.root),
@@ -74,14 +75,11 @@ def status(cells: bool, verify: bool) -> Answer:
         if others:
             yield f"not part of an atlas: {', '.join(others)}"
 
-    return Answer("atlas.status/1", document, text, _exit_code(states))
-
-
-def _exit_code(states: list[FileState]) -> int:
     found = {state.state for state in states}
-    if found - {"fresh", "stale", "missing"}:
-        return UNREADABLE
-    return FINDING if found - {"fresh"} else OK
+    code = FINDING if found & {"stale", "missing"} else OK
+    if found & set(ILLEGIBLE):
+        code = UNREADABLE
+    return Answer("atlas.status/1", document, text, code)
 
 
 def _record(state: FileState) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Setting:
     consistency: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+        if not (math.isfinite(self.epsilon) and math.copysign(1, self.epsilon) > 0):
             expected = "a finite number ≥ 0, such as 0.001, 0.1 or 0.5"
             raise _out_of_range("epsilon", "ATLAS_EPSILONS", expected, self.epsilon)
         if not 0 < self.consistency <= 1:
@@ -56,7 +56,7 @@ class Setting:
         Another text, or a value out of range, is a SettingsError.
         """
         try:
-            consistency, epsilon = (float(part) for part in str(key).split("|"))
+            consistency, epsilon = map(number, str(key).split("|"))
         except ValueError:
             raise SettingsError(
                 "not a partition of the sweep",
@@ -71,7 +71,7 @@ class Setting:
         """Read a file tag, such as ``eps0.5_cons0.8``; ``None`` for another text."""
         match = _FILE_TAG.fullmatch(tag)
         try:
-            return cls(float(match["epsilon"]), float(match["consistency"])) if match else None
+            return cls(number(match["epsilon"]), number(match["consistency"])) if match else None
         except (ValueError, SettingsError):
             return None
 
@@ -87,6 +87,14 @@ def _out_of_range(what: str, variable: str, expected: str, found: float) -> Sett
         found=repr(found),
         remedy="correct the value",
     )
+
+
+def number(text: str) -> float:
+    """Read a number; one that is too small to be told from 0, such as 1e-400, is a ValueError."""
+    value = float(text)
+    if value == 0 and set(text.lower().partition("e")[0]) & set("123456789"):
+        raise ValueError("it is too small to be told from 0")
+    return value
 
 
 def spell(value: float) -> str:

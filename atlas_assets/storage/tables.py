@@ -30,6 +30,8 @@ _NUMBERS = {
     pl.Float64: "<f8",
     pl.Boolean: "|b1",
 }
+#: characters of a line of CSV at most; a line of very many fields takes much more memory than room
+_LONGEST_LINE = 1 << 20
 _TRUTH = {"True": True, "true": True, "False": False, "false": False}
 # a damaged parquet file makes polars raise either; the second is no Exception
 _POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
@@ -129,12 +131,19 @@ def rows_of_csv(data: bytes, where: str) -> list[list[str]]:
     try:
         # decoded as it is read: a text of its own would take up to four times the file's size
         text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-        rows = list(csv.reader(text, strict=True))
+        rows = list(csv.reader(_lines(text), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise _malformed(where, "the text", "CSV in UTF-8", str(error)) from error
     if not rows:
         raise _malformed(where, "line 1", "a header", "an empty file")
     return rows
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    while line := text.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise csv.Error(f"a line of more than {_LONGEST_LINE:,} characters")
+        yield line
 
 
 def _values(texts: Sequence[str], column: Column, where: str) -> list[object]:

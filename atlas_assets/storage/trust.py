@@ -10,8 +10,8 @@ two levels of trust:
   reads it all without an error, the content counts as ours from then on; if not, it is refused.
 
 What is in the file plays no part in this; a reader still validates all that it hands over. What is
-known is kept in ``harmless.txt`` in the user's cache folder, and in memory alone where there is no
-such folder: a line per content, and for speed one per state (inode, size, times) of a file on disk.
+known is kept in ``harmless-2.txt`` in the user's cache folder, in memory alone where there is none:
+a line per content, and for speed one per state (inode, size, times) of a file on disk.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ def _found(told: dict[str, Any], there: str, here: str) -> AtlasError:
 
 def _list_of_known() -> Path | None:
     folder = cache_folder()
-    return folder / "harmless.txt" if folder else None
+    return folder / "harmless-2.txt" if folder else None
 
 
 def _passed_on() -> dict[str, str]:

@@ -155,6 +155,17 @@ def test_files_off_the_grid_and_foreign_ones(data: Path, call: Call) -> None:
     assert "not part of an atlas: 13_object_masks_eps0.50_cons0.8.h5, notes.txt" in text
 
 
+def test_what_the_sweep_cannot_make_is_not_missing(made: Path, call: Call) -> None:
+    shown = call(made, "status", epsilons="0.1")
+    assert row(shown.out, "ockham_index").endswith("not in the sweep")
+    assert row(shown.out, "atlas_report").split()[-1] == "missing"
+    found = {
+        file["artifact"]: file
+        for file in call(made, "status", "--json", epsilons="0.1").json["files"]
+    }
+    assert found["jaccard_matrices"]["reason"] == "the sweep lacks a setting that it needs"
+
+
 def test_a_misspelt_name_in_the_settings_is_said(made: Path, call: Call) -> None:
     shown = call(made, "status", ast_nodes="Fro,Pass")
     assert shown.code == 2

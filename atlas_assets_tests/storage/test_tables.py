@@ -119,6 +119,7 @@ def test_parquet_and_its_digest_keep_every_text(text: list[str]) -> None:
         ("1.0,1,True,4", "line 3", "4"),
         ("nan,1,True", "column 'x', row 1", "nan"),
         ('"1.0,1,True', "the text", "unexpected end"),
+        ("1," * 600_000, "the text", "a line of more than 1,048,576 characters"),
     ],
 )
 def test_a_malformed_csv_is_named_by_line(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,8 +23,10 @@ from upath import UPath
 from atlas_assets.errors import ArtifactWriteError
 from atlas_assets.files.locations import local_path
 
-#: a temporary file this old (seconds) belongs to a writer that was killed
+#: a temporary file this old (seconds) was left by a writer, where no lock can tell
 _ABANDONED_AFTER = 3600.0
+#: the file that is locked as long as the process lives that made a temporary folder
+_ALIVE = ".alive"
 #: bytes that are read back at a time
 _BLOCK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,17 +53,50 @@ def write_bytes(path: UPath | Path, data: bytes | memoryview, *, what: str) -> N
         raise _explain(error, path, len(data), what) from error
 
 
+def move(source: UPath | Path, path: UPath | Path, *, what: str) -> None:
+    """Let a file in a folder of the same disk take the place of the one at ``path``, in one step.
+
+    Where the disk refuses, that is an ArtifactWriteError, and both files are as they were.
+    """
+    local, target = local_path(source), local_path(path)
+    try:
+        if local is not None and target is not None:
+            local.replace(target)
+            _sync_folder(target.parent)
+        else:
+            UPath(path).fs.mv(UPath(source).path, UPath(path).path)
+    except OSError as error:
+        raise _explain(error, path, 0, what) from error
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A folder in the system's temporary one, which is removed at the end.
+
+    Those of earlier processes that were killed, of the same prefix, are removed before.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{glob.escape(prefix)}*"):
+        # whoever makes a folder locks this file before it has its name
+        with contextlib.suppress(OSError), (left / _ALIVE).open("rb") as file:
+            if _lock(file.fileno(), wait=False):
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix) as name:
+        made = Path(name) / f"{_ALIVE}.new"
+        with made.open("wb") as file:
+            _lock(file.fileno(), wait=True)
+            made.rename(made.with_suffix(""))
+            yield Path(name)
+
+
 def _write_local(path: Path, data: bytes | memoryview) -> None:
     with _sibling(path) as temporary:
         _remove_abandoned(path)
-        # 0o666 less the umask: other members of a group may read an atlas
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(_created(temporary), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _verify(temporary, data)
-        temporary.replace(path)
+            _verify(temporary, data)
+            temporary.replace(path)
     _sync_folder(path.parent)
 
 
@@ -96,11 +133,37 @@ def _verify(path: UPath | Path, data: bytes | memoryview) -> None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """A killed writer cannot clean up; the next one does, long after any live one has ended."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
+    """A killed writer cannot clean up; the next one does, as soon as nobody holds the file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
-                left.unlink()
+            age = time.time() - left.stat().st_mtime
+            with left.open("rb") as file:
+                if age > _ABANDONED_AFTER or _lock(file.fileno(), wait=False):
+                    left.unlink()
+
+
+def _created(temporary: Path) -> int:
+    """The descriptor of a new file, which is locked while it is open."""
+    while True:
+        # 0o666 less the umask: other members of a group may read an atlas
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        _lock(descriptor, wait=True)
+        if temporary.exists():
+            return descriptor
+        os.close(descriptor)  # another writer took it for abandoned before it was locked
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file until it is closed; return whether that could be done."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -215,10 +215,11 @@ def _one(
     targets = {path.parent / part.name: part for part in file.files}
     if all(there.exists() and part.is_content_of(there) for there, part in targets.items()):
         return Outcome(file, path, "unchanged", record=_record(source, file, path))
-    for target in targets:
+    for target, part in targets.items():
         # a fetched file that has not been changed since may be replaced by a newer version
+        may_be_replaced = not target.exists() or part.is_content_of(target)
         expect(
-            overwrite or not target.exists() or source_record.read(target) is not None,
+            overwrite or may_be_replaced or source_record.read(target) is not None,
             ArtifactError,
             "a file of another content is in its place",
             where=str(target),
@@ -233,29 +234,32 @@ def _one(
     copies = [repository.download(source.sha, part, meant_by) for part in file.files]
     value, stored = _validated(folder, file, copies[0])
     codec = codec_of(file.artifact)
-    # of several files, the one of the published name is the last to take its place
-    for target, copy in reversed(list(zip(targets, copies, strict=True))):
-        if isinstance(codec, SidecarCodec):
-            sidecar.put(target, copy.read_bytes(), stored, what=file.artifact.key)
-        else:
-            atomic.write_bytes(target, copy.read_bytes(), what=file.artifact.key)
+    contents = {there: copy.read_bytes() for there, copy in zip(targets, copies, strict=True)}
+    (target, data), *others = contents.items()
+    if isinstance(codec, SidecarCodec):
+        sidecar.put(target, data, stored, what=file.artifact.key, beside=dict(others))
+    else:
+        atomic.write_bytes(target, data, what=file.artifact.key)
     record = _record(source, file, path)
     return Outcome(file, path, "fetched", record, stored, codec.describe(value))
 
 
 def _record(source: Source, file: PublishedFile, path: UPath) -> SourceRecord:
-    """Return the source record of the file at ``path``, and write it if it has changed."""
-    part = file.files[0]
-    record = SourceRecord(
-        repository=source.repo_id,
-        revision=source.sha,
-        path=part.path,
-        sha256=part.sha256 or file_digest(path),
-        size=part.size,
-    )
-    if source_record.noted(path) != record:
-        source_record.write(path, record)
-    return record
+    """Write the source records of all files of an artifact; return that of the one at ``path``."""
+    records = []
+    for part in file.files:
+        there = path.parent / part.name
+        record = SourceRecord(
+            repository=source.repo_id,
+            revision=source.sha,
+            path=part.path,
+            sha256=part.sha256 or file_digest(there),
+            size=part.size,
+        )
+        if source_record.noted(there) != record:
+            source_record.write(there, record)
+        records.append(record)
+    return records[0]
 
 
 def _validated(

@@ -10,7 +10,6 @@ import contextlib
 import difflib
 import errno
 import re
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import h5py
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError, expect
+from atlas_assets.files import atomic
 from atlas_assets.files.locations import content
 from atlas_assets.files.steady import read_steadily, require_not_written_to
 from atlas_assets.hub import viewer
@@ -104,15 +104,15 @@ def staged(
         ArtifactError: nothing can be published, or a folder has the name of a file.
         ArtifactWriteError: there is no room for the copies.
     """
-    with tempfile.TemporaryDirectory(prefix="atlas-publish-") as name:
+    with atomic.temporary_folder("atlas-publish-") as folder:
         try:
-            stage = _stage(store, settings, cells, Path(name))
+            stage = _stage(store, settings, cells, folder)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise ArtifactWriteError(
                 "there is no room for a copy of what is to be published",
-                where=name,
+                where=str(folder),
                 expected="as much free space as the atlas takes",
                 found=error.strerror or str(error),
                 remedy="free some space, or set TMPDIR to a folder on another disk",
@@ -167,9 +167,13 @@ def _stage(
     # a record is written before its file and an older one removed after it: copied before and after
     # the files, the one of whichever file was copied is among them
     _copy(sidecars.glob("*.json"), folder / sidecar.FOLDER)
+    _copy(sidecars.glob("*.waiting"), folder / sidecar.FOLDER)
     for cell in cells_of(store):
         _copy_steadily(list(_files(store, cell)), sidecars, folder)
     copy = replace(store, root=UPath(folder))
+    for cell in cells_of(copy):
+        if copy.exists(*cell):
+            codec_of(ARTIFACTS[cell[0]]).settle(copy.path(*cell))
     sound: list[Cell] = []
     left_out: list[LeftOut] = []
     not_compared: list[NotCompared] = []

@@ -13,12 +13,12 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas_assets.errors import ArtifactError, HubPermanentError, HubUnavailableError, expect
+from atlas_assets.files import atomic
 from atlas_assets.hub import card, viewer
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub_client.client import HubClient
@@ -161,13 +161,13 @@ def _report(
     source: str, revision: str | None = None, client: HubClient | None = None
 ) -> dict[str, Any]:
     """Run the check in a process of its own, offline without a ``client``; return its report."""
-    with tempfile.TemporaryDirectory(prefix="atlas-verify-") as home:
-        report = Path(home) / "report.json"
+    with atomic.temporary_folder("atlas-verify-") as home:
+        report = home / "report.json"
         try:
             finished = subprocess.run(
                 [sys.executable, "-m", "atlas_assets.hub.verify"],
                 input=json.dumps([str(report), source, revision]),
-                env=_environment(Path(home), client),
+                env=_environment(home, client),
                 cwd=home,
                 capture_output=True,
                 text=True,

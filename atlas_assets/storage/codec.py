@@ -102,6 +102,9 @@ class Codec(ABC, Generic[Value]):
         """Return the paths of all files that a value written at ``path`` is kept in."""
         return (path,)
 
+    def settle(self, path: UPath | Path) -> None:
+        """Finish what a killed writer began, in a copy of the files."""
+
     def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
         """Put the value at ``path`` in one step; return the file's size in bytes.
 

@@ -1,8 +1,7 @@
 """Figures: a PNG and, beside it, the same as PDF; each with its provenance in a sidecar.
 
-The PDF takes its place first and the PNG last, so the PNG's record speaks for both: a writer that
-is killed in between leaves the earlier PNG with its own record, and a full read, which compares
-both files with it, refuses the mixture.
+The record of the PNG speaks for both. Where a writer was killed after the PNG took its place and
+before the PDF did, the PDF still waits (`storage.sidecar`), and a reader finds it there.
 """
 
 from __future__ import annotations
@@ -14,10 +13,13 @@ from pathlib import Path
 from upath import UPath
 
 from atlas_assets.errors import unsound
+from atlas_assets.files import atomic
 from atlas_assets.files.locations import Fetched, Source, content, label
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing, flaw_of_png
+from atlas_assets.storage import sidecar
 from atlas_assets.storage.codec import SidecarCodec
 from atlas_assets.storage.provenance import Provenance
+from atlas_assets.storage.trust import note_written
 
 PNG = "png"
 _unsound = partial(unsound, "the figure is not sound")
@@ -79,15 +81,27 @@ class FigureFile(SidecarCodec[Drawing]):
             raise _unsound(label(source), "a path, beside which the PDF is", "bytes")
         path = source.path if isinstance(source, Fetched) else source
         beside = self.files(path)[1]
-        pdf = content(beside)
-        _check_pdf(pdf, label(beside))
-        return Drawing(png, pdf)
+        drawing, record = Drawing(png, content(beside)), self.record(source)
+        for other in sidecar.waiting(beside) if record else ():
+            if record and self.payload_digest(drawing) != record.payload_sha256:
+                drawing = Drawing(png, content(other))
+        _check_pdf(drawing.pdf or b"", label(beside))
+        return drawing
+
+    def settle(self, path: UPath | Path) -> None:
+        """Finish what a killed writer began in a copy of the files, to which nobody else writes."""
+        beside = self.files(path)[1]
+        if sidecar.waiting(beside):
+            pdf = self.decode(path).pdf
+            if pdf is not None and pdf != content(beside):
+                atomic.write_bytes(beside, pdf, what=beside.name)
 
     def write(self, path: UPath | Path, value: Drawing, provenance: Provenance) -> int:
-        """Put the PDF and then the PNG in place; return the size of the PNG in bytes."""
+        """Put PNG and PDF in place as one set; return the size of the PNG in bytes."""
         self.check(value, where=provenance.artifact)
-        for file, data in zip(self.files(path)[::-1], (value.pdf or b"", value.png), strict=True):
-            self._put(file, data, provenance)
+        note_written(value.png, self.kind)
+        beside = {self.files(path)[1]: value.pdf or b""}
+        sidecar.put(path, value.png, provenance, what=provenance.artifact, beside=beside)
         return len(value.png)
 
 

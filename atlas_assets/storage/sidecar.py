@@ -3,6 +3,11 @@
 A sidecar is named after the file and the digest of the file's bytes. It is written before the file
 is replaced, and older ones are removed after, so whenever a writer is killed, whichever file is
 in place finds its own sidecar. A file without any sidecar, as those of the release, has no record.
+
+A file may have others beside it that belong to it, as a PNG has its PDF. Their new contents wait in
+``.provenance/`` until the file has taken its place, which needs no more room on the disk. Of a
+writer that is killed before that moment, the earlier set stays; after it, the new one holds, and
+what still waits (`waiting`) is a part of it. The next writer removes what is left over.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from upath import UPath
@@ -17,6 +23,7 @@ from upath import UPath
 from atlas_assets.errors import ArtifactWriteError, DamagedArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import content, label
+from atlas_assets.files.locks import exclusive
 from atlas_assets.storage.provenance import Provenance
 
 FOLDER = ".provenance"
@@ -24,31 +31,63 @@ FOLDER = ".provenance"
 _WITHOUT_RECORD = b"null\n"
 
 
-def put(path: UPath | Path, data: bytes, provenance: Provenance | None, *, what: str) -> None:
-    """Put ``data`` at ``path`` and its provenance (``None``: it has none) beside it.
+def put(
+    path: UPath | Path,
+    data: bytes,
+    provenance: Provenance | None,
+    *,
+    what: str,
+    beside: Mapping[UPath | Path, bytes] | None = None,
+) -> None:
+    """Put ``data`` at ``path``, its provenance (``None``: it has none) with it, as one set.
 
-    ``what`` says what is written. Where the disk refuses (ArtifactWriteError), an earlier file and
-    its provenance are intact.
+    One process at a time writes the same file.
+
+    Args:
+        path, data: the file that the set is known by.
+        provenance: the record of its making.
+        what: what is written, for the error message.
+        beside: other files of the set and their contents.
+
+    Raises:
+        ArtifactWriteError: the disk refused; the earlier set and its records are intact.
     """
-    records = {}
-    own = _sidecar(path, data)
-    known = bool(_siblings(path))
-    if path.exists() and not known and provenance is not None:
-        # first: a file without a record must not look edited if we are killed before it is replaced
-        records[_sidecar(path, content(path))] = _WITHOUT_RECORD
-    if provenance is not None:
-        records[own] = f"{provenance.to_json()}\n".encode()
-    elif known:
-        records[own] = _WITHOUT_RECORD
-    created = [record for record in records if not record.exists()]
+    with exclusive(path.parent / FOLDER / path.name, what=what):
+        _put({path: data, **(beside or {})}, provenance, what)
+
+
+def _put(files: Mapping[UPath | Path, bytes], provenance: Provenance | None, what: str) -> None:
+    (path, data), *beside = files.items()
+    written = {}
+    for file, new in files.items():
+        known = bool(_siblings(file, "json"))
+        if file.exists() and not known and provenance is not None:
+            # a file without a record must not look edited if we are killed before it is replaced
+            written[_sidecar(file, content(file))] = _WITHOUT_RECORD
+        if provenance is not None:
+            written[_sidecar(file, new)] = f"{provenance.to_json()}\n".encode()
+        elif known:
+            written[_sidecar(file, new)] = _WITHOUT_RECORD
+    staged = {file: _sidecar(file, new, "waiting") for file, new in beside}
+    written |= {staged[file]: new for file, new in beside}
+    created = [there for there in written if not there.exists()]
     try:
-        for record, text in records.items():
-            atomic.write_bytes(record, text, what=f"the provenance of {what}")
+        for there, text in written.items():
+            atomic.write_bytes(there, text, what=f"what belongs to {what}")
         atomic.write_bytes(path, data, what=what)
     except ArtifactWriteError:  # else, as after an interrupt, the file may be in place
         _remove(created)
         raise
-    _remove([other for other in _siblings(path) if other.name != own.name])
+    for file, there in staged.items():
+        atomic.move(there, file, what=what)
+    for file, new in files.items():
+        own = _sidecar(file, new).name
+        _remove([other for other in _siblings(file, "json|waiting") if other.name != own])
+
+
+def waiting(path: UPath | Path) -> list[UPath | Path]:
+    """Return the contents that wait to take the place of the file at ``path``."""
+    return _siblings(path, "waiting")
 
 
 def read(path: UPath | Path, data: bytes) -> Provenance | None:
@@ -63,7 +102,7 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
     if own.exists():
         record = content(own)
         return None if record == _WITHOUT_RECORD else Provenance.from_json(record, where=str(own))
-    if _siblings(path):
+    if _siblings(path, "json"):
         raise DamagedArtifactError(
             "the file was edited after it was written",
             where=label(path),
@@ -75,17 +114,17 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
     return None
 
 
-def _sidecar(path: UPath | Path, data: bytes) -> UPath | Path:
-    return path.parent / FOLDER / f"{path.name}.{hashlib.sha256(data).hexdigest()[:16]}.json"
+def _sidecar(path: UPath | Path, data: bytes, kind: str = "json") -> UPath | Path:
+    return path.parent / FOLDER / f"{path.name}.{hashlib.sha256(data).hexdigest()[:16]}.{kind}"
 
 
-def _siblings(path: UPath | Path) -> list[UPath | Path]:
-    """All sidecars of the file, of its earlier contents too."""
+def _siblings(path: UPath | Path, kinds: str) -> list[UPath | Path]:
+    """All sidecars of the file that are of these kinds, of its earlier contents too."""
     folder = path.parent / FOLDER
     if not folder.exists():
         return []
-    pattern = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.json")
-    return [other for other in folder.iterdir() if pattern.fullmatch(other.name)]
+    pattern = re.compile(re.escape(path.name) + rf"\.[0-9a-f]{{16}}\.({kinds})")
+    return sorted(other for other in folder.iterdir() if pattern.fullmatch(other.name))
 
 
 def _remove(paths: list[UPath | Path]) -> None:

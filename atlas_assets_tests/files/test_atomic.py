@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import time
+import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,12 +116,12 @@ def test_an_interrupt_leaves_no_temporary_file(
 
 
 def test_what_a_killed_writer_left_goes_with_a_later_write(tmp_path: Path) -> None:
-    old, young = tmp_path / ".file.1.tmp", tmp_path / ".file.2.tmp"
-    for left in (old, young):
-        left.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200, time.time() - 7200))
-    atomic.write_bytes(tmp_path / "file", b"whole", what="masks")
-    assert names(tmp_path) == [".file.2.tmp", "file"]
+    left, alive = tmp_path / ".file.1.tmp", tmp_path / ".file.2.tmp"
+    left.write_bytes(b"half")
+    with alive.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        atomic.write_bytes(tmp_path / "file", b"whole", what="masks")
+        assert names(tmp_path) == [".file.2.tmp", "file"]
 
 
 def put_before(folder: Path) -> None:
@@ -138,3 +140,22 @@ def test_a_killed_writer_leaves_the_earlier_file_or_the_new_one(tmp_path: Path) 
     states = killed_at_every_step(put_before, put_after, text, tmp_path / "disk")
     assert states == sorted(states, reverse=True)  # before …, then after for good
     assert set(states) == {"before", "after"}
+
+
+def test_temporary_folders_of_killed_processes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "atlas-x-young").mkdir()
+    if (child := os.fork()) == 0:
+        with atomic.temporary_folder("atlas-x-") as folder:
+            (folder / "copy").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 2
+    with (
+        atomic.temporary_folder("atlas-x-") as first,
+        atomic.temporary_folder("atlas-x-") as second,
+    ):
+        assert set(names(tmp_path)) == {"atlas-x-young", first.name, second.name}
+    assert names(tmp_path) == ["atlas-x-young"]

@@ -112,6 +112,20 @@ def test_a_newer_commit_replaces_what_was_fetched(
         assert outcome.record.revision == later
 
 
+def test_a_newer_figure_replaces_both_files_of_the_fetched_one(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get
+) -> None:
+    for color in ("white", "black"):
+        drawn = samples.drawing(color)
+        assert drawn.pdf is not None
+        files = {"png": drawn.png, "pdf": drawn.pdf}
+        hub.push(REPO, {f"figures/figure_sweep.{kind}": data for kind, data in files.items()})
+        assert states(get("figure_sweep")) == {"figure_sweep.png": "fetched"}
+        for kind, data in files.items():
+            assert (store.root / f"figure_sweep.{kind}").read_bytes() == data
+    assert states(get("figure_sweep")) == {"figure_sweep.png": "unchanged"}
+
+
 def test_another_content_is_not_replaced_silently(
     sha: str, store: AtlasStore, get: Get, release: Path
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.files import atomic
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing
 from atlas_assets.storage.figures import FigureFile
 from atlas_assets_tests.storage.bad_disks import killed_at_every_step
@@ -84,14 +86,9 @@ def test_equal_figures_have_equal_digests_whatever_their_previews() -> None:
 
 
 def state(folder: Path) -> str:
-    """What a reader finds: the figure that reads soundly, or that the two files do not match."""
-    png, _ = FORMAT.read(folder / "f.png", part="png")
-    try:
-        FORMAT.read(folder / "f.png")
-    except ArtifactError as error:
-        assert "not what was written" in str(error)
-        return f"mixed, PNG {FORMAT.payload_digest(png)[:6]}"
-    return FORMAT.payload_digest(png)[:6]
+    """What a reader finds in both files, which always belong together."""
+    drawn, _ = FORMAT.read(folder / "f.png")
+    return FORMAT.payload_digest(drawn)[:6]
 
 
 def write_white(folder: Path) -> None:
@@ -102,8 +99,31 @@ def write_black(folder: Path) -> None:
     write(folder / "f.png", drawing("black"))
 
 
-def test_a_killed_writer_leaves_a_sound_png_and_no_unnoticed_mixture(tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_the_old_set_or_the_new_one(tmp_path: Path) -> None:
     states = killed_at_every_step(write_white, write_black, state, tmp_path / "disk")
     before, after = states[0], states[-1]
     assert before != after
-    assert set(states) == {before, after, f"mixed, PNG {before}"}
+    assert set(states) == {before, after}
+
+
+def test_what_a_killed_writer_began_is_finished_or_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    white = drawing("white")
+    write(tmp_path / "f.png", drawing("black"))
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(atomic, "move", stop)
+        write(tmp_path / "f.png", white)
+    assert (tmp_path / "f.png").read_bytes() == white.png
+    assert (tmp_path / "f.pdf").read_bytes() != white.pdf
+    assert FORMAT.read(tmp_path / "f.png")[0].pdf == white.pdf
+    shutil.copytree(tmp_path, copy := tmp_path.with_name("copy"))
+    FORMAT.settle(copy / "f.png")
+    assert (copy / "f.pdf").read_bytes() == white.pdf
+    write(tmp_path / "f.png", drawing("black"))
+    assert FORMAT.read(tmp_path / "f.png")[0].pdf == drawing("black").pdf
+    assert not list((tmp_path / ".provenance").glob("*.waiting"))

@@ -299,7 +299,7 @@ def test_any_filesystem_will_do_and_gets_the_same_bytes(filled: Path) -> None:
     local, remote = store_at(filled), store_at(UPath("memory://an/atlas"))
     fill(remote)
     for path in filled.rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.suffix != ".lock":
             assert (remote.root / path.relative_to(filled)).read_bytes() == path.read_bytes()
     for key in ARTIFACTS:
         for setting in cells(key):

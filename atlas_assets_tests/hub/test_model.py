@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,14 @@ def test_offline_mode_uses_the_copy_and_sends_nothing(
     for said in ("the model is not on this machine", "HF_HUB_OFFLINE", "hf download someone/other"):
         assert said in done.stdout
     assert hub.calls() == []
+
+
+def test_nobody_answers(hub: LocalHub) -> None:
+    hub.close()
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="not on this machine and the Hub does not answer"):
+        resolve(MODEL, None)
+    assert time.monotonic() - started < 5
 
 
 def test_looking_asks_the_cache_alone(hub: LocalHub, sha: str) -> None:

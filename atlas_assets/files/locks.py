@@ -37,7 +37,8 @@ def exclusive(path: UPath | Path, *, what: str) -> Iterator[None]:
     from filelock import FileLock  # only a writer needs it
 
     name = local.with_name(f".{local.name}.lock")
-    lock = FileLock(name, timeout=_PATIENCE)
+    # others of a group that shares the folder take it too
+    lock = FileLock(name, timeout=_PATIENCE, mode=0o664)
     try:
         local.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

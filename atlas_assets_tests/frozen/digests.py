@@ -44,6 +44,8 @@ def atlas_items(folder: Path) -> Items:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         sidecar = SIDECAR.match(name)
+        if path.suffix == ".lock":
+            continue  # whether a writer leaves it is the business of the locks alone
         if path.is_dir():
             items[f"{name}/ | is there"] = True
         elif sidecar:

@@ -65,7 +65,11 @@ def require_not_written_to(
 ) -> None:
     """Raise BusyArtifactError where a program has locked one of the files to write to it."""
     for file in files:
-        if _is_locked_by_a_writer(local_path(file)):
+        for _ in range(_ATTEMPTS):
+            if not _is_locked_by_a_writer(local_path(file)):
+                break
+            time.sleep(_PAUSE)  # our own writers hold a new file for a moment after it has its name
+        else:
             raise busy(file, "the lock of a program that has it open to write") from cause
 
 

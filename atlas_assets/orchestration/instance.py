@@ -1,0 +1,54 @@
+"""Creates the storage of Dagster's instance: ``python -m atlas_assets.orchestration.instance``.
+
+Dagster creates it when an instance is first opened. Two processes that do so at once may leave two
+versions of one database in it, after which nothing opens the instance any more.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import dagster as dg
+
+from atlas_assets.errors import ArtifactError, AtlasError
+from atlas_assets.files.locks import exclusive
+
+
+def create_instance(home: Path) -> None:
+    """Create the storage of the instance in ``home`` where there is none, one process at a time.
+
+    Raises ArtifactError where two first processes have damaged the storage.
+    """
+    with exclusive(home / "storage", what="the storage of Dagster's instance"):
+        try:
+            with dg.DagsterInstance.from_config(str(home)):
+                pass
+        except Exception as error:
+            # its class is of a library that Dagster uses
+            if "more than one head" not in str(error):
+                raise
+            raise ArtifactError(
+                "Dagster's instance cannot be opened",
+                where=str(home),
+                expected="databases of one version each",
+                found=f"two first processes of Dagster have created them at once ({error})",
+                remedy="end Dagster's processes and remove its history, `rm -r "
+                f"'{home}/history' '{home}/schedules'`: the list of runs and what is switched on "
+                "are lost, the files of the atlas stay; then run this command again",
+            ) from error
+
+
+def main() -> int:
+    """Create the storage of the instance that DAGSTER_HOME names; without it, do nothing."""
+    home = os.environ.get("DAGSTER_HOME")
+    if home:
+        try:
+            create_instance(Path(home).expanduser().absolute())
+        except AtlasError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

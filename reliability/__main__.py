@@ -24,8 +24,6 @@ PARTS = {
     "races": "several processes at once, stopped writers, clocks that jump",
     "disks": "full, read-only and slow disks; few descriptors, little memory",
     "hub": "kills of fetch and publish",
-    "ticks": "a hundred ticks of the sensor that keeps an atlas up to date",
-    "fuzz": "mutated files for every reader",
 }
 
 

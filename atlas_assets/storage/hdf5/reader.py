@@ -191,9 +191,11 @@ class Hdf5Reader:
             for name in names:
                 key = f"{path}/{name}" if path else name
                 with self._about(key):
-                    if h5o.get_info(group, name.encode()).type == h5o.TYPE_GROUP:
+                    kind = h5o.get_info(group, name.encode()).type
+                    if kind == h5o.TYPE_GROUP:
                         groups.append((key, h5g.open(group, name.encode())))
-                        continue
+                    if kind != h5o.TYPE_DATASET:
+                        continue  # a named type is refused where something uses it
                     dataset = h5py.Dataset(structure.dataset(group, name.encode())[0])
                     structure.require_room(dataset.shape, dataset.dtype, self._largest)
                     dict(dataset.attrs)

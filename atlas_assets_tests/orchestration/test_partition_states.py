@@ -16,6 +16,7 @@ from atlas_assets.definitions import build_definitions
 from atlas_assets.orchestration.partitions import partitions_of, range_tags
 from atlas_assets.settings import AtlasSettings, env_name
 from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets_tests.orchestration.tiny_atlas import materialize
 from atlas_assets_tests.soundness import sound_atlas
 
 KEYS = ("object_masks", "checker_masks", "target_checker")
@@ -93,4 +94,17 @@ def test_a_retry_from_the_failure_makes_the_partition_of_the_failed_run(
     with dg.execute_job(job, instance, tags=tags, reexecution_options=retry) as again:
         assert again.success
     made = {REFERENCE.partition_key: "MATERIALIZED"}
+    assert states(settings, instance) == [made, made, made]
+
+
+def test_a_failed_partition_of_assets_and_its_repetition_speak_of_that_partition(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    hidden = hide_activations(settings)
+    key = REFERENCE.partition_key
+    assert not materialize(settings, instance, list(KEYS), key).success
+    failed, made = {key: "FAILED"}, {key: "MATERIALIZED"}
+    assert states(settings, instance) == [failed, made, failed]
+    hidden.rename(hidden.with_suffix(".h5"))
+    assert materialize(settings, instance, list(KEYS), key).success
     assert states(settings, instance) == [made, made, made]

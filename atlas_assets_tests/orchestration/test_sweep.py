@@ -134,6 +134,18 @@ def test_only_what_is_missing_is_made(
     assert files_of(folder_of(settings)) == before
 
 
+def test_two_blocks_apart_are_two_runs(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    before = files_of(folder_of(settings))
+    for cell in ("eps0.1_cons0.5", "eps0.5_cons0.8"):
+        (folder_of(settings) / f"13_object_masks_{cell}.h5").unlink()
+    runs = complete(settings, instance)
+    assert sorted(map(sorted, runs)) == [["object_masks 0.5|0.1"], ["object_masks 0.8|0.5"]]
+    assert files_of(folder_of(settings)) == before
+
+
 def test_a_damaged_cell_is_made_again(
     settings: AtlasSettings, instance: dg.DagsterInstance
 ) -> None:

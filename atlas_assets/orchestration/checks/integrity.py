@@ -24,9 +24,7 @@ def integrity_checks(partitions: Partitions) -> list[dg.AssetChecksDefinition]:
     return [_checks(artifact, partitions, reader) for artifact in ARTIFACTS.values()]
 
 
-def _checks(
-    artifact: Artifact, partitions: Partitions, reader: MaskReader
-) -> dg.AssetChecksDefinition:
+def _checks(artifact: Artifact, every: Partitions, reader: MaskReader) -> dg.AssetChecksDefinition:
     space = artifact.partitions
     with warnings.catch_warnings():
         # partitions_def of a check is in preview in Dagster; the tests run through it
@@ -37,7 +35,7 @@ def _checks(
                 asset=artifact.key,
                 description=check.statement,
                 blocking=True,
-                partitions_def=partitions[space.name] if space else None,
+                partitions_def=every[space.name] if space else None,
             )
             for check in checks_of(artifact.key)
         ]
@@ -50,7 +48,10 @@ def _checks(
         if space is None:
             yield from _at_once(Inspection(store, reader, key), selected)
             return
-        partitions = sorted(map(str, context.partition_keys))
+        # a run of checks alone, as the UI begins one, may name no partition: all are meant
+        named = context.has_partition_key or context.has_partition_key_range
+        keys = context.partition_keys if named else every[space.name].get_partition_keys()
+        partitions = sorted(map(str, keys))
         together = tuple(space.of_key(partition) for partition in partitions)
         inspections = [Inspection(store, reader, key, at, together) for at in together]
         if context.has_partition_key:

@@ -10,7 +10,7 @@ import pytest
 
 from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.orchestration.checks.claims import check_name
-from atlas_assets.orchestration.partitions import partition_key
+from atlas_assets.orchestration.partitions import partition_key, range_tags
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import checks_of
 from atlas_assets.stages.catalog import ARTIFACTS
@@ -170,3 +170,41 @@ def test_a_file_that_goes_bad_while_a_sweep_is_completed_stops_it(
     result = materialize(settings, instance, ["masks"])
     assert not result.success
     assert not store.exists("masks")
+
+
+@pytest.mark.parametrize(
+    ("key", "check"),
+    [
+        ("object_masks", "schema"),
+        ("object_masks", "monotone_sweep"),
+        ("target_checker", "adds_up"),
+        ("summary", "schema"),
+        ("summary", check_name(next(claim.id for claim in CLAIMS if claim.asset == "summary"))),
+    ],
+)
+@pytest.mark.parametrize("at", [None, REFERENCE])
+def test_a_check_runs_alone_as_the_ui_begins_it(
+    key: str, check: str, at: Setting | None, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    """At the partition that the run names; at all of them where it names none."""
+    sound_atlas.make(tmp_path)
+    settings = sound_atlas.settings_in(tmp_path)
+    whole = build_definitions(settings)
+    alone = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(key), check))
+    result = (
+        dg.Definitions(
+            assets=whole.assets,
+            asset_checks=whole.asset_checks,
+            resources=whole.resources,
+            executor=dg.in_process_executor,
+            jobs=[dg.define_asset_job("alone", alone, run_tags=range_tags(at, at) if at else {})],
+        )
+        .resolve_job_def("alone")
+        .execute_in_process(instance=instance, raise_on_error=False)
+    )
+    assert result.success, failure_text(result)
+    settings_checked = [at] if at else settings.sweep
+    partitions = [str(partition_key(setting)) for setting in settings_checked]
+    expected = partitions if key in PARTITIONED else [None]
+    assert set(checks_seen(result)) == {(key, check, partition) for partition in expected}
+    assert made(result) == set()

@@ -67,9 +67,14 @@ class AtlasError(Exception):
         self.found = found
         self.remedy = remedy
         said = {"where": where, "expected": expected, "found": found, "what to do": remedy}
-        self.said = {label: text for label, text in said.items() if text}
+        # what is found in a file may be text that no terminal takes
+        self.said = {label: _printable(text) for label, text in said.items() if text}
         lines = [what, *(f"  {label}: {text}" for label, text in self.said.items())]
         super().__init__("\n".join(lines))
+
+
+def _printable(text: str) -> str:
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 class SettingsError(AtlasError):

@@ -71,9 +71,20 @@ def weight_files(folder: Path) -> list[Path]:
         remedy="convert them with transformers' save_pretrained, or choose another model",
     )
     index = _read_json(folder / WEIGHTS_INDEX)
-    names = sorted(set(index.get("weight_map", {}).values()))
+    shards = index.get("weight_map", {})
+    named = list(shards.values()) if isinstance(shards, dict) else [shards]
+    expect(
+        all(isinstance(name, str) for name in named),
+        ModelError,
+        f"the model's {WEIGHTS_INDEX} cannot be read",
+        where=str(folder / WEIGHTS_INDEX),
+        expected="a weight_map from the names of tensors to those of files",
+        found=next((type(name).__name__ for name in named if not isinstance(name, str)), None),
+        remedy="fetch the file again",
+    )
+    names = sorted(set(named))
     files = [folder / Path(name).name for name in names]
-    missing = ", ".join(name for name, file in zip(names, files, strict=True) if not file.is_file())
+    missing = listed([name for name, file in zip(names, files, strict=True) if not _is_file(file)])
     expect(
         bool(names) and not missing,
         ModelError,
@@ -182,9 +193,10 @@ class CheckpointTokenizer:
             if found is not None:
                 return int(found)
         ends = config.get("eos_token_id")
-        first = ends[0] if isinstance(ends, list) and ends else ends
-        if isinstance(first, int) and not isinstance(first, bool) and first <= self.largest_id:
-            return first
+        first: Any = ends[0] if isinstance(ends, list) and ends else ends
+        is_number = isinstance(first, int) and not isinstance(first, bool)
+        if is_number and first in range(self.largest_id + 1):
+            return int(first)
         raise ModelError(
             "the model's tokenizer has no token to pad with",
             where=str(folder),
@@ -246,7 +258,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         _downloaded([path])
         value = json.loads(path.read_text(encoding="utf-8"))
         found = type(value).__name__
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         value, found = None, str(error)
     if not isinstance(value, dict):
         raise ModelError(
@@ -257,6 +269,13 @@ def _read_json(path: Path) -> dict[str, Any]:
             remedy="fetch the file again",
         )
     return value
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file has so long a name
+        return False
 
 
 def _listing(folder: Path) -> str:

@@ -125,7 +125,7 @@ class Provenance(_Record):
                     remedy="upgrade atlas-assets, or choose another ATLAS_NAME",
                 )
             return cls.model_validate(fields)
-        except (ValueError, KeyError, SettingsError) as error:
+        except (ValueError, KeyError, RecursionError, SettingsError) as error:
             expected = f"a JSON record of format version {FORMAT_VERSION}"
             found = str(error).splitlines()[0]
             raise unsound("the provenance record is damaged", where, expected, found) from error

@@ -66,6 +66,14 @@ def test_vocabulary_and_merges_do_as_a_tokenizer(folder: Path) -> None:
     assert found.pad_id == 7
 
 
+@pytest.mark.parametrize("end", [-1, 999, True, "7", None, []])
+def test_what_is_no_id_of_the_tokenizer_does_not_pad(folder: Path, end: object) -> None:
+    tiny.byte_tokenizer(end=None).save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps({"model_type": "x", "eos_token_id": end}))
+    with pytest.raises(ModelError, match="no token to pad with"):
+        tokenizer_of(folder)
+
+
 @pytest.mark.parametrize("named", ["</s>", {"content": "</s>", "lstrip": False}])
 def test_without_end_of_text_the_end_of_sequence_pads(folder: Path, named: Any) -> None:
     tiny.byte_tokenizer(end="</s>").save(str(folder / "tokenizer.json"))
@@ -90,6 +98,26 @@ READ: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
         weight_files,
         {"model.safetensors.index.json": '{"weight_map": {"a": "1.safetensors"}}'},
         "no 1.safetensors",
+    ),
+    "no map of shards": (
+        weight_files,
+        {"model.safetensors.index.json": '{"weight_map": {"a": 1, "b": "x"}}'},
+        "index.json cannot be read",
+    ),
+    "a name of no file": (
+        weight_files,
+        {"model.safetensors.index.json": f'{{"weight_map": {{"a": "{"x" * 5000}"}}}}'},
+        "weights are incomplete",
+    ),
+    "text of no encoding": (
+        weight_files,
+        {"model.safetensors.index.json": '{"weight_map": {"a": "\\ud800"}}'},
+        r"no \\ud800",
+    ),
+    "nested deeply": (
+        read_config,
+        {"config.json": "[" * 10_000 + "]" * 10_000},
+        "config.json cannot be read",
     ),
     "damaged tokenizer": (
         tokenizer_of,

@@ -213,23 +213,36 @@ def _read_cases(
     resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, resource.RLIM_INFINITY))
     here = place / str(cases.start)
     here.mkdir(parents=True)
-    path = subject.make(here)
-    sound = path.read_bytes()
-    value = subject.read(here, sound)
+    sound = Sound(subject, here)
     os.write(to, b"[null, []]\n")
     for case in cases:
         if time.monotonic() >= until:
             break
-        draws = draw(seed, f"fuzz/{subject.name}", case)
-        seen = judged(subject, here, path, value, mutations.mutated(subject.mutate, sound, draws))
+        seen = sound.mutated(seed, case)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         os.write(to, json.dumps([peak, seen.faults]).encode() + b"\n")
 
 
-def judged(subject: Subject, here: Path, path: Path, value: Any, data: bytes) -> Seen:
+class Sound:
+    """What a subject has written into a folder, of which mutated contents are read."""
+
+    def __init__(self, subject: Subject, here: Path) -> None:
+        self._subject, self._here = subject, here
+        self._path = subject.make(here)
+        self._data = self._path.read_bytes()
+        self._value = subject.read(here, self._data)
+
+    def mutated(self, seed: int, case: int) -> Seen:
+        """Read the content of a case."""
+        draws = draw(seed, f"fuzz/{self._subject.name}", case)
+        data = mutations.mutated(self._subject.mutate, self._data, draws)
+        self._path.write_bytes(data)
+        return judged(self._subject, self._here, self._value, data)
+
+
+def judged(subject: Subject, here: Path, value: Any, data: bytes) -> Seen:
     """Read a content; note what else it gives than the value or an error that says what to do."""
     seen = Seen()
-    path.write_bytes(data)
     try:
         found = subject.read(here, data)
         if subject.has_digest and found is not None and not subject.is_equal(found, value):

@@ -66,7 +66,7 @@ class Pin(BaseModel, frozen=True, extra="forbid", protected_namespaces=()):
     """
 
     format_version: Literal[1] = 1
-    model: str
+    model: str = Field(min_length=1)
     revision: str | None = None
     in_force: Version
     building: Version | None = None

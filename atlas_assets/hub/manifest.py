@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from atlas_assets.errors import ArtifactError, ProvenanceError, expect
+from atlas_assets.files.json_text import read_json
 from atlas_assets.hub_client.repository import is_place_inside
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage.provenance import Contradiction, Lineage, Provenance, contradictions
@@ -176,7 +177,7 @@ class Manifest(_Record):
     def from_bytes(cls, data: bytes, *, where: str) -> Manifest:
         """Read the manifest in a document; ArtifactError if it is damaged or of another format."""
         try:
-            fields = json.loads(data)
+            fields = read_json(data)
             found = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
             expect(
                 found == FORMAT,
@@ -189,7 +190,7 @@ class Manifest(_Record):
             )
             fields.pop("version", None)
             return cls.model_validate(fields)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ArtifactError(
                 "the manifest is damaged",
                 where=where,

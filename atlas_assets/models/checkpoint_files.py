@@ -71,27 +71,17 @@ def weight_files(folder: Path) -> list[Path]:
         remedy="convert them with transformers' save_pretrained, or choose another model",
     )
     index = _read_json(folder / WEIGHTS_INDEX)
-    shards = index.get("weight_map", {})
-    named = list(shards.values()) if isinstance(shards, dict) else [shards]
-    expect(
-        all(isinstance(name, str) for name in named),
-        ModelError,
-        f"the model's {WEIGHTS_INDEX} cannot be read",
-        where=str(folder / WEIGHTS_INDEX),
-        expected="a weight_map from the names of tensors to those of files",
-        found=next((type(name).__name__ for name in named if not isinstance(name, str)), None),
-        remedy="fetch the file again",
-    )
-    names = sorted(set(named))
+    shards = index.get("weight_map")
+    names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
     files = [folder / Path(name).name for name in names]
-    missing = listed([name for name, file in zip(names, files, strict=True) if not _is_file(file)])
+    missing = [name for name, file in zip(names, files, strict=True) if not _is_file(file)]
     expect(
         bool(names) and not missing,
         ModelError,
         "the model's weights are incomplete",
         where=str(folder / WEIGHTS_INDEX),
         expected="every shard that the index names",
-        found=f"no {missing}" if missing else "an index of no shards",
+        found=f"no {listed(missing) or 'name'}" if missing else "an index of no shards",
         remedy="download the model again",
     )
     return _downloaded(files)
@@ -257,6 +247,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         _downloaded([path])
         value = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # refuses half a surrogate pair
         found = type(value).__name__
     except (ValueError, OSError, RecursionError) as error:
         value, found = None, str(error)

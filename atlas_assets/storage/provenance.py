@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from atlas_assets.errors import ForeignArtifactError, ProvenanceError, SettingsError, unsound
+from atlas_assets.files.json_text import read_json
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.stages.setting import Setting
 
@@ -114,7 +115,7 @@ class Provenance(_Record):
         Any other text is damaged; a record of a newer format version is foreign.
         """
         try:
-            fields = json.loads(text)
+            fields = read_json(text)
             version = fields["format_version"] if isinstance(fields, dict) else None
             if isinstance(version, int) and version > FORMAT_VERSION:
                 raise ForeignArtifactError(
@@ -125,7 +126,7 @@ class Provenance(_Record):
                     remedy="upgrade atlas-assets, or choose another ATLAS_NAME",
                 )
             return cls.model_validate(fields)
-        except (ValueError, KeyError, RecursionError, SettingsError) as error:
+        except (ValueError, KeyError, SettingsError) as error:
             expected = f"a JSON record of format version {FORMAT_VERSION}"
             found = str(error).splitlines()[0]
             raise unsound("the provenance record is damaged", where, expected, found) from error

@@ -103,6 +103,7 @@ def test_files_of_another_model_are_not_kept() -> None:
         b'{"format": "atlas.manifest/2"}',
         b'{"format": "atlas.manifest/1", "x": 1}',
         b'{"format": "atlas.manifest/1", "files": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"format": "atlas.manifest/1", "facts": [["model", "\\ud800"]]}',
     ],
 )
 def test_what_is_no_manifest_is_refused(data: bytes) -> None:

@@ -101,8 +101,13 @@ READ: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     ),
     "no map of shards": (
         weight_files,
-        {"model.safetensors.index.json": '{"weight_map": {"a": 1, "b": "x"}}'},
-        "index.json cannot be read",
+        {"model.safetensors.index.json": '{"weight_map": ["x"]}'},
+        "an index of no shards",
+    ),
+    "no name": (
+        weight_files,
+        {"model.safetensors.index.json": '{"weight_map": {"a": "/", "b": {}}}'},
+        "no /, {}",
     ),
     "a name of no file": (
         weight_files,
@@ -112,7 +117,7 @@ READ: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     "text of no encoding": (
         weight_files,
         {"model.safetensors.index.json": '{"weight_map": {"a": "\\ud800"}}'},
-        r"no \\ud800",
+        "index.json cannot be read",
     ),
     "nested deeply": (
         read_config,

@@ -59,7 +59,8 @@ def test_a_record_survives_its_json(
         ("[]", "1 validation error"),
         ("{}", "format_version"),
         ('{"format_version": 1}', "validation errors"),
-        ("[" * 10_000 + "]" * 10_000, "recursion"),
+        ("[" * 10_000 + "]" * 10_000, "too deeply"),
+        ('{"artifact": "\\ud800"}', "surrogates"),
     ],
 )
 def test_a_damaged_record_is_refused(text: str, found: str) -> None:

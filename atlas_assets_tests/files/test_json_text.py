@@ -1,0 +1,20 @@
+"""JSON from elsewhere is read, or refused with a ValueError whatever it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from atlas_assets.files.json_text import read_json
+
+
+def test_a_document_is_read() -> None:
+    assert read_json(b'{"a": [1, "\xc3\xa9", "\\ud83d\\ude00"]}') == {"a": [1, "é", "😀"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", b"\xff", "[" * 10_000 + "]" * 10_000, '"\\ud800"', '{"\\udfff": 1}', "9" * 5_000],
+)
+def test_what_cannot_be_used_is_refused(text: str | bytes) -> None:
+    with pytest.raises(ValueError):
+        read_json(text)

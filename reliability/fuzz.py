@@ -72,27 +72,29 @@ class Subject:
 
 def subjects() -> list[Subject]:
     """Return everything that is tried."""
-    text = mutations.of_text
+    text, spoken = mutations.of_text, mutations.of_json
     return [
         _artifact("HDF5, object masks", 1500, mutations.of_hdf5, "object_masks"),
         _artifact("HDF5, universal masks", 1500, mutations.of_hdf5, "universal_masks"),
         _artifact("HDF5, activations", 1500, mutations.of_hdf5, "object_activations"),
         _artifact("HDF5, Jaccard matrices", 1500, mutations.of_hdf5, "jaccard_matrices"),
         _artifact("parquet", 2000, mutations.of_parquet, "object_prompts"),
-        _artifact("PNG of a figure", 2000, mutations.of_bytes, "figure_sweep"),
+        _artifact("PNG of a figure", 1500, mutations.of_png, "figure_sweep"),
+        _artifact("PNG without a record", 4000, mutations.of_png, "figure_sweep", file="released"),
         _artifact("PDF of a figure", 2000, mutations.of_bytes, "figure_sweep", file="pdf"),
         _artifact("CSV and its record", 4000, text, "target_checker"),
         _artifact("CSV without a record", 14000, text, "target_checker", file="released"),
-        _artifact("record of a CSV", 14000, text, "target_checker", file="record"),
-        _artifact("Markdown", 4000, text, "claims_report"),
-        Subject("record of a source", 12000, text, _make_source, _read_source),
-        Subject("manifest", 10000, text, _make_manifest, _read_manifest),
-        Subject("pin", 10000, text, _make_pin, _read_pin),
+        _artifact("record of a CSV", 14000, spoken, "target_checker", file="record"),
+        _artifact("Markdown", 2000, text, "claims_report"),
+        _artifact("Markdown without a record", 2000, text, "claims_report", file="released"),
+        Subject("record of a source", 12000, spoken, _make_source, _read_source),
+        Subject("manifest", 10000, spoken, _make_manifest, _read_manifest),
+        Subject("pin", 10000, spoken, _make_pin, _read_pin),
         Subject("card", 4000, text, _make_card, _read_card),
-        Subject("config of a model", 10000, text, _make_model("config.json"), _read_config),
-        Subject("index of a model", 10000, text, _make_model(_INDEX), _read_index),
-        Subject("tokenizer", 2000, text, _make_model(checkpoint.TOKENIZER), _read_tokenizer),
-        Subject("tokenizer's config", 2000, text, _make_model(_NAMES), _read_tokenizer),
+        Subject("config of a model", 10000, spoken, _make_model("config.json"), _read_config),
+        Subject("index of a model", 10000, spoken, _make_model(_INDEX), _read_index),
+        Subject("tokenizer", 2000, spoken, _make_model(checkpoint.TOKENIZER), _read_tokenizer),
+        Subject("tokenizer's config", 2000, spoken, _make_model(_NAMES), _read_tokenizer),
     ]
 
 
@@ -282,7 +284,8 @@ def _artifact(
 
     def read(here: Path, data: bytes) -> Any:
         if file == "released":
-            return codec.read(data)[0]
+            value = codec.read(data, part="png" if codec.kind == "png" else None)[0]
+            return codec.describe(value) and value
         path = Path(samples.store_at(here).path(key, setting).path)
         taken = Fetched(path, path.read_bytes() if file else data)
         value, record = codec.read(taken)

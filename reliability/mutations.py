@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import json
 import random
 import re
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -70,6 +74,58 @@ def of_text(data: bytes, draws: random.Random) -> bytes:
     return data
 
 
+def of_json(data: bytes, draws: random.Random) -> bytes:
+    """Return JSON with values of other types, or other keys; or changed as any text is."""
+    if draws.random() < 0.4:
+        return of_text(data, draws)
+    document = json.loads(data)
+    for _ in range(draws.choice((1, 1, 2, 3))):
+        holders = list(_holders(document))
+        holder = draws.choice(holders)
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        if not keys:
+            continue
+        key, other = draws.choice(keys), draws.choice(holders)
+        what = draws.randrange(6)
+        if what < 3:
+            holder[key] = draws.choice((*_VALUES, str(holder[key]), [holder[key]]))
+        elif what == 3:
+            del holder[key]
+        elif isinstance(holder, dict):
+            holder[draws.choice(("x", "", "\ud800", *map(str, other)))] = holder[key]
+        else:
+            holder.append(copy.deepcopy(other))
+    return json.dumps(document, ensure_ascii=True).encode()
+
+
+def of_png(data: bytes, draws: random.Random) -> bytes:
+    """Return a PNG with bytes changed, or with other chunks of right checksums."""
+    if draws.random() < 0.3:
+        return of_bytes(data, draws)
+    chunks, at = [], 8
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4])
+        chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    number = draws.randrange(len(chunks))
+    kind, held = chunks[number]
+    what = draws.randrange(6)
+    if what == 0:
+        chunks.insert(draws.randrange(len(chunks)), chunks.pop(number))
+    elif what == 1:
+        chunks.insert(number, (draws.choice((kind, *_CHUNKS)), draws.randbytes(9)))
+    elif what == 2:
+        sizes = [draws.choice((0, 1, 40, 1 << 16, (1 << 31) - 1, 1 << 31)) for _ in range(2)]
+        chunks[0] = (b"IHDR", struct.pack(">II", *sizes) + chunks[0][1][8:])
+    else:
+        chunks[number] = (draws.choice((kind, kind, *_CHUNKS)), of_bytes(held, draws))
+    parts = [
+        len(held).to_bytes(4) + kind + held + zlib.crc32(kind + held).to_bytes(4)
+        for kind, held in chunks
+    ]
+    return data[:8] + b"".join(parts)
+
+
 def of_hdf5(data: bytes, draws: random.Random) -> bytes:
     """Return an HDF5 file with bytes changed, or edited by h5py so that it is well formed."""
     if draws.random() < 0.4:
@@ -99,6 +155,35 @@ def of_parquet(data: bytes, draws: random.Random) -> bytes:
     compression: Any = draws.choice(("zstd", "gzip", "snappy", "lz4", "uncompressed"))
     changed.write_parquet(kept, metadata=record, compression=compression)
     return kept.getvalue()
+
+
+#: values that JSON can hold
+_VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 2, 1.5, 1e300, float("nan"), float("inf"), 10**400, 2**63),
+    *("", "x", "\ud800", "\0", "../../x", "/", "0", "nan", "x\ny", "é→", "x" * 5000, "a" * 64),
+    *([], {}, [None], [[]], {"": None}, {"x": {"y": []}}),
+)
+_CHUNKS = (
+    b"IDAT",
+    b"PLTE",
+    b"tRNS",
+    b"iTXt",
+    b"zTXt",
+    b"tEXt",
+    b"iCCP",
+    b"acTL",
+    b"fcTL",
+    b"eXIf",
+    b"pHYs",
+)
+
+
+def _holders(value: Any) -> Iterator[Any]:
+    """Every list and object of a document."""
+    if isinstance(value, list | dict):
+        yield value
+        for held in value.values() if isinstance(value, dict) else value:
+            yield from _holders(held)
 
 
 def _span(data: bytes, draws: random.Random, longest: int = 64) -> tuple[int, int]:

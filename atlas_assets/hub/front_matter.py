@@ -85,8 +85,8 @@ def _parsed(matter: str, where: str) -> dict[str, Any]:
     try:
         _require_modest(matter)
         found = yaml.safe_load(matter)
-    # an impossible date or number gives a ValueError, too
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    # an impossible date or number gives one of the others
+    except (yaml.YAMLError, ValueError, LookupError, OverflowError, RecursionError) as error:
         raise _not_editable(where, _SOUND, " ".join(str(error).split())) from error
     if not isinstance(found, dict | None):
         raise _not_editable(where, "keys and values", type(found).__name__)

@@ -86,6 +86,7 @@ _BOMB = "a0: &a0 [x, x]\n" + "".join(
     "matter",
     {
         "no YAML": "a: [1\n",
+        "a number without digits": "a: !!int ''\n",
         "a list": "- a\n- b\n",
         "keys that share a line": "{license: mit, configs: [1]}\n",
         "a key that is no line": "? configs\n: [1]\n",

@@ -110,6 +110,7 @@ C = "firing_counts/layer_2/If__len"
         (replaced("n_prompts/If__len"), "n_prompts/If__len", "a dataset", "none"),
         (replaced("n_prompts/If__len", 0), "n_prompts of If__len", "at least 1", "0"),
         (replaced("n_prompts/If__len", 2**32), "n_prompts", "32 bits", str(2**32)),
+        (replaced("n_prompts/If__len", 1e30), "n_prompts/If__len", "whole number", "1e+30"),
         (replaced("n_prompts/If__len", 1.5), "n_prompts/If__len", "whole number", "float64"),
         (replaced("n_prompts/If__len", [1, 2]), "n_prompts/If__len", "whole number", "(2,)"),
         (replaced("activations"), "/activations", "a group", "none"),

@@ -53,20 +53,17 @@ def write_bytes(path: UPath | Path, data: bytes | memoryview, *, what: str) -> N
         raise _explain(error, path, len(data), what) from error
 
 
-def move(source: UPath | Path, path: UPath | Path, *, what: str) -> None:
+def move(source: UPath | Path, path: UPath | Path) -> None:
     """Let a file in a folder of the same disk take the place of the one at ``path``, in one step.
 
-    Where the disk refuses, that is an ArtifactWriteError, and both files are as they were.
+    Where the disk refuses, that is an OSError, and both files are as they were.
     """
     local, target = local_path(source), local_path(path)
-    try:
-        if local is not None and target is not None:
-            local.replace(target)
-            _sync_folder(target.parent)
-        else:
-            UPath(path).fs.mv(UPath(source).path, UPath(path).path)
-    except OSError as error:
-        raise _explain(error, path, 0, what) from error
+    if local is not None and target is not None:
+        local.replace(target)
+        _sync_folder(target.parent)
+    else:
+        UPath(path).fs.mv(UPath(source).path, UPath(path).path)
 
 
 @contextlib.contextmanager

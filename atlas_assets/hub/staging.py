@@ -167,7 +167,6 @@ def _stage(
     # a record is written before its file and an older one removed after it: copied before and after
     # the files, the one of whichever file was copied is among them
     _copy(sidecars.glob("*.json"), folder / sidecar.FOLDER)
-    _copy(sidecars.glob("*.waiting"), folder / sidecar.FOLDER)
     for cell in cells_of(store):
         _copy_steadily(list(_files(store, cell)), sidecars, folder)
     copy = replace(store, root=UPath(folder))
@@ -221,7 +220,8 @@ def _copy_steadily(files: Sequence[UPath], sidecars: UPath, folder: Path) -> Non
     def copy() -> None:
         _copy(files, folder)
         for file in files:
-            _copy(sidecars.glob(f"{file.name}.*json"), folder / sidecar.FOLDER)
+            for kind in ("json", "waiting"):
+                _copy(sidecars.glob(f"{file.name}.*{kind}"), folder / sidecar.FOLDER)
 
     require_not_written_to(files)
     read_steadily(files, copy)

@@ -1,7 +1,8 @@
 """Figures: a PNG and, beside it, the same as PDF; each with its provenance in a sidecar.
 
-The record of the PNG speaks for both. Where a writer was killed after the PNG took its place and
-before the PDF did, the PDF still waits (`storage.sidecar`), and a reader finds it there.
+The record of the PNG speaks for both, and where there is none, the two still belong together: of a
+writer that was killed after the PNG took its place and before the PDF did, the PDF waits
+(`storage.sidecar`), and a reader finds it there.
 """
 
 from __future__ import annotations
@@ -81,20 +82,16 @@ class FigureFile(SidecarCodec[Drawing]):
             raise _unsound(label(source), "a path, beside which the PDF is", "bytes")
         path = source.path if isinstance(source, Fetched) else source
         beside = self.files(path)[1]
-        drawing, record = Drawing(png, content(beside)), self.record(source)
-        for other in sidecar.waiting(beside) if record else ():
-            if record and self.payload_digest(drawing) != record.payload_sha256:
-                drawing = Drawing(png, content(other))
-        _check_pdf(drawing.pdf or b"", label(beside))
-        return drawing
+        pdf = content(sidecar.waiting(beside, png) or beside)
+        _check_pdf(pdf, label(beside))
+        return Drawing(png, pdf)
 
     def settle(self, path: UPath | Path) -> None:
         """Finish what a killed writer began in a copy of the files, to which nobody else writes."""
         beside = self.files(path)[1]
-        if sidecar.waiting(beside):
-            pdf = self.decode(path).pdf
-            if pdf is not None and pdf != content(beside):
-                atomic.write_bytes(beside, pdf, what=beside.name)
+        waits = sidecar.waiting(beside, content(path))
+        if waits is not None:
+            atomic.move(waits, beside)
 
     def write(self, path: UPath | Path, value: Drawing, provenance: Provenance) -> int:
         """Put PNG and PDF in place as one set; return the size of the PNG in bytes."""

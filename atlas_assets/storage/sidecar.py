@@ -5,9 +5,10 @@ is replaced, and older ones are removed after, so whenever a writer is killed, w
 in place finds its own sidecar. A file without any sidecar, as those of the release, has no record.
 
 A file may have others beside it that belong to it, as a PNG has its PDF. Their new contents wait in
-``.provenance/`` until the file has taken its place, which needs no more room on the disk. Of a
-writer that is killed before that moment, the earlier set stays; after it, the new one holds, and
-what still waits (`waiting`) is a part of it. The next writer removes what is left over.
+``.provenance/``, under the digest of the file that they belong to, until that file has taken its
+place; theirs then need no more room on the disk. Of a writer that is killed before that moment, the
+earlier set stays; after it the new one holds, and what still waits (`waiting`) is a part of it.
+Other programs see the new file beside the earlier others until the next write, which finishes.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def put(
         beside: other files of the set and their contents.
 
     Raises:
-        ArtifactWriteError: the disk refused; the earlier set and its records are intact.
+        ArtifactWriteError: the disk refused, and the earlier set and its records are intact; or, as
+            the message then says, the new set holds and one of its files still waits.
     """
     with exclusive(path.parent / FOLDER / path.name, what=what):
         _put({path: data, **(beside or {})}, provenance, what)
@@ -68,7 +70,7 @@ def _put(files: Mapping[UPath | Path, bytes], provenance: Provenance | None, wha
             written[_sidecar(file, new)] = f"{provenance.to_json()}\n".encode()
         elif known:
             written[_sidecar(file, new)] = _WITHOUT_RECORD
-    staged = {file: _sidecar(file, new, "waiting") for file, new in beside}
+    staged = {file: _sidecar(file, data, "waiting") for file, _ in beside}
     written |= {staged[file]: new for file, new in beside}
     created = [there for there in written if not there.exists()]
     try:
@@ -79,15 +81,30 @@ def _put(files: Mapping[UPath | Path, bytes], provenance: Provenance | None, wha
         _remove(created)
         raise
     for file, there in staged.items():
-        atomic.move(there, file, what=what)
+        _move(there, file, what)
     for file, new in files.items():
         own = _sidecar(file, new).name
         _remove([other for other in _siblings(file, "json|waiting") if other.name != own])
 
 
-def waiting(path: UPath | Path) -> list[UPath | Path]:
-    """Return the contents that wait to take the place of the file at ``path``."""
-    return _siblings(path, "waiting")
+def _move(waits: UPath | Path, path: UPath | Path, what: str) -> None:
+    try:
+        atomic.move(waits, path)
+    except OSError as error:
+        raise ArtifactWriteError(
+            f"{what} is written, but one of its files is not in its place yet",
+            where=str(path),
+            expected="a place that the file can take",
+            found=error.strerror or str(error),
+            remedy="clear that place, and write it again; until then this package finds the file "
+            f"at {waits}",
+        ) from error
+
+
+def waiting(path: UPath | Path, data: bytes) -> UPath | Path | None:
+    """Return the content that waits to take the place at ``path``, beside a file of ``data``."""
+    there = _sidecar(path, data, "waiting")
+    return there if there.exists() else None
 
 
 def read(path: UPath | Path, data: bytes) -> Provenance | None:

@@ -12,8 +12,10 @@ from PIL import Image
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing
+from atlas_assets.storage import sidecar
 from atlas_assets.storage.figures import FigureFile
 from atlas_assets_tests.storage.bad_disks import killed_at_every_step
+from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.samples import drawing, record_of
 
 FORMAT = FigureFile()
@@ -85,45 +87,66 @@ def test_equal_figures_have_equal_digests_whatever_their_previews() -> None:
     assert one != FORMAT.payload_digest(Drawing(drawing().png, drawing("black").pdf))
 
 
-def state(folder: Path) -> str:
+def state(folder: Path, how: str) -> str:
     """What a reader finds in both files, which always belong together."""
     drawn, _ = FORMAT.read(folder / "f.png")
     return FORMAT.payload_digest(drawn)[:6]
 
 
-def write_white(folder: Path) -> None:
-    write(folder / "f.png", drawing("white"))
+def put(folder: Path, how: str, color: str) -> None:
+    """Write a figure as a run does, or as fetching does one whose making is not known."""
+    drawn = drawing(color)
+    if how == "recorded":
+        write(folder / "f.png", drawn)
+    else:
+        beside = {folder / "f.pdf": drawn.pdf or b""}
+        sidecar.put(folder / "f.png", drawn.png, None, what="f", beside=beside)
 
 
-def write_black(folder: Path) -> None:
-    write(folder / "f.png", drawing("black"))
+def put_white(folder: Path, how: str) -> None:
+    put(folder, how, "white")
 
 
-def test_a_killed_writer_leaves_the_old_set_or_the_new_one(tmp_path: Path) -> None:
-    states = killed_at_every_step(write_white, write_black, state, tmp_path / "disk")
-    before, after = states[0], states[-1]
-    assert before != after
-    assert set(states) == {before, after}
+def put_black(folder: Path, how: str) -> None:
+    put(folder, how, "black")
 
 
+@pytest.mark.parametrize("how", ["recorded", "without a record"])
+def test_a_killed_writer_leaves_the_old_set_or_the_new_one(tmp_path: Path, how: str) -> None:
+    states = killed_at_every_step(put_white, put_black, state, tmp_path / "disk", how)
+    colors = ("white", "black")
+    assert set(states) == {FORMAT.payload_digest(drawing(color))[:6] for color in colors}
+
+
+@pytest.mark.parametrize("how", ["recorded", "without a record"])
 def test_what_a_killed_writer_began_is_finished_or_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    white = drawing("white")
-    write(tmp_path / "f.png", drawing("black"))
+    white, black = drawing("white"), drawing("black")
+    put_black(tmp_path, how)
 
-    def stop(*_: object, **__: object) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(atomic, "move", stop)
-        write(tmp_path / "f.png", white)
+        put_white(tmp_path, how)
     assert (tmp_path / "f.png").read_bytes() == white.png
-    assert (tmp_path / "f.pdf").read_bytes() != white.pdf
+    assert (tmp_path / "f.pdf").read_bytes() == black.pdf
     assert FORMAT.read(tmp_path / "f.png")[0].pdf == white.pdf
-    shutil.copytree(tmp_path, copy := tmp_path.with_name("copy"))
+    shutil.copytree(tmp_path, copy := tmp_path.with_name(f"{tmp_path.name}-copy"))
     FORMAT.settle(copy / "f.png")
     assert (copy / "f.pdf").read_bytes() == white.pdf
-    write(tmp_path / "f.png", drawing("black"))
-    assert FORMAT.read(tmp_path / "f.png")[0].pdf == drawing("black").pdf
+    put_black(tmp_path, how)
+    assert FORMAT.read(tmp_path / "f.png")[0].pdf == black.pdf
     assert not list((tmp_path / ".provenance").glob("*.waiting"))
+
+
+def test_a_set_without_a_place_for_its_last_file_says_so_and_is_read(tmp_path: Path) -> None:
+    (tmp_path / "f.pdf").mkdir()
+    with refusing(ArtifactError, "is written, but", "f.pdf", "write it again"):
+        put_white(tmp_path, "without a record")
+    assert FORMAT.read(tmp_path / "f.png")[0].pdf == drawing("white").pdf
+    (tmp_path / "f.pdf").rmdir()
+    put_white(tmp_path, "without a record")
+    assert (tmp_path / "f.pdf").read_bytes() == drawing("white").pdf

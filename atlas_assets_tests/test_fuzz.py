@@ -13,7 +13,7 @@ SUBJECTS = {subject.name: subject for subject in fuzz.subjects()}
 CASES = 8
 
 
-@pytest.mark.filterwarnings("ignore")  # of Pillow, about the chunks of a PNG
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")  # about the chunks of a PNG
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_a_mutated_file_is_the_same_or_refused_in_words(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

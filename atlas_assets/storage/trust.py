@@ -44,7 +44,7 @@ from atlas_assets.files.locations import (
 )
 
 #: seconds of processor time that reading may take, and more per byte of the file
-SECONDS, SECONDS_PER_BYTE = 30, 2e-6
+SECONDS, SECONDS_PER_BYTE = 10, 2e-6
 #: bytes of memory that reading may need, and more per byte of the file
 MEMORY, MEMORY_PER_BYTE = 1 << 30, 4
 #: the program that reads foreign content, and the folder that Python finds it in

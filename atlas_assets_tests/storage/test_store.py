@@ -403,6 +403,26 @@ def test_what_is_handed_over_is_read_anew_once_its_file_is_another(
         universal(store)
 
 
+@pytest.mark.parametrize("change", [in_place, by_another_file])
+def test_what_was_just_written_is_handed_over_until_its_file_is_another(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    store = store_at(tmp_path)
+    write_one(tmp_path, "object_masks")
+    earlier = store.provenance("object_masks", SETTING)
+    store.write("object_masks", objects(width=8), SETTING, inputs={})
+    assert store.provenance("object_masks", SETTING) != earlier
+    read = store_at(tmp_path).read("object_masks", SETTING, "universal")
+    assert equal(universal(store).universal, read.universal)
+    assert np.array_equal(universal(store).jaccard_ast, read.jaccard_ast)
+    change(Path(store.path("object_masks", SETTING).path))
+    with pytest.raises(ArtifactError, match="not what was written"):
+        universal(store)
+    write_one(tmp_path, "object_masks")  # by another store, as by another process
+    assert universal(store).universal.width != 8
+    assert store.provenance("object_masks", SETTING) == earlier
+
+
 def test_a_figure_without_its_pdf_is_missing(store: AtlasStore) -> None:
     assert store.exists("figure_sweep")
     Path(str(store.path("figure_sweep"))).with_suffix(".pdf").unlink()

@@ -13,15 +13,17 @@ numbered note, and the highest number counts. Other models have no pin, and one 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from upath import UPath
 
 from atlas_assets.errors import DamagedArtifactError, MissingArtifactError, ProvenanceError
 from atlas_assets.files import atomic
+from atlas_assets.files.json_text import read_json, sealed, unsealed
 from atlas_assets.files.locations import content
 from atlas_assets.files.locks import exclusive
 from atlas_assets.hub_client.repository import is_full_sha
@@ -112,7 +114,7 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
         return None
     path = pin_path(settings)
     try:
-        pin = Pin.model_validate_json(content(path))
+        pin = Pin.model_validate(unsealed(read_json(content(path))))
         _require_own_folders(settings, pin)
     except MissingArtifactError:
         return None
@@ -237,7 +239,8 @@ def _change(settings: AtlasSettings, change: Callable[[Pin | None], Pin]) -> Pin
         if pin is not None and changed.in_force != pin.in_force:
             _note_in_force(settings, changed.in_force)
         if changed != pin:
-            atomic.write_bytes(path, f"{changed.model_dump_json(indent=1)}\n".encode(), what=_WHAT)
+            text = json.dumps(sealed(changed.model_dump(mode="json")), indent=1)
+            atomic.write_bytes(path, f"{text}\n".encode(), what=_WHAT)
     return changed
 
 
@@ -299,8 +302,8 @@ def _recorded_sha(settings: AtlasSettings, folder: UPath) -> str | None:
 
 def _note(folder: UPath) -> _Note | None:
     try:
-        return _Note.model_validate_json(content(folder / FOLDER / _NOTE))
-    except (ValidationError, MissingArtifactError):
+        return _Note.model_validate(unsealed(read_json(content(folder / FOLDER / _NOTE))))
+    except (ValueError, MissingArtifactError):
         return None
 
 
@@ -309,7 +312,7 @@ def _note_in_force(settings: AtlasSettings, version: Version) -> None:
     if folder.is_dir():
         notes = [note for other in _folders(settings) if (note := _note(other))]
         number = 1 + max((note.number for note in notes), default=0)
-        text = f"{_Note(sha=version.sha, number=number).model_dump_json()}\n"
+        text = f"{json.dumps(sealed(_Note(sha=version.sha, number=number).model_dump()))}\n"
         atomic.write_bytes(folder / FOLDER / _NOTE, text.encode(), what="the note of a version")
 
 

@@ -1,9 +1,14 @@
-"""JSON that anybody may have written."""
+"""JSON that anybody may have written or edited."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
+
+#: the field of a document that holds the digest of all its others
+SEAL = "sha256_of_the_rest"
 
 
 def read_json(text: str | bytes) -> Any:
@@ -19,3 +24,27 @@ def read_json(text: str | bytes) -> Any:
     except RecursionError as error:
         raise ValueError("the values are nested too deeply") from error
     return value
+
+
+def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a document and, last, the digest of them, which tells of later edits."""
+    return {**fields, SEAL: _digest(fields)}
+
+
+def unsealed(value: Any) -> Any:
+    """Return the value of a document, less the digest of its fields.
+
+    Documents that have none, as earlier versions wrote them, are taken as they are. ValueError
+    where the fields are not those that were written.
+    """
+    if not isinstance(value, dict) or SEAL not in value:
+        return value
+    fields = {name: field for name, field in value.items() if name != SEAL}
+    if value[SEAL] != _digest(fields):
+        raise ValueError("it was edited after it was written: the digest in it does not fit")
+    return fields
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from atlas_assets.errors import ArtifactError, ProvenanceError, expect
-from atlas_assets.files.json_text import read_json
+from atlas_assets.files.json_text import read_json, sealed, unsealed
 from atlas_assets.hub_client.repository import is_place_inside
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage.provenance import Contradiction, Lineage, Provenance, contradictions
@@ -170,7 +170,7 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """Return the document; equal manifests give equal bytes."""
-        document = {"version": self.version, **self.model_dump(mode="json")}
+        document = sealed({"version": self.version, **self.model_dump(mode="json")})
         return (_dump(document) + "\n").encode()
 
     @classmethod
@@ -188,6 +188,7 @@ class Manifest(_Record):
                 found=f"format {found!r}",
                 remedy="upgrade atlas-assets; if the file does not belong to an atlas, rename it",
             )
+            fields = unsealed(fields)
             fields.pop("version", None)
             return cls.model_validate(fields)
         except ValueError as error:

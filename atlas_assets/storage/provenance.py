@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from atlas_assets.errors import ForeignArtifactError, ProvenanceError, SettingsError, unsound
-from atlas_assets.files.json_text import read_json
+from atlas_assets.files.json_text import read_json, sealed, unsealed
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.stages.setting import Setting
 
@@ -103,16 +103,15 @@ class Provenance(_Record):
         return self.format_version > 1 or bool(self.parts)
 
     def to_json(self) -> str:
-        """Return canonical JSON: sorted keys, no whitespace; equal records give equal text."""
-        return json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        """Return canonical JSON with a digest of itself; equal records give equal text."""
+        fields = sealed(self.model_dump(mode="json"))
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, where: str) -> Provenance:
         """Read the record in ``text``, which stands in the file or beside the file ``where``.
 
-        Any other text is damaged; a record of a newer format version is foreign.
+        Any other text, or an edited one, is damaged; a record of a newer format version is foreign.
         """
         try:
             fields = read_json(text)
@@ -125,7 +124,7 @@ class Provenance(_Record):
                     found=f"format version {version}",
                     remedy="upgrade atlas-assets, or choose another ATLAS_NAME",
                 )
-            return cls.model_validate(fields)
+            return cls.model_validate(unsealed(fields))
         except (ValueError, KeyError, SettingsError) as error:
             expected = f"a JSON record of format version {FORMAT_VERSION}"
             found = str(error).splitlines()[0]

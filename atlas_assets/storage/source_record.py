@@ -7,13 +7,15 @@ about nothing, and counts as none.
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, DamagedArtifactError
 from atlas_assets.files import atomic
+from atlas_assets.files.json_text import read_json, sealed, unsealed
 from atlas_assets.files.locations import content, file_digest
 from atlas_assets.storage.provenance import Origin
 from atlas_assets.storage.sidecar import FOLDER
@@ -60,7 +62,7 @@ def record_path(path: UPath | Path) -> UPath | Path:
 
 def write(path: UPath | Path, record: SourceRecord) -> None:
     """Note where the file at ``path`` was fetched from; an earlier record is replaced whole."""
-    text = f"{record.model_dump_json()}\n"
+    text = f"{json.dumps(sealed(record.model_dump()))}\n"
     atomic.write_bytes(record_path(path), text.encode(), what="the record of a file's source")
 
 
@@ -73,8 +75,8 @@ def noted(path: UPath | Path) -> SourceRecord | None:
     if not beside.exists():
         return None
     try:
-        return SourceRecord.model_validate_json(content(beside))
-    except ValidationError as error:
+        return SourceRecord.model_validate(unsealed(read_json(content(beside))))
+    except ValueError as error:
         raise DamagedArtifactError(
             "the record of a file's source is damaged",
             where=str(beside),

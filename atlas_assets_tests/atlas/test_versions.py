@@ -15,6 +15,7 @@ import pytest
 from atlas_assets.atlas import versions
 from atlas_assets.atlas.open import open_in_force, open_to_build, open_with_model
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, ProvenanceError
+from atlas_assets.files.json_text import sealed
 from atlas_assets_tests.orchestration.automation import followed
 from atlas_assets_tests.orchestration.automation.followed import MODEL, NAME, made, settings_in
 
@@ -149,8 +150,9 @@ PIN = {"model": MODEL, "in_force": {"sha": A, "folder": NAME}}
 @pytest.mark.parametrize(
     ("pin", "found"),
     [
-        ("{", "EOF"),
-        ("[" * 100_000, "recursion limit"),
+        ("{", "Expecting"),
+        ("[" * 100_000 + "]" * 100_000, "too deeply"),
+        ({**sealed(PIN), "revision": "other"}, "edited after it was written"),
         ({**PIN, "format_version": 2}, "format_version"),
         ({**PIN, "in_force": {"sha": "main", "folder": NAME}}, "should match pattern"),
         *(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from atlas_assets.files.json_text import read_json
+from atlas_assets.files.json_text import read_json, sealed, unsealed
 
 
 def test_a_document_is_read() -> None:
@@ -18,3 +20,13 @@ def test_a_document_is_read() -> None:
 def test_what_cannot_be_used_is_refused(text: str | bytes) -> None:
     with pytest.raises(ValueError):
         read_json(text)
+
+
+def test_an_edit_of_a_sealed_document_is_noticed() -> None:
+    fields = {"b": [1, 0.1, None], "a": {"é": "x"}}
+    text = json.dumps(sealed(fields))
+    assert unsealed(read_json(text)) == fields
+    assert unsealed(read_json(json.dumps(fields))) == fields
+    for edited in (text.replace("0.1", "0.2"), text.replace('"b"', '"c"'), text[:-3] + '0"}'):
+        with pytest.raises(ValueError, match="edited after it was written"):
+            unsealed(read_json(edited))

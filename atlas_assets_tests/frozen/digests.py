@@ -17,6 +17,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+from atlas_assets.files.json_text import SEAL
+
 Items = dict[str, Any]
 
 #: aspects of a file that depend on the processor and the libraries' versions
@@ -66,6 +68,7 @@ def atlas_items(folder: Path) -> Items:
 def _provenance(name: str, record: dict[str, Any]) -> Items:
     """A record less the versions in it, whose libraries stay named."""
     stable = {**record, "versions": sorted(record["versions"])}
+    del stable[SEAL]  # of the versions too
     text = json.dumps(stable, sort_keys=True).encode()
     # what goes into the masks from the activations is another digest on another processor
     everywhere = {**stable, "inputs": sorted(record["inputs"]), "payload_sha256": None}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_assets.errors import ArtifactError, ProvenanceError
+from atlas_assets.errors import ArtifactError, DamagedArtifactError, ProvenanceError
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.provenance import (
     FORMAT_VERSION,
@@ -66,6 +66,15 @@ def test_a_record_survives_its_json(
 def test_a_damaged_record_is_refused(text: str, found: str) -> None:
     with refusing(ArtifactError, "provenance record is damaged", "masks.h5", found):
         Provenance.from_json(text, where="masks.h5")
+
+
+def test_an_edited_record_is_damaged_and_an_earlier_one_without_a_digest_is_read() -> None:
+    record = provenance(code_version="1")
+    edited = record.to_json().replace('"code_version":"1"', '"code_version":"9"')
+    with refusing(DamagedArtifactError, "record is damaged", "masks.h5", "edited after"):
+        Provenance.from_json(edited, where="masks.h5")
+    earlier = json.dumps(record.model_dump(mode="json"))
+    assert Provenance.from_json(earlier, where="masks.h5") == record
 
 
 def test_a_newer_format_is_refused() -> None:

@@ -26,9 +26,14 @@ def test_a_record_speaks_of_one_content(tmp_path: Path) -> None:
     path.write_text("b\n")
     assert source_record.read(path) is None
     assert source_record.noted(path) == record
-    source_record.record_path(path).write_text("{}")
-    with pytest.raises(ArtifactError, match="record of a file's source is damaged"):
-        source_record.noted(path)
     path.write_text("a\n")
-    assert source_record.source_of(path) is None
+    beside = source_record.record_path(path)
+    of_the_paper = beside.read_text().replace(REPO, source_record.PAPER_REPOSITORIES[0])
+    for damaged in ("{}", of_the_paper):
+        beside.write_text(damaged)
+        with pytest.raises(ArtifactError, match="record of a file's source is damaged"):
+            source_record.noted(path)
+        assert source_record.source_of(path) is None
+    beside.write_text(record.model_dump_json())  # as earlier versions wrote it
+    assert source_record.noted(path) == record
     assert str(record) == f"{REPO}@{'0' * 12}"

@@ -183,9 +183,13 @@ class AtlasSettings(BaseModel):
 
     @field_validator("data_dir", "model")
     @classmethod
-    def _has_short_names(cls, value: str) -> str:
-        if len(value) > _LONGEST_PATH or max(map(len, value.split("/"))) > 255:
+    def _can_be_a_folder(cls, value: str) -> str:
+        if len(value) > _LONGEST_PATH or max(len(part.encode()) for part in value.split("/")) > 255:
             raise ValueError("it is too long for the name of a folder")
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("there is no home folder that ~ stands for") from None
         return value
 
     @field_validator("data_dir")

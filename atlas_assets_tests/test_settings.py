@@ -41,7 +41,7 @@ def test_lists_are_comma_separated_and_sorted_into_the_sweep() -> None:
             for value in ("zz://b", "'data'", "data\r", "~/x", " ", "a\0b")
         ),
         *(("ATLAS_DATA_DIR", value) for value in (__file__, "a" * 300)),
-        *(("ATLAS_MODEL", value) for value in ("m" * 300, "m\0", '"gpt2"')),
+        *(("ATLAS_MODEL", value) for value in ("m" * 300, "m\0", '"gpt2"', "~nobody-here/m")),
         ("ATLAS_DEVICE", "cpu\r"),
         ("ATLAS_PERMUTATIONS", "9" * 400),
         ("ATLAS_DTYPE", "float8"),

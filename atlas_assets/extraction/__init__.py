@@ -13,6 +13,7 @@
 `tree_pass`           one resumable pass over the whole tree
 `reduction`           readouts added up per unit, on the device
 `losses`              the loss of a prompt, from logits or from the nodes of a tree
+`interventions`       ablation of neurons and its first-order estimate, attribution
 `shards`              scratch files from which a killed run goes on
 `workers`             batches side by side on the cores of a CPU
 ====================  =============================================================================

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from atlas_assets.errors import ModelError, expect
 from atlas_assets.models import cpu_kernels
 
 #: entries in and out of a slab of tokens on a CPU: as many as leave it in a core's cache
@@ -28,7 +27,7 @@ _TRANSPOSE = "void(uint64[::1],int64,int64,uint64[::1],int64,int64,int64,int64)"
 
 
 class SparseLinear(nn.Module):
-    """``x · weightᵀ + bias`` like `torch.nn.Linear`, for inference, without the weight's zeros.
+    """``x · weightᵀ + bias`` like `torch.nn.Linear`, of a fixed weight, without its zeros.
 
     The result is that of the dense layer up to the order of float sums, for finite x: an infinite
     or NaN entry of x does not reach the outputs that its weights are zero for.
@@ -48,6 +47,8 @@ class SparseLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.has_bias = linear.bias is not None
+        # in a list, so that it is no part of the module's state
+        self._transposed: list[SparseLinear] = []
         weight, bias = linear.weight.detach(), linear.bias
         full = weight if bias is None else torch.cat([weight, bias.detach()[:, None]], dim=1)
         # row after row, columns ascending, the bias after the last column of each row
@@ -64,17 +65,23 @@ class SparseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply ``x`` ``[..., in_features]`` with the weight: ``[..., out_features]``.
 
-        Raises ModelError where a gradient is asked for.
+        Gradients flow to ``x``; the weight has none.
         """
-        expect(
-            not (x.requires_grad and torch.is_grad_enabled()),
-            ModelError,
-            "a packed layer cannot be trained",
-            where=f"SparseLinear({self.in_features}, {self.out_features})",
-            expected="inference (torch.inference_mode or torch.no_grad)",
-            found="an input that requires a gradient",
-            remedy="train the model as transformers loads it, before it is accelerated",
-        )
+        if x.requires_grad and torch.is_grad_enabled():
+            product: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
+            return product
+        return self._multiply(x)
+
+    @property
+    def transposed(self) -> SparseLinear:
+        """The layer of the transposed weight without bias, made when it is first asked for."""
+        if not self._transposed:
+            dense = nn.Linear(self.out_features, self.in_features, bias=False, device="meta")
+            dense.weight = nn.Parameter(self.weight.t(), requires_grad=False)
+            self._transposed.append(SparseLinear(dense))
+        return self._transposed[0]
+
+    def _multiply(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, self.in_features)
         out = x.new_empty(len(rows), self.out_features)
         size = ACCELERATOR_SLAB
@@ -141,6 +148,19 @@ class SparseLinear(nn.Module):
         destination[f"{prefix}weight"] = self.weight
         if self.has_bias:
             destination[f"{prefix}bias"] = self.bias
+
+
+class _Product(torch.autograd.Function):
+    """The product with its gradient, which is the product with the transposed weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: SparseLinear) -> Tensor:
+        ctx.layer = layer
+        return layer._multiply(x.detach())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return ctx.layer.transposed(grads[0]), None
 
 
 def _pairs_up(rows: Tensor, out: Tensor) -> bool:

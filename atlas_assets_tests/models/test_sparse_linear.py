@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from atlas_assets.errors import ModelError
 from atlas_assets.models.sparse_linear import SparseLinear
 
 TOLERANCE = {torch.float16: 2e-2, torch.bfloat16: 1e-1, torch.float32: 1e-5, torch.float64: 1e-12}
@@ -84,9 +83,14 @@ def test_what_is_not_finite_stays_with_the_weights_it_meets() -> None:
     assert found.isnan().tolist() == [[False] * 3, [False, True, True]]
 
 
-def test_cannot_be_trained() -> None:
-    sparse, x = SparseLinear(layer(4, 3, 0.5)), tokens(2, 4).requires_grad_()
-    with pytest.raises(ModelError, match="cannot be trained"):
-        sparse(x)
-    with torch.no_grad():
-        assert sparse(x).shape == (2, 3)
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_flow_to_the_input(bias: bool) -> None:
+    dense = layer(40, 30, 0.2, bias=bias)
+    sparse, weights = SparseLinear(dense), tokens(2, 5, 30)
+    slopes = []
+    for each in (dense, sparse):
+        x = tokens(2, 5, 40).requires_grad_()
+        (each(x) * weights).sum().backward()
+        slopes.append(x.grad)
+    torch.testing.assert_close(*slopes)
+    assert sparse.state_dict().keys() == dense.state_dict().keys()

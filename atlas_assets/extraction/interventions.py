@@ -1,0 +1,299 @@
+"""Networks whose readouts are held back: ablation, and its first-order estimate, attribution.
+
+Every MLP's output becomes ``μ + g · (output − μ)`` at all positions of a prompt, with μ the mean of
+each neuron and g its gate: 1 leaves it as it is, 0 ablates it to its mean. Losses are those of
+`extraction.losses`; hooks do it for any causal language model. Attribution patching (Nanda 2023;
+Syed et al. 2023) estimates by how much closing a gate raises the loss: a = −∂L/∂g at g = 1.
+
+Prompts are padded on the right, where a causal network sees no padding, and given no mask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from atlas_assets.errors import ModelError
+from atlas_assets.extraction.batching import length_batches, padded, placed
+from atlas_assets.extraction.losses import (
+    LOGITS_PER_CALL,
+    MAX_SCORED_TOKENS,
+    mean_losses,
+    targets_of,
+)
+from atlas_assets.extraction.passes import Doubles
+from atlas_assets.extraction.prompts import IntArray, TokenTable, tokenize
+from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.extraction.workers import in_order
+from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.progress import Progress, Track
+
+#: runs after which their results are written down
+ABLATED, ATTRIBUTED = 4096, 256
+#: tokens of a batch, padding included
+BATCH_TOKENS = 2048
+#: raise it when the arithmetic changes
+VERSION = 1
+Gates = npt.NDArray[np.bool_]
+
+
+class _Gated:
+    """Hooks that hold back the readouts of the batch that the calling thread runs."""
+
+    def __init__(self, model: LoadedModel, means: Doubles) -> None:
+        self._model = model
+        self._means = placed(means.astype(np.float32), model.device)
+        self._batch = threading.local()
+
+    def losses(self, ids: IntArray, real: npt.NDArray[np.bool_], gates: Tensor) -> Tensor:
+        """Run padded prompts with their gates ``[batch, layers, width]``: float64 ``[batch]``."""
+        self._batch.gates = gates
+        device = self._model.device
+        output = self._model.network(placed(ids, device))
+        return mean_losses(output.logits, placed(targets_of(ids, real), device))
+
+    def hold(self, layer: int, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        """Return what a layer's MLP gives through its gates; a forward hook."""
+        mean, gate = self._means[layer], self._batch.gates[:, layer, None, :]
+        held: Tensor = mean + gate * (output - mean)
+        return held.to(output.dtype)
+
+
+@contextmanager
+def _gated(model: LoadedModel, means: Doubles) -> Iterator[_Gated]:
+    gated = _Gated(model, means)
+    handles = [
+        mlp.register_forward_hook(partial(gated.hold, layer))
+        for layer, mlp in enumerate(model.mlps)
+    ]
+    try:
+        yield gated
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def mean_readouts(model: LoadedModel, texts: Sequence[str], *, progress: Progress) -> Doubles:
+    """Return the mean readout of every neuron over all tokens: float64 ``[layers, width]``.
+
+    Args:
+        model: a loaded causal LM.
+        texts: the prompts; identical ones count once.
+        progress: is told of each prompt that has been run.
+    """
+    table, _ = _tokenized(model, texts)
+    totals = torch.zeros(model.n_layers, model.width, dtype=torch.float64)
+    batch_state = threading.local()
+
+    def keep(layer: int, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        kept = output[batch_state.real].sum(dim=0, dtype=torch.float64)
+        batch_state.sums[layer] = kept.cpu()
+
+    def run(rows: IntArray) -> Tensor:
+        ids, real = _padded(model, table, rows)
+        batch_state.real, batch_state.sums = placed(real, model.device), {}
+        with torch.inference_mode():
+            model.base(placed(ids, model.device))
+        return torch.stack([batch_state.sums[layer] for layer in range(model.n_layers)])
+
+    handles = [
+        mlp.register_forward_hook(partial(keep, layer)) for layer, mlp in enumerate(model.mlps)
+    ]
+    try:
+        with progress.track(len(table)) as track:
+
+            def take(rows: IntArray, sums: Tensor) -> None:
+                totals.add_(sums)
+                track.advance(len(rows))
+
+            in_order(length_batches(table.lengths, BATCH_TOKENS), run, take, device=model.device)
+    finally:
+        for handle in handles:
+            handle.remove()
+    means: Doubles = totals.numpy() / int(table.lengths.sum())
+    return means
+
+
+def attributions(
+    model: LoadedModel,
+    texts: Sequence[str],
+    groups: csr_array,
+    means: Doubles,
+    *,
+    shards: ShardStore,
+    progress: Progress,
+) -> Doubles:
+    """Return a = −∂L/∂g at g = 1, summed over groups of prompts: ``[groups, layers, width]``.
+
+    It estimates by how many nats per token the loss of a prompt rises when a neuron is ablated.
+
+    Args:
+        model: a loaded causal LM.
+        texts: the prompts, all different.
+        groups: ``[groups, texts]``, the weight of each prompt in each group.
+        means: float64 ``[layers, width]``, what ablation puts in place of a readout.
+        shards: where finished work is kept.
+        progress: is told of each prompt that has been run.
+    """
+    table, rows = _tokenized(model, texts)
+    totals = np.zeros((groups.shape[0], model.n_layers, model.width))
+    shape = (model.n_layers, model.width)
+    store = _store(shards, "attribute", model, table.offsets, table.tokens, rows, means)
+    with _gated(model, means) as gated, progress.track(len(texts)) as track:
+
+        def run(batch: IntArray) -> npt.NDArray[Any]:
+            ids, real = _padded(model, table, rows[batch])
+            with torch.enable_grad():
+                gates = torch.ones((len(batch), *shape), device=model.device, requires_grad=True)
+                total = gated.losses(ids, real, gates).sum()
+                (slope,) = torch.autograd.grad(total, gates)
+            found: npt.NDArray[Any] = -slope.cpu().numpy()
+            return found
+
+        work = _Work(model, table.lengths[rows], store, track, ATTRIBUTED)
+        for part, found in work.done(run, np.empty((0, *shape), np.float32)):
+            _require_finite(found, "the attribution of a prompt", texts[part])
+            weighted = groups[:, part] @ found.reshape(len(found), -1).astype(np.float64)
+            totals += weighted.reshape(totals.shape)
+    return totals
+
+
+def ablated_losses(
+    model: LoadedModel,
+    texts: Sequence[str],
+    gates: Gates,
+    runs: IntArray,
+    means: Doubles,
+    *,
+    shards: ShardStore,
+    progress: Progress,
+) -> Doubles:
+    """Return the losses of prompts run with gates closed: float64 ``[runs]``, nats per token.
+
+    Args:
+        model: a loaded causal LM.
+        texts: the prompts, all different.
+        gates: bool ``[masks, layers, width]``, false where a readout is put to its mean.
+        runs: int64 ``[runs, 2]``: a prompt and the gates that it is run with.
+        means: float64 ``[layers, width]``; zeros ablate to zero.
+        shards: where finished work is kept.
+        progress: is told of each run.
+    """
+    table, rows = _tokenized(model, texts)
+    losses = np.zeros(len(runs))
+    plan = (table.offsets, table.tokens, rows, means, gates, runs)
+    store = _store(shards, "ablate", model, *plan)
+    with _gated(model, means) as gated, progress.track(len(runs)) as track:
+
+        def run(batch: IntArray) -> npt.NDArray[Any]:
+            prompts, masks = runs[batch].T
+            ids, real = _padded(model, table, rows[prompts])
+            with torch.inference_mode():
+                held = placed(gates[masks].astype(np.float32), model.device)
+                found: npt.NDArray[Any] = gated.losses(ids, real, held).cpu().numpy()
+            return found
+
+        work = _Work(model, table.lengths[rows[runs[:, 0]]], store, track, ABLATED)
+        for part, found in work.done(run, np.empty(0)):
+            prompts = runs[part, 0]
+            _require_finite(found, "the loss of an ablated network", [texts[p] for p in prompts])
+            losses[part] = found
+    return losses
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """Runs that are left to do, shard by shard, each in batches of similar length.
+
+    Attributes:
+        model: the network.
+        lengths: int64 ``[runs]``, tokens of each.
+        store: finished shards, which are not run again.
+        track: is told of each run.
+        size: runs of a shard.
+    """
+
+    model: LoadedModel
+    lengths: IntArray
+    store: ShardStore
+    track: Track
+    size: int
+
+    def done(
+        self, run: Callable[[IntArray], npt.NDArray[Any]], like: npt.NDArray[Any]
+    ) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        """Yield the runs of each shard with their results, which have the axes of ``like``."""
+        budget = max(min(BATCH_TOKENS, LOGITS_PER_CALL // self.model.tokenizer.vocab_size), 1)
+        for first in range(0, len(self.lengths), self.size):
+            part = slice(first, min(first + self.size, len(self.lengths)))
+            found = np.zeros((part.stop - first, *like.shape[1:]), like.dtype)
+            stored = self.store.get(f"{first:09d}", like={"found": found})
+            if stored is not None:
+                self.track.skip(len(found))
+                yield part, stored["found"]
+                continue
+            batches = length_batches(self.lengths[part], budget)
+            run_part = partial(_shifted, run, first)
+            in_order(batches, run_part, partial(self._take, found), device=self.model.device)
+            self.store.put(f"{first:09d}", {"found": found})
+            yield part, found
+
+    def _take(self, found: npt.NDArray[Any], batch: IntArray, values: npt.NDArray[Any]) -> None:
+        found[batch] = values
+        self.track.advance(len(batch))
+
+
+def _shifted(
+    run: Callable[[IntArray], npt.NDArray[Any]], first: int, batch: IntArray
+) -> npt.NDArray[Any]:
+    return run(first + batch)
+
+
+def _tokenized(model: LoadedModel, texts: Sequence[str]) -> tuple[TokenTable, IntArray]:
+    """Return the scored part of the prompts as token sequences, and the row of each prompt."""
+    table, rows = tokenize(model.tokenizer, texts)
+    return table.truncated(MAX_SCORED_TOKENS), rows
+
+
+def _padded(
+    model: LoadedModel, table: TokenTable, rows: IntArray
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    ids = padded(table, rows, model.tokenizer.pad_id, side="right")
+    return ids, np.arange(ids.shape[1]) < table.lengths[rows, None]
+
+
+def _store(
+    shards: ShardStore, task: str, model: LoadedModel, *plan: npt.NDArray[Any]
+) -> ShardStore:
+    digest = hashlib.sha256()
+    for array in plan:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return shards.narrowed(
+        f"{task} {VERSION}, {BATCH_TOKENS} tokens",
+        f"{model.dtype} on {model.device.type}, torch {torch.__version__}, {model.kernels}",
+        digest.hexdigest(),
+    )
+
+
+def _require_finite(found: npt.NDArray[Any], what: str, texts: Sequence[str]) -> None:
+    unsound = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
+    if unsound.size:
+        raise ModelError(
+            f"{what} is not finite",
+            where=repr(texts[int(unsound[0])])[:80],
+            expected="a finite number of nats",
+            found="NaN or infinity",
+            remedy="use a wider dtype (ATLAS_DTYPE=bfloat16 or float32), or check the checkpoint",
+        )

@@ -1,0 +1,182 @@
+"""What exact ablation runs, and its losses: each concept's circuit on own and other prompts.
+
+Conditions of a run, every one with a mask of neurons that are put to their mean at all positions:
+
+``ablate``      the circuit
+``matched 0``…  a control of the circuit's size (`definitions.matched`), own prompts only
+``keep``        everything but the circuit
+``keep 0.02``…  everything but that share of all neurons, own prompts only: the circuit's first
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.stages import columns as col
+from atlas_assets.stages import streams
+from atlas_assets.stages.circuits import definitions
+from atlas_assets.stages.circuits.samples import Sample
+from atlas_assets.stages.circuits.statistics import Indices
+from atlas_assets.stages.masks.masks import Bits, Masks
+from atlas_assets.stages.rounding import Reals
+from atlas_assets.stages.schema import Column, TableSchema
+
+#: the shares of all neurons at which faithfulness is taken, those of the MIB benchmark
+CURVE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+SCHEMA = TableSchema(
+    columns=(
+        col.text("definition", "definition of a circuit"),
+        col.concept("concept", "concept whose circuit it is"),
+        col.text("condition", "what is put to its mean: ablate, matched, keep"),
+        col.concept("prompts_of", "concept that the prompt is of"),
+        col.text("pair", "pair of the prompt"),
+        col.count("domain", "domain of the prompt"),
+        col.count("prompt", "number of the prompt in the sample"),
+        Column("loss", pl.Float64(), "loss of the prompt so, nats per token", minimum=0.0),
+        Column("whole", pl.Float64(), "its loss in the whole network", minimum=0.0),
+        Column("none", pl.Float64(), "its loss with all MLP readouts at their means", minimum=0.0),
+    ),
+    key=("definition", "concept", "condition", "prompt"),
+)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is run.
+
+    Attributes:
+        own: Prompts of the concept itself, at most.
+        others: Prompts of each other concept; below 1, the share of the concepts that give one.
+        controls: Matched masks.
+        curve: Prompts of the concept at each share of `CURVE`, at most.
+    """
+
+    own: int
+    others: float
+    controls: int
+    curve: int
+
+
+#: all there is to say in the job ``validate``, and the sample of the job ``atlas``
+EXACT = Extent(own=64, others=1, controls=definitions.MATCHED_DRAWS, curve=16)
+SAMPLED = Extent(own=6, others=0.06, controls=1, curve=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All runs of the circuits of one definition.
+
+    Attributes:
+        gates: bool ``[masks, layers, width]``, false where a readout is put to its mean.
+        runs: int64 ``[runs, 2]``: the prompt of the sample, and the gates.
+        concepts: int64 ``[runs]``, whose circuit it is.
+        conditions: The condition of each run.
+    """
+
+    gates: Bits
+    runs: Indices
+    concepts: Indices
+    conditions: tuple[str, ...]
+
+
+def plan(circuits: Masks, strength: Reals, sample: Sample, extent: Extent, seed: int = 42) -> Plan:
+    """Return what is run for circuits of the sample's concepts; empty ones are run as well.
+
+    Args:
+        circuits: The circuits, of the concepts of the sample.
+        strength: float64 ``[concepts, layers, width]``, mean |readout|: what controls match, and
+            the order in which the curve keeps neurons of the circuit, then others.
+        sample: The prompts.
+        extent: How much is run.
+        seed: The seed of the controls and of the choice of others' prompts.
+    """
+    controls = [
+        definitions.matched(circuits, strength, draw=draw, seed=seed)
+        for draw in range(extent.controls)
+    ]
+    gates: list[Bits] = []
+    runs: list[tuple[int, int]] = []
+    concepts: list[int] = []
+    conditions: list[str] = []
+    for concept in range(len(circuits.names)):
+        own = sample.of(concept)[: extent.own]
+        stream = streams.of_concept(seed, f"others {circuits.names[concept]}")
+        others = _of_others(sample, concept, extent, stream)
+        circuit = circuits.bits[concept]
+        held = [("ablate", ~circuit, [*own, *others]), ("keep", circuit, [*own, *others])]
+        held += [
+            (f"matched {draw}", ~control.bits[concept], [*own])
+            for draw, control in enumerate(controls)
+        ]
+        if extent.curve:
+            held += [
+                (condition, kept, [*own[: extent.curve]])
+                for condition, kept in _curve(circuit, strength[concept])
+            ]
+        for condition, gate, prompts in held:
+            runs += [(prompt, len(gates)) for prompt in prompts]
+            concepts += [concept] * len(prompts)
+            conditions += [condition] * len(prompts)
+            gates.append(gate)
+    return Plan(
+        np.stack(gates),
+        np.asarray(runs, dtype=np.int64).reshape(-1, 2),
+        np.asarray(concepts, dtype=np.int64),
+        tuple(conditions),
+    )
+
+
+def _of_others(
+    sample: Sample, concept: int, extent: Extent, stream: np.random.Generator
+) -> list[int]:
+    """Return prompts of other concepts: the first ones of each, or one of some of them."""
+    others = [other for other in range(len(sample.concepts)) if other != concept]
+    if extent.others < 1:
+        some = max(round(extent.others * len(others)), 1)
+        others = sorted(stream.permutation(others)[:some].tolist())
+    each = max(int(extent.others), 1)
+    return [prompt for other in others for prompt in sample.of(other)[:each].tolist()]
+
+
+def _curve(circuit: Bits, strength: Reals) -> Iterator[tuple[str, Bits]]:
+    """Yield a condition and what it keeps: the strongest neurons, those of the circuit first."""
+    order = np.lexsort((-strength.ravel(), ~circuit.ravel()))
+    for share in CURVE:
+        kept = np.zeros(circuit.size, dtype=np.bool_)
+        kept[order[: round(share * circuit.size)]] = True
+        yield f"keep {share:g}", kept.reshape(circuit.shape)
+
+
+def to_table(
+    definition: str, sample: Sample, planned: Plan, losses: Reals, whole: Reals, none: Reals
+) -> pl.DataFrame:
+    """Return the losses as a table of the columns ``SCHEMA``, a row per run, in their order.
+
+    Args:
+        definition: The definition of the circuits.
+        sample: The prompts.
+        planned: What was run.
+        losses: float64 ``[runs]``.
+        whole: float64 ``[prompts]``, the losses of the network as it is.
+        none: float64 ``[prompts]``, those with every neuron put to its mean.
+    """
+    prompts = planned.runs[:, 0]
+    names = np.array(sample.concepts, dtype=object)
+    columns = {
+        "definition": [definition] * len(prompts),
+        "concept": names[planned.concepts],
+        "condition": planned.conditions,
+        "prompts_of": names[sample.concept[prompts]],
+        "pair": np.array(sample.pair, dtype=object)[prompts],
+        "domain": sample.domain[prompts],
+        "prompt": prompts,
+        "loss": losses,
+        "whole": whole[prompts],
+        "none": none[prompts],
+    }
+    return pl.DataFrame(columns, schema=SCHEMA.polars)

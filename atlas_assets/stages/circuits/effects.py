@@ -1,0 +1,142 @@
+"""What ablating a circuit does, from the losses of single prompts, with bootstrap intervals.
+
+With ΔL(c | prompts) the mean rise of the loss when the neurons of circuit c are put to their means,
+in nats per token::
+
+    necessity       N_c = ΔL(c | own prompts)
+    specificity     S_c = N_c − ΔL(c | prompts of other concepts)
+    over matched    M_c = N_c − mean over controls of ΔL(control | own prompts)
+    faithfulness    F_c = 1 − ΔL(all but c | prompts) / ΔL(all | prompts)
+
+CPR and CMD are the areas under F and under |1 − F| over the share of neurons that is kept, by the
+trapezoidal rule over 0.1% to 100% (MIB benchmark, circuit track); with all neurons kept F is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.stages import streams
+from atlas_assets.stages.circuits import statistics
+from atlas_assets.stages.circuits.ablation import CURVE
+from atlas_assets.stages.rounding import Reals
+
+#: the mean of a column over the rows of each concept, for the rows as they are and each resample
+Rise = Callable[..., Reals]
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """A difference of mean losses of every concept, and of every resample of the prompts.
+
+    Attributes:
+        values: float64 ``[concepts]``, nats per token; NaN where it was not measured.
+        draws: float64 ``[concepts, draws]``, the same over resamples of (pair, domain).
+    """
+
+    values: Reals
+    draws: Reals
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """What ablation shows of the circuits of one definition; arrays are float64 ``[concepts]``."""
+
+    necessity: Effect
+    specificity: Effect
+    over_matched: Effect
+    faithfulness_own: Reals
+    faithfulness_other: Reals
+    cpr: Reals
+    cmd: Reals
+
+
+def effects(
+    losses: pl.DataFrame,
+    concepts: tuple[str, ...],
+    *,
+    draws: int = statistics.DRAWS,
+    seed: int = 42,
+) -> Effects:
+    """Return the effects of the circuits of one definition.
+
+    Args:
+        losses: Rows of one definition, of the columns of `ablation.SCHEMA`.
+        concepts: The concepts, sorted; those without rows have NaN.
+        draws: The resamples of all (pair, domain) clusters.
+        seed: The seed of the resamples.
+    """
+    number = {concept: place for place, concept in enumerate(concepts)}
+    rows = losses.with_columns(
+        place=pl.col("concept").replace_strict(number, return_dtype=pl.Int64),
+        cluster=pl.struct("pair", "domain").rank("dense").cast(pl.Int64) - 1,
+        is_own=pl.col("concept") == pl.col("prompts_of"),
+        rise=pl.col("loss") - pl.col("whole"),
+        whole_rise=pl.col("none") - pl.col("whole"),
+    )
+    n_clusters = int(rows["cluster"].max()) + 1 if rows.height else 1  # type: ignore[arg-type]
+    stream = streams.of_layer(seed, 0)
+    resamples = statistics.cluster_weights(n_clusters, draws, stream)
+    weights = np.concatenate([np.ones((1, n_clusters)), resamples])
+
+    def rise(some: pl.DataFrame, column: str = "rise") -> Reals:
+        return statistics.group_means(
+            some[column].to_numpy(),
+            some["place"].to_numpy(),
+            some["cluster"].to_numpy(),
+            len(concepts),
+            weights,
+        )
+
+    ablated = rows.filter(pl.col("condition") == "ablate")
+    own = rise(ablated.filter("is_own"))
+    others = rise(ablated.filter(~pl.col("is_own")))
+    controls = rise(rows.filter(pl.col("condition").str.starts_with("matched")))
+    kept = rows.filter(pl.col("condition") == "keep")
+    curve = [_faithfulness(rows, share, rise) for share in CURVE]
+    faithful = np.stack([*curve, np.where(np.isnan(curve[0]), np.nan, 1.0)])
+    shares = np.array([*CURVE, 1.0])
+    return Effects(
+        _effect(own),
+        _effect(own - others),
+        _effect(own - controls),
+        _ratio(kept.filter("is_own"), rise),
+        _ratio(kept.filter(~pl.col("is_own")), rise),
+        np.trapezoid(faithful, shares, axis=0),
+        np.trapezoid(np.abs(1 - faithful), shares, axis=0),
+    )
+
+
+def _effect(means: Reals) -> Effect:
+    return Effect(means[:, 0], means[:, 1:])
+
+
+def _faithfulness(rows: pl.DataFrame, share: float, rise: Rise) -> Reals:
+    return _ratio(rows.filter(pl.col("condition") == f"keep {share:g}"), rise)
+
+
+def _ratio(rows: pl.DataFrame, rise: Rise) -> Reals:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Reals = 1 - rise(rows)[:, 0] / rise(rows, "whole_rise")[:, 0]
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def matrix(losses: pl.DataFrame) -> pl.DataFrame:
+    """Return the mean rise of the loss of each concept's prompts under each concept's ablation.
+
+    Columns are ``definition``, ``concept`` (whose circuit is ablated), ``prompts_of``, ``rise``
+    (nats per token) and ``n_prompts``, sorted.
+    """
+    key = ("definition", "concept", "prompts_of")
+    ablated = losses.filter(pl.col("condition") == "ablate")
+    rise = (pl.col("loss") - pl.col("whole")).mean().alias("rise")
+    return (
+        ablated.group_by(key)
+        .agg(rise, pl.len().cast(pl.Int64).alias("n_prompts"))
+        .sort(key)
+        .select(*key, "rise", "n_prompts")
+    )

@@ -1,0 +1,97 @@
+"""Can a concept be told from the others by its circuit, on prompts of other domains?
+
+A held-out pair mask is compared with the circuits of all concepts of one type by the cosine of the
+two after the background of each is taken off: of a circuit the mean of all circuits of the type, of
+a pair mask the mean of all pair masks. The concept's rank is 1 where its own circuit is the most
+similar; of k equally similar ones each is first in one case of k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from atlas_assets.stages.concepts import Kind, pairs_of_concepts, split_concept
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.rounding import Reals
+
+#: cosines this close are equal: they differ by rounding errors only
+_ROUNDING_ERRORS = 1e-9
+
+
+@dataclass(frozen=True)
+class Identified:
+    """How well one concept is told from the others of its type.
+
+    Attributes:
+        rank: The mean rank of the concept over its held-out pairs; (n + 1) / 2 by chance.
+        top1: The share of its held-out pairs that rank it first; 1 / n by chance.
+        n: The number of concepts that it is told from, itself included.
+        pairs: The number of held-out pair masks.
+    """
+
+    rank: float
+    top1: float
+    n: int
+    pairs: int
+
+
+def identify(circuits: Reals, names: tuple[str, ...], held_out: Masks) -> dict[str, Identified]:
+    """Return how well each concept is identified, by concept.
+
+    Args:
+        circuits: float64 ``[concepts, layers, width]``: 1 in a circuit and 0 elsewhere, or weights.
+        names: The concepts, sorted.
+        held_out: Pair masks from prompts that had no part in making the circuits.
+    """
+    members = pairs_of_concepts(held_out.names)
+    masks = _centred(held_out.bits.reshape(len(held_out.names), -1).astype(np.float64))
+    found = {}
+    for kind in ("ast", "builtin"):
+        own = [row for row, name in enumerate(names) if split_concept(name)[0] == kind]
+        if not own:
+            continue
+        known = _centred(circuits[own].reshape(len(own), -1))
+        cosines = masks @ known.T
+        for column, row in enumerate(own):
+            rows = members.get(names[row], [])
+            if rows:
+                found[names[row]] = _ranked(cosines[rows], column)
+    return dict(sorted(found.items()))
+
+
+def _centred(vectors: Reals) -> Reals:
+    """Return vectors less their mean, of length 1; zero where nothing is left."""
+    left = vectors - vectors.mean(axis=0)
+    lengths = np.linalg.norm(left, axis=1, keepdims=True)
+    # what is left of equal vectors is rounding errors
+    known = lengths > 1e-9 * (1 + np.abs(vectors).max(initial=0))
+    scaled: Reals = np.divide(left, lengths, out=np.zeros_like(left), where=known)
+    return scaled
+
+
+def _ranked(cosines: Reals, own: int) -> Identified:
+    """Rank the column ``own`` among all, in each row."""
+    ahead = np.count_nonzero(cosines > cosines[:, [own]] + _ROUNDING_ERRORS, axis=1)
+    level = np.abs(cosines - cosines[:, [own]]) <= _ROUNDING_ERRORS
+    ties = np.count_nonzero(level, axis=1)
+    top = np.where(ahead == 0, 1 / ties, 0.0)
+    ranks = 1 + ahead + (ties - 1) / 2
+    return Identified(float(ranks.mean()), float(top.mean()), cosines.shape[1], len(cosines))
+
+
+def centroids(discovered: Masks) -> tuple[Reals, tuple[str, ...]]:
+    """Return the mean pair mask of each concept, the baseline of nearest centroids.
+
+    It is float64 ``[concepts, layers, width]``, with the names of the concepts, sorted.
+    """
+    members = pairs_of_concepts(discovered.names)
+    means = [discovered.bits[rows].mean(axis=0) for rows in members.values()]
+    return np.stack(means), tuple(members)
+
+
+def of_kind(found: Mapping[str, Identified], kind: Kind | None) -> list[Identified]:
+    """Return what was found of the concepts of a kind, or of all."""
+    return [each for name, each in found.items() if kind in (None, split_concept(name)[0])]

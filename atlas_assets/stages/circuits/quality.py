@@ -1,0 +1,245 @@
+"""Every yardstick of every concept, and what they come to per definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.stages import columns as col
+from atlas_assets.stages.circuits import statistics
+from atlas_assets.stages.circuits.effects import Effect, Effects
+from atlas_assets.stages.circuits.identification import Identified
+from atlas_assets.stages.concepts import split_concept
+from atlas_assets.stages.masks.masks import Bits, Masks
+from atlas_assets.stages.rounding import Reals
+from atlas_assets.stages.schema import Column, TableSchema
+
+#: a neuron is of the core where at least this share of all circuits hold it, in tenths
+CORE_TENTHS = 9
+TYPES = ("ast", "builtin", "all")
+_MEASURED = ("necessity", "specificity", "over_matched")
+
+
+def _number(name: str, description: str) -> Column:
+    return Column(name, pl.Float64(), description, nullable=True)
+
+
+def _with_interval(name: str, description: str) -> tuple[Column, ...]:
+    return (
+        _number(name, description),
+        _number(f"{name}_low", f"2.5th percentile of {name} over resamples of (pair, domain)"),
+        _number(f"{name}_high", f"97.5th percentile of {name} over resamples of (pair, domain)"),
+    )
+
+
+_EFFECTS = (
+    *_with_interval("necessity", "ΔL of ablating the circuit on own prompts, nats per token"),
+    *_with_interval("specificity", "necessity less the mean ΔL on prompts of other concepts"),
+    *_with_interval("over_matched", "necessity less the mean ΔL of matched controls"),
+)
+_FAITHFULNESS = (
+    _number("faithfulness_own", "1 − ΔL(all but the circuit) / ΔL(all MLPs), own prompts"),
+    _number("faithfulness_other", "the same on prompts of other concepts"),
+    _number("cpr", "area under faithfulness over the share of neurons that is kept"),
+    _number("cmd", "area of |1 − faithfulness| over that share"),
+)
+QUALITY = TableSchema(
+    columns=(
+        col.text("definition", "definition of a circuit"),
+        col.concept("concept", "concept"),
+        col.KIND,
+        col.count("size", "neurons of the circuit, all layers"),
+        col.count("core", "of these, neurons that at least 90% of the circuits hold"),
+        col.share("identification_top1", "held-out pairs that rank it first", nullable=True),
+        Column(
+            "identification_rank",
+            pl.Float64(),
+            "its mean rank among the concepts of its type, 1 best",
+            nullable=True,
+            minimum=1.0,
+        ),
+        col.share("chance_top1", "the share that rank it first by chance", nullable=True),
+        col.share("centroid_top1", "the share by nearest centroid", nullable=True),
+        col.share("split_half", "Jaccard of its circuits from two halves", nullable=True),
+        col.share("null_p", "p-value of its size among circuits of random pairs", nullable=True),
+        *_EFFECTS,
+        col.share("p_value", "p-value of over_matched > 0, from the resamples", nullable=True),
+        col.share("q_value", "p_value after Benjamini and Hochberg", nullable=True),
+        *_FAITHFULNESS,
+        col.count("n_prompts", "own prompts that were run with its circuit ablated"),
+    ),
+    key=("definition", "concept"),
+    series=Column("L", pl.Int64(), "neurons of the circuit in layer {}", minimum=0),
+    may_be_empty=False,
+)
+LEADERBOARD = TableSchema(
+    columns=(
+        col.text("definition", "definition of a circuit"),
+        Column("type", pl.String(), "ast, builtin, or all", allowed=TYPES),
+        col.mean("size", "mean neurons of a circuit, all layers"),
+        col.mean("core", "neurons in at least 90% of the circuits of the type, all layers"),
+        col.count("distinct_min", "different circuits in the layer that has fewest"),
+        col.mean("entropy", "mean over layers of −Σ p log2 p over the different circuits, bits"),
+        col.share(
+            "identification_top1", "mean share of held-out pairs ranked first", nullable=True
+        ),
+        Column(
+            "identification_rank",
+            pl.Float64(),
+            "mean rank among the concepts of the type, 1 best",
+            nullable=True,
+            minimum=1.0,
+        ),
+        col.share("split_half", "mean Jaccard of circuits from two halves", nullable=True),
+        *_EFFECTS,
+        *_FAITHFULNESS,
+        col.count("n_concepts", "concepts"),
+        col.count("n_significant", "of these, q_value of over_matched below 0.05"),
+    ),
+    key=("definition", "type"),
+    may_be_empty=False,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """All that is known of the circuits of one definition; what is not is absent.
+
+    Attributes:
+        definition: The definition.
+        circuits: Its circuits.
+        identified: How well each concept is told from the others, by concept.
+        centroid: The same for the nearest centroid.
+        split_half: The Jaccard similarity of each concept's circuits from two halves, by concept.
+        null_p: The p-value of each circuit's size, by concept.
+        effects: What ablation shows of them.
+        n_prompts: int64 ``[concepts]``, own prompts that were run.
+    """
+
+    definition: str
+    circuits: Masks
+    identified: Mapping[str, Identified]
+    centroid: Mapping[str, Identified]
+    split_half: Mapping[str, float]
+    null_p: Mapping[str, float]
+    effects: Effects | None
+    n_prompts: Mapping[str, int]
+
+
+def quality(judged: Judged) -> pl.DataFrame:
+    """Return every yardstick of every concept: columns ``QUALITY``, sorted by concept."""
+    circuits, names = judged.circuits, judged.circuits.names
+    core = core_of(circuits.bits)
+    identified = [judged.identified.get(name) for name in names]
+    columns: dict[str, object] = {
+        "definition": [judged.definition] * len(names),
+        "concept": names,
+        "type": [split_concept(name)[0] for name in names],
+        "size": circuits.sizes().sum(axis=1),
+        "core": np.count_nonzero(circuits.bits & core, axis=(1, 2)),
+        "identification_top1": [found and found.top1 for found in identified],
+        "identification_rank": [found and found.rank for found in identified],
+        "chance_top1": [found and 1 / found.n for found in identified],
+        "centroid_top1": [
+            found.top1 if (found := judged.centroid.get(name)) else None for name in names
+        ],
+        "split_half": [judged.split_half.get(name) for name in names],
+        "null_p": [judged.null_p.get(name) for name in names],
+        **_effect_columns(judged.effects, len(names)),
+        "n_prompts": [judged.n_prompts.get(name, 0) for name in names],
+        **{f"L{layer}": sizes for layer, sizes in enumerate(circuits.sizes().T)},
+    }
+    declared = {column.name: column.dtype for column in QUALITY.declared(list(columns))}
+    return pl.DataFrame(columns, schema=declared, nan_to_null=True, strict=False)
+
+
+def _effect_columns(effects: Effects | None, n: int) -> dict[str, object]:
+    if effects is None:
+        empty = [column.name for column in (*_EFFECTS, *_FAITHFULNESS)]
+        return {name: [None] * n for name in (*empty, "p_value", "q_value")}
+    columns: dict[str, object] = {}
+    for name in _MEASURED:
+        effect: Effect = getattr(effects, name)
+        low, high = statistics.interval(effect.draws)
+        unknown = np.isnan(effect.values)
+        columns |= {
+            name: effect.values,
+            f"{name}_low": np.where(unknown, np.nan, low),
+            f"{name}_high": np.where(unknown, np.nan, high),
+        }
+    known = ~np.isnan(effects.over_matched.values)
+    p_values, q_values = np.full(n, np.nan), np.full(n, np.nan)
+    p_values[known] = statistics.p_above_zero(effects.over_matched.draws[known])
+    q_values[known] = statistics.benjamini_hochberg(p_values[known])
+    columns |= {"p_value": p_values, "q_value": q_values}
+    columns |= {column.name: getattr(effects, column.name) for column in _FAITHFULNESS}
+    return columns
+
+
+def core_of(bits: Bits) -> Bits:
+    """Return the neurons that at least 90% of the circuits hold: bool ``[layers, width]``."""
+    held: Bits = bits.sum(axis=0, dtype=np.int64) * 10 >= len(bits) * CORE_TENTHS
+    return held
+
+
+def leaderboard(judged: Judged, table: pl.DataFrame) -> pl.DataFrame:
+    """Return what the yardsticks of one definition come to: columns ``LEADERBOARD``, three rows.
+
+    Args:
+        judged: The definition.
+        table: Its rows of `quality`, sorted by concept.
+    """
+    kinds = np.array(table["type"].to_list())
+    rows = []
+    for kind in TYPES:
+        chosen = np.flatnonzero((kinds == kind) | (kind == "all"))
+        if len(chosen):
+            rows.append(_row(judged, table[chosen], chosen, kind))
+    return pl.DataFrame(rows, schema=LEADERBOARD.polars, orient="row")
+
+
+def _row(
+    judged: Judged, table: pl.DataFrame, chosen: statistics.Indices, kind: str
+) -> list[object]:
+    bits = judged.circuits.bits[chosen]
+    n_different, bits_of_entropy = _different(bits)
+    row: list[object] = [judged.definition, kind, table["size"].mean()]
+    row += [int(core_of(bits).sum()), min(n_different), float(np.mean(bits_of_entropy))]
+    row += [
+        table[name].mean() for name in ("identification_top1", "identification_rank", "split_half")
+    ]
+    for name in _MEASURED:
+        row += _mean_with_interval(judged.effects, name, chosen)
+    row += [table[column.name].mean() for column in _FAITHFULNESS]
+    return [*row, table.height, table.filter(pl.col("q_value") < statistics.LEVEL).height]
+
+
+def _different(bits: Bits) -> tuple[list[int], list[float]]:
+    """Return how many different circuits each layer has, and the entropy in bits of which one."""
+    numbers, entropies = [], []
+    for layer in range(bits.shape[1]):
+        repeats = np.unique(bits[:, layer], axis=0, return_counts=True)[1]
+        shares = np.sort(repeats) / len(bits)
+        numbers.append(len(repeats))
+        entropies.append(float(np.abs(np.sum(shares * np.log2(shares)))))
+    return numbers, entropies
+
+
+def _mean_with_interval(
+    effects: Effects | None, name: str, chosen: statistics.Indices
+) -> list[float | None]:
+    if effects is None:
+        return [None] * 3
+    effect: Effect = getattr(effects, name)
+    values, draws = effect.values[chosen], effect.draws[chosen]
+    known = ~np.isnan(values)
+    if not known.any():
+        return [None] * 3
+    sums = np.nansum(draws[known], axis=0)
+    counts = np.count_nonzero(~np.isnan(draws[known]), axis=0)
+    means: Reals = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    low, high = statistics.interval(means)
+    return [float(values[known].mean()), float(low), float(high)]

@@ -1,0 +1,65 @@
+"""What is run of every circuit: conditions, prompts, and what is put to its mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from atlas_assets.stages.circuits import ablation, definitions
+from atlas_assets.stages.circuits.samples import Sample
+from atlas_assets_tests.stages.random_atlas import concept_names, masks
+
+CONCEPTS = concept_names(5)
+
+
+def sample(each: int) -> Sample:
+    number = np.repeat(np.arange(5), each)
+    pair = tuple(f"pair {row}" for row in range(5 * each))
+    texts = tuple(f"text {row}" for row in range(5 * each))
+    return Sample(CONCEPTS, number, pair, np.zeros(5 * each, dtype=np.int64), texts)
+
+
+def test_every_condition_holds_back_what_it_says() -> None:
+    rng = np.random.default_rng(0)
+    circuits = masks(rng, CONCEPTS)
+    strength, drawn = rng.random(circuits.bits.shape), sample(9)
+    extent = ablation.Extent(own=7, others=2, controls=2, curve=3)
+    planned = ablation.plan(circuits, strength, drawn, extent)
+    per_concept = Counter(zip(planned.concepts.tolist(), planned.conditions, strict=True))
+    for concept in range(5):
+        assert per_concept[concept, "ablate"] == per_concept[concept, "keep"] == 7 + 4 * 2
+        assert per_concept[concept, "matched 0"] == per_concept[concept, "matched 1"] == 7
+        assert per_concept[concept, "keep 0.02"] == 3
+    controls = [definitions.matched(circuits, strength, draw=draw) for draw in range(2)]
+    for (prompt, gate), concept, condition in zip(
+        planned.runs.tolist(), planned.concepts.tolist(), planned.conditions, strict=True
+    ):
+        own = drawn.concept[prompt] == concept
+        circuit, kept = circuits.bits[concept], planned.gates[gate]
+        what, _, which = condition.partition(" ")
+        if what == "ablate":
+            assert (kept == ~circuit).all()
+        elif what == "matched":
+            assert own
+            assert (kept == ~controls[int(which)].bits[concept]).all()
+        elif not which:
+            assert (kept == circuit).all()
+        else:
+            assert own
+            order = sorted(
+                np.ndindex(circuit.shape),
+                key=lambda place: (not circuit[place], -strength[concept][place]),
+            )
+            wanted = set(order[: round(float(which) * circuit.size)])
+            assert {tuple(place) for place in np.argwhere(kept).tolist()} == wanted
+
+
+def test_a_sample_takes_few_prompts_of_some_others() -> None:
+    circuits = masks(np.random.default_rng(1), CONCEPTS)
+    extent = ablation.Extent(own=2, others=0.5, controls=0, curve=0)
+    planned = ablation.plan(circuits, np.zeros(circuits.bits.shape), sample(4), extent)
+    assert set(planned.conditions) == {"ablate", "keep"}
+    for concept in range(5):
+        rows = (planned.concepts == concept) & (np.array(planned.conditions) == "ablate")
+        assert rows.sum() == 2 + 2

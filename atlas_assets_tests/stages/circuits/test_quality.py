@@ -1,0 +1,77 @@
+"""All yardsticks of a concept, and what they come to per definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atlas_assets.stages.analyses.circuit_distinctness import distinctness
+from atlas_assets.stages.circuits import effects, quality
+from atlas_assets.stages.circuits.definitions import calibrated
+from atlas_assets.stages.circuits.identification import centroids, identify
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets_tests.stages.circuits import planted, test_effects
+
+
+def judged(*, effect: bool = True) -> quality.Judged:
+    discovered, held_out = planted.pair_masks(seed=0)
+    circuits = calibrated(discovered).of_kind("ast")
+    circuits = Masks(test_effects.CONCEPTS, circuits.bits[:6])
+    names = {f"ast__N{number}": name for number, name in enumerate(test_effects.CONCEPTS)}
+    found = identify(*centroids(discovered), held_out)
+    identified = {names[name]: one for name, one in found.items() if name in names}
+    losses = test_effects.losses(0)
+    return quality.Judged(
+        definition="mine",
+        circuits=circuits,
+        identified=identified,
+        centroid=identified,
+        split_half=dict.fromkeys(names.values(), 0.5),
+        null_p={"ast__C1": 0.25},
+        effects=effects.effects(losses, circuits.names, draws=99) if effect else None,
+        n_prompts={"ast__C1": 8},
+    )
+
+
+def test_tables_follow_their_schemas() -> None:
+    for known in (True, False):
+        table = quality.quality(judged(effect=known))
+        quality.QUALITY.check(table, where="circuit_quality")
+        board = quality.leaderboard(judged(effect=known), table)
+        quality.LEADERBOARD.check(board, where="circuit_leaderboard")
+        assert board["type"].to_list() == ["ast", "all"]
+        assert (table["necessity"].null_count() == 0) == known
+
+
+def test_a_concept_has_its_sizes_and_its_core() -> None:
+    one = judged()
+    table = quality.quality(one)
+    sets = [set(np.flatnonzero(bits)) for bits in one.circuits.bits]
+    common = [
+        neuron for neuron in range(planted.WIDTH) if sum(neuron in held for held in sets) >= 5.4
+    ]
+    for row, held in zip(table.rows(named=True), sets, strict=True):
+        assert row["size"] == row["L0"] == len(held)
+        assert row["core"] == len(held & set(common))
+        assert row["chance_top1"] == 1 / 8
+    assert table["null_p"].to_list() == [None, 0.25, None, None, None, None]
+    assert table["n_prompts"].to_list() == [0, 8, 0, 0, 0, 0]
+
+
+def test_the_leaderboard_averages_and_keeps_intervals_around_the_means() -> None:
+    one = judged()
+    table = quality.quality(one)
+    row = quality.leaderboard(one, table).rows(named=True)[0]
+    assert row["size"] == pytest.approx(np.mean(table["size"].to_list()))
+    assert row["identification_rank"] == pytest.approx(table["identification_rank"].mean())
+    assert row["core"] == len(planted.COMMON)
+    of_layer = distinctness(REFERENCE, one.circuits).rows(named=True)[0]
+    assert row["distinct_min"] == of_layer["distinct"]
+    assert row["entropy"] == pytest.approx(of_layer["entropy_bits"])
+    for name in ("necessity", "specificity", "over_matched"):
+        assert row[name] == pytest.approx(np.mean(table[name].to_list()))
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+        # of a mean over concepts the interval is narrower than of one concept
+        assert row[f"{name}_low"] > min(table[f"{name}_low"])
+    assert row["n_significant"] == sum(value < 0.05 for value in table["q_value"]) == 6

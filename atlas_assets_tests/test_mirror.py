@@ -28,6 +28,7 @@ TESTED_IN = {
         "extraction/prefix_tree.py",
         "extraction/tree_attention.py",
     ),
+    "extraction/test_shards.py": ("files/scratch.py",),
     # answers and failures of the Hub are seen through the client
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
     # layers and kernels are held to the whole network

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 from upath import UPath
@@ -128,7 +129,7 @@ def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -
     )
     if not store.exists(key, setting):
         return found
-    found = replace(found, size_bytes=sum(file.stat().st_size for file in codec.files(path)))
+    found = replace(found, size_bytes=_size(codec.files(path)))
     try:
         found = replace(found, provenance=store.provenance(key, setting))
         if verify:
@@ -146,3 +147,8 @@ def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -
 def _one_line(error: ArtifactError) -> str:
     found = f" ({error.found})" if error.found else ""
     return f"{error.what}, {error.where}{found}" if error.where else f"{error.what}{found}"
+
+
+def _size(files: Iterable[UPath | Path]) -> int:
+    """Their bytes together; one of a set may still wait for its place."""
+    return sum(file.stat().st_size for file in files if file.exists())

@@ -7,10 +7,10 @@ re-run loads what is there and computes the rest.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from safetensors.numpy import save
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, expect
 from atlas_assets.files.atomic import write_bytes
+from atlas_assets.files.scratch import hold, remove_unless_held
 from atlas_assets.stages.activations.activations import payload_digest
 
 Array = npt.NDArray[Any]
@@ -36,7 +37,8 @@ class ShardStore:
 
     Args:
         folder: belongs to this computation alone (nothing else keeps files in it); None keeps
-            nothing. What other fingerprints left in it is removed at first use.
+            nothing. What other fingerprints left in it is removed at first use, unless another
+            process is at it.
         fingerprint: 8 to 64 hexadecimal digits (else ArtifactError) covering whatever changes the
             numbers.
     """
@@ -76,19 +78,23 @@ class ShardStore:
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:
         """Store a finished shard, whole or not at all (ArtifactWriteError)."""
-        path = self._path(key)
+        path = self._path(key, to_write=True)
         if path is not None:
             kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
             data = save(kept, metadata={"sha256": payload_digest((), kept)})
             write_bytes(path, data, what=f"shard {key}")
 
-    def _path(self, key: str) -> Path | None:
+    def _path(self, key: str, *, to_write: bool = False) -> Path | None:
         if self.folder is None:
             return None
         if not self._opened:
             _remove_others(self.folder, self.fingerprint)
             self._opened = True
-        return self.folder / self.fingerprint / f"{key}.safetensors"
+        folder = self.folder / self.fingerprint
+        with contextlib.suppress(OSError):  # a write says what is wrong with the folder
+            if to_write or folder.is_dir():
+                hold(folder)
+        return folder / f"{key}.safetensors"
 
 
 def _read(path: Path, like: Mapping[str, Array]) -> Arrays:
@@ -114,7 +120,7 @@ def _remove_others(folder: Path, fingerprint: str) -> None:
         if entry.name == fingerprint or not _FINGERPRINT.fullmatch(entry.name):
             continue
         try:
-            shutil.rmtree(entry)
+            remove_unless_held(entry)
         except OSError as error:
             raise ArtifactWriteError(
                 "cannot remove the scratch files of an earlier computation",

@@ -135,7 +135,8 @@ def _remove_abandoned(path: Path) -> None:
         with contextlib.suppress(OSError):
             age = time.time() - left.stat().st_mtime
             with left.open("rb") as file:
-                if age > _ABANDONED_AFTER or _lock(file.fileno(), wait=False):
+                nobodys = _lock(file.fileno(), wait=False)
+                if nobodys or (nobodys is None and age > _ABANDONED_AFTER):
                     left.unlink()
 
 
@@ -150,16 +151,18 @@ def _created(temporary: Path) -> int:
         os.close(descriptor)  # another writer took it for abandoned before it was locked
 
 
-def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Lock an open file until it is closed; return whether that could be done."""
+def _lock(descriptor: int, *, wait: bool) -> bool | None:
+    """Lock an open file until it is closed; return whether it is ours now, if that is known."""
     try:
         import fcntl
     except ImportError:  # not on Windows
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # the disk knows no locks
+        return None
     return True
 
 

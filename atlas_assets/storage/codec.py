@@ -12,7 +12,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, AtlasError, DamagedArtifactError
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import Fetched, Source, content, label
+from atlas_assets.files.locations import Fetched, Source, content, is_there, label
 from atlas_assets.files.steady import read_steadily
 from atlas_assets.stages.artifact import Kind
 from atlas_assets.stages.setting import Setting
@@ -83,7 +83,7 @@ class Codec(ABC, Generic[Value]):
             require_harmless(taken, self.kind)
             return self.record(taken)
 
-        return read_steadily(self._files(source), read, is_sure=lambda _: True)
+        return read_steadily(self._files(source), read, is_sure=lambda _: self._is_one(source))
 
     @abstractmethod
     def record(self, source: Source) -> Provenance | None:
@@ -101,6 +101,22 @@ class Codec(ABC, Generic[Value]):
     def files(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
         """Return the paths of all files that a value written at ``path`` is kept in."""
         return (path,)
+
+    def is_whole(self, path: UPath | Path) -> bool:
+        """Whether all files are there that a value written at ``path`` is kept in."""
+        return all(map(is_there, self.files(path)))
+
+    def replaced(self, path: UPath | Path) -> Provenance | None:
+        """Return the record of what is there, of which a file may be missing.
+
+        It is ``None`` where nothing is there, or nothing that has a record. Errors are those of
+        `provenance`; of any file that cannot be read it is not known whose it is.
+        """
+        return self.provenance(path) if is_there(path) else None
+
+    def watched(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
+        """Return the paths of all files on which it depends what a reader is given."""
+        return self.files(path)
 
     def settle(self, path: UPath | Path) -> None:
         """Finish what a killed writer began, in a copy of the files."""
@@ -158,7 +174,13 @@ class Codec(ABC, Generic[Value]):
             return self._read(self._taken(source), part, setting, accept)
 
         # what fits the digest in a record is of one state of the file
-        return read_steadily(self._files(source), once, is_sure=lambda found: bool(found[1]))
+        return read_steadily(
+            self._files(source), once, is_sure=lambda found: bool(found[1]) and self._is_one(source)
+        )
+
+    def _is_one(self, source: Source) -> bool:  # noqa: ARG002
+        """Whether what is examined and what is read are the same bytes, taken once."""
+        return True
 
     def _taken(self, source: Source) -> Source:
         """The source with all its bytes, so that record and content are of one state of it."""
@@ -219,6 +241,11 @@ class SidecarCodec(Codec[Value]):
     def _put(self, path: UPath | Path, data: bytes, provenance: Provenance) -> None:
         note_written(data, self.kind)
         sidecar.put(path, data, provenance, what=provenance.artifact)
+
+    def watched(self, path: UPath | Path) -> tuple[UPath | Path, ...]:
+        """Return the paths of the files and of their records."""
+        files = self.files(path)
+        return (*files, *(record for file in files for record in sidecar.records(file)))
 
     def record(self, source: Source) -> Provenance | None:
         """Return the record in the sidecar of a file; ``None`` for bytes, which have none."""

@@ -15,7 +15,7 @@ from upath import UPath
 
 from atlas_assets.errors import unsound
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import Fetched, Source, content, label
+from atlas_assets.files.locations import Fetched, Source, content, is_there, label
 from atlas_assets.stages.figures.drawing import PREVIEW_LIMIT, Drawing, flaw_of_png
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codec import SidecarCodec
@@ -82,16 +82,41 @@ class FigureFile(SidecarCodec[Drawing]):
             raise _unsound(label(source), "a path, beside which the PDF is", "bytes")
         path = source.path if isinstance(source, Fetched) else source
         beside = self.files(path)[1]
-        pdf = content(sidecar.waiting(beside, png) or beside)
+        pdf = content(self._place_of_pdf(path, png))
         _check_pdf(pdf, label(beside))
         return Drawing(png, pdf)
 
+    def is_whole(self, path: UPath | Path) -> bool:
+        """Whether both files are there, the PDF in its place or waiting for it."""
+        png, pdf = self.files(path)
+        return is_there(png) and (is_there(pdf) or bool(sidecar.waiting(pdf)))
+
+    def replaced(self, path: UPath | Path) -> Provenance | None:
+        """Return the record of the PNG there or, where only a PDF is, of that one."""
+        png, pdf = self.files(path)
+        record = super().replaced(path)
+        if is_there(pdf):  # one that may not be read is not replaced
+            of_pdf = content(pdf)
+            record = record if is_there(png) else sidecar.read(pdf, of_pdf)
+        return record
+
     def settle(self, path: UPath | Path) -> None:
         """Finish what a killed writer began in a copy of the files, to which nobody else writes."""
+        beside, found = self.files(path)[1], self._place_of_pdf(path, content(path))
+        if found != beside:
+            atomic.move(found, beside)
+
+    def _place_of_pdf(self, path: UPath | Path, png: bytes) -> UPath | Path:
+        """Where the PDF of this PNG is: the one that fits the record, if there is a choice."""
         beside = self.files(path)[1]
-        waits = sidecar.waiting(beside, content(path))
-        if waits is not None:
-            atomic.move(waits, beside)
+        waits = sidecar.waiting(beside, png)
+        record = sidecar.read(path, png) if waits else None
+        if record is None:
+            return waits[0] if waits else beside
+        for there in waits:
+            if self.payload_digest(Drawing(png, content(there))) == record.payload_sha256:
+                return there
+        return beside
 
     def write(self, path: UPath | Path, value: Drawing, provenance: Provenance) -> int:
         """Put PNG and PDF in place as one set; return the size of the PNG in bytes."""

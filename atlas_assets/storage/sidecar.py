@@ -8,6 +8,8 @@ A file may have others beside it that belong to it, as a PNG has its PDF. Their 
 ``.provenance/``, under the digest of the file that they belong to, until that file has taken its
 place; theirs then need no more room on the disk. Of a writer that is killed before that moment, the
 earlier set stays; after it the new one holds, and what still waits (`waiting`) is a part of it.
+Where only the others change, the moment is that in which the file's record is replaced: what waits
+and what is in place are then told apart by what fits the record.
 Other programs see the new file beside the earlier others until the next write, which finishes.
 """
 
@@ -60,23 +62,28 @@ def put(
 
 def _put(files: Mapping[UPath | Path, bytes], provenance: Provenance | None, what: str) -> None:
     (path, data), *beside = files.items()
-    written = {}
-    for file, new in files.items():
+    in_place = path.exists() and content(path) == data
+    staged = {file: _waiting(file, data, new) for file, new in beside}
+    written = {staged[file]: new for file, new in beside}
+    for file, new in reversed(
+        list(files.items())
+    ):  # the record of ``path`` last: with it the set holds
         known = bool(_siblings(file, "json"))
-        if file.exists() and not known and provenance is not None:
+        if file.exists() and not known and provenance is not None and content(file) != new:
             # a file without a record must not look edited if we are killed before it is replaced
             written[_sidecar(file, content(file))] = _WITHOUT_RECORD
         if provenance is not None:
             written[_sidecar(file, new)] = f"{provenance.to_json()}\n".encode()
         elif known:
             written[_sidecar(file, new)] = _WITHOUT_RECORD
-    staged = {file: _sidecar(file, data, "waiting") for file, _ in beside}
-    written |= {staged[file]: new for file, new in beside}
     created = [there for there in written if not there.exists()]
+    for file in files:
+        _remove_left(file)
     try:
         for there, text in written.items():
             atomic.write_bytes(there, text, what=f"what belongs to {what}")
-        atomic.write_bytes(path, data, what=what)
+        if not in_place:  # writing it again might fail, with its new record there already
+            atomic.write_bytes(path, data, what=what)
     except ArtifactWriteError:  # else, as after an interrupt, the file may be in place
         _remove(created)
         raise
@@ -101,10 +108,14 @@ def _move(waits: UPath | Path, path: UPath | Path, what: str) -> None:
         ) from error
 
 
-def waiting(path: UPath | Path, data: bytes) -> UPath | Path | None:
-    """Return the content that waits to take the place at ``path``, beside a file of ``data``."""
-    there = _sidecar(path, data, "waiting")
-    return there if there.exists() else None
+def waiting(path: UPath | Path, data: bytes | None = None) -> list[UPath | Path]:
+    """Return the contents that wait to take the place at ``path``, beside a file of ``data``.
+
+    There is more than one only after a writer of another such content was killed. Without
+    ``data``, those beside any file.
+    """
+    beside = "" if data is None else f"{path.name}.{_short(data)}."
+    return [there for there in _siblings(path, "waiting") if there.name.startswith(beside)]
 
 
 def read(path: UPath | Path, data: bytes) -> Provenance | None:
@@ -116,10 +127,11 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
         DamagedArtifactError: the file has been changed since it was written.
     """
     own = _sidecar(path, data)
-    if own.exists():
+    others = _siblings(path, "json")
+    if own.exists():  # looked for last: a writer that gives a file a first record begins with it
         record = content(own)
         return None if record == _WITHOUT_RECORD else Provenance.from_json(record, where=str(own))
-    if _siblings(path, "json"):
+    if others:
         raise DamagedArtifactError(
             "the file was edited after it was written",
             where=label(path),
@@ -131,17 +143,39 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
     return None
 
 
-def _sidecar(path: UPath | Path, data: bytes, kind: str = "json") -> UPath | Path:
-    return path.parent / FOLDER / f"{path.name}.{hashlib.sha256(data).hexdigest()[:16]}.{kind}"
+def records(path: UPath | Path) -> list[UPath | Path]:
+    """Return the files of all records of the file at ``path``, of its earlier contents too."""
+    return _siblings(path, "json")
+
+
+def _sidecar(path: UPath | Path, data: bytes) -> UPath | Path:
+    return path.parent / FOLDER / f"{path.name}.{_short(data)}.json"
+
+
+def _waiting(path: UPath | Path, beside: bytes, data: bytes) -> UPath | Path:
+    return path.parent / FOLDER / f"{path.name}.{_short(beside)}.{_short(data)}.waiting"
+
+
+def _short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _siblings(path: UPath | Path, kinds: str) -> list[UPath | Path]:
     """All sidecars of the file that are of these kinds, of its earlier contents too."""
+    return _matching(path, re.escape(path.name) + rf"(\.[0-9a-f]{{16}})+\.({kinds})")
+
+
+def _matching(path: UPath | Path, pattern: str) -> list[UPath | Path]:
     folder = path.parent / FOLDER
     if not folder.exists():
         return []
-    pattern = re.compile(re.escape(path.name) + rf"\.[0-9a-f]{{16}}\.({kinds})")
-    return sorted(other for other in folder.iterdir() if pattern.fullmatch(other.name))
+    return sorted(other for other in folder.iterdir() if re.fullmatch(pattern, other.name))
+
+
+def _remove_left(path: UPath | Path) -> None:
+    """Removes what killed writers left unfinished; nobody else writes while the lock is held."""
+    name = re.escape(path.name)
+    _remove(_matching(path, rf"\.{name}(\.[0-9a-f]{{16}})+\.\w+\.[0-9a-f]{{32}}\.tmp"))
 
 
 def _remove(paths: list[UPath | Path]) -> None:

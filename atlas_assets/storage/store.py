@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArtifactError
-from atlas_assets.files.locations import file_digest, file_state, is_there, local_path
+from atlas_assets.files.locations import file_digest, file_state, local_path
+from atlas_assets.files.scratch import remove_unless_held
+from atlas_assets.files.steady import require_not_written_to
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.artifact import Artifact, Kind, Parameters
 from atlas_assets.stages.masks.masks import ObjectMasks
@@ -84,8 +87,7 @@ class AtlasStore:
 
     def exists(self, key: str, setting: Setting | None = None) -> bool:
         """Whether the file is there (all of them, where there are several)."""
-        path = self.path(key, setting)
-        return all(map(is_there, codec_named(key).files(path)))
+        return codec_named(key).is_whole(self.path(key, setting))
 
     def write(
         self,
@@ -122,17 +124,16 @@ class AtlasStore:
                 remedy="return for each partition key the value of that setting",
             )
         earlier = None
-        # of any other file that cannot be read it is not known whose it is
-        with contextlib.suppress(DamagedArtifactError, MissingArtifactError):
-            earlier = self.provenance(key, setting)
+        with contextlib.suppress(DamagedArtifactError):
+            whole = artifact.kind == "hdf5" and self.exists(key, setting)
+            earlier = self.provenance(key, setting) if whole else codec.replaced(path)
+        require_not_written_to(codec.files(path))
         records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
         record = self._record(artifact, setting, about, inputs)
         digest, parts = codec.payload_digest(value), dict(codec.part_digests(value))
         record = record.model_copy(update={"payload_sha256": digest, "parts": parts})
         size = codec.write(path, value, record)
-        folder = self.scratch(key)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        self._clear_scratch(key)
         if isinstance(value, ObjectMasks):
             self._keep_universal(key, setting, value, record)
         return Written(path, size, record)
@@ -159,17 +160,18 @@ class AtlasStore:
         """Return the value of an artifact, which is not read again while its files do not change.
 
         Its arrays are read-only, since several may hold it. Pair masks and activations are too
-        large to be kept. Checks of what is on the disk use `read`.
+        large to be kept. Checks of what is on the disk use `read`, since a change through a memory
+        map shows in a file's times only some time after it.
         """
         name = key, setting, part
         kept, before = self._kept.get(name), self._states(key, setting)
         if kept is not None and kept[0] == before:
-            return kept[1]
+            return _own(kept[1])
         value = self.read(key, setting, part)
         if not isinstance(value, Activations) and getattr(value, "pairs", None) is None:
             _make_read_only(value)
             self._keep(name, before, value)
-        return value
+        return _own(value)
 
     def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
         """Return the provenance of the file on disk; ``None`` for a file that has none.
@@ -187,7 +189,7 @@ class AtlasStore:
         return stored
 
     def _states(self, key: str, setting: Setting | None) -> list[tuple[int, ...] | None]:
-        return [file_state(file) for file in codec_named(key).files(self.path(key, setting))]
+        return [file_state(file) for file in codec_named(key).watched(self.path(key, setting))]
 
     def _keep(self, name: _Name, before: list[tuple[int, ...] | None], value: Any) -> None:
         """Keeps what the files of an artifact hold, if they have not changed since ``before``."""
@@ -202,7 +204,7 @@ class AtlasStore:
         """Keeps the universal masks of what was just written, if that is what the disk holds."""
         before = self._states(key, setting)
         if self.provenance(key, setting) == record:
-            small = replace(value, pairs=None)
+            small = deepcopy(replace(value, pairs=None))  # whose arrays are the caller's
             _make_read_only(small)
             self._keep((key, setting, "universal"), before, small)
 
@@ -254,6 +256,16 @@ class AtlasStore:
         """
         local = local_path(UPath(self.root))
         return None if local is None else local / ".work" / artifact_named(key).key
+
+    def _clear_scratch(self, key: str) -> None:
+        folder = self.scratch(key)
+        if folder is None or not folder.is_dir():
+            return
+        for work in sorted(folder.iterdir()):
+            with contextlib.suppress(OSError):
+                remove_unless_held(work)
+        with contextlib.suppress(OSError):  # another process is at something in it
+            folder.rmdir()
 
     def prospect(self, key: str, setting: Setting | None = None) -> Provenance:
         """Return the record that the artifact would have if made now, less what is in it.
@@ -358,11 +370,19 @@ def _name(key: str, setting: Setting | None) -> str:
     return f"{key} at {setting}" if setting else key
 
 
+def _own(value: Any) -> Any:
+    """The value, which its reader may add columns to or take them from, if it is a table."""
+    return value.clone() if isinstance(value, pl.DataFrame) else value
+
+
 def _make_read_only(value: Any) -> None:
-    for part in getattr(value, "__dict__", {}).values():
-        if isinstance(part, np.ndarray):
-            part.flags.writeable = False
-        else:
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            _make_read_only(part)
+    else:
+        for part in getattr(value, "__dict__", {}).values():
             _make_read_only(part)
 
 

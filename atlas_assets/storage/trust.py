@@ -221,10 +221,8 @@ class _Examiner:
                 start_new_session=True,
             )
         to, back = _pipes(self._child)
-        with contextlib.suppress(BrokenPipeError):
-            to.write(request)
-            to.write(data)
-            to.flush()
+        # a child that was stopped takes no more of it than a pipe holds
+        threading.Thread(target=_send, args=(to, request, data), daemon=True).start()
         with DefaultSelector() as selector:
             selector.register(back, EVENT_READ)
             return back.readline() if selector.select(seconds) else None
@@ -249,6 +247,13 @@ class _Examiner:
 @functools.cache
 def _examiner() -> _Examiner:
     return _Examiner()
+
+
+def _send(to: IO[bytes], *parts: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the child has ended, or the pipe is closed
+        for part in parts:
+            to.write(part)
+        to.flush()
 
 
 def _require_known(data: bytes, kind: str, where: str) -> None:

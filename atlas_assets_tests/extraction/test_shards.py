@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,6 +95,33 @@ def test_shards_of_other_fingerprints_are_removed_once_asked_and_nothing_else(
     assert (tmp_path / ("f" * 64)).is_dir()
     assert store.get("00001", like=ARRAYS) is None
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["notes", "table.parquet"]
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+import numpy as np
+from atlas_assets.extraction.shards import ShardStore
+store = ShardStore(Path(sys.argv[1]), "a" * 64)
+store.put("00001", {"x": np.zeros(3)})
+print("put", flush=True)
+sys.stdin.readline()
+store.put("00002", {"x": np.zeros(3)})
+"""
+
+
+def test_shards_that_another_process_works_on_stay(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        ShardStore(tmp_path, FINGERPRINT).put("00001", ARRAYS)
+        assert sorted(entry.name[0] for entry in tmp_path.iterdir()) == ["0", "a"]
+        other.communicate(b"\n")
+    assert other.returncode == 0
+    assert len(list((tmp_path / ("a" * 64)).glob("*.safetensors"))) == 2
+    ShardStore(tmp_path, "b" * 64).get("00001", like=ARRAYS)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("fingerprint", ["", "abc", "../../etc/pass", "ABCDEF0123", "0" * 65])

@@ -17,6 +17,7 @@ from upath import UPath
 
 from atlas_assets.errors import (
     ArtifactError,
+    BusyArtifactError,
     ForeignArtifactError,
     MissingArtifactError,
     ProvenanceError,
@@ -283,15 +284,15 @@ def test_scratch_is_local_and_goes_with_a_successful_write(tmp_path: Path) -> No
     scratch = store.scratch("object_prompts")
     assert scratch == tmp_path / ".work" / "object_prompts"
     for key in ("object_prompts", "checker_prompts"):
-        folder = store.scratch(key)
+        folder = store.scratch(key) / "0a"
         folder.mkdir(parents=True)
         (folder / "shard").write_bytes(b"x")
     with pytest.raises(ArtifactError):
         store.write("object_prompts", sample("checker_prompts"))
-    assert (scratch / "shard").exists()
+    assert (scratch / "0a" / "shard").exists()
     store.write("object_prompts", sample("object_prompts"))
     assert not scratch.exists()
-    assert (tmp_path / ".work" / "checker_prompts" / "shard").exists()
+    assert (tmp_path / ".work" / "checker_prompts" / "0a" / "shard").exists()
     assert store_at(UPath("memory://scratch")).scratch("object_prompts") is None
 
 
@@ -365,7 +366,12 @@ def test_what_was_read_is_handed_over_again_and_cannot_be_changed(store: AtlasSt
     for array in (handed.universal.bits, handed.jaccard_ast):
         with pytest.raises(ValueError, match="read-only"):
             array[:] = True
-    assert store.recall("summary") is store.recall("summary")
+    table = store.recall("summary")
+    table.drop_in_place(table.columns[-1])
+    assert store.recall("summary").equals(store.read("summary"))
+    matrices = store.recall("jaccard_matrices").values
+    with pytest.raises(ValueError, match="read-only"):
+        next(iter(matrices.values()))[:] = 0
     # pair masks and activations are too large to be kept
     assert store.recall("object_masks", SETTING) is not store.recall("object_masks", SETTING)
     assert store.recall("object_activations") is not store.recall("object_activations")
@@ -410,11 +416,14 @@ def test_what_was_just_written_is_handed_over_until_its_file_is_another(
     store = store_at(tmp_path)
     write_one(tmp_path, "object_masks")
     earlier = store.provenance("object_masks", SETTING)
-    store.write("object_masks", objects(width=8), SETTING, inputs={})
+    written = objects(width=8)
+    store.write("object_masks", written, SETTING, inputs={})
     assert store.provenance("object_masks", SETTING) != earlier
     read = store_at(tmp_path).read("object_masks", SETTING, "universal")
     assert equal(universal(store).universal, read.universal)
     assert np.array_equal(universal(store).jaccard_ast, read.jaccard_ast)
+    written.universal.bits[:] = False  # what the caller has is his own
+    assert equal(universal(store).universal, read.universal)
     change(Path(store.path("object_masks", SETTING).path))
     with pytest.raises(ArtifactError, match="not what was written"):
         universal(store)
@@ -428,6 +437,33 @@ def test_a_figure_without_its_pdf_is_missing(store: AtlasStore) -> None:
     Path(str(store.path("figure_sweep"))).with_suffix(".pdf").unlink()
     assert not store.exists("figure_sweep")
     assert store.stale_reason("figure_sweep") == "it is missing"
+
+
+def test_another_atlass_figure_is_not_replaced_though_one_of_its_files_is_missing(
+    tmp_path: Path, store: AtlasStore
+) -> None:
+    figure = sample("figure_sweep")
+    for suffix in (".png", ".pdf"):
+        other = store_at(tmp_path / suffix, OTHER)
+        other.write("figure_sweep", figure, inputs={})
+        Path(other.path("figure_sweep").path).with_suffix(suffix).unlink()
+        with refusing(ProvenanceError, "another"):
+            store_at(tmp_path / suffix).write("figure_sweep", figure, inputs={})
+
+
+def test_a_file_that_another_program_writes_to_is_not_replaced(tmp_path: Path) -> None:
+    path = Path(store_at(tmp_path).path("object_masks", SETTING).path)
+    write_object_masks(path, objects())
+    with h5py.File(path, "r+"), refusing(BusyArtifactError, str(path)):
+        store_at(tmp_path).write("object_masks", objects(), SETTING, inputs={})
+
+
+def test_a_table_is_read_again_once_its_record_is_another(store: AtlasStore) -> None:
+    store.recall("summary")
+    for record in Path(store.root.path, ".provenance").glob("14_summary.csv.*.json"):
+        record.write_text("{}")
+    with refusing(ArtifactError, "14_summary.csv"):
+        store.recall("summary")
 
 
 def write_one(folder: Path, key: str) -> None:

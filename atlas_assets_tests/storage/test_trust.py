@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import ArtifactError, ForeignArtifactError, MissingArtifactError
 from atlas_assets.storage import trust
 from atlas_assets.storage.codecs import codec_named
 from atlas_assets_tests.storage.samples import record_of
@@ -140,6 +141,26 @@ def test_a_child_that_somebody_else_kills_costs_no_sound_file(
     with pytest.raises(KeyboardInterrupt):
         trust.require_harmless(path, "csv")
     assert started[-1].poll() is not None
+
+
+def test_a_child_that_takes_nothing_more_is_not_waited_for_without_end(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del cache
+    start = subprocess.Popen
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        child = start(*arguments, **options)
+        child.send_signal(signal.SIGSTOP)
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", stopped)
+    monkeypatch.setattr(trust, "_PATIENCE", 0.05)
+    trust._examiner.cache_clear()
+    path = tmp_path / "a.csv"
+    path.write_text("a\n" + "1\n" * 100_000)  # more than a pipe holds
+    with pytest.raises(ForeignArtifactError, match="took more than"):
+        trust.require_harmless(path, "csv")
 
 
 def interrupted() -> Any:

@@ -41,6 +41,10 @@ class Hdf5Codec(Codec[Value]):
         """A file on this machine as it is: of a large one, a part may be all that is read."""
         return super()._taken(source) if local_path(source) is None else source
 
+    def _is_one(self, source: Source) -> bool:
+        """A file on this machine is opened once to be examined, and again to be read."""
+        return local_path(source) is None
+
     def payload_digest(self, value: Any) -> str:
         """Return the SHA-256 (hex) over the whole value, as the value itself gives it."""
         return str(value.digest())

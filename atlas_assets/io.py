@@ -27,7 +27,9 @@ from atlas_assets.atlas.compare import AtlasDiff, compare
 from atlas_assets.atlas.open import open_folder, open_in_force, require_file
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.concepts import of_kind, split_pair
+from atlas_assets.stages.decomposition.decomposition import tidy_target_checker
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import REFERENCE, Setting
 from atlas_assets.storage.masks import layer_part
@@ -36,7 +38,9 @@ from atlas_assets.storage.store import AtlasStore
 __all__ = [
     "AtlasDiff",
     "diff",
+    "load_activations",
     "load_concept_inventory",
+    "load_decomposition",
     "load_modularity_scores",
     "load_pair_masks",
     "load_prompts",
@@ -169,6 +173,36 @@ def load_target_checker(
         `atlas_assets.stages.decomposition.decomposition.parse_target_checker` gives the numbers.
     """
     return _frame("target_checker", data_root, Setting(eps, cons))
+
+
+def load_decomposition(
+    *,
+    eps: float = REFERENCE.epsilon,
+    cons: float = REFERENCE.consistency,
+    data_root: Folder | None = None,
+) -> pl.DataFrame:
+    """Load what `load_target_checker` loads as a tidy table of numbers.
+
+    Returns:
+        One row per concept and layer: ``concept``, ``type``, ``layer``, ``size`` (neurons of the
+        circuit A), ``concept_only`` (A∖B), ``shared`` (A∩B), ``token_only`` (B∖A), with B the
+        mask of the keyword alone, ``concept_fraction`` and ``token_fraction`` of the size.
+    """
+    return tidy_target_checker(load_target_checker(eps=eps, cons=cons, data_root=data_root))
+
+
+def load_activations(stage: Stage = "object", *, data_root: Folder | None = None) -> Activations:
+    """Load what each neuron did, per pair or, with stage ``checker``, per testable concept.
+
+    Returns:
+        ``names`` of the units, sorted; ``n_prompts`` int32 ``[units]``; ``sums`` float32 and
+        ``counts`` int32 ``[units, layers, width]``: Σ|readout| and #(|readout| > 0). All of them
+        are held in memory, 131 MB per 1,000 pairs at 8 layers of 2,048 neurons.
+        `atlas_assets.masks` makes masks of them.
+    """
+    activations: Activations
+    activations = _read(f"{_one_of('stage', stage, get_args(Stage))}_activations", data_root)
+    return activations
 
 
 def load_modularity_scores(

@@ -1,4 +1,4 @@
-"""Show how far a long computation is: lines in a log and, in a terminal, a bar."""
+"""Show how far a long computation is: lines in a log and, in a terminal or a notebook, a bar."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ LOG_INTERVAL = 10.0
 class Progress:
     """Reports how many prompts of a task have been run, their rate and the time left.
 
-    Where standard error is a terminal, a bar is drawn there as well.
+    Where somebody watches (`is_watched`), a bar is drawn as well.
 
     Attributes:
         task: what the computation does, with which each line begins: ``"reading object prompts"``.
@@ -35,11 +36,7 @@ class Progress:
     @contextmanager
     def track(self, total: int) -> Iterator[Track]:
         """Report on a task of ``total`` prompts; its last line is logged only if nothing failed."""
-        bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            bar = tqdm(total=total, desc=self.task, unit=" prompts", dynamic_ncols=True)
+        bar = bar_of(total, self.task, "prompts")
         track = Track(self, total, bar)
         try:
             yield track
@@ -101,6 +98,22 @@ class Track:
         self._logged = monotonic()
         if self._progress.log is not None:
             self._progress.log(f"{self._progress.task}: {line}")
+
+
+def is_watched() -> bool:
+    """Whether standard error is a terminal, or this is the kernel of a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def bar_of(total: int, task: str, unit: str) -> tqdm[None] | None:
+    """A bar over ``total`` units where somebody watches; ``None`` where nobody does."""
+    if not is_watched():
+        return None
+    if "ipykernel" in sys.modules and find_spec("ipywidgets") is not None:
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm(total=total, desc=task, unit=f" {unit}", dynamic_ncols=True)
 
 
 def duration(seconds: float) -> str:

@@ -48,6 +48,12 @@ for arguments in (["--help"], ["--version"], *([name, "--help"] for name in atla
     except SystemExit as end:
         assert not end.code, end.code
 """
+PACKAGE = """
+import atlas_assets
+assert {*atlas_assets.__all__} <= {*dir(atlas_assets)}
+assert not hasattr(atlas_assets, "no_such_name")
+"""
+MASKS = "from atlas_assets import masks, open_atlas"
 LOADERS = """
 import resource
 import atlas_assets.io
@@ -67,6 +73,11 @@ def imported(code: str) -> set[str]:
 
 def test_help_of_every_command_imports_next_to_nothing() -> None:
     assert not imported(HELP) & (HEAVY | DATA)
+
+
+def test_the_package_imports_what_a_name_needs_when_it_is_asked_for() -> None:
+    assert not imported(PACKAGE) & (HEAVY | DATA)
+    assert not imported(MASKS) & (HEAVY | {"dagster"})
 
 
 def test_the_loaders_import_what_they_read_with() -> None:

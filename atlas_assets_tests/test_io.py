@@ -111,6 +111,16 @@ def test_tables(release: Path) -> None:
     table = io.load_target_checker(data_root=release)
     assert table.equals(samples.target_checker())
     assert parse_target_checker(table).shape == (3, samples.LAYERS, 3)
+    tidy = io.load_decomposition(data_root=release)
+    assert tidy.height == table.height * samples.LAYERS
+    for row in tidy.iter_rows(named=True):
+        parts = [row[part] for part in ("concept_only", "shared", "token_only")]
+        (cell,) = table.filter(target=row["concept"])[f"L{row['layer']}"]
+        assert cell == " / ".join(map(str, parts))
+        assert row["concept"].startswith(row["type"] + "__")
+        assert row["size"] == parts[0] + parts[1]
+        assert row["concept_fraction"] == round(parts[0] / max(row["size"], 1), 4)
+        assert row["token_fraction"] == round(parts[1] / max(row["size"], 1), 4)
     scores = io.load_modularity_scores(data_root=release)
     assert scores.equals(samples.sample("modularity_scores"))
     assert scores.to_pandas().shape == (scores.height, scores.width)
@@ -122,6 +132,18 @@ def test_tables(release: Path) -> None:
     assert io.load_prompts(data_root=release).equals(samples.object_prompts())
     for kind in ("checker", "token_checker"):
         assert io.load_prompts(kind, data_root=release).equals(samples.checker_prompts())
+
+
+def test_activations_are_those_of_the_files(made: Path) -> None:
+    folder = made / sample_atlas.NAME
+    for stage, units in (("object", samples.PAIRS), ("checker", samples.CONCEPTS)):
+        found = io.load_activations(stage, data_root=folder)
+        assert found.names == units
+        with h5py.File(folder / f"12_{stage}_activations.h5") as file:
+            for unit, name in enumerate(units):
+                at = f"layer_3/{name}"
+                np.testing.assert_array_equal(file[f"activations/{at}"], found.sums[unit, 3])
+                np.testing.assert_array_equal(file[f"firing_counts/{at}"], found.counts[unit, 3])
 
 
 def test_published_prompts_are_read_as_they_are(shared: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ MAY_IMPORT["io"] = BELOW_ATLAS | {"atlas", "hub"}
 MAY_IMPORT["orchestration"] = BELOW_ATLAS | {"atlas", "hub"}
 MAY_IMPORT["cli"] = BELOW_ATLAS | {"atlas", "hub"}
 MAY_IMPORT["definitions"] = BELOW_ATLAS | {"atlas", "hub", "orchestration"}
+MAY_IMPORT["api"] = BELOW_ATLAS | {"atlas", "definitions"}
 #: all that networks know of the stages: what a tokenizer is
 OF_STAGES_IN_MODELS = {"atlas_assets.stages.prompts.tokens.CorpusTokenizer"}
 #: room → libraries that none of its modules imports, wherever the import stands

@@ -9,11 +9,14 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "atlas_assets"
 #: modules without a test module of their name, by the one that tests them through what uses them
 TESTED_IN = {
+    # an atlas opened in Python says what the command says
+    "api/test_opened.py": ("atlas/circuit.py",),
+    "api/test_reading.py": ("models/in_memory.py",),
     # the model that an atlas is about is looked up when the atlas is opened
     "atlas/test_open.py": ("atlas/model.py",),
     # what is told by a command is tried on it, and options on one that has them
     "cli/test_command.py": ("cli/text.py",),
-    "cli/test_show.py": ("cli/options.py",),
+    "cli/test_show.py": ("atlas/concept_names.py", "cli/options.py"),
     "cli/test_stability.py": ("atlas/stability.py",),
     "cli/test_status.py": ("atlas/status.py", "cli/where.py"),
     # how readouts are read and added up shows in padded batches, attention in the whole network
@@ -34,6 +37,8 @@ TESTED_IN = {
     # layers and kernels are held to the whole network
     "models/test_circuitgpt.py": ("models/circuitgpt_layers.py", "models/cpu_kernels.py"),
     "models/test_loading.py": ("models/loaded.py", "models/sources.py"),
+    # what is built from Python is what the job makes
+    "orchestration/test_atlas_job.py": ("api/building.py",),
     # what wires Dagster shows in whole runs and in what a tick asks for
     "orchestration/automation/test_follow.py": (
         "definitions.py",

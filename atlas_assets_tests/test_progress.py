@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -88,6 +89,15 @@ def test_a_terminal_gets_a_bar_and_nothing_else_does(
     assert ("reading: 100%" in shown) is terminal
     assert ("4/4" in shown) is terminal
     assert bool(shown) is terminal
+
+
+def test_a_notebook_gets_a_bar_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    with Progress("reading").track(4) as track:
+        track.advance(4)
+    assert "4/4" in capsys.readouterr().err
 
 
 def test_duration() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlas_assets.errors import MissingArtifactError, SettingsError, expect
-from atlas_assets.stages.concepts import SEPARATOR
 from atlas_assets.stages.setting import Setting
 
 if TYPE_CHECKING:
@@ -86,30 +84,6 @@ def named_atlas(typed: str) -> UPath:
     return folder
 
 
-def find_concept(typed: str, concepts: Sequence[str]) -> str:
-    """Return the concept that a typed name means.
-
-    A name means a concept if it is the concept's full name (``ast__For``) or, where only one
-    concept has it, its bare name (``For``). If no concept is meant, capitals are ignored. Raises
-    SettingsError, which names the candidates, where the name means no concept or several.
-    """
-    if typed in concepts:
-        return typed
-    for spelled in (str, str.casefold):
-        meant = [name for name in concepts if spelled(typed) in map(spelled, (name, _bare(name)))]
-        if meant:
-            break
-    if len(meant) == 1:
-        return meant[0]
-    raise SettingsError(
-        "the name is ambiguous" if meant else "the atlas has no such concept",
-        where=repr(typed),
-        expected="one of its concepts, as ast__For, builtin__len, or For where that is clear",
-        found=f"it may mean {' and '.join(meant)}" if meant else _instead(typed, concepts),
-        remedy="give the full name" if meant else "correct the name, or look into another atlas",
-    )
-
-
 def complete_concept(
     ctx: click.Context,  # noqa: ARG001
     param: click.Parameter,  # noqa: ARG001
@@ -118,36 +92,11 @@ def complete_concept(
     """Complete a typed name: published concepts whose full or bare names begin with it."""
     from click.shell_completion import CompletionItem
 
+    from atlas_assets.atlas.concept_names import bare_name, published_concepts
+
     return [
         CompletionItem(word)
-        for concept in _published()
-        for word in (concept, _bare(concept))
+        for concept in published_concepts()
+        for word in (concept, bare_name(concept))
         if word.startswith(incomplete)
     ]
-
-
-def _instead(typed: str, concepts: Sequence[str]) -> str:
-    """Say why the atlas lacks the concept typed, or which of its concepts have similar names."""
-    published = [name for name in _published() if typed in (name, _bare(name))]
-    if published:
-        return f"{published[0]} is published, but not among this atlas's {len(concepts)} concepts"
-    return f"the nearest: {_near(typed, concepts) or 'none'}"
-
-
-def _published() -> tuple[str, ...]:
-    from atlas_assets.stages.prompts.stimuli import load_stimuli
-
-    return tuple(load_stimuli().concepts)
-
-
-def _near(typed: str, concepts: Iterable[str]) -> str:
-    """Up to five concepts whose full or bare names are similar to what was typed."""
-    by_spelling = {}
-    for name in concepts:
-        by_spelling[name.casefold()] = by_spelling[_bare(name).casefold()] = name
-    close = difflib.get_close_matches(typed.casefold(), sorted(by_spelling), n=5)
-    return ", ".join(dict.fromkeys(by_spelling[spelling] for spelling in close))
-
-
-def _bare(concept: str) -> str:
-    return concept.partition(SEPARATOR)[2]

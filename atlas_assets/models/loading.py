@@ -93,7 +93,7 @@ def load(
         tokenizer=tokenizer,
         device=next(network.parameters()).device,
         dtype=precision,
-        max_positions=_max_positions(network.config),
+        max_positions=max_positions(network.config),
         identity=identity,
         kernels=kernels,
     )
@@ -127,7 +127,7 @@ def _read_network(source: ModelSource, config: Mapping[str, Any], dtype: torch.d
     return network.eval().requires_grad_(False)
 
 
-def _max_positions(config: Any) -> int:
+def max_positions(config: Any) -> int:
     """The config's longest sequence; without one (relative positions) there is no limit."""
     text = config.get_text_config()
     for name in _POSITIONS:

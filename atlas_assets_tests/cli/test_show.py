@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from atlas_assets import io
+from atlas_assets.atlas.concept_names import find_concept
 from atlas_assets.cli.app import atlas
-from atlas_assets.cli.options import complete_concept, find_concept
+from atlas_assets.cli.options import complete_concept
 from atlas_assets.errors import SettingsError
 from atlas_assets.storage.codecs import codec_named
 from atlas_assets_tests.cli.conftest import Call

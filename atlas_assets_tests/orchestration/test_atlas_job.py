@@ -11,8 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+import atlas_assets as aa
 from atlas_assets import io
+from atlas_assets.errors import SettingsError
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.activations import units_of_checker_prompts
 from atlas_assets.stages.catalog import ARTIFACTS, FIGURES
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import codec_of
@@ -96,10 +99,31 @@ def test_the_masks_follow_from_the_activations(folder: Path) -> None:
     assert not (universal & ~mask).any()
 
 
-def test_a_second_atlas_elsewhere_has_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert run_job(tiny_settings(tmp_path), instance).success
+def test_an_atlas_built_from_python_has_the_same_bytes(
+    folder: Path, settings: AtlasSettings, tmp_path: Path
+) -> None:
+    given = settings.model_dump(exclude={"data_dir"}, exclude_unset=True)
+    atlas = aa.build(data_dir=str(tmp_path), **given)
+    assert Path(str(atlas.folder)) == tmp_path / "tiny"
     assert files_of(tmp_path / "tiny") == files_of(folder)
+    assert atlas.summary().equals(io.load_summary(data_root=folder))
+
+
+def test_a_build_that_fails_raises_the_error_of_its_step(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="unknown AST node 'Fro'"):
+        aa.build(data_dir=str(tmp_path), ast_nodes=["Fro"])
+
+
+def test_reading_from_python_gives_the_bits_of_the_graph(folder: Path) -> None:
+    units = units_of_checker_prompts(io.load_prompts("checker", data_root=folder))
+    readings = aa.read("embedded", prompts=units, device="cpu")
+    assert readings.digest() == io.load_activations("checker", data_root=folder).digest()
+    masks = aa.masks(readings, 0.1, 0.5)
+    of_graph = io.load_universal_masks(eps=0.1, cons=0.5, stage="checker", data_root=folder)
+    assert {
+        name: {layer: set(np.flatnonzero(bits).tolist()) for layer, bits in enumerate(unit)}
+        for name, unit in zip(masks.names, masks.bits, strict=True)
+    } == of_graph
 
 
 def test_another_readout_in_the_same_folder_is_refused_and_loses_nothing(

@@ -138,6 +138,33 @@ def parse_target_checker(table: pl.DataFrame) -> Counts:
     return parsed
 
 
+def tidy_target_checker(table: pl.DataFrame) -> pl.DataFrame:
+    """Put a ``target_checker`` table into one row per concept and layer, in numbers.
+
+    Returns:
+        ``concept``, ``type``, ``layer``, ``size`` = |A|, ``concept_only``, ``shared``,
+        ``token_only`` (neurons), ``concept_fraction`` and ``token_fraction`` of the size, to 4
+        decimals, 0 where A is empty. Errors are those of `parse_target_checker`.
+    """
+    cells = parse_target_checker(table)
+    n_layers, concepts = cells.shape[1], table["target"]
+    concept_only, shared, token_only = cells.reshape(-1, 3).T
+    size = concept_only + shared
+    return pl.DataFrame(
+        {
+            "concept": [name for name in concepts for _ in range(n_layers)],
+            "type": [_kind(name) for name in concepts for _ in range(n_layers)],
+            "layer": np.tile(np.arange(n_layers), len(concepts)),
+            "size": size,
+            "concept_only": concept_only,
+            "shared": shared,
+            "token_only": token_only,
+            "concept_fraction": fractions(concept_only, size),
+            "token_fraction": fractions(shared, size),
+        }
+    )
+
+
 def summary(tables: Mapping[Setting, pl.DataFrame]) -> pl.DataFrame:
     """Make the published summary of a sweep from the ``target_checker`` table of each setting.
 

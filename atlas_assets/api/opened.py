@@ -1,0 +1,97 @@
+"""An atlas opened in Python: its tables as polars frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from upath import UPath
+
+from atlas_assets.atlas.circuit import PARTS, circuit_of
+from atlas_assets.atlas.open import open_folder, open_in_force, require_file
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.storage.store import AtlasStore
+
+_CIRCUIT = {
+    "concept": pl.String(),
+    "layer": pl.Int64(),
+    "size": pl.Int64(),
+    **dict.fromkeys(PARTS[:3], pl.Int64()),
+    **dict.fromkeys(PARTS[3:], pl.Float64()),
+    "nearest": pl.String(),
+    "jaccard": pl.Float64(),
+    "neurons": pl.List(pl.Int64()),
+}
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """An atlas opened for reading; made by `build` and `open_atlas`.
+
+    Frames are polars (``.to_pandas()`` gives pandas). Every loader of `atlas_assets.io` reads this
+    atlas with ``data_root=atlas.folder``.
+
+    Attributes:
+        store: reads the files of the atlas.
+    """
+
+    store: AtlasStore
+
+    @property
+    def folder(self) -> UPath:
+        """The folder that the files lie in."""
+        return self.store.root
+
+    def summary(self) -> pl.DataFrame:
+        """Return mean concept and token fractions, a row per setting (paper §7.2).
+
+        Raises:
+            MissingArtifactError: there is no summary in the atlas.
+            ArtifactError: the file is damaged.
+        """
+        require_file(self.store, "summary")
+        frame: pl.DataFrame = self.store.read("summary")
+        return frame
+
+    def show(
+        self, concept: str, *, eps: float = REFERENCE.epsilon, cons: float = REFERENCE.consistency
+    ) -> pl.DataFrame:
+        """Return the circuit of one concept, a row per layer, as ``atlas show`` does.
+
+        Args:
+            concept: its full name (``ast__For``), or the bare one (``For``) where that is clear.
+            eps, cons: the ε and C of the setting.
+
+        Returns:
+            ``concept``, ``layer``, ``size``; the neurons ``concept_only`` (A∖B), ``shared`` (A∩B)
+            and ``token_only`` (B∖A), with A the circuit and B that of the keyword alone, and
+            ``concept_fraction`` and ``token_fraction`` of the size, all null where the concept has
+            no keyword; ``nearest``, the concept with the most similar circuit, and its
+            ``jaccard``; ``neurons``, the neurons of the circuit.
+
+        Raises:
+            MissingArtifactError: there are no masks at the setting; those there are named.
+            ArtifactError: a file is damaged.
+            SettingsError: there is no such concept.
+        """
+        found = circuit_of(self.store, concept, Setting(eps, cons), n_nearest=0)
+        rows = []
+        for record in found.layers:
+            parts = record["decomposition"] or dict.fromkeys(PARTS)
+            nearest = record["nearest"] or {"concept": None, "jaccard": None}
+            numbers = (record["layer"], record["size"], *(parts[part] for part in PARTS))
+            rows.append((found.concept, *numbers, *nearest.values(), record["neurons"]))
+        return pl.DataFrame(rows, schema=_CIRCUIT, orient="row")
+
+
+def open_atlas(folder: str | Path | UPath | None = None) -> Atlas:
+    """Open an atlas: any folder with the published file names, or the atlas in force.
+
+    The atlas in force is the one that the ``ATLAS_*`` variables describe. Raises
+    MissingArtifactError where there is no such folder.
+    """
+    if folder is None:
+        return Atlas(open_in_force(AtlasSettings.from_env()))
+    return Atlas(open_folder(folder))

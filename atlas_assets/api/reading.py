@@ -1,0 +1,121 @@
+"""Readouts of one's own prompts, and masks of them, without an atlas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from atlas_assets.errors import ModelError, StimulusError, expect
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.masks.masks import Masks, threshold
+from atlas_assets.stages.setting import REFERENCE, Setting
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+#: readings that are kept nowhere have no fingerprint
+_KEPT_NOWHERE = "0" * 8
+
+
+def read(
+    model: PreTrainedModel | str | Path,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    prompts: Mapping[str, Sequence[str]] | None = None,
+    *,
+    position: Literal["last_token", "published"] = "last_token",
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    batch_tokens: int | None = None,
+) -> Activations:
+    """Run a model over prompts and add up, per unit, what each neuron did.
+
+    The numbers are those of stage 12 of the graph, made by the same functions: the readout of a
+    layer is the output of its MLP module at one position of a prompt. A progress bar is drawn in a
+    terminal and in a notebook. Nothing is written.
+
+    Args:
+        model: a causal language model of transformers in memory, which is read as it is; or
+            ``"embedded"``, a folder with a checkpoint, or a Hub id.
+        tokenizer: of a model in memory; a folder or Hub id brings its own.
+        prompts: unit → its prompts, each with at least one. A mask is made of each unit.
+        position: ``last_token``, the last token of each prompt; ``published``, the padded position
+            that the paper's release read.
+        revision: branch, tag or sha of a Hub id.
+        device: of a folder or Hub id: ``auto`` (a GPU when there is one), ``cpu``, ``cuda``.
+        dtype: of a folder or Hub id: precision of the weights.
+        batch_tokens: tokens per forward pass, padding included; default: suited to the device.
+
+    Returns:
+        ``names`` of the units, sorted; ``n_prompts`` int32 ``[units]``; ``sums`` float32 and
+        ``counts`` int32 ``[units, layers, width]``: Σ|readout| and #(|readout| > 0).
+
+    Raises:
+        StimulusError: no units, a unit without prompts, or a prompt without tokens.
+        ModelError: the model cannot be found or read, a prompt is longer than it can take, or a
+            readout is not finite.
+        SettingsError: there is no such device or precision.
+    """
+    from atlas_assets.extraction.extraction import Running, extract  # imports torch
+    from atlas_assets.extraction.shards import ShardStore
+    from atlas_assets.models.in_memory import in_memory
+    from atlas_assets.models.loading import load, resolve
+    from atlas_assets.progress import Progress
+
+    units = _units(prompts)
+    running: Running = {
+        "shards": ShardStore(None, _KEPT_NOWHERE),
+        "progress": Progress("reading"),
+        "batch_tokens": batch_tokens,
+    }
+    if isinstance(model, str | Path):
+        _require_no_tokenizer(tokenizer)
+        loaded = load(resolve(str(model), revision), device=device, dtype=dtype)
+        return extract(loaded, units, readout=position, **running)
+    with in_memory(model, tokenizer) as lent:
+        return extract(lent, units, readout=position, **running)
+
+
+def masks(
+    readings: Activations,
+    epsilon: float = REFERENCE.epsilon,
+    consistency: float = REFERENCE.consistency,
+) -> Masks:
+    """Make the mask of every unit by the rule of stage 13 (docs/science.md §3).
+
+    A neuron is in it where its mean |readout| exceeds ``epsilon`` and it fires on at least the
+    share ``consistency`` of the unit's prompts.
+
+    Returns:
+        ``names`` of the units, sorted, and ``bits``, bool ``[units, layers, width]``.
+
+    Raises:
+        SettingsError: a threshold is out of range.
+    """
+    return threshold(readings, Setting(epsilon, consistency))
+
+
+def _units(prompts: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
+    sound = isinstance(prompts, Mapping) and not any(isinstance(p, str) for p in prompts.values())
+    if prompts is None or not sound:
+        raise StimulusError(
+            "these are no prompts to read",
+            where="prompts",
+            expected="unit → its prompts, as {'mine': ['for x in y: pass', 'while x: pass']}",
+            found=repr(prompts)[:80],
+            remedy="give a list of prompts for each unit",
+        )
+    return {name: list(of_unit) for name, of_unit in prompts.items()}
+
+
+def _require_no_tokenizer(tokenizer: object) -> None:
+    expect(
+        tokenizer is None,
+        ModelError,
+        "a checkpoint is read with the tokenizer that lies beside its weights",
+        where="tokenizer",
+        expected="none",
+        found=type(tokenizer).__name__,
+        remedy="leave the tokenizer out, or pass the model in memory as well",
+    )

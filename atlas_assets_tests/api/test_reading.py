@@ -1,0 +1,111 @@
+"""Reading a model from Python: in memory, from a folder, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import atlas_assets as aa
+from atlas_assets.errors import ModelError, SettingsError, StimulusError
+from atlas_assets_tests.extraction.tiny_models import UNITS, WIDTH
+from atlas_assets_tests.models.tiny import END_OF_TEXT, VOCABULARY, byte_tokenizer
+from atlas_assets_tests.storage.defects import refusing
+
+PROMPTS = {"mine": UNITS["For__list"], "yours": UNITS["While__len"]}
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=VOCABULARY, n_embd=WIDTH, n_layer=2, n_head=2, n_positions=64)
+    return GPT2LMHeadModel(config)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_object=byte_tokenizer(), eos_token=END_OF_TEXT)
+
+
+def by_hand(network: Any, tokenizer: Any, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and counts of one unit, each prompt alone."""
+    import torch
+
+    kept: list[np.ndarray] = []
+    hooks = [
+        block.mlp.register_forward_hook(lambda _m, _i, out: kept.append(out[0, -1].numpy()))
+        for block in network.transformer.h
+    ]
+    with torch.no_grad():
+        for text in texts:
+            network(torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]]))
+    for hook in hooks:
+        hook.remove()
+    strength = np.abs(np.array(kept).reshape(len(texts), len(hooks), -1))
+    return strength.sum(axis=0), (strength > 0).sum(axis=0)
+
+
+def test_a_model_in_memory_is_read_as_it_is_and_left_as_it_was(
+    network: Any, tokenizer: Any
+) -> None:
+    network.train()
+    network.transformer.h[0].eval()
+    readings = aa.read(network, tokenizer, PROMPTS)
+    assert network.training
+    assert not network.transformer.h[0].training
+    network.eval()
+    assert readings.names == ("mine", "yours")
+    assert readings.n_prompts.tolist() == [len(PROMPTS["mine"]), len(PROMPTS["yours"])]
+    assert (readings.sums.dtype, readings.counts.dtype) == (np.float32, np.int32)
+    for unit, texts in enumerate(PROMPTS.values()):
+        sums, counts = by_hand(network, tokenizer, texts)
+        np.testing.assert_allclose(readings.sums[unit], sums, rtol=1e-5)
+        np.testing.assert_array_equal(readings.counts[unit], counts)
+
+
+@pytest.mark.parametrize("position", ["last_token", "published"])
+def test_a_folder_gives_the_same_bits_as_the_model_in_memory(
+    network: Any, tokenizer: Any, tmp_path: Path, position: Any
+) -> None:
+    network.eval()
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    of_folder = aa.read(tmp_path, prompts=PROMPTS, position=position, device="cpu")
+    assert of_folder.digest() == aa.read(network, tokenizer, PROMPTS, position=position).digest()
+
+
+def test_masks_follow_the_rule_of_stage_13(network: Any, tokenizer: Any) -> None:
+    readings = aa.read(network, tokenizer, PROMPTS)
+    epsilon = float(np.median(readings.sums / readings.n_prompts[:, None, None]))
+    found = aa.masks(readings, epsilon, 0.8)
+    n = readings.n_prompts[:, None, None].astype(np.float32)
+    strong = readings.sums / n > np.float32(epsilon)
+    consistent = readings.counts.astype(np.float32) / n >= np.float32(0.8)
+    assert found.names == readings.names
+    np.testing.assert_array_equal(found.bits, strong & consistent)
+    assert 0 < found.bits.mean() < 1
+    with pytest.raises(SettingsError, match="consistency"):
+        aa.masks(readings, consistency=1.5)
+
+
+def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -> None:
+    with refusing(StimulusError, "unit → its prompts"):
+        aa.read(network, tokenizer, {"mine": "for x in y: pass"})
+    with refusing(StimulusError, "no prompts", "unit mine"):
+        aa.read(network, tokenizer, {"mine": []})
+    with refusing(ModelError, "no tokenizer", "NoneType"):
+        aa.read(network, None, PROMPTS)
+    with refusing(ModelError, "no model", "int"):
+        aa.read(3, tokenizer, PROMPTS)  # type: ignore[arg-type]
+    with refusing(ModelError, "lies beside its weights"):
+        aa.read("embedded", tokenizer, PROMPTS)
+    with refusing(ModelError, "does not belong to the model", f"below {VOCABULARY}", "id 257"):
+        tokenizer.add_tokens(["pass"])
+        aa.read(network, tokenizer, {"mine": ["for x in y: pass"]})

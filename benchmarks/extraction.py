@@ -184,7 +184,7 @@ def _pair(model: LoadedModel, tap: ReadoutTap, prompts: UnitPrompts, unit: int) 
     ids = padded(prompts.table, rows, model.tokenizer.pad_id, side="right")
     real = np.arange(ids.shape[1]) < lengths[:, None]
     batch, last, mask = (torch.from_numpy(a) for a in (ids, lengths - 1, real.astype(np.int64)))
-    readouts, output = tap.read(model.network, batch, last, mask)
+    readouts, output = tap.read(model.network, batch, (torch.arange(len(last)), last), mask)
     mean_losses(output.logits, torch.from_numpy(targets_of(ids, real)))
     return readouts
 

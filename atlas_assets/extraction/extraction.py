@@ -3,10 +3,10 @@
 Stage 12 (card, "Stage 12"): for every unit (a pair, or a testable concept) over its n prompts, per
 layer: ``activation_sum = Σ|readout|`` and ``firing_count = #(|readout| > 0)``. Two positions:
 
-- ``last_token``: the last real token of each prompt (what the card describes). A circuitgpt runs
-  every distinct prefix of the prompts once (`extraction.tree_pass`); other networks run identical
-  prompts once, in batches of similar length, padded on the right. The losses of the prompts come
-  from the same pass, where they are wanted.
+- ``last_token``: the last real token of each prompt (what the card describes). A network runs
+  every distinct prefix of the prompts once (`extraction.tree_pass`); one that cannot
+  (`extraction.tree_probe`) runs identical prompts once, in batches of similar length, padded on the
+  right. The losses of the prompts come from the same pass, where they are wanted.
 - ``published``: what the release did when it made the frozen files: one unit per batch of at most
   64, padded on the left, no attention mask, read at index (real tokens − 1) from the left, which
   is the last token only for a batch's longest prompt.
@@ -22,7 +22,7 @@ from typing import Literal, NotRequired, TypedDict, Unpack
 
 import numpy as np
 
-from atlas_assets.extraction import plain_pass, tree_pass
+from atlas_assets.extraction import plain_pass, tree_model, tree_pass, tree_probe
 from atlas_assets.extraction.losses import LOSS_OF_SHORT_PROMPT, MAX_SCORED_TOKENS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
 from atlas_assets.extraction.prompts import (
@@ -56,8 +56,8 @@ class Running(TypedDict):
         progress: is told of each prompt that has been run.
         batch_tokens: the budget of a padded batch in tokens, padding included, or the most nodes of
             a chunk of the prefix tree; None or absent leaves it to the device.
-        path: how a circuitgpt is run for ``last_token``, ``tree`` if absent; any other network, and
-            any other readout, is run in padded batches.
+        path: how a network is run for ``last_token``, ``tree`` if absent; one that cannot run on
+            the tree, and any other readout, is run in padded batches.
     """
 
     shards: ShardStore
@@ -134,13 +134,16 @@ def run_pass(
     own = CPU_BATCH_TOKENS if model.device.type == "cpu" else ACCELERATOR_BATCH_TOKENS
     asked = running.get("batch_tokens")
     budget = own if asked is None else asked
-    on_tree = running.get("path", "tree") == "tree"
     published = readout == "published"
-    able = isinstance(model.network, CircuitGPTForCausalLM) and not published
+    on_tree = running.get("path", "tree") == "tree" and not published
+    if on_tree and not isinstance(model.network, CircuitGPTForCausalLM):
+        nodes = min(budget, tree_model.most_nodes(model))
+        on_tree = tree_probe.refusal(model, prompts, nodes) is None
+        budget = nodes if on_tree else budget
     to_run = int(prompts.n_prompts.sum()) if published else len(prompts.distinct)
     with running["progress"].track(to_run) as track:
         task = Pass(model, prompts, readout, scored, budget, running["shards"], track)
-        return tree_pass.run(task) if able and on_tree else plain_pass.run(task)
+        return tree_pass.run(task) if on_tree else plain_pass.run(task)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,14 @@ special tokens, over the first 512 tokens; 50.0 for a prompt of fewer than 2 tok
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
+from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.passes import Doubles
 from atlas_assets.extraction.prefix_tree import TreeChunk
 from atlas_assets.extraction.prompts import IntArray
@@ -57,6 +60,43 @@ def mean_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         scored = (wanted != IGNORED).sum(dim=1)
         means[part] = torch.where(scored > 0, total / scored, LOSS_OF_SHORT_PROMPT)
     return means
+
+
+def tree_losses(
+    chunk: TreeChunk,
+    tokens: torch.Tensor,
+    logits_of: Callable[[slice], torch.Tensor],
+    size: int,
+) -> torch.Tensor:
+    """Compute −log p in nats of each node's token given its parent's prefix.
+
+    Args:
+        chunk: the nodes.
+        tokens: int64 ``[nodes]``, their tokens on the network's device.
+        logits_of: gives the logits of a slice of ``chunk.inner``: float32 ``[some, vocabulary]``,
+            which may be overwritten.
+        size: logits that are asked for at a time, in nodes.
+
+    Returns:
+        float32 ``[nodes]``, 0 at a node without a parent.
+    """
+    device = tokens.device
+    losses = torch.zeros(len(chunk), dtype=torch.float32, device=device)
+    (children,) = np.nonzero(chunk.parents >= 0)
+    children = children[np.argsort(chunk.parents[children], kind="stable")]
+    slots = np.searchsorted(chunk.inner, chunk.parents[children])
+    for start in range(0, len(chunk.inner), size):
+        low, high = np.searchsorted(slots, (start, start + size))
+        predicted, parents = (
+            placed(part, device) for part in (children[low:high], slots[low:high] - start)
+        )
+        logits = logits_of(slice(start, start + size))
+        # log Σ exp in place: the logits are by far the largest tensor here
+        logits -= logits.amax(dim=-1, keepdim=True)
+        wanted = logits[parents, tokens[predicted]]
+        total = logits.exp_().sum(dim=-1).log_()
+        losses[predicted] = total[parents] - wanted
+    return losses
 
 
 def tree_mean_losses(chunk: TreeChunk, losses: npt.NDArray[np.float32]) -> Doubles:

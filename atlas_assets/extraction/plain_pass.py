@@ -92,11 +92,14 @@ def _run_shard(task: Pass) -> Arrays:
         side: Literal["left", "right"] = "left" if released else "right"
         ids = padded(prompts.table, batch.rows, model.tokenizer.pad_id, side=side)
         real = np.arange(ids.shape[1]) < lengths[batch.rows, None]
-        last = placed(lengths[batch.rows] - 1, model.device)
+        places = (
+            placed(np.arange(len(batch.rows)), model.device),
+            placed(lengths[batch.rows] - 1, model.device),
+        )
         # without padding a mask says nothing and keeps networks from their faster causal attention
         masked = not (released or real.all())
         mask = placed(real.astype(np.int64), model.device) if masked else None
-        readouts, output = tap.read(network, placed(ids, model.device), last, mask)
+        readouts, output = tap.read(network, placed(ids, model.device), places, mask)
         if not task.scored:
             return readouts, None
         with torch.inference_mode():

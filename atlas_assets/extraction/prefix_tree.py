@@ -44,6 +44,10 @@ class TreeChunk:
         """The node of each sequence's last token, int64 ``[sequences]``."""
         return self.starts[1:] - 1
 
+    def node_of(self, sequences: IntArray, depths: IntArray) -> IntArray:
+        """Return the node at a depth of each of some sequences, numbered within the chunk."""
+        return self.before(self.starts[sequences + 1], depths)
+
     @cached_property
     def parents(self) -> IntArray:
         """Each node's parent, int64 ``[nodes]``; -1 for a node without one."""
@@ -51,6 +55,11 @@ class TreeChunk:
         firsts = self.starts[:-1]
         parents[firsts] = self.before(firsts, self.depths[firsts] - 1)
         return parents
+
+    @cached_property
+    def inner(self) -> IntArray:
+        """The nodes that have children, ascending, int64 ``[some nodes]``."""
+        return np.unique(self.parents[self.parents >= 0])
 
     def before(self, nodes: IntArray, depths: IntArray) -> IntArray:
         """Return the last node at a depth that precedes each of ``nodes``; -1 for a depth of -1.

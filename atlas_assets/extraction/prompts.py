@@ -52,7 +52,7 @@ class TokenTable:
     def truncated(self, limit: int) -> TokenTable:
         """Keep the first ``limit`` tokens of every sequence; cut ones may then be equal."""
         kept = [self.sequence(row)[:limit] for row in range(len(self))]
-        return _flat(kept)
+        return table_of(kept)
 
 
 def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
@@ -75,7 +75,7 @@ def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTab
                 sequences.append(ids)
             row_of_text[text] = row
     rows = [row_of_text[text] for text in texts]
-    return _flat(sequences), np.asarray(rows, dtype=np.int64)
+    return table_of(sequences), np.asarray(rows, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +210,8 @@ def cut_into_shards(prompts: UnitPrompts, target: int) -> Iterator[UnitPrompts]:
         yield prompts.select(sorted(packed))
 
 
-def _flat(sequences: list[npt.NDArray[np.int32]]) -> TokenTable:
+def table_of(sequences: list[npt.NDArray[np.int32]]) -> TokenTable:
+    """Put sequences of token ids end to end."""
     offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
     np.cumsum([len(ids) for ids in sequences], out=offsets[1:])
     tokens = np.concatenate(sequences) if sequences else np.zeros(0, dtype=np.int32)

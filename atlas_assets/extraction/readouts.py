@@ -33,25 +33,29 @@ class ReadoutTap:
         self,
         network: torch.nn.Module,
         ids: torch.Tensor,
-        positions: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        places: tuple[torch.Tensor, torch.Tensor],
+        attention_mask: Any = None,
+        **options: Any,
     ) -> tuple[torch.Tensor, Any]:
         """Run one batch and read the MLP modules.
 
         Args:
             network: the model's network, or its base where no logits are wanted.
             ids: int64 ``[batch, tokens]`` on the network's device.
-            positions: int64 ``[batch]``, the index from the left that is read in each row.
-            attention_mask: int64 ``[batch, tokens]``, 1 at real tokens; given to networks that
-                take one. None gives none.
+            places: what is read: rows of the batch, and in each the index from the left, both
+                int64 ``[reads]``.
+            attention_mask: int64 ``[batch, tokens]``, 1 at real tokens, or whatever else the
+                network takes; given to networks that take one. None gives none.
+            **options: are given to the network as they are.
 
         Returns:
-            The readouts, float32 ``[batch, layers, width]`` on the network's device, whatever the
+            The readouts, float32 ``[reads, layers, width]`` on the network's device, whatever the
             network's dtype; and what the network returned.
         """
-        self._batch.rows, self._batch.positions = {}, positions
+        self._batch.rows, self._batch.places = {}, places
         taken = inspect.signature(network.forward).parameters
-        options: dict[str, Any] = {"use_cache": False} if "use_cache" in taken else {}
+        if "use_cache" in taken:
+            options["use_cache"] = False
         if attention_mask is not None and "attention_mask" in taken:
             options["attention_mask"] = attention_mask
         with torch.inference_mode():
@@ -62,10 +66,8 @@ class ReadoutTap:
     def keep(
         self, layer: int, _module: torch.nn.Module, _inputs: Any, output: torch.Tensor
     ) -> None:
-        """Keep the wanted rows of a layer's output ``[batch, tokens, width]``; a forward hook."""
-        positions = self._batch.positions
-        rows = torch.arange(len(positions), device=output.device)
-        self._batch.rows[layer] = output[rows, positions].float()
+        """Keep the wanted places of a layer's output ``[batch, tokens, width]``; a forward hook."""
+        self._batch.rows[layer] = output[self._batch.places].float()
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from __future__ import annotations
 from functools import partial
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from atlas_assets.extraction.batching import placed
+from atlas_assets.extraction.losses import tree_losses
 from atlas_assets.extraction.prefix_tree import TreeChunk
+from atlas_assets.extraction.prompts import IntArray
 from atlas_assets.extraction.tree_attention import ChunkAttention
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
@@ -42,21 +43,25 @@ class TreeNetwork:
         self._most_logits = LOGITS_ON_CPU if on_cpu else LOGITS_ELSEWHERE
 
     @torch.inference_mode()
-    def run(self, chunk: TreeChunk, *, losses: bool) -> tuple[Tensor, Tensor | None]:
+    def run(
+        self, chunk: TreeChunk, nodes: IntArray | None = None, *, losses: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """Run the network on one chunk; on an accelerator the result may still be under way.
 
         Args:
             chunk: a part of the tree, no deeper than the network's block size.
+            nodes: int64 ``[reads]``, the nodes that are read; None: each sequence's last.
             losses: also compute the losses of the chunk's nodes.
 
         Returns:
-            The readouts, float32 ``[sequences, layers, width]``, at each sequence's last token; and
-            float32 ``[nodes]``, −log p in nats of each node's token given its parent's prefix, 0 at
-            a node without a parent, or None where no losses were asked for.
+            The readouts, float32 ``[reads, layers, width]``; and float32 ``[nodes of the chunk]``,
+            −log p in nats of each node's token given its parent's prefix, 0 at a node without a
+            parent, or None where no losses were asked for.
         """
         stack = self._stack
-        tokens, depths, ends = (
-            placed(part, self._device) for part in (chunk.tokens, chunk.depths, chunk.ends)
+        tokens, depths, read = (
+            placed(part, self._device)
+            for part in (chunk.tokens, chunk.depths, chunk.ends if nodes is None else nodes)
         )
         attention = ChunkAttention(chunk, self._config, self._device, self._dtype)
         x, positions = stack.wte(tokens), stack.wpe(depths)
@@ -66,27 +71,16 @@ class TreeNetwork:
         for module in stack.h:
             block = cast(Block, module)
             x, readout = block.step(x, positions, partial(attention.attend, block.attn))
-            rows.append(readout[ends].float())
+            rows.append(readout[read].float())
         readouts = torch.stack(rows, dim=1)
         return readouts, self._losses(chunk, tokens, x) if losses else None
 
     def _losses(self, chunk: TreeChunk, tokens: Tensor, x: Tensor) -> Tensor:
-        model, device = self._network.circuit_model, self._device
-        losses = torch.zeros(len(chunk), dtype=torch.float32, device=device)
-        (children,) = np.nonzero(chunk.parents >= 0)
-        children = children[np.argsort(chunk.parents[children], kind="stable")]
-        inner, slots = np.unique(chunk.parents[children], return_inverse=True)
+        model, inner = self._network.circuit_model, placed(chunk.inner, self._device)
+
+        def logits_of(some: slice) -> Tensor:
+            nodes = inner[some]
+            return model.logits(self._stack.ln_f(x[nodes]), tokens[nodes]).float()
+
         size = max(self._most_logits // self._config.vocab_size, 1)
-        for start in range(0, len(inner), size):
-            low, high = np.searchsorted(slots, (start, start + size))
-            nodes = placed(inner[start : start + size], device)
-            predicted, parents = (
-                placed(part, device) for part in (children[low:high], slots[low:high] - start)
-            )
-            logits = model.logits(self._stack.ln_f(x[nodes]), tokens[nodes]).float()
-            # log Σ exp in place: the logits are by far the largest tensor here
-            logits -= logits.amax(dim=-1, keepdim=True)
-            wanted = logits[parents, tokens[predicted]]
-            total = logits.exp_().sum(dim=-1).log_()
-            losses[predicted] = total[parents] - wanted
-        return losses
+        return tree_losses(chunk, tokens, logits_of, size)

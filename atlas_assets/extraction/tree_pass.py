@@ -8,8 +8,9 @@ sums always grow in the same order, so the result does not depend on when they w
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import cast
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from scipy.sparse import coo_array, csc_array
 from atlas_assets.extraction.losses import tree_mean_losses
 from atlas_assets.extraction.passes import Pass, UnitSums
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
+from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
+from atlas_assets.extraction.tree_model import TreeModel
 from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
+from atlas_assets.models.loaded import LoadedModel
 
 #: the number of a chunk's first sequence, and one more than that of its last
 Cut = tuple[int, int]
@@ -35,26 +39,46 @@ NOTE_SECONDS = 30.0
 
 
 def run(task: Pass) -> UnitSums:
-    """Run a pass of a circuitgpt, from the last note on where there is one; errors as `extract`."""
+    """Run a pass, from the last note on where there is one; errors as `extract`.
+
+    The network is a circuitgpt, or one that `tree_probe` lets pass.
+    """
     rows = task.prompts.distinct
     tree, places = PrefixTree.of(task.prompts.table, rows)
     sequence_of_row = coo_array(
         (np.ones(len(rows)), (np.arange(len(rows)), places)), shape=(len(rows), len(tree))
     )
-    walk = _Walk(task, tree, csc_array(task.prompts.multiplicity @ sequence_of_row))
-    walk.go()
+    with _on_chunks(task.model) as network:
+        walk = _Walk(task, tree, csc_array(task.prompts.multiplicity @ sequence_of_row), network)
+        walk.go()
     sums, counts = walk.reduction.finish()
     return UnitSums(sums, counts, walk.losses[places] if task.scored else walk.losses)
+
+
+@contextmanager
+def _on_chunks(model: LoadedModel) -> Iterator[TreeNetwork | TreeModel]:
+    """Give what runs the network on chunks; hooks that it needs are removed when the block ends."""
+    if isinstance(model.network, CircuitGPTForCausalLM):
+        yield TreeNetwork(model.network)
+    else:
+        with tapped(model) as tap:
+            yield TreeModel(model, tap)
 
 
 class _Walk:
     """A pass under way: its sums and losses so far and the network that adds to them."""
 
-    def __init__(self, task: Pass, tree: PrefixTree, weights: csc_array) -> None:
+    def __init__(
+        self,
+        task: Pass,
+        tree: PrefixTree,
+        weights: csc_array,
+        network: TreeNetwork | TreeModel,
+    ) -> None:
         self._task = task
         self._tree = tree
         self._weights = weights
-        self._network = TreeNetwork(cast(CircuitGPTForCausalLM, task.model.network))
+        self._network = network
         self._store = task.store(
             f"tree plan {PLAN_VERSION}, {task.budget} nodes, {CHUNKS_PER_LEG} chunks"
         )

@@ -39,6 +39,8 @@ MORE_THAN_A_BATCH = {
 }
 PATHS: dict[str, Any] = {
     **{f"{name}, plain": (name, "plain") for name in tiny_models.ARCHITECTURES},
+    "gpt2, tree": ("gpt2", "tree"),
+    "llama, tree": ("llama", "tree"),
     "circuitgpt, tree": ("circuitgpt", "tree"),
     "sparse circuitgpt, tree": ("sparse circuitgpt", None),
     "toy": ("toy", None),

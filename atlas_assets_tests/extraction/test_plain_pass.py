@@ -50,7 +50,7 @@ def test_a_mask_goes_with_right_padding_and_none_with_published(name: str) -> No
     )
     model.network.lm_head.register_forward_pre_hook(lambda _m, _i: pytest.fail("logits computed"))
     units = {"a": ["xyz", "x"]}
-    extracted(model, units)
+    extracted(model, units, path="plain")
     extracted(model, units, readout="published")
     (ids, mask, options), (left_ids, no_mask, _) = seen
     pad = tiny_models.PAD_ID

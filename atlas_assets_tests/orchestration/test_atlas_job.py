@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import h5py
@@ -27,6 +28,7 @@ from atlas_assets_tests.orchestration.tiny_atlas import (
     run_job,
     tiny_settings,
 )
+from atlas_assets_tests.test_examples import QUICKSTART, source_of
 
 #: what the catalogue says the folder holds; the published names are in stages/test_catalog.py
 FILES = {
@@ -99,14 +101,17 @@ def test_the_masks_follow_from_the_activations(folder: Path) -> None:
     assert not (universal & ~mask).any()
 
 
-def test_an_atlas_built_from_python_has_the_same_bytes(
-    folder: Path, settings: AtlasSettings, tmp_path: Path
+def test_the_notebook_builds_the_same_bytes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = settings.model_dump(exclude={"data_dir"}, exclude_unset=True)
-    atlas = aa.build(data_dir=str(tmp_path), **given)
-    assert Path(str(atlas.folder)) == tmp_path / "tiny"
-    assert files_of(tmp_path / "tiny") == files_of(folder)
-    assert atlas.summary().equals(io.load_summary(data_root=folder))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in source_of(QUICKSTART):
+        exec(cell, names)
+    built = names["atlas"]
+    assert Path(str(built.folder)) == tmp_path / "data" / "quickstart"
+    assert files_of(tmp_path / "data" / "quickstart") == files_of(folder)
+    assert built.summary().equals(io.load_summary(data_root=folder))
 
 
 def test_a_build_that_fails_raises_the_error_of_its_step(tmp_path: Path) -> None:

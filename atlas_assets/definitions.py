@@ -37,7 +37,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     partitions = partitions_of(settings.sweep)
     resources = build_resources(settings)
     resources["model"] = announcing(resources["model"], resources["store"])
-    integrity = integrity_checks(partitions)
+    integrity = integrity_checks(settings, partitions)
     publish = publish_job()
     return dg.Definitions(
         assets=[

@@ -39,6 +39,8 @@ DEFAULT_SOURCE = "piotrwilam/CSP-Atlas"
 _LONGEST_NAME, _LONGEST_PATH = 200, 3000
 #: what is counted has at most this number
 _MOST = 10**9
+#: how the name of a file of own prompts ends
+STIMULI_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 _REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 Readout = Literal["last_token", "published"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -109,6 +111,12 @@ class AtlasSettings(BaseModel):
         allow_inf_nan=False,
         description="a pair whose mean loss (nats) exceeds it is dropped; default: the "
         "model's own value in its config, else the paper's 3.0",
+    )
+    stimuli: str | None = Field(
+        default=None,
+        min_length=1,
+        description="file with own prompts and concepts (parquet, CSV or JSON lines: "
+        "docs/own_prompts.md); default: the paper's",
     )
     ast_nodes: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="only these AST nodes (a quick look)"
@@ -181,11 +189,20 @@ class AtlasSettings(BaseModel):
             raise ValueError("the blanks or quotes around it are part of it; leave them out")
         return value
 
-    @field_validator("data_dir", "model")
+    @field_validator("stimuli")
     @classmethod
-    def _can_be_a_folder(cls, value: str) -> str:
+    def _is_a_table(cls, value: str | None) -> str | None:
+        if value is not None and Path(value).suffix.lower() not in STIMULI_ENDINGS:
+            raise ValueError(f"its name ends in none of {', '.join(STIMULI_ENDINGS)}")
+        return value
+
+    @field_validator("data_dir", "model", "stimuli")
+    @classmethod
+    def _can_be_a_path(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         if len(value) > _LONGEST_PATH or max(len(part.encode()) for part in value.split("/")) > 255:
-            raise ValueError("it is too long for the name of a folder")
+            raise ValueError("it is too long for the name of a folder or a file")
         try:
             Path(value).expanduser()
         except RuntimeError:
@@ -213,6 +230,15 @@ class AtlasSettings(BaseModel):
     def _in_range(self) -> AtlasSettings:
         grid(self.epsilons, self.consistencies)
         Setting(*self.token_checker_setting)
+        fields = type(self).model_fields
+        cut = [
+            env_name(name)
+            for name in ("ast_nodes", "builtins", "variations")
+            if getattr(self, name) != fields[name].default
+        ]
+        if self.stimuli is not None and cut:
+            told = f"{' and '.join(cut)} cut the paper's prompts, and ATLAS_STIMULI names others"
+            raise ValueError(told)
         return self
 
     @classmethod
@@ -298,8 +324,7 @@ def _slug(settings: AtlasSettings) -> str:
     """A folder name that differs wherever two settings make atlases that must not mix."""
     stem = settings.model
     if Path(stem).is_dir():
-        folder = Path(stem).resolve()
-        stem = f"{folder.name}-{_short_digest(str(folder))}"
+        stem = _with_digest(Path(stem))
     source = settings.hub_source or ""
     if source and stem == AtlasSettings.model_fields["model"].default:
         # an atlas fetched from the Hub speaks of the publisher's model, not of the embedded one
@@ -309,6 +334,7 @@ def _slug(settings: AtlasSettings) -> str:
         source,
         (settings.hub_source_revision or "") if source else "",
         stem,
+        f"own-{_with_digest(Path(settings.stimuli))}" if settings.stimuli else "",
         settings.model_revision or "",
         "" if settings.readout == "last_token" else settings.readout,
         "" if settings.dtype == "float32" else settings.dtype,
@@ -320,6 +346,12 @@ def _slug(settings: AtlasSettings) -> str:
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 7]}-{_short_digest(text)}"
     return name
+
+
+def _with_digest(path: Path) -> str:
+    """The name of a folder or file with a few digits that tell it from others of that name."""
+    path = path.expanduser().resolve()
+    return f"{path.name}-{_short_digest(str(path))}"
 
 
 def _short_digest(text: str) -> str:

@@ -6,10 +6,12 @@ Run as ``python -m tools.document_artifacts`` from the repository; a test holds 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from atlas_assets.stages.artifact import Artifact, Layout
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.schema import Column
 
 PAGE = Path(__file__).parents[1] / "docs" / "artifacts.md"
 _INTRODUCTION = """\
@@ -47,8 +49,16 @@ def _entry(artifact: Artifact) -> str:
     columns = [*artifact.content.columns]
     if artifact.content.series is not None:
         columns.append(artifact.content.series)
+    lines += _table(columns)
+    if artifact.content.own is not None:
+        lines += [f"{artifact.of_own} Columns of own prompts:\n".lstrip()]
+        lines += _table(artifact.content.own.columns)
+    return "\n".join(lines)
+
+
+def _table(columns: Iterable[Column]) -> list[str]:
     rows = [f"| `{each.name}` | {each.dtype} | {_cell(each.description)} |" for each in columns]
-    return "\n".join([*lines, "| column | type | meaning |", "|---|---|---|", *rows, ""])
+    return ["| column | type | meaning |", "|---|---|---|", *rows, ""]
 
 
 def _cell(text: str) -> str:

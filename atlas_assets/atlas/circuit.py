@@ -10,6 +10,7 @@ import numpy as np
 from atlas_assets.atlas.concept_names import find_concept
 from atlas_assets.atlas.open import require_file
 from atlas_assets.errors import SettingsError, expect
+from atlas_assets.stages.concepts import kinds_of
 from atlas_assets.stages.decomposition.decomposition import counts
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.masks.similarity import nearest
@@ -98,6 +99,8 @@ def _decomposition(
         return None, f"the atlas has no checker masks at {setting}"
     checker: Masks = store.read("checker_masks", setting).masks
     if concept not in checker.names:
+        if kinds_of(universal.names) == ("own",):
+            return None, "the concept has no checker prompts"
         return None, "no keyword gives the concept away"
     cells = counts(universal.select([concept]), checker.select([concept]))[0]
     sizes = cells[:, 0] + cells[:, 1]

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.stages.concepts import SEPARATOR
+from atlas_assets.stages.concepts import SEPARATOR, kinds_of
 
 
 def find_concept(typed: str, concepts: Sequence[str]) -> str:
@@ -29,10 +29,15 @@ def find_concept(typed: str, concepts: Sequence[str]) -> str:
     raise SettingsError(
         "the name is ambiguous" if meant else "the atlas has no such concept",
         where=repr(typed),
-        expected="one of its concepts, as ast__For, builtin__len, or For where that is clear",
+        expected=f"one of its concepts, as {_example(concepts)} where that is clear",
         found=f"it may mean {' and '.join(meant)}" if meant else _instead(typed, concepts),
         remedy="give the full name" if meant else "correct the name, or look into another atlas",
     )
+
+
+def _example(concepts: Sequence[str]) -> str:
+    own = concepts[0] if kinds_of(concepts) == ("own",) else None
+    return f"{own}, or {bare_name(own)}" if own else "ast__For, builtin__len, or For"
 
 
 def published_concepts() -> tuple[str, ...]:

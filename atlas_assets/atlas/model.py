@@ -64,11 +64,16 @@ class AtlasModel:
         return self.loaded.tokenizer
 
     @property
-    def loss_threshold(self) -> float:
-        """The filter's threshold (nats): the setting, else the model's own, else the paper's."""
+    def loss_threshold(self) -> float | None:
+        """The filter's threshold (nats): the setting, else the model's own, else the paper's.
+
+        Own prompts are filtered where the setting says so alone: ``None`` keeps all.
+        """
         from atlas_assets.models.sources import default_loss_threshold
 
         if self.settings.loss_threshold is not None:
             return self.settings.loss_threshold
+        if self.settings.stimuli is not None:
+            return None
         own = default_loss_threshold(self.source)
         return PAPER_LOSS_THRESHOLD if own is None else own

@@ -11,16 +11,16 @@ from upath import UPath
 
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known, known_sha
-from atlas_assets.errors import ArtifactError, MissingArtifactError, ModelError
+from atlas_assets.errors import ArtifactError, MissingArtifactError, ModelError, StimulusError
 from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.subject import grid_of
 from atlas_assets.stages.artifact import Parameters
-from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.prompts.inventory import Published, inventory_of
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.folder import settings_present
-from atlas_assets.storage.provenance import Lineage
+from atlas_assets.storage.provenance import Grid, Lineage
 from atlas_assets.storage.store import AtlasStore
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,8 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
     """A function that says what every file must be about; it resolves the model when first called.
 
     Where the model cannot be had (offline, not downloaded), files are compared by the settings
-    alone and the log says so: masks fetched from elsewhere need no model.
+    alone and the log says so: masks fetched from elsewhere need no model. So it is with the file
+    of own prompts.
     """
 
     @cache
@@ -72,19 +73,30 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
         except ModelError as error:
             what = "the model cannot be read, so its digests are not compared"
             _log.warning("%s: %s", what, error.what)
-        stimuli = load_stimuli()
+        grid = grid_of(settings)
+        try:
+            grid = grid_in_force(settings)
+        except StimulusError as error:
+            what = "the own prompts cannot be read, so their digest is not compared"
+            _log.warning("%s: %s", what, error.what)
         return Lineage(
             model=identity,
             readout=settings.readout,
             dtype=settings.dtype,
-            grid=grid_of(settings).model_copy(update={"loss_threshold": threshold}),
-            seeds={
-                "object_prompts": stimuli.object_prompts.seed,
-                "checker_prompts": stimuli.checker_prompts.seed,
-            },
+            grid=grid.model_copy(update={"loss_threshold": threshold}),
+            seeds={} if settings.stimuli else Published().seeds,
         )
 
     return lineage
+
+
+def grid_in_force(settings: AtlasSettings) -> Grid:
+    """Return how the settings cut the grid of prompts, with the digest of own ones.
+
+    Raises StimulusError where the file of own prompts cannot be used.
+    """
+    digest = inventory_of(settings).sha256
+    return grid_of(settings).model_copy(update={"stimuli_sha256": digest})
 
 
 def open_folder(folder: str | Path | UPath) -> AtlasStore:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from upath import UPath
@@ -15,7 +16,7 @@ from atlas_assets.errors import (
     ForeignArtifactError,
     UnreadableArtifactError,
 )
-from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, NOT_IN_SWEEP, artifact_of_file
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import codec_of
@@ -25,12 +26,20 @@ from atlas_assets.storage.source_record import SourceRecord
 from atlas_assets.storage.store import AtlasStore
 
 State = Literal[
-    "fresh", "not in the sweep", "stale", "missing", "busy", "unreadable", "foreign", "damaged"
+    "fresh",
+    "not in the sweep",
+    "not applicable",
+    "stale",
+    "missing",
+    "busy",
+    "unreadable",
+    "foreign",
+    "damaged",
 ]
 #: from the best to the worst
 STATES: tuple[State, ...] = get_args(State)
 #: of the files that are there and cannot be read
-ILLEGIBLE = STATES[4:]
+ILLEGIBLE = STATES[5:]
 _STATE_OF: Mapping[type[ArtifactError], State] = {
     BusyArtifactError: "busy",
     UnreadableArtifactError: "unreadable",
@@ -50,8 +59,9 @@ class FileState:
         path: the path of the file, there or not.
         size_bytes: the size of the file; ``None`` when it is missing.
         state: ``fresh``: need not be made again; ``not in the sweep``: not there, and not made,
-            since the sweep lacks a setting that it needs; ``stale``; ``missing``; of a file that
-            cannot be read, why: ``busy``, ``unreadable``, ``foreign`` or ``damaged``.
+            since the sweep lacks a setting that it needs; ``not applicable``: likewise, since own
+            prompts lack what it is about; ``stale``; ``missing``; of a file that cannot be read,
+            why: ``busy``, ``unreadable``, ``foreign`` or ``damaged``.
         reason: why the file is not fresh.
         provenance: the file's record of its making; ``None`` for files without, and for missing
             and damaged ones.
@@ -79,14 +89,14 @@ class FileState:
 
 
 def survey(
-    store: AtlasStore, *, verify: bool = False, skipped: Container[str] = ()
+    store: AtlasStore, *, verify: bool = False, skipped: Mapping[str, str] = MappingProxyType({})
 ) -> list[FileState]:
     """Return the state of every file, in the order of the pipeline, settings ascending.
 
     Files at settings off the sweep are listed where they are there. With ``verify`` every file is
     read whole and its content checked against its digest; otherwise damage is noticed only where
-    a file's record of its making cannot be read. Of the artifacts in ``skipped``, which the sweep
-    does not make (`stages.catalog.skipped_under`), no file is missed.
+    a file's record of its making cannot be read. Of the artifacts in ``skipped``, which are not
+    made (`stages.catalog.skipped_under`), no file is missed.
     """
     states = []
     for key, artifact in ARTIFACTS.items():
@@ -95,8 +105,11 @@ def survey(
             settings = sorted({*store.sweep, *settings_present(store.root, key)})
         for state in (_state(store, key, setting, verify) for setting in settings):
             if state.state == "missing" and key in skipped:
-                reason = "the sweep lacks a setting that it needs"
-                state = replace(state, state="not in the sweep", reason=reason)
+                reason = skipped[key]
+                in_sweep = reason != NOT_IN_SWEEP
+                name: State = "not applicable" if in_sweep else "not in the sweep"
+                told = reason.removeprefix(f"{NOT_APPLICABLE}: ")
+                state = replace(state, state=name, reason=told)
             states.append(state)
     return states
 

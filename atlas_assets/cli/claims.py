@@ -32,7 +32,8 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
     """Hold the paper's published claims against this atlas, one by one.
 
     They are about openai/circuit-sparsity and the frozen artifacts; of any other model the value is
-    observed and nothing is claimed. A claim whose files are missing is not evaluated.
+    observed and nothing is claimed. A claim whose files are missing is not evaluated. Of own
+    prompts none is applicable.
     """
     from atlas_assets.atlas.open import open_in_force, require_folder
     from atlas_assets.settings import AtlasSettings
@@ -59,7 +60,8 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
         for (model, readout), number in Counter((r.model, r.readout) for r in results).items():
             yield f"observed in: {model}, readout {readout} ({count(number, 'claim')})"
         yield ""
-        yield from _table(listed)
+        if "not applicable" not in verdicts:
+            yield from _table(listed)
         yield from _notes(listed)
         yield ""
         yield ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())

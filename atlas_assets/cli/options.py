@@ -89,14 +89,16 @@ def complete_concept(
     param: click.Parameter,  # noqa: ARG001
     incomplete: str,
 ) -> list[CompletionItem]:
-    """Complete a typed name: published concepts whose full or bare names begin with it."""
+    """Complete a typed name: concepts in force whose full or bare names begin with it."""
     from click.shell_completion import CompletionItem
 
-    from atlas_assets.atlas.concept_names import bare_name, published_concepts
+    from atlas_assets.atlas.concept_names import bare_name
+    from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.prompts.inventory import inventory_of
 
     return [
         CompletionItem(word)
-        for concept in published_concepts()
+        for concept in inventory_of(AtlasSettings.from_env()).concepts
         for word in (concept, bare_name(concept))
         if word.startswith(incomplete)
     ]

@@ -15,7 +15,7 @@ from atlas_assets.stages.setting import REFERENCE, Setting
 if TYPE_CHECKING:
     from atlas_assets.storage.provenance import Provenance
 
-_KINDS = {"ast": "AST node", "builtin": "builtin"}
+_KINDS = {"ast": "AST node", "builtin": "builtin", "own": "own concept"}
 #: what is said of masks whose model is not known
 _ORIGINS = {
     "atlas": "of a model that no record names",

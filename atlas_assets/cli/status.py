@@ -37,12 +37,11 @@ def status(cells: bool, verify: bool) -> Answer:
     from atlas_assets.atlas.status import ILLEGIBLE, STATES, other_files, survey
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.catalog import skipped_under
-    from atlas_assets.stages.prompts.object_prompts import candidate_pairs
-    from atlas_assets.stages.prompts.stimuli import load_stimuli
+    from atlas_assets.stages.prompts.inventory import require_usable
 
     settings = AtlasSettings.from_env()
-    # a misspelt name would make every file look stale
-    candidate_pairs(load_stimuli(), settings.ast_nodes, settings.builtins)
+    # a misspelt name, or own prompts that cannot be used, would make every file look stale
+    require_usable(settings)
     store = open_with_model(settings)
     require_folder(store.root)
     states = survey(store, verify=verify, skipped=skipped_under(settings))
@@ -58,7 +57,8 @@ def status(cells: bool, verify: bool) -> Answer:
 
     def text() -> Iterator[str]:
         yield f"atlas: {store.root}"
-        yield f"settings in force: {settings.model}, {settings.readout}, {settings.dtype}"
+        own = f", own prompts of {settings.stimuli}" if settings.stimuli else ""
+        yield f"settings in force: {settings.model}, {settings.readout}, {settings.dtype}{own}"
         yield from _made_with(states)
         yield ""
         yield from table(("stage", "artifact", "setting", "size", "state"), _rows(states, cells))
@@ -121,9 +121,12 @@ def _account(state: FileState) -> str | None:
         return f"files {where}, which carry no record"
     model = lineage.model.model_id if lineage.model else None
     revision = lineage.model.revision if lineage.model else None
-    cut = lineage.grid and (lineage.grid.ast_nodes or lineage.grid.builtins)
+    grid = lineage.grid
+    cut = "a cut grid" if grid and (grid.ast_nodes or grid.builtins) else None
+    if grid and grid.stimuli:
+        cut = f"own prompts of {grid.stimuli}"
     said = [model, revision and revision[:12], lineage.readout, lineage.dtype]
-    return ", ".join(filter(None, [*said, "a cut grid" if cut else None]))
+    return ", ".join(filter(None, [*said, cut]))
 
 
 def _rows(states: list[FileState], cells: bool) -> Iterator[tuple[str, ...]]:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from atlas_assets.stages.masks.masks import CheckerMasks, ObjectMasks
     from atlas_assets.storage.store import AtlasStore
 
-_TYPES = ("pair", "ast", "builtin")
+#: type of a circuit → key of its number in the document, noun, header, header of its fraction
+_TYPES: Mapping[str, tuple[str, str, str, str]] = {
+    "pair": ("pairs", "pair", "pairs", ""),
+    "ast": ("ast_nodes", "AST node", "AST", "AST fraction"),
+    "builtin": ("builtins", "builtin", "builtins", "builtin fraction"),
+    "own": ("own_concepts", "concept", "concepts", "fraction"),
+}
 
 
 @click.command(
@@ -103,8 +109,7 @@ def _record(masks: ObjectMasks, checker: CheckerMasks | None) -> dict[str, Any]:
     return {
         **as_json(masks.setting),
         "pairs": len(masks.pairs.names),
-        "ast_nodes": len(masks.ast_nodes),
-        "builtins": len(masks.builtins),
+        **{_TYPES[kind][0]: len(matrix) for kind, matrix in masks.matrices.items()},
         "concepts_without_neurons": int((sizes.sum(axis=1) == 0).sum()),
         "sizes": profile(masks.pairs, masks.universal).to_dicts(),
         "decomposition": _decomposition(masks, checker) if checker else None,
@@ -123,13 +128,15 @@ def _decomposition(masks: ObjectMasks, checker: CheckerMasks) -> dict[str, Any]:
 def _by_layer(targets: pl.DataFrame) -> list[dict[str, float | int | None]]:
     import numpy as np
 
+    from atlas_assets.stages.concepts import kinds_of, split_concept
     from atlas_assets.stages.decomposition.decomposition import parse_target_checker
     from atlas_assets.stages.rounding import fractions, means
 
     cells = parse_target_checker(targets)
     shares = fractions(cells[..., 0], cells[..., 0] + cells[..., 1])
-    is_ast = np.array([name.startswith("ast__") for name in targets["target"]], dtype=np.bool_)
-    by_type = {"ast": shares[is_ast], "builtin": shares[~is_ast]}
+    names = targets["target"].to_list()
+    kinds = np.array([split_concept(name)[0] for name in names], dtype=np.str_)
+    by_type = {kind: shares[kinds == kind] for kind in kinds_of(names)}
     averages = {name: means(rows).tolist() for name, rows in by_type.items() if len(rows)}
     return [
         {"layer": layer, **{t: averages[t][layer] if t in averages else None for t in by_type}}
@@ -163,8 +170,7 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
 def _setting_text(record: Mapping[str, Any]) -> Iterator[str]:
     setting = Setting(record["epsilon"], record["consistency"])
     yield f"{setting}{' (on the grid)' if record['on_grid'] else ''}"
-    kinds = (("pairs", "pair"), ("ast_nodes", "AST node"), ("builtins", "builtin"))
-    units = [count(record[key], noun) for key, noun in kinds]
+    units = [count(record[key], noun) for key, noun, _, _ in _TYPES.values() if key in record]
     empty = record["concepts_without_neurons"]
     lacking = f"{count(empty, 'concept')} without any neuron" if empty else ""
     yield f"  {', '.join(units)}; {lacking or 'no concept is without neurons'}"
@@ -179,30 +185,36 @@ def _setting_text(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _summary_table(summary: Mapping[str, Any]) -> Iterator[str]:
-    yield "  means over concepts that have a keyword, and layers"
-    means = (
+    means: tuple[tuple[str, str, str], ...] = (
         ("all", "n_testable", "mean"),
         ("AST", "n_ast", "ast"),
         ("builtins", "n_builtin", "blt"),
     )
+    checked = "a keyword"
+    if "n_checked" in summary:
+        means, checked = (("all", "n_checked", "mean"),), "checker prompts"
+    yield f"  means over concepts that have {checked}, and layers"
     rows = [
         (name, *(summary[key] for key in (n, f"{mean}_concept_fraction", f"{mean}_token_fraction")))
         for name, n, mean in means
     ]
     yield from table(("", "concepts", "concept fraction", "token fraction"), rows)
-    yield f"  mean size of circuits {summary['mean_A_size']}, of keywords' {summary['mean_B_size']}"
+    whose = "checkers'" if "n_checked" in summary else "keywords'"
+    yield f"  mean size of circuits {summary['mean_A_size']}, of {whose} {summary['mean_B_size']}"
 
 
 def _layer_table(record: Mapping[str, Any]) -> list[str]:
     sizes = {(row["layer"], row["type"]): round(row["mean_size"], 1) for row in record["sizes"]}
     parts = record["decomposition"]
     shares = {row["layer"]: row for row in parts["concept_fraction"]} if parts else {}
+    types = {t: header for t, (key, _, header, _) in _TYPES.items() if key in record}
+    kinds = [t for t in types if t != "pair"]
     rows = [
         (
             layer,
-            *(f"{sizes[layer, t]:.1f}" if (layer, t) in sizes else None for t in _TYPES),
-            *(shares.get(layer, {}).get(kind) for kind in ("ast", "builtin")),
+            *(f"{sizes[layer, t]:.1f}" if (layer, t) in sizes else None for t in types),
+            *(shares.get(layer, {}).get(kind) for kind in kinds),
         )
         for layer in sorted({layer for layer, _ in sizes})
     ]
-    return table(("layer", "pairs", "AST", "builtins", "AST fraction", "builtin fraction"), rows)
+    return table(("layer", *types.values(), *(_TYPES[kind][3] for kind in kinds)), rows)

@@ -7,7 +7,7 @@ What runs the model depends on the external asset ``model``.
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from atlas_assets.orchestration.partitions import Partitions, partition_key
 from atlas_assets.orchestration.sweep import Materialise, complete_sweep
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact, Model
-from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
+from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, skipped_under
 from atlas_assets.stages.making import NotInSweepError
 from atlas_assets.stages.setting import Setting
 
@@ -43,9 +43,10 @@ def assets_of(
         resources: what the runs are given in which an asset materialises others.
     """
     found: list[dg.AssetsDefinition] = []
+    skipped = skipped_under(settings)
     for artifact in ARTIFACTS.values():
         materialise = partial(dg.materialize, list(found), resources=resources)
-        found.append(_asset(artifact, settings, partitions, materialise))
+        found.append(_asset(artifact, settings, partitions, materialise, skipped))
     return found
 
 
@@ -54,6 +55,7 @@ def _asset(
     settings: AtlasSettings,
     partitions: Partitions,
     materialise: Materialise,
+    skipped: Mapping[str, str],
 ) -> dg.AssetsDefinition:
     partitioned: dict[str, Any] = {}
     if artifact.partitions is not None:
@@ -63,14 +65,17 @@ def _asset(
             "backfill_policy": dg.BackfillPolicy.single_run(),
         }
     resources = {"settings", "store", *(["model"] if artifact.runs_model else [])}
+    not_applicable = skipped.get(artifact.key, "").startswith(NOT_APPLICABLE)
     loaded = {key for key in artifact.inputs if _is_loaded(artifact, ARTIFACTS[key])}
+    if not_applicable:
+        loaded = set()
     with warnings.catch_warnings():
         # backfill_policy and code references are beta in Dagster; the tests run through both
         warnings.simplefilter("ignore", dg.BetaWarning)
         declare: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
             key=artifact.key,
             ins={key: _input(artifact, key) for key in sorted(loaded)},
-            deps=_dependencies(artifact, settings, loaded),
+            deps=_dependencies(artifact, settings, loaded, skipped),
             group_name=artifact.group,
             description=artifact.description,
             kinds=set(artifact.kinds),
@@ -79,12 +84,15 @@ def _asset(
             io_manager_key=f"{artifact.kind}_io_manager",
             metadata={"file": artifact.filename, **_code_of(artifact)},
             required_resource_keys=resources,
-            output_required=not artifact.may_be_skipped,
+            output_required=not (artifact.may_be_skipped or not_applicable),
             pool=MODEL_POOL if artifact.model is Model.NETWORK else None,
             **partitioned,
         )
 
     def make(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[dg.Output[Any]]:
+        if not_applicable:
+            context.log.info(f"{artifact.key} is not made: {skipped[artifact.key]}")
+            return
         if artifact.completes:
             complete_sweep(context, artifact, materialise)
         yield from _made(context, artifact, inputs)
@@ -166,12 +174,12 @@ def _input(artifact: Artifact, key: str) -> dg.AssetIn:
 
 
 def _dependencies(
-    artifact: Artifact, settings: AtlasSettings, loaded: set[str]
+    artifact: Artifact, settings: AtlasSettings, loaded: set[str], skipped: Container[str]
 ) -> list[str | dg.AssetDep]:
-    skipped = skipped_under(settings) if artifact.inputs_may_be_absent else frozenset()
     found: list[str | dg.AssetDep] = []
     for key in (*artifact.inputs, *artifact.completes):
-        if key in loaded or key in skipped or key in found:
+        absent = key in artifact.completes or artifact.inputs_may_be_absent
+        if key in loaded or key in found or (absent and key in skipped):
             continue
         single = ARTIFACTS[key].partitioned and artifact.setting in settings.sweep
         found.append(_on_one_partition(key, artifact.setting) if single else key)

@@ -29,6 +29,7 @@ _DEFAULT_DTYPE = "float32"
 def model_version(lineage: Lineage) -> str | None:
     """Return the data version of a model: ``<sha>+last_token``, or ``…+published+float16``.
 
+    The digest of own prompts is part of it: what the model makes of them follows from both.
     For a model that is not from the Hub, a digest of its weights and tokenizer stands for the sha.
     The version is ``None`` where the lineage does not tell which model it is.
     """
@@ -41,7 +42,8 @@ def model_version(lineage: Lineage) -> str | None:
     if state is None:
         return None
     dtype = None if lineage.dtype == _DEFAULT_DTYPE else lineage.dtype
-    return "+".join(part for part in (state, lineage.readout, dtype) if part)
+    own = lineage.grid.stimuli_sha256 if lineage.grid else None
+    return "+".join(part for part in (state, lineage.readout, dtype, own) if part)
 
 
 def announcing(model: AtlasModel, store: AtlasStore) -> dg.ResourceDefinition:

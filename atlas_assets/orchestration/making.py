@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from atlas_assets.errors import StimulusError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.making import NotInSweepError
 from atlas_assets.stages.masks.masks import Masks, ObjectMasks, universal_from_table
+from atlas_assets.stages.prompts.inventory import Inventory, inventory_of
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
 
@@ -46,6 +48,21 @@ class Step:
         self.settings: AtlasSettings = context.resources.settings
         self.sweep = self.settings.sweep
         self.store: AtlasStore = context.resources.store
+
+    @property
+    def inventory(self) -> Inventory:
+        """The inventory that the settings name; own prompts as they were when the run began."""
+        inventory, grid = inventory_of(self.settings), self.store.expected().grid
+        began_with = grid.stimuli_sha256 if grid else None
+        if began_with not in (None, inventory.sha256):
+            raise StimulusError(
+                "the own prompts have changed since the run began",
+                where=self.settings.stimuli,
+                expected=f"prompts of SHA-256 {began_with}",
+                found=str(inventory.sha256),
+                remedy="run it again",
+            )
+        return inventory
 
     @property
     def model(self) -> ModelRuns:

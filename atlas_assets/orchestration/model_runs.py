@@ -20,8 +20,8 @@ from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations, Units, units_of_object_prompts
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.concepts import pair_name
-from atlas_assets.stages.prompts.artifacts import object_candidates
+from atlas_assets.stages.prompts.inventory import inventory_of
+from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 from atlas_assets.stages.prompts.tokens import Tokenizer
 from atlas_assets.storage.store import AtlasStore
 
@@ -53,16 +53,15 @@ class ModelRuns:
         return self._model.tokenizer
 
     @property
-    def loss_threshold(self) -> float:
-        """The highest mean loss (nats) at which a pair is kept."""
+    def loss_threshold(self) -> float | None:
+        """The highest mean loss (nats) at which a pair is kept; ``None``: all are."""
         return self._model.loss_threshold
 
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
         if self._settings.readout == "last_token":
             readings = self._read_candidates(units_of_object_prompts(candidates))
-            pairs = zip(candidates["ast_node"], candidates["builtin_obj"], strict=True)
-            names = [pair_name(*pair) for pair in pairs]
+            names = names_of_pairs(candidates)
             losses, lengths = (
                 np.asarray([next(values[name]) for name in names])
                 for values in (
@@ -95,7 +94,7 @@ class ModelRuns:
         units = units_of_object_prompts(prompts)
         if self._settings.readout != "last_token":
             return self.read(units)
-        candidates = units_of_object_prompts(object_candidates(self._settings))
+        candidates = units_of_object_prompts(inventory_of(self._settings).object_candidates())
         if any(candidates.get(name) != texts for name, texts in units.items()):
             return self.read(units)
         return self._read_candidates(candidates).activations.select(tuple(sorted(units)))

@@ -18,7 +18,7 @@ from atlas_assets.errors import (
 from atlas_assets.orchestration.partitions import range_tags
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.store import AtlasStore
 
@@ -69,7 +69,9 @@ def complete_sweep(
     """
     settings: AtlasSettings = context.resources.settings
     store: AtlasStore = context.resources.store
-    outdated = outdated_partitions(store, artifact.completes, settings.sweep)
+    skipped = skipped_under(settings)
+    completes = [key for key in artifact.completes if key not in skipped]
+    outdated = outdated_partitions(store, completes, settings.sweep)
     if not outdated:
         context.log.info("every setting of the sweep is up to date")
         return

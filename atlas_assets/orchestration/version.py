@@ -1,5 +1,6 @@
 """The end of the graph: a complete atlas that has passed its checks becomes the one in force."""
 
+from collections.abc import Container
 from typing import Any
 
 import dagster as dg
@@ -52,7 +53,7 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
     return atlas_version
 
 
-def _require_sound(store: AtlasStore, skipped: frozenset[str]) -> None:
+def _require_sound(store: AtlasStore, skipped: Container[str]) -> None:
     """Refuses to put a version in force that is not whole, fresh and sound."""
     lacking = [
         f"{name_of(state.artifact, state.setting)}: {state.reason}"

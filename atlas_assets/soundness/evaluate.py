@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evidence import StoreEvidence
-from atlas_assets.soundness.subject import Subject, subject_of, subject_of_atlas
-from atlas_assets.stages.report.claims import Claim, ClaimResult, Observed, show
+from atlas_assets.soundness.subject import (
+    Subject,
+    is_about_own_prompts,
+    subject_of,
+    subject_of_atlas,
+)
+from atlas_assets.stages.report.claims import Claim, ClaimResult, NotApplicable, Observed, show
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_READOUT
 from atlas_assets.storage.store import AtlasStore
 
@@ -34,6 +40,9 @@ def evaluations(
 ) -> Iterator[ClaimResult]:
     """Evaluate claims one by one, on evidence that they share."""
     store = evidence.store
+    if is_about_own_prompts(store, settings):
+        yield from _not_applicable(subject_of_atlas(store, settings), claims)
+        return
     whole: Subject | None = None
     for claim in claims:
         value: Observed | None = None
@@ -49,24 +58,37 @@ def evaluations(
             value, note = observed, _readout_note(claim, subject)
             sources = tuple(sorted(store.path(*cell).name for cell in cells))
         yield ClaimResult(
-            id=claim.id,
-            section=claim.section,
-            statement=claim.statement,
-            asset=claim.asset,
-            expected=str(claim.expected),
+            **_stated(claim, subject),
             observed="" if value is None else show(value),
             holds=None if value is None else claim.expected.holds(value),
-            about_this_atlas=subject.claimed,
-            model=subject.model,
-            readout=subject.readout,
             note=note,
-            setting=str(claim.setting) if claim.setting else "",
-            tolerance=claim.expected.tolerance,
-            computed=claim.computed,
             value=value,
             sources=sources,
             unreadable=unreadable,
         )
+
+
+def _not_applicable(subject: Subject, claims: Iterable[Claim]) -> Iterator[ClaimResult]:
+    note = "the paper's claims are about its own prompts, and this atlas is of others"
+    for claim in claims:
+        yield NotApplicable(**_stated(claim, subject), observed="", holds=None, note=note)
+
+
+def _stated(claim: Claim, subject: Subject) -> dict[str, Any]:
+    """What a result repeats of its claim, and of what was looked at."""
+    return {
+        "id": claim.id,
+        "section": claim.section,
+        "statement": claim.statement,
+        "asset": claim.asset,
+        "expected": str(claim.expected),
+        "about_this_atlas": subject.claimed,
+        "model": subject.model,
+        "readout": subject.readout,
+        "setting": str(claim.setting) if claim.setting else "",
+        "tolerance": claim.expected.tolerance,
+        "computed": claim.computed,
+    }
 
 
 def _readout_note(claim: Claim, subject: Subject) -> str:

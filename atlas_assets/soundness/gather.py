@@ -11,12 +11,18 @@ from typing import Any
 
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.subject import cells_of, subject_of, subject_of_atlas
+from atlas_assets.soundness.subject import (
+    cells_of,
+    is_about_own_prompts,
+    subject_of,
+    subject_of_atlas,
+)
 from atlas_assets.stages.artifact import Artifact, Entry, Layout
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, skipped_under
 from atlas_assets.stages.figures.artifacts import FORMS
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.page import SECTIONS, Page, Plate, Section
 from atlas_assets.stages.report.table import Table, table
@@ -38,16 +44,22 @@ def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimRes
 
     Raises ArtifactError where a file is damaged, ProvenanceError where other settings made it.
     """
-    subject = subject_of_atlas(store, settings)
+    subject, own = subject_of_atlas(store, settings), is_about_own_prompts(store, settings)
+    cells = ((a, s) for a, s in _cells(store) if not _not_applicable(a, settings, own))
     return Page(
         model=subject.model,
         facts=facts(store, subject.model, subject.readout),
         claims=tuple(claims),
-        figures=_figures(store),
-        analyses=_analyses(store),
+        figures=_figures(store, own),
+        analyses=_analyses(store, own),
         provenance=_provenance(store),
-        missing=tuple(a.file_name(s) for a, s in _cells(store) if not store.exists(a.key, s)),
+        missing=tuple(a.file_name(s) for a, s in cells if not store.exists(a.key, s)),
+        own=own,
     )
+
+
+def _not_applicable(artifact: Artifact, settings: AtlasSettings, own: bool) -> bool:
+    return own and skipped_under(settings).get(artifact.key, "").startswith(NOT_APPLICABLE)
 
 
 def facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str], ...]:
@@ -63,7 +75,7 @@ def facts(store: AtlasStore, model: str, readout: str) -> tuple[tuple[str, str],
         found.append(("layers × neurons", f"{layers:,} × {masks['width'][0]:,}"))
     if store.exists("object_prompts"):
         prompts = store.read("object_prompts")
-        pairs = prompts.select("ast_node", "builtin_obj").n_unique()
+        pairs = len(set(names_of_pairs(prompts)))
         found.append(("pairs, object prompts", f"{pairs:,}, {prompts.height:,}"))
     epsilons = sorted({setting.epsilon for setting in store.sweep})
     consistencies = sorted({setting.consistency for setting in store.sweep})
@@ -80,11 +92,18 @@ def _facts_of(lineage: Lineage) -> list[tuple[str, str]]:
         "SHA-256 of the weights": model.weights_sha256,
         "SHA-256 of the tokenizer": model.tokenizer_sha256,
         "precision": lineage.dtype,
-        "grid of prompts": (grid.cut or "as published") if lineage.grid else None,
+        "grid of prompts": (_cut(grid) or "as published") if lineage.grid else None,
         "loss threshold, nats": None if threshold is None else f"{threshold:g}",
         "seeds": ", ".join(f"{purpose} {seed}" for purpose, seed in seeds),
     }
     return [(name, value) for name, value in facts.items() if value]
+
+
+def _cut(grid: Grid) -> str:
+    if grid.stimuli is None:
+        return grid.cut
+    digest = f", SHA-256 {grid.stimuli_sha256[:_DIGITS]}" if grid.stimuli_sha256 else ""
+    return f"own prompts, {grid.stimuli}{digest}"
 
 
 def caption_of(
@@ -99,17 +118,19 @@ def caption_of(
     record = store.provenance(key, partition)
     grid = record.lineage.grid if record and record.lineage else None
     cut = f"A cut of the published grid: {grid.cut}." if grid and grid.cut else ""
+    if grid and grid.stimuli:
+        cut = f"Own prompts: {grid.stimuli}."
     note = " ".join(part for part in (*notes, cut) if part)
     return Caption(subject.model, subject.readout, setting, note or None)
 
 
-def _figures(store: AtlasStore) -> tuple[Plate, ...]:
+def _figures(store: AtlasStore, own: bool) -> tuple[Plate, ...]:
     plates = []
     for artifact in ARTIFACTS.values():
         if artifact.content is Layout.FIGURE and store.exists(artifact.key):
             drawing: Drawing = store.read(artifact.key, part=PNG)
             width, height = drawing.size
-            explanation = artifact.description.removesuffix(FORMS).strip()
+            explanation = artifact.described(own).removesuffix(FORMS).strip()
             words = drawing.description or explanation
             plates.append(
                 Plate(artifact.key, artifact.title, explanation, words, drawing.png, width, height)
@@ -117,7 +138,7 @@ def _figures(store: AtlasStore) -> tuple[Plate, ...]:
     return tuple(plates)
 
 
-def _analyses(store: AtlasStore) -> tuple[Section, ...]:
+def _analyses(store: AtlasStore, own: bool) -> tuple[Section, ...]:
     """The sections, with what the artifacts declare to stand in them and what there is of that."""
     found: dict[str, list[tuple[Artifact, Entry]]] = {section.id: [] for section in SECTIONS}
     for artifact in ARTIFACTS.values():
@@ -128,7 +149,8 @@ def _analyses(store: AtlasStore) -> tuple[Section, ...]:
         entries = sorted(found[section.id], key=lambda each: each[1].rank)
         tables = [table for each in entries if (table := _table(store, *each)) is not None]
         sentences = [text for each in entries if (text := _sentence(store, *each)) is not None]
-        introduction = " ".join([section.introduction, *sentences])
+        opening = (own and section.of_own) or section.introduction
+        introduction = " ".join([opening, *sentences])
         sections.append(replace(section, introduction=introduction, tables=tuple(tables)))
     return tuple(section for section in sections if section.tables)
 

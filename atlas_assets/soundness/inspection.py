@@ -15,7 +15,14 @@ from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.soundness.subject import cells_of, name_of
 from atlas_assets.stages.artifact import Layout
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.check import Check, Details, Inspected, MaskFile, NotComparedError
+from atlas_assets.stages.check import (
+    Check,
+    Details,
+    Inspected,
+    MaskFile,
+    NotApplicableError,
+    NotComparedError,
+)
 from atlas_assets.stages.masks.integrity import pack
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
 from atlas_assets.stages.setting import Setting
@@ -201,7 +208,8 @@ class Verdict:
     """What a check found.
 
     Attributes:
-        state: ``passed``; ``failed``; ``not compared``, where nothing was there to compare with.
+        state: ``passed``, what is not applicable included; ``failed``; ``not compared``, where
+            nothing was there to compare with.
         description: the finding in a sentence, or the text of an error.
         details: the numbers that were looked at, or the parts of the error.
     """
@@ -215,6 +223,8 @@ def judge(check: Check, inspection: Inspection) -> Verdict:
     """Return the verdict of one check on one file; an AtlasError becomes part of it."""
     try:
         details = check.verify(inspection)
+    except NotApplicableError as error:
+        return Verdict("passed", error.what, {"statement": check.statement})
     except NotComparedError as error:
         return Verdict("not compared", error.what, {"statement": check.statement})
     except AtlasError as error:

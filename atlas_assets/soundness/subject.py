@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.settings import AtlasSettings
@@ -19,6 +20,8 @@ from atlas_assets.storage.store import AtlasStore
 Cell = tuple[str, Setting | None]
 
 _UNKNOWN = "unknown"
+#: what a grid and the settings call alike
+_CUTS = ("ast_nodes", "builtins", "variations", "loss_threshold")
 
 
 def name_of(key: str, setting: Setting | None = None) -> str:
@@ -78,8 +81,20 @@ def subject_of_atlas(store: AtlasStore, settings: AtlasSettings | None) -> Subje
 
 
 def grid_of(settings: AtlasSettings) -> Grid:
-    """Return how the settings cut the grid of prompts."""
-    return Grid(**{name: getattr(settings, name) for name in Grid.model_fields})
+    """Return how the settings cut the grid of prompts; own ones are named and not read."""
+    cut = {name: getattr(settings, name) for name in Grid.model_fields if name in _CUTS}
+    return Grid(**cut, stimuli=Path(settings.stimuli).name if settings.stimuli else None)
+
+
+def is_about_own_prompts(store: AtlasStore, settings: AtlasSettings | None) -> bool:
+    """Return whether an atlas is of own prompts, by the first file that says; else by settings."""
+    for cell in cells_of(store):
+        if store.exists(*cell):
+            with suppress(AtlasError):
+                record = store.provenance(*cell)
+                if record and record.lineage and record.lineage.grid:
+                    return record.lineage.grid.stimuli is not None
+    return settings is not None and settings.stimuli is not None
 
 
 def _subjects_present(store: AtlasStore) -> Iterator[Subject]:
@@ -121,7 +136,8 @@ def _cells(
 
 def _whole(grid: Grid) -> bool:
     return (
-        grid.ast_nodes is None
+        grid.stimuli is None
+        and grid.ast_nodes is None
         and grid.builtins is None
         and grid.variations == PAPER_VARIATIONS
         and grid.loss_threshold in (None, PAPER_LOSS_THRESHOLD)

@@ -73,6 +73,14 @@ _TOOLS: Mapping[Layout, tuple[str, ...]] = {
 }
 
 
+class Needs(Enum):
+    """What of the prompts an artifact is about; the value says why it is not applicable without."""
+
+    PROMPTS = "the prompts themselves"
+    CHECKERS = "the own prompts hold no checker prompts"
+    KEYWORDS = "own prompts have no keywords"
+
+
 class Model(Enum):
     """The part of the model that an artifact is computed with."""
 
@@ -133,6 +141,8 @@ class Artifact:
         parameters: Settings that change its content and that of nothing before it, with their
             defaults; they are part of its version.
         departures: Likewise, but named in its version only where they depart from the default.
+        of_own: The description in an atlas of own prompts, where it is another one.
+        needs: What of the prompts it is about; where the inventory lacks that, it is not made.
         inputs_may_be_absent: Whether it is made from whatever of its inputs is there.
         tools: Further libraries that Dagster's UI shows as kinds, besides what the content implies.
         checks: What must hold of it, besides its schema, before anything is computed from it.
@@ -156,6 +166,8 @@ class Artifact:
     parts: Mapping[str, str] = field(default_factory=dict)
     parameters: Parameters = field(default_factory=dict)
     departures: Parameters = field(default_factory=dict)
+    of_own: str = ""
+    needs: Needs = Needs.PROMPTS
     inputs_may_be_absent: bool = False
     tools: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -165,6 +177,10 @@ class Artifact:
     def kind(self) -> Kind:
         """The kind of the file, from the ending of its name."""
         return _KINDS[PurePath(self.filename).suffix]
+
+    def described(self, own: bool) -> str:
+        """Return the description, in an atlas of own prompts or of the paper's."""
+        return (own and self.of_own) or self.description
 
     @property
     def partitioned(self) -> bool:

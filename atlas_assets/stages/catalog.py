@@ -25,6 +25,7 @@ from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.artifacts import FIGURES
 from atlas_assets.stages.masks import artifacts as masks
 from atlas_assets.stages.prompts import artifacts as prompts
+from atlas_assets.stages.prompts.inventory import inventory_of
 from atlas_assets.stages.report.artifacts import atlas_report, claims_report
 from atlas_assets.stages.setting import Setting
 
@@ -61,6 +62,9 @@ _ALL = (
 )
 _REPORTED = tuple(artifact for artifact in _ALL if artifact not in _ACTIVATIONS)
 
+#: why artifacts are not made; the first is followed by what own prompts lack
+NOT_APPLICABLE, NOT_IN_SWEEP = "not applicable", "the sweep lacks a setting that it needs"
+
 #: asset key → artifact
 ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
     {
@@ -70,19 +74,25 @@ ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
 )
 
 
-def skipped_under(settings: AtlasSettings) -> frozenset[str]:
-    """Return the artifacts that are not made in the sweep in force, with all that depend on them.
+def skipped_under(settings: AtlasSettings) -> Mapping[str, str]:
+    """Return the artifacts that are not made under the settings in force, each with the reason.
 
-    An artifact that speaks of one setting is not made where the sweep lacks it.
+    An artifact that speaks of one setting is not made where the sweep lacks it, one that needs
+    what own prompts lack is not applicable to them, and what depends on such artifacts is not made
+    either.
     """
-    skipped: set[str] = set()
+    lacks, skipped = inventory_of(settings).lacks, dict[str, str]()
     for key, artifact in ARTIFACTS.items():
         about = settings.token_checker if artifact.at_token_checker else artifact.setting
-        lacks_setting = about is not None and about not in settings.sweep
-        lacks_input = not artifact.inputs_may_be_absent and not skipped.isdisjoint(artifact.inputs)
-        if lacks_setting or lacks_input:
-            skipped.add(key)
-    return frozenset(skipped)
+        inputs = () if artifact.inputs_may_be_absent else artifact.inputs
+        of_inputs = {skipped[name] for name in inputs if name in skipped}
+        if artifact.needs in lacks:
+            skipped[key] = f"{NOT_APPLICABLE}: {artifact.needs.value}"
+        elif of_inputs:
+            skipped[key] = min(of_inputs)
+        elif about is not None and about not in settings.sweep:
+            skipped[key] = NOT_IN_SWEEP
+    return skipped
 
 
 def artifact_of_file(name: str) -> tuple[Artifact, Setting | None] | None:

@@ -33,6 +33,10 @@ class NotComparedError(AtlasError):
     """What an artifact is to be compared with is not there, or is not what it was made from."""
 
 
+class NotApplicableError(AtlasError):
+    """What is checked is true of the paper's prompts alone, and the atlas is of a user's own."""
+
+
 @dataclass(frozen=True, eq=False)
 class MaskFile:
     """One mask file, as it was read.
@@ -109,7 +113,7 @@ class Check:
         name: The name of the asset check.
         statement: What holds.
         verify: Raises AtlasError where it does not hold and `NotComparedError` where that cannot be
-            known; returns what was looked at.
+            known, `NotApplicableError` where there is nothing to hold; returns what was looked at.
     """
 
     name: str

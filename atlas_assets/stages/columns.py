@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from atlas_assets.stages.concepts import Kind
+from atlas_assets.stages.concepts import KINDS
 from atlas_assets.stages.schema import Column, Rule
 
-_CONCEPT = r"^(ast|builtin)__.+$"
-KINDS: tuple[Kind, ...] = ("ast", "builtin")
+_CONCEPT = r"^(ast|builtin|own)__.+$"
 #: two shares that are each rounded to 4 decimals may miss their sum by this much
 _ROUNDING = 1.01e-4
 
@@ -29,7 +28,7 @@ def mean(name: str, description: str, *, nullable: bool = False) -> Column:
 
 
 def concept(name: str, description: str) -> Column:
-    """A column of concepts, ``ast__{node}`` or ``builtin__{name}``."""
+    """A column of concepts, such as ``ast__{node}`` or ``builtin__{name}``."""
     return Column(name, pl.String(), description, pattern=_CONCEPT)
 
 
@@ -64,7 +63,7 @@ def between(low: str, value: str, high: str) -> Rule:
     return Rule(f"{low} ≤ {value} ≤ {high}", (low, value, high), holds)
 
 
-KIND = Column("type", pl.String(), "ast or builtin", allowed=KINDS)
+KIND = Column("type", pl.String(), "ast or builtin; own for own prompts", allowed=KINDS)
 EPSILON = Column("epsilon", pl.Float64(), "ε: the mean |readout| a neuron must exceed", minimum=0)
 CONSISTENCY = Column(
     "consistency",
@@ -77,3 +76,12 @@ LAYER = count("layer", "layer, from 0")
 KEYWORD = text("keyword", "the Python keyword or builtin name that stands for the concept")
 VARIATION = count("variation_id", "number of the prompt within its unit, from 0")
 PROMPT = text("prompt_text", "the prompt, Python source")
+OWN_PAIR = (
+    text("concept", "concept of the own prompts, without prefix"),
+    text("unit", "unit of the concept: its universal mask is the intersection over them"),
+)
+OWN_PROMPT = (
+    text("prompt_text", "the prompt, as the user's file has it"),
+    Column("start", pl.Int64(), "first character of the concept in it", nullable=True, minimum=0),
+    Column("end", pl.Int64(), "the character after its last", nullable=True, minimum=1),
+)

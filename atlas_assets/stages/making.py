@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.figures.caption import Caption
+    from atlas_assets.stages.prompts.inventory import Inventory
     from atlas_assets.stages.report.claims import ClaimResult
     from atlas_assets.stages.report.page import Page
 
@@ -37,8 +38,8 @@ class Model(Protocol):
         """The model's tokenizer."""
 
     @property
-    def loss_threshold(self) -> float:
-        """The highest mean loss (nats) at which a pair is kept."""
+    def loss_threshold(self) -> float | None:
+        """The highest mean loss (nats) at which a pair is kept; ``None``: all are."""
 
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
@@ -67,6 +68,10 @@ class Making(Protocol):
     @property
     def partition(self) -> Setting | None:
         """The setting of the file that is made, where the artifact has one file for each."""
+
+    @property
+    def inventory(self) -> Inventory:
+        """The concepts in force and their prompts."""
 
     @property
     def model(self) -> Model:

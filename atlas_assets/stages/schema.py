@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -65,6 +66,8 @@ class TableSchema:
         may_be_empty: Whether a table without rows is sound (a cut grid leaves some).
         unnamed_in_csv: The column whose header is empty in a CSV file, as pandas leaves that of
             an index, or ``None``.
+        own: The shape of the same table in an atlas of own prompts, where that is another one.
+            Its columns are not all among these, which is how the two are told apart.
     """
 
     columns: tuple[Column, ...]
@@ -73,6 +76,12 @@ class TableSchema:
     rules: tuple[Rule, ...] = ()
     may_be_empty: bool = True
     unnamed_in_csv: str | None = None
+    own: TableSchema | None = None
+
+    def of(self, present: Collection[str]) -> TableSchema:
+        """Return the schema of a table with the columns ``present``: this one, or ``own``."""
+        own = self.own
+        return own if own and all(column.name in present for column in own.columns) else self
 
     @property
     def polars(self) -> pl.Schema:
@@ -81,6 +90,9 @@ class TableSchema:
 
     def declared(self, present: list[str]) -> tuple[Column, ...]:
         """All columns that a table with the columns ``present`` should have, numbered ones too."""
+        schema = self.of(present)
+        if schema is not self:
+            return schema.declared(present)
         if self.series is None:
             return self.columns
         fixed = {column.name for column in self.columns}
@@ -92,6 +104,10 @@ class TableSchema:
 
         The ArtifactError names the column and the first row.
         """
+        schema = self.of(frame.columns)
+        if schema is not self:
+            schema.check(frame, where=where)
+            return
         columns = self.declared(frame.columns)
         self.check_columns(frame.columns, where=where)
         for column in columns:

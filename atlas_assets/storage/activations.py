@@ -8,8 +8,9 @@ Layout::
     /metadata                       attributes model_id, n_layers, n_pairs, width, input_file,
                                     provenance, format_version; datasets ast_nodes, builtin_objs
 
-A unit is a pair (``{ast}__{builtin}``) or a concept (``ast__{node}``, ``builtin__{name}``). Files
-of the release lack ``width``, ``provenance`` and ``format_version``.
+A unit is a pair (``{ast}__{builtin}``) or a concept (``ast__{node}``, ``builtin__{name}``). Those
+of own prompts are ``own__{concept}__{unit}`` and ``own__{concept}``, and the only list is
+``own_concepts``. Files of the release lack ``width``, ``provenance`` and ``format_version``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.concepts import inventory
+from atlas_assets.stages.concepts import pairs_of_concepts
 from atlas_assets.storage.codec import within
 from atlas_assets.storage.hdf5.metadata import (
     Hdf5Codec,
@@ -102,7 +103,6 @@ class ActivationsFile(Hdf5Codec[Activations]):
         Raises:
             StimulusError: a name is not that of a unit of this kind.
         """
-        if self.units == "pairs":
-            ast_nodes, builtins = inventory(value.names)
-            return {"ast_nodes": ast_nodes, "builtin_objs": builtins}
-        return concept_lists(value.names)
+        return concept_lists(
+            pairs_of_concepts(value.names) if self.units == "pairs" else value.names
+        )

@@ -5,7 +5,7 @@ Layout::
     /jaccard/layer_L/{ast,builtin}   float64 [n, n], symmetric
     /metadata                        epsilon, consistency_thresh, n_layers, provenance,
                                      format_version; datasets ast_nodes, builtin_objs: the order of
-                                     rows and columns
+                                     rows and columns (of own prompts: group own, own_concepts)
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 from atlas_assets.errors import unsound
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.analyses.ockham import JaccardMatrices
-from atlas_assets.stages.columns import KINDS
 from atlas_assets.stages.concepts import Kind, concept_name, of_kind, split_concept
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
+    LISTS,
     Hdf5Codec,
     Metadata,
     read_setting,
@@ -34,7 +34,6 @@ from atlas_assets.storage.provenance import Provenance
 
 _GROUP = "jaccard"
 _unsound = partial(unsound, "the Jaccard matrices are not sound")
-_LISTS: dict[Kind, str] = {"ast": "ast_nodes", "builtin": "builtin_objs"}
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
     def check(self, value: JaccardMatrices, *, where: str) -> None:
         """Refuse matrices that are no similarities, or not of as many layers for both types."""
         super().check(value, where=where)
-        if len({len(value.values[kind]) for kind in KINDS}) != 1:
+        if len({len(matrices) for matrices in value.values.values()}) != 1:
             raise _unsound(where, "as many layers for both types", "different numbers")
-        for kind in KINDS:
-            names, matrices = value.names[kind], value.values[kind]
+        for kind, names in value.names.items():
+            matrices = value.values[kind]
             if list(names) != sorted({*names}) or any(split_concept(n)[0] != kind for n in names):
                 raise _unsound(f"{where}, {kind}", f"{kind} concepts, sorted, each once", "others")
             if matrices.shape[1:] != (len(names), len(names)):
@@ -60,49 +59,49 @@ class JaccardMatricesFile(Hdf5Codec[JaccardMatrices]):
 
     def payload_digest(self, value: JaccardMatrices) -> str:
         """Return the SHA-256 (hex) over names and matrices."""
-        names = tuple(name for kind in KINDS for name in value.names[kind])
-        return payload_digest(names, {kind: value.values[kind] for kind in KINDS})
+        names = tuple(name for of_kind in value.names.values() for name in of_kind)
+        return payload_digest(names, {str(kind): of for kind, of in value.values.items()})
 
     def describe(self, value: JaccardMatrices) -> dict[str, int | float | str]:
         """Return numbers of concepts of either type, and of layers."""
         return {
             "setting": str(self.setting),
-            "n_ast": len(value.names["ast"]),
-            "n_builtin": len(value.names["builtin"]),
-            "layers": len(value.values["ast"]),
+            **{f"n_{kind}": len(names) for kind, names in value.names.items()},
+            "layers": value.n_layers,
         }
 
     def fill(self, writer: Hdf5Writer, value: JaccardMatrices, provenance: Provenance) -> Metadata:  # noqa: ARG002
         """Add the matrices of all layers to a file."""
         writer.matrices(_GROUP, {})
-        n_layers = len(value.values["ast"])
-        for layer in range(n_layers):
-            matrices: dict[str, Array] = {kind: value.values[kind][layer] for kind in KINDS}
+        for layer in range(value.n_layers):
+            matrices: dict[str, Array] = {kind: of[layer] for kind, of in value.values.items()}
             writer.matrices(f"{_GROUP}/layer_{layer}", matrices)
         attributes = {
             "epsilon": self.setting.epsilon,
             CONSISTENCY_SPELLINGS[0]: self.setting.consistency,
-            "n_layers": n_layers,
+            "n_layers": value.n_layers,
         }
-        return attributes, {_LISTS[kind]: of_kind(value.names[kind], kind) for kind in KINDS}
+        return attributes, {LISTS[kind]: of_kind(value.names[kind], kind) for kind in value.names}
 
     def extract(self, reader: Hdf5Reader, part: str | None) -> JaccardMatrices:  # noqa: ARG002
         """Read the matrices of a file; refuse a file that names another setting."""
         found = read_setting(reader)
         if found != self.setting:
             reader.fail(f"/{METADATA} epsilon", str(self.setting), str(found))
+        own = reader.name_list(LISTS["own"]) is not None
+        kinds: tuple[Kind, ...] = ("own",) if own else ("ast", "builtin")
         value = JaccardMatrices(
-            {kind: _names(reader, kind) for kind in KINDS},
-            {kind: _matrices(reader, kind) for kind in KINDS},
+            {kind: _names(reader, kind) for kind in kinds},
+            {kind: _matrices(reader, kind) for kind in kinds},
         )
         self.check(value, where=reader.label)
         return value
 
 
 def _names(reader: Hdf5Reader, kind: Kind) -> tuple[str, ...]:
-    listed = reader.name_list(_LISTS[kind])
+    listed = reader.name_list(LISTS[kind])
     if listed is None:
-        reader.fail(f"/{METADATA}/{_LISTS[kind]}", "a list of names", "none")
+        reader.fail(f"/{METADATA}/{LISTS[kind]}", "a list of names", "none")
     return tuple(concept_name(kind, name) for name in listed)
 
 

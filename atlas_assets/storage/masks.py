@@ -11,6 +11,9 @@ Layouts::
     token_checker_masks.h5       /metadata  epsilon, consistency_threshold, n_layers, width
     universal_106x50.h5          /universal_masks and /metadata as in the object files
 
+Of own prompts, pairs are ``own__{concept}__{unit}``, concepts ``own__{concept}``, and there is one
+matrix, ``jaccard_own_matrix``, and one list, ``own_concepts``.
+
 All carry ``provenance`` and ``format_version`` in ``/metadata``. Files of the release lack these
 and some of the counts and lists; the spelling of C varies; both are accepted on reading.
 """
@@ -19,12 +22,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.stages.activations.activations import payload_digest
-from atlas_assets.stages.concepts import Kind
+from atlas_assets.stages.concepts import Kind, kinds_of
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, published_layer
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.setting import Setting
@@ -46,7 +50,6 @@ UNIVERSAL = "universal"
 
 _PAIRS, _UNIVERSALS, _CHECKERS = "pair_masks", "universal_masks", "token_checker_masks"
 _LAYER = re.compile(r"layer_(\d+)")
-_MATRICES: dict[Kind, str] = {"ast": "jaccard_ast_matrix", "builtin": "jaccard_builtin_matrix"}
 
 
 class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
@@ -70,8 +73,9 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
 
         Their names are ``pairs/layer_L``, ``universal/layer_L`` and ``metrics``.
         """
-        names = value.ast_nodes + value.builtins
-        digests = {"metrics": payload_digest(names, value.matrices)}
+        names = tuple(chain(*concept_lists(value.universal.names).values()))
+        matrices = {str(kind): matrix for kind, matrix in value.matrices.items()}
+        digests = {"metrics": payload_digest(names, matrices)}
         alone = part is not None and _LAYER.fullmatch(part) is not None
         for position in range(value.universal.n_layers):
             layer = part if alone else layer_part(position)
@@ -95,13 +99,10 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         pairs = value.pairs or Masks((), value.universal.bits[:0])
         writer.vectors(_PAIRS, pairs.names, pairs.bits)
         writer.vectors(_UNIVERSALS, value.universal.names, value.universal.bits)
-        matrices = {name: value.matrices[kind] for kind, name in _MATRICES.items()}
-        writer.matrices("metrics", matrices)
+        writer.matrices("metrics", {_matrix_name(kind): m for kind, m in value.matrices.items()})
         attributes = _attributes(value.setting, value.universal, CONSISTENCY_SPELLINGS[0])
-        return (
-            {**attributes, "n_pairs": len(pairs.names)},
-            {"ast_nodes": value.ast_nodes, "builtin_objs": value.builtins},
-        )
+        lists = concept_lists(value.universal.names)
+        return {**attributes, "n_pairs": len(pairs.names)}, lists
 
     def has_part(self, part: str) -> bool:
         """Whether ``part`` is ``universal`` or names a layer, there or not in a given file."""
@@ -112,20 +113,14 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         layer = _layer_of(reader, part)
         universal = _read(reader, _UNIVERSALS)
         _require_listed(reader, universal)
-        matrices = {kind: _matrix(reader, universal, kind) for kind in _MATRICES}
+        matrices = {kind: _matrix(reader, universal, kind) for kind in kinds_of(universal.names)}
         pairs = None
         if part != UNIVERSAL:
             pairs = _read(reader, _PAIRS, layer)
             require_count(reader, _PAIRS, len(pairs.names))
         if layer is not None:
             universal = _of_layer(universal, layer)
-        return ObjectMasks(
-            setting=_setting(reader),
-            pairs=pairs,
-            universal=universal,
-            jaccard_ast=matrices["ast"],
-            jaccard_builtin=matrices["builtin"],
-        )
+        return ObjectMasks(_setting(reader), pairs, universal, matrices)
 
 
 class CheckerMasksFile(Hdf5Codec[CheckerMasks]):
@@ -232,9 +227,13 @@ def _setting(reader: Hdf5Reader) -> Setting:
     return setting
 
 
+def _matrix_name(kind: Kind) -> str:
+    return f"jaccard_{kind}_matrix"
+
+
 def _matrix(reader: Hdf5Reader, universal: Masks, kind: Kind) -> Array:
     """The stored matrix; computed from the masks where the file has none."""
-    key = f"metrics/{_MATRICES[kind]}"
+    key = f"metrics/{_matrix_name(kind)}"
     stored = reader.matrix(key)
     if stored is None:
         return jaccard(universal.of_kind(kind).bits[:, published_layer(universal.n_layers)])

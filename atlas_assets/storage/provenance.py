@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from atlas_assets.errors import ForeignArtifactError, ProvenanceError, SettingsError, unsound
 from atlas_assets.files.json_text import read_json, sealed, unsealed
@@ -20,18 +25,24 @@ FORMAT_VERSION = 2
 Origin = Literal["atlas", "release", "unknown"]
 Contradiction = tuple[str, object, object]
 
-#: leaves whose ``None`` is a value (all of them), not ignorance
-_NONE_MEANS_ALL = ("grid.ast_nodes", "grid.builtins")
+#: leaves whose ``None`` is a value (all of them, the published ones), not ignorance
+_NONE_MEANS_ALL = ("grid.ast_nodes", "grid.builtins", "grid.stimuli")
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+def _is_no_own(name: str, value: object) -> bool:
+    return name.startswith("stimuli") and value is None
+
+
 class Grid(_Record):
     """How the prompt grid was cut: to which AST nodes and builtins (``None`` = all of them).
 
     Attributes:
+        stimuli: the name of the file of own prompts; ``None``: the published inventory.
+        stimuli_sha256: the digest of own prompts.
         variations: the number of prompts per pair.
         loss_threshold: the mean loss (nats) above which a pair was dropped.
     """
@@ -40,10 +51,18 @@ class Grid(_Record):
     builtins: tuple[str, ...] | None = None
     variations: int = 50
     loss_threshold: float | None = None
+    stimuli: str | None = None
+    stimuli_sha256: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_own(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave own prompts out where there are none: records are as they were before these."""
+        fields: dict[str, Any] = serialise(self)
+        return {name: value for name, value in fields.items() if not _is_no_own(name, value)}
 
     @property
     def cut(self) -> str:
-        """What is left of the published grid, in words; empty for all of it."""
+        """What is left of the published grid, in words; empty for all of it and own prompts."""
         parts = []
         if self.ast_nodes is not None:
             parts.append(f"{len(self.ast_nodes)} AST nodes")
@@ -239,9 +258,16 @@ _VARIABLES: Mapping[str, str] = {
     "grid.builtins": "ATLAS_BUILTINS",
     "grid.variations": "ATLAS_VARIATIONS",
     "grid.loss_threshold": "ATLAS_LOSS_THRESHOLD",
+    "grid.stimuli": "ATLAS_STIMULI",
+    "grid.stimuli_sha256": "ATLAS_STIMULI",
 }
-#: what a user chooses, as opposed to what a model happens to be at the time
-_CHOSEN = _VARIABLES.keys() - {"model.revision", "model.weights_sha256", "model.tokenizer_sha256"}
+#: what a user chooses, as opposed to what a model or a file happens to be at the time
+_CHOSEN = _VARIABLES.keys() - {
+    "model.revision",
+    "model.weights_sha256",
+    "model.tokenizer_sha256",
+    "grid.stimuli_sha256",
+}
 
 
 def variable(field: str) -> str | None:

@@ -15,7 +15,6 @@ def test_pairs_by_name_and_by_concept() -> None:
     assert [concepts.pair_name(*concepts.split_pair(pair)) for pair in PAIRS] == list(PAIRS)
     assert concepts.split_pair("Assert___isolated_") == ("Assert", "_isolated_")
     assert concepts.split_concept("builtin___isolated_") == ("builtin", "_isolated_")
-    assert concepts.inventory(PAIRS) == (("Assert", "For", "If"), ("_isolated_", "len", "list"))
     assert list(concepts.pairs_of_concepts(PAIRS).items()) == [
         ("ast__Assert", [0]),
         ("ast__For", [1, 2]),

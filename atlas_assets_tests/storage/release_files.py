@@ -11,6 +11,7 @@ from atlas_assets.files.locations import file_digest
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import CheckerMasks, ObjectMasks
 from atlas_assets.storage import source_record
+from atlas_assets.storage.hdf5.metadata import concept_lists
 from atlas_assets.storage.source_record import PAPER_REPOSITORIES, SourceRecord
 
 
@@ -46,10 +47,10 @@ def write_object_masks(path: Path, value: ObjectMasks, *, sparse: bool = False) 
             return
         metadata.attrs["n_pairs"] = len(value.pairs.names)
         metadata.attrs["n_layers"] = value.pairs.n_layers
-        for key, names in (("ast_nodes", value.ast_nodes), ("builtin_objs", value.builtins)):
+        for key, names in concept_lists(value.universal.names).items():
             metadata.create_dataset(key, data=np.array(names, dtype=h5py.string_dtype()))
-        file.create_dataset("metrics/jaccard_ast_matrix", data=value.jaccard_ast)
-        file.create_dataset("metrics/jaccard_builtin_matrix", data=value.jaccard_builtin)
+        file.create_dataset("metrics/jaccard_ast_matrix", data=value.matrices["ast"])
+        file.create_dataset("metrics/jaccard_builtin_matrix", data=value.matrices["builtin"])
 
 
 def write_checker_masks(path: Path, value: CheckerMasks) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError, ForeignArtifactError
+from atlas_assets.stages.concepts import of_kind
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, checker_masks
 from atlas_assets.stages.setting import STANDALONE, Setting
 from atlas_assets.storage.codec import Codec
@@ -42,7 +43,7 @@ from atlas_assets_tests.storage.samples import (
 )
 
 CHECKERS, STANDALONE_FILE = CheckerMasksFile(), UniversalMasksFile(STANDALONE)
-NAMES_AS_BYTES = np.array(objects().ast_nodes, dtype="S")
+NAMES_AS_BYTES = np.array(of_kind(objects().universal.names, "ast"), dtype="S")
 
 
 @settings(deadline=None, max_examples=40)  # a busy machine is no failure
@@ -63,7 +64,7 @@ def test_round_trip(epsilon: float, consistency: float, layers: int, width: int)
     part, _ = OBJECTS.read(data, part="universal")
     assert part.pairs is None
     assert equal(part.universal, value.universal)
-    assert np.array_equal(part.jaccard_ast, value.jaccard_ast)
+    assert np.array_equal(part.matrices["ast"], value.matrices["ast"])
 
 
 def test_masks_without_units_round_trip() -> None:
@@ -79,13 +80,17 @@ def test_plain_h5py_sees_the_published_layout(path: Path) -> None:
         assert sorted(file) == ["metadata", "metrics", "pair_masks", "universal_masks"]
         for group, masks in (("pair_masks", value.pairs), ("universal_masks", value.universal)):
             require_vectors(file, group, masks.names, masks.bits)
-        assert np.array_equal(file["metrics/jaccard_ast_matrix"][:], value.jaccard_ast)
-        assert np.array_equal(file["metrics/jaccard_builtin_matrix"][:], value.jaccard_builtin)
+        assert np.array_equal(file["metrics/jaccard_ast_matrix"][:], value.matrices["ast"])
+        assert np.array_equal(file["metrics/jaccard_builtin_matrix"][:], value.matrices["builtin"])
         metadata = file["metadata"]
         numbers = {"epsilon": 0.5, "consistency_thresh": 0.8, "n_pairs": 5, "n_layers": LAYERS}
         assert {key: metadata.attrs[key] for key in numbers} == numbers
-        assert metadata["ast_nodes"].asstr()[:].tolist() == list(value.ast_nodes)
-        assert metadata["builtin_objs"].asstr()[:].tolist() == list(value.builtins)
+        assert metadata["ast_nodes"].asstr()[:].tolist() == list(
+            of_kind(value.universal.names, "ast")
+        )
+        assert metadata["builtin_objs"].asstr()[:].tolist() == list(
+            of_kind(value.universal.names, "builtin")
+        )
 
 
 def released(path: Path, codec: Codec[Any], edit: Edit, *, sparse: bool, at: Setting) -> Path:
@@ -204,7 +209,7 @@ def test_booleans_are_zero_or_one(path: Path) -> None:
 
 def test_the_universal_part_alone_cannot_be_with_masks(path: Path) -> None:
     value = objects()
-    part = ObjectMasks(SETTING, None, value.universal, value.jaccard_ast, value.jaccard_builtin)
+    part = ObjectMasks(SETTING, None, value.universal, value.matrices)
     with pytest.raises(ArtifactError, match="without their pair masks"):
         OBJECTS.write(path, part, provenance())
     with pytest.raises(ArtifactError, match="CheckerMasks"):

@@ -362,8 +362,8 @@ def test_what_was_read_is_handed_over_again_and_cannot_be_changed(store: AtlasSt
     assert handed is not read
     assert handed.pairs is None
     assert equal(handed.universal, read.universal)
-    assert np.array_equal(handed.jaccard_ast, read.jaccard_ast)
-    for array in (handed.universal.bits, handed.jaccard_ast):
+    assert np.array_equal(handed.matrices["ast"], read.matrices["ast"])
+    for array in (handed.universal.bits, handed.matrices["ast"]):
         with pytest.raises(ValueError, match="read-only"):
             array[:] = True
     table = store.recall("summary")
@@ -421,7 +421,7 @@ def test_what_was_just_written_is_handed_over_until_its_file_is_another(
     assert store.provenance("object_masks", SETTING) != earlier
     read = store_at(tmp_path).read("object_masks", SETTING, "universal")
     assert equal(universal(store).universal, read.universal)
-    assert np.array_equal(universal(store).jaccard_ast, read.jaccard_ast)
+    assert np.array_equal(universal(store).matrices["ast"], read.matrices["ast"])
     written.universal.bits[:] = False  # what the caller has is his own
     assert equal(universal(store).universal, read.universal)
     change(Path(store.path("object_masks", SETTING).path))

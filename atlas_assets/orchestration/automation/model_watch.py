@@ -8,10 +8,13 @@ new version, upon which everything made with the model is stale
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
 from atlas_assets.atlas import versions
 from atlas_assets.atlas.model import AtlasModel
+from atlas_assets.atlas.open import grid_in_force
 from atlas_assets.errors import AtlasError, SettingsError
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.orchestration.data_versions import MODEL, announce_model
@@ -34,10 +37,15 @@ def model_spec(settings: AtlasSettings) -> dg.AssetSpec:
         group_name=GROUP,
         description=f"The model whose circuits the atlas maps: {settings.model}{revision}. Its "
         "data version is its commit on the Hub, or a digest of its weights and tokenizer, with the "
-        "readout.",
+        f"readout{' and a digest of the own prompts' if settings.stimuli else ''}.",
         kinds={"huggingface" if on_hub else "pytorch"},
         owners=["team:csp-atlas"],
-        metadata={"model": settings.model, "readout": settings.readout, "dtype": settings.dtype},
+        metadata={
+            "model": settings.model,
+            "readout": settings.readout,
+            "dtype": settings.dtype,
+            **({"own prompts": Path(settings.stimuli).name} if settings.stimuli else {}),
+        },
     )
 
 
@@ -90,14 +98,15 @@ def poll(settings: AtlasSettings, instance: dg.DagsterInstance) -> str:
     Raises:
         HubError: the Hub does not say (no secret in its message). Nothing has changed, and the
             next tick asks again.
-        AtlasError: the model or its pin on this machine cannot be read.
+        AtlasError: the model or its pin on this machine, or the own prompts, cannot be read.
     """
     try:
         model, said = _look(settings)
+        grid = grid_in_force(settings)
     except AtlasError as error:
         # Dagster keeps the causes of what fails a tick as well, and theirs may quote a request
         raise error from None
-    lineage = Lineage(model=model, readout=settings.readout, dtype=settings.dtype)
+    lineage = Lineage(model=model, readout=settings.readout, dtype=settings.dtype, grid=grid)
     new = announce_model(instance, lineage)
     return f"{said}; {'new to Dagster, and reported' if new else 'nothing has changed'}"
 

@@ -191,6 +191,9 @@ class _Look:
         settings = self.settings
         model = self.sha or model_version(self.store.expected())
         lines = [str((self.store.root.name, block, model, settings.readout, settings.dtype))]
+        grid = self.store.expected().grid
+        if grid is not None and grid.stimuli_sha256 is not None:
+            lines.append(grid.stimuli_sha256)
         lines += [
             f"{key} {ARTIFACTS[key].version(self.store.parameters)}"
             for key in sorted({key for key, _ in made} - {VERSION})

@@ -12,19 +12,28 @@ from typing import Any, get_args, get_type_hints
 import dagster as dg
 
 from atlas_assets.orchestration.partitions import Partitions
-from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of, judge
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.soundness.inspection import Inspection, MaskReader, Verdict, checks_of, judge
 from atlas_assets.stages.artifact import Artifact
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, skipped_under
 from atlas_assets.storage.store import AtlasStore
 
 
-def integrity_checks(partitions: Partitions) -> list[dg.AssetChecksDefinition]:
+def integrity_checks(
+    settings: AtlasSettings, partitions: Partitions
+) -> list[dg.AssetChecksDefinition]:
     """Return the blocking checks of the catalogue, one step per artifact."""
-    reader = MaskReader()
-    return [_checks(artifact, partitions, reader) for artifact in ARTIFACTS.values()]
+    reader, skipped = MaskReader(), skipped_under(settings)
+    return [
+        _checks(artifact, partitions, reader, skipped.get(key, ""))
+        for key, artifact in ARTIFACTS.items()
+    ]
 
 
-def _checks(artifact: Artifact, every: Partitions, reader: MaskReader) -> dg.AssetChecksDefinition:
+def _checks(
+    artifact: Artifact, every: Partitions, reader: MaskReader, skipped: str
+) -> dg.AssetChecksDefinition:
+    """The checks of an artifact, or why it is ``skipped``."""
     space = artifact.partitions
     with warnings.catch_warnings():
         # partitions_def of a check is in preview in Dagster; the tests run through it
@@ -46,7 +55,7 @@ def _checks(artifact: Artifact, every: Partitions, reader: MaskReader) -> dg.Ass
     ) -> Any:
         key, selected = artifact.key, {check.name for check in context.selected_asset_check_keys}
         if space is None:
-            yield from _at_once(Inspection(store, reader, key), selected)
+            yield from _at_once(Inspection(store, reader, key), selected, skipped)
             return
         # a run of checks alone, as the UI begins one, may name no partition: all are meant
         named = context.has_partition_key or context.has_partition_key_range
@@ -56,19 +65,24 @@ def _checks(artifact: Artifact, every: Partitions, reader: MaskReader) -> dg.Ass
         inspections = [Inspection(store, reader, key, at, together) for at in together]
         if context.has_partition_key:
             # a run of one partition, of which Dagster itself says what is checked
-            yield from _at_once(inspections[0], selected)
+            yield from _at_once(inspections[0], selected, skipped)
             return
-        yield from _each_partition(context, inspections, partitions, selected)
+        yield from _each_partition(context, inspections, partitions, selected, skipped)
         for name in sorted(selected):
             yield dg.Output(None, output_name=f"{key}_{name}")
 
     return integrity
 
 
-def _at_once(inspection: Inspection, selected: set[str]) -> Iterator[dg.AssetCheckResult]:
+def _at_once(
+    inspection: Inspection, selected: set[str], skipped: str
+) -> Iterator[dg.AssetCheckResult]:
     for check in checks_of(inspection.key):
         if check.name in selected:
-            verdict = judge(check, inspection)
+            if skipped.startswith(NOT_APPLICABLE):
+                verdict = Verdict("passed", skipped, {"statement": check.statement})
+            else:
+                verdict = judge(check, inspection)
             nothing = verdict.state == "not compared"
             yield dg.AssetCheckResult(
                 passed=verdict.state == "passed",
@@ -85,10 +99,11 @@ def _each_partition(
     inspections: Iterable[Inspection],
     partitions: Iterable[str],
     selected: set[str],
+    skipped: str,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """An evaluation per partition: a check result would count once for a whole run."""
     for inspection, partition in zip(inspections, partitions, strict=True):
-        for result in _at_once(inspection, selected):
+        for result in _at_once(inspection, selected, skipped):
             yield dg.AssetCheckEvaluation(
                 asset_key=dg.AssetKey(inspection.key),
                 check_name=str(result.check_name),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import unsound
-from atlas_assets.stages.concepts import pair_name
+from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 
 #: the name of a unit → its prompts, in the order of the rows
 Units = dict[str, list[str]]
@@ -120,8 +120,7 @@ def _require_all(
 
 def units_of_object_prompts(prompts: pl.DataFrame) -> Units:
     """Group the object prompts (stage 11A) by pair: ``"For__list"`` → its prompts."""
-    pairs = zip(prompts["ast_node"], prompts["builtin_obj"], strict=True)
-    return _group((pair_name(*pair) for pair in pairs), prompts["prompt_text"])
+    return _group(names_of_pairs(prompts), prompts["prompt_text"])
 
 
 def units_of_checker_prompts(prompts: pl.DataFrame) -> Units:

@@ -52,6 +52,8 @@ CHECKER_ACTIVATIONS = Artifact(
     group="stage_12_activations",
     description="Per testable concept and layer, over its checker prompts: Σ|readout| and "
     "#(|readout| > 0) of every neuron.",
+    of_own="Per concept that has checker prompts and layer, over these: Σ|readout| and "
+    "#(|readout| > 0) of every neuron.",
     compute=lambda making: making.model.read(
         units_of_checker_prompts(making.read("checker_prompts"))
     ),

@@ -11,24 +11,38 @@ import polars as pl
 
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
-from atlas_assets.stages.concepts import concept_name, split_pair
+from atlas_assets.stages.concepts import concepts_of_pair, kinds_of, split_pair
 from atlas_assets.stages.making import Making, object_masks_at
 from atlas_assets.stages.masks.masks import Masks, published_layer, require_same_layers
 from atlas_assets.stages.report.table import Table, both_ends, table
 from atlas_assets.stages.schema import TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
+_RULES = (col.ratio_of("entanglement_index", "unexplained", "pair_size"),)
+_SIZE = col.count("pair_size", "|P|, number of neurons in the pair's mask P")
+OWN_SCHEMA = TableSchema(
+    columns=(
+        *col.OWN_PAIR,
+        col.LAYER,
+        _SIZE,
+        col.count("unexplained", "|P ∖ A|, A the universal mask of its concept"),
+        col.share("entanglement_index", "E_I = |P ∖ A| / |P|, 0 where P is empty"),
+    ),
+    key=("concept", "unit", "layer"),
+    rules=_RULES,
+)
 SCHEMA = TableSchema(
     columns=(
         col.text("ast_node", "AST node type of the pair"),
         col.text("builtin_obj", "builtin of the pair; _isolated_ where the node takes none"),
         col.LAYER,
-        col.count("pair_size", "|P|, number of neurons in the pair's mask P"),
+        _SIZE,
         col.count("unexplained", "|P ∖ (A ∪ B)|, A and B the universal masks of its two concepts"),
         col.share("entanglement_index", "E_I = |P ∖ (A ∪ B)| / |P|, 0 where P is empty"),
     ),
     key=("ast_node", "builtin_obj", "layer"),
-    rules=(col.ratio_of("entanglement_index", "unexplained", "pair_size"),),
+    rules=_RULES,
+    own=OWN_SCHEMA,
 )
 
 
@@ -36,8 +50,8 @@ def entanglement(pairs: Masks, universal: Masks) -> pl.DataFrame:
     """Return the entanglement index of every pair at every layer of one setting.
 
     Returns:
-        Columns ``SCHEMA``: sizes in neurons, the index in [0, 1], not rounded. One row per AST
-        node, builtin and layer, in that order.
+        Columns ``SCHEMA`` (of own concepts ``OWN_SCHEMA``): sizes in neurons, the index in [0, 1],
+        not rounded. One row per AST node, builtin and layer, in that order.
 
     Raises:
         ArtifactError: Layers or widths differ, or a pair's concept has no universal mask.
@@ -45,25 +59,26 @@ def entanglement(pairs: Masks, universal: Masks) -> pl.DataFrame:
     require_same_layers(universal, pairs, "universal masks", "pair masks")
     # names sort otherwise than (AST node, builtin): "ImportFrom__" comes before "Import__"
     units = sorted((*split_pair(name), row) for row, name in enumerate(pairs.names))
-    rows = [
-        (row, universal.index(concept_name("ast", a)), universal.index(concept_name("builtin", b)))
-        for a, b, row in units
-    ]
-    pair_rows, ast_rows, builtin_rows = np.array(rows, dtype=np.intp).reshape(-1, 3).T
-    explained = universal.bits[ast_rows] | universal.bits[builtin_rows]
+    pair_rows = np.array([row for *_, row in units], dtype=np.intp)
+    concepts = [concepts_of_pair(pairs.names[row]) for row in pair_rows]
+    explained = np.zeros((len(units), *universal.bits.shape[1:]), dtype=np.bool_)
+    for of_pair in zip(*concepts, strict=True):
+        explained |= universal.bits[[universal.index(concept) for concept in of_pair]]
     pair_bits = pairs.bits[pair_rows]
     sizes = np.count_nonzero(pair_bits, axis=2).ravel()
     unexplained = np.count_nonzero(pair_bits & ~explained, axis=2).ravel()
     shares = np.divide(unexplained, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
+    schema = OWN_SCHEMA if kinds_of(universal.names) == ("own",) else SCHEMA
+    first, second = schema.key[:2]
     columns = {
-        "ast_node": [ast_node for ast_node, _, _ in units for _ in range(pairs.n_layers)],
-        "builtin_obj": [builtin for _, builtin, _ in units for _ in range(pairs.n_layers)],
+        first: [half for half, _, _ in units for _ in range(pairs.n_layers)],
+        second: [half for _, half, _ in units for _ in range(pairs.n_layers)],
         "layer": np.tile(np.arange(pairs.n_layers), len(units)),
         "pair_size": sizes,
         "unexplained": unexplained,
         "entanglement_index": shares,
     }
-    return pl.DataFrame(columns, schema=SCHEMA.polars)
+    return pl.DataFrame(columns, schema=schema.polars)
 
 
 #: pairs less entangled than this are counted (docs/science.md §6, ``report-ei``)
@@ -92,13 +107,13 @@ def pairs_shown(compositionality: pl.DataFrame) -> Table:
     """Return a table of the pairs that their concepts explain least, and best, at one layer."""
     layer = published_layer(compositionality["layer"].n_unique())
     at_layer = compositionality.filter(pl.col("layer") == layer, pl.col("pair_size") > 0)
-    names = ["ast_node", "builtin_obj"]
+    names = list(SCHEMA.of(compositionality.columns).key[:2])
     ranked = at_layer.sort("entanglement_index", *names, descending=[True, False, False])
     shown = both_ends(ranked).select(*names, "entanglement_index", "pair_size", "unexplained")
     return table(
         f"The most and the least entangled pairs at layer {layer}",
         ["pair", "E_I", "neurons", "unexplained"],
-        [[f"{ast_node} + {builtin}", *values] for ast_node, builtin, *values in shown.rows()],
+        [[f"{first} + {second}", *values] for first, second, *values in shown.rows()],
         folded=True,
     )
 
@@ -119,6 +134,9 @@ COMPOSITIONALITY = Artifact(
     description="Entanglement of every pair at every layer: E_I = |P ∖ (A ∪ B)| / |P|, with P "
     "the pair's mask, A and B the universal masks of its AST node and builtin; 0 where P is "
     "empty. At ε = 0.001, C = 0.8.",
+    of_own="Entanglement of every pair at every layer: E_I = |P ∖ A| / |P|, with P the mask of a "
+    "concept's unit and A the universal mask of the concept; 0 where P is empty. At ε = 0.001, "
+    "C = 0.8.",
     compute=_compute,
     inputs=("object_masks",),
     setting=STANDALONE,

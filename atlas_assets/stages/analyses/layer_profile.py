@@ -12,6 +12,7 @@ import polars as pl
 
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry
+from atlas_assets.stages.concepts import KINDS
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
 from atlas_assets.stages.report.table import Table, table_by_layer
@@ -19,15 +20,15 @@ from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import STANDALONE
 
 #: the order of the rows of one layer
-TYPES = ("pair", "ast", "builtin")
+TYPES = ("pair", *KINDS)
 SCHEMA = TableSchema(
     columns=(
         col.LAYER,
         Column(
             "type",
             pl.String(),
-            "pair (pair masks), ast or builtin (universal masks)",
-            allowed=("pair", *col.KINDS),
+            "pair (pair masks), ast or builtin (universal masks); own for own prompts",
+            allowed=TYPES,
         ),
         col.count("n", "number of circuits, empty ones included", minimum=1),
         col.mean("mean_size", "mean number of neurons"),
@@ -49,7 +50,7 @@ def profile(pairs: Masks, universal: Masks) -> pl.DataFrame:
     """
     require_same_layers(universal, pairs, "universal masks", "pair masks")
     by_type = {"pair": pairs.sizes()}
-    by_type |= {kind: universal.of_kind(kind).sizes() for kind in col.KINDS}
+    by_type |= {kind: universal.of_kind(kind).sizes() for kind in KINDS}
     rows = [
         _row(layer, name, by_type[name][:, layer])
         for layer in range(pairs.n_layers)
@@ -80,6 +81,8 @@ PROFILE = Artifact(
     content=SCHEMA,
     description="How large circuits are at each layer: mean, median and range of |mask| over "
     "pairs, AST nodes and builtins. At ε = 0.001, C = 0.8.",
+    of_own="How large circuits are at each layer: mean, median and range of |mask| over pairs (a "
+    "concept with one of its units) and concepts. At ε = 0.001, C = 0.8.",
     compute=lambda making: profile(*object_masks_at(making, STANDALONE)),
     inputs=("object_masks",),
     setting=STANDALONE,

@@ -16,8 +16,7 @@ import polars as pl
 
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.artifact import Artifact, Entry, Layout
-from atlas_assets.stages.columns import KINDS
-from atlas_assets.stages.concepts import Kind
+from atlas_assets.stages.concepts import Kind, kinds_of
 from atlas_assets.stages.masks.masks import Masks, published_layer
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.report.table import TOP, TYPE_NAMES, Cell, Table, table, table_by_layer
@@ -52,7 +51,8 @@ class JaccardMatrices:
     """Jaccard similarity of the concepts of one type, at every layer.
 
     Attributes:
-        names: The concepts of each type (``ast``, ``builtin``) with their prefix, sorted.
+        names: The concepts of each type (``ast`` and ``builtin``, or ``own``), with their prefix,
+            sorted.
         values: The similarities within each type, float64 ``[layers, n, n]``, symmetric, in the
             order of ``names``; 0 where both circuits are empty, on the diagonal too.
     """
@@ -60,10 +60,15 @@ class JaccardMatrices:
     names: dict[Kind, tuple[str, ...]]
     values: dict[Kind, npt.NDArray[np.float64]]
 
+    @property
+    def n_layers(self) -> int:
+        """The number of layers."""
+        return len(next(iter(self.values.values())))
+
 
 def jaccard_matrices(universal: Masks) -> JaccardMatrices:
-    """Return the Jaccard matrices of both types of concept at every layer, at one setting."""
-    by_kind = {kind: universal.of_kind(kind) for kind in KINDS}
+    """Return the Jaccard matrices of each type of concept at every layer, at one setting."""
+    by_kind = {kind: universal.of_kind(kind) for kind in kinds_of(universal.names)}
     layers = range(universal.n_layers)
     return JaccardMatrices(
         {kind: masks.names for kind, masks in by_kind.items()},
@@ -81,7 +86,7 @@ def ockham_index(universal: Masks) -> pl.DataFrame:
     ``concept_a``, ``concept_b``. A type of fewer than two concepts has none.
     """
     matrices = jaccard_matrices(universal)
-    return pl.concat([_of_type(kind, matrices) for kind in KINDS])
+    return pl.concat([_of_type(kind, matrices) for kind in matrices.names])
 
 
 def _of_type(kind: Kind, matrices: JaccardMatrices) -> pl.DataFrame:
@@ -106,12 +111,14 @@ _SIMILAR = 0.5
 def shown(matrices: JaccardMatrices) -> Table:
     """Return a table of the Jaccard similarity between concepts of one type, by layer."""
     shown: dict[tuple[int, str], Sequence[Cell]] = {}
-    for kind in KINDS:
+    for kind in matrices.names:
         for layer, values in enumerate(_couples(matrices, kind)):
             similar = int(np.count_nonzero(values > _SIMILAR))
             summed = (float(values.mean()), float(values.max()), similar) if values.size else None
             shown[layer, kind] = summed or (None, None, None)
-    counts = [f"{_couples(matrices, kind).shape[1]:,} of {TYPE_NAMES[kind]}" for kind in KINDS]
+    counts = [
+        f"{_couples(matrices, kind).shape[1]:,} of {TYPE_NAMES[kind]}" for kind in matrices.names
+    ]
     return table_by_layer(
         "Jaccard similarity between concepts of one type",
         shown,
@@ -122,10 +129,10 @@ def shown(matrices: JaccardMatrices) -> Table:
 
 def most_similar_shown(matrices: JaccardMatrices) -> Table:
     """Return a table of the most similar concepts at the layer of the mask files' matrices."""
-    layer = published_layer(len(matrices.values["ast"]))
+    layer = published_layer(matrices.n_layers)
     couples = [
         (-value, names)
-        for kind in KINDS
+        for kind in matrices.names
         for value, names in zip(
             _couples(matrices, kind)[layer].tolist(),
             combinations(matrices.names[kind], 2),
@@ -166,6 +173,8 @@ JACCARD_MATRICES = Artifact(
     content=Layout.JACCARD_MATRICES,
     description="Jaccard |A∩B| / |A∪B| of the universal masks of every two AST nodes, and of "
     "every two builtins, at every layer; 0 where both are empty. At ε = 0.001, C = 0.8.",
+    of_own="Jaccard |A∩B| / |A∪B| of the universal masks of every two concepts, at every layer; 0 "
+    "where both are empty. At ε = 0.001, C = 0.8.",
     compute=lambda making: jaccard_matrices(making.universal(STANDALONE)),
     inputs=("masks",),
     setting=STANDALONE,

@@ -13,7 +13,7 @@ import polars as pl
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
 from atlas_assets.stages import columns as col
-from atlas_assets.stages.artifact import Artifact, Entry
+from atlas_assets.stages.artifact import Artifact, Entry, Needs
 from atlas_assets.stages.check import (
     ADDS_UP,
     Check,
@@ -240,6 +240,7 @@ NO_KEYWORD = Artifact(
     description="The concepts that no keyword gives away (paper §6).",
     compute=lambda making: no_keyword(making.any_universal(), keyword_of(load_stimuli())),
     inputs=("masks",),
+    needs=Needs.KEYWORDS,
     checks=(Check("counts", "the concepts without a keyword, once each", _rows_without_keyword),),
     entries=(Entry("fractions", sentence=no_keyword_shown),),
 )

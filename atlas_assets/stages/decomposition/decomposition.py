@@ -12,7 +12,7 @@ Concept fraction = co / |A|, token fraction = sh / |A|; both 0 when A is empty.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,7 @@ from atlas_assets.stages.check import (
     agrees_with_inputs,
     circuits_add_up,
 )
-from atlas_assets.stages.concepts import Kind, split_concept
+from atlas_assets.stages.concepts import Kind, kinds_of, split_concept
 from atlas_assets.stages.making import Making, setting_made, with_universal
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, require_same_layers
 from atlas_assets.stages.report.table import Table, table
@@ -47,6 +47,29 @@ TARGET_CHECKER_SCHEMA = TableSchema(
         pattern=r"^\d+ / \d+ / \d+$",
     ),
 )
+_MEANS = (
+    col.share(
+        "mean_concept_fraction",
+        "mean over concept × layer of |A∖B| / |A| (0 where A is empty)",
+        nullable=True,
+    ),
+    col.share("mean_token_fraction", "mean over concept × layer of |A∩B| / |A|", nullable=True),
+)
+_SIZE_MEANS = (
+    col.mean("mean_A_size", "mean size of the universal masks, neurons", nullable=True),
+    col.mean("mean_B_size", "mean size of the checker masks, neurons", nullable=True),
+)
+OWN_SUMMARY_SCHEMA = TableSchema(
+    columns=(
+        col.EPSILON,
+        col.CONSISTENCY,
+        col.count("n_checked", "concepts that have checker prompts"),
+        *_MEANS,
+        *_SIZE_MEANS,
+    ),
+    key=("epsilon", "consistency"),
+    may_be_empty=False,
+)
 SUMMARY_SCHEMA = TableSchema(
     columns=(
         col.EPSILON,
@@ -54,22 +77,17 @@ SUMMARY_SCHEMA = TableSchema(
         col.count("n_testable", "concepts that have a keyword"),
         col.count("n_ast", "AST nodes among them"),
         col.count("n_builtin", "builtins among them"),
-        col.share(
-            "mean_concept_fraction",
-            "mean over concept × layer of |A∖B| / |A| (0 where A is empty)",
-            nullable=True,
-        ),
-        col.share("mean_token_fraction", "mean over concept × layer of |A∩B| / |A|", nullable=True),
+        *_MEANS,
         col.share("ast_concept_fraction", "mean concept fraction of the AST nodes", nullable=True),
         col.share("ast_token_fraction", "mean token fraction of the AST nodes", nullable=True),
         col.share("blt_concept_fraction", "mean concept fraction of the builtins", nullable=True),
         col.share("blt_token_fraction", "mean token fraction of the builtins", nullable=True),
-        col.mean("mean_A_size", "mean size of the universal masks, neurons", nullable=True),
-        col.mean("mean_B_size", "mean size of the checker masks, neurons", nullable=True),
+        *_SIZE_MEANS,
     ),
     key=("epsilon", "consistency"),
     rules=(col.sum_of("n_testable", "n_ast", "n_builtin"),),
     may_be_empty=False,
+    own=OWN_SUMMARY_SCHEMA,
 )
 _CELL = re.compile(r"(\d+) / (\d+) / (\d+)")
 _bad_table = partial(unsound, "a target_checker table cannot be read")
@@ -153,7 +171,7 @@ def tidy_target_checker(table: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "concept": [name for name in concepts for _ in range(n_layers)],
-            "type": [_kind(name) for name in concepts for _ in range(n_layers)],
+            "type": [kind for kind in _kinds(table) for _ in range(n_layers)],
             "layer": np.tile(np.arange(n_layers), len(concepts)),
             "size": size,
             "concept_only": concept_only,
@@ -173,34 +191,40 @@ def summary(tables: Mapping[Setting, pl.DataFrame]) -> pl.DataFrame:
     `rounding.mean`, numpy's pairwise sum, as in the release.
 
     Returns:
-        The columns of ``SUMMARY_SCHEMA``, one row per setting, ε then C ascending. A mean over no
-        concept at all (a cut grid without a testable AST node, say) is null; none is ever NaN.
+        The columns of ``SUMMARY_SCHEMA`` (of own concepts ``OWN_SUMMARY_SCHEMA``), one row per
+        setting, ε then C ascending. A mean over no concept at all (a cut grid without a testable
+        AST node, say) is null; none is ever NaN.
     """
-    rows = [_summarise(setting, table) for setting, table in sorted(tables.items())]
-    return pl.DataFrame(rows, schema=SUMMARY_SCHEMA.polars, orient="row")
+    cells = {setting: parse_target_checker(table) for setting, table in sorted(tables.items())}
+    kinds = {setting: _kinds(tables[setting]) for setting in cells}
+    own = any("own" in found for found in kinds.values())
+    schema = OWN_SUMMARY_SCHEMA if own else SUMMARY_SCHEMA
+    rows = [_summarise(at, counted, kinds[at], own) for at, counted in cells.items()]
+    return pl.DataFrame(rows, schema=schema.polars, orient="row")
 
 
-def _summarise(setting: Setting, table: pl.DataFrame) -> tuple[float | None, ...]:
-    concept_only, shared, token_only = np.moveaxis(parse_target_checker(table), -1, 0)
+def _summarise(
+    setting: Setting, cells: Counts, kinds: Sequence[Kind], own: bool
+) -> tuple[float | None, ...]:
+    concept_only, shared, token_only = np.moveaxis(cells, -1, 0)
     sizes = concept_only + shared
     by_concept, by_token = fractions(concept_only, sizes), fractions(shared, sizes)
-    is_ast = np.array([_kind(target) == "ast" for target in table["target"]], dtype=np.bool_)
+    is_ast = np.array([kind == "ast" for kind in kinds], dtype=np.bool_)
     everyone = np.ones_like(is_ast)
-    values = [
-        mean(of[group]) for group in (everyone, is_ast, ~is_ast) for of in (by_concept, by_token)
-    ]
+    groups = (everyone,) if own else (everyone, is_ast, ~is_ast)
+    values = [mean(of[group]) for group in groups for of in (by_concept, by_token)]
     n_ast = int(is_ast.sum())
     sizes_mean = [mean(sizes, places=1), mean(shared + token_only, places=1)]
-    number = (len(is_ast), n_ast, len(is_ast) - n_ast)
+    number = (len(is_ast),) if own else (len(is_ast), n_ast, len(is_ast) - n_ast)
     return (setting.epsilon, setting.consistency, *number, *values, *sizes_mean)
 
 
-def _kind(target: str) -> Kind:
+def _kinds(table: pl.DataFrame) -> list[Kind]:
+    """The kind of the concept of each row."""
     try:
-        return split_concept(target)[0]
+        return [split_concept(target)[0] for target in table["target"]]
     except StimulusError as error:
-        expected = "concepts, ast__{node} or builtin__{name}"
-        raise _bad_table("column target", expected, repr(target)) from error
+        raise _bad_table("column target", "names of concepts", str(error.where)) from error
 
 
 #: columns of mean sizes, which are printed to one decimal
@@ -217,27 +241,39 @@ def summary_shown(summary: pl.DataFrame) -> Table:
         "mean_A_size": "mean |A|",
         "mean_B_size": "mean |B|",
     }
+    columns = {name: header for name, header in columns.items() if name in summary.columns}
     rows = [
         [f"ε = {spell(row['epsilon'])}, C = {spell(row['consistency'])}"]
         + [row[name] for name in columns]
         for row in summary.iter_rows(named=True)
     ]
     first = summary.row(0, named=True)
-    note = (
-        f"Means over concept × layer, over {first['n_ast']} AST nodes and {first['n_builtin']} "
-        "builtins that have a keyword. A: universal mask, B: mask of the keyword alone."
-    )
+    if "n_checked" in first:
+        note = (
+            f"Means over concept × layer, over {first['n_checked']} concepts that have checker "
+            "prompts. A: universal mask, B: mask of the checker prompts."
+        )
+    else:
+        note = (
+            f"Means over concept × layer, over {first['n_ast']} AST nodes and "
+            f"{first['n_builtin']} builtins that have a keyword. A: universal mask, B: mask of "
+            "the keyword alone."
+        )
     return table("The sweep", ["setting", *columns.values()], rows, note=note, places_of=_SIZES)
 
 
 def target_checker_shown(target_checker: pl.DataFrame) -> Table:
     """Show concept only, shared, token only for every concept and layer of one setting."""
     layers = [f"layer {name.removeprefix('L')}" for name in target_checker.columns[1:]]
+    own = "own" in _kinds(target_checker)
+    checked, mask = (
+        ("checker prompts", "checker prompts") if own else ("a keyword", "keyword alone")
+    )
     return table(
-        "Decomposition of every concept that has a keyword",
+        f"Decomposition of every concept that has {checked}",
         ["concept", *layers],
         target_checker.iter_rows(),
-        note="Neurons in A∖B / A∩B / B∖A; A: universal mask, B: mask of the keyword alone.",
+        note=f"Neurons in A∖B / A∩B / B∖A; A: universal mask, B: mask of the {mask}.",
         folded=True,
     )
 
@@ -248,10 +284,11 @@ def _compute_target_checker(making: Making) -> pl.DataFrame:
     checker: CheckerMasks = making.read("checker_masks", setting)
     table = target_checker(universal, with_universal(making, checker, universal))
     means = summary({setting: table}).row(0, named=True)
+    prefixes = {"ast": "ast", "builtin": "blt", "own": "mean"}
     noted = {
-        f"mean_{kind}_{part}": means[f"{prefix}_{part}"]
+        f"mean_{kind}_{part}": means[f"{prefixes[kind]}_{part}"]
         for part in ("concept_fraction", "token_fraction")
-        for kind, prefix in (("ast", "ast"), ("builtin", "blt"))
+        for kind in kinds_of(table["target"])
     }
     # a cut grid without a testable AST node, say, does not have all of them
     making.note(**{name: mean for name, mean in noted.items() if mean is not None})
@@ -278,6 +315,8 @@ TARGET_CHECKER = Artifact(
     group="stage_14_decomposition",
     description="Per testable concept and layer, with A its universal mask and B its "
     "keyword's: |A∖B| / |A∩B| / |B∖A| (paper §6). One file per setting.",
+    of_own="Per concept that has checker prompts and layer, with A its universal mask and B that "
+    "of its checker prompts: |A∖B| / |A∩B| / |B∖A|. One file per setting.",
     compute=_compute_target_checker,
     inputs=("object_masks", "checker_masks"),
     partitions=SWEEP,

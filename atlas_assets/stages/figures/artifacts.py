@@ -26,7 +26,13 @@ def _draw(module: str, setting: Setting | None, making: Making) -> Any:
 
 
 def _figure(
-    module: str, title: str, description: str, setting: Setting | None, *inputs: str, name: str = ""
+    module: str,
+    title: str,
+    description: str,
+    setting: Setting | None,
+    *inputs: str,
+    name: str = "",
+    of_own: str = "",
 ) -> Artifact:
     key = f"figure_{name or module}"
     return Artifact(
@@ -39,6 +45,7 @@ def _figure(
         compute=partial(_draw, module, setting),
         inputs=inputs,
         setting=setting,
+        of_own=f"{of_own} {FORMS}" if of_own else "",
     )
 
 
@@ -51,6 +58,8 @@ FIGURES = (
         REFERENCE,
         "masks",
         name="atomicity_dendrogram",
+        of_own="Ward dendrogram of the universal masks on 1 − Jaccard at layers 3 and 5, leaves in "
+        "optimal order, cut into four.",
     ),
     _figure(
         "heatmap",
@@ -68,6 +77,8 @@ FIGURES = (
         "at the reference setting (paper §6).",
         REFERENCE,
         "target_checker",
+        of_own="Concept fraction |A∖B| / |A| by layer, means and middle halves of the concepts, at "
+        "the reference setting.",
     ),
     _figure(
         "sweep",
@@ -76,6 +87,7 @@ FIGURES = (
         "(paper §7.2).",
         None,
         "summary",
+        of_own="Mean concept fraction |A∖B| / |A| of the concepts at every setting, ε by C.",
     ),
     _figure(
         "layer_profile",
@@ -83,6 +95,8 @@ FIGURES = (
         "Circuit sizes at each layer: means, medians and ranges of pairs, AST nodes and builtins.",
         STANDALONE,
         "layer_profile",
+        of_own="Circuit sizes at each layer: means, medians and ranges of pairs (a concept with "
+        "one of its units) and concepts.",
     ),
     _figure(
         "modularity",
@@ -100,5 +114,7 @@ FIGURES = (
         "layer 4, with mean and median.",
         STANDALONE,
         "compositionality",
+        of_own="Distribution of the entanglement index E_I = |P ∖ A| / |P| over the pairs at "
+        "layer 4, with mean and median.",
     ),
 )

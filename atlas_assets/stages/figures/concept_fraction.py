@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from atlas_assets.stages.concepts import split_concept
+from atlas_assets.stages.concepts import kinds_of, split_concept
 from atlas_assets.stages.decomposition.decomposition import parse_target_checker
 from atlas_assets.stages.figures import style
 from atlas_assets.stages.figures.caption import Caption
@@ -17,7 +17,7 @@ from atlas_assets.stages.making import Making
 from atlas_assets.stages.rounding import Counts, Reals, fractions
 from atlas_assets.stages.setting import REFERENCE
 
-_NAMES = {"ast": "AST", "builtin": "builtins"}
+_NAMES = {"ast": "AST", "builtin": "builtins", "own": "concepts"}
 
 
 def draw(table: pl.DataFrame, caption: Caption) -> Figure:
@@ -61,8 +61,9 @@ def _fractions(table: pl.DataFrame) -> tuple[Counts, Mapping[str, Reals]]:
     cells = parse_target_checker(table)
     sizes = cells[..., 0] + cells[..., 1]
     shares = fractions(cells[..., 0], sizes)
-    kinds = np.array([split_concept(name)[0] for name in table["target"].to_list()], dtype=np.str_)
-    return sizes, {kind: shares[kinds == kind] for kind in _NAMES}
+    names = table["target"].to_list()
+    kinds = np.array([split_concept(name)[0] for name in names], dtype=np.str_)
+    return sizes, {kind: shares[kinds == kind] for kind in kinds_of(names)}
 
 
 def _footnotes(sizes: Counts, shares: Mapping[str, Reals]) -> list[str]:

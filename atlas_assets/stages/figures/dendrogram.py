@@ -21,6 +21,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 
 from atlas_assets.stages.analyses import atomicity
+from atlas_assets.stages.concepts import kinds_of
 from atlas_assets.stages.figures import style
 from atlas_assets.stages.figures.caption import Caption, layers_to_show, sentences
 from atlas_assets.stages.making import Making
@@ -42,6 +43,7 @@ _MARKS = {
     "AST": (style.KINDS["ast"].marker, style.KINDS["ast"].colour, 0.6),
     "builtin": (style.KINDS["builtin"].marker, "white", 0.52),
     _ATOMIC: ("*", style.YELLOW, 1.25),
+    "concept": (style.KINDS["own"].marker, style.KINDS["own"].colour, 0.6),
 }
 
 Point = tuple[float, float]
@@ -105,7 +107,7 @@ def draw(universal: Masks, layers: Sequence[int], caption: Caption) -> Figure:
                 _draw_tree(panel, found, rows, pitch)
         if rows < 2:
             return style.settle(page.figure)
-        return page.finished(_key(), columns=4 if len(layers) > 1 else 2)
+        return page.finished(_key(universal), columns=4 if len(layers) > 1 else 2)
 
 
 def tree(universal: Masks, layer: int) -> Tree | None:
@@ -257,9 +259,11 @@ def _mark_of(concept: str) -> str:
     return _ATOMIC if concept in atomicity.ATOMIC_CONCEPTS else style.kind_of(concept).label
 
 
-def _key() -> list[Line2D]:
+def _key(universal: Masks) -> list[Line2D]:
     cut = Line2D([], [], **_CUT, label=f"cut into {atomicity.CUT} clusters")
-    return [*(Line2D([], [], **_mark(label, 7.0)) for label in _MARKS), cut]
+    of_concepts = [style.KINDS[kind].label for kind in kinds_of(universal.names)]
+    labels = of_concepts if len(of_concepts) == 1 else [*of_concepts, _ATOMIC]
+    return [*(Line2D([], [], **_mark(label, 7.0)) for label in labels), cut]
 
 
 def no_layer(layer: int, n_layers: int) -> str:

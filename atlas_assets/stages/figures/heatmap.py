@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from atlas_assets.stages.analyses import atomicity
+from atlas_assets.stages.concepts import Kind, kinds_of
 from atlas_assets.stages.figures import dendrogram, style
 from atlas_assets.stages.figures.caption import Caption, layers_to_show, sentences
 from atlas_assets.stages.figures.dendrogram import Tree
@@ -55,7 +56,7 @@ def draw(universal: Masks, layer: int, caption: Caption) -> Figure:
         rows = [universal.index(name) for name in found.names]
         image = _draw_matrix(page, left, side, found, jaccard(universal.bits[rows, layer]))
         _draw_top(page, left, side, found)
-        _draw_keys(page, left, side, image)
+        _draw_keys(page, left, side, image, kinds_of(found.names))
         return page.figure
 
 
@@ -91,7 +92,9 @@ def _draw_top(page: style.Sheet, left: float, side: float, found: Tree) -> None:
     """Draw the strip of kinds and the dendrogram with its cut above the matrix."""
     bottom = _FOOT + side + _GAP
     strip = page.figure.add_axes(page.fraction(left, bottom, side, _STRIP))
-    is_ast = np.array([[style.kind_of(name) is style.KINDS["ast"] for name in found.names]], int)
+    is_ast = np.array(
+        [[style.kind_of(name) is not style.KINDS["builtin"] for name in found.names]], int
+    )
     colours = ListedColormap([style.KINDS["builtin"].colour, style.KINDS["ast"].colour])
     image = strip.imshow(is_ast, cmap=colours, vmin=0, vmax=1, aspect="auto")
     image.set_interpolation("nearest")
@@ -106,14 +109,16 @@ def _draw_top(page: style.Sheet, left: float, side: float, found: Tree) -> None:
         axes.axhline(found.cut, color=style.BLACK, linewidth=0.6, linestyle=style.DASHES)
 
 
-def _draw_keys(page: style.Sheet, left: float, side: float, image: AxesImage) -> None:
-    """Draw the colour bar and the key of the two colours of the strip."""
+def _draw_keys(
+    page: style.Sheet, left: float, side: float, image: AxesImage, kinds: Sequence[Kind]
+) -> None:
+    """Draw the colour bar and the key of the colours of the strip."""
     bar = page.figure.add_axes(page.fraction(left, 0.36, side * 0.55, 0.1))
     scale = page.figure.colorbar(image, cax=bar, orientation="horizontal")
     scale.set_ticks([0, 0.5, 1])
     scale.set_label("Jaccard similarity", labelpad=1)
     scale.outline.set_linewidth(0.4)
-    looks = (style.KINDS["ast"], style.KINDS["builtin"])
+    looks = [style.KINDS[kind] for kind in kinds]
     handles = [Patch(facecolor=look.colour, label=look.label) for look in looks]
     x, y, _, _ = page.fraction(left + side, 0.41, 0, 0)
     page.figure.legend(
@@ -128,7 +133,9 @@ def _draw_keys(page: style.Sheet, left: float, side: float, image: AxesImage) ->
 
 
 def _footnotes(found: Tree) -> list[str]:
-    notes = ["Builtins in italics, atomic concepts on yellow."]
+    notes = []
+    if kinds_of(found.names) != ("own",):
+        notes.append("Builtins in italics, atomic concepts on yellow.")
     if len(found.names) > _ONE_SIDE:
         notes.insert(0, "Row labels alternate between left and right.")
     if found.cut is not None:

@@ -18,19 +18,22 @@ _DODGE = 0.2
 
 def draw(profile: pl.DataFrame, caption: Caption) -> Figure:
     """Draw the mean sizes of ``layer_profile`` as lines, and beside them medians with ranges."""
+    kinds = _kinds(profile)
+    plurals = " and ".join(style.KINDS[kind].plural for kind in kinds[1:])
     with style.paper():
         page = style.sheet(
             style.DOUBLE_COLUMN,
             2.3,
             "Layer profile of circuit sizes",
             caption,
-            footnotes=("Circuits of AST nodes and builtins are universal circuits.",),
+            footnotes=(f"Circuits of {plurals} are universal circuits.",),
             key_rows=1,
         )
         if not profile.height:
             return page.saying("The profile has no rows.")
         means, ranges = page.figure.subplots(1, 2)
-        for i, (kind, look) in enumerate(style.KINDS.items()):
+        for i, kind in enumerate(kinds):
+            look = style.KINDS[kind]
             rows = profile.filter(type=kind).sort("layer")
             if not rows.height:
                 means.plot([], [], linestyle="none", label=f"no {look.plural}")
@@ -49,6 +52,10 @@ def draw(profile: pl.DataFrame, caption: Caption) -> Figure:
         return page.finished(means.get_legend_handles_labels()[0], columns=3)
 
 
+def _kinds(profile: pl.DataFrame) -> tuple[str, ...]:
+    return ("pair", "own") if "own" in profile["type"] else ("pair", "ast", "builtin")
+
+
 def _draw_ranges(axes: Axes, rows: pl.DataFrame, look: style.KindStyle, offset: float) -> None:
     at = rows["layer"].to_numpy() + offset
     low, middle, high = (
@@ -61,7 +68,7 @@ def _draw_ranges(axes: Axes, rows: pl.DataFrame, look: style.KindStyle, offset: 
 
 def in_words(profile: pl.DataFrame) -> str:
     """Return the mean size of each type in words, layer by layer."""
-    sizes = {kind: profile.filter(type=kind).sort("layer")["mean_size"] for kind in style.KINDS}
+    sizes = {kind: profile.filter(type=kind).sort("layer")["mean_size"] for kind in _kinds(profile)}
     opening = "Line plot of mean circuit size in neurons, from layer 0."
     means = {kind: [f"{mean:.1f}" for mean in of_kind] for kind, of_kind in sizes.items()}
     return style.lines_in_words(opening, means)

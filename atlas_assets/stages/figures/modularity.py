@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from atlas_assets.stages.analyses.modularity import SIGNIFICANCE, TRIMS
+from atlas_assets.stages.concepts import kinds_of
 from atlas_assets.stages.figures import style
 from atlas_assets.stages.figures.caption import Caption, sentences
 from atlas_assets.stages.making import Making
@@ -43,7 +44,7 @@ def draw(scores: pl.DataFrame, caption: Caption, *, n_layers: int) -> Figure:
         panels[0].set_ylim(rows.height - 0.4, -0.6)
         for label, name in zip(panels[0].get_yticklabels(), rows["index"], strict=True):
             label.set_fontstyle(style.kind_of(name).slant)
-        return page.finished(style.swatches(), columns=2)
+        return page.finished(style.swatches(kinds_of(scores["index"])), columns=2)
 
 
 def _draw_trim(axes: Axes, rows: pl.DataFrame, trim: float, n_layers: int) -> None:

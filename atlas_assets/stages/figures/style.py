@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -57,7 +57,7 @@ Slant = Literal["normal", "italic"]
 
 @dataclass(frozen=True)
 class KindStyle:
-    """How one kind of circuit (pair, AST, builtin) is drawn."""
+    """How one kind of circuit (pair, AST, builtin, or own concept) is drawn."""
 
     label: str
     plural: str
@@ -72,6 +72,7 @@ KINDS = {
     "pair": KindStyle("pair", "pairs", BLACK, "D", "-.", "....", "normal"),
     "ast": KindStyle("AST", "AST nodes", BLUE, "o", "-", "", "normal"),
     "builtin": KindStyle("builtin", "builtins", ORANGE, "s", "--", "/////", "italic"),
+    "own": KindStyle("concept", "concepts", BLUE, "o", "-", "", "normal"),
 }
 
 _PAPER: dict[str, Any] = {
@@ -237,9 +238,9 @@ def draw_bar(axes: Axes, at: int, value: float, look: KindStyle) -> None:
     axes.barh(at, value, height=0.72, **_bar(look))
 
 
-def swatches() -> list[Patch]:
+def swatches(kinds: Iterable[str]) -> list[Patch]:
     """Return what a bar of each kind of concept looks like, for a key."""
-    return [Patch(**_bar(KINDS[kind]), label=KINDS[kind].label) for kind in ("ast", "builtin")]
+    return [Patch(**_bar(KINDS[kind]), label=KINDS[kind].label) for kind in kinds]
 
 
 def _bar(look: KindStyle) -> dict[str, Any]:

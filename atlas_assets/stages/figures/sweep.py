@@ -12,7 +12,10 @@ from atlas_assets.stages.figures.caption import Caption, sentences
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.setting import REFERENCE, Setting, spell
 
-_COLUMNS = (("ast", "ast_concept_fraction"), ("builtin", "blt_concept_fraction"))
+Bars = tuple[tuple[str, str], ...]
+#: kind of concept and column of each bar of a panel
+_BARS: Bars = (("ast", "ast_concept_fraction"), ("builtin", "blt_concept_fraction"))
+_OWN_BARS: Bars = (("own", "mean_concept_fraction"),)
 #: inches; a panel may be wider
 _PANEL_WIDTH, _PANEL_HEIGHT = 1.3, 0.85
 
@@ -26,6 +29,7 @@ def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
     cells = {
         Setting(row["epsilon"], row["consistency"]): row for row in summary.iter_rows(named=True)
     }
+    bars = _bars(summary)
     epsilons = sorted({setting.epsilon for setting in cells})
     consistencies = sorted({setting.consistency for setting in cells})
     # a journal's column, or as much as panels with legible ticks need
@@ -50,17 +54,23 @@ def draw(summary: pl.DataFrame, caption: Caption) -> Figure:
             row[0].set_ylabel(f"ε = {spell(epsilon)}", fontweight="bold", labelpad=6)
             for consistency, axes in zip(consistencies, row, strict=True):
                 setting = Setting(epsilon, consistency)
-                _draw_cell(axes, cells.get(setting), setting)
+                _draw_cell(axes, cells.get(setting), setting, bars)
         for consistency, top, bottom in zip(consistencies, panels[0], panels[-1], strict=True):
             top.set_title(f"C = {spell(consistency)}", fontweight="bold")
             bottom.set_xlabel("mean concept fraction")
-        return page.finished(style.swatches(), columns=2)
+        return page.finished(style.swatches(kind for kind, _ in bars), columns=2)
 
 
-def _draw_cell(axes: Axes, row: dict[str, float | None] | None, setting: Setting) -> None:
+def _bars(summary: pl.DataFrame) -> Bars:
+    return _OWN_BARS if "n_checked" in summary.columns else _BARS
+
+
+def _draw_cell(
+    axes: Axes, row: dict[str, float | None] | None, setting: Setting, bars: Bars
+) -> None:
     axes.set_xlim(0, 1)
-    axes.set_ylim(1.6, -0.6)
-    axes.set_yticks([0, 1], ["AST", "builtin"])
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_yticks(range(len(bars)), [style.KINDS[kind].label for kind, _ in bars])
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.set_xticks([0, 0.5, 1])
@@ -71,7 +81,7 @@ def _draw_cell(axes: Axes, row: dict[str, float | None] | None, setting: Setting
     if row is None:
         axes.text(0.5, 0.5, "not computed", ha="center", va="center", color=style.GREY)
         return
-    for at, (kind, column) in enumerate(_COLUMNS):
+    for at, (kind, column) in enumerate(bars):
         _draw_bar(axes, at, kind, row[column])
 
 
@@ -102,23 +112,25 @@ def _named(epsilons: list[float], consistencies: list[float]) -> str:
 
 
 def _footnotes(cells: dict[Setting, dict[str, float | None]]) -> list[str]:
-    counted = {
-        f"Means over {row['n_ast']} AST nodes and {row['n_builtin']} builtins with a keyword, all "
-        "layers."
-        for row in cells.values()
-    }
+    counted = {f"Means over {_counted(row)}, all layers." for row in cells.values()}
     framed = [f"Framed: the paper's reference setting, {REFERENCE}."] if REFERENCE in cells else []
     return [*(counted if len(counted) == 1 else ()), *framed]
+
+
+def _counted(row: dict[str, float | None]) -> str:
+    if "n_checked" in row:
+        return f"{row['n_checked']} concepts with checker prompts"
+    return f"{row['n_ast']} AST nodes and {row['n_builtin']} builtins with a keyword"
 
 
 def in_words(summary: pl.DataFrame) -> str:
     """Return the mean concept fraction of each type at each setting, in words."""
     lines = []
     for row in summary.iter_rows(named=True):
-        shares = (row["ast_concept_fraction"], row["blt_concept_fraction"])
-        ast, builtin = ("none" if share is None else f"{share:.1%}" for share in shares)
+        shares = ((style.KINDS[kind].plural, row[column]) for kind, column in _bars(summary))
+        told = (f"{of} {'none' if share is None else f'{share:.1%}'}" for of, share in shares)
         setting = Setting(row["epsilon"], row["consistency"])
-        lines.append(f"{setting}: AST nodes {ast}, builtins {builtin}")
+        lines.append(f"{setting}: {', '.join(told)}")
     return sentences("Bars of mean concept fraction, one panel per setting.", lines)
 
 

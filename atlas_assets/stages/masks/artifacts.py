@@ -145,6 +145,8 @@ CHECKER_MASKS = Artifact(
     group="stage_13_masks",
     description="Masks of the keywords alone, from the checker prompts: (Σ|r| / n > ε) ∧ "
     "(#firing / n ≥ C). One file per setting.",
+    of_own="Masks of the checker prompts: (Σ|r| / n > ε) ∧ (#firing / n ≥ C). One file per "
+    "setting.",
     compute=lambda making: checker_masks(making.read("checker_activations"), setting_made(making)),
     inputs=("checker_activations",),
     partitions=SWEEP,

@@ -25,7 +25,7 @@ import polars as pl
 from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.activations import Activations, payload_digest
-from atlas_assets.stages.concepts import Kind, inventory, of_kind, pairs_of_concepts, split_concept
+from atlas_assets.stages.concepts import Kind, kinds_of, pairs_of_concepts, split_concept
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.masks.thresholds import fewest_prompts, weakest_sums
 from atlas_assets.stages.schema import Column, Rule, TableSchema
@@ -155,8 +155,8 @@ class ObjectMasks:
         setting: The (ε, C) that the masks were made at.
         pairs: The masks of the pairs, or ``None`` when only the universal part was read.
         universal: The masks of the concepts, named ``ast__X`` and ``builtin__Y``.
-        jaccard_ast: float64 ``[n_ast, n_ast]``, universal masks at ``JACCARD_LAYER``, sorted names.
-        jaccard_builtin: float64 ``[n_builtin, n_builtin]``, likewise.
+        matrices: The Jaccard matrices by kind of concept (``ast`` and ``builtin``, or ``own``):
+            float64 ``[n, n]``, universal masks at ``JACCARD_LAYER``, sorted names.
 
     Raises:
         ArtifactError: The parts have different layers, widths, concepts or matrix sizes.
@@ -165,38 +165,25 @@ class ObjectMasks:
     setting: Setting
     pairs: Masks | None
     universal: Masks
-    jaccard_ast: Matrix
-    jaccard_builtin: Matrix
+    matrices: Mapping[Kind, Matrix]
 
     def __post_init__(self) -> None:
-        for part, matrix, names in (
-            ("jaccard_ast", self.jaccard_ast, self.ast_nodes),
-            ("jaccard_builtin", self.jaccard_builtin, self.builtins),
-        ):
-            expected = (len(names), len(names))
-            if matrix.dtype != np.float64 or matrix.shape != expected:
-                raise _unsound(part, f"float64 {expected}", f"{matrix.dtype} {matrix.shape}")
+        kinds = kinds_of(self.universal.names)
+        if set(self.matrices) != set(kinds):
+            raise _unsound("Jaccard matrices", " and ".join(kinds), " and ".join(self.matrices))
+        for kind, matrix in self.matrices.items():
+            n = len(self.universal.of_kind(kind).names)
+            if matrix.dtype != np.float64 or matrix.shape != (n, n):
+                found = f"{matrix.dtype} {matrix.shape}"
+                raise _unsound(f"jaccard_{kind}", f"float64 {(n, n)}", found)
         if self.pairs is None:
             return
         require_same_layers(self.universal, self.pairs, "universal masks", "pair masks")
-        if inventory(self.pairs.names) != (self.ast_nodes, self.builtins):
-            found = f"{len(self.ast_nodes)} AST nodes and {len(self.builtins)} builtins"
+        wanted = tuple(pairs_of_concepts(self.pairs.names))
+        if wanted != self.universal.names:
+            others = ", ".join(sorted(set(wanted) ^ set(self.universal.names)))
+            found = f"other ones: {others}"
             raise _unsound("universal masks", "the concepts that the pairs are made of", found)
-
-    @property
-    def ast_nodes(self) -> tuple[str, ...]:
-        """The AST nodes (without prefix), sorted; the order of ``jaccard_ast``."""
-        return of_kind(self.universal.names, "ast")
-
-    @property
-    def builtins(self) -> tuple[str, ...]:
-        """The builtins (without prefix), sorted; the order of ``jaccard_builtin``."""
-        return of_kind(self.universal.names, "builtin")
-
-    @property
-    def matrices(self) -> dict[str, Matrix]:
-        """Both Jaccard matrices, by the kind of their concepts."""
-        return {"ast": self.jaccard_ast, "builtin": self.jaccard_builtin}
 
     def whole_pairs(self) -> Masks:
         """Return the pair masks; ArtifactError where only the universal part was read."""
@@ -211,8 +198,10 @@ class ObjectMasks:
         return self.pairs
 
     def digest(self) -> str:
-        """Return a SHA-256 over the pair masks, the universal masks and both matrices."""
-        matrices = payload_digest(self.universal.names, self.matrices)
+        """Return a SHA-256 over the pair masks, the universal masks and the matrices."""
+        matrices = payload_digest(
+            self.universal.names, {str(k): m for k, m in self.matrices.items()}
+        )
         parts = f"{self.whole_pairs().digest()}\n{self.universal.digest()}\n{matrices}\n"
         return hashlib.sha256(parts.encode()).hexdigest()
 
@@ -270,7 +259,7 @@ def universal(pairs: Masks) -> Masks:
     """Return the universal masks of all concepts: the AND of each one's pair masks.
 
     Pairs are named ``{ast}__{builtin}``, else it is a StimulusError; concepts ``ast__X`` and
-    ``builtin__Y``. A concept with a single pair has that pair's mask.
+    ``builtin__Y`` (or ``own__X``). A concept with a single pair has that pair's mask.
     """
     members = pairs_of_concepts(pairs.names)
     bits = np.empty((len(members), pairs.n_layers, pairs.width), dtype=np.bool_)
@@ -280,11 +269,13 @@ def universal(pairs: Masks) -> Masks:
 
 
 def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
-    """Complete pair masks with their universal masks and the two Jaccard matrices."""
+    """Complete pair masks with their universal masks and the Jaccard matrices."""
     concepts = universal(pairs)
     layer = published_layer(pairs.n_layers)
-    matrices = [jaccard(concepts.of_kind(kind).bits[:, layer]) for kind in col.KINDS]
-    return ObjectMasks(setting, pairs, concepts, *matrices)
+    matrices = {
+        kind: jaccard(concepts.of_kind(kind).bits[:, layer]) for kind in kinds_of(concepts.names)
+    }
+    return ObjectMasks(setting, pairs, concepts, matrices)
 
 
 def object_masks(activations: Activations, setting: Setting) -> ObjectMasks:

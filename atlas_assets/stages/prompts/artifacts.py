@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import polars as pl
 
 from atlas_assets.errors import ArtifactError, unsound
-from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.artifact import Artifact, Model
-from atlas_assets.stages.check import Check, Details, Inspected
-from atlas_assets.stages.concepts import concept_name
+from atlas_assets.stages.artifact import Artifact, Model, Needs
+from atlas_assets.stages.check import Check, Details, Inspected, NotApplicableError
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.prompts import checker_prompts as checkers
 from atlas_assets.stages.prompts import object_prompts as objects
@@ -27,24 +26,13 @@ _unsound = partial(unsound, "the prompts are not sound")
 _CUT = {"ast_nodes": None, "builtins": None}
 
 
-@lru_cache(maxsize=1)
-def object_candidates(settings: AtlasSettings) -> pl.DataFrame:
-    """Return the object prompts before the filter, on the grid that the settings cut."""
-    return objects.generate(
-        load_stimuli(),
-        ast_nodes=settings.ast_nodes,
-        builtins=settings.builtins,
-        variations=settings.variations,
-    )
-
-
 def _object_prompts(making: Making) -> pl.DataFrame:
     threshold = making.model.loss_threshold
-    scored = making.model.score(object_candidates(making.settings))
+    scored = making.model.score(making.inventory.object_candidates())
     kept, dropped = objects.filter_by_loss(scored, threshold)
     making.note(
         candidate_prompts=scored.height,
-        kept_pairs=kept.select("ast_node", "builtin_obj").n_unique(),
+        kept_pairs=len(set(objects.names_of_pairs(kept))),
         dropped_pairs=dropped,
         loss_threshold_nats=threshold,
         mean_sequence_loss_nats=float(scored["sequence_loss"].mean()),  # type: ignore[arg-type]
@@ -53,13 +41,8 @@ def _object_prompts(making: Making) -> pl.DataFrame:
 
 
 def _checker_prompts(variant: checkers.Variant, making: Making) -> pl.DataFrame:
-    """Generate the prompts of the concepts that occur in a pair of the grid in force."""
-    stimuli, settings = load_stimuli(), making.settings
-    pairs = objects.candidate_pairs(stimuli, settings.ast_nodes, settings.builtins)
-    present = {concept_name("ast", ast_node) for ast_node, _ in pairs}
-    present |= {concept_name("builtin", builtin) for _, builtin in pairs}
-    tokenizer = making.model.tokenizer
-    return checkers.generate(stimuli, tokenizer, variant=variant, concepts=sorted(present))
+    """Take the prompts of the concepts that occur in a pair of the grid in force."""
+    return making.inventory.checker_prompts(variant, making.model.tokenizer)
 
 
 # the prompts of a whole grid: claims and checks ask the same of them several times in a run
@@ -73,7 +56,17 @@ def shows_node(text: str, ast_node: str) -> bool:
     return any(type(node).__name__ == ast_node for node in ast.walk(tree))
 
 
+def _are_own(of: Inspected) -> bool:
+    return "start" in of.value.columns
+
+
+def _require_python(of: Inspected) -> None:
+    if _are_own(of):
+        raise NotApplicableError("not applicable: own prompts are in whatever language")
+
+
 def _object_prompts_parse(of: Inspected) -> Details:
+    _require_python(of)
     columns = ("ast_node", "prompt_text", "ast_verified")
     distinct = of.value.select(columns).unique(maintain_order=True)
     for ast_node, text, verified in distinct.rows():
@@ -85,6 +78,7 @@ def _object_prompts_parse(of: Inspected) -> Details:
 
 
 def _checker_prompts_parse(of: Inspected) -> Details:
+    _require_python(of)
     keywords = load_stimuli().checker_prompts.keyword_map
     distinct = of.value.select("object", "keyword", "prompt_text").unique(maintain_order=True)
     for concept, keyword, text in distinct.rows():
@@ -104,6 +98,9 @@ def _unsound_prompt(about: str, expected: str, text: str) -> ArtifactError:
 
 
 def _object_prompt_counts(of: Inspected) -> Details:
+    if _are_own(of):
+        enough, expected = pl.col("rows") > 0, "prompts numbered from 0"
+        return {"pairs": _numbered(of.value, ("concept", "unit"), enough, expected)}
     wanted = of.variations or of.value["variation_id"].n_unique()
     expected = f"{wanted} prompts, numbered from 0"
     units = ("ast_node", "builtin_obj")
@@ -111,6 +108,9 @@ def _object_prompt_counts(of: Inspected) -> Details:
 
 
 def _checker_prompt_counts(of: Inspected) -> Details:
+    if _are_own(of):
+        enough, expected = pl.col("rows") > 0, "prompts numbered from 0"
+        return {"concepts": _numbered(of.value, ("object",), enough, expected)}
     most = load_stimuli().checker_prompts.target_per_object
     expected = f"at most {most} prompts, numbered from 0"
     return {"concepts": _numbered(of.value, ("object",), pl.col("rows") <= most, expected)}
@@ -154,6 +154,7 @@ OBJECT_PROMPTS = Artifact(
     group="stage_11_prompts",
     description="50 prompts per (AST node, builtin) pair, scored by the model; pairs whose "
     "mean loss exceeds the threshold are dropped whole (paper §4).",
+    of_own="The own prompts that show a concept, per concept and unit, scored by the model.",
     compute=_object_prompts,
     model=Model.NETWORK,
     departures={**_CUT, "variations": 50, "loss_threshold": None},
@@ -173,9 +174,11 @@ CHECKER_PROMPTS = Artifact(
     group="stage_11_prompts",
     description="Up to 50 prompts per testable concept that hold its keyword without the "
     "concept: in strings, comments, identifiers, dict keys and prints (paper §4).",
+    of_own="The own checker prompts, per concept: they do not show it.",
     compute=partial(_checker_prompts, "checker"),
     model=Model.TOKENIZER,
     departures=_CUT,
+    needs=Needs.CHECKERS,
     checks=_CHECKS_OF_CHECKERS,
 )
 
@@ -183,12 +186,13 @@ TOKEN_CHECKER_PROMPTS = Artifact(
     key="token_checker_prompts",
     title="Token-checker prompts",
     filename="token_checker_prompts.parquet",
-    content=checkers.PUBLISHED_SCHEMA,
+    content=replace(checkers.PUBLISHED_SCHEMA, own=None),
     group="stage_11_prompts",
     description="The checker prompts of the token-independence analysis: the same method with "
     "its own identifier templates (paper §6).",
     compute=partial(_checker_prompts, "token_checker"),
     model=Model.TOKENIZER,
     departures=_CUT,
+    needs=Needs.KEYWORDS,
     checks=_CHECKS_OF_CHECKERS,
 )

@@ -38,6 +38,15 @@ Variant = Literal["checker", "token_checker"]
 _OTHER_IDENTIFIERS = "C_identifier_token_checker"
 #: where a context wrapper holds the snippet
 _SNIPPET = "{snippet}"
+#: columns of ``11B_checker_prompts.parquet`` in an atlas of own prompts
+OWN_SCHEMA = TableSchema(
+    columns=(
+        col.concept("object", "the concept that the prompt does not show"),
+        col.VARIATION,
+        *col.OWN_PROMPT,
+    ),
+    key=("object", "variation_id"),
+)
 #: columns of ``11B_checker_prompts.parquet`` and ``token_checker_prompts.parquet``
 PUBLISHED_SCHEMA = TableSchema(
     columns=(
@@ -47,6 +56,7 @@ PUBLISHED_SCHEMA = TableSchema(
         col.PROMPT,
     ),
     key=("object", "variation_id"),
+    own=OWN_SCHEMA,
 )
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from atlas_assets.errors import SettingsError, StimulusError
 from atlas_assets.stages import columns as col
-from atlas_assets.stages.concepts import ISOLATED, pair_name, require_known
+from atlas_assets.stages.concepts import ISOLATED, own_pair_name, pair_name, require_known
 from atlas_assets.stages.prompts.essences import Frame, Renderer
 from atlas_assets.stages.prompts.stimuli import ObjectTables, Stimuli
 from atlas_assets.stages.schema import Column, TableSchema
@@ -34,6 +34,16 @@ CANDIDATE_SCHEMA = {
     "domain": pl.String,
     "wrapper": pl.String,
 }
+_SCORES = (
+    col.mean("sequence_loss", "mean cross-entropy (nats) of tokens 2..n; 50.0 for one token"),
+    col.count("token_length", "number of tokens"),
+)
+#: columns of ``11A_object_prompts.parquet`` in an atlas of own prompts
+OWN_SCHEMA = TableSchema(
+    columns=(*col.OWN_PAIR, col.VARIATION, *col.OWN_PROMPT, *_SCORES),
+    key=("concept", "unit", "variation_id"),
+    may_be_empty=False,
+)
 #: columns of the published ``11A_object_prompts.parquet``, in its order
 PUBLISHED_SCHEMA = TableSchema(
     columns=(
@@ -43,14 +53,13 @@ PUBLISHED_SCHEMA = TableSchema(
         ),
         col.VARIATION,
         col.PROMPT,
-        col.mean("sequence_loss", "mean cross-entropy (nats) of tokens 2..n; 50.0 for one token"),
-        col.count("token_length", "number of tokens"),
+        *_SCORES,
         Column("ast_verified", pl.Boolean(), "whether the node occurs in the parsed prompt"),
     ),
     key=("ast_node", "builtin_obj", "variation_id"),
     may_be_empty=False,
+    own=OWN_SCHEMA,
 )
-_PAIR = ("ast_node", "builtin_obj")
 #: a choice of names, or ``None`` for all
 Choice = Collection[str] | None
 
@@ -115,22 +124,36 @@ def generate(
     return pl.DataFrame(rows, schema=CANDIDATE_SCHEMA, orient="row")
 
 
-def filter_by_loss(scored: pl.DataFrame, threshold: float) -> tuple[pl.DataFrame, list[str]]:
+def names_of_pairs(prompts: pl.DataFrame) -> list[str]:
+    """Return the name of the pair of each object prompt, published or own."""
+    schema = _schema_of(prompts)
+    first, second = schema.key[:2]
+    name = own_pair_name if schema is OWN_SCHEMA else pair_name
+    return [name(*pair) for pair in zip(prompts[first], prompts[second], strict=True)]
+
+
+def _schema_of(prompts: pl.DataFrame) -> TableSchema:
+    return OWN_SCHEMA if "concept" in prompts.columns else PUBLISHED_SCHEMA
+
+
+def filter_by_loss(scored: pl.DataFrame, threshold: float | None) -> tuple[pl.DataFrame, list[str]]:
     """Drop each pair whose mean loss over its prompts exceeds a threshold (paper §4).
 
     Candidates have a ``sequence_loss`` (nats per token, finite) and a ``token_length``. The
-    threshold is 3.0 for the paper's model.
+    threshold is 3.0 for the paper's model; with ``None`` every pair stays.
 
     Returns:
         All prompts of the pairs that stay, order unchanged, with the columns of
-        ``PUBLISHED_SCHEMA``; and the sorted names of the pairs that are dropped.
+        ``PUBLISHED_SCHEMA`` or ``OWN_SCHEMA``; and the sorted names of the pairs that are dropped.
 
     Raises:
         StimulusError: No pair stays.
     """
+    schema = _schema_of(scored)
+    pair = list(schema.key[:2])
     mean = pl.col("sequence_loss").mean().alias("mean_loss")
-    means = scored.group_by(_PAIR, maintain_order=True).agg(mean)
-    stays = pl.col("mean_loss") <= threshold
+    means = scored.group_by(pair, maintain_order=True).agg(mean)
+    stays = pl.lit(value=True) if threshold is None else pl.col("mean_loss") <= threshold
     kept, dropped = means.filter(stays), means.filter(~stays)
     if kept.is_empty():
         raise StimulusError(
@@ -140,9 +163,8 @@ def filter_by_loss(scored: pl.DataFrame, threshold: float) -> tuple[pl.DataFrame
             found=f"lowest mean loss {dropped['mean_loss'].to_numpy().min():.4f} nats per token",
             remedy="raise the threshold, or use a model that has seen Python",
         )
-    prompts = scored.join(kept, on=_PAIR, how="semi", maintain_order="left")
-    names = sorted(pair_name(*pair) for pair in dropped.select(_PAIR).iter_rows())
-    return prompts.select(PUBLISHED_SCHEMA.polars.names()), names
+    prompts = scored.join(kept, on=pair, how="semi", maintain_order="left")
+    return prompts.select(schema.polars.names()), sorted(names_of_pairs(dropped))
 
 
 def _published_pairs(tables: ObjectTables) -> list[tuple[str, str]]:

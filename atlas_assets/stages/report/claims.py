@@ -167,6 +167,15 @@ class ClaimResult:
         return "holds" if self.holds else "broken"
 
 
+class NotApplicable(ClaimResult):
+    """A claim about the paper's prompts, and an atlas of a user's own."""
+
+    @property
+    def verdict(self) -> str:
+        """The result in words."""
+        return "not applicable"
+
+
 def show(value: Observed) -> str:
     """Return a value for readers: thousands separated, four decimals."""
     if isinstance(value, bool | str):

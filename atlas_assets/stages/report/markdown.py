@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from atlas_assets.stages.report.claims import ClaimResult
+from atlas_assets.stages.report.claims import ClaimResult, NotApplicable
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT
 
 _COLUMNS = ("claim", "where", "statement", "setting", "expected", "observed", "verdict")
@@ -19,6 +19,9 @@ Numbers are compared to ±0.001, counts and names exactly, circuit sizes to the 
 
 def claims_markdown(results: Sequence[ClaimResult]) -> str:
     """Return the document of evaluated claims, in their order; it depends on nothing else."""
+    if results and all(isinstance(result, NotApplicable) for result in results):
+        note = results[0].note
+        return f"# Claims\n\nNot applicable: {note}.\n"
     parts = ["# Claims", _EXPLANATION, _subjects(results), _tally(results)]
     parts += [_table(results), _notes(results)]
     return "\n\n".join(part for part in parts if part) + "\n"

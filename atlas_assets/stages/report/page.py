@@ -44,12 +44,16 @@ class Plate:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its anchor, its heading, an introduction, and tables in order."""
+    """A part of the page: its anchor, its heading, an introduction, and tables in order.
+
+    ``of_own`` is the introduction in an atlas of own prompts, where it is another one.
+    """
 
     id: str
     title: str
     introduction: str
     tables: tuple[Table, ...] = ()
+    of_own: str = ""
 
 
 #: the parts that show tables, in the order of the page; an artifact's `Entry` names one by its id
@@ -59,6 +63,8 @@ SECTIONS = (
         "Concept and token",
         "With A the universal mask of a concept and B the mask of its keyword alone, the concept "
         "fraction is |A∖B| / |A| and the token fraction |A∩B| / |A|, 0 where A is empty.",
+        of_own="With A the universal mask of a concept and B the mask of its checker prompts, the "
+        "concept fraction is |A∖B| / |A| and the token fraction |A∩B| / |A|, 0 where A is empty.",
     ),
     Section(
         "sizes",
@@ -71,6 +77,9 @@ SECTIONS = (
         "Entanglement of pairs",
         "E_I = |P ∖ (A ∪ B)| / |P|, with P a pair's mask, A and B the universal masks of its two "
         "concepts: the share of a pair's circuit that neither concept explains.",
+        of_own="A pair is a concept with one of its units. E_I = |P ∖ A| / |P|, with P a pair's "
+        "mask and A the universal mask of its concept: the share of a pair's circuit that the "
+        "concept does not explain.",
     ),
     Section(
         "similarity",
@@ -92,6 +101,7 @@ class Page:
         analyses: The sections that hold the tables.
         provenance: The section that says where the files come from.
         missing: The names of the files that are not there.
+        own: Whether the atlas is of own prompts.
     """
 
     model: str
@@ -101,6 +111,7 @@ class Page:
     analyses: tuple[Section, ...]
     provenance: Section
     missing: tuple[str, ...]
+    own: bool = False
 
     @property
     def verdicts(self) -> tuple[tuple[str, int], ...]:

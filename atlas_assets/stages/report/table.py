@@ -13,7 +13,7 @@ TOP = 20
 #: rows of each end of a ranking that is shown from both
 FEW = 10
 #: what the circuits of one type are called in headers
-TYPE_NAMES = {"pair": "pairs", "ast": "AST nodes", "builtin": "builtins"}
+TYPE_NAMES = {"pair": "pairs", "ast": "AST nodes", "builtin": "builtins", "own": "concepts"}
 
 
 @dataclass(frozen=True)

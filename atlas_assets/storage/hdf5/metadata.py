@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.files.locations import Source, label, local_path
-from atlas_assets.stages.concepts import of_kind
+from atlas_assets.stages.concepts import Kind, kinds_of, of_kind
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codec import Codec, Value, within
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
@@ -19,6 +19,13 @@ from atlas_assets.storage.provenance import Provenance
 
 #: how the release spells C, by the notebook that wrote the file
 CONSISTENCY_SPELLINGS = ("consistency_thresh", "consistency_threshold")
+
+#: the list of ``/metadata`` that names the concepts of a kind
+LISTS: Mapping[Kind, str] = {
+    "ast": "ast_nodes",
+    "builtin": "builtin_objs",
+    "own": "own_concepts",
+}
 
 #: attributes of ``/metadata``, and the lists of names in it
 Metadata = tuple[Mapping[str, str | int | float], Mapping[str, Sequence[str]]]
@@ -112,4 +119,4 @@ def require_count(reader: Hdf5Reader, group: str, found: int) -> None:
 def concept_lists(concepts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return concept names as ``/metadata`` lists them, without prefix, sorted."""
     names = sorted(concepts)
-    return {"ast_nodes": of_kind(names, "ast"), "builtin_objs": of_kind(names, "builtin")}
+    return {LISTS[kind]: of_kind(names, kind) for kind in kinds_of(names)}

@@ -11,6 +11,7 @@ import pytest
 from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.orchestration.checks.integrity import integrity_checks
 from atlas_assets.orchestration.partitions import partition_key, partitions_of
+from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of, judge
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Setting
@@ -77,7 +78,7 @@ def inspect(
 
     (checks,) = [
         found
-        for found in integrity_checks(partitions)
+        for found in integrity_checks(AtlasSettings(), partitions)
         if next(iter(found.check_keys)).asset_key == dg.AssetKey(key)
     ]
     result = dg.materialize(

@@ -45,8 +45,8 @@ def test_matrices_at_the_published_layer_are_those_of_the_mask_files():
     pairs = masks(rng, pair_names(rng, 22), n_layers=6)
     found = with_universals(REFERENCE, pairs)
     matrices = ockham.jaccard_matrices(found.universal)
-    assert np.array_equal(matrices.values["ast"][JACCARD_LAYER], found.jaccard_ast)
-    assert np.array_equal(matrices.values["builtin"][JACCARD_LAYER], found.jaccard_builtin)
+    assert np.array_equal(matrices.values["ast"][JACCARD_LAYER], found.matrices["ast"])
+    assert np.array_equal(matrices.values["builtin"][JACCARD_LAYER], found.matrices["builtin"])
 
 
 def test_similarity_within_a_type() -> None:

@@ -28,10 +28,12 @@ def _contrast(one: str, other: str) -> float:
 
 def test_kinds_and_clusters_are_told_apart_in_grey_and_without_colour() -> None:
     kinds = style.KINDS.values()
-    for one, other in combinations(kinds, 2):
-        assert _contrast(one.colour, other.colour) > 1.9
-    for field in ("marker", "line", "hatch"):
-        assert len({getattr(kind, field) for kind in kinds}) == len(style.KINDS)
+    for together in (("pair", "ast", "builtin"), ("pair", "own")):
+        looks = [style.KINDS[kind] for kind in together]
+        for one, other in combinations(looks, 2):
+            assert _contrast(one.colour, other.colour) > 1.9
+        for field in ("marker", "line", "hatch"):
+            assert len({getattr(look, field) for look in looks}) == len(looks)
     assert len({*style.CLUSTERS} - {kind.colour for kind in kinds}) == len(style.CLUSTERS)
     assert all(_contrast(colour, "#FFFFFF") > 2 for colour in style.CLUSTERS)
     assert _contrast(style.GREY, "#FFFFFF") > 4.5

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError, StimulusError
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.concepts import inventory
+from atlas_assets.stages.concepts import pairs_of_concepts
 from atlas_assets.stages.masks import masks as m
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks
 from atlas_assets.stages.setting import REFERENCE, Setting
@@ -58,7 +58,7 @@ def test_object_masks_equal_the_naive_ones_bit_for_bit(seed, n_pairs, n_layers):
         np.testing.assert_array_equal(ours.pairs.bits, naive.to_bits(pairs, found.width))
         np.testing.assert_array_equal(ours.universal.bits, naive.to_bits(universals, found.width))
         layer = min(4, n_layers - 1)
-        for prefix, matrix in (("ast", ours.jaccard_ast), ("builtin", ours.jaccard_builtin)):
+        for prefix, matrix in ours.matrices.items():
             members = [c[layer] for name, c in universals.items() if naive.kind(name) == prefix]
             expected = [[naive.jaccard(a, b) for b in members] for a in members]
             assert matrix.tolist() == expected
@@ -102,13 +102,13 @@ def test_object_masks_list_their_concepts_and_digest_all_parts():
     rng = np.random.default_rng(2)
     whole = m.object_masks(activations(rng, pair_names(rng, 9)), REFERENCE)
     assert whole.pairs is not None
-    assert (whole.ast_nodes, whole.builtins) == inventory(whole.pairs.names)
+    assert whole.universal.names == tuple(pairs_of_concepts(whole.pairs.names))
     assert whole.digest() == m.with_universals(REFERENCE, whole.pairs).digest()
-    matrices = whole.jaccard_ast, whole.jaccard_builtin
+    matrices = whole.matrices
     other = flipped(whole.universal, (0, 0, 0))
-    assert whole.digest() != ObjectMasks(REFERENCE, whole.pairs, other, *matrices).digest()
+    assert whole.digest() != ObjectMasks(REFERENCE, whole.pairs, other, matrices).digest()
     with refused(ArtifactError, "the universal part only"):
-        ObjectMasks(REFERENCE, None, whole.universal, *matrices).digest()
+        ObjectMasks(REFERENCE, None, whole.universal, matrices).digest()
 
 
 def test_checker_masks_hold_concepts():
@@ -150,14 +150,19 @@ def test_a_missing_unit_is_named_with_its_neighbours():
 def test_object_masks_whose_parts_disagree_are_refused():
     rng = np.random.default_rng(5)
     good = m.with_universals(REFERENCE, masks(rng, ("For__len", "If__len")))
-    square = good.jaccard_ast, good.jaccard_builtin
+    square = good.matrices
+    small, single = square["ast"], square["builtin"]
     narrow = Masks(good.universal.names, good.universal.bits[:, :, :-1].copy())
     strangers = masks(rng, ("For__len", "Try__len"))
     for parts, found in (
-        ((good.pairs, narrow, *square), "3 layers of 24 neurons"),
-        ((strangers, good.universal, *square), "2 AST nodes and 1 builtins"),
-        ((good.pairs, good.universal, square[1], square[1]), "(1, 1)"),
-        ((good.pairs, good.universal, square[0], square[1].astype(np.float32)), "float32"),
+        ((good.pairs, narrow, square), "3 layers of 24 neurons"),
+        ((strangers, good.universal, square), "other ones: ast__If, ast__Try"),
+        ((good.pairs, good.universal, {"ast": single, "builtin": single}), "(1, 1)"),
+        (
+            (good.pairs, good.universal, {"ast": small, "builtin": single.astype(np.float32)}),
+            "float32",
+        ),
+        ((good.pairs, good.universal, {"own": single}), "expected: ast and builtin"),
     ):
         with refused(ArtifactError, found):
             ObjectMasks(REFERENCE, *parts)

@@ -16,6 +16,7 @@ from atlas_assets.errors import (
     ForeignArtifactError,
     UnreadableArtifactError,
 )
+from atlas_assets.files.locations import explained
 from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, NOT_IN_SWEEP, artifact_of_file
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import source_record
@@ -138,12 +139,13 @@ def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -
         state="missing",
         reason="it is missing",
         provenance=None,
-        source=source_record.source_of(path),
+        source=source_record.source_of(*codec.files(path)),
     )
-    if not store.exists(key, setting):
-        return found
-    found = replace(found, size_bytes=_size(codec.files(path)))
     try:
+        if not store.exists(key, setting):
+            return found
+        with explained(path):
+            found = replace(found, size_bytes=_size(codec.files(path)))
         found = replace(found, provenance=store.provenance(key, setting))
         if verify:
             codec.read(path, setting=setting)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from upath import UPath
 
 from atlas_assets.errors import DamagedArtifactError, MissingArtifactError, ProvenanceError
@@ -33,6 +33,8 @@ from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import file_names
 from atlas_assets.storage.sidecar import FOLDER
 
+#: of pins and notes; version 2 must have a digest of itself
+_FORMAT_VERSION = 2
 _EMBEDDED = "embedded"
 _WHAT = "the record of the model's versions"
 #: the note in the folder of a version that was put in force
@@ -50,7 +52,7 @@ class Version(BaseModel, frozen=True, extra="forbid"):
 class _Note(BaseModel, frozen=True, extra="forbid"):
     """The note that the version in whose folder it is was the ``number``-th put in force."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     sha: _Sha
     number: int
 
@@ -67,7 +69,7 @@ class Pin(BaseModel, frozen=True, extra="forbid", protected_namespaces=()):
         earlier: the versions that were in force before, the oldest first.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     model: str = Field(min_length=1)
     revision: str | None = None
     in_force: Version
@@ -114,7 +116,7 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
         return None
     path = pin_path(settings)
     try:
-        pin = Pin.model_validate(unsealed(read_json(content(path))))
+        pin = Pin.model_validate(unsealed(read_json(content(path)), since=_FORMAT_VERSION))
         _require_own_folders(settings, pin)
     except MissingArtifactError:
         return None
@@ -122,9 +124,9 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
         raise DamagedArtifactError(
             f"{_WHAT} cannot be used",
             where=str(path),
-            expected="a JSON record of format version 1, whose folders are named after the atlas "
-            "and the first 12 digits of the sha",
-            found=" ".join(str(error).splitlines()[:3]),
+            expected=f"a JSON record of format version {_FORMAT_VERSION}, whose folders are named "
+            "after the atlas and the first 12 digits of the sha",
+            found=_told(error),
             remedy="remove it: the next run (or `atlas follow`) writes it anew, from the folders "
             "beside it; in force is then the version that was put in force last",
         ) from error
@@ -137,6 +139,14 @@ def pin_of(settings: AtlasSettings) -> Pin | None:
             remedy="set ATLAS_MODEL and ATLAS_MODEL_REVISION back, or choose another ATLAS_NAME",
         )
     return pin
+
+
+def _told(error: ValueError) -> str:
+    """What is wrong, without the text that was found: it may be another file's, linked here."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    flaws = error.errors(include_input=False)[:3]
+    return "; ".join(f"{'.'.join(map(str, flaw['loc']))}: {flaw['msg']}" for flaw in flaws)
 
 
 def _require_own_folders(settings: AtlasSettings, pin: Pin) -> None:
@@ -239,7 +249,8 @@ def _change(settings: AtlasSettings, change: Callable[[Pin | None], Pin]) -> Pin
         if pin is not None and changed.in_force != pin.in_force:
             _note_in_force(settings, changed.in_force)
         if changed != pin:
-            text = json.dumps(sealed(changed.model_dump(mode="json")), indent=1)
+            fields = {**changed.model_dump(mode="json"), "format_version": _FORMAT_VERSION}
+            text = json.dumps(sealed(fields), indent=1)
             atomic.write_bytes(path, f"{text}\n".encode(), what=_WHAT)
     return changed
 
@@ -302,7 +313,8 @@ def _recorded_sha(settings: AtlasSettings, folder: UPath) -> str | None:
 
 def _note(folder: UPath) -> _Note | None:
     try:
-        return _Note.model_validate(unsealed(read_json(content(folder / FOLDER / _NOTE))))
+        told = read_json(content(folder / FOLDER / _NOTE))
+        return _Note.model_validate(unsealed(told, since=_FORMAT_VERSION))
     except (ValueError, MissingArtifactError):
         return None
 

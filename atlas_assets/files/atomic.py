@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,10 +34,17 @@ Somewhere = TypeVar("Somewhere", UPath, Path)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def write_bytes(path: UPath | Path, data: bytes | memoryview, *, what: str) -> None:
+def write_bytes(
+    path: UPath | Path,
+    data: bytes | memoryview,
+    *,
+    what: str,
+    last_look: Callable[[], None] = lambda: None,
+) -> None:
     """Put ``data`` at ``path``, on any fsspec filesystem, in one step; make the folder if need be.
 
-    ``what`` is what is written, for the error message (``"object_masks"``).
+    ``what`` is what is written, for the error message (``"object_masks"``). ``last_look`` is called
+    when all is ready, just before that step, and may refuse by an error.
 
     Raises:
         ArtifactWriteError: the disk is full, the folder is read-only, or the bytes did not arrive
@@ -46,9 +53,9 @@ def write_bytes(path: UPath | Path, data: bytes | memoryview, *, what: str) -> N
     local = local_path(path)
     try:
         if local is not None:
-            _write_local(local, data)
+            _write_local(local, data, last_look)
         else:
-            _write_remote(UPath(path), data)
+            _write_remote(UPath(path), data, last_look)
     except OSError as error:
         raise _explain(error, path, len(data), what) from error
 
@@ -85,7 +92,7 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
             yield Path(name)
 
 
-def _write_local(path: Path, data: bytes | memoryview) -> None:
+def _write_local(path: Path, data: bytes | memoryview, last_look: Callable[[], None]) -> None:
     with _sibling(path) as temporary:
         _remove_abandoned(path)
         with os.fdopen(_created(temporary), "wb") as file:
@@ -93,14 +100,16 @@ def _write_local(path: Path, data: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
             _verify(temporary, data)
+            last_look()
             temporary.replace(path)
     _sync_folder(path.parent)
 
 
-def _write_remote(path: UPath, data: bytes | memoryview) -> None:
+def _write_remote(path: UPath, data: bytes | memoryview, last_look: Callable[[], None]) -> None:
     with _sibling(path) as temporary:
         temporary.write_bytes(bytes(data))
         _verify(temporary, data)
+        last_look()
         path.fs.mv(temporary.path, path.path)
 
 

@@ -31,14 +31,22 @@ def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {**fields, SEAL: _digest(fields)}
 
 
-def unsealed(value: Any) -> Any:
+def unsealed(value: Any, *, since: int) -> Any:
     """Return the value of a document, less the digest of its fields.
 
-    Documents that have none, as earlier versions wrote them, are taken as they are. ValueError
-    where the fields are not those that were written.
+    Documents of an earlier format version than ``since`` may have none, as they were written then.
+    The digest tells of edits and damage; who forges a document can compute it as well.
+
+    Raises:
+        ValueError: the fields are not those that were written, or the digest was removed.
     """
-    if not isinstance(value, dict) or SEAL not in value:
+    if not isinstance(value, dict):
         return value
+    if SEAL not in value:
+        version = value.get("format_version")
+        if type(version) is int and version < since:
+            return value
+        raise ValueError(f"it was edited after it was written: {SEAL} is missing")
     fields = {name: field for name, field in value.items() if name != SEAL}
     if value[SEAL] != _digest(fields):
         raise ValueError("it was edited after it was written: the digest in it does not fit")

@@ -64,12 +64,24 @@ def opened(path: UPath | Path) -> Iterator[Any]:
         UnreadableArtifactError: the operating system refuses to read it.
         ForeignArtifactError: git-lfs has not downloaded it.
     """
-    try:
+    with explained(path):
         _require_regular(local_path(path))
         with path.open("rb") as file:
             require_downloaded(file.read(HEAD), path)
             file.seek(0)
             yield file
+
+
+@contextmanager
+def explained(path: UPath | Path) -> Iterator[None]:
+    """Turn what the operating system says of the file or folder at ``path`` into our errors.
+
+    Raises:
+        MissingArtifactError: it is not there.
+        UnreadableArtifactError: the operating system refuses to read it.
+    """
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingArtifactError(
             "the file is not there",
@@ -80,9 +92,9 @@ def opened(path: UPath | Path) -> Iterator[Any]:
         ) from error
     except OSError as error:
         raise UnreadableArtifactError(
-            "the file cannot be read",
+            "the file or folder cannot be read",
             where=str(path),
-            expected="a regular file that may be read",
+            expected="a regular file or a folder that may be read",
             found=error.strerror or str(error) or type(error).__name__,
             remedy="check its permissions and the disk it lies on; nothing replaces it until then",
         ) from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +15,18 @@ from upath import UPath
 from atlas_assets import errors
 from atlas_assets.errors import ArtifactError, expect
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import file_digest
+from atlas_assets.files.locations import file_digest, is_there
 from atlas_assets.hub.one_atlas import Destination, destination
-from atlas_assets.hub.source import PublishedFile, Source, names_of, open_source
+from atlas_assets.hub.source import (
+    MAIN,
+    PublishedFile,
+    Source,
+    is_on_main_branch,
+    names_of,
+    open_source,
+)
 from atlas_assets.hub_client.client import HubClient
-from atlas_assets.hub_client.repository import Repository, is_full_sha
+from atlas_assets.hub_client.repository import RemoteFile, Repository, is_full_sha
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import provenance, sidecar, source_record
@@ -179,6 +187,7 @@ def fetch(
         remedy=f"correct --source (ATLAS_HUB_SOURCE) or --revision{instead}",
     )
     folder = destination(source, store, chosen, overwrite=overwrite)
+    on_main = is_on_main_branch(client, source)
     refused = 0
     for file in chosen:
         path = store.path(file.artifact.key, file.setting)
@@ -192,7 +201,7 @@ def fetch(
                 found=f"none for {_PATIENCE} files in a row",
                 remedy="run it again later: what has been fetched stays",
             )
-            yield _one(client, folder, file, path, overwrite=overwrite)
+            yield _one(client, folder, file, path, on_main, overwrite=overwrite)
             refused = 0
         except errors.AtlasError as error:
             refused = refused + 1 if isinstance(error, errors.HubUnavailableError) else 0
@@ -200,7 +209,13 @@ def fetch(
 
 
 def _one(
-    client: HubClient, folder: Destination, file: PublishedFile, path: UPath, *, overwrite: bool
+    client: HubClient,
+    folder: Destination,
+    file: PublishedFile,
+    path: UPath,
+    on_main: bool | None,
+    *,
+    overwrite: bool,
 ) -> Outcome:
     source = folder.source
     expect(
@@ -213,13 +228,44 @@ def _one(
         remedy="ask the publisher which one counts, or choose another --revision",
     )
     targets = {path.parent / part.name: part for part in file.files}
-    if all(there.exists() and part.is_content_of(there) for there, part in targets.items()):
-        return Outcome(file, path, "unchanged", record=_record(source, file, path))
+    there = [is_there(target) and part.digest_in(target) for target, part in targets.items()]
+    if all(there):
+        records = _note(source, targets, map(str, there), on_main)
+        return Outcome(file, path, "unchanged", record=records[0])
+    if not overwrite:
+        _require_replaceable(source, targets)
+    _log.info("fetching %s from %s", file.files[0].path, source)
+    repository = Repository(client, source.repo_id)
+    meant_by = None if source.is_copy else source.revision or MAIN
+    copies = [repository.download(source.sha, part, meant_by) for part in file.files]
+    value, stored = _validated(folder, file, copies[0])
+    codec, what = codec_of(file.artifact), file.artifact.key
+    contents = {target: copy.read_bytes() for target, copy in zip(targets, copies, strict=True)}
+    (target, data), *others = contents.items()
+    beside: dict[UPath | Path, bytes] = dict(others)
+
+    def last_look() -> None:
+        """What is in the folder may have changed during the download."""
+        folder.require_still(file, stored)
+        if not overwrite:
+            _require_replaceable(source, targets)
+
+    if isinstance(codec, SidecarCodec):
+        sidecar.put(target, data, stored, what=what, beside=beside, last_look=last_look)
+    else:
+        atomic.write_bytes(target, data, what=what, last_look=last_look)
+    digests = (hashlib.sha256(data).hexdigest() for data in contents.values())
+    records = _note(source, targets, digests, on_main)
+    return Outcome(file, path, "fetched", records[0], stored, codec.describe(value))
+
+
+def _require_replaceable(source: Source, targets: Mapping[UPath, RemoteFile]) -> None:
+    """Refuse to replace files that were not fetched, or that were changed since."""
     for target, part in targets.items():
-        # a fetched file that has not been changed since may be replaced by a newer version
-        may_be_replaced = not target.exists() or part.is_content_of(target)
         expect(
-            overwrite or may_be_replaced or source_record.read(target) is not None,
+            not is_there(target)
+            or part.is_content_of(target)
+            or source_record.read(target) is not None,
             ArtifactError,
             "a file of another content is in its place",
             where=str(target),
@@ -228,38 +274,29 @@ def _one(
             remedy="--overwrite replaces it (in the job: overwrite: true); or keep both: --into, "
             "or another ATLAS_NAME",
         )
-    _log.info("fetching %s from %s", file.files[0].path, source)
-    repository = Repository(client, source.repo_id)
-    meant_by = None if source.is_copy else source.revision or "main"
-    copies = [repository.download(source.sha, part, meant_by) for part in file.files]
-    value, stored = _validated(folder, file, copies[0])
-    codec = codec_of(file.artifact)
-    contents = {there: copy.read_bytes() for there, copy in zip(targets, copies, strict=True)}
-    (target, data), *others = contents.items()
-    if isinstance(codec, SidecarCodec):
-        sidecar.put(target, data, stored, what=file.artifact.key, beside=dict(others))
-    else:
-        atomic.write_bytes(target, data, what=file.artifact.key)
-    record = _record(source, file, path)
-    return Outcome(file, path, "fetched", record, stored, codec.describe(value))
 
 
-def _record(source: Source, file: PublishedFile, path: UPath) -> SourceRecord:
-    """Write the source records of all files of an artifact; return that of the one at ``path``."""
+def _note(
+    source: Source,
+    targets: Mapping[UPath, RemoteFile],
+    digests: Iterable[str],
+    on_main: bool | None,
+) -> list[SourceRecord]:
+    """Note the source of the bytes of these digests, whatever lies in their places by now."""
     records = []
-    for part in file.files:
-        there = path.parent / part.name
+    for (target, part), digest in zip(targets.items(), digests, strict=True):
         record = SourceRecord(
             repository=source.repo_id,
             revision=source.sha,
             path=part.path,
-            sha256=part.sha256 or file_digest(there),
+            sha256=digest,
             size=part.size,
+            on_main_branch=on_main,
         )
-        if source_record.noted(there) != record:
-            source_record.write(there, record)
         records.append(record)
-    return records[0]
+        if source_record.noted(target) != record:
+            source_record.write(target, record)
+    return records
 
 
 def _validated(

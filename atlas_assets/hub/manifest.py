@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from atlas_assets.errors import ArtifactError, ProvenanceError, expect
-from atlas_assets.files.json_text import read_json, sealed, unsealed
+from atlas_assets.files.json_text import SEAL, read_json, sealed, unsealed
 from atlas_assets.hub_client.repository import is_place_inside
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage.provenance import Contradiction, Lineage, Provenance, contradictions
@@ -156,8 +156,7 @@ class Manifest(_Record):
     @property
     def version(self) -> str:
         """The name of this version of the atlas: ``atlas-<model>-<content>``, a valid tag."""
-        content = hashlib.sha256(_dump(self.model_dump(mode="json")).encode()).hexdigest()
-        return f"atlas-{_model_digits(self.files)}-{content[:_DIGITS]}"
+        return f"atlas-{_model_digits(self.files)}-{_content_digits(self.model_dump(mode='json'))}"
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -188,9 +187,7 @@ class Manifest(_Record):
                 found=f"format {found!r}",
                 remedy="upgrade atlas-assets; if the file does not belong to an atlas, rename it",
             )
-            fields = unsealed(fields)
-            fields.pop("version", None)
-            return cls.model_validate(fields)
+            return cls.model_validate(_content(fields))
         except ValueError as error:
             raise ArtifactError(
                 "the manifest is damaged",
@@ -276,6 +273,21 @@ def _require_same_atlas(new: Manifest, kept: Iterable[FileRecord]) -> None:
 def listed(names: Collection[str]) -> str:
     """Return the first few names for a message, and whether there are more."""
     return ", ".join([*list(names)[:_LISTED], *(["…"] if len(names) > _LISTED else [])])
+
+
+def _content(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a document less what was made of them; ValueError where that does not fit."""
+    is_sealed = SEAL in fields
+    fields = unsealed(fields, since=1) if is_sealed else dict(fields)
+    version = fields.pop("version", None)
+    # earlier manifests have no other digest of themselves than in the version's name
+    if not is_sealed and not str(version).endswith(f"-{_content_digits(fields)}"):
+        raise ValueError("it was edited after it was written: its version does not fit")
+    return fields
+
+
+def _content_digits(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(_dump(fields).encode()).hexdigest()[:_DIGITS]
 
 
 def _model_digits(files: Iterable[FileRecord]) -> str:

@@ -11,7 +11,13 @@ from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.storage import provenance, source_record
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import file_names
-from atlas_assets.storage.provenance import Contradiction, Lineage, contradictions, spelled
+from atlas_assets.storage.provenance import (
+    Contradiction,
+    Lineage,
+    Provenance,
+    contradictions,
+    spelled,
+)
 from atlas_assets.storage.store import AtlasStore
 
 
@@ -20,7 +26,7 @@ class Destination:
     """A folder, with what is known of the atlas that its files must belong to.
 
     Attributes:
-        root: the folder.
+        store: the atlas in the folder.
         expected: the lineage that the settings in force require; empty for a folder that the
             settings do not describe.
         present: for such a folder, its files: name, lineage, and whether the file stays because
@@ -28,7 +34,7 @@ class Destination:
     """
 
     source: Source
-    root: str
+    store: AtlasStore
     expected: Lineage
     present: tuple[tuple[str, Lineage, bool], ...] = ()
 
@@ -51,8 +57,23 @@ class Destination:
             if found and (stays or provenance.is_of_another_atlas(found)):
                 what = "the published files would mix with those of another atlas"
                 remedy = "choose another folder for --into, or remove the files that are there"
-                place = f"{self.root}: {name}"
+                place = f"{self.store.root}: {name}"
                 raise _contradicted(what, place, found, remedy, told_by=f", in {published}")
+
+    def require_still(self, file: PublishedFile, stored: Provenance | None) -> None:
+        """Refuse a published file if another atlas has been begun in the folder meanwhile.
+
+        Raises:
+            ProvenanceError: the file carries no provenance, or one that contradicts what has been
+                computed there.
+        """
+        for name, made in _computed_here(self.store):
+            if stored is None:
+                raise _mixed(self.store, name, made)
+            if stored.lineage and made.lineage and name != file.name:
+                found = contradictions(stored.lineage, made.lineage)
+                if provenance.is_of_another_atlas(found):
+                    raise _mixed(self.store, name, made)
 
 
 def destination(
@@ -72,7 +93,7 @@ def destination(
     _require_same_origin(store, chosen)
     expected = store.expected()
     present = _present(store, chosen, overwrite) if expected == Lineage() else ()
-    folder = Destination(source, str(store.root), expected, tuple(present))
+    folder = Destination(source, store, expected, tuple(present))
     told: dict[str, tuple[Lineage, list[PublishedFile]]] = {}
     for file in chosen:
         record, lineage = file.record, file.record.lineage if file.record else None
@@ -107,21 +128,29 @@ def _require_same_origin(store: AtlasStore, chosen: Sequence[PublishedFile]) -> 
     """Refuse to mix files of the release, which carry no provenance, with computed files."""
     if all(file.record is not None and file.record.provenance is not None for file in chosen):
         return
+    for name, made in _computed_here(store):
+        raise _mixed(store, name, made)
+
+
+def _computed_here(store: AtlasStore) -> Iterator[tuple[str, Provenance]]:
+    """Yield name and provenance of the files that a model was run for, and not elsewhere."""
     for key, artifact in ARTIFACTS.items():
-        if not artifact.runs_model or not store.exists(key):
-            continue
-        stored = store.provenance(key)
-        if stored is None or source_record.noted(store.path(key)) is not None:
-            continue
-        model = stored.lineage.model.model_id if stored.lineage and stored.lineage.model else None
-        raise ProvenanceError(
-            "the published files would mix with an atlas that was computed here",
-            where=str(store.root),
-            expected="a folder without files that a model was run for",
-            found=f"{artifact.filename}, made with {model or 'a model'}",
-            remedy="set ATLAS_HUB_SOURCE (the atlas then lies in a folder of its own), or another "
-            "ATLAS_NAME, or --into",
-        )
+        if artifact.runs_model and store.exists(key):
+            made = store.provenance(key)
+            if made is not None and source_record.noted(store.path(key)) is None:
+                yield artifact.filename, made
+
+
+def _mixed(store: AtlasStore, name: str, made: Provenance) -> ProvenanceError:
+    model = made.lineage.model.model_id if made.lineage and made.lineage.model else None
+    return ProvenanceError(
+        "the published files would mix with an atlas that was computed here",
+        where=str(store.root),
+        expected="a folder without files that a model was run for",
+        found=f"{name}, made with {model or 'a model'}",
+        remedy="set ATLAS_HUB_SOURCE (the atlas then lies in a folder of its own), or another "
+        "ATLAS_NAME, or --into",
+    )
 
 
 def _contradicted(

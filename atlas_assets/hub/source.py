@@ -19,6 +19,9 @@ from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.source_record import PAPER_REPOSITORIES
 
+#: the main branch of every repository of the Hub
+MAIN = "main"
+
 _log = logging.getLogger(__name__)
 
 
@@ -77,6 +80,28 @@ def names_of(repo_id: str) -> tuple[str, ...]:
     """Return the names of a repository, the given one first; only the paper's has two."""
     others = PAPER_REPOSITORIES if repo_id in PAPER_REPOSITORIES else ()
     return (repo_id, *(name for name in others if name != repo_id))
+
+
+def is_on_main_branch(client: HubClient, source: Source) -> bool | None:
+    """Return whether a source's commit is one of its main branch; ``None``: it is not known.
+
+    It is asked for the paper's repository alone, where that decides what files are called, and only
+    if another revision than the main branch was named.
+    """
+    if source.repo_id not in PAPER_REPOSITORIES:
+        return None
+    repository = Repository(client, source.repo_id)
+    if source.revision in (None, MAIN):
+        return True
+    if (noted := repository.snapshot(MAIN)) is not None and noted.name == source.sha:
+        return True
+    if source.is_copy:
+        return None
+    try:
+        return repository.is_on_main_branch(source.sha)
+    except HubError as error:
+        _log.warning("files of %s are of unknown origin: %s", source, error.what)
+        return None
 
 
 def open_source(client: HubClient, repo_id: str, revision: str | None = None) -> Source:

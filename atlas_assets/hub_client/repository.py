@@ -15,7 +15,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, HubError, HubPermanentError, expect
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import file_digest
+from atlas_assets.files.locations import content, explained, file_digest
 from atlas_assets.hub_client.client import HubClient, NotUnderstoodError
 
 T = TypeVar("T")
@@ -47,12 +47,18 @@ class RemoteFile:
         return self.sha256 == sha256 if self.sha256 is not None else self.blob_id == blob_id
 
     def is_content_of(self, path: Path | UPath) -> bool:
-        """Return whether the file at ``path`` has exactly this content."""
-        if path.stat().st_size != self.size:
-            return False
+        """Return whether the file at ``path`` has exactly this content; errors as of `content`."""
+        return self.digest_in(path) is not None
+
+    def digest_in(self, path: Path | UPath) -> str | None:
+        """Return the SHA-256 of the file at ``path`` where it has exactly this content."""
+        with explained(path):
+            if path.stat().st_size != self.size:
+                return None
         if self.sha256 is not None:
-            return file_digest(path) == self.sha256
-        return self.has(*digests_of(path.read_bytes()))
+            return self.sha256 if file_digest(path) == self.sha256 else None
+        sha256, blob_id = digests_of(content(path))
+        return sha256 if blob_id == self.blob_id else None
 
 
 class Commit(NamedTuple):
@@ -82,6 +88,16 @@ class Repository:
     def look_up(self, revision: str | None = None) -> Commit:
         """Return the commit that a revision means now, with its files. One request."""
         return self._ask(revision, _commit, files_metadata=True)
+
+    def is_on_main_branch(self, sha: str) -> bool:
+        """Return whether a commit is one of the main branch. A request per fifty commits."""
+
+        def ask() -> bool:
+            api: Any = self.client.api()
+            commits = api.list_repo_commits(self.id, repo_type=self.type)
+            return any(commit.commit_id == sha for commit in commits)
+
+        return self.client.call("cannot list the commits on the Hub", ask, where=self.id)
 
     def _ask(self, revision: str | None, read: Callable[[Any], T], **wanted: Any) -> T:
         def ask() -> T:

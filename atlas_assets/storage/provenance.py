@@ -19,7 +19,7 @@ from atlas_assets.files.json_text import read_json, sealed, unsealed
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.stages.setting import Setting
 
-#: version 2 added `Provenance.parts`
+#: version 2 added `Provenance.parts`, and the digest of the record itself
 FORMAT_VERSION = 2
 #: ``unknown``: of a file without a record, which nothing says the release has
 Origin = Literal["atlas", "release", "unknown"]
@@ -143,7 +143,7 @@ class Provenance(_Record):
                     found=f"format version {version}",
                     remedy="upgrade atlas-assets, or choose another ATLAS_NAME",
                 )
-            return cls.model_validate(unsealed(fields))
+            return cls.model_validate(unsealed(fields, since=FORMAT_VERSION))
         except (ValueError, KeyError, SettingsError) as error:
             expected = f"a JSON record of format version {FORMAT_VERSION}"
             found = str(error).splitlines()[0]

@@ -17,21 +17,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactWriteError, DamagedArtifactError
+from atlas_assets.errors import ArtifactError, ArtifactWriteError, DamagedArtifactError
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import content, label
+from atlas_assets.files.json_text import sealed
+from atlas_assets.files.locations import content, explained, is_there, label
 from atlas_assets.files.locks import exclusive
 from atlas_assets.storage.provenance import Provenance
 
 FOLDER = ".provenance"
-#: content of a sidecar that says: this very file came without provenance
-_WITHOUT_RECORD = b"null\n"
 
 
 def put(
@@ -41,6 +41,7 @@ def put(
     *,
     what: str,
     beside: Mapping[UPath | Path, bytes] | None = None,
+    last_look: Callable[[], None] = lambda: None,
 ) -> None:
     """Put ``data`` at ``path``, its provenance (``None``: it has none) with it, as one set.
 
@@ -51,16 +52,22 @@ def put(
         provenance: the record of its making.
         what: what is written, for the error message.
         beside: other files of the set and their contents.
+        last_look: is called just before anything in place is replaced, and may refuse.
 
     Raises:
         ArtifactWriteError: the disk refused, and the earlier set and its records are intact; or, as
             the message then says, the new set holds and one of its files still waits.
     """
     with exclusive(path.parent / FOLDER / path.name, what=what):
-        _put({path: data, **(beside or {})}, provenance, what)
+        _put({path: data, **(beside or {})}, provenance, what, last_look)
 
 
-def _put(files: Mapping[UPath | Path, bytes], provenance: Provenance | None, what: str) -> None:
+def _put(
+    files: Mapping[UPath | Path, bytes],
+    provenance: Provenance | None,
+    what: str,
+    last_look: Callable[[], None],
+) -> None:
     (path, data), *beside = files.items()
     in_place = path.exists() and content(path) == data
     staged = {file: _waiting(file, data, new) for file, new in beside}
@@ -71,20 +78,23 @@ def _put(files: Mapping[UPath | Path, bytes], provenance: Provenance | None, wha
         known = bool(_siblings(file, "json"))
         if file.exists() and not known and provenance is not None and content(file) != new:
             # a file without a record must not look edited if we are killed before it is replaced
-            written[_sidecar(file, content(file))] = _WITHOUT_RECORD
+            earlier = content(file)
+            written[_sidecar(file, earlier)] = _without_record(earlier)
         if provenance is not None:
             written[_sidecar(file, new)] = f"{provenance.to_json()}\n".encode()
         elif known:
-            written[_sidecar(file, new)] = _WITHOUT_RECORD
+            written[_sidecar(file, new)] = _without_record(new)
     created = [there for there in written if not there.exists()]
     for file in files:
         _remove_left(file)
     try:
         for there, text in written.items():
             atomic.write_bytes(there, text, what=f"what belongs to {what}")
-        if not in_place:  # writing it again might fail, with its new record there already
-            atomic.write_bytes(path, data, what=what)
-    except ArtifactWriteError:  # else, as after an interrupt, the file may be in place
+        if in_place:  # writing it again might fail, with its new record there already
+            last_look()
+        else:
+            atomic.write_bytes(path, data, what=what, last_look=last_look)
+    except ArtifactError:  # else, as after an interrupt, the file may be in place
         _remove(created)
         raise
     for file, there in staged.items():
@@ -128,9 +138,11 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
     """
     own = _sidecar(path, data)
     others = _siblings(path, "json")
-    if own.exists():  # looked for last: a writer that gives a file a first record begins with it
+    if is_there(own):  # looked for last: a writer that gives a file a first record begins with it
         record = content(own)
-        return None if record == _WITHOUT_RECORD else Provenance.from_json(record, where=str(own))
+        if record == _without_record(data):
+            return None
+        return Provenance.from_json(record, where=str(own))
     if others:
         raise DamagedArtifactError(
             "the file was edited after it was written",
@@ -146,6 +158,11 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
 def records(path: UPath | Path) -> list[UPath | Path]:
     """Return the files of all records of the file at ``path``, of its earlier contents too."""
     return _siblings(path, "json")
+
+
+def _without_record(data: bytes) -> bytes:
+    """The content of a sidecar that says: the file with this content came without provenance."""
+    return f"{json.dumps(sealed({'no_record_of': hashlib.sha256(data).hexdigest()}))}\n".encode()
 
 
 def _sidecar(path: UPath | Path, data: bytes) -> UPath | Path:
@@ -167,9 +184,10 @@ def _siblings(path: UPath | Path, kinds: str) -> list[UPath | Path]:
 
 def _matching(path: UPath | Path, pattern: str) -> list[UPath | Path]:
     folder = path.parent / FOLDER
-    if not folder.exists():
-        return []
-    return sorted(other for other in folder.iterdir() if re.fullmatch(pattern, other.name))
+    with explained(folder):
+        if not folder.exists():
+            return []
+        return sorted(other for other in folder.iterdir() if re.fullmatch(pattern, other.name))
 
 
 def _remove_left(path: UPath | Path) -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, DamagedArtifactError
+from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.json_text import read_json, sealed, unsealed
-from atlas_assets.files.locations import content, file_digest
+from atlas_assets.files.locations import content, explained, file_digest, is_there
 from atlas_assets.storage.provenance import Origin
 from atlas_assets.storage.sidecar import FOLDER
 
-FORMAT_VERSION = 1
+#: version 2 added `SourceRecord.on_main_branch`, and the digest of the record itself
+FORMAT_VERSION: Literal[2] = 2
 #: one repository of the paper, by the name on the dataset card and by the one in the release
 PAPER_REPOSITORIES = ("piotrwilam/CSP-Atlas", "piotrwilam/AtlasCSP")
 
@@ -33,23 +35,32 @@ class SourceRecord(BaseModel):
         repository: the repository on the Hub, ``owner/name``.
         revision: the full sha of the commit.
         path: the file's path inside the repository.
-        sha256: the SHA-256 (hex) of the file's bytes.
-        size: the number of the file's bytes.
+        sha256: the SHA-256 (hex) of the bytes that were fetched.
+        size: their number.
+        on_main_branch: whether the commit is one of the repository's main branch; ``None``: that
+            was not asked, or the Hub did not say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1, 2] = FORMAT_VERSION
     repository: str
     revision: str
     path: str
     sha256: str
     size: int
+    on_main_branch: bool | None = None
 
     @property
     def origin(self) -> Origin:
-        """What a file without a record of its making is: the paper's if its repository is."""
-        return "release" if self.repository in PAPER_REPOSITORIES else "unknown"
+        """What a file without a record of its making is: the paper's, or unknown.
+
+        It is the paper's if its repository is and its commit is one of the main branch: anybody may
+        open a pull request, whose commits the repository holds too. Records of format version 1
+        do not tell of which branch the commit was.
+        """
+        known = self.on_main_branch or self.format_version == 1
+        return "release" if known and self.repository in PAPER_REPOSITORIES else "unknown"
 
     def __str__(self) -> str:
         return f"{self.repository}@{self.revision[:12]}"
@@ -72,10 +83,11 @@ def noted(path: UPath | Path) -> SourceRecord | None:
     A damaged record is an ArtifactError.
     """
     beside = record_path(path)
-    if not beside.exists():
+    if not is_there(beside):
         return None
     try:
-        return SourceRecord.model_validate(unsealed(read_json(content(beside))))
+        told = unsealed(read_json(content(beside)), since=FORMAT_VERSION)
+        return SourceRecord.model_validate(told)
     except ValueError as error:
         raise DamagedArtifactError(
             "the record of a file's source is damaged",
@@ -92,13 +104,21 @@ def read(path: UPath | Path) -> SourceRecord | None:
     A damaged record is an error, as for `noted`.
     """
     record = noted(path)
-    if record is None or not path.exists() or int(path.stat().st_size) != record.size:
+    if record is None:
         return None
-    return record if file_digest(path) == record.sha256 else None
+    with contextlib.suppress(MissingArtifactError), explained(path):
+        if path.stat().st_size == record.size and file_digest(path) == record.sha256:
+            return record
+    return None
 
 
-def source_of(path: UPath | Path) -> SourceRecord | None:
-    """Return what `read` does, and none for a damaged record: reports must not fail on it."""
+def source_of(path: UPath | Path, *beside: UPath | Path) -> SourceRecord | None:
+    """Return what `read` does of a file, if those beside it were fetched at the same commit.
+
+    It is ``None`` for a damaged record: reports must not fail on it.
+    """
     with contextlib.suppress(ArtifactError):
-        return read(path)
+        first, *others = map(read, (path, *beside))
+        if first and all(other and str(other) == str(first) for other in others):
+            return first
     return None

@@ -217,7 +217,8 @@ class AtlasStore:
         stored = self.provenance(key, setting)
         if stored is not None:
             return stored.origin
-        source = source_record.source_of(self.path(key, setting))
+        files = codec_named(key).files(self.path(key, setting))
+        source = source_record.source_of(*files)
         return source.origin if source else "unknown"
 
     def stale_reason(self, key: str, setting: Setting | None = None) -> str | None:

@@ -153,10 +153,12 @@ PIN = {"model": MODEL, "in_force": {"sha": A, "folder": NAME}}
         ("{", "Expecting"),
         ("[" * 100_000 + "]" * 100_000, "too deeply"),
         ({**sealed(PIN), "revision": "other"}, "edited after it was written"),
-        ({**PIN, "format_version": 2}, "format_version"),
-        ({**PIN, "in_force": {"sha": "main", "folder": NAME}}, "should match pattern"),
+        ({**PIN, "format_version": 2}, "sha256_of_the_rest is missing"),
+        (PIN, "sha256_of_the_rest is missing"),
+        (sealed({**PIN, "format_version": 3}), "format_version"),
+        (sealed({**PIN, "in_force": {"sha": "main", "folder": NAME}}), "should match pattern"),
         *(
-            ({**PIN, part: value}, repr(folder))
+            (sealed({**PIN, part: value}), repr(folder))
             for folder in ("../outside", "/outside", "a/b", "..", "another", f"{NAME}@{B[:12]}")
             for part, value in (
                 ("in_force", {"sha": A, "folder": folder}),

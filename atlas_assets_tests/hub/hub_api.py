@@ -70,6 +70,15 @@ def _blob_info(entry: Entry) -> dict[str, Any]:
     return {"size": entry.size, "blobId": entry.oid, "lfs": lfs}
 
 
+def commits(request: Handler, repo: Repo, revision: str, _: str, _query: Query) -> None:
+    found, at = [], request.commit_at(repo, revision).sha
+    while at is not None:
+        made = repo.commits[at]
+        found.append({"id": at, "authors": [], "date": made.date, "title": "", "message": ""})
+        at = made.parent
+    request.send(js=found)
+
+
 def preupload(request: Handler, repo: Repo, revision: str, _: str, _query: Query) -> None:
     commit, modes = request.commit_at(repo, revision), []
     for file in json.loads(request.body)["files"]:
@@ -179,6 +188,7 @@ VERBS: Mapping[str, Callable[..., None]] = {
     "revision": info,
     "preupload": preupload,
     "commit": commit,
+    "commits": commits,
     "tree": tree,
     "tag": tag,
     "xet-write-token": xet_token,

@@ -8,12 +8,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from upath import UPath
 
+from atlas_assets.atlas.status import survey
 from atlas_assets.errors import ArtifactError, SettingsError
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import open_source
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage import source_record
+from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.hub import release_repo
@@ -144,6 +147,88 @@ def test_another_content_is_not_replaced_silently(
     (store.root / SUMMARY).write_text("edited\n")
     assert source_record.read(store.root / SUMMARY) is None
     assert "another content" in failures(get("summary"))[SUMMARY]
+
+
+# meanwhile ---------------------------------------------------------------------------------------
+
+
+class Interrupted(dict[str, bytes]):
+    """What a Hub holds; ``meanwhile`` is called whenever it is asked for a content."""
+
+    meanwhile: Callable[[], object]
+
+    def __getitem__(self, digest: str) -> bytes:
+        self.meanwhile()
+        return super().__getitem__(digest)
+
+
+@pytest.mark.parametrize("name", [SUMMARY, MASKS])
+def test_a_file_that_comes_during_the_download_stays(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get, name: str
+) -> None:
+    mine = Path(str(store.root)) / name
+    mine.parent.mkdir()
+    hub.storage.blobs = held = Interrupted(hub.storage.blobs)
+    held.meanwhile = lambda: mine.write_text("mine\n")
+    assert "another content is in its place" in failures(get(name))[name]
+    assert mine.read_text() == "mine\n"
+    assert source_record.noted(mine) is None
+    assert [path.name for path in mine.parent.glob("**/*.tmp")] == []
+    assert states(get(name, overwrite=True)) == {name: "fetched"}
+
+
+def test_an_atlas_that_is_begun_meanwhile_is_not_mixed_into(
+    hub: LocalHub, sha: str, store: AtlasStore
+) -> None:
+    source = open_source(hub.client(), REPO)
+    chosen = choose(source, ["object_prompts", "summary", "universal_masks"])
+    outcomes = fetch(hub.client(), source, store, chosen)
+    assert next(outcomes).state == "fetched"
+    samples.store_at(store.root).write("object_activations", samples.activations(), inputs={})
+    refused = {outcome.file.name: str(outcome.error) for outcome in outcomes}
+    assert refused.keys() == {SUMMARY, "universal_106x50.h5"}
+    for said in refused.values():
+        assert "would mix with an atlas that was computed here" in said
+    assert files(store.root) == ["11A_object_prompts.parquet", "12_object_activations.h5"]
+
+
+# what it is called -------------------------------------------------------------------------------
+
+
+def test_only_the_main_branch_of_the_papers_repository_is_the_release(
+    hub: LocalHub, sha: str, tmp_path: Path
+) -> None:
+    proposed = hub.push(REPO, {"proposed.txt": b""}, branch="refs/pr/1")
+    hub.push(REPO, {"later.txt": b""})
+    revisions = {None: "release", "main": "release", sha: "release"}
+    revisions |= {"refs/pr/1": "unknown", proposed: "unknown"}
+    for number, (revision, origin) in enumerate(revisions.items()):
+        client = hub.client(tmp_path / f"cache{number}")
+        store = AtlasStore(UPath(tmp_path / f"atlas{number}"), Lineage, release_repo.SWEEP)
+        source = open_source(client, REPO, revision)
+        (outcome,) = fetch(client, source, store, choose(source, ["summary"]))
+        assert outcome.state == "fetched", outcome.error
+        assert store.origin("summary") == origin, revision
+    # where the Hub does not say, nothing is called the release
+    hub.fail("GET", "/commits/", status=403)
+    store = AtlasStore(UPath(tmp_path / "atlas"), Lineage, release_repo.SWEEP)
+    client = hub.client(tmp_path / "cache")
+    source = open_source(client, REPO, sha)
+    assert [outcome.state for outcome in fetch(client, source, store, choose(source, ["summary"]))]
+    assert store.origin("summary") == "unknown"
+
+
+def test_a_figure_is_the_release_as_a_set(
+    hub: LocalHub, sha: str, store: AtlasStore, get: Get
+) -> None:
+    drawn, pdf = samples.drawing(), store.root / "figure_sweep.pdf"
+    hub.push(REPO, {"figure_sweep.png": drawn.png, "figure_sweep.pdf": drawn.pdf or b""})
+    assert states(get("figure_sweep")) == {"figure_sweep.png": "fetched"}
+    assert store.origin("figure_sweep") == "release"
+    pdf.write_bytes(b"%PDF-1.4\nmine\n%%EOF\n")
+    assert store.origin("figure_sweep") == "unknown"
+    (state,) = [state for state in survey(store) if state.artifact == "figure_sweep"]
+    assert (state.origin, state.source) == ("unknown", None)
 
 
 # what is not sound -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
-from atlas_assets.files.json_text import SEAL
+from atlas_assets.files.json_text import SEAL, sealed
 from atlas_assets.hub.manifest import (
     ClaimRecord,
     FileRecord,
@@ -117,8 +117,18 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
 def with_file(**fields: object) -> bytes:
     document = json.loads(manifest_of([file("a.csv")]).to_bytes())
     document["files"][0].update(fields)
-    del document[SEAL]  # as of an earlier version: what is in it is judged all the same
-    return json.dumps(document).encode()
+    del document[SEAL]
+    return json.dumps(sealed(document)).encode()  # what is in it is judged all the same
+
+
+def test_a_manifest_without_its_digest_must_fit_its_version() -> None:
+    manifest = manifest_of([file("a.csv")], [("model", "mine")])
+    document = json.loads(manifest.to_bytes())
+    del document[SEAL]  # as earlier versions wrote it
+    assert Manifest.from_bytes(json.dumps(document).encode(), where="x") == manifest
+    edited = json.dumps(document).replace("mine", "ours").encode()
+    with pytest.raises(ArtifactError, match="edited after it was written"):
+        Manifest.from_bytes(edited, where="x")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +137,6 @@ def with_file(**fields: object) -> bytes:
         {"path": "../a.csv"},
         {"path": "/etc/passwd"},
         {"path": 'a.h5",\n    token="x'},
-        {"path": "\ud800.csv"},
         {"made_from": "b.csv\n<!-- atlas:end -->"},
         {"sha256": "c" * 63 + "\n"},
         {"blob_id": "`x`"},

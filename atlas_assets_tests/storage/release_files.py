@@ -19,7 +19,8 @@ def note_fetched(folder: Path, repository: str = PAPER_REPOSITORIES[0]) -> None:
     """Note of every file that it was fetched from the repository; the paper's is the release."""
     for path in [path for path in folder.iterdir() if path.is_file()]:
         told = {"path": path.name, "sha256": file_digest(path), "size": path.stat().st_size}
-        source_record.write(path, SourceRecord(repository=repository, revision="0" * 40, **told))
+        told |= {"repository": repository, "revision": "0" * 40, "on_main_branch": True}
+        source_record.write(path, SourceRecord.model_validate(told))
 
 
 def write_activations(path: Path, value: Activations) -> None:

@@ -73,8 +73,12 @@ def test_an_edited_record_is_damaged_and_an_earlier_one_without_a_digest_is_read
     edited = record.to_json().replace('"code_version":"1"', '"code_version":"9"')
     with refusing(DamagedArtifactError, "record is damaged", "masks.h5", "edited after"):
         Provenance.from_json(edited, where="masks.h5")
-    earlier = json.dumps(record.model_dump(mode="json"))
-    assert Provenance.from_json(earlier, where="masks.h5") == record
+    without = json.dumps(record.model_dump(mode="json"))
+    with refusing(DamagedArtifactError, "record is damaged", "masks.h5", "is missing"):
+        Provenance.from_json(without, where="masks.h5")
+    earlier = record.model_copy(update={"format_version": 1})
+    text = json.dumps(earlier.model_dump(mode="json"))
+    assert Provenance.from_json(text, where="masks.h5") == earlier
 
 
 def test_a_newer_format_is_refused() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, ArtifactWriteError
+from atlas_assets.errors import ArtifactError, ArtifactWriteError, DamagedArtifactError
+from atlas_assets.files.json_text import SEAL
 from atlas_assets.storage import sidecar
 from atlas_assets_tests.storage.bad_disks import killed_at_every_step, largest_file
 from atlas_assets_tests.storage.defects import refusing
@@ -61,6 +63,17 @@ def test_an_edited_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"one!\n")
     with refusing(ArtifactError, "edited after it was written", "a.csv", ".provenance"):
         version(tmp_path / "a.csv")
+
+
+def test_a_record_is_not_taken_away_by_a_blank_one(tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", b"one\n", "1")
+    (record,) = (tmp_path / ".provenance").glob("*.json")
+    told = json.loads(record.read_text())
+    del told[SEAL]
+    for text in ("null\n", "", json.dumps(told)):
+        record.write_text(text)
+        with refusing(DamagedArtifactError, "record is damaged", record.name):
+            version(tmp_path / "a.csv")
 
 
 def put_first(folder: Path, kind: str) -> None:

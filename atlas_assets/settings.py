@@ -105,6 +105,11 @@ class AtlasSettings(BaseModel):
         description="prefixes (or tokens, padding included) per forward pass; "
         "default: suited to the device",
     )
+    prefix_tree: bool = Field(
+        default=True,
+        description="whether prompts run on the tree of their prefixes, where the model gives the "
+        "same there; otherwise, and with `false`, in padded batches",
+    )
     loss_threshold: float | None = Field(
         default=None,
         gt=0,

@@ -23,6 +23,7 @@ SECTIONS = {
     "kernels": "sparse matrices and the selection of activations, against torch's own",
     "packing": "the smallest matrices that run packed, on the prefix tree",
     "extraction": "the prefix tree with sparse weights, against padded batches of a pair",
+    "tree": "any model of transformers on the prefix tree, against its padded batches",
     "growth": "how the cost of extraction and sweep grows, beside what the machine can do",
     "memory": "peak memory of extraction at the width of the paper's model",
     "atlas": "the whole job atlas with the embedded model",

@@ -17,7 +17,7 @@ Stage 11 (docs/science.md, "Stage 11: scoring"): the loss of each prompt (`extra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NotRequired, TypedDict, Unpack
 
 import numpy as np
@@ -103,7 +103,7 @@ def extract(
     """
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
     done = run_pass(model, prompts, readout=readout, **running)
-    return Activations(prompts.names, prompts.n_prompts, done.sums, done.counts)
+    return Activations(prompts.names, prompts.n_prompts, done.sums, done.counts, done.remark)
 
 
 def read_prompts(model: LoadedModel, units: Units, **running: Unpack[Running]) -> PromptReadings:
@@ -116,7 +116,9 @@ def read_prompts(model: LoadedModel, units: Units, **running: Unpack[Running]) -
     rows = dict(zip(prompts.names, prompts.rows, strict=True))
     places = {name: np.searchsorted(prompts.distinct, of_unit) for name, of_unit in rows.items()}
     return PromptReadings(
-        activations=Activations(prompts.names, prompts.n_prompts, done.sums, done.counts),
+        activations=Activations(
+            prompts.names, prompts.n_prompts, done.sums, done.counts, done.remark
+        ),
         losses={name: done.losses[of_unit] for name, of_unit in places.items()},
         lengths={name: prompts.table.lengths[of_unit] for name, of_unit in rows.items()},
     )
@@ -136,14 +138,17 @@ def run_pass(
     budget = own if asked is None else asked
     published = readout == "published"
     on_tree = running.get("path", "tree") == "tree" and not published
+    remark = "" if on_tree or published else "prompts ran in padded batches, as asked"
     if on_tree and not isinstance(model.network, CircuitGPTForCausalLM):
         nodes = min(budget, tree_model.most_nodes(model))
-        on_tree = tree_probe.refusal(model, prompts, nodes) is None
+        remark = tree_probe.refusal(model, prompts, nodes) or ""
+        on_tree = not remark
         budget = nodes if on_tree else budget
     to_run = int(prompts.n_prompts.sum()) if published else len(prompts.distinct)
     with running["progress"].track(to_run) as track:
         task = Pass(model, prompts, readout, scored, budget, running["shards"], track)
-        return tree_pass.run(task) if on_tree else plain_pass.run(task)
+        done = tree_pass.run(task) if on_tree else plain_pass.run(task)
+    return replace(done, remark=remark) if remark else done
 
 
 @dataclass(frozen=True, eq=False)

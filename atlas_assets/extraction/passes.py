@@ -26,11 +26,13 @@ class UnitSums:
         sums: float32 ``[units, layers, width]``.
         counts: int32 ``[units, layers, width]``.
         losses: float64 ``[distinct prompts]`` in nats per token; empty where none were asked for.
+        remark: why the prompts did not run on their prefix tree, where a tree was asked for.
     """
 
     sums: npt.NDArray[np.float32]
     counts: npt.NDArray[np.int32]
     losses: Doubles
+    remark: str = ""
 
 
 @dataclass(frozen=True)

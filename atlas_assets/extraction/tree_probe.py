@@ -29,6 +29,8 @@ ALONE = 12
 #: sequences of the probe that are a token of their own
 ROOTS = 3
 
+_INSTEAD = "prompts ran in padded batches, not on their prefix tree"
+
 _log = logging.getLogger(__name__)
 #: what was found out about a network, for chunks of so many nodes and prompts of so many tokens
 _found: WeakKeyDictionary[LoadedModel, dict[tuple[int, int], str | None]] = WeakKeyDictionary()
@@ -50,9 +52,10 @@ def refusal(model: LoadedModel, prompts: UnitPrompts, nodes: int) -> str | None:
     longest = min(longest, max(nodes // 2, 1))  # or there were no room for branches
     verdicts = _found.setdefault(model, {})
     if (nodes, longest) not in verdicts:
-        verdicts[nodes, longest] = reason = _try(model, prompts.table, nodes, longest)
+        found = _try(model, prompts.table, nodes, longest)
+        verdicts[nodes, longest] = reason = found and f"{_INSTEAD}: {found}"
         if reason is not None:
-            _log.info("prompts run in padded batches, not on their prefix tree: %s", reason)
+            _log.info(reason)
     return verdicts[nodes, longest]
 
 

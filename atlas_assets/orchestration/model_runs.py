@@ -26,7 +26,7 @@ from atlas_assets.stages.prompts.tokens import Tokenizer
 from atlas_assets.storage.store import AtlasStore
 
 if TYPE_CHECKING:
-    from atlas_assets.extraction.extraction import PromptReadings
+    from atlas_assets.extraction.extraction import NetworkPath, PromptReadings
 
 #: whose scratch folder holds the pass over the object candidates: of the two assets that take
 #: from it, the one that is written last
@@ -76,6 +76,7 @@ class ModelRuns:
                 self._model.loaded,
                 candidates["prompt_text"].to_list(),
                 batch_tokens=self._settings.batch_tokens,
+                path=self._path,
                 shards=self._shards(self._key),
                 progress=self._progress("prompts scored"),
             )
@@ -108,6 +109,7 @@ class ModelRuns:
             units,
             readout=self._settings.readout,
             batch_tokens=self._settings.batch_tokens,
+            path=self._path,
             shards=self._shards(self._key),
             progress=self._progress("prompts read"),
         )
@@ -119,9 +121,14 @@ class ModelRuns:
             self._model.loaded,
             candidates,
             batch_tokens=self._settings.batch_tokens,
+            path=self._path,
             shards=self._shards(_CANDIDATES),
             progress=self._progress("prompts read and scored"),
         )
+
+    @property
+    def _path(self) -> NetworkPath:
+        return "tree" if self._settings.prefix_tree else "plain"
 
     def _progress(self, what: str) -> Progress:
         return Progress(f"{self._key}: {what}", log=self._log.info)

@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from atlas_assets.errors import ForeignArtifactError, ProvenanceError, SettingsError, unsound
 from atlas_assets.files.json_text import read_json, sealed, unsealed
@@ -103,6 +98,8 @@ class Provenance(_Record):
         parts: part of the content that can be read alone → digest of that part; empty for formats
             that are read whole.
         versions: the libraries that took part, with their versions.
+        remark: what else is to be known of the making, such as why prompts did not run on their
+            prefix tree; where it is empty, records do not hold it.
     """
 
     format_version: int = FORMAT_VERSION
@@ -115,6 +112,12 @@ class Provenance(_Record):
     payload_sha256: str
     parts: dict[str, str] = {}
     versions: dict[str, str] = {}
+    remark: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_remark(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        return fields if self.remark else {k: v for k, v in fields.items() if k != "remark"}
 
     @property
     def parts_verified(self) -> bool:

@@ -131,7 +131,10 @@ class AtlasStore:
         records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
         record = self._record(artifact, setting, about, inputs)
         digest, parts = codec.payload_digest(value), dict(codec.part_digests(value))
-        record = record.model_copy(update={"payload_sha256": digest, "parts": parts})
+        remark = value.remark if isinstance(value, Activations) else ""
+        record = record.model_copy(
+            update={"payload_sha256": digest, "parts": parts, "remark": remark}
+        )
         size = codec.write(path, value, record)
         self._clear_scratch(key)
         if isinstance(value, ObjectMasks):

@@ -79,6 +79,23 @@ def test_the_pass_of_the_prompts_is_the_pass_of_the_activations(
     assert (folder / NAME).read_bytes() == taken
 
 
+def test_without_the_tree_prompts_run_in_batches_and_the_record_says_so(
+    settings: AtlasSettings, instance: dg.DagsterInstance, chunks_run: list[int]
+) -> None:
+    keys = ("object_prompts", "object_activations")
+    folder = make(settings.model_copy(update={"prefix_tree": False}), instance, *keys)
+    assert chunks_run == []
+    record = store_of(settings).provenance("object_activations")
+    assert record is not None
+    assert "in padded batches" in record.remark
+    make(settings, instance, *keys)
+    record = store_of(settings).provenance("object_activations")
+    assert chunks_run
+    assert record is not None
+    assert "remark" not in record.model_dump()
+    assert (folder / NAME).exists()
+
+
 def test_dropped_pairs_are_left_out_of_the_activations(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:

@@ -37,14 +37,16 @@ def with_grid(**fields: Any) -> Lineage:
     inputs=st.dictionaries(st.text(), st.text()),
     epsilon=st.floats(0, 1),
     threshold=st.none() | st.floats(0.1, 10),
+    remark=st.sampled_from(["", "in padded batches"]),
 )
 def test_a_record_survives_its_json(
-    inputs: dict[str, str], epsilon: float, threshold: float | None
+    inputs: dict[str, str], epsilon: float, threshold: float | None, remark: str
 ) -> None:
     record = provenance(
         inputs=inputs,
         setting=Setting(epsilon or 0.0, 0.5),
         lineage=with_grid(loss_threshold=threshold, ast_nodes=("For",)),
+        remark=remark,
     )
     text = record.to_json()
     assert Provenance.from_json(text, where="file") == record

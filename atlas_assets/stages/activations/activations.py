@@ -33,6 +33,8 @@ class Activations:
         n_prompts: int32 ``[units]``, prompts per unit, ≥ 1.
         sums: float32 ``[units, layers, width]``, finite, ≥ 0; units of the readout.
         counts: int32 ``[units, layers, width]``, in ``0..n_prompts``.
+        remark: What the record of the file says of how the network was run, if anything; no part
+            of the content.
 
     Raises:
         ArtifactError: A shape, dtype or value breaks the above; the message names the unit.
@@ -42,6 +44,7 @@ class Activations:
     n_prompts: npt.NDArray[np.int32]
     sums: npt.NDArray[np.float32]
     counts: npt.NDArray[np.int32]
+    remark: str = ""
 
     def __post_init__(self) -> None:
         if list(self.names) != sorted(set(self.names)):
@@ -86,7 +89,9 @@ class Activations:
             return self
         place = {name: index for index, name in enumerate(self.names)}
         where = [place[name] for name in names]
-        return Activations(names, self.n_prompts[where], self.sums[where], self.counts[where])
+        return Activations(
+            names, self.n_prompts[where], self.sums[where], self.counts[where], self.remark
+        )
 
     def digest(self) -> str:
         """Return a SHA-256 over names, shapes and values: equal exactly for equal contents."""

@@ -27,6 +27,7 @@ TESTED_IN = {
         "extraction/reduction.py",
     ),
     "extraction/test_extraction.py": ("extraction/losses.py",),
+    "extraction/test_positions.py": ("extraction/spots.py",),
     "extraction/test_tree_model.py": ("extraction/tree_probe.py",),
     "extraction/test_tree_network.py": (
         "extraction/prefix_tree.py",

@@ -5,6 +5,8 @@
 `passes`              the task of a pass over prompts, and its result
 `prompts`             prompts as token sequences, each distinct one once, and their shards
 `batching`            sizes of batches, padding, arrays to the network's device
+`positions`           several positions of a prompt in one pass, and the scale of readouts at each
+`spots`               places in prompts that are read besides, and the units that count them
 `plain_pass`          padded batches, for any causal language model, resumable shard by shard
 `readouts`            hooks that read the outputs of the MLP modules
 `prefix_tree`         the tree of all distinct prefixes, cut into chunks

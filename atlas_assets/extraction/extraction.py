@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal, NotRequired, TypedDict, Unpack
 
 import numpy as np
@@ -25,6 +26,13 @@ import numpy as np
 from atlas_assets.extraction import plain_pass, tree_model, tree_pass, tree_probe
 from atlas_assets.extraction.losses import LOSS_OF_SHORT_PROMPT, MAX_SCORED_TOKENS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
+from atlas_assets.extraction.positions import (
+    PositionReadings,
+    Scale,
+    rows_of_texts,
+    samples_of,
+    scale_of,
+)
 from atlas_assets.extraction.prompts import (
     IntArray,
     UnitPrompts,
@@ -33,6 +41,7 @@ from atlas_assets.extraction.prompts import (
     unit_prompts,
 )
 from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.extraction.spots import Occurrences, Spots
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress
@@ -74,11 +83,13 @@ class PromptReadings:
         activations: sums and counts of all units.
         losses: per unit, float64 ``[prompts]`` in prompt order: ``sequence_loss`` in nats.
         lengths: per unit, int64 ``[prompts]``: tokens of the whole prompt.
+        positions: what was read at other positions, by name.
     """
 
     activations: Activations
     losses: Mapping[str, Doubles]
     lengths: Mapping[str, IntArray]
+    positions: Mapping[str, PositionReadings]
 
 
 def extract(
@@ -106,22 +117,71 @@ def extract(
     return Activations(prompts.names, prompts.n_prompts, done.sums, done.counts, done.remark)
 
 
-def read_prompts(model: LoadedModel, units: Units, **running: Unpack[Running]) -> PromptReadings:
+def read_prompts(
+    model: LoadedModel,
+    units: Units,
+    positions: Mapping[str, Occurrences] = MappingProxyType({}),
+    *,
+    scored: bool = True,
+    **running: Unpack[Running],
+) -> PromptReadings:
     """Run the prompts of all units once, for their readouts at the last token and their losses.
 
-    Arguments and errors are those of `extract`; a loss that is not finite is a ModelError too.
+    Other arguments and the errors are those of `extract`; a loss that is not finite is a
+    ModelError too.
+
+    Args:
+        model: a loaded causal LM.
+        units: as for `extract`.
+        positions: where else these prompts are read, by name of the position, in the same pass.
+            A part of the prompts is run before it, for the scales.
+        scored: whether losses are computed; otherwise there are none in the result.
+        **running: see `Running`.
     """
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
-    done = run_pass(model, prompts, scored=True, **running)
+    row_of_text = rows_of_texts(units, prompts.names, prompts.rows)
+    scales = _scales(model, positions, **running)
+    spots = tuple(
+        Spots.of(occurrences, row_of_text, scales[name].thresholds)
+        for name, occurrences in positions.items()
+    )
+    done = run_pass(model, prompts, scored=scored, spots=spots, **running)
     rows = dict(zip(prompts.names, prompts.rows, strict=True))
     places = {name: np.searchsorted(prompts.distinct, of_unit) for name, of_unit in rows.items()}
     return PromptReadings(
         activations=Activations(
             prompts.names, prompts.n_prompts, done.sums, done.counts, done.remark
         ),
-        losses={name: done.losses[of_unit] for name, of_unit in places.items()},
+        losses={name: done.losses[of_unit] for name, of_unit in places.items()} if scored else {},
         lengths={name: prompts.table.lengths[of_unit] for name, of_unit in rows.items()},
+        positions={
+            name: PositionReadings(scales[name], occurrences.n_prompts, *found)
+            for (name, occurrences), found in zip(positions.items(), done.at_spots, strict=True)
+        },
     )
+
+
+def _scales(
+    model: LoadedModel, positions: Mapping[str, Occurrences], **running: Unpack[Running]
+) -> dict[str, Scale]:
+    """Compute the scale of every position by running a sample of its prompts."""
+    samples = samples_of(positions)
+    texts = sorted({text for sample in samples.values() for text in sample.texts})
+    if not texts:
+        return {name: Scale(np.zeros(model.n_layers), 0, "") for name in samples}
+    units = {"sample": texts}
+    prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
+    row_of_text = rows_of_texts(units, prompts.names, prompts.rows)
+    none = np.zeros((0, model.n_layers), np.float32)
+    spots = tuple(Spots.of(sample, row_of_text, none) for sample in samples.values())
+    running["shards"] = running["shards"].beside("scales")
+    progress = running["progress"]
+    running["progress"] = replace(progress, task=f"{progress.task} (a sample, for its scale)")
+    done = run_pass(model, prompts, spots=spots, **running)
+    return {
+        name: scale_of(sample, sums)
+        for (name, sample), (sums, _) in zip(samples.items(), done.at_spots, strict=True)
+    }
 
 
 def run_pass(
@@ -130,9 +190,13 @@ def run_pass(
     *,
     readout: Readout = "last_token",
     scored: bool = False,
+    spots: tuple[Spots, ...] = (),
     **running: Unpack[Running],
 ) -> UnitSums:
-    """Run encoded prompts on the tree or in padded batches; compute their losses if ``scored``."""
+    """Run encoded prompts on the tree or in padded batches; compute their losses if ``scored``.
+
+    What is read besides is given as ``spots``, and not at the release's padded positions.
+    """
     own = CPU_BATCH_TOKENS if model.device.type == "cpu" else ACCELERATOR_BATCH_TOKENS
     asked = running.get("batch_tokens")
     budget = own if asked is None else asked
@@ -146,7 +210,7 @@ def run_pass(
         budget = nodes if on_tree else budget
     to_run = int(prompts.n_prompts.sum()) if published else len(prompts.distinct)
     with running["progress"].track(to_run) as track:
-        task = Pass(model, prompts, readout, scored, budget, running["shards"], track)
+        task = Pass(model, prompts, readout, scored, budget, running["shards"], track, spots)
         done = tree_pass.run(task) if on_tree else plain_pass.run(task)
     return replace(done, remark=remark) if remark else done
 

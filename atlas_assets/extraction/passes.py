@@ -11,6 +11,7 @@ import torch
 
 from atlas_assets.extraction.prompts import UnitPrompts
 from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.extraction.spots import Spots
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Track
 
@@ -27,12 +28,15 @@ class UnitSums:
         counts: int32 ``[units, layers, width]``.
         losses: float64 ``[distinct prompts]`` in nats per token; empty where none were asked for.
         remark: why the prompts did not run on their prefix tree, where a tree was asked for.
+        at_spots: the same sums, and int32 counts ``[levels, units, layers, width]``, of each of
+            the pass's `Spots`.
     """
 
     sums: npt.NDArray[np.float32]
     counts: npt.NDArray[np.int32]
     losses: Doubles
     remark: str = ""
+    at_spots: tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Pass:
         budget: most tokens of a batch, padding included, or most nodes of a chunk of the tree.
         shards: where finished work is kept; see `store`.
         track: is told of each prompt that has been run.
+        spots: what else is read of these prompts.
     """
 
     model: LoadedModel
@@ -56,6 +61,7 @@ class Pass:
     budget: int
     shards: ShardStore
     track: Track
+    spots: tuple[Spots, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -81,4 +87,5 @@ class Pass:
             f"{model.dtype} on {model.device.type}, torch {torch.__version__}",
             model.kernels,
             self.prompts.digest(),
+            *(spots.digest() for spots in self.spots),
         )

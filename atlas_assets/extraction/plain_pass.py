@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from atlas_assets.extraction.prompts import IntArray, UnitPrompts, cut_into_shar
 from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
+from atlas_assets.extraction.spots import Spots
 from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt_layers import in_authors_order
 
@@ -26,7 +28,7 @@ PUBLISHED_BATCH = 64
 #: enough to make batches of similar length
 SHARD_PROMPTS = 1024
 #: raise it when the plan changes, so that shards of another plan are not taken for this one's
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +55,14 @@ def run(task: Pass) -> UnitSums:
     )
     sums, counts = np.zeros(task.shape, np.float32), np.zeros(task.shape, np.int32)
     losses = np.zeros(task.n_losses)
+    at_spots = tuple(
+        (np.zeros(shape[1:], np.float32), np.zeros(shape, np.int32))
+        for shape in (_shape_at(task, spots) for spots in task.spots)
+    )
     unit_of = {name: unit for unit, name in enumerate(task.prompts.names)}
     for number, prompts in enumerate(cut_into_shards(task.prompts, SHARD_PROMPTS)):
-        shard = replace(task, prompts=prompts)
+        within = [spots.within(prompts) for spots in task.spots]
+        shard = replace(task, prompts=prompts, spots=tuple(spots for _, spots in within))
         key = f"{number:05d}"
         done: Mapping[str, Any] | None = store.get(key, like=_nothing(shard))
         if done is None:
@@ -67,7 +74,16 @@ def run(task: Pass) -> UnitSums:
         sums[units], counts[units] = done["sums"], done["counts"]
         if task.scored:
             losses[np.searchsorted(task.prompts.distinct, prompts.distinct)] = done["losses"]
-    return UnitSums(sums, counts, losses)
+        for number, (units_at, _) in enumerate(within):
+            # a unit's prompts are those of one unit of the pass, so they are all in this shard
+            at_spots[number][0][units_at] = done[f"sums {number}"]
+            at_spots[number][1][:, units_at] = done[f"counts {number}"]
+    return UnitSums(sums, counts, losses, at_spots)
+
+
+def _shape_at(task: Pass, spots: Spots) -> tuple[int, int, int, int]:
+    """Return the shape of the counts at spots: levels, units, layers, width."""
+    return (spots.n_levels, spots.n_units, *task.shape[1:])
 
 
 def _nothing(task: Pass) -> Arrays:
@@ -76,6 +92,11 @@ def _nothing(task: Pass) -> Arrays:
         "sums": np.empty(task.shape, np.float32),
         "counts": np.empty(task.shape, np.int32),
         "losses": np.empty(task.n_losses),
+        **{
+            f"{name} {number}": np.empty(_shape_at(task, spots)[skipped:], dtype)
+            for number, spots in enumerate(task.spots)
+            for name, skipped, dtype in (("sums", 1, np.float32), ("counts", 0, np.int32))
+        },
     }
 
 
@@ -83,6 +104,7 @@ def _run_shard(task: Pass) -> Arrays:
     model, prompts = task.model, task.prompts
     lengths = prompts.table.lengths
     reduction = Reduction(model, len(prompts.names), len(_rows_to_run(task)))
+    at_spots = [Reduction(model, s.n_units, len(s), s.thresholds) for s in task.spots]
     losses = torch.zeros(task.n_losses, dtype=torch.float64, device=model.device)
     # the release pads on the left and gives the network no mask
     released = task.readout == "published"
@@ -92,9 +114,14 @@ def _run_shard(task: Pass) -> Arrays:
         side: Literal["left", "right"] = "left" if released else "right"
         ids = padded(prompts.table, batch.rows, model.tokenizer.pad_id, side=side)
         real = np.arange(ids.shape[1]) < lengths[batch.rows, None]
+        slots, tokens = [np.arange(len(batch.rows))], [lengths[batch.rows] - 1]
+        for spots in task.spots:
+            some, slot = spots.of_rows(batch.rows)
+            slots.append(slot)
+            tokens.append(spots.tokens[some])
         places = (
-            placed(np.arange(len(batch.rows)), model.device),
-            placed(lengths[batch.rows] - 1, model.device),
+            placed(np.concatenate(slots), model.device),
+            placed(np.concatenate(tokens), model.device),
         )
         # without padding a mask says nothing and keeps networks from their faster causal attention
         masked = not (released or real.all())
@@ -108,7 +135,12 @@ def _run_shard(task: Pass) -> Arrays:
 
     def take(batch: _Batch, result: tuple[torch.Tensor, torch.Tensor | None]) -> None:
         readouts, means = result
-        reduction.add(readouts, batch.weights, batch.units, batch.runs)
+        found = [spots.of_rows(batch.rows)[0] for spots in task.spots]
+        at_end, *elsewhere = torch.split(readouts, [len(batch.runs), *map(len, found)])
+        reduction.add(at_end, batch.weights, batch.units, batch.runs)
+        for spots, into, some, part in zip(task.spots, at_spots, found, elsewhere, strict=True):
+            units, weights = spots.weights_of(some)
+            into.add(part, weights, units, some)
         if means is not None:
             losses[placed(batch.runs, model.device)] = means
         task.track.advance(len(batch.runs))
@@ -116,15 +148,23 @@ def _run_shard(task: Pass) -> Arrays:
     def where(run: int) -> str:
         return prompts.where(int(_rows_to_run(task)[run]))
 
+    def where_at(spots: Spots, spot: int) -> str:
+        return prompts.where(int(spots.rows[spot]))
+
     batches = _released_batches(prompts) if released else _batches(task)
     order = in_authors_order(model.network) if released else nullcontext()
     with order, tapped(model) as tap:
         in_order(batches, read, take, device=model.device)
     reduction.require_finite(where)
+    for spots, into in zip(task.spots, at_spots, strict=True):
+        into.require_finite(partial(where_at, spots))
     found = losses.cpu().numpy()
     require_finite_losses(found, where)
     sums, counts = reduction.finish()
-    return {"sums": sums, "counts": counts, "losses": found}
+    result = {"sums": sums, "counts": counts[0], "losses": found}
+    for number, into in enumerate(at_spots):
+        result[f"sums {number}"], result[f"counts {number}"] = into.finish()
+    return result
 
 
 def _rows_to_run(task: Pass) -> IntArray:

@@ -25,15 +25,27 @@ class Reduction:
     Args:
         model: gives layers, width and device.
         units: how many units there are.
-        runs: how many sequences are run in all.
+        runs: how many readouts are taken in all.
+        thresholds: float32 ``[levels, layers]``; a neuron counts as firing at a level where
+            |readout| is above that of the layer. By default there is one level, of zeros.
     """
 
-    def __init__(self, model: LoadedModel, units: int, runs: int) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        units: int,
+        runs: int,
+        thresholds: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        if thresholds is None:
+            thresholds = np.zeros((1, model.n_layers), np.float32)
         self._shape = (units, model.n_layers, model.width)
-        size = (units, model.n_layers * model.width)
+        neurons = model.n_layers * model.width
         self._device = model.device
-        self._sums = torch.zeros(size, dtype=torch.float64, device=model.device)
-        self._counts = torch.zeros(size, dtype=torch.int32, device=model.device)
+        self._thresholds = placed(thresholds, model.device)[:, None, :, None]
+        self._sums = torch.zeros((units, neurons), dtype=torch.float64, device=model.device)
+        counts = (len(thresholds), units, neurons)
+        self._counts = torch.zeros(counts, dtype=torch.int32, device=model.device)
         self._unsound = torch.zeros((runs, model.n_layers), dtype=torch.bool, device=model.device)
 
     def add(
@@ -52,7 +64,9 @@ class Reduction:
         share, where = self._put(weights), self._put(units)
         # products with whole-number weights: exact for counts, one float64 rounding per term
         self._sums[where] += share @ strength.flatten(1).double()
-        self._counts[where] += (share @ (strength > 0).flatten(1).double()).int()
+        for level, threshold in enumerate(self._thresholds):
+            fires = (strength > threshold).flatten(1).double()
+            self._counts[level, where] += (share @ fires).int()
 
     def require_finite(self, where: Callable[[int], str]) -> None:
         """Wait for the device and refuse readouts that were not finite.
@@ -70,15 +84,18 @@ class Reduction:
             raise _not_finite("the network's readout", "finite activations", place)
 
     def finish(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """Round the sums to float32, once, and return them and the counts on the host."""
+        """Round the sums to float32, once, and return them and the counts on the host.
+
+        Counts are int32 ``[levels, units, layers, width]``.
+        """
         sums = self._sums.float().cpu().numpy().reshape(self._shape)
-        return sums, self._counts.cpu().numpy().reshape(self._shape)
+        return sums, self._counts.cpu().numpy().reshape(len(self._counts), *self._shape)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return what has been added up so far: ``sums`` in float64 and ``counts``."""
         return {
             "sums": self._sums.cpu().numpy().reshape(self._shape),
-            "counts": self._counts.cpu().numpy().reshape(self._shape),
+            "counts": self._counts.cpu().numpy().reshape(len(self._counts), *self._shape),
         }
 
     def resume(self, sums: Doubles, counts: npt.NDArray[np.int32]) -> None:

@@ -56,6 +56,11 @@ class ShardStore:
         self.fingerprint = fingerprint
         self._opened = False
 
+    def beside(self, name: str) -> ShardStore:
+        """Return a store for another part of the work, in a folder of that name within this one."""
+        folder = None if self.folder is None else self.folder / name
+        return ShardStore(folder, self.fingerprint)
+
     def narrowed(self, *parts: str) -> ShardStore:
         """Return the store in the same folder whose fingerprint covers ``parts`` too."""
         text = "\0".join((self.fingerprint, *parts))

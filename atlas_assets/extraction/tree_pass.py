@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,9 +20,11 @@ from scipy.sparse import coo_array, csc_array
 from atlas_assets.extraction.losses import tree_mean_losses
 from atlas_assets.extraction.passes import Pass, UnitSums
 from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
+from atlas_assets.extraction.prompts import IntArray
 from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
+from atlas_assets.extraction.spots import Spots
 from atlas_assets.extraction.tree_model import TreeModel
 from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.extraction.workers import in_order
@@ -31,7 +34,7 @@ from atlas_assets.models.loaded import LoadedModel
 #: the number of a chunk's first sequence, and one more than that of its last
 Cut = tuple[int, int]
 #: raise it when the plan or the arithmetic changes
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 #: chunks in a leg: the most work that a kill can cost beyond the time since the last note
 CHUNKS_PER_LEG = 16
 #: seconds after which the sums are written down at the end of a leg
@@ -48,11 +51,51 @@ def run(task: Pass) -> UnitSums:
     sequence_of_row = coo_array(
         (np.ones(len(rows)), (np.arange(len(rows)), places)), shape=(len(rows), len(tree))
     )
+    ends = Spots(
+        rows=np.arange(len(tree)),
+        tokens=tree.lengths - 1,
+        weights=csc_array(task.prompts.multiplicity @ sequence_of_row),
+        thresholds=np.zeros((1, task.model.n_layers), np.float32),
+    )
+    read = [_Read.of(task, ends)]
+    for spots in task.spots:
+        sequences = places[np.searchsorted(rows, spots.rows)]
+        order = np.argsort(sequences, kind="stable")
+        read.append(_Read.of(task, replace(spots.at(order), rows=sequences[order])))
     with _on_chunks(task.model) as network:
-        walk = _Walk(task, tree, csc_array(task.prompts.multiplicity @ sequence_of_row), network)
+        walk = _Walk(task, tree, read, network)
         walk.go()
-    sums, counts = walk.reduction.finish()
-    return UnitSums(sums, counts, walk.losses[places] if task.scored else walk.losses)
+    (sums, counts), *at_spots = (part.reduction.finish() for part in read)
+    losses = walk.losses[places] if task.scored else walk.losses
+    return UnitSums(sums, counts[0], losses, tuple(at_spots))
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """What is read of the tree: spots whose rows are its sequences, and their sums so far."""
+
+    spots: Spots
+    reduction: Reduction
+
+    @classmethod
+    def of(cls, task: Pass, spots: Spots) -> _Read:
+        units = spots.weights.shape[0]
+        return cls(spots, Reduction(task.model, units, len(spots), spots.thresholds))
+
+    def of_cut(self, cut: Cut) -> slice:
+        """The spots of some sequences."""
+        return slice(*np.searchsorted(self.spots.rows, cut).tolist())
+
+    def nodes(self, cut: Cut, chunk: TreeChunk) -> IntArray:
+        """The nodes of the spots of a chunk's sequences."""
+        some = self.of_cut(cut)
+        return chunk.node_of(self.spots.rows[some] - cut[0], self.spots.tokens[some])
+
+    def add(self, cut: Cut, readouts: torch.Tensor) -> None:
+        """Add the readouts of those nodes to the sums."""
+        some = self.of_cut(cut)
+        units, weights = self.spots.weights_of(some)
+        self.reduction.add(readouts, weights, units, np.arange(some.start, some.stop))
 
 
 @contextmanager
@@ -69,22 +112,17 @@ class _Walk:
     """A pass under way: its sums and losses so far and the network that adds to them."""
 
     def __init__(
-        self,
-        task: Pass,
-        tree: PrefixTree,
-        weights: csc_array,
-        network: TreeNetwork | TreeModel,
+        self, task: Pass, tree: PrefixTree, read: list[_Read], network: TreeNetwork | TreeModel
     ) -> None:
         self._task = task
         self._tree = tree
-        self._weights = weights
+        self._read = read
         self._network = network
         self._store = task.store(
             f"tree plan {PLAN_VERSION}, {task.budget} nodes, {CHUNKS_PER_LEG} chunks"
         )
         #: chunks of the current leg with their losses, which the device may still be computing
         self._waiting: list[tuple[TreeChunk, torch.Tensor]] = []
-        self.reduction = Reduction(task.model, len(task.prompts.names), len(tree))
         self.losses = np.zeros(len(tree) if task.scored else 0)
 
     def go(self) -> None:
@@ -96,7 +134,8 @@ class _Walk:
 
         def run_chunk(cut: Cut) -> tuple[TreeChunk, torch.Tensor, torch.Tensor | None]:
             chunk = self._tree.chunk(*cut)
-            return chunk, *self._network.run(chunk, losses=self._task.scored)
+            nodes = np.concatenate([read.nodes(cut, chunk) for read in self._read])
+            return chunk, *self._network.run(chunk, nodes, losses=self._task.scored)
 
         def take(cut: Cut, result: tuple[TreeChunk, torch.Tensor, torch.Tensor | None]) -> None:
             nonlocal noted, done
@@ -115,27 +154,33 @@ class _Walk:
         in_order(cuts[done:], run_chunk, take, device=self._task.model.device)
 
     def _state(self, chunks: int) -> Arrays:
-        return {**self.reduction.state(), "chunks": np.asarray([chunks]), "losses": self.losses}
+        sums = {
+            f"{name} {number}": array
+            for number, read in enumerate(self._read)
+            for name, array in read.reduction.state().items()
+        }
+        return {**sums, "chunks": np.asarray([chunks]), "losses": self.losses}
 
     def _resume(self, chunks: int) -> int:
         """Go on from a stored state and return how many of the ``chunks`` it has done."""
         state = self._store.get("state", like=self._state(0))
         if state is None or not 0 < int(state["chunks"][0]) <= chunks:
             return 0
-        self.reduction.resume(state["sums"], state["counts"])
+        for number, read in enumerate(self._read):
+            read.reduction.resume(state[f"sums {number}"], state[f"counts {number}"])
         self.losses[:] = state["losses"]
         return int(state["chunks"][0])
 
     def _add(self, cut: Cut, chunk: TreeChunk, readouts: torch.Tensor) -> None:
-        columns = self._weights[:, slice(*cut)]
-        units = np.unique(columns.indices).astype(np.int64)
-        weights = columns[units].toarray()
-        self.reduction.add(readouts, weights, units, chunk.sequences)
+        sizes = [read.of_cut(cut).stop - read.of_cut(cut).start for read in self._read]
+        for read, part in zip(self._read, torch.split(readouts, sizes), strict=True):
+            read.add(cut, part)
         self._task.track.advance(len(chunk.sequences))
 
     def _end_leg(self) -> None:
         """Wait for the device, and check that the readouts and losses of the leg are finite."""
-        self.reduction.require_finite(self._where)
+        for read in self._read:
+            read.reduction.require_finite(partial(self._where_at, read.spots))
         for chunk, losses in self._waiting:
             means = tree_mean_losses(chunk, losses.cpu().numpy())
             require_finite_losses(means, partial(self._where_in, chunk))
@@ -144,6 +189,9 @@ class _Walk:
 
     def _where_in(self, chunk: TreeChunk, place: int) -> str:
         return self._where(int(chunk.sequences[place]))
+
+    def _where_at(self, spots: Spots, spot: int) -> str:
+        return self._where(int(spots.rows[spot]))
 
     def _where(self, sequence: int) -> str:
         return self._task.prompts.where(int(self._tree.rows[sequence]))

@@ -24,13 +24,15 @@ SPLIT = "train"
 _FOLDER = "viewer"
 #: the configuration that the viewer opens with, where it is published
 _DEFAULT_CONFIG = "summary"
-_LIST = "list<int32>"
+#: the type of a column of lists → that of their items
+_ITEMS = {"list<int32>": "int32", "list<float32>": "float32"}
 _DTYPES: dict[Any, str] = {
     pl.String(): "string",
     pl.Int64(): "int64",
     pl.Float64(): "float64",
     pl.Boolean(): "bool",
-    pl.List(pl.Int32()): _LIST,
+    pl.List(pl.Int32()): "list<int32>",
+    pl.List(pl.Float32()): "list<float32>",
 }
 
 
@@ -122,8 +124,8 @@ def front_matter(manifest: Manifest) -> dict[str, list[dict[str, Any]] | None]:
 
 
 def _feature(column: ColumnRecord) -> dict[str, str]:
-    typed = {"list": "int32"} if column.dtype == _LIST else {"dtype": column.dtype}
-    return {"name": column.name, **typed}
+    item = _ITEMS.get(column.dtype)
+    return {"name": column.name, **({"list": item} if item else {"dtype": column.dtype})}
 
 
 def _setting_key(file: FileRecord) -> tuple[float, ...]:

@@ -168,6 +168,11 @@ class CheckpointTokenizer:
         found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [list(encoding.ids) for encoding in found]
 
+    def spans_all(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
+        """Return the characters of each token of every text, as first and one past the last."""
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [list(encoding.offsets) for encoding in found]
+
     def decode(self, ids: list[int], /) -> str:
         """Return the text that ``ids`` spell, special tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))

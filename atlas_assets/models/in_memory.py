@@ -93,5 +93,10 @@ class _MemoryTokenizer:
         )
         return found
 
+    def spans_all(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
+        found = self._tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+        spans: list[list[tuple[int, int]]] = found["offset_mapping"]
+        return spans
+
     def decode(self, ids: list[int], /) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,12 @@ class ModelTokenizer(CorpusTokenizer, Protocol):
 
     pad_id: int
     vocab_size: int
+
+    def spans_all(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
+        """Return the characters of each token of every text, as first and one past the last.
+
+        There is a span for each id that ``encode_all`` gives, in the same order.
+        """
 
 
 @dataclass(frozen=True, eq=False)

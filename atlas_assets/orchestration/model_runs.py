@@ -1,14 +1,16 @@
 """Runs of the model for an asset: shards, progress and settings joined to the extraction.
 
 Losses and readouts of the object prompts come from one pass over all candidates, whichever of the
-two assets asks first: the pass is the same, so what the other finds stored is what it would
+three assets asks first: the pass is the same, so what the others find stored is what it would
 compute, byte for byte.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 import numpy as np
@@ -27,10 +29,13 @@ from atlas_assets.storage.store import AtlasStore
 
 if TYPE_CHECKING:
     from atlas_assets.extraction.extraction import NetworkPath, PromptReadings
+    from atlas_assets.extraction.spots import Occurrences
+    from atlas_assets.stages.activations.positions import PositionActivations
 
-#: whose scratch folder holds the pass over the object candidates: of the two assets that take
-#: from it, the one that is written last
-_CANDIDATES = "object_activations"
+#: whose scratch folder holds the pass over the object prompts: of the three assets that take from
+#: it, the one that is written last
+_POSITIONS = "position_activations"
+_Readings: TypeAlias = "tuple[PromptReadings, tuple[PositionActivations, ...]]"
 
 
 class ModelRuns:
@@ -53,6 +58,10 @@ class ModelRuns:
         return self._model.tokenizer
 
     @property
+    def _candidates(self) -> pl.DataFrame:
+        return inventory_of(self._settings).object_candidates()
+
+    @property
     def loss_threshold(self) -> float | None:
         """The highest mean loss (nats) at which a pair is kept; ``None``: all are."""
         return self._model.loss_threshold
@@ -60,7 +69,7 @@ class ModelRuns:
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
         if self._settings.readout == "last_token":
-            readings = self._read_candidates(units_of_object_prompts(candidates))
+            readings, _ = self._read_all(candidates)
             names = names_of_pairs(candidates)
             losses, lengths = (
                 np.asarray([next(values[name]) for name in names])
@@ -93,12 +102,22 @@ class ModelRuns:
         candidates; other prompts than the settings give are run on their own.
         """
         units = units_of_object_prompts(prompts)
-        if self._settings.readout != "last_token":
+        if self._settings.readout != "last_token" or not _holds(self._candidates, units):
             return self.read(units)
-        candidates = units_of_object_prompts(inventory_of(self._settings).object_candidates())
-        if any(candidates.get(name) != texts for name, texts in units.items()):
-            return self.read(units)
-        return self._read_candidates(candidates).activations.select(tuple(sorted(units)))
+        readings, _ = self._read_all(self._candidates)
+        return readings.activations.select(tuple(sorted(units)))
+
+    def read_positions(self, prompts: pl.DataFrame) -> tuple[PositionActivations, ...]:
+        """Return what the pairs of ``prompts`` give at other positions, from the same pass.
+
+        The release's readout has no pass to share, and the prompts are then run for this alone.
+        """
+        units = units_of_object_prompts(prompts)
+        if self._settings.readout == "last_token" and _holds(self._candidates, units):
+            _, found = self._read_all(self._candidates)
+        else:
+            _, found = self._read_all(prompts, scored=False)
+        return tuple(each.select(sorted(units)) for each in found)
 
     def read(self, units: Units) -> Activations:
         """Return the activations of every unit, with the readout in force."""
@@ -114,17 +133,26 @@ class ModelRuns:
             progress=self._progress("prompts read"),
         )
 
-    def _read_candidates(self, candidates: Units) -> PromptReadings:
+    def _read_all(self, prompts: pl.DataFrame, *, scored: bool = True) -> _Readings:
+        """Run object prompts once for all that is read of them."""
         from atlas_assets.extraction.extraction import read_prompts  # imports torch
+        from atlas_assets.extraction.positions import by_pair, occurrences_in
 
-        return read_prompts(
+        if prompts is self._candidates:
+            names, occurrences = _candidates_read_at(self._model)
+        else:
+            names, occurrences = occurrences_in(self._model.tokenizer, prompts)
+        readings = read_prompts(
             self._model.loaded,
-            candidates,
+            units_of_object_prompts(prompts),
+            occurrences,
+            scored=scored,
             batch_tokens=self._settings.batch_tokens,
             path=self._path,
-            shards=self._shards(_CANDIDATES),
-            progress=self._progress("prompts read and scored"),
+            shards=self._shards(_POSITIONS),
+            progress=self._progress("prompts read and scored" if scored else "prompts read"),
         )
+        return readings, by_pair(names, readings.positions)
 
     @property
     def _path(self) -> NetworkPath:
@@ -149,3 +177,17 @@ class ModelRuns:
         )
         fingerprint = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         return ShardStore(self._store.scratch(key), fingerprint)
+
+
+def _holds(candidates: pl.DataFrame, units: Units) -> bool:
+    """Whether all prompts of the units are candidates, each unit whole."""
+    found = units_of_object_prompts(candidates)
+    return all(found.get(name) == texts for name, texts in units.items())
+
+
+@lru_cache(maxsize=1)
+def _candidates_read_at(model: AtlasModel) -> tuple[tuple[str, ...], Mapping[str, Occurrences]]:
+    """Return what `occurrences_in` does of the candidates, which three assets in turn ask for."""
+    from atlas_assets.extraction.positions import occurrences_in  # imports torch
+
+    return occurrences_in(model.tokenizer, inventory_of(model.settings).object_candidates())

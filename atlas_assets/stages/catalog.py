@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.activations.artifacts import CHECKER_ACTIVATIONS, OBJECT_ACTIVATIONS
+from atlas_assets.stages.activations.artifacts import (
+    CHECKER_ACTIVATIONS,
+    OBJECT_ACTIVATIONS,
+    POSITION_ACTIVATIONS,
+)
 from atlas_assets.stages.analyses import (
     circuit_distinctness,
     compositionality,
@@ -29,7 +33,7 @@ from atlas_assets.stages.prompts.inventory import inventory_of
 from atlas_assets.stages.report.artifacts import atlas_report, claims_report
 from atlas_assets.stages.setting import Setting
 
-_ACTIVATIONS = (OBJECT_ACTIVATIONS, CHECKER_ACTIVATIONS)
+_ACTIVATIONS = (OBJECT_ACTIVATIONS, CHECKER_ACTIVATIONS, POSITION_ACTIVATIONS)
 #: the further analyses, which the release does not publish
 ANALYSES = (
     compositionality.COMPOSITIONALITY,

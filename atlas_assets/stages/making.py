@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.activations.positions import PositionActivations
     from atlas_assets.stages.figures.caption import Caption
     from atlas_assets.stages.prompts.inventory import Inventory
     from atlas_assets.stages.report.claims import ClaimResult
@@ -49,6 +50,9 @@ class Model(Protocol):
 
     def read(self, units: Units) -> Activations:
         """Return the sums and counts of every unit."""
+
+    def read_positions(self, prompts: pl.DataFrame) -> Sequence[PositionActivations]:
+        """Return what the pairs of the object prompts give at their concepts and names."""
 
 
 class Making(Protocol):

@@ -27,6 +27,7 @@ _NUMBERS = {
     pl.Int32: "<i4",
     pl.Int64: "<i8",
     pl.UInt32: "<u4",
+    pl.Float32: "<f4",
     pl.Float64: "<f8",
     pl.Boolean: "|b1",
 }

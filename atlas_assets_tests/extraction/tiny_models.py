@@ -60,6 +60,12 @@ class ByteTokenizer:
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.encode(text) for text in texts]
 
+    def spans_all(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [
+            [(at, at + 1) for at, character in enumerate(text) for _ in character.encode()]
+            for text in texts
+        ]
+
     def decode(self, ids: list[int]) -> str:
         return bytes(token for token in ids if token != PAD_ID).decode(errors="replace")
 

@@ -79,3 +79,26 @@ def loss(model: Any, text: str) -> float:
 def _reduce(readouts: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     strength = np.abs(readouts.astype(np.float64))
     return strength.sum(axis=0).astype(np.float32), (strength > 0).sum(axis=0), len(readouts)
+
+
+def at_places(model: Any, read: Sequence[tuple[str, str, int]], kappas: Sequence[float]) -> Any:
+    """Every prompt alone, read at one token: units' sums and counts, and the scale of the layers.
+
+    Args:
+        model: a loaded model.
+        read: unit, prompt and token, once for each time that it counts.
+        kappas: shares of the scale that a readout must exceed to count.
+    """
+    readouts = {}
+    for _, prompt, token in read:
+        outputs = layer_outputs(model, [model.tokenizer.encode(prompt)])
+        readouts[prompt, token] = np.array([out[0, token].float().numpy() for out in outputs])
+    squares = [np.mean(r.astype(np.float64) ** 2, axis=1) for r in readouts.values()]
+    scale = np.sqrt(np.mean(squares, axis=0))
+    units: dict[str, tuple[Any, Any]] = {}
+    for unit, prompt, token in read:
+        strength = np.abs(readouts[prompt, token].astype(np.float64))
+        fires = np.array([strength > (kappa * scale)[:, None] for kappa in kappas]).astype(int)
+        sums, counts = units.get(unit, (0, 0))
+        units[unit] = sums + strength, counts + fires
+    return scale, units

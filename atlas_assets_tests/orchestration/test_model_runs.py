@@ -15,6 +15,7 @@ from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.positions import PositionActivations
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.tiny_atlas import (
     failure_text,
@@ -37,9 +38,9 @@ def chunks_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     run = TreeNetwork.run
 
-    def watched(self: TreeNetwork, chunk: Any, **options: Any) -> Any:
+    def watched(self: TreeNetwork, chunk: Any, *nodes: Any, **options: Any) -> Any:
         sizes.append(len(chunk))
-        return run(self, chunk, **options)
+        return run(self, chunk, *nodes, **options)
 
     monkeypatch.setattr(TreeNetwork, "run", watched)
     return sizes
@@ -65,18 +66,24 @@ def test_the_pass_of_the_prompts_is_the_pass_of_the_activations(
     settings: AtlasSettings, instance: dg.DagsterInstance, chunks_run: list[int]
 ) -> None:
     folder = make(settings, instance, "object_prompts")
-    assert len(notes(folder)) == 1
+    assert len(notes(folder)) == 2  # of the scales, and of the pass
     assert chunks_run
 
     chunks_run.clear()
     make(settings, instance, "object_activations")
     taken = (folder / NAME).read_bytes()
+    make(settings, instance, "position_activations")
     assert chunks_run == []
     assert notes(folder) == []
 
-    make(settings, instance, "object_activations")
+    at_positions = store_of(settings).read("position_activations")
+    make(settings, instance, "object_activations", "position_activations")
     assert chunks_run
     assert (folder / NAME).read_bytes() == taken
+    assert store_of(settings).read("position_activations").equals(at_positions)
+    concept, name = (PositionActivations.of(at_positions, where) for where in ("concept", "name"))
+    assert (concept.n_prompts == 2).all()
+    assert set(name.names) < set(concept.names)
 
 
 def test_without_the_tree_prompts_run_in_batches_and_the_record_says_so(
@@ -155,3 +162,8 @@ def test_the_published_readout_has_a_pass_of_its_own(
     np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
     sums = [store_of(s).read("object_activations").digest() for s in (last, published)]
     assert sums[0] != sums[1]
+    for each in (last, published):
+        make(each, instance, "position_activations")
+    tables = [store_of(s).read("position_activations") for s in (last, published)]
+    np.testing.assert_allclose(*(table["sums"].explode() for table in tables), rtol=1e-6)
+    assert tables[0].drop("sums", "scale").equals(tables[1].drop("sums", "scale"))

@@ -14,6 +14,7 @@ import polars as pl
 from atlas_assets.definitions import build_resources
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.activations.positions import LEVELS, PositionActivations, table_of
 from atlas_assets.stages.analyses import token_independence
 from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets.stages.prompts.checker_prompts import keyword_of
@@ -46,6 +47,7 @@ def make(data_dir: Path) -> AtlasStore:
     store.write("token_checker_prompts", checker_prompts())
     store.write("token_checker_masks", checker_masks(tokens, settings.token_checker))
     universal = write_from_activations(store, objects, checkers)
+    store.write("position_activations", position_activations())
     keywords, masks = keyword_of(load_stimuli()), universal[REFERENCE]
     detail = token_independence.detail(masks, checker_masks(tokens, REFERENCE).masks, keywords)
     store.write("token_independence_detail", detail)
@@ -62,6 +64,18 @@ def object_prompts() -> pl.DataFrame:
         for i in range(VARIATIONS)
     ]
     return pl.DataFrame(rows, schema=samples.object_prompts().schema, orient="row")
+
+
+def position_activations() -> pl.DataFrame:
+    """At the concepts of all prompts (numbers 0 and 2 discover), and at no builtin's name."""
+    names = tuple(sorted(f"{node}__{name}" for node, name in PAIRS))
+    n_prompts = np.repeat([[2], [1]], len(names), axis=1).astype(np.int32)
+    shape = (2, len(names), LAYERS, WIDTH)
+    counts = np.zeros((len(LEVELS), *shape), np.int32)
+    found = PositionActivations(
+        "concept", names, n_prompts, np.ones(shape, np.float32), counts, np.ones(LAYERS), 9
+    )
+    return table_of([found])
 
 
 def checker_prompts() -> pl.DataFrame:

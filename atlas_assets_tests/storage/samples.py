@@ -15,6 +15,7 @@ from upath import UPath
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.activations.positions import LEVELS, PositionActivations, table_of
 from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.decomposition import decomposition
@@ -71,6 +72,17 @@ def activations(
     counts = rng.integers(0, n_prompts[:, None, None] + 1, shape).astype(np.int32)
     sums = (counts * rng.random(shape) * 3).astype(np.float32)
     return Activations(names, n_prompts, sums, counts)
+
+
+def position_activations() -> pl.DataFrame:
+    """At the concept of the prompts of two pairs, one of them with a half that has none."""
+    rng = np.random.default_rng(3)
+    n_prompts = np.array([[3, 2], [1, 0]], np.int32)
+    shape = (len(n_prompts), 2, LAYERS, WIDTH)
+    counts = rng.integers(0, 2, (len(LEVELS), *shape)).astype(np.int32)
+    sums, scale = rng.random(shape).astype(np.float32), rng.random(LAYERS)
+    found = PositionActivations("concept", PAIRS[:2], n_prompts, sums, counts, scale, 5)
+    return table_of([found])
 
 
 def objects(setting: Setting = SETTING, **shape: int) -> ObjectMasks:
@@ -131,6 +143,7 @@ def sample(key: str, setting: Setting | None = None) -> Any:
         "checker_prompts": checker_prompts,
         "token_checker_prompts": checker_prompts,
         "object_activations": activations,
+        "position_activations": position_activations,
         "checker_activations": lambda: activations(CONCEPTS, seed=1),
         "object_masks": lambda: objects(setting),
         "checker_masks": lambda: checkers(setting),

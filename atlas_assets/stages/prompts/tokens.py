@@ -38,13 +38,15 @@ class KeywordSearch:
 
     def holds(self, text: str, keyword: str) -> bool:
         """Return whether the ids of ``text`` hold ``keyword``."""
-        ids = self._encoded(text)
-        return contains_run(ids, self._encoded(keyword)) or any(
-            self._decoded(token) == keyword for token in ids
-        )
+        return self.last_token(text, keyword) is not None
 
-
-def contains_run(ids: Sequence[int], run: Sequence[int]) -> bool:
-    """Return whether ``run`` occurs in ``ids`` as a contiguous run; an empty run never does."""
-    starts = range(len(ids) - len(run) + 1) if run else ()
-    return any(ids[start : start + len(run)] == run for start in starts)
+    def last_token(self, text: str, keyword: str) -> int | None:
+        """Return the place of the last token of ``keyword`` where it occurs last, if it does."""
+        ids, run = self._encoded(text), self._encoded(keyword)
+        for end in range(len(ids) - 1, -1, -1):
+            start = end + 1 - len(run)
+            if run and start >= 0 and ids[start : end + 1] == run:
+                return end
+            if self._decoded(ids[end]) == keyword:
+                return end
+        return None

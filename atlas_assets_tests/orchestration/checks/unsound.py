@@ -32,6 +32,10 @@ def without_first_row(table: pl.DataFrame) -> pl.DataFrame:
     return table.slice(1)
 
 
+def without_first_pair(table: pl.DataFrame) -> pl.DataFrame:
+    return table.filter(pl.col("pair") != table["pair"][0])
+
+
 def flipped(masks: Masks, unit: int, layer: int, to: bool) -> Masks:
     """With one neuron put in or taken out, that is not so already."""
     bits = masks.bits.copy()
@@ -165,6 +169,8 @@ UNSOUND: list[tuple[str, Edit, set[str]]] = [
     ("object_activations", of_fewer_prompts, {"counts"}),
     ("object_activations", of_fewer_units, {"counts"}),
     ("checker_activations", of_fewer_prompts, {"counts"}),
+    ("position_activations", without_first_row, {"counts"}),
+    ("position_activations", without_first_pair, {"counts"}),
     ("object_masks", neuron_in_a_universal_mask, {"universal_within_pairs"}),
     ("object_masks", neuron_missing_from_a_universal_mask, {"universal_within_pairs"}),
     ("object_masks", neuron_in_a_pair_mask, {"monotone_sweep"}),

@@ -30,4 +30,8 @@ def test_either_rule_is_enough_and_each_text_is_encoded_once() -> None:
         assert not search.holds("bypassing", "pass")  # one id that only contains it
         assert not search.holds("pas", "pass")
         assert not search.holds("paxss", "pass")
+    assert search.last_token("xpasspassy", "pass") == 8
+    assert search.last_token("  pass", "pass") == 0
+    assert search.last_token("bypassing", "pass") is None
+    del tokenizer.encoded[-1:]
     assert tokenizer.encoded == ["xpassy", "pass", "  pass", "bypassing", "pas", "paxss"]

@@ -1,0 +1,184 @@
+"""Reads prompts at several positions in one pass, and the scale of the readouts at each.
+
+The scale s_l of a position is the root of the mean r² over the neurons of layer l and over the
+prompts of a sample that have the position. The sample is one for all positions: of the distinct
+prompts, in the order of their texts, every n-th, n being the least number that leaves at most
+2,048 (for a position that none of them has: the same of those that have it). A neuron *fires at
+level κ* on a prompt where |r| > κ · s_l.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atlas_assets.extraction.passes import Doubles
+from atlas_assets.extraction.prompts import TEXTS_PER_CALL, IntArray
+from atlas_assets.extraction.spots import Occurrences
+from atlas_assets.models.loaded import ModelTokenizer
+from atlas_assets.stages.activations.positions import (
+    HALVES,
+    LEVELS,
+    PositionActivations,
+    placed,
+)
+from atlas_assets.stages.prompts.positions import POSITIONS
+
+#: distinct prompts in the sample that a scale is taken from, at most
+SAMPLE_PROMPTS = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """How large readouts are at a position.
+
+    Attributes:
+        values: float64 ``[layers]``, s_l.
+        prompts: the number of distinct prompts in the sample.
+        sample: SHA-256 (hex) over the texts of the sample and the tokens that were read.
+    """
+
+    values: Doubles
+    prompts: int
+    sample: str
+
+    @property
+    def thresholds(self) -> npt.NDArray[np.float32]:
+        """κ · s_l, float32 ``[levels, layers]``."""
+        return np.outer(LEVELS, self.values).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class PositionReadings:
+    """What one position gives.
+
+    Attributes:
+        scale: how large readouts are there.
+        n_prompts: int32 ``[units]``, how many prompts each unit counts.
+        sums: float32 ``[units, layers, width]``, Σ|readout|.
+        counts: int32 ``[levels, units, layers, width]``, on how many prompts each neuron fires.
+    """
+
+    scale: Scale
+    n_prompts: npt.NDArray[np.int32]
+    sums: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int32]
+
+
+def samples_of(positions: Mapping[str, Occurrences]) -> dict[str, Occurrences]:
+    """Return, by position, the distinct spots that its scale is taken from."""
+    of_all = _thinned({text for found in positions.values() for text in found.texts})
+    samples = {}
+    for name, occurrences in positions.items():
+        sampled = of_all.intersection(occurrences.texts) or _thinned(set(occurrences.texts))
+        kept = [number for number, text in enumerate(occurrences.texts) if text in sampled]
+        samples[name] = occurrences.select(np.asarray(kept, dtype=np.int64)).each_alone()
+    return samples
+
+
+def _thinned(texts: set[str]) -> set[str]:
+    step = max(-(-len(texts) // SAMPLE_PROMPTS), 1)
+    return set(sorted(texts)[::step])
+
+
+def scale_of(sample: Occurrences, sums: npt.NDArray[np.float32]) -> Scale:
+    """Compute a position's scale from the |readouts| of its sample, ``[spots, layers, width]``."""
+    squares = np.zeros(sums.shape[1])
+    for readout in sums:
+        squares += np.square(readout.astype(np.float64)).sum(axis=1)
+    values = np.sqrt(squares / max(len(sums) * sums.shape[2], 1))
+    read = zip(sample.texts, sample.tokens.tolist(), strict=True)
+    digest = hashlib.sha256("\0".join(f"{text}\0{token}" for text, token in read).encode())
+    return Scale(values, len(set(sample.texts)), digest.hexdigest())
+
+
+def occurrences_at(
+    tokenizer: ModelTokenizer,
+    texts: Sequence[str],
+    ends: Sequence[int | None],
+    units: Sequence[int],
+    n_units: int,
+) -> Occurrences:
+    """Find the tokens that hold the last character before each end.
+
+    Args:
+        tokenizer: gives the characters of each token.
+        texts: prompts.
+        ends: characters up to the end of what is read in each, ≥ 1; None where there is nothing,
+            which leaves the prompt out.
+        units: the number of the unit that counts each prompt.
+        n_units: the number of units.
+    """
+    token_of: dict[tuple[str, int], int] = {}
+    wanted: dict[str, set[int]] = {}
+    for text, end in zip(texts, ends, strict=True):
+        if end is not None:
+            wanted.setdefault(text, set()).add(end)
+    distinct = list(wanted)
+    for start in range(0, len(distinct), TEXTS_PER_CALL):
+        some = distinct[start : start + TEXTS_PER_CALL]
+        for text, spans in zip(some, tokenizer.spans_all(some), strict=True):
+            starts = [first for first, _ in spans]
+            token_of |= {(text, end): bisect_left(starts, end) - 1 for end in wanted[text]}
+    there = [number for number, end in enumerate(ends) if end is not None]
+    keys = [(texts[number], ends[number]) for number in there]
+    return Occurrences(
+        texts=[text for text, _ in keys],
+        tokens=np.asarray([token_of[text, end] for text, end in keys], dtype=np.int64),  # type: ignore[index]
+        units=np.asarray(units, dtype=np.int64)[there] if there else np.zeros(0, np.int64),
+        n_units=n_units,
+    )
+
+
+def rows_of_texts(
+    texts: Mapping[str, Sequence[str]], names: Sequence[str], rows: Sequence[IntArray]
+) -> dict[str, int]:
+    """Return the row of the table of every text of the units."""
+    return {
+        text: row
+        for name, of_unit in zip(names, rows, strict=True)
+        for text, row in zip(texts[name], of_unit.tolist(), strict=True)
+    }
+
+
+def occurrences_in(
+    tokenizer: ModelTokenizer, prompts: pl.DataFrame
+) -> tuple[tuple[str, ...], dict[str, Occurrences]]:
+    """Return the pairs of object prompts, sorted, and by position the tokens that are read.
+
+    Unit half · (number of pairs) + pair counts the prompts of one half of a pair.
+    """
+    places = placed(prompts)
+    names, n_units = places.names, len(HALVES) * len(places.names)
+    return names, {
+        position: occurrences_at(tokenizer, places.texts, ends, places.units.tolist(), n_units)
+        for position, ends in places.ends.items()
+    }
+
+
+def by_pair(
+    names: tuple[str, ...], readings: Mapping[str, PositionReadings]
+) -> tuple[PositionActivations, ...]:
+    """Return what was read at the positions of object prompts, by half and pair."""
+    found = []
+    for position in POSITIONS:
+        read = readings[position]
+        shape = (len(HALVES), len(names), *read.sums.shape[1:])
+        found.append(
+            PositionActivations(
+                position,
+                names,
+                read.n_prompts.reshape(shape[:2]),
+                read.sums.reshape(shape),
+                read.counts.reshape(len(LEVELS), *shape),
+                read.scale.values,
+                read.scale.prompts,
+            )
+        )
+    return tuple(found)

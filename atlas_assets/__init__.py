@@ -18,16 +18,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from atlas_assets.api.building import build
+    from atlas_assets.api.building import build, build_series
     from atlas_assets.api.opened import Atlas, open_atlas
     from atlas_assets.api.reading import masks, read
 
 __version__ = "0.1.0"
-__all__ = ["Atlas", "build", "masks", "open_atlas", "read"]
+__all__ = ["Atlas", "build", "build_series", "masks", "open_atlas", "read"]
 
 _MODULES = {
     "Atlas": "opened",
     "build": "building",
+    "build_series": "building",
     "masks": "reading",
     "open_atlas": "opened",
     "read": "reading",

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from atlas_assets.atlas.open import open_to_build
+from atlas_assets.atlas.series import checkpoints
 from atlas_assets.hub_client.client import HubClient
 from atlas_assets.orchestration.assets import assets_of
 from atlas_assets.orchestration.automation.fetching import fetch_job
@@ -28,12 +29,19 @@ from atlas_assets.orchestration.checks.integrity import integrity_checks
 from atlas_assets.orchestration.data_versions import announcing
 from atlas_assets.orchestration.io_managers.base import io_managers
 from atlas_assets.orchestration.partitions import partitions_of
+from atlas_assets.orchestration.series import series_definitions
 from atlas_assets.orchestration.version import version_asset
 from atlas_assets.settings import AtlasSettings
 
 
 def build_definitions(settings: AtlasSettings) -> dg.Definitions:
-    """Fresh definitions of one atlas: assets, jobs, what starts them, resources."""
+    """Fresh definitions of one atlas: assets, jobs, what starts them, resources.
+
+    Where the settings name several checkpoints, they are those of an atlas of each.
+    """
+    series = checkpoints(settings)
+    if series:
+        return series_definitions(settings, series, build_definitions)
     partitions = partitions_of(settings.sweep)
     resources = build_resources(settings)
     resources["model"] = announcing(resources["model"], resources["store"])

@@ -71,10 +71,13 @@ class AtlasSettings(BaseModel):
     model: str = Field(
         default="embedded",
         min_length=1,
-        description="`embedded`, a folder with a checkpoint, or a Hub id",
+        description="`embedded`, a folder with a checkpoint, or a Hub id; a folder of checkpoints' "
+        "folders is a series, with an atlas of each",
     )
     model_revision: str | None = Field(
-        default=None, description="branch, tag or sha of a Hub model; default: its main branch"
+        default=None,
+        description="branch, tag or sha of a Hub model, or several with commas between them, which "
+        "are a series; default: its main branch",
     )
     readout: Readout = Field(
         default="last_token",

@@ -9,7 +9,9 @@ import dagster as dg
 
 from atlas_assets.api.opened import Atlas
 from atlas_assets.atlas.open import open_in_force
+from atlas_assets.atlas.series import checkpoints, require_one_model
 from atlas_assets.definitions import build_definitions
+from atlas_assets.errors import SettingsError, expect
 from atlas_assets.progress import bar_of
 from atlas_assets.settings import AtlasSettings
 
@@ -23,6 +25,8 @@ def build(*, instance: dg.DagsterInstance | None = None, **settings: Any) -> Atl
     What is there and up to date in the folder is made again all the same. A pass over prompts that
     was interrupted goes on from where it was. Bars are drawn in a terminal and in a notebook.
 
+    Of several checkpoints of one training run, `build_series` makes an atlas each.
+
     Args:
         instance: the Dagster instance that remembers the run, as ``DagsterInstance.get()``;
             default: one that ends with the call.
@@ -35,9 +39,49 @@ def build(*, instance: dg.DagsterInstance | None = None, **settings: Any) -> Atl
         AtlasError: the model cannot be read, a file of another atlas is in the way, and so on.
         DagsterError: a check that blocks has failed.
     """
-    wanted = AtlasSettings.from_env().model_dump() | settings
-    in_force = AtlasSettings.build(**wanted)
-    job = build_definitions(in_force).resolve_job_def("atlas")
+    in_force = _in_force(settings)
+    require_one_model(in_force)
+    _run(in_force, instance)
+    return Atlas(open_in_force(in_force))
+
+
+def build_series(
+    *, instance: dg.DagsterInstance | None = None, **settings: Any
+) -> dict[str, Atlas]:
+    """Build an atlas of each of several checkpoints of one training run, and open them.
+
+    An atlas that is complete and fresh is left as it is. A table and a figure of the circuits over
+    training are written beside them.
+
+    Args:
+        instance, **settings: as for `build`, like the errors; ``model`` is a folder of
+            checkpoints' folders, or ``model_revision`` names several revisions of a Hub model,
+            with commas between them.
+
+    Returns:
+        name of the checkpoint's folder, or its revision → its atlas, in the order of training.
+    """
+    in_force = _in_force(settings)
+    series = checkpoints(in_force)
+    expect(
+        bool(series),
+        SettingsError,
+        "the settings name no series of checkpoints",
+        where="model",
+        expected="a folder of two checkpoints' folders or more, or several revisions",
+        found=f"{in_force.model!r}, revision {in_force.model_revision!r}",
+        remedy="correct them, or use build",
+    )
+    _run(in_force, instance)
+    return {one.label: Atlas(open_in_force(one.settings)) for one in series}
+
+
+def _in_force(given: dict[str, Any]) -> AtlasSettings:
+    return AtlasSettings.build(**(AtlasSettings.from_env().model_dump() | given))
+
+
+def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
+    job = build_definitions(settings).resolve_job_def("atlas")
     bar = bar_of(len(job.nodes), "building the atlas", "steps")
 
     @dg.success_hook
@@ -48,4 +92,3 @@ def build(*, instance: dg.DagsterInstance | None = None, **settings: Any) -> Atl
     opened = dg.DagsterInstance.ephemeral() if instance is None else nullcontext(instance)
     with opened as remembering, bar or nullcontext():
         job.with_hooks({step_is_done}).execute_in_process(instance=remembering, run_config=_QUIET)
-    return Atlas(open_in_force(in_force))

@@ -10,6 +10,7 @@ from pathlib import Path
 from upath import UPath
 
 from atlas_assets.atlas.model import AtlasModel
+from atlas_assets.atlas.series import require_one_model
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known, known_sha
 from atlas_assets.errors import ArtifactError, MissingArtifactError, ModelError, StimulusError
 from atlas_assets.hub_client.repository import is_full_sha
@@ -160,6 +161,7 @@ def _sweep_of(root: UPath) -> tuple[Setting, ...]:
 
 
 def _store(settings: AtlasSettings, folder: UPath, expected: Callable[[], Lineage]) -> AtlasStore:
+    require_one_model(settings)
     return AtlasStore(folder, expected, settings.sweep, settings.parameters)
 
 

@@ -29,9 +29,11 @@ def follow(offline: bool) -> Answer:
     the daemon, by itself), and takes its place once it has passed its checks.
     """
     from atlas_assets.atlas import versions
+    from atlas_assets.atlas.series import require_one_model
     from atlas_assets.settings import AtlasSettings
 
     settings = AtlasSettings.from_env()
+    require_one_model(settings)
     followed, pin = versions.is_followed(settings), None
     if followed:
         pin = versions.known(settings) if offline else versions.look_up(settings)

@@ -31,8 +31,10 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     The published claims as each atlas shows them (the same: as printed, to four decimals), and
     Spearman's ρ between the atlases: whether circuit sizes, concept fractions and the similarity
     of two circuits put the concepts into the same order. What a file is missing for is left out,
-    and named. A FOLDER may also be the name of an atlas under ATLAS_DATA_DIR.
+    and named. A FOLDER may also be the name of an atlas under ATLAS_DATA_DIR. Without any, the
+    atlases of the checkpoints that ATLAS_MODEL names are compared.
     """
+    folders = folders or _of_series()
     if len(folders) < 2:
         raise click.UsageError("name two atlases or more")
     from atlas_assets.atlas.open import open_folder
@@ -56,6 +58,16 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     }
     show = _markdown if markdown else _text
     return Answer("atlas.stability/1", document, lambda: show(document, names))
+
+
+def _of_series() -> tuple[str, ...]:
+    """The folders of the atlases of the series that the settings name, if they name one."""
+    from atlas_assets.atlas.series import checkpoints
+    from atlas_assets.atlas.versions import folder_in_force
+    from atlas_assets.settings import AtlasSettings
+
+    series = checkpoints(AtlasSettings.from_env())
+    return tuple(str(folder_in_force(one.settings)) for one in series)
 
 
 def _claim(results: Sequence[ClaimResult]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 
@@ -13,12 +13,15 @@ from atlas_assets.cli.text import size
 @click.command(cls=AnsweringCommand)
 def where() -> Answer:
     """Say where the atlas in force lies and which files are there."""
+    from atlas_assets.atlas.series import checkpoints
     from atlas_assets.atlas.versions import folder_in_force
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.storage import source_record
     from atlas_assets.storage.folder import file_names
 
-    folder = folder_in_force(AtlasSettings.from_env())
+    settings = AtlasSettings.from_env()
+    series = checkpoints(settings)
+    folder = folder_in_force(settings)
     sizes = {name: int((folder / name).stat().st_size) for name in file_names(folder)}
     sources = {name: source_record.source_of(folder / name) for name in sizes}
     files = [
@@ -30,6 +33,11 @@ def where() -> Answer:
         for name, source in sources.items()
     ]
 
+    if series:
+        folders = {one.label: str(folder_in_force(one.settings)) for one in series}
+        document = {"folder": str(folder), "checkpoints": folders}
+        return Answer("atlas.where/1", document, lambda: _text_of_series(str(folder), folders))
+
     def text() -> Iterator[str]:
         yield f"atlas: {folder}"
         for name, n_bytes in sizes.items():
@@ -40,3 +48,10 @@ def where() -> Answer:
         yield "open the UI on these runs: make ui, then http://127.0.0.1:3000"
 
     return Answer("atlas.where/1", {"folder": str(folder), "files": files}, text)
+
+
+def _text_of_series(folder: str, folders: Mapping[str, str]) -> Iterator[str]:
+    yield f"over {len(folders)} checkpoints: {folder}"
+    for label, of_one in folders.items():
+        yield f"  {label}: {of_one}"
+    yield "compare them: `atlas stability`, with the same settings and without a folder"

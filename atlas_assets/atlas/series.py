@@ -1,0 +1,102 @@
+"""Several checkpoints of one training run: each has an atlas of its own.
+
+``ATLAS_MODEL`` names a series where it is a folder of checkpoints' folders, and no checkpoint
+itself, or where ``ATLAS_MODEL_REVISION`` names several revisions of a Hub model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlas_assets.atlas.versions import lies_on_hub
+from atlas_assets.errors import SettingsError
+from atlas_assets.settings import AtlasSettings
+
+_CONFIG = "config.json"
+#: how many checkpoints a message names
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of a series.
+
+    Attributes:
+        label: the name of its folder, or its revision.
+        settings: the settings of its atlas.
+    """
+
+    label: str
+    settings: AtlasSettings
+
+    @property
+    def step(self) -> int | None:
+        """The last whole number in the label; ``None`` where there is none."""
+        numbers = re.findall(r"\d+", self.label)
+        return int(numbers[-1]) if numbers else None
+
+
+def checkpoints(settings: AtlasSettings) -> tuple[Checkpoint, ...]:
+    """Return the checkpoints that the settings name; none where they name one model.
+
+    Folders come in the order of their names, whose numbers count as numbers; revisions in the
+    order in which they are named.
+    """
+    field, names = "model_revision", _revisions(settings)
+    if len(names) < 2:
+        field, names = "model", _folders(settings)
+    if len(names) < 2:
+        return ()
+    found = []
+    for label, value in names.items():
+        changes = {field: value}
+        if settings.name is not None:
+            changes["name"] = f"{settings.name}--{re.sub('[^A-Za-z0-9._-]+', '-', label)}"
+        found.append(Checkpoint(label, settings.model_copy(update=changes)))
+    return tuple(found)
+
+
+def require_one_model(settings: AtlasSettings) -> None:
+    """Raise SettingsError where the settings name a series, which is not one atlas."""
+    series = checkpoints(settings)
+    if series:
+        one = series[-1].settings
+        which = f"ATLAS_MODEL={one.model}"
+        if one.model_revision is not None:
+            which += f" ATLAS_MODEL_REVISION={one.model_revision}"
+        raise SettingsError(
+            "the settings name several checkpoints, each of which has an atlas of its own",
+            where="ATLAS_MODEL",
+            expected="one model",
+            found=f"{len(series)} checkpoints: {_listed(series)}",
+            remedy=f"name one of them, as {which}; `make atlas` builds all, and `atlas stability` "
+            "compares them",
+        )
+
+
+def _listed(series: Sequence[Checkpoint]) -> str:
+    labels = [checkpoint.label for checkpoint in series]
+    return ", ".join(labels[:_NAMED]) + (", …" if len(labels) > _NAMED else "")
+
+
+def _revisions(settings: AtlasSettings) -> dict[str, str]:
+    if settings.model_revision is None or not lies_on_hub(settings):
+        return {}
+    parts = [part.strip() for part in settings.model_revision.split(",")]
+    return {part: part for part in parts if part}
+
+
+def _folders(settings: AtlasSettings) -> dict[str, str]:
+    folder = Path(settings.model).expanduser()
+    if lies_on_hub(settings) or not folder.is_dir() or (folder / _CONFIG).exists():
+        return {}
+    found = [child for child in folder.iterdir() if (child / _CONFIG).is_file()]
+    return {child.name: str(child) for child in sorted(found, key=lambda child: _key(child.name))}
+
+
+def _key(name: str) -> list[tuple[int, str]]:
+    """``step-10`` comes after ``step-9``."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,189 @@
+"""A series of checkpoints in Dagster: an atlas of each, then a table and a figure over all."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+from upath import UPath
+
+from atlas_assets.atlas.open import open_in_force, open_to_build, require_file
+from atlas_assets.atlas.series import Checkpoint
+from atlas_assets.atlas.status import survey
+from atlas_assets.atlas.versions import lies_on_hub
+from atlas_assets.orchestration.assets import OWNERS
+from atlas_assets.orchestration.partitions import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import skipped_under
+from atlas_assets.stages.figures.caption import Caption
+from atlas_assets.stages.series import SERIES_SCHEMA, Moment, circuits_over_training
+from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.storage.codec import Codec
+from atlas_assets.storage.figures import FigureFile
+from atlas_assets.storage.provenance import Provenance
+from atlas_assets.storage.tables import CsvTable
+
+GROUP = "series"
+ATLASES, TABLE, FIGURE = "checkpoint_atlases", "circuits_over_training", "figure_training"
+_VERSION = "1"
+#: of a file that need not be made again
+_DONE = ("fresh", "not in the sweep")
+
+
+def series_definitions(
+    settings: AtlasSettings,
+    series: Sequence[Checkpoint],
+    definitions_of: Callable[[AtlasSettings], dg.Definitions],
+) -> dg.Definitions:
+    """Return the definitions of a series; its job ``atlas`` makes everything.
+
+    Args:
+        settings: the settings that name the series.
+        series: its checkpoints.
+        definitions_of: gives the definitions of one atlas.
+    """
+    of_label = {checkpoint.label: checkpoint for checkpoint in series}
+    atlases = _atlases(of_label, definitions_of)
+    over_all = _over_training(settings, series)
+    whole = {
+        ASSET_PARTITION_RANGE_START_TAG: series[0].label,
+        ASSET_PARTITION_RANGE_END_TAG: series[-1].label,
+    }
+    job = dg.define_asset_job(
+        "atlas",
+        selection=dg.AssetSelection.all(),
+        run_tags=whole,
+        description="An atlas of every checkpoint, and what they show over training.",
+    )
+    return dg.Definitions(
+        assets=[atlases, over_all],
+        jobs=[job],
+        executor=dg.in_process_executor,
+        metadata={"settings": dg.MetadataValue.json(settings.model_dump(mode="json"))},
+    )
+
+
+def _atlases(
+    of_label: dict[str, Checkpoint], definitions_of: Callable[[AtlasSettings], dg.Definitions]
+) -> dg.AssetsDefinition:
+    with warnings.catch_warnings():
+        # backfill_policy is beta in Dagster; the tests run through it
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        declare = dg.asset(
+            key=ATLASES,
+            group_name=GROUP,
+            description="The atlas of each checkpoint, in a folder of its own; one that is "
+            "complete and fresh is left as it is.",
+            kinds={"dagster"},
+            owners=OWNERS,
+            code_version=_VERSION,
+            partitions_def=dg.StaticPartitionsDefinition(list(of_label)),
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )
+
+    def checkpoint_atlases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        # nested runs say as much as this one does
+        quiet = {"loggers": context.run.run_config.get("loggers", {})}
+        for label in context.partition_keys:
+            one = of_label[label].settings
+            if _is_done(one):
+                context.log.info(f"{label}: the atlas is complete and fresh")
+            else:
+                context.log.info(f"{label}: building the atlas")
+                tags = {"atlas/checkpoint": label, "atlas/series_of_run": context.run.run_id}
+                job = definitions_of(one).resolve_job_def("atlas")
+                job.execute_in_process(instance=context.instance, tags=tags, run_config=quiet)
+            context.add_asset_metadata(
+                {"folder": str(open_in_force(one).root)}, partition_key=label
+            )
+        return dg.MaterializeResult()
+
+    return declare(checkpoint_atlases)
+
+
+def _is_done(settings: AtlasSettings) -> bool:
+    store, _ = open_to_build(settings)
+    states = survey(store, skipped=skipped_under(settings))
+    return all(state.state in _DONE for state in states if state.on_grid)
+
+
+def _over_training(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="over_training",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[ATLASES],
+                group_name=GROUP,
+                description=description,
+                kinds={kind},
+                owners=OWNERS,
+                code_version=_VERSION,
+            )
+            for key, kind, description in (
+                (TABLE, "csv", "Size, concept fraction and likeness of circuits per checkpoint."),
+                (FIGURE, "png", "The same as lines over the steps. PNG, and PDF beside it."),
+            )
+        ],
+    )
+    def over_training() -> tuple[dg.MaterializeResult[None], dg.MaterializeResult[None]]:
+        from atlas_assets.stages.figures.series import make  # imports matplotlib
+
+        setting = REFERENCE if REFERENCE in settings.sweep else settings.sweep[0]
+        moments, inputs = _moments(series, setting)
+        table = circuits_over_training(moments, setting)
+        on_hub = lies_on_hub(settings)
+        model = settings.model if on_hub else UPath(settings.model).absolute().name
+        drawn = make(table, Caption(model, settings.readout, setting))
+        folder = UPath(settings.data_dir).absolute() / settings.atlas_name
+        written = (
+            (TABLE, CsvTable(SERIES_SCHEMA), table, folder / f"{TABLE}.csv"),
+            (FIGURE, FigureFile(), drawn, folder / f"{FIGURE}.png"),
+        )
+        for key, codec, value, path in written:
+            _write(key, codec, value, path, setting, inputs)
+        told: dict[str, Any] = {"folder": str(folder), "checkpoints": len(series)}
+        return (
+            dg.MaterializeResult(asset_key=TABLE, metadata=told),
+            dg.MaterializeResult(asset_key=FIGURE, metadata=told),
+        )
+
+    return over_training
+
+
+def _moments(series: Sequence[Checkpoint], setting: Setting) -> tuple[list[Moment], dict[str, str]]:
+    """What every checkpoint shows at the setting, and the digests of the masks that were read."""
+    moments, inputs = [], {}
+    for checkpoint in series:
+        store = open_in_force(checkpoint.settings)
+        require_file(store, "object_masks", setting)
+        universal = store.read("object_masks", setting, part="universal").universal
+        decomposed = store.exists("target_checker", setting)
+        table = store.read("target_checker", setting) if decomposed else None
+        moments.append(Moment(checkpoint.label, checkpoint.step, universal, table))
+        inputs[checkpoint.label] = universal.digest()
+    return moments, inputs
+
+
+def _write(
+    key: str,
+    codec: Codec[Any],
+    value: Any,
+    path: UPath,
+    setting: Setting,
+    inputs: dict[str, str],
+) -> None:
+    codec.check(value, where=key)
+    record = Provenance(
+        artifact=key,
+        code_version=_VERSION,
+        origin="atlas",
+        setting=setting,
+        inputs=inputs,
+        payload_sha256=codec.payload_digest(value),
+        parts=dict(codec.part_digests(value)),
+    )
+    codec.write(path, value, record)

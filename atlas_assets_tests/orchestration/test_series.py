@@ -1,0 +1,102 @@
+"""A series of checkpoints: an atlas of each, and what they show over training."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+import atlas_assets as aa
+from atlas_assets.atlas.series import checkpoints
+from atlas_assets.definitions import build_definitions
+from atlas_assets.errors import MissingArtifactError, SettingsError
+from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.series import SERIES_SCHEMA
+from atlas_assets.storage.figures import FigureFile
+from atlas_assets.storage.tables import CsvTable
+from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.cli.conftest import Call, call
+from atlas_assets_tests.sample_atlas import NAME
+
+__all__ = ["call"]
+
+STEPS = ("step-1", "step-10")
+EMBEDDED = Path(aa.__file__).parent / "models" / "embedded"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder of two checkpoints that nobody runs."""
+    for step in STEPS:
+        (tmp_path / "run" / step).mkdir(parents=True)
+        (tmp_path / "run" / step / "config.json").write_text("{}", encoding="utf-8")
+    return tmp_path / "run"
+
+
+def compared(settings: AtlasSettings, instance: dg.DagsterInstance) -> None:
+    definitions = build_definitions(settings)
+    keys = ["circuits_over_training", "figure_training"]
+    dg.materialize(list(definitions.assets or []), selection=keys, instance=instance)  # type: ignore[arg-type]
+
+
+def test_what_the_atlases_show_is_compared(
+    run: Path, tmp_path: Path, instance: dg.DagsterInstance, call: Call
+) -> None:
+    data = tmp_path / "data"
+    settings = sample_atlas.settings_in(data, model=str(run))
+    with pytest.raises(MissingArtifactError, match="no object_masks"):
+        compared(settings, instance)
+    for seed, one in enumerate(checkpoints(settings)):
+        sample_atlas.make(data, seed=seed, name=one.settings.name, model=one.settings.model)
+    compared(settings, instance)
+    path = data / NAME / "circuits_over_training.csv"
+    table, record = CsvTable(SERIES_SCHEMA).read(path)
+    assert table["checkpoint"].to_list() == [step for step in STEPS for _ in range(2)]
+    assert set(record.inputs) == set(STEPS)
+    assert pl.read_csv(path)["step"].to_list() == [1, 1, 10, 10]
+    drawn, _ = FigureFile().read(data / NAME / "figure_training.png")
+    assert "step-10, AST nodes" in drawn.description
+
+    told = call(data, "stability", "--json", model=str(run)).json
+    assert told["folders"] == [str(data / f"{NAME}--{step}") for step in STEPS]
+    where = call(data, "where", "--json", model=str(run)).json
+    assert list(where["checkpoints"].values()) == told["folders"]
+    assert "step-10: " in call(data, "where", model=str(run)).out
+    for command in (["show", "For"], ["follow"], ["status"], ["claims"]):
+        refused = call(data, *command, model=str(run))
+        assert refused.code == 2
+        assert "2 checkpoints: step-1, step-10" in refused.err
+
+
+def test_a_series_is_asked_for_by_its_name(run: Path) -> None:
+    with pytest.raises(SettingsError, match="several checkpoints"):
+        aa.build(model=str(run))
+    with pytest.raises(SettingsError, match="no series"):
+        aa.build_series(model=str(run / STEPS[0]))
+
+
+@pytest.mark.slow
+def test_every_checkpoint_gets_its_atlas_and_is_left_when_it_is_done(
+    run: Path, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    for step in STEPS:
+        shutil.copytree(EMBEDDED, run / step, dirs_exist_ok=True)
+    given = {
+        "data_dir": str(tmp_path / "data"),
+        "model": str(run),
+        "ast_nodes": ["For", "Pass"],
+        "builtins": ["list", "_isolated_"],
+        "variations": 2,
+        "device": "cpu",
+    }
+    atlases = aa.build_series(instance=instance, **given)
+    assert list(atlases) == list(STEPS)
+    first, second = (atlas.show("For") for atlas in atlases.values())
+    assert first.equals(second)
+    runs = instance.get_runs_count()
+    assert runs == 3
+    aa.build_series(instance=instance, **given)
+    assert instance.get_runs_count() == runs + 1

@@ -78,7 +78,7 @@ def run(task: Pass) -> UnitSums:
             # a unit's prompts are those of one unit of the pass, so they are all in this shard
             at_spots[number][0][units_at] = done[f"sums {number}"]
             at_spots[number][1][:, units_at] = done[f"counts {number}"]
-    return UnitSums(sums, counts, losses, at_spots)
+    return UnitSums(sums, counts, losses, at_spots=at_spots)
 
 
 def _shape_at(task: Pass, spots: Spots) -> tuple[int, int, int, int]:

@@ -67,7 +67,7 @@ def run(task: Pass) -> UnitSums:
         walk.go()
     (sums, counts), *at_spots = (part.reduction.finish() for part in read)
     losses = walk.losses[places] if task.scored else walk.losses
-    return UnitSums(sums, counts[0], losses, tuple(at_spots))
+    return UnitSums(sums, counts[0], losses, at_spots=tuple(at_spots))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from difflib import get_close_matches
 from typing import Any
 
 import dagster as dg
@@ -77,6 +78,15 @@ def build_series(
 
 
 def _in_force(given: dict[str, Any]) -> AtlasSettings:
+    for name in sorted(given.keys() - AtlasSettings.model_fields.keys()):
+        near = get_close_matches(name, AtlasSettings.model_fields, n=1)
+        raise SettingsError(
+            "there is no such setting",
+            where=name,
+            expected="a field of atlas_assets.settings.AtlasSettings",
+            found=repr(name),
+            remedy=f"did you mean {near[0]}?" if near else "correct the name, or leave it out",
+        )
     return AtlasSettings.build(**(AtlasSettings.from_env().model_dump() | given))
 
 

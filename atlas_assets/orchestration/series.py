@@ -30,7 +30,7 @@ GROUP = "series"
 ATLASES, TABLE, FIGURE = "checkpoint_atlases", "circuits_over_training", "figure_training"
 _VERSION = "1"
 #: of a file that need not be made again
-_DONE = ("fresh", "not in the sweep")
+_DONE = ("fresh", "not in the sweep", "not applicable")
 
 
 def series_definitions(

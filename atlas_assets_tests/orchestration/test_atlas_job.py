@@ -117,6 +117,8 @@ def test_the_notebook_builds_the_same_bytes(
 def test_a_build_that_fails_raises_the_error_of_its_step(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="unknown AST node 'Fro'"):
         aa.build(data_dir=str(tmp_path), ast_nodes=["Fro"])
+    with pytest.raises(SettingsError, match="did you mean variations"):
+        aa.build(data_dir=str(tmp_path), variation=3)
 
 
 def test_reading_from_python_gives_the_bits_of_the_graph(folder: Path) -> None:

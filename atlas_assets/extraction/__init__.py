@@ -14,6 +14,7 @@
 `tree_attention`      attention of a chunk's nodes to their ancestors
 `tree_model`          any other causal language model on one chunk of the tree
 `tree_probe`          whether such a model gives on the tree what it gives prompts alone
+`published_tree`      the release's readout of a circuitgpt on a tree, to the bit
 `tree_pass`           one resumable pass over the whole tree
 `reduction`           readouts added up per unit, on the device
 `losses`              the loss of a prompt, from logits or from the nodes of a tree

@@ -201,8 +201,9 @@ def run_pass(
     asked = running.get("batch_tokens")
     budget = own if asked is None else asked
     published = readout == "published"
-    on_tree = running.get("path", "tree") == "tree" and not published
-    remark = "" if on_tree or published else "prompts ran in padded batches, as asked"
+    tree = running.get("path", "tree") == "tree"
+    on_tree = tree and not published
+    remark = "" if tree else "prompts ran in padded batches, as asked"
     if on_tree and not isinstance(model.network, CircuitGPTForCausalLM):
         nodes = min(budget, tree_model.most_nodes(model))
         remark = tree_probe.refusal(model, prompts, nodes) or ""
@@ -210,7 +211,7 @@ def run_pass(
         budget = nodes if on_tree else budget
     to_run = int(prompts.n_prompts.sum()) if published else len(prompts.distinct)
     with running["progress"].track(to_run) as track:
-        task = Pass(model, prompts, readout, scored, budget, running["shards"], track, spots)
+        task = Pass(model, prompts, readout, scored, budget, running["shards"], track, spots, tree)
         done = tree_pass.run(task) if on_tree else plain_pass.run(task)
     return replace(done, remark=remark) if remark else done
 

@@ -52,6 +52,7 @@ class Pass:
         shards: where finished work is kept; see `store`.
         track: is told of each prompt that has been run.
         spots: what else is read of these prompts.
+        tree: whether the prompts may run on their prefix tree.
     """
 
     model: LoadedModel
@@ -62,6 +63,7 @@ class Pass:
     shards: ShardStore
     track: Track
     spots: tuple[Spots, ...] = ()
+    tree: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from atlas_assets.extraction import published_tree
 from atlas_assets.extraction.batching import length_batches, padded, placed
 from atlas_assets.extraction.losses import LOGITS_PER_CALL, mean_losses, targets_of
 from atlas_assets.extraction.passes import Doubles, Pass, UnitSums
@@ -151,10 +152,15 @@ def _run_shard(task: Pass) -> Arrays:
     def where_at(spots: Spots, spot: int) -> str:
         return prompts.where(int(spots.rows[spot]))
 
-    batches = _released_batches(prompts) if released else _batches(task)
-    order = in_authors_order(model.network) if released else nullcontext()
-    with order, tapped(model) as tap:
-        in_order(batches, read, take, device=model.device)
+    batches = list(_released_batches(prompts) if released else _batches(task))
+    on_tree = published_tree.read(task, [b.rows for b in batches]) if released else None
+    if on_tree is None:
+        order = in_authors_order(model.network) if released else nullcontext()
+        with order, tapped(model) as tap:
+            in_order(batches, read, take, device=model.device)
+    else:
+        for batch in batches:
+            take(batch, (on_tree.of(batch.runs), None))
     reduction.require_finite(where)
     for spots, into in zip(task.spots, at_spots, strict=True):
         into.require_finite(partial(where_at, spots))

@@ -29,12 +29,15 @@ class TreeChunk:
             last of them is its last token.
         tokens: int64 ``[nodes]``, the token that a node adds to its parent's prefix.
         depths: int64 ``[nodes]``, a node's place in its sequences, from 0.
+        exact: int64 ``[nodes, 2]``, how many queries and keys there have to be where a node
+            attends, 0 where it does not matter; None: it nowhere does.
     """
 
     sequences: IntArray
     starts: IntArray
     tokens: IntArray
     depths: IntArray
+    exact: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -54,7 +54,8 @@ class BlockGroup:
 def block_groups(chunk: TreeChunk, *, most_scores: int, sink: bool) -> Iterator[BlockGroup]:
     """Make every node of a chunk a query of some block, and group blocks of similar size.
 
-    Numbers of queries and of keys are rounded up as `padded_attention` does.
+    Numbers of queries and of keys, where they do not matter, are rounded up as
+    `padded_attention` does.
 
     Args:
         chunk: the nodes.
@@ -64,8 +65,14 @@ def block_groups(chunk: TreeChunk, *, most_scores: int, sink: bool) -> Iterator[
     firsts, lasts = _blocks(chunk)
     n_queries = -(-(lasts + 1 - firsts) // QUERY_MULTIPLE) * QUERY_MULTIPLE
     n_keys = -(-(int(sink) + chunk.depths[lasts] + 1) // KEY_MULTIPLE) * KEY_MULTIPLE
-    order = np.lexsort((n_keys, n_queries))
-    for group in _groups(n_queries[order], n_keys[order], most_scores):
+    exact = np.zeros(len(firsts), dtype=np.bool_)
+    if chunk.exact is not None:
+        queries, keys = chunk.exact[lasts].T
+        n_queries = np.where(queries > 0, queries, n_queries)
+        n_keys = np.where(keys > 0, keys, n_keys)
+        exact = keys > 0
+    order = np.lexsort((n_keys, n_queries, exact))
+    for group in _groups(n_queries[order], n_keys[order], exact[order], most_scores):
         blocks = order[group]
         shape = int(n_queries[blocks[0]]), int(n_keys[blocks].max())
         yield _group(chunk, firsts[blocks], lasts[blocks], shape, int(sink))
@@ -73,7 +80,11 @@ def block_groups(chunk: TreeChunk, *, most_scores: int, sink: bool) -> Iterator[
 
 def _blocks(chunk: TreeChunk) -> tuple[IntArray, IntArray]:
     """Return the first and the last node of every block."""
-    starts, ends = chunk.starts[:-1], chunk.starts[1:]
+    starts = chunk.starts[:-1]
+    if chunk.exact is not None:
+        changes = np.diff(chunk.exact, axis=0).any(axis=1)
+        starts = np.union1d(starts, np.flatnonzero(changes) + 1)
+    ends = np.append(starts[1:], len(chunk))
     per_sequence = -(-(ends - starts) // BLOCK_NODES)
     number = np.arange(per_sequence.sum()) - np.repeat(
         np.cumsum(per_sequence) - per_sequence, per_sequence
@@ -82,14 +93,21 @@ def _blocks(chunk: TreeChunk) -> tuple[IntArray, IntArray]:
     return firsts, np.minimum(firsts + BLOCK_NODES, np.repeat(ends, per_sequence)) - 1
 
 
-def _groups(n_queries: IntArray, n_keys: IntArray, most_scores: int) -> Iterator[slice]:
-    """Yield runs of blocks of equally many queries and similarly many keys, both ascending."""
+def _groups(
+    n_queries: IntArray, n_keys: IntArray, exact: npt.NDArray[np.bool_], most_scores: int
+) -> Iterator[slice]:
+    """Yield runs of blocks of equally many queries and similarly many keys, both ascending.
+
+    Blocks of an ``exact`` number of keys, which come last, go with those of the same number.
+    """
     first = 0
     for block in range(1, len(n_queries) + 1):
         if block < len(n_queries):
+            slack = 0 if exact[block] else KEY_SLACK
             alike = (
                 n_queries[block] == n_queries[first]
-                and n_keys[block] * (1 - KEY_SLACK) <= n_keys[first]
+                and n_keys[block] * (1 - slack) <= n_keys[first]
+                and exact[block] == exact[first]
             )
             size = (block + 1 - first) * n_queries[block] * n_keys[block]
             if alike and size <= most_scores:
@@ -101,8 +119,10 @@ def _groups(n_queries: IntArray, n_keys: IntArray, most_scores: int) -> Iterator
 def _group(
     chunk: TreeChunk, firsts: IntArray, lasts: IntArray, shape: tuple[int, int], sink: int
 ) -> BlockGroup:
-    nodes = firsts[:, None] + np.arange(shape[0])
-    real = nodes <= lasts[:, None]
+    # a block of few queries comes after a whole one, which stays empty
+    lead = BLOCK_NODES if shape[0] > BLOCK_NODES else 0
+    nodes = firsts[:, None] + np.arange(shape[0]) - lead
+    real = (nodes >= firsts[:, None]) & (nodes <= lasts[:, None])
     queries = np.where(real, nodes, len(chunk))
     levels = np.arange(shape[1]) - sink
     deepest = chunk.depths[lasts][:, None]
@@ -110,7 +130,7 @@ def _group(
     keys = np.full((len(firsts), shape[1]), len(chunk), dtype=np.int64)
     block, column = np.nonzero(on_path)
     keys[block, column] = chunk.before(lasts[block] + 1, levels[column])
-    depths = np.where(real, chunk.depths[np.minimum(nodes, len(chunk) - 1)], -1)
+    depths = np.where(real, chunk.depths[np.clip(nodes, 0, len(chunk) - 1)], -1)
     visible = on_path[:, None, :] & (levels <= depths[:, :, None])
     return BlockGroup(queries=queries, keys=keys, visible=visible)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -152,7 +153,7 @@ def llama() -> LoadedModel:
     return loaded(network, network.model, [block.mlp for block in network.model.layers])
 
 
-def circuitgpt(*, block_size: int = POSITIONS, **options: Any) -> LoadedModel:
+def circuitgpt(*, block_size: int = POSITIONS, width: int = WIDTH, **options: Any) -> LoadedModel:
     from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
     from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 
@@ -162,7 +163,7 @@ def circuitgpt(*, block_size: int = POSITIONS, **options: Any) -> LoadedModel:
         block_size=block_size,
         n_layer=LAYERS,
         n_head=2,
-        d_model=WIDTH,
+        d_model=width,
         **options,
     )
     network = CircuitGPTForCausalLM(config)
@@ -171,7 +172,8 @@ def circuitgpt(*, block_size: int = POSITIONS, **options: Any) -> LoadedModel:
             parameter.copy_(torch.randn_like(parameter) * 0.3)
     base = network.circuit_model
     mlps = [block.mlp for block in base.transformer.h]
-    return loaded(network, base, mlps, positions=block_size)
+    model = loaded(network, base, mlps, positions=block_size)
+    return replace(model, width=width)
 
 
 def sparse_circuitgpt() -> LoadedModel:

@@ -28,7 +28,7 @@ from atlas_assets.atlas.open import open_folder, open_in_force, require_file
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.concepts import of_kind, split_pair
+from atlas_assets.stages.concepts import kinds_of, of_kind, split_pair
 from atlas_assets.stages.decomposition.decomposition import tidy_target_checker
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import REFERENCE, Setting
@@ -120,8 +120,8 @@ def load_pair_masks(
         layer: only this layer; default: all.
 
     Returns:
-        (AST node, builtin), without prefixes (``("For", "list")``), sorted → layer → indices of
-        its neurons.
+        (AST node, builtin), without prefixes (``("For", "list")``), or own concept and unit, sorted
+        → layer → indices of its neurons.
     """
     _one_of("stage", stage, get_args(Stage))
     expect(
@@ -149,10 +149,11 @@ def load_concept_inventory(
     """Load the names of an atlas's AST nodes and builtins, each list sorted (paper §3.2).
 
     The names have no prefixes. With stage ``checker``, they are the testable ones: those that have
-    a keyword.
+    a keyword. Of an atlas of own prompts, they are its concepts and no builtins.
     """
     names = _concept_masks(eps, cons, stage, data_root).names
-    return list(of_kind(names, "ast")), list(of_kind(names, "builtin"))
+    first, *second = (list(of_kind(names, kind)) for kind in kinds_of(names))
+    return first, second[0] if second else []
 
 
 def load_summary(*, data_root: Folder | None = None) -> pl.DataFrame:

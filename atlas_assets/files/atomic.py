@@ -11,6 +11,7 @@ import errno
 import glob
 import os
 import shutil
+import stat
 import tempfile
 import time
 import uuid
@@ -22,6 +23,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactWriteError
 from atlas_assets.files.locations import local_path
+from atlas_assets.files.locks import opened_mark
 
 #: a temporary file this old (seconds) was left by a writer, where no lock can tell
 _ABANDONED_AFTER = 3600.0
@@ -77,19 +79,63 @@ def move(source: UPath | Path, path: UPath | Path) -> None:
 def temporary_folder(prefix: str) -> Iterator[Path]:
     """A folder in the system's temporary one, which is removed at the end.
 
-    Those of earlier processes that were killed, of the same prefix, are removed before.
+    Those of this user's earlier processes that were killed, of the same prefix, are removed before.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{glob.escape(prefix)}*"):
-        # whoever makes a folder locks this file before it has its name
-        with contextlib.suppress(OSError), (left / _ALIVE).open("rb") as file:
-            if _lock(file.fileno(), wait=False):
-                shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix) as name:
-        made = Path(name) / f"{_ALIVE}.new"
-        with made.open("wb") as file:
-            _lock(file.fileno(), wait=True)
-            made.rename(made.with_suffix(""))
-            yield Path(name)
+        with contextlib.suppress(OSError):
+            _remove_unless_alive(left)
+    folder, descriptor = _made_folder(prefix)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            _empty(folder)
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            _remove_emptied(folder)
+
+
+def _made_folder(prefix: str) -> tuple[Path, int]:
+    """A new folder, and the descriptor of the file in it that is locked as long as we live."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        # without its mark, another process takes the folder for one that was left, and removes it
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = opened_mark(folder / _ALIVE, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+            if _lock(descriptor, wait=False) is not False and (folder / _ALIVE).exists():
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def _remove_unless_alive(folder: Path) -> None:
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != getattr(os, "geteuid", lambda: 0)():
+        return
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # its process was killed before it put a mark there, or after it removed it
+        return
+    descriptor = opened_mark(folder / _ALIVE)
+    try:
+        if _lock(descriptor, wait=False):
+            _empty(folder)
+            _remove_emptied(folder)
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    """Removes all but the mark, by which others know later that nobody uses the folder."""
+    for each in folder.iterdir():
+        if each.name != _ALIVE and each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        elif each.name != _ALIVE:
+            each.unlink()
+
+
+def _remove_emptied(folder: Path) -> None:
+    if all(each.name == _ALIVE for each in folder.iterdir()):
+        (folder / _ALIVE).unlink()
+        folder.rmdir()
 
 
 def _write_local(path: Path, data: bytes | memoryview, last_look: Callable[[], None]) -> None:
@@ -143,7 +189,7 @@ def _remove_abandoned(path: Path) -> None:
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
             age = time.time() - left.stat().st_mtime
-            with left.open("rb") as file:
+            with os.fdopen(opened_mark(left), "rb") as file:
                 nobodys = _lock(file.fileno(), wait=False)
                 if nobodys or (nobodys is None and age > _ABANDONED_AFTER):
                     left.unlink()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,22 @@ from atlas_assets.files.locations import local_path
 
 #: seconds; what is done under a lock takes milliseconds
 _PATIENCE = 60.0
+
+
+def opened_mark(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Return the descriptor of a file that tells something by its lock, with these flags of `os`.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file: a pipe would be waited for without end,
+            a link may lead anywhere.
+    """
+    for safely in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC"):  # not all of them on Windows
+        flags |= getattr(os, safely, 0)
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no regular file")
+    return descriptor
 
 
 @contextmanager

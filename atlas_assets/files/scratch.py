@@ -8,6 +8,8 @@ import shutil
 import threading
 from pathlib import Path
 
+from atlas_assets.files.locks import opened_mark
+
 #: the file in a held folder that its holders have locked
 _HELD = ".held"
 _lock = threading.Lock()
@@ -28,7 +30,7 @@ def hold(folder: Path) -> None:
         while (os.getpid(), folder) not in _descriptors:
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # removed since
-                descriptor = os.open(folder / _HELD, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+                descriptor = opened_mark(folder / _HELD, os.O_CREAT | os.O_RDWR)
                 _flock(descriptor, exclusive=False)
                 if (folder / _HELD).exists():
                     _descriptors[os.getpid(), folder] = descriptor
@@ -46,7 +48,7 @@ def remove_unless_held(folder: Path) -> None:
         descriptor = _descriptors.pop((os.getpid(), folder), None)
         if descriptor is None:
             with contextlib.suppress(FileNotFoundError):
-                descriptor = os.open(folder / _HELD, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                descriptor = opened_mark(folder / _HELD, os.O_RDWR)
         try:
             if descriptor is None or _flock(descriptor, exclusive=True):
                 with contextlib.suppress(FileNotFoundError):

@@ -20,7 +20,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError, expect
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import content
+from atlas_assets.files.locations import content, explained, is_there
 from atlas_assets.files.steady import read_steadily, require_not_written_to
 from atlas_assets.hub import viewer
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
@@ -100,8 +100,10 @@ def staged(
     A file is published if it is fresh and passes every integrity check, at the settings of the
     sweep in force; ``cells`` narrows this to the files that it names. The atlas is only read.
 
+    A file that cannot be copied is left out with the reason, and the others are published.
+
     Raises:
-        ArtifactError: nothing can be published, or a folder has the name of a file.
+        ArtifactError: nothing can be published.
         ArtifactWriteError: there is no room for the copies.
     """
     with atomic.temporary_folder("atlas-publish-") as folder:
@@ -164,21 +166,25 @@ def _stage(
     store: AtlasStore, settings: AtlasSettings, cells: Collection[Cell] | None, folder: Path
 ) -> Stage:
     sidecars = UPath(store.root) / sidecar.FOLDER
-    # a record is written before its file and an older one removed after it: copied before and after
-    # the files, the one of whichever file was copied is among them
-    _copy(sidecars.glob("*.json"), folder / sidecar.FOLDER)
-    for cell in cells_of(store):
-        _copy_steadily(list(_files(store, cell)), sidecars, folder)
     copy = replace(store, root=UPath(folder))
-    for cell in cells_of(copy):
-        if copy.exists(*cell):
-            codec_of(ARTIFACTS[cell[0]]).settle(copy.path(*cell))
+    refused = {}
+    for cell in cells_of(store):
+        try:
+            _copy_steadily(list(_files(store, cell)), sidecars, folder)
+            if copy.exists(*cell):
+                codec_of(ARTIFACTS[cell[0]]).settle(copy.path(*cell))
+        except AtlasError as error:
+            refused[cell] = _why(store, "it cannot be read", error)
+            _remove(copy, cell)
     sound: list[Cell] = []
     left_out: list[LeftOut] = []
     not_compared: list[NotCompared] = []
     reader = MaskReader()
     for cell in cells_of(store):
         if cells is not None and cell not in cells:
+            continue
+        if cell in refused:
+            left_out.append(_left_out(cell, refused[cell]))
             continue
         reason, silent = _examined(copy, reader, cell)
         if reason is None:
@@ -200,8 +206,7 @@ def _stage(
     )
     # claims are evaluated on the published files alone
     for cell in set(cells_of(copy)).difference(sound):
-        for file in _files(copy, cell):
-            file.unlink(missing_ok=True)
+        _remove(copy, cell)
     records, rows = _records(copy, sound, folder)
     subject = subject_of_atlas(copy, settings)
     results = evaluate_claims(copy, settings)
@@ -214,31 +219,37 @@ def _files(store: AtlasStore, cell: Cell) -> Iterable[UPath]:
     return (UPath(file) for file in codec_of(ARTIFACTS[cell[0]]).files(store.path(*cell)))
 
 
+def _remove(copy: AtlasStore, cell: Cell) -> None:
+    for file in _files(copy, cell):
+        file.unlink(missing_ok=True)
+
+
 def _copy_steadily(files: Sequence[UPath], sidecars: UPath, folder: Path) -> None:
     """Copy the files of one artifact, all of one state, with the records that are about them."""
 
-    def copy() -> None:
-        _copy(files, folder)
-        for file in files:
-            for kind in ("json", "waiting"):
-                _copy(sidecars.glob(f"{file.name}.*{kind}"), folder / sidecar.FOLDER)
+    def copy_records() -> None:
+        with explained(sidecars):
+            names = sorted(each.name for each in sidecars.iterdir()) if sidecars.exists() else []
+        about = tuple(f"{file.name}." for file in files)
+        told = [name for name in names if name.startswith(about)]
+        told = [name for name in told if name.endswith((".json", ".waiting"))]
+        _copy([sidecars / name for name in told], folder / sidecar.FOLDER)
 
-    require_not_written_to(files)
-    read_steadily(files, copy)
+    def copy() -> None:
+        # a record is written before its file and an older one removed after it: copied before and
+        # after the files, the one of whichever file was copied is among them
+        copy_records()
+        _copy(files, folder)
+        copy_records()
+
+    if any(map(is_there, files)):
+        require_not_written_to(files)
+        read_steadily(files, copy)
 
 
 def _copy(files: Iterable[UPath], folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for file in files:
-        expect(
-            not file.is_dir(),
-            ArtifactError,
-            "cannot copy a file of the atlas to publish it",
-            where=str(file),
-            expected="a file",
-            found="a folder",
-            remedy="move the folder out of the atlas, or remove it, and publish again",
-        )
         with contextlib.suppress(FileNotFoundError):
             (folder / file.name).write_bytes(content(file))
 
@@ -264,9 +275,13 @@ def _examined(
                 name = ARTIFACTS[key].file_name(setting)
                 silent.append(NotCompared(name, check.name, told))
     except AtlasError as error:
-        found = f", found {error.found}" if error.found else ""
-        return f"it is not sound: {error.what}{found}".replace(f"{store.root}/", ""), silent
+        return _why(store, "it is not sound", error), silent
     return None, silent
+
+
+def _why(store: AtlasStore, said: str, error: AtlasError) -> str:
+    found = f", found {error.found}" if error.found else ""
+    return f"{said}: {error.what}{found}".replace(f"{store.root}/", "")
 
 
 def _left_out(cell: Cell, reason: str) -> LeftOut:

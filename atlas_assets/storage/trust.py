@@ -42,6 +42,7 @@ from atlas_assets.files.locations import (
     label,
     local_path,
 )
+from atlas_assets.files.locks import opened_mark
 
 #: seconds of processor time that reading may take, and more per byte of the file
 SECONDS, SECONDS_PER_BYTE = 10, 2e-6
@@ -142,7 +143,8 @@ class _Known:
             if path.exists() and path.stat().st_size > _LONGEST_LIST:
                 path.unlink()
             # a line is written at once, so those of other processes stay whole
-            with path.open("ab", buffering=0) as file:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            with os.fdopen(opened_mark(path, flags), "ab", buffering=0) as file:
                 file.write(f"{line}\n".encode())
 
     def _refresh(self) -> None:
@@ -151,7 +153,7 @@ class _Known:
         with contextlib.suppress(OSError):
             if path is None or (size := path.stat().st_size) == self._read:
                 return
-            with path.open("rb") as file:
+            with os.fdopen(opened_mark(path), "rb") as file:
                 # a shorter list is a new one
                 file.seek(self._read if size > self._read else 0)
                 lines = file.read(2 * _LONGEST_LIST)

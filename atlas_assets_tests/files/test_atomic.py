@@ -5,16 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from upath import UPath
 
 from atlas_assets.errors import ArtifactWriteError
-from atlas_assets.files import atomic
+from atlas_assets.files import atomic, scratch
 from atlas_assets_tests.storage.bad_disks import (
     killed_at_every_step,
     largest_file,
@@ -142,20 +144,60 @@ def test_a_killed_writer_leaves_the_earlier_file_or_the_new_one(tmp_path: Path) 
     assert set(states) == {"before", "after"}
 
 
+def killed_in_a_temporary_folder(step: int) -> int:
+    """Exit status of a process that is killed at a step of making, filling, removing a folder."""
+    if (child := os.fork()) == 0:
+        taken = 0
+
+        def count(event: str, _: object) -> None:
+            nonlocal taken
+            if event in ("open", "os.mkdir", "os.remove", "os.rmdir", "fcntl.flock"):
+                taken += 1
+                if taken == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        with atomic.temporary_folder("atlas-x-") as folder:
+            (folder / "below").mkdir()
+            (folder / "below" / "copy").touch()
+            (folder / "copy").touch()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def test_temporary_folders_of_killed_processes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "atlas-x-young").mkdir()
-    if (child := os.fork()) == 0:
-        with atomic.temporary_folder("atlas-x-") as folder:
-            (folder / "copy").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
-    assert len(list(tmp_path.iterdir())) == 2
-    with (
-        atomic.temporary_folder("atlas-x-") as first,
-        atomic.temporary_folder("atlas-x-") as second,
-    ):
-        assert set(names(tmp_path)) == {"atlas-x-young", first.name, second.name}
-    assert names(tmp_path) == ["atlas-x-young"]
+    for step in range(1, 100):
+        ended = killed_in_a_temporary_folder(step)
+        with (
+            atomic.temporary_folder("atlas-x-") as first,
+            atomic.temporary_folder("atlas-x-") as second,
+        ):
+            assert names(tmp_path) == sorted((first.name, second.name)), step
+        assert names(tmp_path) == []
+        if ended != -signal.SIGKILL:
+            break
+    assert ended == 0 and step > 8
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_nothing_else_is_taken_for_a_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    places = ("atlas-x-odd/.alive", "work/.held", f".a.csv.{'0' * 32}.tmp")
+    marks, elsewhere = [tmp_path / place for place in places], tmp_path / "elsewhere"
+    elsewhere.touch()
+    make = {"pipe": os.mkfifo, "folder": os.mkdir, "link": partial(os.symlink, elsewhere)}[kind]
+    for mark in marks:
+        mark.parent.mkdir(exist_ok=True)
+        make(mark)
+    with atomic.temporary_folder("atlas-x-"):
+        pass
+    with pytest.raises(OSError):
+        scratch.remove_unless_held(tmp_path / "work")
+    atomic.write_bytes(tmp_path / "a.csv", b"after", what="summary")
+    assert (tmp_path / "a.csv").read_bytes() == b"after"
+    assert elsewhere.exists() and all(os.path.lexists(mark) for mark in marks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -47,13 +49,33 @@ def test_an_atlas_without_a_sound_file_is_refused(hub: LocalHub, atlas: Atlas) -
     assert hub.calls() == []
 
 
-def test_a_folder_in_the_place_of_a_file(hub: LocalHub, atlas: Atlas) -> None:
-    folder = Path(str(atlas.store.path("claims_report")))
-    folder.mkdir()
-    with pytest.raises(ArtifactError, match="cannot copy a file of the atlas") as refused:
-        atlas.publish(hub.client())
-    assert refused.value.where == str(folder) and refused.value.found == "a folder"
-    assert hub.calls() == []
+def test_one_odd_file_is_left_out_and_the_others_are_published(atlas: Atlas, stage: Stage) -> None:
+    root = Path(str(atlas.store.root))
+    Path(str(atlas.store.path("claims_report"))).mkdir()
+    scores = root / "relaxed_modularity_scores.csv"
+    (record,) = (root / ".provenance").glob(f"{scores.name}.*.json")
+    record.unlink()
+    os.mkfifo(record)
+    (root / ".provenance" / "old.json").mkdir()
+    os.mkfifo(root / ".provenance" / "older.json")
+    locked = root / "14_summary.csv"
+    with locked.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with staged(atlas.store, atlas.settings) as without:
+            reasons = {file.name: file.reason for file in without.left_out if file.present}
+    assert reasons.keys() == {"claims.md", scores.name, locked.name}
+    for name, found in (
+        ("claims.md", "a folder, a pipe or a device"),
+        (scores.name, "a folder, a pipe or a device"),
+        (locked.name, "open elsewhere"),
+    ):
+        assert found in reasons[name] and str(root) not in reasons[name]
+    published = {file.path for file in without.manifest.files}
+    assert published >= {f.path for f in stage.manifest.files if f.asset == "object_masks"}
+    whole = {
+        f.path for f in stage.manifest.files if f.asset not in ("summary", "modularity_scores")
+    }
+    assert published == whole
 
 
 def test_a_setting_off_the_sweep_is_not_published(atlas: Atlas, tmp_path: Path) -> None:

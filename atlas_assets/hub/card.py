@@ -30,7 +30,8 @@ NAME = "README.md"
 LICENCE = "apache-2.0"
 BEGIN, END = "<!-- atlas:begin -->", "<!-- atlas:end -->"
 
-_TAGS = ["interpretability", "circuits", "sparsity", "python", "code"]
+_OF_PYTHON = ["python", "code"]
+_TAGS = ["interpretability", "circuits", "sparsity", *_OF_PYTHON]
 #: a line that opens or closes fenced code, which may be in a list or a quotation
 _FENCE = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
 
@@ -47,10 +48,12 @@ def render(existing: str, manifest: Manifest, repo_id: str) -> str:
     front, body = front_matter.split(existing)
     where = f"{repo_id}: {NAME}"
     part = _generated_part(body, where, first_line=front.count("\n") + 1)
+    own = _own_prompts(manifest)
     defaults = {
-        "license": LICENCE,
+        # own prompts have the licence that their publisher gives them
+        **({} if own else {"license": LICENCE}),
         "pretty_name": f"CSP-Atlas of {_model(manifest)}",
-        "tags": _TAGS,
+        "tags": _TAGS[: -len(_OF_PYTHON)] if own else _TAGS,
     }
     front = front_matter.edited(front, viewer.front_matter(manifest), defaults, where=where)
     ours = _generated(manifest, repo_id)
@@ -98,7 +101,7 @@ def _generated_part(body: str, where: str, first_line: int) -> tuple[int, int] |
 
 
 def _generated(manifest: Manifest, repo_id: str) -> str:
-    own = [file for file in manifest.files if file.made_from is None]
+    ours = [file for file in manifest.files if file.made_from is None]
     verdicts = Counter(claim.verdict for claim in manifest.claims)
     text = _template().render(
         begin=BEGIN,
@@ -107,15 +110,16 @@ def _generated(manifest: Manifest, repo_id: str) -> str:
         manifest=manifest,
         manifest_name=manifests.NAME,
         model=_model(manifest),
+        own=_own_prompts(manifest),
         tables=_tables(manifest),
         default=viewer.default_of(manifest),
         example=_example(manifest),
-        files=own,
-        stages=_stages(own),
-        layouts=_layouts(own),
+        files=ours,
+        stages=_stages(ours, own=_own_prompts(manifest) is not None),
+        layouts=_layouts(ours),
         paper_model=PAPER_MODEL,
         tally="; ".join(f"{verdict}: {n}" for verdict, n in sorted(verdicts.items())),
-        libraries=_libraries(own),
+        libraries=_libraries(ours),
     )
     return text.strip()
 
@@ -124,29 +128,38 @@ def _model(manifest: Manifest) -> str:
     return dict(manifest.facts).get("model", "an unknown model")
 
 
+def _own_prompts(manifest: Manifest) -> str | None:
+    """The name of the file of own prompts that the atlas is of; ``None`` for the paper's."""
+    records = (file.provenance for file in manifest.files if file.provenance)
+    grids = (record.lineage.grid for record in records if record.lineage)
+    return next((grid.stimuli for grid in grids if grid and grid.stimuli), None)
+
+
 def _tables(manifest: Manifest) -> list[dict[str, Any]]:
-    found = []
+    found, own = [], _own_prompts(manifest) is not None
     for config, files in viewer.tables(manifest).items():
         artifact = ARTIFACTS.get(config)
         if artifact is None or artifact.schema is None:
             continue
         columns = files[0][1].columns
         at = (EPSILON, CONSISTENCY) if artifact.partitioned else ()
-        declared = artifact.schema.declared([column.name for column in columns[len(at) :]])
+        present = [column.name for column in columns[len(at) :]]
+        schema = artifact.schema.of(present)
+        declared = schema.declared(present)
         meaning = {column.name: column.description for column in (*at, *declared)}
         table = {
             "name": config,
             "rows": sum(table.rows for _, table in files),
-            "description": artifact.description,
+            "description": artifact.described(own),
             "columns": [(c.name, c.dtype, meaning.get(c.name, "")) for c in columns],
-            "key": (*(column.name for column in at), *artifact.schema.key),
-            "rules": [rule.statement for rule in artifact.schema.rules],
+            "key": (*(column.name for column in at), *schema.key),
+            "rules": [rule.statement for rule in schema.rules],
         }
         found.append(table)
     return found
 
 
-def _stages(files: Sequence[FileRecord]) -> dict[str, list[dict[str, Any]]]:
+def _stages(files: Sequence[FileRecord], *, own: bool) -> dict[str, list[dict[str, Any]]]:
     """Title of a stage of the pipeline → its files, those of one artifact together."""
     stages: dict[str, list[dict[str, Any]]] = {}
     for key, artifact in ARTIFACTS.items():
@@ -157,7 +170,7 @@ def _stages(files: Sequence[FileRecord]) -> dict[str, list[dict[str, Any]]]:
             name = f"{name.rpartition('.')[0]}.{{{','.join(endings)}}}"
         if mine:
             _, number, stage = artifact.group.split("_", 2)
-            row = {"name": name, "count": len(mine), "description": artifact.description}
+            row = {"name": name, "count": len(mine), "description": artifact.described(own)}
             row["size"] = _size(sum(file.size for file in mine))
             title = f"Stage {number}: {stage.replace('_', ' ')}"
             stages.setdefault(title, []).append(row)

@@ -77,7 +77,7 @@ def _asset(
             ins={key: _input(artifact, key) for key in sorted(loaded)},
             deps=_dependencies(artifact, settings, loaded, skipped),
             group_name=artifact.group,
-            description=artifact.description,
+            description=artifact.described(settings.stimuli is not None),
             kinds=set(artifact.kinds),
             owners=OWNERS,
             code_version=artifact.version(settings.parameters),

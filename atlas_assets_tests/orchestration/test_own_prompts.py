@@ -11,9 +11,16 @@ import h5py
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from atlas_assets import io
+from atlas_assets.atlas.open import open_with_model
+from atlas_assets.atlas.status import survey
+from atlas_assets.hub.card import render
+from atlas_assets.hub.staging import staged
+from atlas_assets.orchestration.automation.model_watch import poll
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import skipped_under
 from atlas_assets_tests.orchestration.tiny_atlas import failure_text, run_job
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_prompts.md"
@@ -125,14 +132,24 @@ def test_the_loaders_read_all_tables(folder: Path) -> None:
     assert entangled.height == 6 * 8
 
 
+def test_the_card_speaks_of_own_prompts(settings: AtlasSettings, folder: Path) -> None:
+    cells = {("object_prompts", None), ("summary", None), ("compositionality", None)}
+    with staged(open_with_model(settings), settings, cells) as stage:
+        card = render("", stage.manifest, "someone/sql")
+    assert folder.is_dir()
+    front = yaml.safe_load(card.split("---")[1])
+    assert "license" not in front
+    assert "python" not in front["tags"]
+    assert "Not applicable: the paper's claims" in card
+    assert "publisher's own prompts, `sql.csv`" in card
+    assert "unit of the concept: its universal mask" in card
+    assert "Rows are unique by `concept`, `unit`, `layer`." in card
+    assert "| AST" not in card
+
+
 def test_other_rows_make_the_atlas_stale_and_another_file_is_another_atlas(
     settings: AtlasSettings, folder: Path, instance: dg.DagsterInstance
 ) -> None:
-    from atlas_assets.atlas.open import open_with_model
-    from atlas_assets.atlas.status import survey
-    from atlas_assets.orchestration.automation.model_watch import poll
-    from atlas_assets.stages.catalog import skipped_under
-
     def states() -> dict[str, str]:
         found = survey(open_with_model(settings), skipped=skipped_under(settings))
         return {state.artifact: state.state for state in found}

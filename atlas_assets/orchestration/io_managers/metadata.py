@@ -34,15 +34,16 @@ def content_metadata(artifact: Artifact, value: Any) -> dict[str, Any]:
         return {**described, **_previews(value)}
     if artifact.schema is None or not isinstance(value, pl.DataFrame):
         return described
-    columns = artifact.schema.declared(value.columns)
+    schema = artifact.schema.of(value.columns)
+    columns = schema.declared(value.columns)
     return {
         "dagster/row_count": described["rows"],
         "dagster/column_schema": dg.TableSchema(
-            columns=[_table_column(column, artifact.schema.key) for column in columns],
+            columns=[_table_column(column, schema.key) for column in columns],
             constraints=dg.TableConstraints(
                 other=[
-                    f"({', '.join(artifact.schema.key)}) is unique",
-                    *(rule.statement for rule in artifact.schema.rules),
+                    f"({', '.join(schema.key)}) is unique",
+                    *(rule.statement for rule in schema.rules),
                 ]
             ),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from atlas_assets.atlas.status import survey
 from atlas_assets.hub.card import render
 from atlas_assets.hub.staging import staged
 from atlas_assets.orchestration.automation.model_watch import poll
+from atlas_assets.orchestration.automation.plan import Verdicts, plan_of
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import skipped_under
 from atlas_assets_tests.orchestration.tiny_atlas import failure_text, run_job
@@ -160,6 +162,10 @@ def test_other_rows_make_the_atlas_stale_and_another_file_is_another_atlas(
     stimuli.write_text(example().replace("LIMIT 20", "LIMIT 30"), encoding="utf-8")
     assert set(states().values()) == {"stale", "not applicable"}
     assert "new to Dagster" in poll(settings, instance)
+    plan = plan_of(settings, Verdicts())
+    assert {"object_prompts", "checker_prompts", "atlas_report"} <= set(plan.assets)
+    assert NOT_APPLICABLE.isdisjoint(plan.assets)
+    assert not plan.obstacles
     other = stimuli.with_name("other.csv")
     other.write_text(example(), encoding="utf-8")
     assert settings_of(other).atlas_name != settings.atlas_name
@@ -168,3 +174,31 @@ def test_other_rows_make_the_atlas_stale_and_another_file_is_another_atlas(
     assert not refused.success
     assert "grid.stimuli = sql.csv" in failure_text(refused)
     assert "ATLAS_STIMULI" in failure_text(refused)
+
+
+@pytest.mark.slow
+def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_path: Path) -> None:
+    stimuli = tmp_path / "слова.jsonl"
+    rows = [
+        {"concept": concept, "unit": unit, "prompt_text": f"{unit} {concept} {number}"}
+        for concept in ("если", "пока")
+        for unit in ("да", "нет")
+        for number in range(3)
+    ]
+    stimuli.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    settings = settings_of(stimuli)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_job(settings, instance)
+        again = run_job(settings, instance)
+    assert result.success, failure_text(result)
+    assert again.success, failure_text(again)
+    states = {
+        s.artifact: s for s in survey(open_with_model(settings), skipped=skipped_under(settings))
+    }
+    for key in ("checker_prompts", "checker_masks", "target_checker", "summary", "figure_sweep"):
+        assert states[key].state == "not applicable"
+        assert states[key].reason == "the own prompts hold no checker prompts"
+    assert states["masks"].state == states["atlas_report"].state == "fresh"
+    folder = Path(settings.data_dir) / settings.atlas_name
+    assert list(io.load_universal_masks(data_root=folder)) == ["own__если", "own__пока"]
+    assert "Not in this atlas" not in (folder / "atlas_report.html").read_text(encoding="utf-8")

@@ -47,3 +47,15 @@ def test_unknown_names_are_refused_with_near_matches_or_the_inventory(name: str,
         concepts.require_known([*KNOWN, name], KNOWN, what="name", where="here")
     assert f"unknown name {name!r}" in str(raised.value)
     assert hint in str(raised.value)
+
+
+def test_own_concepts_and_their_units_are_told_by_their_names() -> None:
+    units = (concepts.own_pair_name("JOIN", "_left"), concepts.own_pair_name("C++ 20", "a__b"))
+    assert units == ("own__JOIN___left", "own__C++ 20__a__b")
+    assert [concepts.split_pair(unit) for unit in units] == [("JOIN", "_left"), ("C++ 20", "a__b")]
+    assert concepts.pairs_of_concepts(units) == {"own__C++ 20": [1], "own__JOIN": [0]}
+    assert concepts.split_concept("own__JOIN") == ("own", "JOIN")
+    assert concepts.kinds_of(["own__JOIN"]) == ("own",)
+    assert concepts.kinds_of([]) == concepts.kinds_of(["ast__For"]) == ("ast", "builtin")
+    with pytest.raises(StimulusError, match="own concepts are mixed with the paper's"):
+        concepts.kinds_of(["ast__For", "own__JOIN"])

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError, ForeignArtifactError
 from atlas_assets.stages.concepts import of_kind
-from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, checker_masks
+from atlas_assets.stages.masks.masks import (
+    CheckerMasks,
+    Masks,
+    ObjectMasks,
+    checker_masks,
+    object_masks,
+)
 from atlas_assets.stages.setting import STANDALONE, Setting
 from atlas_assets.storage.codec import Codec
 from atlas_assets.storage.masks import CheckerMasksFile, UniversalMasksFile
@@ -65,6 +71,20 @@ def test_round_trip(epsilon: float, consistency: float, layers: int, width: int)
     assert part.pairs is None
     assert equal(part.universal, value.universal)
     assert np.array_equal(part.matrices["ast"], value.matrices["ast"])
+
+
+def test_masks_of_own_concepts_round_trip(path: Path) -> None:
+    names = ("own__GROUP BY__a", "own__GROUP BY__b", "own__если__all")
+    value = object_masks(activations(names), SETTING)
+    OBJECTS.write(path, value, record_of(OBJECTS, value))
+    read, _ = OBJECTS.read(path)
+    assert equal(read, value)
+    assert read.universal.names == ("own__GROUP BY", "own__если")
+    layer, _ = OBJECTS.read(path, part="layer_1")
+    assert layer.matrices["own"].shape == (2, 2)
+    with h5py.File(path) as file:
+        assert sorted(file["metrics"]) == ["jaccard_own_matrix"]
+        assert file["metadata/own_concepts"].asstr()[:].tolist() == ["GROUP BY", "если"]
 
 
 def test_masks_without_units_round_trip() -> None:

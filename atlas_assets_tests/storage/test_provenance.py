@@ -18,6 +18,7 @@ from atlas_assets.storage.provenance import (
     Provenance,
     combine,
     contradictions,
+    is_of_another_atlas,
     require,
 )
 from atlas_assets_tests.storage.defects import refusing
@@ -101,6 +102,7 @@ def test_a_newer_format_is_refused() -> None:
         (with_grid(ast_nodes=("For",)), "grid.ast_nodes", ("For",), None),
         (with_grid(builtins=("len",)), "grid.builtins", ("len",), None),
         (with_grid(variations=5), "grid.variations", 5, 50),
+        (with_grid(stimuli="p.csv"), "grid.stimuli", "p.csv", None),
         (with_grid(loss_threshold=9.0), "grid.loss_threshold", 9.0, 3.0),
         (LINEAGE.model_copy(update={"seeds": {"prompts": 7}}), "seeds.prompts", 7, 42),
     ],
@@ -148,3 +150,17 @@ def test_inputs_that_contradict_each_other_do_not_combine() -> None:
     for order in itertools.permutations([LINEAGE, with_model(model_id="other")]):
         with pytest.raises(ProvenanceError, match=r"model\.model_id"):
             combine(order, artifact="target_checker")
+
+
+def test_own_prompts_are_another_atlas_by_name_and_a_newer_state_by_digest() -> None:
+    mine = with_grid(stimuli="p.csv", stimuli_sha256="a")
+    changed = with_grid(stimuli="p.csv", stimuli_sha256="b")
+    found = contradictions(mine, changed)
+    assert found == [("grid.stimuli_sha256", "a", "b")]
+    assert not is_of_another_atlas(found)
+    assert is_of_another_atlas(contradictions(mine, LINEAGE))
+    assert not contradictions(mine, with_grid(stimuli="p.csv"))
+    # records of the published inventory are as they were before there were own prompts
+    assert "stimuli" not in provenance().to_json()
+    record = provenance(lineage=mine)
+    assert Provenance.from_json(record.to_json(), where="p") == record

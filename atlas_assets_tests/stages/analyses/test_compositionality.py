@@ -63,3 +63,17 @@ def test_the_most_and_the_least_entangled_pairs() -> None:
     assert len(pairs) == 20
     assert "layer 4" in found.caption
     assert "layer 1" in compositionality.pairs_shown(frame.filter(pl.col("layer") < 2)).caption
+
+
+def test_of_an_own_concept_its_universal_mask_alone_explains_its_units():
+    bits = np.array([[[1, 1, 0, 1]], [[1, 0, 1, 0]], [[0, 0, 0, 0]]], dtype=bool)
+    pairs = Masks(("own__A__one", "own__A__two", "own__B C__one"), bits)
+    table = compositionality.entanglement(pairs, universal(pairs))
+    compositionality.SCHEMA.check(table, where="the table")
+    assert table.columns[:2] == ["concept", "unit"]
+    assert table.rows() == [
+        ("A", "one", 0, 3, 2, 2 / 3),
+        ("A", "two", 0, 2, 1, 1 / 2),
+        ("B C", "one", 0, 0, 0, 0.0),
+    ]
+    assert column(compositionality.pairs_shown(table), "pair") == ["A + one", "A + two"]

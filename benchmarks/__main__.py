@@ -61,7 +61,7 @@ def main(names: tuple[str, ...], write: bool, results: Path, list_them: bool) ->
         found[name] = _measure(name)
         click.echo(f"{name}: {time.perf_counter() - started:.0f} s", err=True)
         document = report.merged(document, {name: found[name]}, SECTIONS)
-        if write:  # at once: a whole run takes half an hour
+        if write:  # at once: a whole run takes most of an hour
             report.write(results, document)
             report.fill_in(ROOT / "docs" / "performance.md", report.markdown(document, SECTIONS))
     click.echo(report.markdown(document, SECTIONS, only=chosen))

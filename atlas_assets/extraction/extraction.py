@@ -64,7 +64,8 @@ class Running(TypedDict):
             device and code, and is narrowed here to readout, prompts, batching and plan.
         progress: is told of each prompt that has been run.
         batch_tokens: the budget of a padded batch in tokens, padding included, or the most nodes of
-            a chunk of the prefix tree; None or absent leaves it to the device.
+            a chunk of the prefix tree; None or absent leaves it to the device. Chunks of other
+            networks than a circuitgpt have at most `tree_model.most_nodes`.
         path: how a network is run for ``last_token``, ``tree`` if absent; one that cannot run on
             the tree, and any other readout, is run in padded batches.
     """

@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from atlas_assets.extraction import losses, tree_model
+from atlas_assets.extraction import losses, tree_model, tree_pass
 from atlas_assets.extraction.prefix_tree import PrefixTree
 from atlas_assets.extraction.prompts import tokenize
+from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.extraction.test_extraction import assert_read
-from atlas_assets_tests.extraction.tiny_models import extracted, read
+from atlas_assets_tests.extraction.tiny_models import FINGERPRINT, extracted, read
 
 _RANDOM = random.Random(0)
 TEXTS = [
@@ -166,6 +168,36 @@ def test_each_prefix_runs_once_and_few_at_a_time_and_logits_only_where_asked_for
     read(model, EACH)
     # of every prefix but those that no longer one begins with
     assert sum(logits) < sum(rows) / 2 - 10
+
+
+def test_a_pass_that_was_stopped_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_pass, "CHUNKS_PER_LEG", 1)
+    monkeypatch.setattr(tree_pass, "NOTE_SECONDS", -1.0)
+    model = tiny_models.llama()
+    expected = read(model, EACH)
+    calls: list[int] = []
+    stops = [3]
+
+    def stop_once(_module: Any, _inputs: Any) -> None:
+        calls.append(1)
+        if stops == [len(calls)]:
+            stops.clear()
+            raise KeyboardInterrupt
+
+    model.mlps[0].register_forward_pre_hook(stop_once)
+    store = ShardStore(tmp_path, FINGERPRINT)
+    with pytest.raises(KeyboardInterrupt):
+        read(model, EACH, shards=store)
+    calls.clear()
+    found = read(model, EACH, shards=store)
+    left = len(calls)
+    calls.clear()
+    read(model, EACH)
+    assert left == len(calls) - 2
+    assert found.activations.digest() == expected.activations.digest()
+    assert all(np.array_equal(found.losses[text], expected.losses[text]) for text in TEXTS)
 
 
 def test_losses_are_computed_a_slice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.series import require_one_model
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known, known_sha
 from atlas_assets.errors import ArtifactError, MissingArtifactError, ModelError, StimulusError
+from atlas_assets.files.locations import explained
 from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
@@ -117,13 +118,18 @@ def open_folder(folder: str | Path | UPath) -> AtlasStore:
 
 
 def require_folder(root: UPath) -> None:
-    """Raise MissingArtifactError where there is no such folder."""
-    if not root.is_dir():
+    """Raise MissingArtifactError where there is no such folder.
+
+    It is an UnreadableArtifactError where the system does not let that be seen.
+    """
+    with explained(root):
+        is_folder, is_file = root.is_dir(), root.exists()
+    if not is_folder:
         raise MissingArtifactError(
             "there is no atlas",
             where=str(root),
             expected="a folder with the files of an atlas",
-            found="a file" if root.exists() else "nothing at that path",
+            found="a file" if is_file else "nothing at that path",
             remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `make atlas` builds one",
         )
 

@@ -86,6 +86,11 @@ class AnsweringCommand(click.Command):
         except AtlasError as error:
             code = USAGE if isinstance(error, SettingsError) else UNREADABLE
             _explain(ctx, error, code)
+        except PermissionError as error:
+            from atlas_assets.files.locations import unreadable
+
+            code = UNREADABLE
+            _explain(ctx, unreadable(error.filename or ctx.command_path, error), code)
         except Exception as error:
             if _is_of_click(error):
                 raise

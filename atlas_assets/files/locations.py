@@ -91,13 +91,18 @@ def explained(path: UPath | Path) -> Iterator[None]:
             remedy="materialise its asset, or point ATLAS_DATA_DIR and ATLAS_NAME at the atlas",
         ) from error
     except OSError as error:
-        raise UnreadableArtifactError(
-            "the file or folder cannot be read",
-            where=str(path),
-            expected="a regular file or a folder that may be read",
-            found=error.strerror or str(error) or type(error).__name__,
-            remedy="check its permissions and the disk it lies on; nothing replaces it until then",
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: object, error: OSError) -> UnreadableArtifactError:
+    """Return the error that the operating system refuses to read the file or folder at ``path``."""
+    return UnreadableArtifactError(
+        "the file or folder cannot be read",
+        where=str(path),
+        expected="a regular file or a folder that may be read",
+        found=error.strerror or str(error) or type(error).__name__,
+        remedy="check its permissions and the disk it lies on; nothing replaces it until then",
+    )
 
 
 def _require_regular(local: Path | None) -> None:

@@ -305,7 +305,8 @@ def _validated(
     """Return the value in a downloaded file, and its provenance from the file or the manifest."""
     artifact = file.artifact
     try:
-        value, stored = codec_of(artifact).read(path, setting=file.setting)
+        # the Hub's cache holds links to its own files
+        value, stored = codec_of(artifact).read(path, setting=file.setting, quotes_links=True)
         stored = stored or _told(file, value, path)
         # whether its atlas may be in this folder is judged below
         setting = file.setting or artifact.setting

@@ -20,7 +20,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError, expect
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import content, explained, is_there
+from atlas_assets.files.locations import content, explained, is_there, local_path
 from atlas_assets.files.steady import read_steadily, require_not_written_to
 from atlas_assets.hub import viewer
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
@@ -173,6 +173,7 @@ def _stage(
             _copy_steadily(list(_files(store, cell)), sidecars, folder)
             if copy.exists(*cell):
                 codec_of(ARTIFACTS[cell[0]]).settle(copy.path(*cell))
+                _require_ours(copy, cell, _files(store, cell))
         except AtlasError as error:
             refused[cell] = _why(store, "it cannot be read", error)
             _remove(copy, cell)
@@ -222,6 +223,23 @@ def _files(store: AtlasStore, cell: Cell) -> Iterable[UPath]:
 def _remove(copy: AtlasStore, cell: Cell) -> None:
     for file in _files(copy, cell):
         file.unlink(missing_ok=True)
+
+
+def _require_ours(copy: AtlasStore, cell: Cell, files: Iterable[UPath]) -> None:
+    """Refuse a link to a file that no record says is of an atlas: it may be any file of the user's.
+
+    The copies are made by now, so it does not matter if it is no link any more.
+    """
+    for file in files:
+        local = local_path(file)
+        expect(
+            local is None or not local.is_symlink() or copy.provenance(*cell) is not None,
+            ArtifactError,
+            "it is a symbolic link to a file without a record of its making",
+            where=str(file),
+            found="a symbolic link",
+            remedy="put the file itself in its place",
+        )
 
 
 def _copy_steadily(files: Sequence[UPath], sidecars: UPath, folder: Path) -> None:

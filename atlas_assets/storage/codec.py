@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, AtlasError, DamagedArtifactError
+from atlas_assets.errors import (
+    ArtifactError,
+    AtlasError,
+    DamagedArtifactError,
+    ForeignArtifactError,
+)
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import Fetched, Source, content, is_there, label
+from atlas_assets.files.locations import Fetched, Source, content, is_there, label, local_path
 from atlas_assets.files.steady import read_steadily
 from atlas_assets.stages.artifact import Kind
 from atlas_assets.stages.setting import Setting
@@ -79,9 +84,10 @@ class Codec(ABC, Generic[Value]):
         """
 
         def read() -> Provenance | None:
-            taken = self._taken(source)
-            require_harmless(taken, self.kind)
-            return self.record(taken)
+            with _discreet(source):
+                taken = self._taken(source)
+                require_harmless(taken, self.kind)
+                return self.record(taken)
 
         return read_steadily(self._files(source), read, is_sure=lambda _: self._is_one(source))
 
@@ -144,6 +150,7 @@ class Codec(ABC, Generic[Value]):
         part: str | None = None,
         setting: Setting | None = None,
         accept: Callable[[Provenance | None], None] = lambda _: None,
+        quotes_links: bool = False,
     ) -> tuple[Value, Provenance | None]:
         """Return the value in a file, with its provenance.
 
@@ -156,6 +163,7 @@ class Codec(ABC, Generic[Value]):
             setting: what the content must be about, where it carries a setting.
             accept: is shown the provenance before the content is read (a wrong model explains a
                 wrong width better than the width does) and may refuse it.
+            quotes_links: whether errors may quote what a symbolic link leads to.
 
         Raises:
             MissingArtifactError: there is no such file.
@@ -171,7 +179,8 @@ class Codec(ABC, Generic[Value]):
             )
 
         def once() -> tuple[Value, Provenance | None]:
-            return self._read(self._taken(source), part, setting, accept)
+            with nullcontext() if quotes_links else _discreet(source):
+                return self._read(self._taken(source), part, setting, accept)
 
         # what fits the digest in a record is of one state of the file
         return read_steadily(
@@ -253,6 +262,27 @@ class SidecarCodec(Codec[Value]):
             return None
         path = source.path if isinstance(source, Fetched) else source
         return sidecar.read(path, content(source))
+
+
+@contextmanager
+def _discreet(source: Source) -> Iterator[None]:
+    """Quote nothing of the file that a symbolic link leads to, which may be any file of the user's.
+
+    Somebody else may have put the link there, and may read logs and reports.
+    """
+    try:
+        yield
+    except (DamagedArtifactError, ForeignArtifactError) as error:
+        local = local_path(source)
+        if local is None or not local.is_symlink():
+            raise
+        raise type(error)(
+            error.what,
+            where=label(source),
+            expected=error.expected,
+            found="a symbolic link to a file whose content is not quoted",
+            remedy=error.remedy,
+        ) from None
 
 
 @contextmanager

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from upath import UPath
 
+from atlas_assets.files.locations import explained
 from atlas_assets.stages.catalog import artifact_of_file
 from atlas_assets.stages.setting import Setting
 
 
 def file_names(root: UPath) -> tuple[str, ...]:
-    """Return the sorted names of a folder's files, less hidden ones; none if there is no folder."""
+    """Return the sorted names of a folder's files, less hidden ones; none if there is no folder.
+
+    Raises UnreadableArtifactError where the system does not let the folder be looked into.
+    """
     root = UPath(root)
-    if not root.is_dir():
-        return ()
-    return tuple(sorted(p.name for p in root.iterdir() if p.is_file() and p.name[:1] != "."))
+    with explained(root):
+        if not root.is_dir():
+            return ()
+        return tuple(sorted(p.name for p in root.iterdir() if p.is_file() and p.name[:1] != "."))
 
 
 def settings_present(root: UPath, key: str) -> tuple[Setting, ...]:

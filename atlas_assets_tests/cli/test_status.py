@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import h5py
+import pytest
 
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.stages.catalog import ARTIFACTS
@@ -14,6 +16,7 @@ from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.cli.conftest import Call, Called
 from atlas_assets_tests.sample_atlas import NAME
 from atlas_assets_tests.storage import release_files, samples
+from atlas_assets_tests.storage.bad_disks import open_folder, refused
 
 
 def rows(text: str, artifact: str) -> list[str]:
@@ -180,3 +183,30 @@ def test_where_lists_the_files(made: Path, tmp_path: Path, call: Call) -> None:
     nothing = call(tmp_path, "where")
     assert (nothing.code, nothing.err) == (0, "")
     assert "no files yet" in nothing.out
+
+
+@pytest.mark.parametrize(
+    ("place", "mode"),
+    [("", 0o000), (NAME, 0o000), (NAME, 0o711), (f"{NAME}/.provenance", 0o000)],
+)
+def test_what_may_not_be_looked_into_is_said(made: Path, call: Call, place: str, mode: int) -> None:
+    with open_folder() as here:
+        data = shutil.copytree(made, here / "data")
+        for each in (data, *data.rglob("*")):
+            each.chmod(0o755)
+        folder = data / place
+        for name in ("status", "where", "claims"):
+            call(data, name)  # what they import need not be open to other users
+        with refused(folder, mode):
+            called = {name: call(data, name) for name in ("status", "where", "claims")}
+    for name, shown in called.items():
+        assert shown.code == 3 or (name, place, mode) in READABLE, (name, shown)
+        assert "defect" not in shown.err
+    if place.endswith(".provenance"):
+        assert row(called["status"].out, "summary").split()[-1] == "unreadable"
+    else:
+        assert "cannot be read" in called["status"].err and str(folder) in called["status"].err
+
+
+#: a folder that lets no names be listed lets files be read whose names are known
+READABLE = {("where", f"{NAME}/.provenance", 0o000), ("claims", NAME, 0o711)}

@@ -52,6 +52,8 @@ def test_an_atlas_without_a_sound_file_is_refused(hub: LocalHub, atlas: Atlas) -
 def test_one_odd_file_is_left_out_and_the_others_are_published(atlas: Atlas, stage: Stage) -> None:
     root = Path(str(atlas.store.root))
     Path(str(atlas.store.path("claims_report"))).mkdir()
+    (root.parent / "secret").write_text("a text of the user's\n")
+    Path(str(atlas.store.path("atlas_report"))).symlink_to(root.parent / "secret")
     scores = root / "relaxed_modularity_scores.csv"
     (record,) = (root / ".provenance").glob(f"{scores.name}.*.json")
     record.unlink()
@@ -63,11 +65,12 @@ def test_one_odd_file_is_left_out_and_the_others_are_published(atlas: Atlas, sta
         fcntl.flock(file, fcntl.LOCK_EX)
         with staged(atlas.store, atlas.settings) as without:
             reasons = {file.name: file.reason for file in without.left_out if file.present}
-    assert reasons.keys() == {"claims.md", scores.name, locked.name}
+    assert reasons.keys() == {"claims.md", "atlas_report.html", scores.name, locked.name}
     for name, found in (
         ("claims.md", "a folder, a pipe or a device"),
         (scores.name, "a folder, a pipe or a device"),
         (locked.name, "open elsewhere"),
+        ("atlas_report.html", "a symbolic link"),
     ):
         assert found in reasons[name] and str(root) not in reasons[name]
     published = {file.path for file in without.manifest.files}

@@ -38,7 +38,14 @@ def largest_file(n_bytes: int) -> Iterator[None]:
 @contextlib.contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """This process may read ``folder`` and not write to it, root included."""
-    folder.chmod(0o555)
+    with refused(folder, 0o555):
+        yield
+
+
+@contextlib.contextmanager
+def refused(folder: Path, mode: int) -> Iterator[None]:
+    """This process may do with ``folder`` what ``mode`` lets others do, root included."""
+    folder.chmod(mode)
     group, user = os.getegid(), os.geteuid()
     if user == 0:
         os.setegid(NOBODY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -488,3 +489,27 @@ def test_a_killed_writer_leaves_a_sound_file(tmp_path: Path, key: str) -> None:
     states = killed_at_every_step(write_one, write_another, payload, tmp_path / "disk", key)
     assert len(set(states)) == 2
     assert states[0] != states[-1]
+
+
+def test_what_a_link_leads_to_is_not_quoted(tmp_path: Path) -> None:
+    store, secret = store_at(tmp_path / "atlas"), tmp_path / "secret"
+    secret.write_text("TOKEN=hf_abcdefgh,second\nx,y\n")
+    store.root.mkdir()
+    for key in ("summary", "object_prompts", "object_activations", "claims_report", "figure_sweep"):
+        path = Path(str(store.path(key)))
+        path.symlink_to(secret)
+        path.with_suffix(".pdf").symlink_to(secret)
+        for look in (store.read, store.provenance):
+            try:
+                look(key)
+            except ArtifactError as error:
+                told = "".join(traceback.format_exception(error))
+                assert "hf_abc" not in told and "TOKEN" not in told
+                assert str(path) in str(error)
+            else:
+                assert key == "claims_report" or look == store.provenance
+    # a link to a sound file is followed
+    written = store_at(tmp_path / "there").write("object_prompts", sample("object_prompts"))
+    store.path("object_prompts").unlink()
+    store.path("object_prompts").symlink_to(written.path)
+    assert store.read("object_prompts").equals(sample("object_prompts"))

@@ -180,7 +180,13 @@ def test_other_rows_make_the_atlas_stale_and_another_file_is_another_atlas(
 def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_path: Path) -> None:
     stimuli = tmp_path / "слова.jsonl"
     rows = [
-        {"concept": concept, "unit": unit, "prompt_text": f"{unit} {concept} {number}"}
+        {
+            "concept": concept,
+            "unit": unit,
+            "prompt_text": f"{unit} {concept} {number}",
+            "start": len(unit) + 1,
+            "end": len(unit) + 1 + len(concept),
+        }
         for concept in ("если", "пока")
         for unit in ("да", "нет")
         for number in range(3)
@@ -200,5 +206,7 @@ def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_pat
         assert states[key].reason == "the own prompts hold no checker prompts"
     assert states["masks"].state == states["atlas_report"].state == "fresh"
     folder = Path(settings.data_dir) / settings.atlas_name
+    positions = pl.read_parquet(folder / "12_position_activations.parquet")
+    assert positions["pair"].unique().sort()[0] == "own__если__да"
     assert list(io.load_universal_masks(data_root=folder)) == ["own__если", "own__пока"]
     assert "Not in this atlas" not in (folder / "atlas_report.html").read_text(encoding="utf-8")

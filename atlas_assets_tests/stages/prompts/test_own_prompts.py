@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from atlas_assets.stages.artifact import Needs
 from atlas_assets.stages.prompts import own_prompts
 from atlas_assets.stages.prompts.own_prompts import OwnPrompts
 from atlas_assets_tests.oracles.tokenizers import WordTokenizer
+from reliability import mutations
+from reliability.rows import draw
 
 ROWS: list[dict[str, Any]] = [
     {"concept": "JOIN", "unit": "left", "prompt_text": "a LEFT JOIN b", "start": 2, "end": 11},
@@ -127,3 +130,13 @@ def test_more_concepts_or_units_than_an_atlas_takes_are_refused(tmp_path: Path) 
     many = [{"concept": f"c{i}", "prompt_text": "x"} for i in range(1001)]
     with pytest.raises(StimulusError, match="at most 1,000 concepts"):
         read(tmp_path / "p.jsonl", many)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+def test_a_mutated_file_is_read_or_refused_in_words(tmp_path: Path, ending: str) -> None:
+    sound = written(tmp_path / f"sound.{ending}", ROWS).read_bytes()
+    path = tmp_path / f"mutated.{ending}"
+    for case in range(60):
+        path.write_bytes(mutations.of_bytes(sound, draw(1, ending, case)))
+        with contextlib.suppress(StimulusError):
+            own_prompts.read(path).object_candidates()

@@ -32,6 +32,7 @@ from atlas_assets.orchestration.partitions import partitions_of
 from atlas_assets.orchestration.series import series_definitions
 from atlas_assets.orchestration.version import version_asset
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.catalog import definitions_of
 
 
 def build_definitions(settings: AtlasSettings) -> dg.Definitions:
@@ -42,7 +43,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     series = checkpoints(settings)
     if series:
         return series_definitions(settings, series, build_definitions)
-    partitions = partitions_of(settings.sweep)
+    partitions = partitions_of(settings.sweep, definitions_of(settings))
     resources = build_resources(settings)
     resources["model"] = announcing(resources["model"], resources["store"])
     integrity = integrity_checks(settings, partitions)

@@ -145,6 +145,12 @@ class AtlasSettings(BaseModel):
         description="randomised circuits per layer in modularity_null; the smallest p-value "
         "is 1 / (1 + permutations)",
     )
+    circuits: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a parquet file `concept, layer, neuron` with circuits of one's own, which are "
+        "judged like the others; default: none",
+    )
     hub_source: str | None = Field(
         default=None,
         pattern=_REPO_ID,
@@ -294,6 +300,7 @@ class AtlasSettings(BaseModel):
         """
         return {
             "permutations": self.permutations,
+            "circuits": self.circuits and _file_digest(self.circuits),
             "ast_nodes": self.ast_nodes,
             "builtins": self.builtins,
             "variations": self.variations,
@@ -360,6 +367,14 @@ def _with_digest(path: Path) -> str:
     """The name of a folder or file with a few digits that tell it from others of that name."""
     path = path.expanduser().resolve()
     return f"{path.name}-{_short_digest(str(path))}"
+
+
+def _file_digest(file: str) -> str:
+    """A digest of a file's content, or its name where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest()[:16]
+    except OSError:
+        return file
 
 
 def _short_digest(text: str) -> str:

@@ -17,8 +17,8 @@ from atlas_assets.files.locations import content
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.folder import file_names, settings_present
+from atlas_assets.stages.setting import Partition, Setting
+from atlas_assets.storage.folder import file_names, partitions_present, settings_present
 from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.store import AtlasStore
 
@@ -192,9 +192,9 @@ def _origins(store: AtlasStore) -> set[str]:
     return {store.origin(key, setting) for key, setting in _first_cells(store)}
 
 
-def _first_cells(store: AtlasStore) -> Iterator[tuple[str, Setting | None]]:
+def _first_cells(store: AtlasStore) -> Iterator[tuple[str, Partition | None]]:
     for key, artifact in ARTIFACTS.items():
-        settings = settings_present(store.root, key) if artifact.partitioned else (None,)
+        settings = partitions_present(store.root, key) if artifact.partitioned else (None,)
         for setting in settings[:1]:
             if store.exists(key, setting):
                 yield key, setting
@@ -248,12 +248,14 @@ def _files(a: AtlasStore, b: AtlasStore) -> pl.DataFrame:
         else:
             difference = ONLY_A if name in left else ONLY_B
         if difference is not None:
-            at = (setting.epsilon, setting.consistency) if setting else (None, None)
+            at: tuple[float | None, float | None] = (None, None)
+            if isinstance(setting, Setting):
+                at = (setting.epsilon, setting.consistency)
             rows.append((name, artifact.key, *at, difference))
     return _frame(_FILES, rows)
 
 
-def _difference(a: AtlasStore, b: AtlasStore, key: str, setting: Setting | None) -> str | None:
+def _difference(a: AtlasStore, b: AtlasStore, key: str, setting: Partition | None) -> str | None:
     one, two = a.provenance(key, setting), b.provenance(key, setting)
     if one and two:
         return None if one.payload_sha256 == two.payload_sha256 else DIFFERS

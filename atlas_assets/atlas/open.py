@@ -19,9 +19,10 @@ from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.subject import grid_of
 from atlas_assets.stages.artifact import Parameters
+from atlas_assets.stages.catalog import definitions_of
 from atlas_assets.stages.prompts.inventory import Published, inventory_of
-from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.folder import settings_present
+from atlas_assets.stages.setting import Definition, Partition, Setting
+from atlas_assets.storage.folder import partitions_present, settings_present
 from atlas_assets.storage.provenance import Grid, Lineage
 from atlas_assets.storage.store import AtlasStore
 
@@ -43,20 +44,20 @@ def open_in_force(settings: AtlasSettings) -> AtlasStore:
             grid=grid_of(settings),
         )
 
-    return _store(settings, folder_in_force(settings), lineage)
+    return store_of(settings, folder_in_force(settings), lineage)
 
 
 def open_with_model(settings: AtlasSettings) -> AtlasStore:
     """Return the atlas of `open_in_force`, compared by the model's digests too if it is here."""
     pin = known(settings)
     model = AtlasModel(settings, ask_hub=False, sha=pin.in_force.sha if pin else None)
-    return _store(settings, folder_in_force(settings), expected_lineage(settings, model))
+    return store_of(settings, folder_in_force(settings), expected_lineage(settings, model))
 
 
 def open_to_build(settings: AtlasSettings) -> tuple[AtlasStore, AtlasModel]:
     """Return the atlas that runs work on, the latest version that has been seen, and its model."""
     model = AtlasModel(settings, sha=known_sha(settings))
-    return _store(settings, folder_to_build(settings), expected_lineage(settings, model)), model
+    return store_of(settings, folder_to_build(settings), expected_lineage(settings, model)), model
 
 
 def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[], Lineage]:
@@ -114,7 +115,9 @@ def open_folder(folder: str | Path | UPath) -> AtlasStore:
         "epsilons": tuple(sorted({setting.epsilon for setting in sweep})),
         "consistencies": tuple(sorted({setting.consistency for setting in sweep})),
     }
-    return AtlasStore(root, Lineage, sweep, parameters if sweep else {})
+    present = partitions_present(root, "circuits")
+    definitions = tuple(sorted(found for found in present if isinstance(found, Definition)))
+    return AtlasStore(root, Lineage, sweep, parameters if sweep else {}, definitions)
 
 
 def require_folder(root: UPath) -> None:
@@ -134,7 +137,7 @@ def require_folder(root: UPath) -> None:
         )
 
 
-def require_file(store: AtlasStore, key: str, setting: Setting | None = None) -> None:
+def require_file(store: AtlasStore, key: str, setting: Partition | None = None) -> None:
     """Raise MissingArtifactError where an artifact is not there, naming the settings that are.
 
     The store's own refusal names the command that makes the artifact; this one is for whoever
@@ -166,9 +169,11 @@ def _sweep_of(root: UPath) -> tuple[Setting, ...]:
     return tuple(sorted(Setting(epsilon, consistency) for epsilon, consistency in rows))
 
 
-def _store(settings: AtlasSettings, folder: UPath, expected: Callable[[], Lineage]) -> AtlasStore:
+def store_of(settings: AtlasSettings, folder: UPath, expected: Callable[[], Lineage]) -> AtlasStore:
+    """Return the atlas in a folder, with the sweep and the definitions of these settings."""
     require_one_model(settings)
-    return AtlasStore(folder, expected, settings.sweep, settings.parameters)
+    sweep, definitions = settings.sweep, definitions_of(settings)
+    return AtlasStore(folder, expected, sweep, settings.parameters, definitions)
 
 
 def _named(settings: AtlasSettings) -> ModelIdentity:

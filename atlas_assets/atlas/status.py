@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,10 +18,10 @@ from atlas_assets.errors import (
 )
 from atlas_assets.files.locations import explained
 from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, NOT_IN_SWEEP, artifact_of_file
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import codec_of
-from atlas_assets.storage.folder import file_names, settings_present
+from atlas_assets.storage.folder import file_names, partitions_present
 from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.source_record import SourceRecord
 from atlas_assets.storage.store import AtlasStore
@@ -71,7 +71,7 @@ class FileState:
 
     artifact: str
     group: str
-    setting: Setting | None
+    setting: Partition | None
     on_grid: bool
     path: UPath
     size_bytes: int | None
@@ -101,9 +101,10 @@ def survey(
     """
     states = []
     for key, artifact in ARTIFACTS.items():
-        settings: Sequence[Setting | None] = (None,)
+        settings = store.partitions(key)
         if artifact.partitioned:
-            settings = sorted({*store.sweep, *settings_present(store.root, key)})
+            off_grid = set(partitions_present(store.root, key)).difference(settings)
+            settings = [*settings, *sorted(off_grid)]
         for state in (_state(store, key, setting, verify) for setting in settings):
             if state.state == "missing" and key in skipped:
                 reason = skipped[key]
@@ -111,6 +112,9 @@ def survey(
                 name: State = "not applicable" if in_sweep else "not in the sweep"
                 told = reason.removeprefix(f"{NOT_APPLICABLE}: ")
                 state = replace(state, state=name, reason=told)
+            elif state.state == "missing" and artifact.on_demand:
+                told = "the job validate makes it"
+                state = replace(state, state="not in the sweep", reason=told)
             states.append(state)
     return states
 
@@ -127,13 +131,13 @@ def other_files(store: AtlasStore) -> list[str]:
     return [name for name in names if name not in known and artifact_of_file(name) is None]
 
 
-def _state(store: AtlasStore, key: str, setting: Setting | None, verify: bool) -> FileState:
+def _state(store: AtlasStore, key: str, setting: Partition | None, verify: bool) -> FileState:
     codec, path = codec_of(ARTIFACTS[key]), store.path(key, setting)
     found = FileState(
         artifact=key,
         group=ARTIFACTS[key].group,
         setting=setting,
-        on_grid=setting is None or setting in store.sweep,
+        on_grid=setting in store.partitions(key),
         path=path,
         size_bytes=None,
         state="missing",

@@ -10,7 +10,9 @@ from atlas_assets.cli.claims import claims
 from atlas_assets.cli.diff import diff
 from atlas_assets.cli.fetch import fetch
 from atlas_assets.cli.follow import follow
+from atlas_assets.cli.leaderboard import leaderboard
 from atlas_assets.cli.publish import publish
+from atlas_assets.cli.quality import quality
 from atlas_assets.cli.show import show
 from atlas_assets.cli.stability import stability
 from atlas_assets.cli.status import status
@@ -46,5 +48,6 @@ def atlas() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (status, show, claims, diff, stability, sweep, fetch, follow, where, publish):
+_LOOKING = (status, show, claims, leaderboard, quality, diff, stability)
+for _command in (*_LOOKING, sweep, fetch, follow, where, publish):
     atlas.add_command(_command)

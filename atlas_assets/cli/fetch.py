@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.options import with_options
+from atlas_assets.cli.options import as_json, with_options
 from atlas_assets.cli.text import count, paragraph, printable, size, table
 from atlas_assets.errors import SettingsError, expect
 
@@ -190,8 +190,7 @@ def _heading(source: Source, store: AtlasStore) -> Iterator[str]:
 def _record(file: PublishedFile) -> dict[str, Any]:
     return {
         "artifact": file.artifact.key,
-        "epsilon": file.setting.epsilon if file.setting else None,
-        "consistency": file.setting.consistency if file.setting else None,
+        **as_json(file.setting),
         "name": file.name,
         "path_in_repository": file.files[0].path,
         "size_bytes": file.size,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.errors import MissingArtifactError, SettingsError, expect
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,9 +21,12 @@ EPSILON = click.FloatRange(min=0)
 CONSISTENCY = click.FloatRange(min=0, min_open=True, max=1)
 
 
-def as_json(setting: Setting) -> dict[str, float]:
-    """Return the two keys that stand for a setting in a JSON document."""
-    return {"epsilon": setting.epsilon, "consistency": setting.consistency}
+def as_json(setting: Partition | None) -> dict[str, float | str | None]:
+    """Return the keys that stand for a partition in a JSON document, ``null`` without a setting."""
+    if isinstance(setting, Setting):
+        return {"epsilon": setting.epsilon, "consistency": setting.consistency}
+    definition = {"definition": str(setting)} if setting else {}
+    return {"epsilon": None, "consistency": None, **definition}
 
 
 def with_options(

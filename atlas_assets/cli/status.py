@@ -87,7 +87,7 @@ def _record(state: FileState) -> dict[str, Any]:
     return {
         "artifact": state.artifact,
         "group": state.group,
-        **(as_json(state.setting) if state.setting else {"epsilon": None, "consistency": None}),
+        **as_json(state.setting),
         "on_grid": state.on_grid,
         "path": str(state.path),
         "present": state.size_bytes is not None,

@@ -39,10 +39,12 @@ from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress, Track
 
-#: runs after which their results are written down
-ABLATED, ATTRIBUTED = 4096, 256
-#: tokens of a batch, padding included
-BATCH_TOKENS = 2048
+#: runs after which their results are written down: ablations, and attributions at most
+ABLATED, ATTRIBUTED = 4096, 1024
+#: values of attributions that are held at a time, at most (256 MiB)
+HELD = 2**26
+#: tokens of a batch, padding included; of one that is run backwards, which keeps all of its layers
+BATCH_TOKENS, SLOPE_TOKENS = 2048, 512
 #: raise it when the arithmetic changes
 VERSION = 1
 Gates = npt.NDArray[np.bool_]
@@ -161,7 +163,8 @@ def attributions(
             found: npt.NDArray[Any] = -slope.cpu().numpy()
             return found
 
-        work = _Work(model, table.lengths[rows], store, track, ATTRIBUTED)
+        size = min(ATTRIBUTED, max(HELD // (model.n_layers * model.width), 1))
+        work = _Work(model, table.lengths[rows], store, track, size, SLOPE_TOKENS)
         for part, found in work.done(run, np.empty((0, *shape), np.float32)):
             _require_finite(found, "the attribution of a prompt", texts[part])
             weighted = groups[:, part] @ found.reshape(len(found), -1).astype(np.float64)
@@ -222,6 +225,7 @@ class _Work:
         store: finished shards, which are not run again.
         track: is told of each run.
         size: runs of a shard.
+        tokens: tokens of a batch, padding included.
     """
 
     model: LoadedModel
@@ -229,12 +233,13 @@ class _Work:
     store: ShardStore
     track: Track
     size: int
+    tokens: int = BATCH_TOKENS
 
     def done(
         self, run: Callable[[IntArray], npt.NDArray[Any]], like: npt.NDArray[Any]
     ) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
         """Yield the runs of each shard with their results, which have the axes of ``like``."""
-        budget = max(min(BATCH_TOKENS, LOGITS_PER_CALL // self.model.tokenizer.vocab_size), 1)
+        budget = max(min(self.tokens, LOGITS_PER_CALL // self.model.tokenizer.vocab_size), 1)
         for first in range(0, len(self.lengths), self.size):
             part = slice(first, min(first + self.size, len(self.lengths)))
             found = np.zeros((part.stop - first, *like.shape[1:]), like.dtype)
@@ -281,7 +286,7 @@ def _store(
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return shards.narrowed(
-        f"{task} {VERSION}, {BATCH_TOKENS} tokens",
+        f"{task} {VERSION}, {BATCH_TOKENS} and {SLOPE_TOKENS} tokens",
         f"{model.dtype} on {model.device.type}, torch {torch.__version__}, {model.kernels}",
         digest.hexdigest(),
     )

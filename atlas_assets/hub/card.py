@@ -22,9 +22,9 @@ from atlas_assets.hub import manifest as manifests
 from atlas_assets.hub.manifest import FileRecord, Manifest
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.columns import CONSISTENCY, EPSILON
+from atlas_assets.stages.columns import CONSISTENCY, DEFINITION, EPSILON
 from atlas_assets.stages.report.published_claims import PAPER_MODEL
-from atlas_assets.stages.setting import REFERENCE
+from atlas_assets.stages.setting import DEFINITIONS, REFERENCE, SWEEP
 
 NAME = "README.md"
 LICENCE = "apache-2.0"
@@ -32,6 +32,8 @@ BEGIN, END = "<!-- atlas:begin -->", "<!-- atlas:end -->"
 
 _OF_PYTHON = ["python", "code"]
 _TAGS = ["interpretability", "circuits", "sparsity", *_OF_PYTHON]
+#: the columns that say which partition a row is of, by the name of the space
+_AT = {SWEEP.name: (EPSILON, CONSISTENCY), DEFINITIONS.name: (DEFINITION,)}
 #: a line that opens or closes fenced code, which may be in a list or a quotation
 _FENCE = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
 
@@ -142,7 +144,7 @@ def _tables(manifest: Manifest) -> list[dict[str, Any]]:
         if artifact is None or artifact.schema is None:
             continue
         columns = files[0][1].columns
-        at = (EPSILON, CONSISTENCY) if artifact.partitioned else ()
+        at = _AT[artifact.partitions.name] if artifact.partitions else ()
         present = [column.name for column in columns[len(at) :]]
         schema = artifact.schema.of(present)
         declared = schema.declared(present)

@@ -49,7 +49,8 @@ _Name = Annotated[str, Field(pattern=_NAME)]
 _Path = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+/-]+$"), AfterValidator(_inside)]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _BlobId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-_Partition = Annotated[str, Field(pattern=rf"^{_NUMBER}\|{_NUMBER}$")]
+_DEFINITION = rf"[a-z][a-z0-9_]*(@{_NUMBER},{_NUMBER})?"
+_Partition = Annotated[str, Field(pattern=rf"^({_NUMBER}\|{_NUMBER}|{_DEFINITION})$")]
 _Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ .,:+=%()/-]+$")]
 _Dtype = Annotated[str, Field(pattern=r"^[a-z0-9]+(<[a-z0-9]+>)?$")]
 
@@ -86,7 +87,7 @@ class FileRecord(_Record):
         path: the file's path inside the repository.
         blob_id: git's id (SHA-1) of its bytes, by which the Hub knows small files.
         asset: the key of the artifact that it holds, or that it was made from.
-        partition: ``C|ε`` of a file per setting.
+        partition: ``C|ε`` of a file per setting, or the definition of one per definition.
         provenance: the record in the file of the artifact; ``None`` for files without a record,
             such as those of the paper's release, and for files made for the viewer.
         origin: ``unknown`` for a file without a record that is not as the release has it; else

@@ -15,7 +15,7 @@ from atlas_assets.hub_client.client import HubClient
 from atlas_assets.hub_client.repository import Commit, RemoteFile, Repository, is_place_inside
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.source_record import PAPER_REPOSITORIES
 
@@ -36,7 +36,7 @@ class PublishedFile:
     """
 
     artifact: Artifact
-    setting: Setting | None
+    setting: Partition | None
     files: tuple[RemoteFile, ...]
     record: FileRecord | None = None
     clash: tuple[str, ...] = ()
@@ -176,7 +176,7 @@ def _published(files: Mapping[str, RemoteFile], told: Manifest | None) -> Iterat
     recognised = [(artifact_of_file(name), name) for name in by_name]
     cells = [(*found, name) for found, name in recognised if found is not None]
     for artifact, setting, name in sorted(
-        cells, key=lambda cell: (order[cell[0].key], cell[1] or Setting(0.0, 1.0))
+        cells, key=lambda cell: (order[cell[0].key], _order(cell[1]))
     ):
         first, *others = sorted(by_name[name], key=_clearest_first)
         clash = tuple(file.path for file in others if file.blob_id != first.blob_id)
@@ -185,6 +185,13 @@ def _published(files: Mapping[str, RemoteFile], told: Manifest | None) -> Iterat
         beside = [folder + path.name for path in codec_of(artifact).files(Path(first.name))[1:]]
         held = (first, *(files[path] for path in beside if path in files))
         yield PublishedFile(artifact, setting, held, records.get(first.path), clash)
+
+
+def _order(partition: Partition | None) -> tuple[float | str, ...]:
+    """Return what sorts the partitions of one artifact: ε, then C; the names of definitions."""
+    if isinstance(partition, Setting):
+        return partition.epsilon, partition.consistency
+    return (str(partition),)
 
 
 def _clearest_first(file: RemoteFile) -> tuple[bool, int, str]:

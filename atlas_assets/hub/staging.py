@@ -35,7 +35,7 @@ from atlas_assets.stages.check import NotComparedError
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codec import within
 from atlas_assets.storage.codecs import codec_of
-from atlas_assets.storage.folder import settings_present
+from atlas_assets.storage.folder import partitions_present
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.store import AtlasStore
 
@@ -124,11 +124,7 @@ def staged(
 
 def cells_of(store: AtlasStore) -> list[Cell]:
     """Return every file that the atlas has or should have, in the order of the pipeline."""
-    return [
-        (key, setting)
-        for key, artifact in ARTIFACTS.items()
-        for setting in (store.sweep if artifact.partitioned else (None,))
-    ]
+    return [(key, partition) for key in ARTIFACTS for partition in store.partitions(key)]
 
 
 def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: str) -> set[Cell]:
@@ -313,8 +309,8 @@ def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
         _left_out((key, at), "its setting is not in the sweep")
         for key, artifact in ARTIFACTS.items()
         if artifact.partitioned
-        for at in settings_present(UPath(store.root), key)
-        if at not in store.sweep
+        for at in partitions_present(UPath(store.root), key)
+        if at not in store.partitions(key)
     ]
 
 

@@ -17,8 +17,8 @@ import polars as pl
 from atlas_assets.hub.manifest import ColumnRecord, FileRecord, Manifest, TableRecord
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.columns import CONSISTENCY, EPSILON
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.columns import CONSISTENCY, DEFINITION, EPSILON
+from atlas_assets.stages.setting import Definition, Partition
 
 SPLIT = "train"
 _FOLDER = "viewer"
@@ -36,7 +36,7 @@ _DTYPES: dict[Any, str] = {
 }
 
 
-def path_of(artifact: Artifact, setting: Setting | None) -> str:
+def path_of(artifact: Artifact, setting: Partition | None) -> str:
     """Return the path, inside the repository, of the parquet file that the viewer reads."""
     if artifact.kind == "parquet":
         return artifact.file_name(setting)
@@ -45,10 +45,12 @@ def path_of(artifact: Artifact, setting: Setting | None) -> str:
     return f"{_FOLDER}/{artifact.key}/{setting.file_tag}.parquet"
 
 
-def frame_of(table: pl.DataFrame, setting: Setting | None) -> pl.DataFrame:
-    """Return a table as it is shown; at a setting, ε and C are added as its first two columns."""
+def frame_of(table: pl.DataFrame, setting: Partition | None) -> pl.DataFrame:
+    """Return a table as it is shown: ε and C of its setting, or its definition, come first."""
     if setting is None:
         return table
+    if isinstance(setting, Definition):
+        return table.select(pl.lit(str(setting)).alias(DEFINITION.name), pl.all())
     at = {EPSILON.name: setting.epsilon, CONSISTENCY.name: setting.consistency}
     return table.select(
         *(pl.lit(value, dtype=pl.Float64).alias(name) for name, value in at.items()), pl.all()
@@ -128,9 +130,10 @@ def _feature(column: ColumnRecord) -> dict[str, str]:
     return {"name": column.name, **({"list": item} if item else {"dtype": column.dtype})}
 
 
-def _setting_key(file: FileRecord) -> tuple[float, ...]:
-    """Return the sort key of a file within its configuration: ε, then C."""
-    return tuple(map(float, reversed(file.partition.split("|")))) if file.partition else ()
+def _setting_key(file: FileRecord) -> tuple[float | str, ...]:
+    """Return the sort key of a file within its configuration: ε, then C; or its definition."""
+    parts = file.partition.split("|") if file.partition else []
+    return tuple(map(float, reversed(parts))) if len(parts) == 2 else tuple(parts)
 
 
 def _arrow_bytes(column: pl.Series) -> int:

@@ -22,7 +22,7 @@ from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact, Model
 from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, skipped_under
 from atlas_assets.stages.making import NotInSweepError
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import DEFINITIONS, Setting
 
 OWNERS = ["team:csp-atlas"]
 #: assets that run the network share this pool. It has no limit by default: a killed run would keep
@@ -105,6 +105,10 @@ def _made(
 ) -> Iterator[dg.Output[Any]]:
     """The artifact; nothing, with a warning, where the sweep lacks the setting it speaks of."""
     if artifact.partitioned:
+        needed, settings = artifact.setting, context.resources.settings
+        if needed is not None and needed not in settings.sweep:
+            context.log.warning(f"{artifact.key} is skipped: the sweep lacks {needed}")
+            return
         values = _per_partition(context, artifact, inputs)
         version = _data_version(context, artifact)
         with warnings.catch_warnings():
@@ -137,6 +141,7 @@ def _per_partition(
         found[key] = Deferred(
             make=partial(artifact.compute, step),
             tell=partial(context.add_asset_metadata, asset_key=artifact.key, partition_key=key),
+            remark=step.remarked,
         )
     return found
 
@@ -177,7 +182,10 @@ def _dependencies(
     artifact: Artifact, settings: AtlasSettings, loaded: set[str], skipped: Container[str]
 ) -> list[str | dg.AssetDep]:
     found: list[str | dg.AssetDep] = []
-    for key in (*artifact.inputs, *artifact.completes):
+    # what is completed in a run of its own needs its inputs before that
+    apart = (key for key in artifact.completes if ARTIFACTS[key].partitions is DEFINITIONS)
+    before = (name for key in apart for name in ARTIFACTS[key].inputs)
+    for key in (*artifact.inputs, *artifact.completes, *before):
         absent = key in artifact.completes or artifact.inputs_may_be_absent
         if key in loaded or key in found or (absent and key in skipped):
             continue

@@ -15,7 +15,7 @@ import dagster as dg
 
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition
 from atlas_assets.storage.provenance import Lineage, Provenance
 from atlas_assets.storage.store import AtlasStore
 
@@ -87,7 +87,7 @@ def data_version(written: Provenance) -> str:
 
 
 def data_version_of_cells(
-    store: AtlasStore, cells: Iterable[tuple[Provenance, Setting | None]]
+    store: AtlasStore, cells: Iterable[tuple[Provenance, Partition | None]]
 ) -> str:
     """Return the data version that the partitions of one run share, from what they were made from.
 
@@ -97,11 +97,13 @@ def data_version_of_cells(
     return _digest(sorted({_made_from(store, record, setting) for record, setting in cells}))
 
 
-def _made_from(store: AtlasStore, record: Provenance, setting: Setting | None) -> str:
+def _made_from(store: AtlasStore, record: Provenance, setting: Partition | None) -> str:
     parts = [record.artifact, record.code_version, _about(record)]
     for name, digest in sorted(record.inputs.items()):
-        before = store.provenance(name, setting) if ARTIFACTS[name].partitioned else None
-        parts.append(digest if before is None else _made_from(store, before, setting))
+        read = store.partitions_read(record.artifact, name, setting)
+        one = ARTIFACTS[name].partitioned and len(read) == 1
+        before = store.provenance(name, read[0]) if one else None
+        parts.append(digest if before is None else _made_from(store, before, read[0]))
     return _digest(parts)
 
 

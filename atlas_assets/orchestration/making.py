@@ -13,7 +13,7 @@ from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.making import NotInSweepError
 from atlas_assets.stages.masks.masks import Masks, ObjectMasks, universal_from_table
 from atlas_assets.stages.prompts.inventory import Inventory, inventory_of
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage.store import AtlasStore
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Step:
         context: dg.AssetExecutionContext,
         artifact: Artifact,
         loaded: Mapping[str, Any],
-        partition: Setting | None = None,
+        partition: Partition | None = None,
     ) -> None:
         self._context = context
         self._artifact = artifact
@@ -48,6 +48,8 @@ class Step:
         self.settings: AtlasSettings = context.resources.settings
         self.sweep = self.settings.sweep
         self.store: AtlasStore = context.resources.store
+        self.definitions = self.store.definitions
+        self._remark = ""
 
     @property
     def inventory(self) -> Inventory:
@@ -71,7 +73,7 @@ class Step:
 
         return ModelRuns(self._context)
 
-    def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
+    def read(self, key: str, partition: Partition | None = None, part: str | None = None) -> Any:
         """Return an input: the value that Dagster has loaded, else the content of its file."""
         if key in self._loaded:
             found = self._loaded[key]
@@ -89,6 +91,10 @@ class Step:
     def any_universal(self) -> Masks:
         """Return the universal masks at the first setting of the sweep."""
         return self.universal(self.sweep[0])
+
+    def is_fresh(self, key: str) -> bool:
+        """Return whether the file of the artifact ``key`` is there and up to date."""
+        return self.store.exists(key) and self.store.stale_reason(key) is None
 
     def was_made_here(self, key: str) -> bool:
         """Return whether the file of the artifact ``key`` has a record of its making."""
@@ -117,6 +123,14 @@ class Step:
         else:
             key = self.partition.partition_key
             self._context.add_asset_metadata(shown, self._artifact.key, key)
+
+    def remark(self, text: str) -> None:
+        """Keep a sentence for the record of the file."""
+        self._remark = text
+
+    def remarked(self) -> str:
+        """Return what is to stand in the record of the file."""
+        return self._remark
 
     def caption(
         self, key: str, setting: Setting | None = None, notes: Sequence[str] = ()

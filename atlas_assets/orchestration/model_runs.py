@@ -8,7 +8,7 @@ compute, byte for byte.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -31,11 +31,18 @@ if TYPE_CHECKING:
     from atlas_assets.extraction.extraction import NetworkPath, PromptReadings
     from atlas_assets.extraction.spots import Occurrences
     from atlas_assets.stages.activations.positions import PositionActivations
+    from atlas_assets.stages.circuits.samples import Sample
+    from atlas_assets.stages.circuits.statistics import Indices
+    from atlas_assets.stages.masks.masks import Bits
+    from atlas_assets.stages.rounding import Reals
 
 #: whose scratch folder holds the pass over the object prompts: of the three assets that take from
 #: it, the one that is written last
 _POSITIONS = "position_activations"
 _Readings: TypeAlias = "tuple[PromptReadings, tuple[PositionActivations, ...]]"
+
+#: distinct prompts whose tokens the mean readouts are taken over, at most
+MEAN_PROMPTS = 1024
 
 
 class ModelRuns:
@@ -131,6 +138,47 @@ class ModelRuns:
             path=self._path,
             shards=self._shards(self._key),
             progress=self._progress("prompts read"),
+        )
+
+    def attribute(self, sample: Sample) -> tuple[Reals, Reals]:
+        """Return the mean attributions of each concept's prompts, and the mean readouts."""
+        from scipy.sparse import coo_array, csr_array
+
+        from atlas_assets.extraction import interventions  # imports torch
+
+        texts = tuple(dict.fromkeys(sample.texts))
+        place = {text: number for number, text in enumerate(texts)}
+        columns = [place[text] for text in sample.texts]
+        shares = 1 / np.bincount(sample.concept)[sample.concept]
+        groups = csr_array(
+            coo_array((shares, (sample.concept, columns)), shape=(len(sample.concepts), len(texts)))
+        )
+        loaded = self._model.loaded
+        means = interventions.mean_readouts(
+            loaded, texts[:MEAN_PROMPTS], progress=self._progress("prompts averaged")
+        )
+        found = interventions.attributions(
+            loaded,
+            texts,
+            groups,
+            means,
+            shards=self._shards(self._key),
+            progress=self._progress("prompts attributed"),
+        )
+        return found, means
+
+    def ablate(self, texts: Sequence[str], gates: Bits, runs: Indices, means: Reals) -> Reals:
+        """Return the losses of prompts that are run with gates closed, in nats per token."""
+        from atlas_assets.extraction import interventions  # imports torch
+
+        return interventions.ablated_losses(
+            self._model.loaded,
+            texts,
+            gates,
+            runs,
+            means,
+            shards=self._shards(self._key),
+            progress=self._progress("ablations run"),
         )
 
     def _read_all(self, prompts: pl.DataFrame, *, scored: bool = True) -> _Readings:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-from atlas_assets.stages.setting import SWEEP, Setting, spell
+from atlas_assets.stages.setting import DEFINITIONS, SWEEP, Definition, Partition, Setting, spell
 
 # Dagster's own tags for a run over a range of partitions; it exports no names for them
 ASSET_PARTITION_RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -20,7 +20,7 @@ ASSET_PARTITION_RANGE_END_TAG = "dagster/asset_partition_range_end"
 Partitions = Mapping[str, dg.PartitionsDefinition[str]]
 
 
-def partitions_of(sweep: Iterable[Setting]) -> Partitions:
+def partitions_of(sweep: Iterable[Setting], definitions: Iterable[Definition] = ()) -> Partitions:
     """Return the partitions of every space; that of a sweep is the grid of its ε and C values."""
     settings = tuple(sweep)
     values = {
@@ -31,18 +31,25 @@ def partitions_of(sweep: Iterable[Setting]) -> Partitions:
         name: dg.StaticPartitionsDefinition(list(map(spell, of_dimension)))
         for name, of_dimension in values.items()
     }
-    return {SWEEP.name: dg.MultiPartitionsDefinition(dimensions)}
+    names = [definition.partition_key for definition in definitions]
+    return {
+        SWEEP.name: dg.MultiPartitionsDefinition(dimensions),
+        DEFINITIONS.name: dg.StaticPartitionsDefinition(names),
+    }
 
 
-def partition_key(setting: Setting) -> dg.MultiPartitionKey:
+def partition_key(partition: Partition) -> str:
     """``Setting(0.5, 0.8)`` → ``0.8|0.5``, as Dagster wants a key of two dimensions."""
+    if isinstance(partition, Definition):
+        return partition.partition_key
+    setting = partition
     return dg.MultiPartitionKey(
         {"consistency": spell(setting.consistency), "epsilon": spell(setting.epsilon)}
     )
 
 
-def range_tags(first: Setting, last: Setting) -> dict[str, str]:
-    """Return the tags of a run over the settings from ``first`` to ``last`` in both dimensions."""
+def range_tags(first: Partition, last: Partition) -> dict[str, str]:
+    """Return the tags of a run from ``first`` to ``last``: of settings, in both dimensions."""
     return {
         ASSET_PARTITION_RANGE_START_TAG: str(partition_key(first)),
         ASSET_PARTITION_RANGE_END_TAG: str(partition_key(last)),

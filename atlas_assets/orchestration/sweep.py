@@ -16,14 +16,13 @@ from atlas_assets.errors import (
     UnreadableArtifactError,
 )
 from atlas_assets.orchestration.partitions import range_tags
-from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage.store import AtlasStore
 
 #: {partition: {artifact: why it must be made}}
-Outdated = Mapping[Setting, Mapping[str, str]]
+Outdated = Mapping[Partition, Mapping[str, str]]
 #: the first and the last setting of a rectangle of the grid
 Block = tuple[Setting, Setting]
 #: `dagster.materialize` with the assets that are completed, what feeds them, and their resources.
@@ -32,7 +31,7 @@ Materialise = Callable[..., Any]
 
 
 def outdated_partitions(
-    store: AtlasStore, keys: Iterable[str], settings: Iterable[Setting]
+    store: AtlasStore, keys: Iterable[str], settings: Iterable[Partition]
 ) -> Outdated:
     """Return the partitions of the artifacts ``keys`` that are not up to date, and why."""
     keys = tuple(keys)
@@ -45,7 +44,7 @@ def outdated_partitions(
     return found
 
 
-def _reason(store: AtlasStore, key: str, setting: Setting) -> str | None:
+def _reason(store: AtlasStore, key: str, setting: Partition) -> str | None:
     try:
         reason = store.stale_reason(key, setting)
         if reason is None:
@@ -67,20 +66,20 @@ def complete_sweep(
     Every read validates what it reads; the checks run with the job ``atlas``. Raises
     MissingArtifactError where a partition must be made and its activations are not there.
     """
-    settings: AtlasSettings = context.resources.settings
     store: AtlasStore = context.resources.store
-    skipped = skipped_under(settings)
+    skipped = skipped_under(context.resources.settings)
     completes = [key for key in artifact.completes if key not in skipped]
-    outdated = outdated_partitions(store, completes, settings.sweep)
+    whole = [each for key in completes[:1] for each in store.partitions(key) if each is not None]
+    outdated = outdated_partitions(store, completes, whole)
     if not outdated:
-        context.log.info("every setting of the sweep is up to date")
+        context.log.info(f"every partition of {', '.join(artifact.completes)} is up to date")
         return
-    _require_activations(store, outdated)
+    _require_inputs(store, outdated)
     for setting, reasons in outdated.items():
         for key, reason in reasons.items():
             context.log.info(f"{key} at {setting}: {reason}; materialising it")
     for keys, partitions in _selections(outdated):
-        for first, last in blocks(partitions, settings.sweep):
+        for first, last in _runs(partitions, whole):
             tags = {
                 **range_tags(first, last),
                 "atlas/completes_sweep_of_run": context.run.run_id,
@@ -88,9 +87,21 @@ def complete_sweep(
             materialise(selection=keys, instance=context.instance, tags=tags)
 
 
-def _selections(outdated: Outdated) -> Iterator[tuple[tuple[str, ...], list[Setting]]]:
+def _runs(
+    partitions: Sequence[Partition], whole: Sequence[Partition]
+) -> Sequence[tuple[Partition, Partition]]:
+    """Return the first and the last partition of each run that is needed, out of the whole."""
+    settings = [each for each in partitions if isinstance(each, Setting)]
+    if settings:
+        return blocks(settings, [each for each in whole if isinstance(each, Setting)])
+    stretches = groupby(whole, key=lambda each: each in partitions)
+    runs = [list(stretch) for wanted, stretch in stretches if wanted]
+    return [(run[0], run[-1]) for run in runs]
+
+
+def _selections(outdated: Outdated) -> Iterator[tuple[tuple[str, ...], list[Partition]]]:
     """Artifacts that are outdated together, with the partitions in which they are."""
-    by_keys = sorted(outdated, key=lambda setting: (sorted(outdated[setting]), setting))
+    by_keys = sorted(outdated, key=lambda setting: sorted(outdated[setting]))
     for keys, settings in groupby(by_keys, key=lambda setting: sorted(outdated[setting])):
         yield tuple(keys), list(settings)
 
@@ -122,16 +133,16 @@ def _spans(row: Sequence[float | None]) -> set[tuple[float, float]]:
     return {(stretch[0], stretch[-1]) for stretch in values}
 
 
-def _require_activations(store: AtlasStore, outdated: Outdated) -> None:
+def _require_inputs(store: AtlasStore, outdated: Outdated) -> None:
     for key in sorted({key for stale in outdated.values() for key in stale}):
-        (activations,) = ARTIFACTS[key].inputs
-        if not store.exists(activations):
-            raise MissingArtifactError(
-                f"the sweep cannot be completed: {key} needs {activations}",
-                where=str(store.path(activations)),
-                expected="the activations of stage 12",
-                found="no such file",
-                remedy="build everything with `dagster job execute -m atlas_assets.definitions "
-                f"-j atlas`, or the activations alone with `dagster asset materialize -m "
-                f"atlas_assets.definitions --select '*{activations}'`",
-            )
+        for source in ARTIFACTS[key].inputs:
+            if not store.exists(source):
+                raise MissingArtifactError(
+                    f"the sweep cannot be completed: {key} needs {source}",
+                    where=str(store.path(source)),
+                    expected=f"the file of {source}",
+                    found="no such file",
+                    remedy="build everything with `dagster job execute -m atlas_assets.definitions "
+                    f"-j atlas`, or {source} alone with `dagster asset materialize -m "
+                    f"atlas_assets.definitions --select '*{source}'`",
+                )

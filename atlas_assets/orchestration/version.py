@@ -1,6 +1,6 @@
 """The end of the graph: a complete atlas that has passed its checks becomes the one in force."""
 
-from collections.abc import Container
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -12,7 +12,7 @@ from atlas_assets.orchestration.assets import OWNERS
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import failed_checks
 from atlas_assets.soundness.subject import name_of
-from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
+from atlas_assets.stages.catalog import ARTIFACTS, ON_DEMAND, skipped_under
 from atlas_assets.storage.store import AtlasStore
 
 KEY = "atlas_version"
@@ -32,7 +32,7 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
         kinds={"json"},
         owners=OWNERS,
         code_version="1",
-        deps=[key for key in ARTIFACTS if key not in skipped],
+        deps=[key for key in ARTIFACTS if key not in {*skipped, *ON_DEMAND}],
     )
     def atlas_version(
         context: dg.AssetExecutionContext,
@@ -53,12 +53,12 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
     return atlas_version
 
 
-def _require_sound(store: AtlasStore, skipped: Container[str]) -> None:
+def _require_sound(store: AtlasStore, skipped: Collection[str]) -> None:
     """Refuses to put a version in force that is not whole, fresh and sound."""
     lacking = [
         f"{name_of(state.artifact, state.setting)}: {state.reason}"
         for state in survey(store)
-        if state.on_grid and state.artifact not in skipped and state.state != "fresh"
+        if state.on_grid and state.artifact not in {*skipped, *ON_DEMAND} and state.state != "fresh"
     ]
     lacking += [f"{check} failed" for check in failed_checks(store)]
     if lacking:

@@ -22,10 +22,10 @@ from atlas_assets.stages.making import Making
 from atlas_assets.stages.masks import masks
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.report.claims import Claim, Observed
-from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
+from atlas_assets.stages.setting import REFERENCE, STANDALONE, Definition, Partition, Setting
 from atlas_assets.storage.store import AtlasStore
 
-Request = tuple[str, Setting | None]
+Request = tuple[str, Partition | None]
 Value = TypeVar("Value")
 
 
@@ -38,17 +38,21 @@ class Recomputation:
 
     Attributes:
         sweep: the settings of the atlas.
+        definitions: the definitions of circuits that it has.
         partition: the partition that is computed, where the artifact has one file for each.
         read: reads an input, given its key and, where they matter, partition and part.
         universal: gives the universal masks at a setting.
         any_universal: gives the universal masks at whatever setting there is.
+        is_fresh: tells whether an artifact is there and up to date.
     """
 
     sweep: Sequence[Setting]
-    partition: Setting | None
+    definitions: Sequence[Definition]
+    partition: Partition | None
     read: Callable[..., Any]
     universal: Callable[[Setting], Masks]
     any_universal: Callable[[], Masks]
+    is_fresh: Callable[[str], bool] = lambda _: False
 
     def require_in_sweep(self, setting: Setting) -> None:
         """Accept any setting: what is on disk decides."""
@@ -58,6 +62,9 @@ class Recomputation:
 
     def note(self, **values: Any) -> None:
         """Keep no numbers: a computation that only compares has no run to show them in."""
+
+    def remark(self, text: str) -> None:
+        """Put nothing into a record: there is none."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ArtifactError(
@@ -100,7 +107,7 @@ class StoreEvidence:
         observed = claim.observe(self)
         return observed, frozenset(self._using)
 
-    def table(self, key: str, setting: Setting | None = None) -> pl.DataFrame:
+    def table(self, key: str, setting: Partition | None = None) -> pl.DataFrame:
         """The table of an artifact, read or computed."""
         return self._once((key, setting), lambda: self._table(key, setting))
 
@@ -140,17 +147,19 @@ class StoreEvidence:
         self._using |= found.sources
         return cast(Value, found.value)
 
-    def _table(self, key: str, setting: Setting | None) -> pl.DataFrame:
+    def _table(self, key: str, setting: Partition | None) -> pl.DataFrame:
         reason = self._stale_reason(key, setting)
         if reason is None or not _follows_from_inputs(ARTIFACTS[key]):
             table: pl.DataFrame = self._read(key, setting)
             return table
         recomputation = Recomputation(
             sweep=self.store.sweep,
+            definitions=self.store.definitions,
             partition=setting,
             read=lambda key, at=None, _part=None: self._input(key, at),
             universal=self.universal,
             any_universal=self.any_universal,
+            is_fresh=lambda key: self._stale_reason(key, None) is None,
         )
         try:
             computed: pl.DataFrame = recomputation.compute(ARTIFACTS[key])
@@ -165,13 +174,13 @@ class StoreEvidence:
             ) from error
         return computed
 
-    def _input(self, key: str, setting: Setting | None) -> Any:
+    def _input(self, key: str, setting: Partition | None) -> Any:
         """A table, which may have to be computed itself, or masks."""
         if ARTIFACTS[key].schema is not None:
             return self.table(key, setting)
         return self._once((key, setting), lambda: self._read(key, setting))
 
-    def _read(self, key: str, setting: Setting | None, part: str | None = None) -> Any:
+    def _read(self, key: str, setting: Partition | None, part: str | None = None) -> Any:
         if self.store.exists(key, setting):
             reason, name = self._stale_reason(key, setting), name_of(key, setting)
             if reason is not None:
@@ -187,7 +196,7 @@ class StoreEvidence:
         self._using.add((key, setting))
         return value
 
-    def _stale_reason(self, key: str, setting: Setting | None) -> str | None:
+    def _stale_reason(self, key: str, setting: Partition | None) -> str | None:
         with self._noting_damage():
             return self.store.stale_reason(key, setting)
 

@@ -26,7 +26,7 @@ from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.page import SECTIONS, Page, Plate, Section
 from atlas_assets.stages.report.table import Table, table
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage.figures import PNG
 from atlas_assets.storage.provenance import Grid, Lineage, Provenance
 from atlas_assets.storage.store import AtlasStore
@@ -53,7 +53,11 @@ def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimRes
         figures=_figures(store, own),
         analyses=_analyses(store, own),
         provenance=_provenance(store),
-        missing=tuple(a.file_name(s) for a, s in cells if not store.exists(a.key, s)),
+        missing=tuple(
+            artifact.file_name(partition)
+            for artifact, partition in cells
+            if not artifact.on_demand and not store.exists(artifact.key, partition)
+        ),
         own=own,
     )
 
@@ -209,7 +213,7 @@ def _provenance(store: AtlasStore) -> Section:
 
 
 def _file_row(
-    store: AtlasStore, artifact: Artifact, setting: Setting | None, record: Provenance | None
+    store: AtlasStore, artifact: Artifact, setting: Partition | None, record: Provenance | None
 ) -> list[str]:
     name = artifact.file_name(setting)
     if record is None:
@@ -219,13 +223,13 @@ def _file_row(
     return [name, artifact.key, record.origin, record.code_version, digest, inputs]
 
 
-def _records(store: AtlasStore) -> list[tuple[Artifact, Setting | None, Provenance | None]]:
+def _records(store: AtlasStore) -> list[tuple[Artifact, Partition | None, Provenance | None]]:
     """The files that are there, without the reports themselves, with their records."""
     there = [(a, s) for a, s in _cells(store) if store.exists(a.key, s)]
     return [(artifact, s, store.provenance(artifact.key, s)) for artifact, s in there]
 
 
-def _cells(store: AtlasStore) -> list[tuple[Artifact, Setting | None]]:
+def _cells(store: AtlasStore) -> list[tuple[Artifact, Partition | None]]:
     """The files that there should be, without the reports themselves."""
     cells = [(ARTIFACTS[key], setting) for key, setting in cells_of(store)]
     return [cell for cell in cells if cell[0].group != "stage_17_report"]

@@ -25,7 +25,7 @@ from atlas_assets.stages.check import (
 )
 from atlas_assets.stages.masks.integrity import pack
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage.codecs import codec_named, codec_of
 from atlas_assets.storage.store import AtlasStore
 
@@ -62,7 +62,7 @@ class MaskReader:
 
     _kept: dict[str, tuple[tuple[int, ...], MaskFile]] = field(default_factory=dict)
 
-    def read(self, store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
+    def read(self, store: AtlasStore, key: str, setting: Partition | None) -> MaskFile:
         """Return the masks in a file of masks; raise AtlasError where it cannot be read."""
         path = store.path(key, setting)
         state, (kept_state, found) = file_state(path), self._kept.get(str(path), (None, None))
@@ -81,7 +81,7 @@ class MaskReader:
         return cast(Masks, store.read("object_masks", setting, part="universal").universal)
 
 
-def _read_masks(store: AtlasStore, key: str, setting: Setting | None) -> MaskFile:
+def _read_masks(store: AtlasStore, key: str, setting: Partition | None) -> MaskFile:
     artifact = ARTIFACTS[key]
     value = store.read(key, setting)
     stored = store.provenance(key, setting)
@@ -111,8 +111,8 @@ class Inspection:
     store: AtlasStore
     reader: MaskReader
     key: str
-    setting: Setting | None = None
-    together: tuple[Setting, ...] = ()
+    setting: Partition | None = None
+    together: tuple[Partition, ...] = ()
     _value: Any = None
 
     @property
@@ -143,15 +143,15 @@ class Inspection:
         """The content of a mask file."""
         return self.reader.read(self.store, self.key, self.setting)
 
-    def input(self, key: str, setting: Setting | None = None) -> Any:
+    def input(self, key: str, setting: Partition | None = None) -> Any:
         """The content of another artifact; NotComparedError where it cannot be had or changed."""
         return self._other(key, setting, lambda: self.store.read(key, setting))
 
-    def mask_input(self, key: str, setting: Setting | None = None) -> Masks:
+    def mask_input(self, key: str, setting: Partition | None = None) -> Masks:
         """The masks of another artifact; of ``object_masks``, the universal ones."""
 
         def read() -> Masks:
-            if key == "object_masks" and setting is not None:
+            if key == "object_masks" and isinstance(setting, Setting):
                 return self.reader.universal(self.store, setting)
             return self.reader.read(self.store, key, setting).universal
 
@@ -172,14 +172,16 @@ class Inspection:
         """What `Artifact.compute` makes of the inputs on disk; NotComparedError as `input`."""
         recomputation = Recomputation(
             sweep=self.sweep,
+            definitions=self.store.definitions,
             partition=self.setting,
             read=lambda key, at=None, _part=None: self.input(key, at),
             universal=lambda setting: universal_from_table(self.input("masks"), setting),
             any_universal=lambda: universal_from_table(self.input("masks"), self.sweep[0]),
+            is_fresh=lambda key: self.store.stale_reason(key) is None,
         )
         return recomputation.compute(ARTIFACTS[self.key])
 
-    def _other(self, key: str, setting: Setting | None, read: Callable[[], Value]) -> Value:
+    def _other(self, key: str, setting: Partition | None, read: Callable[[], Value]) -> Value:
         name = name_of(key, setting)
         if not self.store.exists(key, setting):
             raise _not_compared(name, "it is not there")

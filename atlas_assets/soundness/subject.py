@@ -12,19 +12,19 @@ from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.prompts.object_prompts import PAPER_LOSS_THRESHOLD
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT, PAPER_VARIATIONS
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition
 from atlas_assets.storage.provenance import Grid
 from atlas_assets.storage.store import AtlasStore
 
 #: an artifact, and the setting of the one file that is meant
-Cell = tuple[str, Setting | None]
+Cell = tuple[str, Partition | None]
 
 _UNKNOWN = "unknown"
 #: what a grid and the settings call alike
 _CUTS = ("ast_nodes", "builtins", "variations", "loss_threshold")
 
 
-def name_of(key: str, setting: Setting | None = None) -> str:
+def name_of(key: str, setting: Partition | None = None) -> str:
     """Return the name of an artifact in sentences, with the setting where one is meant."""
     return f"{key} at {setting}" if setting else key
 
@@ -52,8 +52,8 @@ FROZEN = Subject(f"{PAPER_MODEL} (frozen artifacts)", PAPER_READOUT, claimed=Tru
 
 def cells_of(store: AtlasStore) -> Iterator[Cell]:
     """Yield all cells that an atlas has or should have, in the order of the catalogue."""
-    for key, artifact in ARTIFACTS.items():
-        for setting in store.sweep if artifact.partitioned else (None,):
+    for key in ARTIFACTS:
+        for setting in store.partitions(key):
             yield key, setting
 
 
@@ -104,7 +104,7 @@ def _subjects_present(store: AtlasStore) -> Iterator[Subject]:
                 yield _subject_of_file(store, *cell)
 
 
-def _subject_of_file(store: AtlasStore, key: str, setting: Setting | None) -> Subject:
+def _subject_of_file(store: AtlasStore, key: str, setting: Partition | None) -> Subject:
     stored, origin = store.provenance(key, setting), store.origin(key, setting)
     if stored is None:
         return FROZEN if origin == "release" else _OF_UNKNOWN_ORIGIN
@@ -119,19 +119,10 @@ def _subject_of_file(store: AtlasStore, key: str, setting: Setting | None) -> Su
     inputs = {
         _subject_of_file(store, name, cell)
         for name in ARTIFACTS[key].inputs
-        for cell in _cells(store, key, name, setting)
+        for cell in store.partitions_read(key, name, setting)
         if store.exists(name, cell)
     }
     return _together(sorted(inputs)) if inputs else FROZEN
-
-
-def _cells(
-    store: AtlasStore, key: str, name: str, setting: Setting | None
-) -> Iterable[Setting | None]:
-    if not ARTIFACTS[name].partitioned:
-        return (None,)
-    at = setting or ARTIFACTS[key].setting
-    return store.sweep if at is None else (at,)
 
 
 def _whole(grid: Grid) -> bool:

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from atlas_assets.stages.schema import TableSchema
-from atlas_assets.stages.setting import PartitionSpace, Setting
+from atlas_assets.stages.setting import Partition, PartitionSpace, Setting
 
 if TYPE_CHECKING:
     from atlas_assets.stages.check import Check
@@ -79,6 +79,7 @@ class Needs(Enum):
     PROMPTS = "the prompts themselves"
     CHECKERS = "the own prompts hold no checker prompts"
     KEYWORDS = "own prompts have no keywords"
+    GRID = "own prompts have no pairs of an AST node and a builtin, in several subject areas"
 
 
 class Model(Enum):
@@ -143,6 +144,7 @@ class Artifact:
         departures: Likewise, but named in its version only where they depart from the default.
         of_own: The description in an atlas of own prompts, where it is another one.
         needs: What of the prompts it is about; where the inventory lacks that, it is not made.
+        on_demand: Whether the job ``atlas`` leaves it out, and an atlas without it lacks nothing.
         inputs_may_be_absent: Whether it is made from whatever of its inputs is there.
         tools: Further libraries that Dagster's UI shows as kinds, besides what the content implies.
         checks: What must hold of it, besides its schema, before anything is computed from it.
@@ -168,6 +170,7 @@ class Artifact:
     departures: Parameters = field(default_factory=dict)
     of_own: str = ""
     needs: Needs = Needs.PROMPTS
+    on_demand: bool = False
     inputs_may_be_absent: bool = False
     tools: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -211,17 +214,17 @@ class Artifact:
         """Whether the artifact is not made in a sweep that lacks the setting it speaks of."""
         return self.setting is not None or self.at_token_checker
 
-    def file_name(self, partition: Setting | None = None) -> str:
+    def file_name(self, partition: Partition | None = None) -> str:
         """Return the published file name; of a partition, where there is one file for each.
 
         A partition that is needed and not given, or the other way round, is a ValueError.
         """
         if self.partitioned != (partition is not None):
-            needs = "a setting" if self.partitioned else "no setting"
+            needs = "a partition" if self.partitioned else "no partition"
             raise ValueError(f"{self.key} takes {needs}; got {partition}")
         return self.filename.format(tag=partition.file_tag) if partition else self.filename
 
-    def partition_named(self, key: str) -> Setting:
+    def partition_named(self, key: str) -> Partition:
         """Return the partition that a partition key of Dagster's names.
 
         Another text is a SettingsError; of an artifact without partitions, any is a ValueError.
@@ -230,7 +233,7 @@ class Artifact:
             raise ValueError(f"{self.key} has no partitions; got {key}")
         return self.partitions.of_key(key)
 
-    def partition_of(self, name: str) -> tuple[bool, Setting | None]:
+    def partition_of(self, name: str) -> tuple[bool, Partition | None]:
         """Return whether ``name`` is a file of this artifact, and of which partition."""
         if self.partitions is None:
             return name == self.filename, None

@@ -25,13 +25,16 @@ from atlas_assets.stages.analyses import (
     token_independence,
 )
 from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.circuits import artifacts as circuits
+from atlas_assets.stages.circuits import yardsticks
+from atlas_assets.stages.circuits.artifacts import DEFINED, OWN
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.artifacts import FIGURES
 from atlas_assets.stages.masks import artifacts as masks
 from atlas_assets.stages.prompts import artifacts as prompts
 from atlas_assets.stages.prompts.inventory import inventory_of
 from atlas_assets.stages.report.artifacts import atlas_report, claims_report
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import PUBLISHED, REFERENCE, Definition, Partition
 
 _ACTIVATIONS = (OBJECT_ACTIVATIONS, CHECKER_ACTIVATIONS, POSITION_ACTIVATIONS)
 #: the further analyses, which the release does not publish
@@ -43,6 +46,14 @@ ANALYSES = (
     ockham.JACCARD_MATRICES,
     modularity_null.MODULARITY_NULL,
     circuit_distinctness.CIRCUIT_DISTINCTNESS,
+)
+#: circuits by several definitions, and what they are judged by
+#: circuits by several definitions, and what the network is run for to judge them
+CIRCUITS = (
+    circuits.ATTRIBUTION,
+    circuits.CIRCUITS,
+    circuits.ABLATION_SAMPLE,
+    circuits.ABLATION,
 )
 _ALL = (
     prompts.OBJECT_PROMPTS,
@@ -62,9 +73,12 @@ _ALL = (
     token_independence.NO_KEYWORD,
     masks.UNIVERSAL_MASKS,
     *ANALYSES,
+    *CIRCUITS,
+    *yardsticks.YARDSTICKS,
     *FIGURES,
 )
-_REPORTED = tuple(artifact for artifact in _ALL if artifact not in _ACTIVATIONS)
+_READ_BY_OTHERS = (*_ACTIVATIONS, *CIRCUITS)
+_REPORTED = tuple(artifact for artifact in _ALL if artifact not in _READ_BY_OTHERS)
 
 #: why artifacts are not made; the first is followed by what own prompts lack
 NOT_APPLICABLE, NOT_IN_SWEEP = "not applicable", "the sweep lacks a setting that it needs"
@@ -76,6 +90,17 @@ ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
         for artifact in (*_ALL, claims_report(_REPORTED), atlas_report(_REPORTED))
     }
 )
+
+
+def definitions_of(settings: AtlasSettings) -> tuple[Definition, ...]:
+    """Return the definitions of circuits in force, the published one at the reference first."""
+    others = (at for at in settings.sweep if at != REFERENCE)
+    own = (Definition(OWN),) if settings.circuits else ()
+    return (
+        *(Definition(name) for name in DEFINED),
+        *own,
+        *(Definition(PUBLISHED, at) for at in others),
+    )
 
 
 def skipped_under(settings: AtlasSettings) -> Mapping[str, str]:
@@ -99,7 +124,11 @@ def skipped_under(settings: AtlasSettings) -> Mapping[str, str]:
     return skipped
 
 
-def artifact_of_file(name: str) -> tuple[Artifact, Setting | None] | None:
+#: what the job ``atlas`` leaves out
+ON_DEMAND = frozenset(key for key, artifact in ARTIFACTS.items() if artifact.on_demand)
+
+
+def artifact_of_file(name: str) -> tuple[Artifact, Partition | None] | None:
     """Return the artifact, and the partition, that a published file name (no folder) stands for.
 
     Returns:

@@ -18,7 +18,7 @@ from atlas_assets.errors import AtlasError, unsound
 from atlas_assets.stages.masks.integrity import PackedMasks
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
 from atlas_assets.stages.rounding import Counts
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 
 #: what a decomposition must satisfy
 ADDS_UP = "A∖B ∪ A∩B = A; co, sh and to are the sizes of A∖B, A∩B and B∖A of the masks on disk"
@@ -66,12 +66,12 @@ class Inspected(Protocol):
         """The key of the artifact whose file is inspected, such as ``object_masks``."""
 
     @property
-    def setting(self) -> Setting | None:
-        """The setting of the file, where the artifact has one file for each."""
+    def setting(self) -> Partition | None:
+        """The partition of the file, where the artifact has one file for each."""
 
     @property
-    def together(self) -> Sequence[Setting]:
-        """The settings that are inspected in the same run."""
+    def together(self) -> Sequence[Partition]:
+        """The partitions that are inspected in the same run."""
 
     @property
     def sweep(self) -> Sequence[Setting]:
@@ -92,10 +92,10 @@ class Inspected(Protocol):
     def exists(self, setting: Setting) -> bool:
         """Return whether the artifact's file of another setting is there."""
 
-    def input(self, key: str, setting: Setting | None = None) -> Any:
+    def input(self, key: str, setting: Partition | None = None) -> Any:
         """Return the content of an artifact that this one is to agree with."""
 
-    def mask_input(self, key: str, setting: Setting | None = None) -> Masks:
+    def mask_input(self, key: str, setting: Partition | None = None) -> Masks:
         """Return the masks of another artifact; of ``object_masks``, the universal ones."""
 
     def neighbour(self, setting: Setting) -> MaskFile:

@@ -72,6 +72,7 @@ CONSISTENCY = Column(
     minimum=0,
     maximum=1,
 )
+DEFINITION = text("definition", "definition of a circuit")
 LAYER = count("layer", "layer, from 0")
 KEYWORD = text("keyword", "the Python keyword or builtin name that stands for the concept")
 VARIATION = count("variation_id", "number of the prompt within its unit, from 0")

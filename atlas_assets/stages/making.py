@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.stages.activations.activations import Activations, Units
-from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks
+from atlas_assets.stages.masks.masks import Bits, CheckerMasks, Masks, ObjectMasks
 from atlas_assets.stages.prompts.tokens import Tokenizer
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.rounding import Reals
+from atlas_assets.stages.setting import Definition, Partition, Setting
 
 if TYPE_CHECKING:
     import polars as pl
 
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.activations.positions import PositionActivations
+    from atlas_assets.stages.circuits.samples import Sample
+    from atlas_assets.stages.circuits.statistics import Indices
     from atlas_assets.stages.figures.caption import Caption
     from atlas_assets.stages.prompts.inventory import Inventory
     from atlas_assets.stages.report.claims import ClaimResult
@@ -54,6 +57,12 @@ class Model(Protocol):
     def read_positions(self, prompts: pl.DataFrame) -> Sequence[PositionActivations]:
         """Return what the pairs of the object prompts give at their concepts and names."""
 
+    def attribute(self, sample: Sample) -> tuple[Reals, Reals]:
+        """Return mean attributions ``[concepts, layers, width]`` and mean readouts."""
+
+    def ablate(self, texts: Sequence[str], gates: Bits, runs: Indices, means: Reals) -> Reals:
+        """Return the losses of runs, each of a prompt with its gates, in nats per token."""
+
 
 class Making(Protocol):
     """What `Artifact.compute` is given.
@@ -70,8 +79,12 @@ class Making(Protocol):
         """All settings of the sweep, ε then C ascending."""
 
     @property
-    def partition(self) -> Setting | None:
-        """The setting of the file that is made, where the artifact has one file for each."""
+    def definitions(self) -> Sequence[Definition]:
+        """The definitions of circuits that there are, in the order in which they are told."""
+
+    @property
+    def partition(self) -> Partition | None:
+        """The partition of the file that is made, where the artifact has one file for each."""
 
     @property
     def inventory(self) -> Inventory:
@@ -81,7 +94,7 @@ class Making(Protocol):
     def model(self) -> Model:
         """The model in force."""
 
-    def read(self, key: str, partition: Setting | None = None, part: str | None = None) -> Any:
+    def read(self, key: str, partition: Partition | None = None, part: str | None = None) -> Any:
         """Return the validated value of an artifact, or only a ``part`` of it."""
 
     def universal(self, setting: Setting) -> Masks:
@@ -89,6 +102,9 @@ class Making(Protocol):
 
     def any_universal(self) -> Masks:
         """Return the universal masks at any setting: the concepts are the same at each."""
+
+    def is_fresh(self, key: str) -> bool:
+        """Return whether the artifact's file is there and follows from what it was made from."""
 
     def was_made_here(self, key: str) -> bool:
         """Return whether the artifact's file has a record of its making, unlike the release's."""
@@ -105,6 +121,9 @@ class Making(Protocol):
     def note(self, **values: Any) -> None:
         """Keep numbers with the result, to be plotted over runs or partitions."""
 
+    def remark(self, text: str) -> None:
+        """Put a sentence into the record of the file."""
+
     def caption(
         self, key: str, setting: Setting | None = None, notes: Sequence[str] = ()
     ) -> Caption:
@@ -119,9 +138,16 @@ class Making(Protocol):
 
 def setting_made(making: Making) -> Setting:
     """Return the setting of the file that is made, for an artifact that has one file for each."""
-    if making.partition is None:
-        raise ValueError("the artifact is made at a setting, and none is given")
-    return making.partition
+    if isinstance(making.partition, Setting):
+        return making.partition
+    raise ValueError("the artifact is made at a setting, and none is given")
+
+
+def definition_made(making: Making) -> Definition:
+    """Return the definition of the file that is made, for an artifact that has one for each."""
+    if isinstance(making.partition, Definition):
+        return making.partition
+    raise ValueError("the artifact is made by a definition, and none is given")
 
 
 def object_masks_at(making: Making, setting: Setting) -> tuple[Masks, Masks]:

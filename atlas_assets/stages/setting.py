@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from atlas_assets.errors import SettingsError
 
+#: the definition of a circuit that the paper gives
+PUBLISHED = "published"
+_DEFINITION = re.compile(r"[a-z][a-z0-9_]*")
 _FILE_TAG = re.compile(r"eps(?P<epsilon>[^_]+)_cons(?P<consistency>[^_]+)")
 
 
@@ -118,6 +121,69 @@ def grid(epsilons: Iterable[float], consistencies: Iterable[float]) -> tuple[Set
 
 
 @dataclass(frozen=True)
+class Definition:
+    """A definition of a circuit, and the setting that it takes where that is part of its name.
+
+    Definitions are in the order of their partition keys.
+
+    Attributes:
+        name: Such as ``calibrated``.
+        setting: The (ε, C) of ``published@0.001,0.8``; ``None`` for other definitions.
+    """
+
+    name: str
+    setting: Setting | None = None
+
+    @property
+    def partition_key(self) -> str:
+        """Dagster's key of the partition, and the name in tables: ``published@0.001,0.8``."""
+        if self.setting is None:
+            return self.name
+        return f"{self.name}@{spell(self.setting.epsilon)},{spell(self.setting.consistency)}"
+
+    @property
+    def file_tag(self) -> str:
+        """The spelling in file names, such as ``published-eps0.001_cons0.8``."""
+        return f"{self.name}-{self.setting.file_tag}" if self.setting else self.name
+
+    @classmethod
+    def of_partition_key(cls, key: str) -> Definition:
+        """Read a partition key; another text is a SettingsError."""
+        name, at, setting = str(key).partition("@")
+        try:
+            found = cls(name, Setting(*map(number, setting.split(","))) if at else None)
+        except (ValueError, TypeError):
+            found = cls("")
+        if _DEFINITION.fullmatch(found.name) is None or (at and name != PUBLISHED):
+            raise SettingsError(
+                "not a definition of circuits",
+                where=repr(str(key)),
+                expected="a name such as calibrated, or published@0.001,0.8",
+                remedy="pass --partition published",
+            )
+        return found
+
+    @classmethod
+    def of_file_tag(cls, tag: str) -> Definition | None:
+        """Read a file tag; ``None`` for another text."""
+        name, dash, setting = tag.partition("-")
+        at = Setting.of_file_tag(setting) if dash else None
+        if _DEFINITION.fullmatch(name) is None or (dash and (at is None or name != PUBLISHED)):
+            return None
+        return cls(name, at)
+
+    def __lt__(self, other: Definition) -> bool:
+        return self.partition_key < other.partition_key
+
+    def __str__(self) -> str:
+        return self.partition_key
+
+
+#: what files of one artifact differ in
+Partition = Setting | Definition
+
+
+@dataclass(frozen=True)
 class PartitionSpace:
     """What the files of one artifact differ in; Dagster's are in `orchestration/partitions.py`.
 
@@ -129,9 +195,11 @@ class PartitionSpace:
     """
 
     name: str
-    of_key: Callable[[str], Setting]
-    of_file_tag: Callable[[str], Setting | None]
+    of_key: Callable[[str], Partition]
+    of_file_tag: Callable[[str], Partition | None]
 
 
 #: one file per setting (ε, C)
 SWEEP = PartitionSpace("sweep", Setting.of_partition_key, Setting.of_file_tag)
+#: one file per definition of a circuit
+DEFINITIONS = PartitionSpace("definition", Definition.of_partition_key, Definition.of_file_tag)

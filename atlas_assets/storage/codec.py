@@ -20,7 +20,7 @@ from atlas_assets.files import atomic
 from atlas_assets.files.locations import Fetched, Source, content, is_there, label, local_path
 from atlas_assets.files.steady import read_steadily
 from atlas_assets.stages.artifact import Kind
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.trust import note_written, require_harmless
@@ -148,7 +148,7 @@ class Codec(ABC, Generic[Value]):
         source: Source,
         *,
         part: str | None = None,
-        setting: Setting | None = None,
+        setting: Partition | None = None,
         accept: Callable[[Provenance | None], None] = lambda _: None,
         quotes_links: bool = False,
     ) -> tuple[Value, Provenance | None]:
@@ -202,7 +202,7 @@ class Codec(ABC, Generic[Value]):
         self,
         source: Source,
         part: str | None,
-        setting: Setting | None,
+        setting: Partition | None,
         accept: Callable[[Provenance | None], None],
     ) -> tuple[Value, Provenance | None]:
         """As `read`, of a file that does not change."""

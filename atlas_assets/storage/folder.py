@@ -6,7 +6,7 @@ from upath import UPath
 
 from atlas_assets.files.locations import explained
 from atlas_assets.stages.catalog import artifact_of_file
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Partition, Setting
 
 
 def file_names(root: UPath) -> tuple[str, ...]:
@@ -23,7 +23,11 @@ def file_names(root: UPath) -> tuple[str, ...]:
 
 def settings_present(root: UPath, key: str) -> tuple[Setting, ...]:
     """Return the settings, ascending, that a folder holds a file of the artifact ``key`` for."""
+    present = partitions_present(root, key)
+    return tuple(sorted(found for found in present if isinstance(found, Setting)))
+
+
+def partitions_present(root: UPath, key: str) -> tuple[Partition, ...]:
+    """Return the partitions that a folder holds a file of the artifact ``key`` for."""
     recognised = [artifact_of_file(name) for name in file_names(root)]
-    return tuple(
-        sorted(found[1] for found in recognised if found and found[0].key == key and found[1])
-    )
+    return tuple(found[1] for found in recognised if found and found[0].key == key and found[1])

@@ -26,6 +26,9 @@ from atlas_assets.stages.masks.masks import ObjectMasks
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
+    SWEEP,
+    Definition,
+    Partition,
     Setting,
     grid,
 )
@@ -49,7 +52,7 @@ _MOST_KEPT = 128
 #: stands for the part of a file that is its record
 _RECORD = "/record"
 #: an artifact, its partition, and a part of it
-_Name = tuple[str, Setting | None, str | None]
+_Name = tuple[str, Partition | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -71,21 +74,30 @@ class AtlasStore:
             it is needed.
         sweep: the settings whose files together are the input of unpartitioned artifacts.
         parameters: the values of the settings that are part of an artifact's version.
+        definitions: the definitions of circuits, whose files together are such an input likewise.
     """
 
     root: UPath
     expected: Callable[[], Lineage]
     sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
     parameters: Parameters = field(default_factory=dict)
+    definitions: Sequence[Definition] = ()
     _kept: dict[_Name, tuple[list[tuple[int, ...] | None], Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def path(self, key: str, setting: Setting | None = None) -> UPath:
+    def path(self, key: str, setting: Partition | None = None) -> UPath:
         """Return the path of the artifact's file, there or not."""
         return UPath(self.root) / artifact_named(key).file_name(setting)
 
-    def exists(self, key: str, setting: Setting | None = None) -> bool:
+    def partitions(self, key: str) -> Sequence[Partition | None]:
+        """Return the partitions that an artifact has or should have; ``None`` for its only file."""
+        space = artifact_named(key).partitions
+        if space is None:
+            return (None,)
+        return self.sweep if space is SWEEP else self.definitions
+
+    def exists(self, key: str, setting: Partition | None = None) -> bool:
         """Whether the file is there (all of them, where there are several)."""
         return codec_named(key).is_whole(self.path(key, setting))
 
@@ -93,9 +105,10 @@ class AtlasStore:
         self,
         key: str,
         value: Any,
-        setting: Setting | None = None,
+        setting: Partition | None = None,
         *,
         inputs: Mapping[str, str] | None = None,
+        remark: str = "",
     ) -> Written:
         """Check a value and put it in its place, with its provenance, in one step.
 
@@ -104,6 +117,7 @@ class AtlasStore:
             value: what the artifact's format holds.
             inputs: artifact → digest of what was read; ``None`` = of what is on disk now, which
                 must be there (MissingArtifactError).
+            remark: what else the record is to say; activations have their own.
 
         Raises:
             ArtifactError: the value is not sound, or is about another setting.
@@ -131,7 +145,7 @@ class AtlasStore:
         records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
         record = self._record(artifact, setting, about, inputs)
         digest, parts = codec.payload_digest(value), dict(codec.part_digests(value))
-        remark = value.remark if isinstance(value, Activations) else ""
+        remark = value.remark if isinstance(value, Activations) else remark
         record = record.model_copy(
             update={"payload_sha256": digest, "parts": parts, "remark": remark}
         )
@@ -141,7 +155,7 @@ class AtlasStore:
             self._keep_universal(key, setting, value, record)
         return Written(path, size, record)
 
-    def read(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
+    def read(self, key: str, setting: Partition | None = None, part: str | None = None) -> Any:
         """Return the value of an artifact, or a part of it (`Codec.parts`), validated.
 
         Raises:
@@ -150,7 +164,7 @@ class AtlasStore:
             ProvenanceError: it was made under settings that contradict the ones in force.
         """
         self._require_present(key, setting)
-        path, about = self.path(key, setting), setting or artifact_named(key).setting
+        path, about = self.path(key, setting), _setting_of(artifact_named(key), setting)
 
         def accept(stored: Provenance | None) -> None:
             if stored is not None:
@@ -159,7 +173,7 @@ class AtlasStore:
         value, _ = codec_named(key).read(path, part=part, setting=setting, accept=accept)
         return value
 
-    def recall(self, key: str, setting: Setting | None = None, part: str | None = None) -> Any:
+    def recall(self, key: str, setting: Partition | None = None, part: str | None = None) -> Any:
         """Return the value of an artifact, which is not read again while its files do not change.
 
         Its arrays are read-only, since several may hold it. Pair masks and activations are too
@@ -176,7 +190,7 @@ class AtlasStore:
             self._keep(name, before, value)
         return _own(value)
 
-    def provenance(self, key: str, setting: Setting | None = None) -> Provenance | None:
+    def provenance(self, key: str, setting: Partition | None = None) -> Provenance | None:
         """Return the provenance of the file on disk; ``None`` for a file that has none.
 
         A file that is not there or is damaged is an error, as for `read`.
@@ -191,7 +205,7 @@ class AtlasStore:
             self._keep(name, before, stored)
         return stored
 
-    def _states(self, key: str, setting: Setting | None) -> list[tuple[int, ...] | None]:
+    def _states(self, key: str, setting: Partition | None) -> list[tuple[int, ...] | None]:
         return [file_state(file) for file in codec_named(key).watched(self.path(key, setting))]
 
     def _keep(self, name: _Name, before: list[tuple[int, ...] | None], value: Any) -> None:
@@ -202,7 +216,7 @@ class AtlasStore:
                 del self._kept[next(iter(self._kept))]
 
     def _keep_universal(
-        self, key: str, setting: Setting | None, value: ObjectMasks, record: Provenance
+        self, key: str, setting: Partition | None, value: ObjectMasks, record: Provenance
     ) -> None:
         """Keeps the universal masks of what was just written, if that is what the disk holds."""
         before = self._states(key, setting)
@@ -211,7 +225,7 @@ class AtlasStore:
             _make_read_only(small)
             self._keep((key, setting, "universal"), before, small)
 
-    def origin(self, key: str, setting: Setting | None = None) -> Origin:
+    def origin(self, key: str, setting: Partition | None = None) -> Origin:
         """Return where the content of the file on disk comes from; errors as for `provenance`.
 
         A file without a record of its making is one of the release exactly when it is as it was
@@ -224,7 +238,7 @@ class AtlasStore:
         source = source_record.source_of(*files)
         return source.origin if source else "unknown"
 
-    def stale_reason(self, key: str, setting: Setting | None = None) -> str | None:
+    def stale_reason(self, key: str, setting: Partition | None = None) -> str | None:
         """Say why the artifact should be materialised again; ``None`` when it need not.
 
         Inputs that are no longer there say nothing about it, and a file without a record is fresh.
@@ -271,7 +285,7 @@ class AtlasStore:
         with contextlib.suppress(OSError):  # another process is at something in it
             folder.rmdir()
 
-    def prospect(self, key: str, setting: Setting | None = None) -> Provenance:
+    def prospect(self, key: str, setting: Partition | None = None) -> Provenance:
         """Return the record that the artifact would have if made now, less what is in it.
 
         Inputs that are not there or contradict each other are errors, as for `write`.
@@ -281,7 +295,7 @@ class AtlasStore:
     def _record(
         self,
         artifact: Artifact,
-        setting: Setting | None,
+        setting: Partition | None,
         about: Setting | None = None,
         inputs: Mapping[str, str] | None = None,
     ) -> Provenance:
@@ -298,14 +312,14 @@ class AtlasStore:
             code_version=artifact.version(self.parameters),
             origin=origin,
             lineage=lineage,
-            setting=about or at,
+            setting=about or _setting_of(artifact, setting),
             inputs=dict(inputs),
             payload_sha256=_NO_CONTENT,
             versions=_versions(artifact.kind, artifact.runs_model),
         )
 
     def _descent(
-        self, artifact: Artifact, setting: Setting | None
+        self, artifact: Artifact, setting: Partition | None
     ) -> tuple[Origin, Lineage | None]:
         """Origin and lineage of something computed now from the inputs on disk.
 
@@ -330,32 +344,40 @@ class AtlasStore:
             return origin, None
         return origin, records.combine(lineages, artifact=artifact.key)
 
-    def _settings_of(self, key: str, setting: Setting | None) -> Sequence[Setting | None]:
+    def _settings_of(self, key: str, setting: Partition | None) -> Sequence[Partition | None]:
         """The partitions of an input that an artifact at ``setting`` reads."""
-        if not artifact_named(key).partitioned:
+        space = artifact_named(key).partitions
+        if space is None:
             return (None,)
-        return self.sweep if setting is None else (setting,)
+        has_it = isinstance(setting, Setting if space is SWEEP else Definition)
+        return (setting,) if has_it else tuple(self.partitions(key))
 
-    def _has_input(self, key: str, setting: Setting | None) -> bool:
+    def partitions_read(
+        self, key: str, source: str, partition: Partition | None
+    ) -> Sequence[Partition | None]:
+        """Return the partitions of ``source`` that a file of the artifact ``key`` is made from."""
+        return self._settings_of(source, partition or artifact_named(key).setting)
+
+    def _has_input(self, key: str, setting: Partition | None) -> bool:
         return all(self.exists(key, each) for each in self._settings_of(key, setting))
 
-    def _input_digest(self, key: str, setting: Setting | None) -> str:
+    def _input_digest(self, key: str, setting: Partition | None) -> str:
         """The digest of an input's content; of all its partitions where it has several."""
         settings = self._settings_of(key, setting)
         digests = {each: self._content_digest(key, each) for each in settings}
-        if not artifact_named(key).partitioned or setting is not None:
+        if settings in ((None,), (setting,)):
             return digests[settings[0]]
         lines = sorted(f"{each.partition_key}={digests[each]}\n" for each in settings if each)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
-    def _content_digest(self, key: str, setting: Setting | None) -> str:
+    def _content_digest(self, key: str, setting: Partition | None) -> str:
         """As recorded in the file; a file without a record stands for its content itself."""
         stored = self.provenance(key, setting)
         if stored is not None:
             return stored.payload_sha256
         return _FILE + file_digest(self.path(key, setting))
 
-    def _require_present(self, key: str, setting: Setting | None) -> None:
+    def _require_present(self, key: str, setting: Partition | None) -> None:
         if self.exists(key, setting):
             return
         partition = f" --partition '{setting.partition_key}'" if setting else ""
@@ -370,7 +392,12 @@ class AtlasStore:
         )
 
 
-def _name(key: str, setting: Setting | None) -> str:
+def _setting_of(artifact: Artifact, partition: Partition | None) -> Setting | None:
+    """The (ε, C) of a file: its partition's, else the only one that the artifact speaks of."""
+    return partition if isinstance(partition, Setting) else artifact.setting
+
+
+def _name(key: str, setting: Partition | None) -> str:
     return f"{key} at {setting}" if setting else key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,22 @@ import h5py
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 import atlas_assets as aa
 from atlas_assets import io
+from atlas_assets.cli.app import atlas
 from atlas_assets.errors import SettingsError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import units_of_checker_prompts
-from atlas_assets.stages.catalog import ARTIFACTS, FIGURES
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.catalog import ARTIFACTS, CIRCUITS, FIGURES, ON_DEMAND, definitions_of
+from atlas_assets.stages.circuits import ablation
+from atlas_assets.stages.circuits.yardsticks import YARDSTICKS
+from atlas_assets.stages.setting import DEFINITIONS, SWEEP, Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.orchestration.tiny_atlas import (
     ASSET_KEYS,
+    environment,
     failure_text,
     files_of,
     materialize,
@@ -30,11 +36,17 @@ from atlas_assets_tests.orchestration.tiny_atlas import (
 )
 from atlas_assets_tests.test_examples import QUICKSTART, source_of
 
+PARTITIONS: dict[Any, Any] = {
+    None: (None,),
+    SWEEP: AtlasSettings().sweep,
+    DEFINITIONS: definitions_of(AtlasSettings()),
+}
 #: what the catalogue says the folder holds; the published names are in stages/test_catalog.py
 FILES = {
     file.name
     for artifact in ARTIFACTS.values()
-    for setting in (AtlasSettings().sweep if artifact.partitioned else (None,))
+    if not artifact.on_demand
+    for setting in PARTITIONS[artifact.partitions]
     for file in codec_of(artifact).files(Path(artifact.file_name(setting)))
 }
 
@@ -75,7 +87,8 @@ def test_one_run_materialises_everything_under_the_published_names(
     result: dg.ExecuteInProcessResult, folder: Path
 ) -> None:
     seen = materializations(result)
-    assert {key for key, _ in seen} == ASSET_KEYS
+    # circuits are made in a run within the run
+    assert {key for key, _ in seen} == ASSET_KEYS - ON_DEMAND - {"circuits"}
     for key in ("object_masks", "checker_masks", "target_checker"):
         assert len([partition for name, partition in seen if name == key]) == 9
     assert {path.name for path in folder.iterdir() if path.is_file()} == FILES
@@ -99,6 +112,76 @@ def test_the_masks_follow_from_the_activations(folder: Path) -> None:
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, expected)
     assert not (universal & ~mask).any()
+
+
+def test_circuits_of_every_definition_are_judged_alike(folder: Path) -> None:
+    board = pl.read_csv(folder / "circuit_leaderboard.csv")
+    assert set(board["definition"]) == set(map(str, PARTITIONS[DEFINITIONS]))
+    quality = pl.read_csv(folder / "circuit_quality.csv", infer_schema_length=None)
+    main = quality.filter(~pl.col("definition").str.contains("@"))
+    assert set(main["definition"]) == {"published", "calibrated", "contrastive", "matched"}
+    assert main["necessity"].null_count() == 0
+    sizes = quality.pivot("definition", index="concept", values="size")
+    assert (sizes["published"] == sizes["contrastive"]).all()
+    with h5py.File(folder / "13_object_masks_eps0.5_cons0.8.h5") as f:
+        wanted = {
+            (concept, int(layer.removeprefix("layer_")), neuron)
+            for layer, masks in f["universal_masks"].items()
+            for concept, mask in masks.items()
+            for neuron in np.flatnonzero(mask[:]).tolist()
+        }
+    published = pl.read_parquet(folder / "circuits_published.parquet")
+    assert set(published.rows()) == wanted
+    sample = pl.read_parquet(folder / "ablation_sample.parquet")
+    assert set(sample["domain"].unique()) <= {1, 3}
+
+
+def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
+    folder: Path, settings: AtlasSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ablation.Extent(own=4, others=1, controls=2, curve=1)
+    monkeypatch.setattr(ablation, "EXACT", few)
+    copied = settings.model_copy(update={"data_dir": str(folder.parent), "name": "validated"})
+    shutil.copytree(folder, folder.parent / "validated")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_job(copied, instance, "validate")
+    assert result.success, failure_text(result)
+    board = pl.read_csv(folder.parent / "validated" / "circuit_leaderboard.csv")
+    main = board.filter(~pl.col("definition").str.contains("@"))
+    assert main.select("cpr", "cmd", "faithfulness_other").null_count().sum_horizontal()[0] == 0
+    matrix = pl.read_csv(folder.parent / "validated" / "specificity.csv")
+    concepts = matrix["concept"].n_unique()
+    # every couple of concepts that has a prompt in the half that tests
+    assert matrix.height == 4 * concepts * matrix["prompts_of"].n_unique()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["leaderboard"], "contrastive"),
+        (["leaderboard", "--json"], '"atlas.leaderboard/1"'),
+        (["quality", "For"], "ast__For, in the atlas"),
+        (["quality", "-d", "calibrated"], "builtin__list"),
+    ],
+)
+def test_yardsticks_are_told_on_the_command_line(
+    folder: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(folder.parent).items():
+        monkeypatch.setenv(name, str(value))
+    answered = CliRunner().invoke(atlas, arguments)
+    assert answered.exit_code == 0, answered.output
+    assert told in answered.output
+
+
+def test_a_definition_that_there_is_not_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(folder.parent).items():
+        monkeypatch.setenv(name, str(value))
+    answered = CliRunner().invoke(atlas, ["quality", "-d", "mine"])
+    assert answered.exit_code == 2
+    assert "published or calibrated" in answered.output
 
 
 def test_the_notebook_builds_the_same_bytes(
@@ -174,6 +257,7 @@ def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path:
         "jaccard_matrices",
         "modularity_null",
         *(figure.key for figure in FIGURES if figure.key != "figure_sweep"),
+        *(artifact.key for artifact in (*CIRCUITS, *YARDSTICKS)),
     }
     assert made == ASSET_KEYS - skipped
     assert settings.sweep == (Setting(0.2, 0.5),)

@@ -13,10 +13,12 @@ import polars as pl
 
 from atlas_assets.definitions import build_resources
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.activations.positions import LEVELS, PositionActivations, table_of
 from atlas_assets.stages.analyses import token_independence
-from atlas_assets.stages.masks.masks import checker_masks
+from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.masks.masks import Masks, checker_masks, universal_from_table
 from atlas_assets.stages.prompts.checker_prompts import keyword_of
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
@@ -54,7 +56,30 @@ def make(data_dir: Path) -> AtlasStore:
     store.write("token_independence_summary", token_independence.summary(detail))
     store.write("token_independence_no_keyword", token_independence.no_keyword(masks, keywords))
     store.write("universal_masks", universal[STANDALONE])
+    write_circuits(store, masks)
     return store
+
+
+def write_circuits(store: AtlasStore, published: Masks) -> None:
+    """Attributions at random, and the circuits of every definition, made from what is there."""
+    scores = np.random.default_rng(3).normal(size=published.bits.size)
+    columns = dict(
+        zip(("concept", "layer", "neuron"), np.indices(published.bits.shape), strict=True)
+    )
+    columns = {name: places.ravel() for name, places in columns.items()}
+    columns["concept"] = np.array(published.names, dtype=object)[columns["concept"]]
+    table = pl.DataFrame({**columns, "attribution": scores, "mean_readout": 0.0 * scores})
+    store.write("attribution", table)
+    for definition in store.definitions:
+        recomputation = Recomputation(
+            sweep=store.sweep,
+            definitions=store.definitions,
+            partition=definition,
+            read=lambda key, at=None, _part=None: store.read(key, at),
+            universal=lambda setting: universal_from_table(store.read("masks"), setting),
+            any_universal=lambda: published,
+        )
+        store.write("circuits", recomputation.compute(ARTIFACTS["circuits"]), definition)
 
 
 def object_prompts() -> pl.DataFrame:

@@ -12,9 +12,9 @@ from atlas_assets.stages.setting import REFERENCE, PartitionSpace, Setting
 
 
 def test_a_setting_is_given_exactly_where_there_is_one_file_per_setting() -> None:
-    with pytest.raises(ValueError, match="takes a setting"):
+    with pytest.raises(ValueError, match="takes a partition"):
         ARTIFACTS["object_masks"].file_name()
-    with pytest.raises(ValueError, match="takes no setting"):
+    with pytest.raises(ValueError, match="takes no partition"):
         ARTIFACTS["summary"].file_name(REFERENCE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
-from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.stages.setting import DEFINITIONS, REFERENCE, SWEEP, Definition, Setting
 
 
 def test_everything_is_described_and_in_the_order_of_the_pipeline() -> None:
@@ -22,7 +22,8 @@ def test_everything_is_described_and_in_the_order_of_the_pipeline() -> None:
 @pytest.mark.parametrize("setting", [REFERENCE, Setting(0.001, 0.2), Setting(1e-05, 1.0)])
 def test_file_names_lead_back_to_their_artifact(setting: Setting) -> None:
     for artifact in ARTIFACTS.values():
-        at = setting if artifact.partitioned else None
+        spaces = {None: None, SWEEP: setting, DEFINITIONS: Definition("published", setting)}
+        at = spaces[artifact.partitions]
         assert artifact_of_file(artifact.file_name(at)) == (artifact, at)
 
 

@@ -18,6 +18,7 @@ from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.activations.positions import LEVELS, PositionActivations, table_of
 from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.circuits import circuits
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import (
@@ -28,7 +29,8 @@ from atlas_assets.stages.masks.masks import (
     object_masks,
     universal_table,
 )
-from atlas_assets.stages.setting import STANDALONE, Setting, grid
+from atlas_assets.stages.setting import STANDALONE, Definition, Partition, Setting, grid
+from atlas_assets.stages.setting import SWEEP as SWEEP_SPACE
 from atlas_assets.storage.codec import Codec
 from atlas_assets.storage.jaccard import JaccardMatricesFile
 from atlas_assets.storage.provenance import Grid, Lineage, Provenance
@@ -47,6 +49,7 @@ LINEAGE = Lineage(
     seeds={"prompts": 42},
 )
 SWEEP = grid([0.001, 0.5], [0.8])
+DEFINED = (Definition("published"), Definition("matched"))
 OTHER = LINEAGE.model_copy(update={"readout": "published"})
 
 
@@ -133,9 +136,30 @@ def drawing(colour: str = "white", description: str = "A figure of |A∖B| / |A|
     return Drawing(buffer.getvalue(), pdf, (buffer.getvalue(),))
 
 
-def sample(key: str, setting: Setting | None = None) -> Any:
+def attribution() -> pl.DataFrame:
+    names, rng = universal().names, np.random.default_rng(4)
+    places = [(name, layer, n) for name in names for layer in range(LAYERS) for n in range(WIDTH)]
+    rows = [(*place, float(rng.normal()), 0.5) for place in places]
+    return table("attribution", rows)
+
+
+def ablation() -> pl.DataFrame:
+    """Of both definitions, on two prompts of each concept."""
+    names, rng = universal().names, np.random.default_rng(5)
+    rows = [
+        (str(each), name, condition, of, "For__len", number % 5, number, *rng.uniform(1, 4, 3))
+        for each in DEFINED
+        for name in names
+        for condition in ("ablate", "keep", "matched 0")
+        for number, of in enumerate(2 * names)
+        if of == name or condition != "matched 0"
+    ]
+    return table("ablation", rows)
+
+
+def sample(key: str, partition: Partition | None = None) -> Any:
     """A sound value of the artifact ``key``; what follows from others is computed from theirs."""
-    setting = setting or SETTING
+    setting = partition if isinstance(partition, Setting) else SETTING
     keywords = {"ast__For": "for", "ast__If": "if", "builtin__list": "list"}
     masks, checked = objects(setting).universal, checkers(setting).masks
     makers = {
@@ -150,6 +174,10 @@ def sample(key: str, setting: Setting | None = None) -> Any:
         "token_checker_masks": lambda: checkers(setting, seed=2),
         "masks": lambda: universal_table({setting: masks}),
         "token_independence_detail": lambda: token_independence.detail(masks, checked, keywords),
+        "attribution": attribution,
+        "circuits": lambda: circuits.to_table(objects().universal),
+        "ablation_sample": ablation,
+        "ablation": ablation,
         "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
     }
     if key.startswith("figure_"):
@@ -162,6 +190,7 @@ def sample(key: str, setting: Setting | None = None) -> Any:
 def _computed(key: str, setting: Setting) -> Any:
     recomputation = Recomputation(
         sweep=(setting,),
+        definitions=DEFINED,
         partition=setting if ARTIFACTS[key].partitioned else None,
         read=lambda name, at=None, _part=None: sample(name, at or setting),
         universal=lambda at: objects(at).universal,
@@ -185,11 +214,12 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def store_at(root: Path | UPath, expected: Lineage = LINEAGE) -> AtlasStore:
-    return AtlasStore(UPath(root), lambda: expected, SWEEP)
+    return AtlasStore(UPath(root), lambda: expected, SWEEP, definitions=DEFINED)
 
 
-def cells(key: str) -> tuple[Setting | None, ...]:
-    return SWEEP if ARTIFACTS[key].partitioned else (None,)
+def cells(key: str) -> tuple[Partition | None, ...]:
+    space = ARTIFACTS[key].partitions
+    return {None: (None,), SWEEP_SPACE: SWEEP}.get(space, DEFINED)
 
 
 def fill(store: AtlasStore) -> None:

@@ -34,6 +34,7 @@ from atlas_assets_tests.storage.bad_disks import killed_at_every_step
 from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.release_files import note_fetched, write_object_masks
 from atlas_assets_tests.storage.samples import (
+    DEFINED,
     LINEAGE,
     OTHER,
     SETTING,
@@ -99,7 +100,8 @@ def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(store: Atlas
         with pytest.raises(MissingArtifactError) as caught:
             store.read(key, setting)
         assert f"--select {key}" in str(caught.value)
-        assert ("--partition '0.8|0.001'" in str(caught.value)) == artifact.partitioned
+        partition = f"--partition '{setting.partition_key}'" if setting else "--partition"
+        assert (partition in str(caught.value)) == artifact.partitioned
         assert str(store.path(key, setting)) in str(caught.value)
         path.rename(store.path(key, setting).path)
 
@@ -107,7 +109,8 @@ def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(store: Atlas
 def test_changed_inputs_make_exactly_their_dependants_stale(store: AtlasStore) -> None:
     store.write("object_activations", activations(seed=9))
     stale = {key for key in ARTIFACTS if store.stale_reason(key, cells(key)[0])}
-    assert stale == {"object_masks", "position_activations"}
+    of_circuits = {"circuits", "ablation_sample", "ablation"}
+    assert stale == {"object_masks", "position_activations", *of_circuits}
     assert store.stale_reason("object_masks", SWEEP[1]) == "object_activations has changed since"
     # the same content as before is no change
     store.write("object_activations", activations())
@@ -321,7 +324,7 @@ def test_changed_code_is_stale(filled: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_changed_number_of_permutations_makes_the_null_stale_and_nothing_else(
     store: AtlasStore,
 ) -> None:
-    fewer = AtlasStore(store.root, store.expected, SWEEP, {"permutations": 50})
+    fewer = AtlasStore(store.root, store.expected, SWEEP, {"permutations": 50}, DEFINED)
     reason = "its code version is 1+permutations=200, now 1+permutations=50"
     assert fewer.stale_reason("modularity_null") == reason
     stale = {key for key in ARTIFACTS if fewer.stale_reason(key, cells(key)[0])}

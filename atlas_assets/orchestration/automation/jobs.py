@@ -7,8 +7,14 @@ from collections.abc import Sequence
 import dagster as dg
 
 from atlas_assets.orchestration.partitions import range_tags
-from atlas_assets.stages.catalog import ANALYSES
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.catalog import ANALYSES, ARTIFACTS, CIRCUITS, ON_DEMAND
+from atlas_assets.stages.circuits.yardsticks import YARDSTICKS
+from atlas_assets.stages.setting import DEFINITIONS, Setting
+
+#: what has partitions that no run of the sweep can have, and what the job ``validate`` makes
+_OF_THEIR_OWN = sorted(
+    {key for key, artifact in ARTIFACTS.items() if artifact.partitions is DEFINITIONS} | ON_DEMAND
+)
 
 
 def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition]:
@@ -23,10 +29,13 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
     """
     whole_sweep = range_tags(sweep[0], sweep[-1])
     further_analyses = dg.AssetSelection.assets(*(artifact.key for artifact in ANALYSES))
+    of_circuits = dg.AssetSelection.assets(*(artifact.key for artifact in CIRCUITS))
+    yardsticks = dg.AssetSelection.assets(*(artifact.key for artifact in YARDSTICKS))
     return [
         dg.define_asset_job(
             "atlas",
-            selection=dg.AssetSelection.all(),
+            # circuits have partitions of their own, and are made by what completes them
+            selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*_OF_THEIR_OWN),
             run_tags=whole_sweep,
             description="The whole atlas: prompts, activations, masks at every setting, tables, "
             "figures, report.",
@@ -39,10 +48,18 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
                 )
                 - dg.AssetSelection.assets("token_checker_masks")
                 - further_analyses
+                - of_circuits
+                - yardsticks
             ).without_checks(),
             run_tags=whole_sweep,
             description="From existing activations: masks at every setting, and the published "
             "tables. Every read still validates; the asset checks run with the job atlas.",
+        ),
+        dg.define_asset_job(
+            "validate",
+            selection=dg.AssetSelection.assets(*sorted(ON_DEMAND)).downstream().without_checks(),
+            description="From an atlas: exact ablation of the circuits of all concepts by every "
+            "definition, and what follows from it.",
         ),
         dg.define_asset_job(
             "analyses",

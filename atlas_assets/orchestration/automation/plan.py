@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from atlas_assets.atlas.model import AtlasModel
-from atlas_assets.atlas.open import expected_lineage, open_in_force
+from atlas_assets.atlas.open import expected_lineage, open_in_force, store_of
 from atlas_assets.atlas.status import ILLEGIBLE, FileState, survey
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known_sha
 from atlas_assets.files.locations import file_digest, local_path
@@ -16,8 +16,8 @@ from atlas_assets.orchestration.version import KEY as VERSION
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of, judge
 from atlas_assets.soundness.subject import Cell, name_of
-from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.catalog import ARTIFACTS, ON_DEMAND, skipped_under
+from atlas_assets.stages.setting import DEFINITIONS, Setting
 from atlas_assets.storage.provenance import require_same_atlas
 from atlas_assets.storage.store import AtlasStore
 
@@ -94,8 +94,9 @@ class _Look:
         self.sha, root = known_sha(settings), folder_to_build(settings)
         self.is_new = root != folder_in_force(settings)
         expected = expected_lineage(settings, AtlasModel(settings, ask_hub=False, sha=self.sha))
-        self.store = AtlasStore(root, expected, settings.sweep, settings.parameters)
-        self.found, skipped = survey(self.store), skipped_under(settings)
+        self.store = store_of(settings, root, expected)
+        self.found = survey(self.store)
+        skipped = {*skipped_under(settings), *ON_DEMAND}
         begun = {s.artifact for s in self.found if s.state != "missing" and s.setting}
         self.states: dict[Cell, FileState] = {
             (state.artifact, state.setting): state
@@ -127,8 +128,9 @@ class _Look:
             inputs = [cell for cell in inputs if cell not in made]
             flaw = next(filter(None, (self._flaw(key, cell) for cell in inputs)), None)
             if flaw is None:
-                assets.append(key)
                 made.update(cells)
+                if key == VERSION or ARTIFACTS[key].partitions is not DEFINITIONS:
+                    assets.append(key)  # circuits are made by what completes them
             else:
                 obstacles.append(f"{key} is not made: {flaw}")
         return Plan(
@@ -165,12 +167,9 @@ class _Look:
             yield from self.states
             return
         artifact = ARTIFACTS[cell[0]]
-        at = cell[1] or artifact.setting
         for key in dict.fromkeys((*artifact.inputs, *artifact.completes)):
-            settings: Sequence[Setting | None] = (None,)
-            if ARTIFACTS[key].partitioned:
-                settings = self.settings.sweep if at is None else (at,)
-            yield from ((key, s) for s in settings if (key, s) in self.states)
+            read = self.store.partitions_read(cell[0], key, cell[1])
+            yield from ((key, partition) for partition in read if (key, partition) in self.states)
 
     def _flaw(self, key: str, cell: Cell) -> str | None:
         """What keeps ``key`` from being made from a file that is left as it is."""
@@ -205,7 +204,7 @@ class _Look:
 
 def _block(cells: Iterable[Cell]) -> tuple[Setting, Setting] | None:
     """The smallest block of the sweep that holds the settings of the cells."""
-    settings = {setting for _, setting in cells if setting}
+    settings = {setting for _, setting in cells if isinstance(setting, Setting)}
     if not settings:
         return None
     epsilons = {setting.epsilon for setting in settings}
@@ -216,7 +215,7 @@ def _block(cells: Iterable[Cell]) -> tuple[Setting, Setting] | None:
 
 def _is_made(cell: Cell, key: str, block: tuple[Setting, Setting] | None) -> bool:
     """Whether a run that makes the asset ``key`` over the block makes the file."""
-    if cell[0] != key or cell[1] is None:
+    if cell[0] != key or not isinstance(cell[1], Setting):
         return cell[0] == key
     if block is None:
         return False

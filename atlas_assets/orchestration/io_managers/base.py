@@ -26,10 +26,12 @@ class Deferred:
     Attributes:
         make: makes the value.
         tell: adds metadata to the partition's materialisation; an IO manager has no public way to.
+        remark: gives what the record is to say besides, once the value is made.
     """
 
     make: Callable[[], Any]
     tell: Callable[[Mapping[str, Any]], None]
+    remark: Callable[[], str] = str
 
 
 class AtlasIOManager(dg.IOManager):
@@ -57,8 +59,9 @@ class AtlasIOManager(dg.IOManager):
         keys = sorted(context.asset_partition_keys)
         for key, value in _by_partition(artifact.key, keys, obj).items():
             made = value.make() if isinstance(value, Deferred) else value
+            remark = value.remark() if isinstance(value, Deferred) else ""
             partition = artifact.partition_named(key)
-            written = self.store.write(artifact.key, made, partition)
+            written = self.store.write(artifact.key, made, partition, remark=remark)
             metadata = _metadata(artifact, made, written)
             if isinstance(value, Deferred):
                 # each partition's materialisation gets the metadata of its own file

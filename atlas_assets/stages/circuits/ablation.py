@@ -10,7 +10,7 @@ Conditions of a run, every one with a mask of neurons that are put to their mean
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,6 +150,40 @@ def _curve(circuit: Bits, strength: Reals) -> Iterator[tuple[str, Bits]]:
         kept = np.zeros(circuit.size, dtype=np.bool_)
         kept[order[: round(share * circuit.size)]] = True
         yield f"keep {share:g}", kept.reshape(circuit.shape)
+
+
+def run(
+    ablate: Callable[[Sequence[str], Bits, Indices, Reals], Reals],
+    sample: Sample,
+    plans: Mapping[str, Plan],
+    means: Reals,
+) -> pl.DataFrame:
+    """Run the plans of several definitions: columns ``SCHEMA``, sorted by its key.
+
+    Args:
+        ablate: Returns the losses of runs, given prompts, gates, runs and means.
+        sample: The prompts.
+        plans: What is run, by definition.
+        means: float64 ``[layers, width]``, the mean readouts.
+    """
+    texts = tuple(dict.fromkeys(sample.texts))
+    place = {text: number for number, text in enumerate(texts)}
+    of_prompt = np.asarray([place[text] for text in sample.texts], dtype=np.int64)
+    shape = (1, *means.shape)
+    gates = [np.ones(shape, np.bool_), np.zeros(shape, np.bool_)]
+    ends = [(text, gate) for gate in range(2) for text in range(len(texts))]
+    runs = [np.asarray(ends, dtype=np.int64).reshape(-1, 2)]
+    for planned in plans.values():
+        prompts, masks = planned.runs.T
+        runs.append(np.stack([of_prompt[prompts], masks + sum(map(len, gates))], axis=1))
+        gates.append(planned.gates)
+    losses = ablate(texts, np.concatenate(gates), np.concatenate(runs), means)
+    whole, none, *rest = np.split(losses, np.cumsum([len(texts)] * 2 + [*map(len, runs[1:])])[:-1])
+    tables = [
+        to_table(name, sample, planned, of_runs, whole[of_prompt], none[of_prompt])
+        for (name, planned), of_runs in zip(plans.items(), rest, strict=True)
+    ]
+    return pl.concat([SCHEMA.polars.to_frame(), *tables]).sort(SCHEMA.key)
 
 
 def to_table(

@@ -14,7 +14,6 @@ trapezoidal rule over 0.1% to 100% (MIB benchmark, circuit track); with all neur
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +23,6 @@ from atlas_assets.stages import streams
 from atlas_assets.stages.circuits import statistics
 from atlas_assets.stages.circuits.ablation import CURVE
 from atlas_assets.stages.rounding import Reals
-
-#: the mean of a column over the rows of each concept, for the rows as they are and each resample
-Rise = Callable[..., Reals]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +79,7 @@ def effects(
     resamples = statistics.cluster_weights(n_clusters, draws, stream)
     weights = np.concatenate([np.ones((1, n_clusters)), resamples])
 
-    def rise(some: pl.DataFrame, column: str = "rise") -> Reals:
+    def rise(some: pl.DataFrame, column: str = "rise", weights: Reals = weights) -> Reals:
         return statistics.group_means(
             some[column].to_numpy(),
             some["place"].to_numpy(),
@@ -92,20 +88,27 @@ def effects(
             weights,
         )
 
+    def faithfulness(some: pl.DataFrame) -> Reals:
+        """1 − ΔL(kept) / ΔL(nothing kept), of the prompts as they are."""
+        kept, nothing = (rise(some, name, weights[:1])[:, 0] for name in ("rise", "whole_rise"))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = 1 - kept / nothing
+        return np.where(np.isfinite(found), found, np.nan)
+
     ablated = rows.filter(pl.col("condition") == "ablate")
     own = rise(ablated.filter("is_own"))
     others = rise(ablated.filter(~pl.col("is_own")))
     controls = rise(rows.filter(pl.col("condition").str.starts_with("matched")))
     kept = rows.filter(pl.col("condition") == "keep")
-    curve = [_faithfulness(rows, share, rise) for share in CURVE]
+    curve = [faithfulness(rows.filter(pl.col("condition") == f"keep {share:g}")) for share in CURVE]
     faithful = np.stack([*curve, np.where(np.isnan(curve[0]), np.nan, 1.0)])
     shares = np.array([*CURVE, 1.0])
     return Effects(
         _effect(own),
         _effect(own - others),
         _effect(own - controls),
-        _ratio(kept.filter("is_own"), rise),
-        _ratio(kept.filter(~pl.col("is_own")), rise),
+        faithfulness(kept.filter("is_own")),
+        faithfulness(kept.filter(~pl.col("is_own"))),
         np.trapezoid(faithful, shares, axis=0),
         np.trapezoid(np.abs(1 - faithful), shares, axis=0),
     )
@@ -113,16 +116,6 @@ def effects(
 
 def _effect(means: Reals) -> Effect:
     return Effect(means[:, 0], means[:, 1:])
-
-
-def _faithfulness(rows: pl.DataFrame, share: float, rise: Rise) -> Reals:
-    return _ratio(rows.filter(pl.col("condition") == f"keep {share:g}"), rise)
-
-
-def _ratio(rows: pl.DataFrame, rise: Rise) -> Reals:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Reals = 1 - rise(rows)[:, 0] / rise(rows, "whole_rise")[:, 0]
-    return np.where(np.isfinite(found), found, np.nan)
 
 
 def matrix(losses: pl.DataFrame) -> pl.DataFrame:

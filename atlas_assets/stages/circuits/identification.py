@@ -47,6 +47,8 @@ def identify(circuits: Reals, names: tuple[str, ...], held_out: Masks) -> dict[s
         held_out: Pair masks from prompts that had no part in making the circuits.
     """
     members = pairs_of_concepts(held_out.names)
+    if not members:
+        return {}
     masks = _centred(held_out.bits.reshape(len(held_out.names), -1).astype(np.float64))
     found = {}
     for kind in ("ast", "builtin"):
@@ -88,8 +90,10 @@ def centroids(discovered: Masks) -> tuple[Reals, tuple[str, ...]]:
     It is float64 ``[concepts, layers, width]``, with the names of the concepts, sorted.
     """
     members = pairs_of_concepts(discovered.names)
-    means = [discovered.bits[rows].mean(axis=0) for rows in members.values()]
-    return np.stack(means), tuple(members)
+    means = np.zeros((len(members), discovered.n_layers, discovered.width))
+    for mean, rows in zip(means, members.values(), strict=True):
+        mean[:] = discovered.bits[rows].mean(axis=0)
+    return means, tuple(members)
 
 
 def of_kind(found: Mapping[str, Identified], kind: Kind | None) -> list[Identified]:

@@ -17,6 +17,8 @@ from atlas_assets.stages.masks.masks import Bits, Masks
 from atlas_assets.stages.rounding import Reals
 from atlas_assets.stages.schema import Column, TableSchema
 
+#: prompts that a p-value takes: resamples of fewer are too alike
+LEAST_PROMPTS = 20
 #: a neuron is of the core where at least this share of all circuits hold it, in tenths
 CORE_TENTHS = 9
 TYPES = ("ast", "builtin", "all")
@@ -97,7 +99,13 @@ LEADERBOARD = TableSchema(
         *_EFFECTS,
         *_FAITHFULNESS,
         col.count("n_concepts", "concepts"),
-        col.count("n_significant", "of these, q_value of over_matched below 0.05"),
+        Column(
+            "n_significant",
+            pl.Int64(),
+            "of these, q_value of over_matched below 0.05; none known of the sample",
+            nullable=True,
+            minimum=0,
+        ),
     ),
     key=("definition", "type"),
     may_be_empty=False,
@@ -148,7 +156,7 @@ def quality(judged: Judged) -> pl.DataFrame:
         ],
         "split_half": [judged.split_half.get(name) for name in names],
         "null_p": [judged.null_p.get(name) for name in names],
-        **_effect_columns(judged.effects, len(names)),
+        **_effect_columns(judged, names),
         "n_prompts": [judged.n_prompts.get(name, 0) for name in names],
         **{f"L{layer}": sizes for layer, sizes in enumerate(circuits.sizes().T)},
     }
@@ -156,7 +164,8 @@ def quality(judged: Judged) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=declared, nan_to_null=True, strict=False)
 
 
-def _effect_columns(effects: Effects | None, n: int) -> dict[str, object]:
+def _effect_columns(judged: Judged, names: tuple[str, ...]) -> dict[str, object]:
+    effects, n = judged.effects, len(names)
     if effects is None:
         empty = [column.name for column in (*_EFFECTS, *_FAITHFULNESS)]
         return {name: [None] * n for name in (*empty, "p_value", "q_value")}
@@ -170,7 +179,8 @@ def _effect_columns(effects: Effects | None, n: int) -> dict[str, object]:
             f"{name}_low": np.where(unknown, np.nan, low),
             f"{name}_high": np.where(unknown, np.nan, high),
         }
-    known = ~np.isnan(effects.over_matched.values)
+    enough = np.array([judged.n_prompts.get(name, 0) >= LEAST_PROMPTS for name in names])
+    known = enough & ~np.isnan(effects.over_matched.values)
     p_values, q_values = np.full(n, np.nan), np.full(n, np.nan)
     p_values[known] = statistics.p_above_zero(effects.over_matched.draws[known])
     q_values[known] = statistics.benjamini_hochberg(p_values[known])
@@ -214,7 +224,9 @@ def _row(
     for name in _MEASURED:
         row += _mean_with_interval(judged.effects, name, chosen)
     row += [table[column.name].mean() for column in _FAITHFULNESS]
-    return [*row, table.height, table.filter(pl.col("q_value") < statistics.LEVEL).height]
+    significant = table.filter(pl.col("q_value") < statistics.LEVEL).height
+    tested = not table["q_value"].is_null().all()
+    return [*row, table.height, significant if tested else None]
 
 
 def _different(bits: Bits) -> tuple[list[int], list[float]]:

@@ -82,15 +82,15 @@ def by_concept(prompts: pl.DataFrame, half: Half, most: int, *, seed: int = 42) 
 
 
 def _by_concept(prompts: pl.DataFrame, half: Half) -> dict[str, list[tuple[str, int, str]]]:
-    """Return (pair, domain, text) of each concept's distinct prompts, by concept, sorted."""
+    """Return (pair, domain, text) of the distinct prompts of every concept in a half, sorted."""
     own: dict[str, dict[str, tuple[str, int, str]]] = {}
     columns = ("ast_node", "builtin_obj", "variation_id", "prompt_text")
     for ast_node, builtin, variation, text in prompts.select(columns).sort(columns[:3]).rows():
         domain = variation % DOMAINS
-        if half_of(domain) == half:
-            row = (pair_name(ast_node, builtin), domain, text)
-            for concept in _concepts_of(ast_node, builtin):
-                own.setdefault(concept, {}).setdefault(text, row)
+        for concept in _concepts_of(ast_node, builtin):
+            texts = own.setdefault(concept, {})
+            if half_of(domain) == half:
+                texts.setdefault(text, (pair_name(ast_node, builtin), domain, text))
     return {concept: list(rows.values()) for concept, rows in sorted(own.items())}
 
 

@@ -26,7 +26,7 @@ from atlas_assets.stages.masks.masks import (
     universal_from_table,
     universal_table,
 )
-from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE, SWEEP
+from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE, SWEEP, Setting
 
 _MONOTONE = "a larger ε or C never adds a neuron to a mask"
 
@@ -49,7 +49,7 @@ def _universal_within_pairs(of: Inspected) -> Details:
 
 def _monotone_files(of: Inspected) -> Details:
     """Compare with every neighbour on disk; of two files of one run, only the tighter one does."""
-    here = of.setting or REFERENCE
+    here = of.setting if isinstance(of.setting, Setting) else REFERENCE
     present = sorted({here, *(at for at in of.sweep if of.exists(at))})
     looser = looser_neighbours(here, present)
     tighter = [at for at in present if here in looser_neighbours(at, present)]

@@ -59,6 +59,12 @@ class Section:
 #: the parts that show tables, in the order of the page; an artifact's `Entry` names one by its id
 SECTIONS = (
     Section(
+        "circuits",
+        "Which circuits are specific",
+        "A circuit is judged by what happens without it: its neurons are put to their means at all "
+        "positions, on prompts of other subject areas than it was found on.",
+    ),
+    Section(
         "fractions",
         "Concept and token",
         "With A the universal mask of a concept and B the mask of its keyword alone, the concept "

@@ -14,7 +14,7 @@ from atlas_assets.orchestration.partitions import partition_key, partitions_of
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of, judge
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import DEFINITIONS, SWEEP, Definition, Partition
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.checks.unsound import (
     TIGHTEST,
@@ -62,11 +62,12 @@ class Inspected:
 
 
 def inspect(
-    store: AtlasStore, key: str, instance: dg.DagsterInstance, at: Setting | None = None
+    store: AtlasStore, key: str, instance: dg.DagsterInstance, at: Partition | None = None
 ) -> Inspected:
     """The artifact's own checks between an asset that does nothing and one that depends on it."""
-    partitions = partitions_of(store.sweep)
-    own = partitions["sweep"] if ARTIFACTS[key].partitioned else None
+    partitions = partitions_of(store.sweep, store.definitions)
+    space = ARTIFACTS[key].partitions
+    own = partitions[space.name] if space else None
 
     @dg.asset(key=key, partitions_def=own)
     def upstream() -> None:
@@ -91,8 +92,9 @@ def inspect(
     return Inspected(result)
 
 
-def cell_of(key: str) -> Setting | None:
-    return TIGHTEST if ARTIFACTS[key].partitioned else None
+def cell_of(key: str) -> Partition | None:
+    spaces = {None: None, SWEEP: TIGHTEST, DEFINITIONS: Definition("contrastive")}
+    return spaces[ARTIFACTS[key].partitions]
 
 
 @pytest.mark.parametrize("key", CHECKS)

@@ -170,6 +170,7 @@ UNSOUND: list[tuple[str, Edit, set[str]]] = [
     ("object_activations", of_fewer_units, {"counts"}),
     ("checker_activations", of_fewer_prompts, {"counts"}),
     ("position_activations", without_first_row, {"counts"}),
+    ("circuits", without_first_row, {"agrees_with_inputs"}),
     ("position_activations", without_first_pair, {"counts"}),
     ("object_masks", neuron_in_a_universal_mask, {"universal_within_pairs"}),
     ("object_masks", neuron_missing_from_a_universal_mask, {"universal_within_pairs"}),

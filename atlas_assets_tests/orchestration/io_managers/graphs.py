@@ -11,13 +11,14 @@ from upath import UPath
 from atlas_assets.orchestration.io_managers.base import Deferred, io_managers
 from atlas_assets.orchestration.partitions import partitions_of
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.setting import Setting, grid
+from atlas_assets.stages.setting import grid
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.storage.samples import LINEAGE, sample
+from atlas_assets_tests.storage.samples import DEFINED, LINEAGE, sample
 
 SWEEP = grid([0.001, 0.5], [0.5, 0.8])
-PARTITIONS = partitions_of(SWEEP)["sweep"]
+BY_SPACE = partitions_of(SWEEP, DEFINED)
+PARTITIONS = BY_SPACE["sweep"]
 SINGLE_RUN: dict[str, Any] = {
     "partitions_def": PARTITIONS,
     "backfill_policy": dg.BackfillPolicy.single_run(),
@@ -26,13 +27,15 @@ KEYS = ["0.5|0.001", "0.5|0.5", "0.8|0.001", "0.8|0.5"]
 
 
 def store_at(root: Path | UPath, expected: Lineage = LINEAGE) -> AtlasStore:
-    return AtlasStore(UPath(root), lambda: expected, SWEEP)
+    return AtlasStore(UPath(root), lambda: expected, SWEEP, definitions=DEFINED)
 
 
 def producer(key: str, value: Any = None) -> dg.AssetsDefinition:
     """An asset without inputs that makes the artifact ``key``, one value per partition."""
     artifact = ARTIFACTS[key]
-    extra = SINGLE_RUN if artifact.partitioned else {}
+    extra: dict[str, Any] = {}
+    if artifact.partitions is not None:
+        extra = {**SINGLE_RUN, "partitions_def": BY_SPACE[artifact.partitions.name]}
 
     @dg.asset(key=key, io_manager_key=f"{artifact.kind}_io_manager", **extra)
     def made(context: dg.AssetExecutionContext) -> Any:
@@ -42,7 +45,7 @@ def producer(key: str, value: Any = None) -> dg.AssetsDefinition:
             return sample(key)
         return {
             at: Deferred(
-                make=partial(sample, key, Setting.of_partition_key(at)),
+                make=partial(sample, key, artifact.partition_named(at)),
                 tell=partial(context.add_asset_metadata, asset_key=key, partition_key=at),
             )
             for at in context.partition_keys

@@ -1,0 +1,94 @@
+"""``atlas quality``: every yardstick of one concept's circuits, or of all concepts by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
+from atlas_assets.cli.leaderboard import with_interval
+from atlas_assets.cli.options import complete_concept
+from atlas_assets.cli.text import table
+from atlas_assets.errors import SettingsError, expect
+from atlas_assets.stages.setting import PUBLISHED
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_HEADER = (
+    *("size", "core", "identified", "rank", "halves"),
+    *("necessity", "specificity", "over matched", "q"),
+)
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        USAGE: "there is no such concept or definition, or an ATLAS_* variable is wrong",
+        UNREADABLE: "the yardsticks are missing or cannot be read",
+    },
+)
+@click.argument("concept", required=False, shell_complete=complete_concept)
+@click.option(
+    *("--definition", "-d"),
+    default=PUBLISHED,
+    show_default=True,
+    help="The definition, where no concept is named.",
+)
+def quality(concept: str | None, definition: str) -> Answer:
+    """Judge the circuits of one CONCEPT by every definition, or of all concepts by one definition.
+
+    The yardsticks are those of `atlas leaderboard`. Core: neurons that at least 90% of all circuits
+    hold; identified and rank: how the concept's pairs in other subject areas rank its circuit among
+    those of its type; halves: Jaccard similarity of its circuits from two halves of the prompts;
+    q: of over matched, after Benjamini and Hochberg.
+    """
+    from atlas_assets.atlas.concept_names import find_concept
+    from atlas_assets.atlas.open import open_in_force, require_file
+    from atlas_assets.settings import AtlasSettings
+
+    store = open_in_force(AtlasSettings.from_env())
+    require_file(store, "circuit_quality")
+    judged: pl.DataFrame = store.read("circuit_quality")
+    if concept is not None:
+        name = find_concept(concept, tuple(judged["concept"].unique().sort()))
+        about, rows, heads = name, judged.filter(concept=name), "definition"
+    else:
+        _require_definition(definition, judged)
+        about, rows, heads = definition, judged.filter(definition=definition), "concept"
+    document = {"folder": str(store.root), "about": about, "quality": rows.rows(named=True)}
+    return Answer("atlas.quality/1", document, lambda: _text(document, heads))
+
+
+def _require_definition(definition: str, judged: pl.DataFrame) -> None:
+    known = tuple(judged["definition"].unique(maintain_order=True))
+    expect(
+        definition in known,
+        SettingsError,
+        "the atlas has no circuits by that definition",
+        where="--definition",
+        expected=" or ".join(known),
+        found=repr(definition),
+        remedy="name one of those",
+    )
+
+
+def _text(document: dict[str, Any], heads: str) -> Iterator[str]:
+    yield f"{document['about']}, in the atlas {document['folder']}"
+    yield ""
+    yield from table((heads, *_HEADER), (_row(row, heads) for row in document["quality"]))
+
+
+def _row(row: dict[str, Any], heads: str) -> tuple[object, ...]:
+    return (
+        row[heads],
+        row["size"],
+        row["core"],
+        row["identification_top1"],
+        row["identification_rank"],
+        row["split_half"],
+        *(with_interval(row, name) for name in ("necessity", "specificity", "over_matched")),
+        row["q_value"],
+    )

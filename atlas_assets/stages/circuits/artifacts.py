@@ -1,0 +1,235 @@
+"""The artifacts of circuits: attributions, circuits by definition, ablations, and yardsticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.stages import columns as col
+from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.activations.positions import PositionActivations
+from atlas_assets.stages.artifact import Artifact, Model, Needs
+from atlas_assets.stages.check import (
+    Check,
+    Details,
+    Inspected,
+    NotComparedError,
+    agrees_with_inputs,
+)
+from atlas_assets.stages.circuits import ablation, circuits, definitions, halves, samples
+from atlas_assets.stages.making import Making, definition_made
+from atlas_assets.stages.masks.masks import Masks, universal_from_table
+from atlas_assets.stages.rounding import Reals
+from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.stages.setting import DEFINITIONS, PUBLISHED, REFERENCE, Definition
+
+#: the definitions that there always are, in the order in which they are told
+DEFINED = (PUBLISHED, "calibrated", "contrastive", "matched")
+#: the definition of circuits that a user's own file holds
+OWN = "own"
+_ATTRIBUTED = TableSchema(
+    columns=(
+        col.concept("concept", "concept"),
+        col.LAYER,
+        col.count("neuron", "neuron of the layer, from 0"),
+        Column(
+            "attribution",
+            pl.Float64(),
+            "−∂L/∂g at g = 1: by about how many nats per token the mean loss of the concept's "
+            "prompts rises when the neuron is put to its mean",
+        ),
+        Column("mean_readout", pl.Float64(), "mean readout of the neuron over all tokens"),
+    ),
+    key=("concept", "layer", "neuron"),
+    may_be_empty=False,
+)
+
+
+def _attribution(making: Making) -> pl.DataFrame:
+    sample = samples.by_pair(making.read("object_prompts"), "discovery")
+    found, means = making.model.attribute(sample)
+    n, n_layers, width = found.shape
+    making.note(prompts=len(set(sample.texts)))
+    columns = {
+        "concept": np.repeat(np.array(sample.concepts, dtype=object), n_layers * width),
+        "layer": np.tile(np.repeat(np.arange(n_layers), width), n),
+        "neuron": np.tile(np.arange(width), n * n_layers),
+        "attribution": found.ravel(),
+        "mean_readout": np.tile(means.ravel(), n),
+    }
+    return pl.DataFrame(columns, schema=_ATTRIBUTED.polars)
+
+
+def _cube(table: pl.DataFrame, column: str, like: Masks) -> Reals:
+    """Return a column of the attributions as float64 ``[concepts, layers, width]``."""
+    names = tuple(table["concept"].unique(maintain_order=True))
+    if names != like.names or table.height != like.bits.size:
+        raise ArtifactError(
+            "attributions and universal masks are not about the same model and concepts",
+            where="attribution",
+            expected=f"{len(like.names)} concepts, {like.n_layers} × {like.width} neurons",
+            found=f"{len(names)} concepts, {table.height} rows",
+            remedy="materialise attribution again",
+        )
+    return table[column].to_numpy().reshape(like.bits.shape)
+
+
+def _strength(making: Making, like: Masks) -> Reals:
+    """Return the mean |readout| of each concept's prompts, float64 of the shape of ``like``."""
+    activations: Activations = making.read("object_activations")
+    found = definitions.concept_means(
+        activations.names, activations.sums.astype(np.float64), activations.n_prompts
+    )
+    return found.reshape(like.bits.shape)
+
+
+def _circuits(making: Making) -> pl.DataFrame:
+    definition = definition_made(making)
+    masks: pl.DataFrame = making.read("masks")
+    published = universal_from_table(masks, definition.setting or REFERENCE)
+    found = published
+    if definition.name == "calibrated":
+        activations = PositionActivations.of(making.read("position_activations"), "concept")
+        by_half = definitions.calibrated(halves.pair_masks(activations, "discovery"))
+        found = circuits.from_table(circuits.to_table(by_half), published, where="calibrated")
+    elif definition.name == "contrastive":
+        scores = _cube(making.read("attribution"), "attribution", published)
+        found = definitions.contrastive(scores, published)
+    elif definition.name == "matched":
+        found = definitions.matched(published, _strength(making, published))
+    elif definition.name == OWN:
+        found = _own(str(making.settings.circuits), published)
+    empty = [name for name, bits in zip(found.names, found.bits, strict=True) if not bits.any()]
+    making.note(neurons=int(found.bits.sum()), concepts_without_a_neuron=empty)
+    making.remark(f"concepts without a neuron: {', '.join(empty)}" if empty else "")
+    return circuits.to_table(found)
+
+
+def _own(file: str, like: Masks) -> Masks:
+    """Read a user's own circuits."""
+    try:
+        table = pl.read_parquet(Path(file).expanduser())
+        table = table.select(circuits.SCHEMA.polars.names()).cast(circuits.SCHEMA.polars)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise MissingArtifactError(
+            "the file of circuits cannot be read",
+            where=file,
+            expected="a parquet file with the columns concept, layer, neuron",
+            found=str(error).splitlines()[0],
+            remedy="correct ATLAS_CIRCUITS or the file",
+        ) from error
+    circuits.SCHEMA.check(table, where=file)
+    return circuits.from_table(table, like, where=file)
+
+
+def circuits_of(making: Making, some: Iterable[Definition]) -> dict[str, Masks]:
+    """Return the circuits of some definitions, by name."""
+    like = universal_from_table(making.read("masks"), REFERENCE)
+    return {
+        str(each): circuits.from_table(making.read("circuits", each), like, where=str(each))
+        for each in some
+    }
+
+
+def _ablated(making: Making, extent: ablation.Extent, some: Iterable[Definition]) -> pl.DataFrame:
+    sample = samples.by_concept(making.read("object_prompts"), "test", extent.own)
+    table = making.read("attribution")
+    found = circuits_of(making, some)
+    like = next(iter(found.values()))
+    means = _cube(table, "mean_readout", like)[0]
+    strength = _strength(making, like)
+    plans = {name: ablation.plan(masks, strength, sample, extent) for name, masks in found.items()}
+    return ablation.run(making.model.ablate, sample, plans, means)
+
+
+def _main(making: Making) -> list[Definition]:
+    """Return the definitions that circuits are ablated of: not those at other settings."""
+    return [each for each in making.definitions if each.setting is None]
+
+
+def _follows(of: Inspected) -> Details:
+    if of.setting == Definition(OWN):
+        raise NotComparedError(
+            "not compared: a user's own circuits follow from nothing",
+            where="circuits",
+            expected="a definition of this package",
+            found=OWN,
+            remedy="none is needed",
+        )
+    return agrees_with_inputs("", circuits.SCHEMA.key).verify(of)
+
+
+_OF_CIRCUITS = ("masks", "circuits", "object_activations", "attribution", "object_prompts")
+
+ATTRIBUTION = Artifact(
+    key="attribution",
+    title="Attribution of losses to neurons",
+    filename="attribution.parquet",
+    content=_ATTRIBUTED,
+    group="stage_15_downstream",
+    description="Attribution patching: a = −∂L/∂g at g = 1 with readouts μ + g·(readout − μ), L "
+    "the mean loss of a concept's prompts of the domains that discover, μ the mean readout over "
+    "all tokens. It estimates what ablating each neuron costs.",
+    compute=_attribution,
+    inputs=("object_prompts",),
+    model=Model.NETWORK,
+    setting=REFERENCE,
+    needs=Needs.GRID,
+)
+
+CIRCUITS = Artifact(
+    key="circuits",
+    title="Circuits by definition",
+    filename="circuits_{tag}.parquet",
+    content=circuits.SCHEMA,
+    description="The circuits of all concepts, a row per neuron, by one definition each: published "
+    "(the universal mask at the reference setting, or at another one of the sweep), calibrated "
+    "(neurons that fire above 0.3 of their layer's scale at the concept's last token, on at least "
+    "half of the prompts of at least 80% of the concept's pairs), contrastive "
+    "(as many neurons of the highest attribution above the mean over concepts), matched (a "
+    "control), or a user's own file. Concepts without a neuron are named in the record.",
+    compute=_circuits,
+    inputs=("masks", "object_activations", "position_activations", "attribution"),
+    partitions=DEFINITIONS,
+    setting=REFERENCE,
+    needs=Needs.GRID,
+    departures={"circuits": None},
+    checks=(Check("agrees_with_inputs", "the neurons that the definition gives", _follows),),
+)
+
+ABLATION_SAMPLE = Artifact(
+    key="ablation_sample",
+    title="Exact ablation, a sample",
+    filename="ablation_sample.parquet",
+    content=ablation.SCHEMA,
+    description="Losses of a few prompts of other domains with the neurons of a circuit put to "
+    "their means at all positions; the same of a matched control, and of everything but the "
+    "circuit. The job validate runs all (ablation).",
+    compute=lambda making: _ablated(making, ablation.SAMPLED, _main(making)),
+    inputs=_OF_CIRCUITS,
+    completes=("circuits",),
+    model=Model.NETWORK,
+    setting=REFERENCE,
+    needs=Needs.GRID,
+)
+
+ABLATION = Artifact(
+    key="ablation",
+    title="Exact ablation",
+    filename="ablation.parquet",
+    content=ablation.SCHEMA,
+    description="The same as ablation_sample on 64 prompts of each concept and one of every other, "
+    "with five matched controls and the curve of faithfulness from 0.1% to 50% of all neurons. "
+    "The job validate makes it.",
+    compute=lambda making: _ablated(making, ablation.EXACT, _main(making)),
+    inputs=_OF_CIRCUITS,
+    completes=("circuits",),
+    model=Model.NETWORK,
+    setting=REFERENCE,
+    needs=Needs.GRID,
+    on_demand=True,
+)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,23 @@ ON_THE_TREE: dict[str, tuple[str, dict[str, Any]]] = {
     "starcoder": ("gpt_bigcode", {}),
     "gpt-j": ("gptj", {"rotary_dim": 4, "head_dim": None}),
     "codegen": ("codegen", {"rotary_dim": 4, "n_ctx": tiny_models.POSITIONS, "head_dim": None}),
+    "deepseek 3": (
+        "deepseek_v3",
+        {
+            **EXPERTS,
+            "n_routed_experts": 4,
+            "first_k_dense_replace": 1,
+            "n_group": 1,
+            "topk_group": 1,
+            "q_lora_rank": 8,
+            "kv_lora_rank": 8,
+            "qk_rope_head_dim": 4,
+            "qk_nope_head_dim": 4,
+            "v_head_dim": 4,
+            "num_key_value_heads": 4,
+            "head_dim": None,
+        },
+    ),
     "falcon": ("falcon", {"alibi": False, "head_dim": None}),
 }
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -63,10 +82,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-def network(model_type: str, options: dict[str, Any]) -> LoadedModel:
+def random_network(model_type: str, options: dict[str, Any]) -> Any:
+    """A small network of transformers, its weights large enough for attention to matter."""
     from transformers import AutoConfig, AutoModelForCausalLM
-
-    from atlas_assets.models.mlps import find_mlps
 
     sizes = {
         "vocab_size": tiny_models.VOCABULARY,
@@ -87,7 +105,33 @@ def network(model_type: str, options: dict[str, Any]) -> LoadedModel:
         for parameter in made.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.3)
-    return tiny_models.loaded(made, made.base_model, list(find_mlps(made)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    """Any tokenizer of transformers: prompts are bytes here."""
+    from transformers import PreTrainedTokenizerFast
+
+    from atlas_assets.models.sources import resolve
+
+    file = resolve("embedded", None).folder / "tokenizer.json"
+    return PreTrainedTokenizerFast(tokenizer_file=str(file), pad_token="<|endoftext|>")
+
+
+@pytest.fixture
+def network(tokenizer: Any) -> Iterator[Callable[[str, dict[str, Any]], LoadedModel]]:
+    """Makes a network, and lends it to extraction until the test ends."""
+    from atlas_assets.models.in_memory import in_memory
+
+    with ExitStack() as stack:
+
+        def lend(model_type: str, options: dict[str, Any]) -> LoadedModel:
+            made = random_network(model_type, options)
+            lent = stack.enter_context(in_memory(made, tokenizer))
+            return dataclasses.replace(lent, tokenizer=tiny_models.ByteTokenizer())
+
+        yield lend
 
 
 @pytest.fixture
@@ -98,7 +142,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 @pytest.mark.parametrize("name", ON_THE_TREE)
 def test_what_runs_on_the_tree_gives_what_prompts_alone_give(
-    name: str, log: pytest.LogCaptureFixture
+    name: str, network: Any, log: pytest.LogCaptureFixture
 ) -> None:
     model = network(*ON_THE_TREE[name])
     assert_read(model, EACH, (40, 10**6), rtol=1e-5, atol=1e-5)
@@ -107,7 +151,7 @@ def test_what_runs_on_the_tree_gives_what_prompts_alone_give(
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_run_there_runs_in_batches_and_says_so_once(
-    name: str, log: pytest.LogCaptureFixture
+    name: str, network: Any, log: pytest.LogCaptureFixture
 ) -> None:
     model_type, options, reason = REFUSED[name]
     model = network(model_type, options)
@@ -118,10 +162,9 @@ def test_what_cannot_run_there_runs_in_batches_and_says_so_once(
     assert reason in line
 
 
-def test_a_window_as_wide_as_real_prompts_is_found_out() -> None:
+def test_a_window_as_wide_as_real_prompts_is_found_out(network: Any) -> None:
     options = {"attention_types": [[["global", "local"], 2]], "window_size": 256}
     model = network("gpt_neo", {**options, "max_position_embeddings": 1024})
-    model = dataclasses.replace(model, max_positions=1024)
     units = {"a": [f"{'x' * 60}{n}{'y' * 20}" for n in range(40)]}
     found, plain = read(model, units), read(model, units, path="plain")
     assert found.activations.digest() == plain.activations.digest()
@@ -223,7 +266,7 @@ def test_a_node_sees_its_ancestors_and_no_more_of_them_than_a_window_has() -> No
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["qwen 2", "gemma 2"])
-def test_a_gpu_agrees_with_the_cpu(name: str) -> None:
+def test_a_gpu_agrees_with_the_cpu(name: str, network: Any) -> None:
     model = network(*ON_THE_TREE[name])
     expected = read(model, EACH)
     model.network.cuda()

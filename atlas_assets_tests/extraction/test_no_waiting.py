@@ -19,9 +19,11 @@ from atlas_assets.extraction.prefix_tree import PrefixTree, TreeChunk
 from atlas_assets.extraction.prompts import TokenTable
 from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.reduction import Reduction
+from atlas_assets.extraction.tree_model import TreeModel
 from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import load, resolve
+from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.models import tiny
 
 LENGTHS = np.asarray([9, 4, 7])
@@ -69,6 +71,17 @@ def test_nothing_asks_for_a_value(tmp_path: Path, way: Any, dtype: str) -> None:
     found = way(model(tmp_path, "meta", dtype))
     assert found.shape == (3, 2, 16)
     assert found.device.type == "meta"
+
+
+@pytest.mark.parametrize("made", [tiny_models.llama, tiny_models.gpt2])
+def test_nothing_asks_for_a_value_of_another_model_on_the_tree(made: Any) -> None:
+    loaded = made()
+    where = loaded.network.to("meta").device
+    loaded = dataclasses.replace(loaded, device=where)
+    with tapped(loaded) as tap:
+        readouts, losses = TreeModel(loaded, tap).run(chunk(), losses=True)
+    assert losses is not None
+    assert {readouts.device.type, losses.device.type} == {"meta"}
 
 
 def test_asking_for_a_value_would_raise() -> None:

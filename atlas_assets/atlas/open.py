@@ -17,9 +17,9 @@ from atlas_assets.files.locations import explained
 from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.soundness.subject import grid_of
-from atlas_assets.stages.artifact import Parameters
-from atlas_assets.stages.catalog import definitions_of
+from atlas_assets.soundness.subject import grid_of, is_about_own_prompts
+from atlas_assets.stages.artifact import Needs, Parameters
+from atlas_assets.stages.catalog import definitions_of, not_applicable
 from atlas_assets.stages.prompts.inventory import Published, inventory_of
 from atlas_assets.stages.setting import Definition, Partition, Setting
 from atlas_assets.storage.folder import partitions_present, settings_present
@@ -145,6 +145,7 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
     """
     if store.exists(key, setting):
         return
+    _require_applicable(store, key)
     there = "; ".join(map(str, settings_present(store.root, key))) if setting else ""
     make = f"materialise {key}"
     if setting:
@@ -157,6 +158,19 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
         remedy=f"{'ask for one of those, ' if there else ''}{make}, or look into another folder "
         "(data_root=, or ATLAS_DATA_DIR and ATLAS_NAME)",
     )
+
+
+def _require_applicable(store: AtlasStore, key: str) -> None:
+    """Refuse to look for what no own prompts have, in an atlas of such."""
+    reason = not_applicable({*Needs} - {Needs.PROMPTS, Needs.CHECKERS}).get(key)
+    if reason is not None and is_about_own_prompts(store, None):
+        raise MissingArtifactError(
+            f"{key} is {reason}",
+            where=str(store.root),
+            expected="an atlas of the paper's prompts",
+            found="one of own prompts",
+            remedy="look into another folder (data_root=, or ATLAS_DATA_DIR and ATLAS_NAME)",
+        )
 
 
 def _sweep_of(root: UPath) -> tuple[Setting, ...]:

@@ -5,7 +5,7 @@ A new analysis is a module of its own with its `Artifact`, and a line in the lis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from atlas_assets.settings import AtlasSettings
@@ -24,7 +24,7 @@ from atlas_assets.stages.analyses import (
     ockham,
     token_independence,
 )
-from atlas_assets.stages.artifact import Artifact
+from atlas_assets.stages.artifact import Artifact, Needs
 from atlas_assets.stages.circuits import artifacts as circuits
 from atlas_assets.stages.circuits import yardsticks
 from atlas_assets.stages.circuits.artifacts import DEFINED, OWN
@@ -110,22 +110,34 @@ def skipped_under(settings: AtlasSettings) -> Mapping[str, str]:
     what own prompts lack is not applicable to them, and what depends on such artifacts is not made
     either.
     """
-    lacks, skipped = inventory_of(settings).lacks, dict[str, str]()
+    skipped = not_applicable(inventory_of(settings).lacks)
     for key, artifact in ARTIFACTS.items():
         about = settings.token_checker if artifact.at_token_checker else artifact.setting
-        inputs = () if artifact.inputs_may_be_absent else artifact.inputs
-        of_inputs = {skipped[name] for name in inputs if name in skipped}
-        if artifact.needs in lacks:
-            skipped[key] = f"{NOT_APPLICABLE}: {artifact.needs.value}"
-        elif of_inputs:
-            skipped[key] = min(of_inputs)
-        elif about is not None and about not in settings.sweep:
+        lacks_setting = about is not None and about not in settings.sweep
+        lacks_input = not artifact.inputs_may_be_absent and any(map(skipped.get, artifact.inputs))
+        if key not in skipped and (lacks_setting or lacks_input):
             skipped[key] = NOT_IN_SWEEP
     return skipped
 
 
 #: what the job ``atlas`` leaves out
 ON_DEMAND = frozenset(key for key, artifact in ARTIFACTS.items() if artifact.on_demand)
+
+
+def not_applicable(lacks: Collection[Needs]) -> dict[str, str]:
+    """Return the artifacts that prompts do not lend themselves to which lack what these need.
+
+    The reason begins with `NOT_APPLICABLE`; what depends on such artifacts has theirs.
+    """
+    found: dict[str, str] = {}
+    for key, artifact in ARTIFACTS.items():
+        inputs = () if artifact.inputs_may_be_absent else artifact.inputs
+        of_inputs = [found[name] for name in inputs if name in found]
+        if artifact.needs in lacks:
+            found[key] = f"{NOT_APPLICABLE}: {artifact.needs.value}"
+        elif of_inputs:
+            found[key] = of_inputs[0]
+    return found
 
 
 def artifact_of_file(name: str) -> tuple[Artifact, Partition | None] | None:

@@ -17,6 +17,7 @@ import yaml
 from atlas_assets import io
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.atlas.status import survey
+from atlas_assets.errors import ArtifactError
 from atlas_assets.hub.card import render
 from atlas_assets.hub.staging import staged
 from atlas_assets.orchestration.automation.model_watch import poll
@@ -129,6 +130,8 @@ def test_the_loaders_read_all_tables(folder: Path) -> None:
     )
     co = int((a & ~b).sum())
     assert targets["L0"][1].startswith(f"{co} / ")
+    with pytest.raises(ArtifactError, match="not applicable: own prompts have no keywords"):
+        io.load_token_independence(data_root=folder)
     entangled = pl.read_csv(folder / "compositionality.csv")
     assert entangled.columns[:3] == ["concept", "unit", "layer"]
     assert entangled.height == 6 * 8

@@ -82,9 +82,9 @@ class OwnPrompts:
 
     @property
     def lacks(self) -> frozenset[Needs]:
-        """Keywords and the grid, and checker prompts where the file has none."""
-        checkers = any(True for _ in self._of("checker"))
-        return frozenset({Needs.KEYWORDS, Needs.GRID, *(() if checkers else (Needs.CHECKERS,))})
+        """All but prompts, and checker prompts where the file has some."""
+        has_checkers = any(True for _ in self._of("checker"))
+        return frozenset(Needs) - {Needs.PROMPTS, *([Needs.CHECKERS] if has_checkers else [])}
 
     def object_candidates(self) -> pl.DataFrame:
         """Return the object prompts: columns ``CANDIDATE_SCHEMA``, numbered within each unit."""

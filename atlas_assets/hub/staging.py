@@ -30,8 +30,8 @@ from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.gather import facts
 from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of
 from atlas_assets.soundness.subject import Cell, subject_of_atlas
-from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.check import NotComparedError
+from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, skipped_under
+from atlas_assets.stages.check import NotApplicableError, NotComparedError
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codec import within
 from atlas_assets.storage.codecs import codec_of
@@ -176,7 +176,7 @@ def _stage(
     sound: list[Cell] = []
     left_out: list[LeftOut] = []
     not_compared: list[NotCompared] = []
-    reader = MaskReader()
+    reader, skipped = MaskReader(), skipped_under(settings)
     for cell in cells_of(store):
         if cells is not None and cell not in cells:
             continue
@@ -187,7 +187,7 @@ def _stage(
         if reason is None:
             sound.append(cell)
             not_compared += silent
-        else:
+        elif not (reason == _MISSING and skipped.get(cell[0], "").startswith(NOT_APPLICABLE)):
             left_out.append(_left_out(cell, reason))
     if cells is None:
         left_out += _off_the_sweep(store)
@@ -284,6 +284,8 @@ def _examined(
         for check in checks_of(key):
             try:
                 check.verify(inspection)
+            except NotApplicableError:
+                continue
             except NotComparedError as error:
                 told = error.what.replace(f"{store.root}/", "")
                 name = ARTIFACTS[key].file_name(setting)

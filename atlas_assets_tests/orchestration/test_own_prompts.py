@@ -138,9 +138,11 @@ def test_the_loaders_read_all_tables(folder: Path) -> None:
 
 
 def test_the_card_speaks_of_own_prompts(settings: AtlasSettings, folder: Path) -> None:
-    cells = {("object_prompts", None), ("summary", None), ("compositionality", None)}
+    parts = ("object_prompts", "summary", "compositionality", "token_checker_prompts")
+    cells = {(key, None) for key in parts}
     with staged(open_with_model(settings), settings, cells) as stage:
         card = render("", stage.manifest, "someone/sql")
+    assert not stage.left_out
     assert folder.is_dir()
     front = yaml.safe_load(card.split("---")[1])
     assert "license" not in front

@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
 OLDEST := .venv-oldest
+AUDIT := .venv-audit
 PIP := -m pip install --quiet --disable-pip-version-check
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test test-newest test-oldest check bench reliability train-embedded format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest check audit bench reliability train-embedded format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +79,11 @@ check: $(VENV)/.dev ## lint, format check, types, dependencies declared as they 
 	$(BIN)/mypy
 	$(BIN)/deptry .
 
+audit: ## known vulnerabilities of the pinned packages; says so where the database does not answer
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python $(PIP) -c constraints.txt pip-audit==2.10.1
+	$(AUDIT)/bin/python tools/audit.py
+
 bench: $(VENV)/.dev ## measure the bars of docs/performance.md on this machine
 	$(BIN)/python -m benchmarks
 
@@ -92,4 +98,4 @@ format: $(VENV)/.dev ## format and fix what ruff can
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the virtual environments and caches (never the data)
-	rm -rf $(VENV) $(NEWEST) $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) $(OLDEST) $(AUDIT) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -16,7 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize(
     ("part", "cases"),
-    [("writes", 36), ("races", 2), pytest.param("jobs", 3, marks=pytest.mark.slow)],
+    [
+        ("writes", 36),
+        ("races", 2),
+        pytest.param("jobs", 3, marks=pytest.mark.slow),
+        pytest.param("ticks", 8, marks=pytest.mark.slow),
+    ],
 )
 def test_nothing_is_lost_torn_or_left_hanging(part: str, cases: int, tmp_path: Path) -> None:
     results = tmp_path / "results.json"

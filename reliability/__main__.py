@@ -24,6 +24,7 @@ PARTS = {
     "races": "several processes at once, stopped writers, clocks that jump",
     "disks": "full, read-only and slow disks; few descriptors, little memory",
     "hub": "kills of fetch and publish",
+    "ticks": "sensors that follow a model, with and without a change",
     "fuzz": "mutated files for every reader",
 }
 

@@ -11,7 +11,7 @@ import pytest
 from upath import UPath
 
 from atlas_assets.atlas.status import survey
-from atlas_assets.errors import ArtifactError, SettingsError
+from atlas_assets.errors import ArtifactError, SettingsError, UnreadableArtifactError
 from atlas_assets.hub.fetch import choose, fetch
 from atlas_assets.hub.source import open_source
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
@@ -24,6 +24,7 @@ from atlas_assets_tests.hub.fetching import MASKS, SUMMARY, Get, failures, files
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.release_repo import REPO
 from atlas_assets_tests.storage import samples
+from atlas_assets_tests.storage.bad_disks import open_folder, refused
 
 # what is fetched ---------------------------------------------------------------------------------
 
@@ -190,6 +191,27 @@ def test_an_atlas_that_is_begun_meanwhile_is_not_mixed_into(
     for said in refused.values():
         assert "would mix with an atlas that was computed here" in said
     assert files(store.root) == ["11A_object_prompts.parquet", "12_object_activations.h5"]
+
+
+def test_what_may_not_be_looked_into_is_said(hub: LocalHub, sha: str) -> None:
+    with open_folder() as here:
+        client, root = hub.client(here / "cache"), here / "atlas"
+        source = open_source(client, REPO)
+        chosen = choose(source, ["summary", "modularity_scores"])
+        of_any_atlas = AtlasStore(UPath(root), Lineage, release_repo.SWEEP)
+        assert {got.state for got in fetch(client, source, of_any_atlas, chosen)} == {"fetched"}
+        for each in here.rglob("*"):
+            each.chmod(0o777)
+        for place, n_failed in ((root / ".provenance", 2), (root / SUMMARY, 1)):
+            with refused(place, 0):
+                # whose files they are is not known
+                with pytest.raises(UnreadableArtifactError, match=str(place)):
+                    list(fetch(client, source, of_any_atlas, chosen))
+                outcomes = fetch(client, source, samples.store_at(root), chosen)
+                said = [str(outcome.error) for outcome in outcomes if outcome.error]
+            assert len(said) == n_failed
+            assert all("cannot be read" in text and str(place) in text for text in said)
+            place.chmod(0o777)
 
 
 # what it is called -------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ the order of their lengths, padded on the right, with a mask. Each way runs an e
 batches or chunks, the two in turns, in one process on one thread, and its processor time is scaled
 to the grid by tokens. Memory is the peak of a fresh process that runs the same share one way.
 
+The readout `published` of the embedded model is compared with its own batches, on some pairs.
+
 ``python -m benchmarks.tree SHAPE WAY`` is one such process.
 """
 
@@ -18,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +28,21 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from atlas_assets.extraction.extraction import NetworkPath, extract
 from atlas_assets.extraction.losses import IGNORED, targets_of, tree_mean_losses
 from atlas_assets.extraction.prefix_tree import PrefixTree
 from atlas_assets.extraction.prompts import UnitPrompts
 from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.reduction import Reduction
+from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.tree_model import TreeModel, most_nodes
 from atlas_assets.models.checkpoint_files import END_OF_TEXT
 from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.loading import load, resolve
+from atlas_assets.progress import Progress
+from atlas_assets.stages.activations.activations import units_of_object_prompts
+from atlas_assets.stages.prompts import object_prompts as objects
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 from benchmarks.extraction import object_grid
 from benchmarks.measure import Findings, Measurement, own_peak_gb, run
 
@@ -58,6 +68,9 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 #: the shapes whose logits are large beside their weights
 LARGE = ("Qwen2 0.5B, 151,936 ids", "GPT-2 small, 50,257 ids")
+#: whose pairs the readout `published` is measured on
+PUBLISHED_NODES = ("Delete", "If", "Try")
+PATHS: tuple[NetworkPath, ...] = ("tree", "plain")
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class Way:
 def measure() -> Findings:
     """Prompts per second of processor time of every shape both ways, and peak memory."""
     speed = [row for shape in SHAPES for row in _speed(shape)]
-    return Findings([*speed, *map(_memory, LARGE)])
+    return Findings([*speed, *map(_memory, LARGE), _published()])
 
 
 def _speed(shape: str) -> list[Measurement]:
@@ -111,6 +124,34 @@ def _memory(shape: str) -> Measurement:
     return Measurement(what, tree / batches, "", 0.5, note=f"{tree:.1f} and {batches:.1f} GB")
 
 
+def _published() -> Measurement:
+    model = load(resolve("embedded", None))
+    units = units_of_object_prompts(objects.generate(load_stimuli(), ast_nodes=PUBLISHED_NODES))
+    found = {}
+
+    def extracted(path: NetworkPath) -> None:
+        found[path] = extract(
+            model,
+            units,
+            readout="published",
+            path=path,
+            shards=ShardStore(None, "0" * 8),
+            progress=Progress("published"),
+        )
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        tree, plain = (_spent(partial(extracted, path)) for path in PATHS)
+    finally:
+        torch.set_num_threads(threads)
+    if found["tree"].digest() != found["plain"].digest():
+        raise RuntimeError("the tree does not give the bits of the batches")
+    what = "the readout published on the tree against its batches, embedded model"
+    note = f"{len(units)} pairs, the same bits, processor time"
+    return Measurement(what, plain / tree, "×", 2, True, note)
+
+
 def _spent(work: Callable[[], None]) -> float:
     started = time.process_time()
     work()
@@ -136,7 +177,6 @@ def _model(shape: str) -> Iterator[LoadedModel]:
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
     from atlas_assets.models.in_memory import in_memory
-    from atlas_assets.models.loading import resolve
 
     model_type, options = SHAPES[shape]
     torch.manual_seed(0)

@@ -38,12 +38,12 @@ from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, SWEEP, Setting, spell
 
 TARGET_CHECKER_SCHEMA = TableSchema(
-    columns=(col.concept("target", "a concept that has a keyword; A = universal mask"),),
+    columns=(col.concept("target", "a concept with checker prompts; A = universal mask"),),
     key=("target",),
     series=Column(
         "L",
         pl.String(),
-        "layer {}: |A∖B| / |A∩B| / |B∖A|, B = mask of the keyword alone (checker)",
+        "layer {}: |A∖B| / |A∩B| / |B∖A|, B = checker mask (of the keyword alone, or own)",
         pattern=r"^\d+ / \d+ / \d+$",
     ),
 )

@@ -53,7 +53,7 @@ UNIVERSAL_SCHEMA = TableSchema(
     columns=(
         col.EPSILON,
         col.CONSISTENCY,
-        col.concept("concept", "ast__{node} or builtin__{name}"),
+        col.concept("concept", "ast__{node}, builtin__{name}, or own__{concept}"),
         col.KIND,
         col.LAYER,
         col.count("width", "neurons per layer of the model (d_model)", minimum=1),

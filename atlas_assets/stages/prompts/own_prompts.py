@@ -35,6 +35,8 @@ ONE_UNIT = "all"
 #: an atlas has a mask per unit, and compares every two concepts
 MOST_CONCEPTS, MOST_UNITS = 1_000, 20_000
 LONGEST_NAME, LONGEST_PROMPT = 100, 100_000
+#: of all prompts together; a small file of parquet may hold very many
+MOST_CHARACTERS = 256 * 2**20
 #: columns of the object prompts before a model has scored them
 CANDIDATE_SCHEMA = {
     "concept": pl.String,
@@ -131,9 +133,13 @@ def _sound_rows(rows: Iterable[tuple[int, dict[str, Any]]], path: Path) -> list[
     seen: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
     #: concept without its capitals → concept, row
     spelled: dict[str, tuple[str, int]] = {}
+    characters = 0
     for number, raw in rows:
         judge = _Judge(f"{path}, row {number}")
         row = judge.row(raw)
+        characters += len(row.prompt)
+        if characters > MOST_CHARACTERS:
+            raise judge.refused(f"prompts of at most {MOST_CHARACTERS:,} characters", "more")
         _require_new(row, seen.setdefault((row.concept, row.prompt), {}), number, judge)
         folded = unicodedata.normalize("NFKC", row.concept).casefold()
         name, at = spelled.setdefault(folded, (row.concept, number))

@@ -140,3 +140,16 @@ def test_a_mutated_file_is_read_or_refused_in_words(tmp_path: Path, ending: str)
         path.write_bytes(mutations.of_bytes(sound, draw(1, ending, case)))
         with contextlib.suppress(StimulusError):
             own_prompts.read(path).object_candidates()
+
+
+def test_a_small_file_of_very_many_characters_is_refused_before_they_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_prompts, "MOST_CHARACTERS", 10**6)
+    path = tmp_path / "p.parquet"
+    units = pl.Series("unit", range(1000)).cast(pl.String)
+    frame = pl.DataFrame([units]).with_columns(concept=pl.lit("A"), prompt_text=pl.lit("x" * 10**5))
+    frame.write_parquet(path)
+    assert path.stat().st_size < 10**5
+    with pytest.raises(StimulusError, match=r"row 11\n.*at most 1,000,000 characters"):
+        own_prompts.read(path)

@@ -77,6 +77,12 @@ def _printable(text: str) -> str:
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """Return the first line of what another library says, at most ``most`` characters of it."""
+    line = next(iter(text.strip().splitlines()), "")
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 class SettingsError(AtlasError):
     """A setting is outside its range or contradicts another one."""
 

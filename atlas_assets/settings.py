@@ -44,6 +44,7 @@ STIMULI_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 _REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 Readout = Literal["last_token", "published"]
 Dtype = Literal["float32", "float16", "bfloat16"]
+Bos = Literal["auto", "always", "never"]
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,17 @@ class AtlasSettings(BaseModel):
         description="`last_token`: the last real token of each prompt (the card's definition); "
         "`published`: the padded position that the release read when it made the frozen files",
     )
+    bos: Bos = Field(
+        default="auto",
+        description="whether prompts begin with the beginning-of-sequence token: `auto` (as the "
+        "tokenizer's post-processor does), `always`, `never`; circuitgpt has none",
+    )
+    mlp: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="names of the modules that are read, * for the layer "
+        "(`model.layers.*.mlp`); the outputs of several are added up; default: found by name",
+    )
     epsilons: tuple[float, ...] = Field(
         default=PUBLISHED_EPSILONS, min_length=1, description="ε values of the sweep, each ≥ 0"
     )
@@ -118,7 +130,7 @@ class AtlasSettings(BaseModel):
         gt=0,
         allow_inf_nan=False,
         description="a pair whose mean loss (nats) exceeds it is dropped; default: the "
-        "model's own value in its config, else the paper's 3.0",
+        "model's own value in its config; else 3.0 with the paper's vocabulary, and no filter",
     )
     stimuli: str | None = Field(
         default=None,
@@ -178,7 +190,7 @@ class AtlasSettings(BaseModel):
         description="cron schedule on which the model's head is looked up",
     )
 
-    @field_validator("ast_nodes", "builtins", mode="before")
+    @field_validator("ast_nodes", "builtins", "mlp", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -353,6 +365,8 @@ def _slug(settings: AtlasSettings) -> str:
         settings.model_revision or "",
         "" if settings.readout == "last_token" else settings.readout,
         "" if settings.dtype == "float32" else settings.dtype,
+        "" if settings.bos == "auto" else f"bos-{settings.bos}",
+        "" if settings.mlp is None else f"mlp-{_short_digest(repr(settings.mlp))}",
         "" if cut == (None, None, 50, None) else f"cut-{_short_digest(repr(cut))}",
         "" if settings.token_checker == REFERENCE else f"token-{settings.token_checker.file_tag}",
     ]

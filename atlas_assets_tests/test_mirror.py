@@ -38,7 +38,10 @@ TESTED_IN = {
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
     # layers and kernels are held to the whole network
     "models/test_circuitgpt.py": ("models/circuitgpt_layers.py", "models/cpu_kernels.py"),
+    "models/test_checkpoint_files.py": ("models/special_tokens.py",),
     "models/test_loading.py": ("models/loaded.py", "models/sources.py"),
+    # what is found is run, and read, in networks of every family
+    "models/test_families.py": ("models/mlp_checks.py", "models/readout_points.py"),
     # what is built from Python is what the job makes
     # what wires Dagster shows in whole runs and in what a tick asks for
     "orchestration/automation/test_follow.py": (

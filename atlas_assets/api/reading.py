@@ -28,6 +28,8 @@ def read(
     device: str = "auto",
     dtype: str = "float32",
     batch_tokens: int | None = None,
+    mlp: Sequence[str] = (),
+    bos: Literal["auto", "always", "never"] = "auto",
 ) -> Activations:
     """Run a model over prompts and add up, per unit, what each neuron did.
 
@@ -46,6 +48,9 @@ def read(
         device: of a folder or Hub id: ``auto`` (a GPU when there is one), ``cpu``, ``cuda``.
         dtype: of a folder or Hub id: precision of the weights.
         batch_tokens: tokens per forward pass, padding included; default: suited to the device.
+        mlp: names of the modules that are read, with ``*`` for the layer; default: found by name.
+        bos: whether prompts begin with the beginning-of-sequence token; ``auto``: as the
+            tokenizer does it.
 
     Returns:
         ``names`` of the units, sorted; ``n_prompts`` int32 ``[units]``; ``sums`` float32 and
@@ -71,9 +76,11 @@ def read(
     }
     if isinstance(model, str | Path):
         _require_no_tokenizer(tokenizer)
-        loaded = load(resolve(str(model), revision), device=device, dtype=dtype)
+        loaded = load(
+            resolve(str(model), revision), device=device, dtype=dtype, mlp=tuple(mlp), bos=bos
+        )
         return extract(loaded, units, readout=position, **running)
-    with in_memory(model, tokenizer) as lent:
+    with in_memory(model, tokenizer, mlp=tuple(mlp), bos=bos) as lent:
         return extract(lent, units, readout=position, **running)
 
 

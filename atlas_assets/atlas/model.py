@@ -56,7 +56,14 @@ class AtlasModel:
         """The network on its device, with its tokenizer."""
         from atlas_assets.models.loading import load
 
-        return load(self.source, device=self.settings.device, dtype=self.settings.dtype)
+        settings = self.settings
+        return load(
+            self.source,
+            device=settings.device,
+            dtype=settings.dtype,
+            mlp=settings.mlp or (),
+            bos=settings.bos,
+        )
 
     @property
     def tokenizer(self) -> ModelTokenizer:
@@ -64,16 +71,24 @@ class AtlasModel:
         return self.loaded.tokenizer
 
     @property
-    def loss_threshold(self) -> float | None:
-        """The filter's threshold (nats): the setting, else the model's own, else the paper's.
+    def bos(self) -> str | None:
+        """Whether prompts begin with a beginning-of-sequence token; ``None``: there is none."""
+        from atlas_assets.models.sources import has_bos
 
-        Own prompts are filtered where the setting says so alone: ``None`` keeps all.
+        return self.settings.bos if has_bos(self.source) else None
+
+    @property
+    def loss_threshold(self) -> float | None:
+        """The filter's threshold (nats): the setting, else the model's own; ``None`` keeps all.
+
+        Own prompts are filtered where the setting says so alone. A circuitgpt with the paper's
+        vocabulary that names none has the paper's.
         """
-        from atlas_assets.models.sources import default_loss_threshold
+        from atlas_assets.models.sources import default_loss_threshold, has_paper_vocabulary
 
         if self.settings.loss_threshold is not None:
             return self.settings.loss_threshold
         if self.settings.stimuli is not None:
             return None
         own = default_loss_threshold(self.source)
-        return PAPER_LOSS_THRESHOLD if own is None else own
+        return PAPER_LOSS_THRESHOLD if own is None and has_paper_vocabulary(self.source) else own

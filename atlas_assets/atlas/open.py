@@ -41,6 +41,8 @@ def open_in_force(settings: AtlasSettings) -> AtlasStore:
             model=ModelIdentity(model_id=_named(settings).model_id),
             readout=settings.readout,
             dtype=settings.dtype,
+            bos=None if settings.bos == "auto" else settings.bos,
+            mlp=settings.mlp,
             grid=grid_of(settings),
         )
 
@@ -70,9 +72,9 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
 
     @cache
     def lineage() -> Lineage:
-        identity, threshold = _named(settings), settings.loss_threshold
+        identity, threshold, bos = _named(settings), settings.loss_threshold, None
         try:
-            identity, threshold = model.identity, model.loss_threshold
+            identity, threshold, bos = model.identity, model.loss_threshold, model.bos
         except ModelError as error:
             what = "the model cannot be read, so its digests are not compared"
             _log.warning("%s: %s", what, error.what)
@@ -86,6 +88,8 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
             model=identity,
             readout=settings.readout,
             dtype=settings.dtype,
+            bos=bos,
+            mlp=settings.mlp,
             grid=grid.model_copy(update={"loss_threshold": threshold}),
             seeds={} if settings.stimuli else Published().seeds,
         )

@@ -28,11 +28,14 @@ def length_batches(lengths: IntArray, batch_tokens: int) -> Iterator[IntArray]:
 
 
 def padded(
-    table: TokenTable, rows: IntArray, pad_id: int, *, side: Literal["left", "right"]
+    table: TokenTable, rows: IntArray, pad_id: int | None, *, side: Literal["left", "right"]
 ) -> IntArray:
-    """Pad sequences with ``pad_id`` on one side to the longest: int64 ``[rows, longest]``."""
+    """Pad sequences with ``pad_id`` on one side to the longest: int64 ``[rows, longest]``.
+
+    Behind all real tokens of a causal network any id does, and None stands for 0.
+    """
     longest = int(table.lengths[rows].max())
-    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
+    ids = np.full((len(rows), longest), pad_id or 0, dtype=np.int64)
     for slot, row in enumerate(rows):
         sequence = table.sequence(int(row))
         start = longest - len(sequence) if side == "left" else 0

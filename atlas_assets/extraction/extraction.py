@@ -142,8 +142,9 @@ def read_prompts(
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
     row_of_text = rows_of_texts(units, prompts.names, prompts.rows)
     scales = _scales(model, positions, **running)
+    before = len(model.tokenizer.prefix)
     spots = tuple(
-        Spots.of(occurrences, row_of_text, scales[name].thresholds)
+        Spots.of(occurrences, row_of_text, scales[name].thresholds, before)
         for name, occurrences in positions.items()
     )
     done = run_pass(model, prompts, scored=scored, spots=spots, **running)
@@ -174,7 +175,8 @@ def _scales(
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
     row_of_text = rows_of_texts(units, prompts.names, prompts.rows)
     none = np.zeros((0, model.n_layers), np.float32)
-    spots = tuple(Spots.of(sample, row_of_text, none) for sample in samples.values())
+    before = len(model.tokenizer.prefix)
+    spots = tuple(Spots.of(sample, row_of_text, none, before) for sample in samples.values())
     running["shards"] = running["shards"].beside("scales")
     progress = running["progress"]
     running["progress"] = replace(progress, task=f"{progress.task} (a sample, for its scale)")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from atlas_assets.errors import ModelError, expect
 from atlas_assets.extraction import published_tree
 from atlas_assets.extraction.batching import length_batches, padded, placed
 from atlas_assets.extraction.losses import LOGITS_PER_CALL, mean_losses, targets_of
@@ -109,6 +110,8 @@ def _run_shard(task: Pass) -> Arrays:
     losses = torch.zeros(task.n_losses, dtype=torch.float64, device=model.device)
     # the release pads on the left and gives the network no mask
     released = task.readout == "published"
+    if released:
+        _require_padding(task)
     network = model.network if task.scored else model.base
 
     def read(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -171,6 +174,19 @@ def _run_shard(task: Pass) -> Arrays:
     for number, into in enumerate(at_spots):
         result[f"sums {number}"], result[f"counts {number}"] = into.finish()
     return result
+
+
+def _require_padding(task: Pass) -> None:
+    """Refuse the release's padding, which the network sees, where no token to pad with is named."""
+    expect(
+        task.model.tokenizer.pad_id is not None,
+        ModelError,
+        "the model's tokenizer has no token to pad with",
+        where="readout published",
+        expected="<|endoftext|>, or an eos_token in tokenizer_config.json or config.json",
+        found="neither",
+        remedy="set ATLAS_READOUT to last_token, or name the end-of-sequence token",
+    )
 
 
 def _rows_to_run(task: Pass) -> IntArray:

@@ -56,7 +56,7 @@ class TokenTable:
 
 
 def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
-    """Encode ``texts`` without special tokens, identical sequences once.
+    """Encode ``texts``, each after the tokenizer's prefix, identical sequences once.
 
     The result is the distinct sequences in order of first appearance, and int64 ``[texts]``: the
     row of each text's sequence.
@@ -69,7 +69,8 @@ def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTab
     for start in range(0, len(distinct), TEXTS_PER_CALL):
         some = distinct[start : start + TEXTS_PER_CALL]
         for text, encoded in zip(some, tokenizer.encode_all(some), strict=True):
-            ids = np.asarray(encoded, dtype=np.int32)
+            prefix = tokenizer.prefix if encoded else ()
+            ids = np.asarray([*prefix, *encoded], dtype=np.int32)
             row = row_of_ids.setdefault(ids.tobytes(), len(sequences))
             if row == len(sequences):
                 sequences.append(ids)

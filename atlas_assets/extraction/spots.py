@@ -79,10 +79,14 @@ class Spots:
         occurrences: Occurrences,
         row_of_text: Mapping[str, int],
         thresholds: npt.NDArray[np.float32],
+        before: int,
     ) -> Self:
-        """Gather equal spots; ``row_of_text`` holds every text of the occurrences."""
+        """Gather equal spots; ``row_of_text`` holds every text of the occurrences.
+
+        Each row begins with ``before`` tokens that are not of the prompt.
+        """
         rows = np.asarray([row_of_text[text] for text in occurrences.texts], dtype=np.int64)
-        places = np.stack([rows, occurrences.tokens], axis=1)
+        places = np.stack([rows, occurrences.tokens + before], axis=1)
         distinct, spot = np.unique(places, axis=0, return_inverse=True)
         shape = (occurrences.n_units, len(distinct))
         ones = np.ones(len(rows))

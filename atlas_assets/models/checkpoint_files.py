@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as TokenizerFile
-from tokenizers import decoders, models, pre_tokenizers
 
-from atlas_assets.errors import HEAD, ModelError, expect, require_downloaded
+from atlas_assets.errors import HEAD, ModelError, expect, require_downloaded, shortened
+from atlas_assets.models.kinds import require_readable_kind
+from atlas_assets.models.special_tokens import Bos, prefix_of
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -20,6 +21,8 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
 VOCABULARY = ("vocab.json", "merges.txt")
+#: what else decides how a tokenizer in two files splits a text, where it is there
+BESIDE_VOCABULARY = ("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json")
 
 _BLOCK_BYTES = 1 << 20
 
@@ -30,16 +33,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises ModelError where it is missing, is not JSON or names no model type.
     """
     path = folder / "config.json"
-    config = _read_json(path) if path.is_file() else {}
-    expect(
-        path.is_file(),
-        ModelError,
-        "the model's folder has no config.json",
-        where=str(folder),
-        expected="a checkpoint in the Hub's format",
-        found=_listing(folder),
-        remedy="point ATLAS_MODEL at the folder that holds config.json",
-    )
+    require_readable_kind([file.name for file in folder.iterdir()], str(folder))
+    config = _read_json(path)
     expect(
         isinstance(config.get("model_type"), str),
         ModelError,
@@ -90,12 +85,15 @@ def weight_files(folder: Path) -> list[Path]:
 def tokenizer_files(folder: Path) -> list[Path]:
     """List a checkpoint's tokenizer files: ``tokenizer.json``, else vocabulary and merges.
 
+    With the latter go the files that say how they are used.
+
     Raises ModelError where neither is there.
     """
     for names in ((TOKENIZER,), VOCABULARY):
         files = [folder / name for name in names]
         if all(path.is_file() for path in files):
-            return _downloaded(files)
+            beside = [folder / name for name in BESIDE_VOCABULARY] if len(files) > 1 else []
+            return _downloaded(files + [path for path in beside if path.is_file()])
     raise ModelError(
         "the model's folder has no tokenizer",
         where=str(folder),
@@ -135,38 +133,55 @@ class CheckpointTokenizer:
 
     Args:
         folder: the checkpoint.
-        config: its ``config.json``, for the end-of-sequence id.
+        config: its ``config.json``, for the ids of special tokens.
+        bos: whether prompts begin with a beginning-of-sequence token; see `prefix`.
+
+    Attributes:
+        prefix: the ids that come before those of every prompt.
+        pad_id: the id of the token to pad with, or None where none is named.
 
     Raises:
-        ModelError: no tokenizer, an unreadable one, or one without a token to pad with.
+        ModelError: no tokenizer, or an unreadable one; from the methods that encode: the text has
+            an id that the model has no embedding of.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], bos: Bos = "auto") -> None:
         files = tokenizer_files(folder)
         try:
-            self._tokenizer = _read_tokenizer(files)
-        except Exception as error:  # the tokenizers library raises nothing more specific
+            self._tokenizer = _read_tokenizer(folder, files)
+        except Exception as error:  # neither library raises anything more specific
             raise ModelError(
                 "the model's tokenizer cannot be read",
-                where=", ".join(map(str, files)),
-                expected="a file of the tokenizers library",
-                found=str(error),
-                remedy="fetch the tokenizer again",
+                where=", ".join(map(str, files[:2])),
+                expected="a file of the tokenizers library, or two that transformers can read",
+                found=shortened(str(error)),
+                remedy="put the model's tokenizer.json beside its weights, or fetch it again",
             ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        told = _told_of_tokenizer(folder)
         self.vocab_size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.largest_id: int = max(self._tokenizer.get_vocab(with_added_tokens=True).values())
-        self.pad_id: int = self._find_pad_id(folder, config)
+        self._n_embedded: int | None = None
+        self.pad_id: int | None = self._find_pad_id(told, config)
+        self.prefix: tuple[int, ...] = prefix_of(
+            self._tokenizer, bos, config=config, told=told, where=str(folder)
+        )
 
     def encode(self, text: str, /) -> list[int]:
         """Return the token ids of ``text``, without special tokens."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._embedded(text, self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
         """Return the token ids of every text, encoded on all cores at once."""
         found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [list(encoding.ids) for encoding in found]
+        return [self._embedded(text, each.ids) for text, each in zip(texts, found, strict=True)]
+
+    def fit(self, n_embedded: int) -> None:
+        """Refuse, from now on, texts with ids from ``n_embedded`` on, and pad with none of them."""
+        self._n_embedded = n_embedded
+        if self.pad_id is not None and self.pad_id >= n_embedded:
+            self.pad_id = None
 
     def spans_all(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
         """Return the characters of each token of every text, as first and one past the last."""
@@ -177,28 +192,35 @@ class CheckpointTokenizer:
         """Return the text that ``ids`` spell, special tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
-    def _find_pad_id(self, folder: Path, config: Mapping[str, Any]) -> int:
-        named: list[object] = [END_OF_TEXT]
-        for name in ("tokenizer_config.json", "special_tokens_map.json"):
-            told = _read_json(folder / name) if (folder / name).is_file() else {}
-            token = told.get("eos_token")
-            named.append(token.get("content") if isinstance(token, dict) else token)
-        for token in named:
+    def _embedded(self, text: str, ids: Sequence[int]) -> list[int]:
+        if self._n_embedded is not None and ids and max(ids) >= self._n_embedded:
+            raise ModelError(
+                "the tokenizer does not belong to the model",
+                where=f"the text {shortened(repr(text), 60)}",
+                expected=f"token ids below {self._n_embedded}, the rows of the embedding",
+                found=f"the id {max(ids)}, {self._tokenizer.id_to_token(max(ids))!r:.60}",
+                remedy="put the model's own tokenizer beside its weights",
+            )
+        return list(ids)
+
+    def _find_pad_id(self, told: Mapping[str, Any], config: Mapping[str, Any]) -> int | None:
+        end = told.get("eos_token")
+        for token in (END_OF_TEXT, end.get("content") if isinstance(end, dict) else end):
             found = self._tokenizer.token_to_id(token) if isinstance(token, str) else None
             if found is not None:
                 return int(found)
         ends = config.get("eos_token_id")
         first: Any = ends[0] if isinstance(ends, list) and ends else ends
         is_number = isinstance(first, int) and not isinstance(first, bool)
-        if is_number and first in range(self.largest_id + 1):
-            return int(first)
-        raise ModelError(
-            "the model's tokenizer has no token to pad with",
-            where=str(folder),
-            expected=f"{END_OF_TEXT}, or an eos_token in tokenizer_config.json or config.json",
-            found="neither",
-            remedy="name the end-of-sequence token in tokenizer_config.json",
-        )
+        return int(first) if is_number and first in range(self.largest_id + 1) else None
+
+
+def _told_of_tokenizer(folder: Path) -> dict[str, Any]:
+    """What ``tokenizer_config.json`` says, and what ``special_tokens_map.json`` adds to it."""
+    told: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        told |= _read_json(folder / name) if (folder / name).is_file() else {}
+    return told
 
 
 def check_loaded(info: Mapping[str, Any], *, where: str, extra_allowed: bool = False) -> None:
@@ -238,14 +260,23 @@ def check_loaded(info: Mapping[str, Any], *, where: str, extra_allowed: bool = F
     )
 
 
-def _read_tokenizer(files: list[Path]) -> TokenizerFile:
+def _read_tokenizer(folder: Path, files: list[Path]) -> TokenizerFile:
     if len(files) == 1:
         return TokenizerFile.from_file(str(files[0]))
-    # The two-file format is GPT-2's: byte-level BPE with ByteLevel's own split.
-    tokenizer = TokenizerFile(models.BPE.from_file(*map(str, files)))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
+    from transformers import AutoTokenizer  # takes a second to import
+
+    # which split and which added tokens go with a vocabulary and merges, transformers knows
+    known: Any = AutoTokenizer.from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False
+    )
+    backend = getattr(known, "backend_tokenizer", None)
+    if not isinstance(backend, TokenizerFile):
+        raise TypeError(f"{type(known).__name__} is not of the tokenizers library")
+    ids, given = backend.get_vocab(with_added_tokens=True), _read_json(files[0])
+    lost = [token for token, number in given.items() if ids.get(token) != number]
+    if lost:
+        raise ValueError(f"{type(known).__name__} does not know {len(lost)} of its tokens")
+    return TokenizerFile.from_str(backend.to_str())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -33,6 +33,19 @@ LOCATIONS = (
 _REQUIRED = ("block_size", "vocab_size", "n_layer", "n_head", "d_model")
 #: what no tensor's name or shape reveals: taking a default for one of them must not be silent
 _UNSEEN = ("residual_activation_type", "activation_type", "afrac")
+#: options of the authors' code that change nothing at these values, and are refused at others
+_WITHOUT_EFFECT: Mapping[str, bool | None] = {
+    "unembed_rank": None,
+    "bigram_table_rank": None,
+    "mup_width_multiplier": None,
+    "afrac_ste": False,
+    "afrac_ste_only_non_neurons": False,
+    "afrac_approx": False,
+    "rtopk": False,
+    "mup": False,
+    "enable_fp8_linear": False,
+    "scale_invariance": False,
+}
 #: known keys that are no fields: transformers' own, or in the family's configs without effect
 _KNOWN_ELSEWHERE = frozenset(
     {
@@ -48,7 +61,7 @@ _KNOWN_ELSEWHERE = frozenset(
         "tokenizer_class",
         "torch_dtype",
         "transformers_weights",
-        "unembed_rank",
+        *_WITHOUT_EFFECT,
     }
 )
 
@@ -74,7 +87,8 @@ class CircuitGPTConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         enable_bigram_table, learnable_bigram_table: logits get ``bigram_table[ids]``; it trains.
         d_pos_emb: width of a position embedding concatenated inside every block; None: an
             embedding of width d_model added once.
-        sinusoidal_cat_pos_emb: must be false, as the option is not specified.
+        sinusoidal_cat_pos_emb: how training began the position embedding, which the checkpoint
+            holds; without effect here.
         sink: one more key per head, always visible, of learned logit and value 0.
         loss_threshold: mean loss (nats) above which this model drops a prompt pair; None: the
             paper's. Not part of the Hub's format.
@@ -141,9 +155,10 @@ class CircuitGPTConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         if None not in (older, self.d_mlp) and older != self.d_mlp:
             raise _unsupported("n_mlp", f"the value of d_mlp, {self.d_mlp}", older)
         self.d_mlp = older if self.d_mlp is None else self.d_mlp
-        rank = kwargs.get("unembed_rank")
-        if rank is not None:
-            raise _unsupported("unembed_rank", "null (a full-rank unembedding)", rank)
+        for key, value in _WITHOUT_EFFECT.items():
+            if key in kwargs and kwargs[key] is not value:
+                expected = "null" if value is None else "false"
+                raise _unsupported(key, expected, kwargs[key])
         for key, (is_allowed, allowed) in _ALLOWED.items():
             if not is_allowed(getattr(self, key)):
                 raise _unsupported(key, allowed, getattr(self, key))
@@ -207,8 +222,7 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("enable_bigram_table", "learnable_bigram_table"), _FLAG),
     "activation_type": (lambda value: value in ("gelu", "relu"), "gelu or relu"),
     "residual_activation_type": (lambda value: value in ("identity", "relu"), "identity or relu"),
-    # the family has the key, but no released description says what is computed
-    "sinusoidal_cat_pos_emb": (lambda value: value is False, "false"),
+    "sinusoidal_cat_pos_emb": _FLAG,
     "afrac": (
         lambda value: value is None or (_is_positive(value) and value <= 1),
         "a number in (0, 1] or null",

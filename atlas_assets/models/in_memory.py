@@ -6,49 +6,60 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from atlas_assets.errors import ModelError, expect
 from atlas_assets.models.checkpoint_files import END_OF_TEXT
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.models.loaded import LoadedModel
-from atlas_assets.models.loading import max_positions
-from atlas_assets.models.mlps import find_mlps, readout_width
+from atlas_assets.models.loading import max_positions, mlps_of
+from atlas_assets.models.readout_points import ReadoutPoint, readout_points
+from atlas_assets.models.special_tokens import Bos, before, before_text
 
 
 @contextmanager
-def in_memory(network: Any, tokenizer: Any) -> Iterator[LoadedModel]:
+def in_memory(
+    network: Any, tokenizer: Any, *, mlp: tuple[str, ...] = (), bos: Bos = "auto"
+) -> Iterator[LoadedModel]:
     """Lend a model to extraction, as it is: on its device, in its precision, its matrices dense.
 
     Modules that are in training mode are put in evaluation mode, and back when the block ends.
 
     Args:
         network: a causal language model of transformers.
-        tokenizer: its tokenizer; no special tokens are added.
+        tokenizer: its tokenizer.
+        mlp, bos: as for `models.loading.load`.
 
     Raises:
         ModelError: something else was given, or the MLP modules cannot be found.
+        SettingsError: ``mlp`` names no modules.
     """
     _require(network, PreTrainedModel, "model", "a causal language model of transformers")
     _require(tokenizer, PreTrainedTokenizerBase, "tokenizer", "the model's tokenizer")
     training = [module for module in network.modules() if module.training]
     for module in training:
         module.training = False
+    points: tuple[nn.Module, ...] = ()
     try:
-        mlps = find_mlps(network)
+        points, width = readout_points(network, network.base_model, mlps_of(network, mlp))
+        rows = network.get_input_embeddings().weight.shape[0]
         first = next(network.parameters())
         yield LoadedModel(
             network=network,
             base=network.base_model,
-            mlps=mlps,
-            width=readout_width(network.base_model, mlps),
-            tokenizer=_MemoryTokenizer(tokenizer, network.get_input_embeddings().weight.shape[0]),
+            mlps=points,
+            width=width,
+            tokenizer=_MemoryTokenizer(tokenizer, rows, bos, network.config.model_type),
             device=first.device,
             dtype=first.dtype,
             max_positions=max_positions(network.config),
             identity=ModelIdentity(model_id=network.name_or_path or type(network).__name__),
         )
     finally:
+        for point in points:
+            if isinstance(point, ReadoutPoint):
+                point.remove()
         for module in training:
             module.training = True
 
@@ -68,13 +79,22 @@ def _require(found: object, kind: type, what: str, expected: str) -> None:
 class _MemoryTokenizer:
     """A tokenizer of transformers; ids that the embedding has no row for are refused."""
 
-    def __init__(self, tokenizer: Any, rows: int) -> None:
+    def __init__(self, tokenizer: Any, rows: int, bos: Bos, model_type: str) -> None:
         self._tokenizer = tokenizer
         self._rows = rows
         self.vocab_size = len(tokenizer)
         named = tokenizer.get_vocab().get(END_OF_TEXT)
         candidates = (named, tokenizer.eos_token_id, tokenizer.pad_token_id)
-        self.pad_id = next((i for i in candidates if i is not None and i < rows), 0)
+        self.pad_id = next((i for i in candidates if i is not None and i < rows), None)
+        own, named = self._before(), tokenizer.bos_token_id
+        if model_type == "circuitgpt":
+            own, named = (), None
+        self.prefix = before_text(bos, own, named, where="tokenizer")
+
+    def _before(self) -> tuple[int, ...]:
+        called = (self._tokenizer("a", add_special_tokens=added) for added in (True, False))
+        texts = [found["input_ids"] for found in called]
+        return before(*texts)
 
     def encode(self, text: str, /) -> list[int]:
         return self.encode_all([text])[0]

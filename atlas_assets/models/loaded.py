@@ -18,11 +18,11 @@ class ModelTokenizer(CorpusTokenizer, Protocol):
 
     Attributes:
         pad_id: the id that fills up the short sequences of a batch: that of ``<|endoftext|>``, else
-            of the end-of-sequence token.
+            of the end-of-sequence token; None where the tokenizer has neither.
         vocab_size: the number of ids, added tokens included.
     """
 
-    pad_id: int
+    pad_id: int | None
     vocab_size: int
 
     def spans_all(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:

@@ -8,21 +8,31 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+)
 from transformers.utils import logging as transformers_logging
 
 import atlas_assets.models.circuitgpt  # noqa: F401 - registers the family with transformers
-from atlas_assets.errors import AtlasError, ModelError, SettingsError, expect
+from atlas_assets.errors import AtlasError, ModelError, SettingsError, expect, shortened
 from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.acceleration import DENSE, accelerate
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.loaded import LoadedModel
-from atlas_assets.models.mlps import find_mlps, readout_width
+from atlas_assets.models.mlp_checks import checked, require_causal
+from atlas_assets.models.mlps import Names, find_mlps
+from atlas_assets.models.readout_points import readout_points
 from atlas_assets.models.sources import ModelSource, default_loss_threshold, identify, resolve
+from atlas_assets.models.special_tokens import Bos
 
 __all__ = ["ModelSource", "default_loss_threshold", "identify", "load", "resolve"]
 
@@ -42,6 +52,8 @@ def load(
     device: str = "cpu",
     dtype: str = "float32",
     sparse_weights: bool = True,
+    mlp: tuple[str, ...] = (),
+    bos: Bos = "auto",
 ) -> LoadedModel:
     """Load a checkpoint for inference.
 
@@ -51,9 +63,11 @@ def load(
         dtype: precision of the weights, a key of `DTYPES`.
         sparse_weights: run large matrices that are mostly zeros without their zeros
             (`models.acceleration`); results change by the order of float sums.
+        mlp: names of the modules that are read, with ``*`` for the layer; found if empty.
+        bos: whether prompts begin with the model's beginning-of-sequence token.
 
     Raises:
-        SettingsError: no such device or dtype.
+        SettingsError: no such device or dtype, or ``mlp`` names no modules.
         ModelError: a file is missing or damaged, the tensors do not fit, an option is not
             supported, the tokenizer does not fit, or the MLP modules cannot be found.
     """
@@ -69,27 +83,20 @@ def load(
     where, precision = _device(device), DTYPES[dtype]
     config = checkpoint.read_config(source.folder)
     identity = identify(source)
-    tokenizer = checkpoint.CheckpointTokenizer(source.folder, config)
+    tokenizer = checkpoint.CheckpointTokenizer(source.folder, config, bos)
     network = _read_network(source, config, precision).to(where)
     embedding = network.get_input_embeddings()
-    rows = embedding.num_embeddings if isinstance(embedding, nn.Embedding) else None
-    expect(
-        rows is None or tokenizer.largest_id < rows,
-        ModelError,
-        "the tokenizer does not belong to the model",
-        where=str(source.folder),
-        expected=f"token ids below {rows}, the rows of the embedding",
-        found=f"ids up to {tokenizer.largest_id}",
-        remedy="put the model's own tokenizer beside its weights",
-    )
+    if isinstance(embedding, nn.Embedding):
+        tokenizer.fit(embedding.num_embeddings)
     base = network.base_model
-    mlps = find_mlps(network)
+    names = mlps_of(network, mlp)
     kernels = accelerate(network) if sparse_weights else DENSE
+    points, width = readout_points(network, base, names)
     return LoadedModel(
         network=network,
         base=base,
-        mlps=mlps,
-        width=readout_width(base, mlps),
+        mlps=points,
+        width=width,
         tokenizer=tokenizer,
         device=next(network.parameters()).device,
         dtype=precision,
@@ -99,10 +106,34 @@ def load(
     )
 
 
+def mlps_of(network: Any, patterns: tuple[str, ...] = ()) -> Names:
+    """Return, per layer, the names of the modules that are read, checked where they were found.
+
+    Errors are those of `find_mlps`; and ModelError where the model is not causal, or cannot be run.
+    """
+    if isinstance(network.config, CircuitGPTConfig):
+        return find_mlps(network, patterns)
+    try:
+        require_causal(network)
+        names = find_mlps(network, patterns)
+        return names if patterns else checked(network, network.base_model, names)
+    except AtlasError:
+        raise
+    except Exception as error:  # networks fail in their own ways
+        raise ModelError(
+            "the model cannot be run on tokens alone",
+            where=type(network).__name__,
+            expected="a causal language model that takes token ids",
+            found=f"{type(error).__name__}: {shortened(str(error))}",
+            remedy="choose another model",
+        ) from error
+
+
 def _read_network(source: ModelSource, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    loader = _loader(source.folder)
     try:
         with _quiet():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = loader.from_pretrained(
                 str(source.folder),
                 dtype=dtype,
                 local_files_only=True,
@@ -114,17 +145,58 @@ def _read_network(source: ModelSource, config: Mapping[str, Any], dtype: torch.d
     except AtlasError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
-        raise ModelError(
-            "the model cannot be loaded",
-            where=str(source.folder),
-            expected="a causal language model that transformers knows, without code of its own",
-            found=f"model_type {config['model_type']!r}: {error}",
-            remedy="choose a model that transformers loads without remote code, or fetch it again",
-        ) from error
+        raise _not_loaded(source.folder, config, error) from error
     network, info = loaded
     is_ours = isinstance(network.config, CircuitGPTConfig)
     checkpoint.check_loaded(info, where=str(source.folder), extra_allowed=not is_ours)
     return network.eval().requires_grad_(False)
+
+
+def _loader(folder: Path) -> Any:
+    """The class of transformers that loads a checkpoint as a causal language model."""
+    try:
+        config = AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except AtlasError:
+        raise
+    except Exception as error:  # as above
+        raise _not_loaded(folder, checkpoint.read_config(folder), error) from error
+    is_causal = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    own: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)] if is_causal else None
+    has_encoder = getattr(config, "is_encoder_decoder", False)
+    if is_causal and not (has_encoder and own.__name__ not in (config.architectures or ())):
+        return AutoModelForCausalLM
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not has_encoder:
+        return AutoModelForImageTextToText
+    what = "an encoder-decoder" if has_encoder else "no causal language model"
+    raise ModelError(
+        f"the model is {what}",
+        where=str(folder),
+        expected="a decoder-only language model, or a multimodal one around such a model",
+        found=f"model_type {config.model_type!r}",
+        remedy="choose another model",
+    )
+
+
+def _not_loaded(folder: Path, config: Mapping[str, Any], error: Exception) -> ModelError:
+    quantised = config.get("quantization_config")
+    if isinstance(quantised, dict):
+        return ModelError(
+            "the quantised model cannot be loaded",
+            where=str(folder),
+            expected="the packages that its quantisation needs, and a device that they support",
+            found=f"quant_method {quantised.get('quant_method')!r}: {shortened(str(error))}",
+            remedy="choose the model's weights in float32, float16 or bfloat16, or install what is "
+            "missing",
+        )
+    return ModelError(
+        "the model cannot be loaded",
+        where=str(folder),
+        expected="a causal language model that transformers knows, without code of its own",
+        found=f"model_type {config['model_type']!r}: {shortened(str(error))}",
+        remedy="choose a model that transformers loads without remote code, or fetch it again",
+    )
 
 
 def max_positions(config: Any) -> int:

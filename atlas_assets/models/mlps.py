@@ -1,132 +1,197 @@
-"""Finds the MLP modules of a causal language model by name, and the width of their readouts."""
+"""Finds, by name, the modules that make up the MLP of each block of a causal language model."""
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from atlas_assets.errors import ModelError, expect
+from atlas_assets.errors import ModelError, SettingsError, expect
 from atlas_assets.models.checkpoint_files import listed
 
-#: what a list of blocks is called, and what the MLP of one block is
-BLOCK_LISTS = ("h", "layers", "layer", "blocks", "block")
-MLP_NAMES = ("mlp", "feed_forward", "feedforward", "ffn", "ff", "moe", "block_sparse_moe")
-
-_MLP = re.compile(
-    rf"^(?P<blocks>(?:.+\.)?(?:{'|'.join(BLOCK_LISTS)}))\.(?P<layer>\d+)"
-    rf"\.(?P<name>{'|'.join(MLP_NAMES)})$"
+#: what a block calls its MLP or a part of it; numbered ones (``mlp_1``) and lists of them as well
+MLP_NAMES = (
+    "mlp",
+    "mlps",
+    "feed_forward",
+    "feedforward",
+    "ffn",
+    "ff",
+    "moe",
+    "mlp_block",
+    "block_sparse_moe",
+    "dense_mlp",
+    "shared_mlp",
+    "shared_expert",
+    "shared_experts",
+    "experts",
 )
-_LOOKED_FOR = (
-    f"one family of modules named <blocks>.<layer>.<mlp> with <blocks> ending in "
-    f"{', '.join(BLOCK_LISTS)} and <mlp> one of {', '.join(MLP_NAMES)}"
+#: where a block has no such module: the layers whose output is that of its MLP, by what it holds
+LAST_LAYERS: Mapping[frozenset[str], str] = {
+    frozenset({"fc1", "fc2"}): "fc2",
+    frozenset({"intermediate", "output"}): "output.dense",
+}
+_MLP = re.compile(rf"(?:{'|'.join(MLP_NAMES)})(?:_?\d+)?")
+#: what else a block holds that is no part of its MLP: token mixers, norms, hyper-connections
+_NO_MLP = re.compile(
+    r"(?:.*_)?(?:self_?)?att(?:n|ention)?(?:_.*)?|.*(?:mixer|mamba|conv|lstm|norm|temporal).*|ln_?\w*"
+    r"|altup|laurel|per_layer_\w*|.*(?:_hc|_scale|router|embed\w*|gate|dropout)",
+    re.IGNORECASE,
 )
-_REMEDY = "use a decoder-only model whose blocks hold such a module"
+#: parts of a multimodal network that read no text
+_NO_TEXT = re.compile(r"vision|visual|image|img|audio|speech", re.IGNORECASE)
+_REMEDY = "name the module in ATLAS_MLP, with * for the layer, as model.layers.*.mlp"
+#: per layer in order, the names of the modules whose outputs are added up
+Names = tuple[tuple[str, ...], ...]
 
 
-def find_mlps(network: nn.Module) -> tuple[nn.Module, ...]:
-    """Return the MLP modules of all layers, in order.
+def find_mlps(network: nn.Module, patterns: tuple[str, ...] = ()) -> Names:
+    """Return, per layer, the names of the modules that make up the block's MLP.
+
+    Args:
+        network: a causal language model; of a multimodal one, the part for text is searched.
+        patterns: names of modules with ``*`` for the number of the layer, all of which are taken;
+            if empty, the modules that are called as MLPs are.
 
     Raises:
-        ModelError: no module has such a name, several families do, or a layer lacks one; or the
-            module adds the residual stream itself, so that its output is no readout.
+        SettingsError: the patterns fit no module, or not one in each layer.
+        ModelError: no block holds such a module, or not every block; several lists of blocks do;
+            or a block holds something else that may belong to its MLP.
     """
-    families: dict[str, dict[int, nn.Module]] = defaultdict(dict)
-    for name, module in network.named_modules():
-        match = _MLP.match(name)
-        if match:
-            family = f"{match['blocks']}.*.{match['name']}"
-            families[family][int(match["layer"])] = module
-    found = ", ".join(sorted(families)) or f"no such module; the blocks hold {_held(network)}"
+    lists = _block_lists(network)
+    if patterns:
+        return _chosen(network, lists, patterns)
+    found = {name: [_parts(block) for block in blocks] for name, blocks in lists.items()}
+    found = {name: parts for name, parts in found.items() if any(parts)}
+    if len(found) > 1:
+        of_text = _text_part(network)
+        found = {name: parts for name, parts in found.items() if name.startswith(of_text)}
+    candidates = listed([f"{name}.*.{parts[-1]}" for name, (*_, parts) in _last(found)])
     expect(
-        len(families) == 1,
+        len(found) == 1,
         ModelError,
         "cannot tell which modules are the model's MLPs",
         where=type(network).__name__,
-        expected=_LOOKED_FOR,
-        found=found,
+        expected="one list of blocks that each hold a module called mlp, feed_forward or the like",
+        found=candidates or f"no such module; the blocks hold {_held(lists)}",
         remedy=_REMEDY,
     )
-    ((family, by_layer),) = families.items()
+    ((name, parts),) = found.items()
+    without = [layer for layer, of_block in enumerate(parts) if not of_block]
     expect(
-        sorted(by_layer) == list(range(len(by_layer))),
+        not without,
         ModelError,
-        "not every layer has an MLP",
-        where=family,
-        expected=f"layers 0 to {max(by_layer)}",
-        found=f"layers {', '.join(map(str, sorted(by_layer)))}",
-        remedy=_REMEDY,
+        "not every block has an MLP",
+        where=f"{type(network).__name__}: {name}",
+        expected=f"an MLP in each of the blocks 0 to {len(parts) - 1}",
+        found=f"none in {listed(list(map(str, without)))}",
+        remedy="choose a model whose blocks all have one",
     )
-    mlps = tuple(by_layer[layer] for layer in range(len(by_layer)))
-    expect(
-        "residual" not in inspect.signature(mlps[0].forward).parameters,
-        ModelError,
-        "the model's MLP modules add the residual stream themselves",
-        where=family,
-        expected="a module whose output is taken before the residual add",
-        found=f"{type(mlps[0]).__name__}.forward takes the residual",
-        remedy=_REMEDY,
+    for layer, (block, of_block) in enumerate(zip(lists[name], parts, strict=True)):
+        others = _others(block, of_block)
+        expect(
+            not others,
+            ModelError,
+            "cannot tell whether the block's MLP has further parts",
+            where=f"{type(network).__name__}: {name}.{layer}",
+            expected="token mixers, norms and the MLP, under the usual names",
+            found=f"{listed(others)} besides {', '.join(of_block)}",
+            remedy=f"{_REMEDY}; several names, separated by commas, are added up",
+        )
+    return tuple(
+        tuple(f"{name}.{layer}.{part}" for part in of_block) for layer, of_block in enumerate(parts)
     )
-    return mlps
 
 
-def readout_width(base: nn.Module, mlps: tuple[nn.Module, ...]) -> int:
-    """Return the neurons per readout, found by running two tokens.
-
-    Raises ModelError where an MLP does not give one tensor ``[batch, tokens, width]`` exactly once,
-    or where the layers differ in width.
-    """
-    outputs: dict[int, list[object]] = defaultdict(list)
-    hooks = [
-        mlp.register_forward_hook(lambda _m, _i, output, layer=layer: outputs[layer].append(output))
-        for layer, mlp in enumerate(mlps)
-    ]
-    try:
-        with torch.inference_mode():
-            device = next(base.parameters()).device
-            base(input_ids=torch.zeros(1, 2, dtype=torch.int64, device=device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    widths = [_width(layer, outputs[layer]) for layer in range(len(mlps))]
-    expect(
-        len(set(widths)) == 1,
-        ModelError,
-        "the layers' readouts differ in width",
-        expected="one width",
-        found=str(widths),
-        remedy=_REMEDY,
-    )
-    return widths[0]
+def _last(
+    found: Mapping[str, list[tuple[str, ...]]],
+) -> list[tuple[str, list[tuple[str, ...]]]]:
+    return [(name, [parts for parts in of_list if parts]) for name, of_list in found.items()]
 
 
-def _width(layer: int, outputs: list[object]) -> int:
-    expected = "a tensor [batch, tokens, width]"
-    if len(outputs) != 1:
-        expected, found = "one call per pass", f"{len(outputs)} calls"
-    elif not isinstance(outputs[0], Tensor):
-        found = type(outputs[0]).__name__
-    elif outputs[0].ndim == 3 and outputs[0].shape[:2] == (1, 2):
-        return int(outputs[0].shape[2])
+def _block_lists(network: nn.Module) -> dict[str, nn.ModuleList]:
+    """The outermost lists of modules, by name."""
+    lists: dict[str, nn.ModuleList] = {}
+    for name, module in network.named_modules():
+        within = any(name.startswith(f"{outer}.") for outer in lists) or _NO_TEXT.search(name)
+        if isinstance(module, nn.ModuleList) and len(module) and not within:
+            lists[name] = module
+    return lists
+
+
+def _text_part(network: nn.Module) -> str:
+    """The name of the decoder of a multimodal network, as transformers tells it."""
+    told: Any = getattr(network, "get_decoder", None)
+    decoder = told() if told is not None else network
+    return next((name for name, module in network.named_modules() if module is decoder), "")
+
+
+def _parts(block: nn.Module) -> tuple[str, ...]:
+    """The names, within a block, of the modules of its MLP."""
+    children = dict(block.named_children())
+    parts: list[str] = []
+    for name, child in children.items():
+        if _MLP.fullmatch(name) and next(child.parameters(), None) is not None:
+            numbers = range(len(child)) if isinstance(child, nn.ModuleList) else ()
+            parts += [f"{name}.{number}" for number in numbers] or [name]
+    for held, last in LAST_LAYERS.items():
+        if not parts and held <= children.keys() and _reaches(block, last):
+            parts = [last]
+    return tuple(parts)
+
+
+def _others(block: nn.Module, parts: tuple[str, ...]) -> list[str]:
+    """Names of the children of a block that may belong to its MLP, and are not among its parts."""
+    if any(part in LAST_LAYERS.values() for part in parts):
+        known = {name for held in LAST_LAYERS for name in held}
     else:
-        found = f"shape {list(outputs[0].shape)}"
-    raise ModelError(
-        f"the MLP of layer {layer} cannot be read",
-        expected=expected,
-        found=found,
-        remedy=_REMEDY,
+        known = {part.partition(".")[0] for part in parts}
+    return [
+        name
+        for name, child in block.named_children()
+        if name not in known and not _NO_MLP.fullmatch(name) and _has_matrices(child)
+    ]
+
+
+def _has_matrices(module: nn.Module) -> bool:
+    return any(parameter.ndim > 1 for parameter in module.parameters())
+
+
+def _reaches(block: nn.Module, path: str) -> bool:
+    return any(name == path for name, _ in block.named_modules())
+
+
+def _chosen(
+    network: nn.Module, lists: Mapping[str, nn.ModuleList], patterns: tuple[str, ...]
+) -> Names:
+    """The modules that patterns name: in full, or as they are called within a block."""
+    accepted = re.compile("|".join(re.escape(p).replace(r"\*", r"[^.]+") for p in patterns))
+    for list_name, blocks in lists.items():
+        names = [
+            tuple(
+                f"{list_name}.{layer}.{name}"
+                for name, _ in block.named_modules()
+                if name
+                and (accepted.fullmatch(name) or accepted.fullmatch(f"{list_name}.{layer}.{name}"))
+            )
+            for layer, block in enumerate(blocks)
+        ]
+        if all(names):
+            return tuple(names)
+    raise SettingsError(
+        "ATLAS_MLP does not name a module in each layer of the model",
+        where=type(network).__name__,
+        expected="the name of a module, with * for the number of the layer, as model.layers.*.mlp",
+        found=f"{', '.join(patterns)}; the blocks hold {_held(lists)}",
+        remedy="correct ATLAS_MLP, or unset it",
     )
 
 
-def _held(network: nn.Module) -> str:
-    """Names of the children of the first block of each list of blocks."""
-    names = sorted(
-        f"{name}.{child}"
-        for name, module in network.named_modules()
-        if name.rsplit(".", 1)[-1] == "0"
-        for child, _ in module.named_children()
-    )
+def _held(lists: Mapping[str, nn.ModuleList]) -> str:
+    """Names of the children of the first block of each list."""
+    names = [
+        f"{name}.0.{c}" for name, blocks in lists.items() for c, _ in blocks[0].named_children()
+    ]
     return listed(names, shown=8) or "nothing"

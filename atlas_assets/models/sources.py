@@ -13,6 +13,7 @@ from atlas_assets.hub_client.client import HubClient
 from atlas_assets.hub_client.repository import Repository, is_full_sha
 from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.identity import ModelIdentity
+from atlas_assets.models.kinds import GGUF, require_readable_kind
 
 EMBEDDED = "embedded"
 _EMBEDDED_FOLDER = Path(__file__).parent / EMBEDDED
@@ -26,8 +27,11 @@ HUB_PATTERNS = (
     "special_tokens_map.json",
     "vocab.json",
     "merges.txt",
+    "added_tokens.json",
 )
 _CONFIG = "config.json"
+#: number of ids of the tokenizer of the paper's model
+PAPER_VOCABULARY = 2048
 
 _HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
 
@@ -76,6 +80,8 @@ def resolve(
             remedy="unset ATLAS_MODEL_REVISION, or name a Hub model",
         )
         return ModelSource(EMBEDDED if model == EMBEDDED else folder.resolve().name, folder)
+    if model.lower().endswith(GGUF):
+        require_readable_kind([Path(model).name], model)
     expect(
         _HUB_ID.fullmatch(model) is not None,
         ModelError,
@@ -120,6 +126,17 @@ def default_loss_threshold(source: ModelSource) -> float | None:
         remedy="correct config.json",
     )
     return None if threshold is None else float(threshold)
+
+
+def has_bos(source: ModelSource) -> bool:
+    """Tell whether a checkpoint is of a family that may have a beginning-of-sequence token."""
+    return bool(checkpoint.read_config(source.folder)["model_type"] != "circuitgpt")
+
+
+def has_paper_vocabulary(source: ModelSource) -> bool:
+    """Tell whether a checkpoint's losses are over the vocabulary of the paper's model."""
+    config = checkpoint.read_config(source.folder)
+    return (config["model_type"], config.get("vocab_size")) == ("circuitgpt", PAPER_VOCABULARY)
 
 
 def _from_hub(client: HubClient, model: str, revision: str | None) -> ModelSource:
@@ -187,15 +204,7 @@ def _download(client: HubClient, model: str, revision: str | None, sha: str) -> 
     if (cached := _cached(client, model, sha)) is None:
         files = repository.look_up(sha).files
         wanted = [p for p in files if any(fnmatch(p, pattern) for pattern in HUB_PATTERNS)]
-        expect(
-            _CONFIG in wanted,
-            ModelError,
-            "the repository holds no model",
-            where=f"{model}@{sha[:12]}",
-            expected=f"a checkpoint with {_CONFIG}",
-            found=", ".join(sorted(files)[:20]) or "no file",
-            remedy="correct ATLAS_MODEL",
-        )
+        require_readable_kind([path for path in files if "/" not in path], f"{model}@{sha[:12]}")
         # the config is the last to come: where it is, all the others are (`_cached`)
         for path in sorted(wanted, key=lambda path: (path == _CONFIG, path)):
             folder = repository.download(sha, files[path]).parent

@@ -43,7 +43,9 @@ def model_version(lineage: Lineage) -> str | None:
         return None
     dtype = None if lineage.dtype == _DEFAULT_DTYPE else lineage.dtype
     own = lineage.grid.stimuli_sha256 if lineage.grid else None
-    return "+".join(part for part in (state, lineage.readout, dtype, own) if part)
+    bos = f"bos-{lineage.bos}" if lineage.bos in ("always", "never") else None
+    parts = (state, lineage.readout, dtype, own, bos, *(lineage.mlp or ()))
+    return "+".join(part for part in parts if part)
 
 
 def announcing(model: AtlasModel, store: AtlasStore) -> dg.ResourceDefinition:
@@ -116,7 +118,12 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def _metadata(lineage: Lineage) -> dict[str, Any]:
-    known = {"readout": lineage.readout, "dtype": lineage.dtype}
+    known: dict[str, Any] = {
+        "readout": lineage.readout,
+        "dtype": lineage.dtype,
+        "bos": lineage.bos,
+        "mlp": ", ".join(lineage.mlp) if lineage.mlp else None,
+    }
     if lineage.model is not None:
         known.update(lineage.model.model_dump())
     return {name: value for name, value in known.items() if value is not None}

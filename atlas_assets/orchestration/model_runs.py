@@ -221,6 +221,7 @@ class ModelRuns:
             self._model.identity.model_dump_json(),
             self._settings.readout,
             self._settings.dtype,
+            f"{self._settings.bos} {self._settings.mlp}",
             self._model.loaded.device.type,
         )
         fingerprint = hashlib.sha256("\0".join(parts).encode()).hexdigest()

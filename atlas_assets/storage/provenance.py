@@ -21,7 +21,7 @@ Origin = Literal["atlas", "release", "unknown"]
 Contradiction = tuple[str, object, object]
 
 #: leaves whose ``None`` is a value (all of them, the published ones), not ignorance
-_NONE_MEANS_ALL = ("grid.ast_nodes", "grid.builtins", "grid.stimuli")
+_NONE_MEANS_ALL = ("mlp", "grid.ast_nodes", "grid.builtins", "grid.stimuli")
 
 
 class _Record(BaseModel):
@@ -72,7 +72,10 @@ class Lineage(_Record):
     """What a computation is about; ``None`` = not known.
 
     These are the model that was run, its readout (``last_token`` or ``published``), the precision
-    of its weights, the grid of prompts, and the seeds of random generators, by purpose.
+    of its weights, the grid of prompts, and the seeds of random generators, by purpose; whether
+    prompts begin with a beginning-of-sequence token (``auto``, ``always``, ``never``; ``None`` for
+    circuitgpt, which has none); and the names of the modules that are read, ``None`` where they
+    were found by name.
     """
 
     model: ModelIdentity | None = None
@@ -80,6 +83,15 @@ class Lineage(_Record):
     dtype: str | None = None
     grid: Grid | None = None
     seeds: dict[str, int] = {}
+    bos: str | None = None
+    mlp: tuple[str, ...] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not chosen: records are as they were before it could be."""
+        fields: dict[str, Any] = serialise(self)
+        unset = {name for name in ("bos", "mlp") if fields[name] is None}
+        return {name: value for name, value in fields.items() if name not in unset}
 
 
 class Provenance(_Record):
@@ -257,6 +269,8 @@ _VARIABLES: Mapping[str, str] = {
     "model.tokenizer_sha256": "ATLAS_MODEL",
     "readout": "ATLAS_READOUT",
     "dtype": "ATLAS_DTYPE",
+    "bos": "ATLAS_BOS",
+    "mlp": "ATLAS_MLP",
     "grid.ast_nodes": "ATLAS_AST_NODES",
     "grid.builtins": "ATLAS_BUILTINS",
     "grid.variations": "ATLAS_VARIATIONS",
@@ -285,7 +299,9 @@ def spelled(value: object) -> str:
 
 def _leaves(lineage: Lineage) -> dict[str, Any]:
     """The known values of a lineage by dotted field name, such as ``grid.variations``."""
-    leaves: dict[str, Any] = {"readout": lineage.readout, "dtype": lineage.dtype}
+    leaves: dict[str, Any] = {
+        name: getattr(lineage, name) for name in ("readout", "dtype", "bos", "mlp")
+    }
     for name, record in (("model", lineage.model), ("grid", lineage.grid)):
         if record is not None:
             leaves.update({f"{name}.{key}": value for key, value in record})

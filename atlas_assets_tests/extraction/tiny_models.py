@@ -54,6 +54,7 @@ class ByteTokenizer:
 
     pad_id = PAD_ID
     vocab_size = VOCABULARY
+    prefix: tuple[int, ...] = ()
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import processors
+from transformers import AutoTokenizer
 
 from atlas_assets.errors import ModelError
 from atlas_assets.models.checkpoint_files import (
@@ -17,6 +19,7 @@ from atlas_assets.models.checkpoint_files import (
     tokenizer_files,
     weight_files,
 )
+from atlas_assets.models.special_tokens import Bos
 from atlas_assets_tests.models import tiny
 
 TEXT = "for i in range(3):\n    print(f'{i} is ü')\n"
@@ -56,31 +59,90 @@ def test_many_texts_at_once_are_encoded_as_one_by_one(folder: Path) -> None:
     assert tokenizer.encode_all([]) == []
 
 
-def test_vocabulary_and_merges_do_as_a_tokenizer(folder: Path) -> None:
-    (folder / "tokenizer.json").unlink()
-    (folder / "config.json").write_text('{"model_type": "gpt2", "eos_token_id": 7}')
+def two_files(folder: Path, model_type: str, **more: object) -> Path:
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type, **more}))
     tiny.byte_tokenizer(end=None).model.save(str(folder))
-    found = tokenizer_of(folder)
+    return folder
+
+
+def test_vocabulary_and_merges_do_as_a_tokenizer(folder: Path) -> None:
+    found = tokenizer_of(two_files(folder, "gpt2"))
     assert found.encode(TEXT) == tiny.byte_tokenizer().encode(TEXT).ids
     assert found.decode(found.encode(TEXT)) == TEXT
-    assert found.pad_id == 7
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "qwen2"])
+def test_two_files_are_used_as_transformers_uses_them(folder: Path, model_type: str) -> None:
+    two_files(folder, model_type)
+    (folder / "vocab.json").write_text(
+        json.dumps({**json.loads((folder / "vocab.json").read_text()), "12": 256, "'ß": 257})
+    )
+    (folder / "merges.txt").write_text("#version: 0.2\n1 2\n")
+    (folder / "added_tokens.json").write_text('{"<here>": 258}')
+    known = AutoTokenizer.from_pretrained(folder)
+    found = tokenizer_of(folder)
+    for text in (TEXT, "x = 1212 <here>y", "e\u0301 é"):
+        assert found.encode(text) == known(text, add_special_tokens=False).input_ids
+    assert 258 in found.encode("<here>")
+    # Qwen's pattern splits numbers into digits, GPT-2's does not
+    assert (256 in found.encode("1212")) == (model_type == "gpt2")
+    names = [path.name for path in tokenizer_files(folder)]
+    assert names == ["vocab.json", "merges.txt", "added_tokens.json"]
+
+
+@pytest.mark.parametrize("model_type", ["bert", "circuitgpt", "unheard_of"])
+def test_two_files_that_transformers_cannot_use_are_refused(folder: Path, model_type: str) -> None:
+    two_files(folder, model_type, **(tiny.OPTIONS if model_type == "circuitgpt" else {}))
+    with pytest.raises(ModelError, match="tokenizer cannot be read") as caught:
+        tokenizer_of(folder)
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("end", [-1, 999, True, "7", None, []])
 def test_what_is_no_id_of_the_tokenizer_does_not_pad(folder: Path, end: object) -> None:
     tiny.byte_tokenizer(end=None).save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text(json.dumps({"model_type": "x", "eos_token_id": end}))
-    with pytest.raises(ModelError, match="no token to pad with"):
-        tokenizer_of(folder)
+    assert tokenizer_of(folder).pad_id is None
+    (folder / "config.json").write_text(json.dumps({"model_type": "x", "eos_token_id": [7, 8]}))
+    found = tokenizer_of(folder)
+    assert found.pad_id == 7
+    found.fit(7)
+    assert found.pad_id is None
 
 
 @pytest.mark.parametrize("named", ["</s>", {"content": "</s>", "lstrip": False}])
 def test_without_end_of_text_the_end_of_sequence_pads(folder: Path, named: Any) -> None:
     tiny.byte_tokenizer(end="</s>").save(str(folder / "tokenizer.json"))
-    with pytest.raises(ModelError, match="no token to pad with"):
-        tokenizer_of(folder)
+    assert tokenizer_of(folder).pad_id is None
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": named}))
     assert tokenizer_of(folder).pad_id == 256
+
+
+def begun(folder: Path, bos: Bos, **told: object) -> tuple[int, ...]:
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    return CheckpointTokenizer(folder, read_config(folder), bos).prefix
+
+
+def test_prompts_begin_as_the_post_processor_says_or_as_asked(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "llama", "bos_token_id": 7}')
+    assert [begun(folder, bos) for bos in ("auto", "never", "always")] == [(), (), (7,)]
+    assert begun(folder, "always", bos_token="<|endoftext|>") == (256,)
+    assert begun(folder, "auto", add_bos_token=True) == (7,)
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A {END_OF_TEXT}", special_tokens=[(END_OF_TEXT, 256)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    found = [begun(folder, bos) for bos in ("auto", "never", "always")]
+    assert found == [(256,), (), (256,)]
+    assert begun(folder, "auto", add_bos_token=False) == ()
+    assert CheckpointTokenizer(folder, read_config(folder)).encode("a") == [64]
+    (folder / "config.json").write_text('{"model_type": "circuitgpt", "bos_token_id": 7}')
+    assert [begun(folder, bos, add_bos_token=True) for bos in ("auto", "never")] == [(), ()]
+    with pytest.raises(ModelError, match="no beginning-of-sequence token") as caught:
+        begun(folder, "always")
+    assert "ATLAS_BOS" in str(caught.value.remedy)
 
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoConfig
 
 from atlas_assets.errors import ModelError
@@ -33,7 +34,12 @@ def test_unknown_keys_are_reported_and_kept(
         ("unembed_rank", 64),
         ("activation_type", "silu"),
         ("residual_activation_type", "gelu"),
-        ("sinusoidal_cat_pos_emb", True),
+        ("sinusoidal_cat_pos_emb", None),
+        ("bigram_table_rank", 4),
+        ("mup_width_multiplier", 1.0),
+        ("rtopk", True),
+        ("scale_invariance", None),
+        ("enable_fp8_linear", 0),
         ("afrac", 0.0),
         ("afrac", 1.5),
         ("afrac", "quarter"),
@@ -58,6 +64,17 @@ def test_an_unsupported_option_is_named(tmp_path: Path, key: str, value: Any) ->
     assert caught.value.where == key
     wanted = "elsewhere" if value == "mlp_in,elsewhere" else repr(value)
     assert wanted in str(caught.value.found)
+
+
+def test_what_changes_nothing_is_taken_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    off = ("afrac_ste", "afrac_ste_only_non_neurons", "afrac_approx", "rtopk", "mup")
+    given = dict.fromkeys((*off, "enable_fp8_linear", "scale_invariance"), False)
+    given |= dict.fromkeys(("unembed_rank", "bigram_table_rank", "mup_width_multiplier"))
+    with caplog.at_level(logging.WARNING, logger="atlas_assets"):
+        CircuitGPTConfig.from_dict({**tiny.OPTIONS, **given})
+    assert not caplog.records
+    flagged, plain = tiny.network(sinusoidal_cat_pos_emb=True), tiny.network()
+    torch.testing.assert_close(flagged(tiny.ids(1, 5)).logits, plain(tiny.ids(1, 5)).logits)
 
 
 def test_a_default_that_no_tensor_reveals_is_reported(caplog: pytest.LogCaptureFixture) -> None:

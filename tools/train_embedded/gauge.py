@@ -73,7 +73,9 @@ def readout_size(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
         squares += float(readout.double().square().sum())
         count += int(readout.count_nonzero())
 
-    hooks = [mlp.register_forward_hook(add) for mlp in find_mlps(network)]
+    hooks = [
+        network.get_submodule(name).register_forward_hook(add) for (name,) in find_mlps(network)
+    ]
     try:
         with torch.inference_mode():
             for part in np.array_split(rows, math.ceil(len(rows) / _SEQUENCES_PER_CALL)):

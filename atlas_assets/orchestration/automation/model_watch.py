@@ -106,7 +106,14 @@ def poll(settings: AtlasSettings, instance: dg.DagsterInstance) -> str:
     except AtlasError as error:
         # Dagster keeps the causes of what fails a tick as well, and theirs may quote a request
         raise error from None
-    lineage = Lineage(model=model, readout=settings.readout, dtype=settings.dtype, grid=grid)
+    lineage = Lineage(
+        model=model,
+        readout=settings.readout,
+        dtype=settings.dtype,
+        bos=None if settings.bos == "auto" else settings.bos,
+        mlp=settings.mlp,
+        grid=grid,
+    )
     new = announce_model(instance, lineage)
     return f"{said}; {'new to Dagster, and reported' if new else 'nothing has changed'}"
 

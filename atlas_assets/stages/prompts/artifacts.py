@@ -36,6 +36,7 @@ def _object_prompts(making: Making) -> pl.DataFrame:
         dropped_pairs=dropped,
         loss_threshold_nats=threshold,
         mean_sequence_loss_nats=float(scored["sequence_loss"].mean()),  # type: ignore[arg-type]
+        **objects.spread_of_losses(scored),
     )
     return kept
 

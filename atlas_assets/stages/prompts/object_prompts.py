@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterator
 
+import numpy as np
 import polars as pl
 
 from atlas_assets.errors import SettingsError, StimulusError
@@ -134,6 +135,15 @@ def names_of_pairs(prompts: pl.DataFrame) -> list[str]:
 
 def _schema_of(prompts: pl.DataFrame) -> TableSchema:
     return OWN_SCHEMA if "concept" in prompts.columns else PUBLISHED_SCHEMA
+
+
+def spread_of_losses(scored: pl.DataFrame) -> dict[str, float]:
+    """Return how the pairs' mean losses (nats) are spread: lowest, quartiles and highest."""
+    first, second = _schema_of(scored).key[:2]
+    means = scored.group_by(first, second).agg(pl.col("sequence_loss").mean())["sequence_loss"]
+    names = ("lowest", "lower_quartile", "median", "upper_quartile", "highest")
+    shares = np.quantile(means.to_numpy(), (0, 0.25, 0.5, 0.75, 1)).tolist()
+    return {f"{name}_pair_loss_nats": share for name, share in zip(names, shares, strict=True)}
 
 
 def filter_by_loss(scored: pl.DataFrame, threshold: float | None) -> tuple[pl.DataFrame, list[str]]:

@@ -18,7 +18,13 @@ class Tokenizer(Protocol):
 
 
 class CorpusTokenizer(Tokenizer, Protocol):
-    """A tokenizer for very many texts."""
+    """A tokenizer for very many texts.
+
+    Attributes:
+        prefix: the ids that come before those of every prompt when a network is run.
+    """
+
+    prefix: tuple[int, ...]
 
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
         """Return the ids of every text: what ``encode`` gives, only faster."""

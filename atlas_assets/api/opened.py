@@ -11,7 +11,7 @@ from upath import UPath
 from atlas_assets.atlas.circuit import PARTS, circuit_of
 from atlas_assets.atlas.open import open_folder, open_in_force, require_file
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.stages.setting import PUBLISHED, REFERENCE, Definition, Setting
 from atlas_assets.storage.store import AtlasStore
 
 _CIRCUIT = {
@@ -84,6 +84,27 @@ class Atlas:
             numbers = (record["layer"], record["size"], *(parts[part] for part in PARTS))
             rows.append((found.concept, *numbers, *nearest.values(), record["neurons"]))
         return pl.DataFrame(rows, schema=_CIRCUIT, orient="row")
+
+    def circuits(self, definition: str = PUBLISHED) -> pl.DataFrame:
+        """Return the circuits of all concepts by one definition, a row per neuron.
+
+        Args:
+            definition: ``published`` (the universal masks at the reference setting),
+                ``published@0.1,0.5`` (those at another one), ``calibrated``, ``contrastive``,
+                ``matched`` (a control), or ``own`` (the file that ``ATLAS_CIRCUITS`` names).
+
+        Returns:
+            ``concept``, ``layer`` and ``neuron``, sorted; a concept without a neuron has no row.
+
+        Raises:
+            MissingArtifactError: there are no circuits by it; the definitions there are named.
+            ArtifactError: the file is damaged.
+            SettingsError: it is no name of a definition.
+        """
+        wanted = Definition.of_partition_key(definition)
+        require_file(self.store, "circuits", wanted)
+        frame: pl.DataFrame = self.store.read("circuits", wanted)
+        return frame
 
 
 def open_atlas(folder: str | Path | UPath | None = None) -> Atlas:

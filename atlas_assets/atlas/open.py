@@ -150,15 +150,17 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
     if store.exists(key, setting):
         return
     _require_applicable(store, key)
-    there = "; ".join(map(str, settings_present(store.root, key))) if setting else ""
+    there = "; ".join(map(str, partitions_present(store.root, key))) if setting else ""
     make = f"materialise {key}"
-    if setting:
+    if isinstance(setting, Setting):
         make = "compute this one (`atlas sweep --write`)"
     raise MissingArtifactError(
         f"the atlas has no {key}" + (f" at {setting}" if setting else ""),
         where=str(store.path(key, setting)),
         expected="a file of that name",
-        found=f"the settings {there}" if there else "none",
+        found=f"the {'settings' if isinstance(setting, Setting) else 'definitions'} {there}"
+        if there
+        else "none",
         remedy=f"{'ask for one of those, ' if there else ''}{make}, or look into another folder "
         "(data_root=, or ATLAS_DATA_DIR and ATLAS_NAME)",
     )

@@ -17,7 +17,7 @@ from atlas_assets.orchestration.partitions import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.catalog import skipped_under
+from atlas_assets.stages.catalog import ON_DEMAND, skipped_under
 from atlas_assets.stages.figures.caption import Caption
 from atlas_assets.stages.series import SERIES_SCHEMA, Moment, circuits_over_training
 from atlas_assets.stages.setting import REFERENCE, Setting
@@ -107,7 +107,8 @@ def _atlases(
 def _is_done(settings: AtlasSettings) -> bool:
     store, _ = open_to_build(settings)
     states = survey(store, skipped=skipped_under(settings))
-    return all(state.state in _DONE for state in states if state.on_grid)
+    made = (state for state in states if state.on_grid and state.artifact not in ON_DEMAND)
+    return all(state.state in _DONE for state in made)
 
 
 def _over_training(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dg.AssetsDefinition:

@@ -9,11 +9,14 @@ import pytest
 
 import atlas_assets as aa
 from atlas_assets import io
+from atlas_assets.atlas.open import open_with_model
 from atlas_assets.errors import MissingArtifactError, SettingsError
+from atlas_assets.stages.circuits.circuits import to_table
+from atlas_assets.stages.setting import REFERENCE, Definition
 from atlas_assets_tests.cli.conftest import Call, call
-from atlas_assets_tests.sample_atlas import NAME, environment
+from atlas_assets_tests.sample_atlas import NAME, data, environment, settings_in
 
-__all__ = ["call"]
+__all__ = ["call", "data"]
 
 
 def test_a_circuit_is_that_of_atlas_show(call: Call, made: Path) -> None:
@@ -44,6 +47,23 @@ def test_the_atlas_in_force_and_its_folder_are_the_same(
     assert in_force.folder == aa.open_atlas(str(made / NAME)).folder
     assert in_force.summary().equals(io.load_summary(data_root=in_force.folder))
     assert isinstance(in_force.summary(), pl.DataFrame)
+
+
+def test_circuits_are_those_of_a_definition(data: Path) -> None:
+    store = open_with_model(settings_in(data))
+    universal = store.read("object_masks", REFERENCE, part="universal").universal
+    for definition, masks in (
+        (Definition("published"), universal),
+        (Definition("calibrated"), universal.select(universal.names[:1])),
+    ):
+        store.write("circuits", to_table(masks), definition, inputs={})
+    atlas = aa.open_atlas(data / NAME)
+    assert atlas.circuits().equals(to_table(universal))
+    assert atlas.circuits("calibrated")["concept"].unique().to_list() == [universal.names[0]]
+    with pytest.raises(MissingArtifactError, match="the definitions calibrated; published"):
+        atlas.circuits("matched")
+    with pytest.raises(SettingsError, match="not a definition"):
+        atlas.circuits("no definition")
 
 
 def test_what_is_not_there_is_named(made: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from reliability.rows import Row, Seen, draw
 
 CASES = 100
 #: of so many ticks one comes after a change
-CHANGES = 4
+CHANGES = 8
 #: seconds that all ticks and their runs may take
 LIMIT = 1800.0
 #: MB by which memory may grow from the first half of the ticks to the second

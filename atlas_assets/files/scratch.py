@@ -39,11 +39,15 @@ def hold(folder: Path) -> None:
 
 
 def remove_unless_held(folder: Path) -> None:
-    """Remove a folder of unfinished work, unless another process holds it.
+    """Remove a folder of unfinished work, unless another process holds it or a folder in it.
 
     Raises:
         OSError: it cannot be removed.
     """
+    for part in sorted(folder.glob(f"*/{_HELD}")):
+        remove_unless_held(part.parent)
+        if part.exists():
+            return
     with _lock:
         descriptor = _descriptors.pop((os.getpid(), folder), None)
         if descriptor is None:

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError
 from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.files.scratch import remove_unless_held
 
 FINGERPRINT = "0123456789abcdef"
 ARRAYS = {
@@ -117,11 +118,24 @@ def test_shards_that_another_process_works_on_stay(tmp_path: Path) -> None:
         other.stdout.readline()
         ShardStore(tmp_path, FINGERPRINT).put("00001", ARRAYS)
         assert sorted(entry.name[0] for entry in tmp_path.iterdir()) == ["0", "a"]
+        remove_unless_held(tmp_path)  # which another process works in
+        assert [entry.name[0] for entry in tmp_path.iterdir()] == ["a"]
         other.communicate(b"\n")
     assert other.returncode == 0
     assert len(list((tmp_path / ("a" * 64)).glob("*.safetensors"))) == 2
     ShardStore(tmp_path, "b" * 64).get("00001", like=ARRAYS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_work_within_work_is_removed_and_leaves_no_file_open(tmp_path: Path) -> None:
+    def open_files() -> list[str]:
+        links = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+        return [link for link in links if link.startswith(str(tmp_path))]
+
+    ShardStore(tmp_path, FINGERPRINT).beside("losses").put("00001", ARRAYS)
+    assert len(open_files()) == 1
+    remove_unless_held(tmp_path / "losses")
+    assert list(tmp_path.iterdir()) == [] and open_files() == []
 
 
 @pytest.mark.parametrize("fingerprint", ["", "abc", "../../etc/pass", "ABCDEF0123", "0" * 65])

@@ -12,12 +12,15 @@ AUTHORS = ("beeg_config.json", "final_model.pt")
 GGUF = ".gguf"
 
 
-def require_readable_kind(names: Collection[str], where: str) -> None:
+def require_readable_kind(
+    names: Collection[str], where: str, lacking: str = f"the model's folder has no {CONFIG}"
+) -> None:
     """Refuse what is no checkpoint with a ``config.json``, or more than that, with a ModelError.
 
     Args:
         names: of the files, without folders.
         where: what holds them, for the message.
+        lacking: what is said where there is no checkpoint of any kind.
     """
     found = ", ".join(sorted(names)[:12]) or "no file"
     if ADAPTER in names:
@@ -52,7 +55,7 @@ def require_readable_kind(names: Collection[str], where: str) -> None:
             "AutoModelForCausalLM.from_pretrained(folder, gguf_file=…).save_pretrained(…)",
         )
     raise ModelError(
-        f"the model's folder has no {CONFIG}",
+        lacking,
         where=where,
         expected="a checkpoint in the Hub's format",
         found=found,

@@ -204,7 +204,8 @@ def _download(client: HubClient, model: str, revision: str | None, sha: str) -> 
     if (cached := _cached(client, model, sha)) is None:
         files = repository.look_up(sha).files
         wanted = [p for p in files if any(fnmatch(p, pattern) for pattern in HUB_PATTERNS)]
-        require_readable_kind([path for path in files if "/" not in path], f"{model}@{sha[:12]}")
+        names = [path for path in files if "/" not in path]
+        require_readable_kind(names, f"{model}@{sha[:12]}", "the repository holds no model")
         # the config is the last to come: where it is, all the others are (`_cached`)
         for path in sorted(wanted, key=lambda path: (path == _CONFIG, path)):
             folder = repository.download(sha, files[path]).parent

@@ -40,7 +40,7 @@ def test_a_kernel_finds_what_the_notebook_shows(tmp_path: Path) -> None:
     place = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=300, resources=place).execute()
     assert results(notebook) == shown
-    assert len(shown) == 6
+    assert len(shown) == 7
     bars = [
         output["text"] for cell in cells(notebook) for output in cell["outputs"] if "text" in output
     ]

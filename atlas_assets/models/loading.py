@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -169,6 +170,9 @@ def _loader(folder: Path) -> Any:
         return AutoModelForCausalLM
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not has_encoder:
         return AutoModelForImageTextToText
+    for name in () if has_encoder else config.architectures or ():
+        if name.endswith("ForCausalLM") and hasattr(transformers, name):
+            return getattr(transformers, name)  # the part for text of a multimodal model, saved
     what = "an encoder-decoder" if has_encoder else "no causal language model"
     raise ModelError(
         f"the model is {what}",

@@ -197,7 +197,9 @@ def _watched(modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, _Call]]:
     calls = {module: _Call() for module in modules}
 
     def note(module: nn.Module, args: Any, kwargs: Any, output: object) -> None:
-        calls[module] = _Call(args, kwargs, first_tensor(output))
+        given = first_tensor(output)
+        # some blocks add to what a module gives in place (Falcon)
+        calls[module] = _Call(args, kwargs, None if given is None else given.clone())
 
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in calls]
     try:

@@ -61,7 +61,9 @@ class ReadoutPoint(nn.Module):
         if given is None or not hasattr(self._running, "shape"):
             return None
         outputs = self._running.outputs
-        outputs.append(given.reshape(*self._running.shape, given.shape[-1]))
+        readout = given.reshape(*self._running.shape, given.shape[-1])
+        # a block may add to it in place before the next part has run
+        outputs.append(readout.clone() if self._n_parts > 1 else readout)
         if len(outputs) < self._n_parts:
             return None
         total = torch.stack(outputs).sum(dim=0) if self._n_parts > 1 else outputs[0]

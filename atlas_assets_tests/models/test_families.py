@@ -77,7 +77,9 @@ def hooked(network: Any, parts: tuple[str, ...], ids: list[int]) -> tuple[Any, f
             handles.append(
                 modules[name].register_forward_hook(
                     lambda _m, _i, out, key=f"{layer:03d}": seen.setdefault(key, []).append(
-                        (out if isinstance(out, torch.Tensor) else out[0]).reshape(len(ids), -1)[-1]
+                        (out if isinstance(out, torch.Tensor) else out[0])
+                        .reshape(len(ids), -1)[-1]
+                        .clone()
                     )
                 )
             )

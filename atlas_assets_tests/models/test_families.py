@@ -160,3 +160,18 @@ def test_every_class_is_read_or_refused_and_most_are_read(tmp_path: Path) -> Non
         except Exception as error:  # so that all are named
             wrong.append(f"{family.model_type}: {type(error).__name__}: {error!s:.300}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_prompts_are_run_after_the_beginning_of_sequence(tmp_path: Path) -> None:
+    network = families.build("llama")
+    folder = saved(tmp_path, network)
+    parts, text, losses = ("model.layers.*.mlp",), "for i in x:", []
+    for bos, before in (("always", [network.config.bos_token_id]), ("never", [])):
+        model = load(resolve(str(folder), None), bos=bos)
+        found = tiny_models.read(model, {"a": [text]})
+        readouts, loss = hooked(network, parts, before + model.tokenizer.encode(text))
+        np.testing.assert_allclose(found.activations.sums[0], np.abs(readouts), rtol=1e-4)
+        np.testing.assert_allclose(found.losses["a"], [loss], atol=1e-6)
+        assert found.lengths["a"].tolist() == [len(before) + len(text)]
+        losses.append(loss)
+    assert losses[0] != losses[1]

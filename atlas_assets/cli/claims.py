@@ -38,6 +38,7 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
     from atlas_assets.atlas.open import open_in_force, require_folder
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.soundness.evaluate import evaluate_claims
+    from atlas_assets.stages.report.claims import tally
     from atlas_assets.stages.report.markdown import claims_table
 
     settings = AtlasSettings.from_env()
@@ -65,6 +66,8 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
         yield from _notes(listed)
         yield ""
         yield ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
+        if tally(results):
+            yield tally(results)
 
     return Answer("atlas.claims/1", document, text, _exit_code(results))
 
@@ -79,12 +82,12 @@ def _table(results: list[ClaimResult]) -> list[str]:
     rows = [
         (
             *(r.section, r.statement, r.expected, r.observed or None),
-            None if r.holds is None else r.verdict.partition(",")[0],
+            None if r.holds is None else r.verdict if r.about_this_atlas else r.as_in_paper,
         )
         for r in results
     ]
     header = ("where", "claim", "expected", "observed", "verdict")
-    return table(header, rows, {"claim": 38, "expected": 18, "observed": 18})
+    return table(header, rows, {"claim": 38, "expected": 18, "observed": 18, "verdict": 10})
 
 
 def _notes(results: list[ClaimResult]) -> Iterator[str]:

@@ -227,7 +227,7 @@ def judged(labels: dict[str, str]) -> tuple[dict[str, Masks], dict[str, effects.
     every = np.array([(row, gate) for gate in range(2) for row in range(len(test))])
     found = {}
     for name, masks in circuits.items():
-        extent = ablation.Extent(own=8, others=2, controls=2, curve=4)
+        extent = ablation.Extent(own=8, others=2, controls=1, kept=8, curve=4)
         planned = ablation.plan(masks, np.zeros(common.shape), sample, extent)
         gates = np.concatenate([planned.gates, extremes])
         runs = np.concatenate([planned.runs, every + np.array([0, len(planned.gates)])])

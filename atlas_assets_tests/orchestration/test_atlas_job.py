@@ -139,7 +139,7 @@ def test_circuits_of_every_definition_are_judged_alike(folder: Path) -> None:
 def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
     folder: Path, settings: AtlasSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = ablation.Extent(own=4, others=1, controls=2, curve=1)
+    few = ablation.Extent(own=4, others=1, controls=2, kept=2, curve=1)
     monkeypatch.setattr(ablation, "EXACT", few)
     copied = settings.model_copy(update={"data_dir": str(folder.parent), "name": "validated"})
     shutil.copytree(folder, folder.parent / "validated")

@@ -74,7 +74,7 @@ def describe(result: ClaimResult) -> str:
     aside = f" ({result.note})" if result.note else ""
     if not result.about_this_atlas:
         told = f"{result.observed} in {result.model}; {PAPER_MODEL}: {result.expected}"
-        return f"{result.verdict}: {told}{aside}"
+        return f"{result.verdict}: {told}; {result.as_in_paper}{aside}"
     return f"{result.verdict}: observed {result.observed}, expected {result.expected}{aside}"
 
 

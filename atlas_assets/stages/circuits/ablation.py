@@ -52,19 +52,21 @@ class Extent:
     Attributes:
         own: Prompts of the concept itself, at most.
         others: Prompts of each other concept; below 1, the share of the concepts that give one.
-        controls: Matched masks.
+        controls: Matched masks; where there are several, each on half of the concept's prompts.
+        kept: Prompts of the concept, and of others, at most, with all but the circuit ablated.
         curve: Prompts of the concept at each share of `CURVE`, at most.
     """
 
     own: int
     others: float
     controls: int
+    kept: int
     curve: int
 
 
 #: all there is to say in the job ``validate``, and the sample of the job ``atlas``
-EXACT = Extent(own=64, others=1, controls=definitions.MATCHED_DRAWS, curve=16)
-SAMPLED = Extent(own=6, others=0.06, controls=1, curve=0)
+EXACT = Extent(own=64, others=1, controls=definitions.MATCHED_DRAWS, kept=24, curve=8)
+SAMPLED = Extent(own=6, others=0.06, controls=1, kept=6, curve=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +110,12 @@ def plan(circuits: Masks, strength: Reals, sample: Sample, extent: Extent, seed:
         stream = streams.of_concept(seed, f"others {circuits.names[concept]}")
         others = _of_others(sample, concept, extent, stream)
         circuit = circuits.bits[concept]
-        held = [("ablate", ~circuit, [*own, *others]), ("keep", circuit, [*own, *others])]
+        some = stream.permutation(others)[: extent.kept].tolist()
+        kept_of = [*own[: extent.kept], *sorted(some)]
+        held = [("ablate", ~circuit, [*own, *others]), ("keep", circuit, kept_of)]
+        half = own if extent.controls == 1 else own[: -(-len(own) // 2)]
         held += [
-            (f"matched {draw}", ~control.bits[concept], [*own])
+            (f"matched {draw}", ~control.bits[concept], [*half])
             for draw, control in enumerate(controls)
         ]
         if extent.curve:

@@ -98,7 +98,9 @@ def effects(
     ablated = rows.filter(pl.col("condition") == "ablate")
     own = rise(ablated.filter("is_own"))
     others = rise(ablated.filter(~pl.col("is_own")))
-    controls = rise(rows.filter(pl.col("condition").str.starts_with("matched")))
+    controlled = rows.filter(pl.col("condition").str.starts_with("matched"))
+    # the circuit on the very prompts that its controls were run on
+    compared = ablated.join(controlled, on=("concept", "prompt"), how="semi")
     kept = rows.filter(pl.col("condition") == "keep")
     curve = [faithfulness(rows.filter(pl.col("condition") == f"keep {share:g}")) for share in CURVE]
     faithful = np.stack([*curve, np.where(np.isnan(curve[0]), np.nan, 1.0)])
@@ -106,7 +108,7 @@ def effects(
     return Effects(
         _effect(own),
         _effect(own - others),
-        _effect(own - controls),
+        _effect(rise(compared) - rise(controlled)),
         faithfulness(kept.filter("is_own")),
         faithfulness(kept.filter(~pl.col("is_own"))),
         np.trapezoid(faithful, shares, axis=0),

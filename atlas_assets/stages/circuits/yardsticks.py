@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -28,6 +30,8 @@ SPECIFICITY = TableSchema(
     ),
     key=("definition", "concept", "prompts_of"),
 )
+#: the share of pairs ranked first from which circuits are said to tell concepts apart
+IDENTIFYING = 0.25
 #: the measures of the leaderboard that have an interval
 _MEASURED = ("necessity", "specificity", "over_matched")
 _TOLD = {"ast": "AST nodes", "builtin": "builtins", "all": "all"}
@@ -147,6 +151,8 @@ def in_words(board: pl.DataFrame) -> str:
     said = []
     for kind in ("ast", "builtin"):
         of_kind = board.filter((pl.col("type") == kind) & ~pl.col("definition").str.contains("@"))
+        best = of_kind.drop_nulls("identification_top1").sort("identification_top1")[-1:]
+        said += [_identifying(row, kind) for row in best.rows(named=True)]
         specific = of_kind.filter(pl.col("specificity_low") > 0)
         if of_kind["specificity"].is_null().all():
             continue
@@ -181,6 +187,19 @@ SPLIT_HALF = Artifact(
     setting=REFERENCE,
     needs=Needs.GRID,
 )
+
+
+def _identifying(row: dict[str, Any], kind: str) -> str:
+    chance = 1 / row["n_concepts"]
+    found = f"{row['identification_top1']:.0%} of the pairs held out, {chance:.1%} by chance"
+    if row["identification_top1"] < IDENTIFYING:
+        return (
+            f"No definition tells {_TOLD[kind]} apart: the best, {row['definition']}, ranks "
+            f"{found}, first."
+        )
+    return f"Of {_TOLD[kind]}, {row['definition']} circuits identify best: {found}."
+
+
 LABEL_NULL = Artifact(
     key="label_null",
     title="Sizes of circuits against random labels",

@@ -6,7 +6,8 @@ expected of the paper's model, and knows how to observe the same quantity in any
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -166,6 +167,13 @@ class ClaimResult:
             return "observed, not claimed"
         return "holds" if self.holds else "broken"
 
+    @property
+    def as_in_paper(self) -> str:
+        """Whether what the paper states of its model holds of this one, which is no failure."""
+        if self.holds is None:
+            return "not applicable"
+        return "holds" if self.holds else "does not hold"
+
 
 class NotApplicable(ClaimResult):
     """A claim about the paper's prompts, and an atlas of a user's own."""
@@ -174,6 +182,17 @@ class NotApplicable(ClaimResult):
     def verdict(self) -> str:
         """The result in words."""
         return "not applicable"
+
+
+def tally(results: Iterable[ClaimResult]) -> str:
+    """Count what holds of a model that the paper does not speak of; empty where it speaks of it."""
+    counts = Counter(result.as_in_paper for result in results if not result.about_this_atlas)
+    if not counts["holds"] + counts["does not hold"]:
+        return ""
+    return (
+        f"{counts['holds']} of {counts.total()} as in the paper, {counts['does not hold']} not, "
+        f"{counts['not applicable']} not applicable"
+    )
 
 
 def show(value: Observed) -> str:

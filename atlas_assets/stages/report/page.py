@@ -9,7 +9,7 @@ from importlib import resources
 
 import jinja2
 
-from atlas_assets.stages.report.claims import ClaimResult
+from atlas_assets.stages.report.claims import ClaimResult, tally
 from atlas_assets.stages.report.table import Table
 
 _TEMPLATE, _STYLE = "atlas_report.html.j2", "atlas_report.css"
@@ -123,6 +123,11 @@ class Page:
     def verdicts(self) -> tuple[tuple[str, int], ...]:
         """How many claims there are of each verdict, in the order they first occur."""
         return tuple(Counter(claim.verdict for claim in self.claims).items())
+
+    @property
+    def tally(self) -> str:
+        """How many claims hold of a model that the paper does not speak of, in words."""
+        return tally(self.claims)
 
     @property
     def notes(self) -> tuple[str, ...]:

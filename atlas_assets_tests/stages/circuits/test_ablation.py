@@ -24,12 +24,13 @@ def test_every_condition_holds_back_what_it_says() -> None:
     rng = np.random.default_rng(0)
     circuits = masks(rng, CONCEPTS)
     strength, drawn = rng.random(circuits.bits.shape), sample(9)
-    extent = ablation.Extent(own=7, others=2, controls=2, curve=3)
+    extent = ablation.Extent(own=7, others=2, controls=2, kept=5, curve=3)
     planned = ablation.plan(circuits, strength, drawn, extent)
     per_concept = Counter(zip(planned.concepts.tolist(), planned.conditions, strict=True))
     for concept in range(5):
-        assert per_concept[concept, "ablate"] == per_concept[concept, "keep"] == 7 + 4 * 2
-        assert per_concept[concept, "matched 0"] == per_concept[concept, "matched 1"] == 7
+        assert per_concept[concept, "ablate"] == 7 + 4 * 2
+        assert per_concept[concept, "keep"] == 5 + 5
+        assert per_concept[concept, "matched 0"] == per_concept[concept, "matched 1"] == 4
         assert per_concept[concept, "keep 0.02"] == 3
     controls = [definitions.matched(circuits, strength, draw=draw) for draw in range(2)]
     for (prompt, gate), concept, condition in zip(
@@ -57,7 +58,7 @@ def test_every_condition_holds_back_what_it_says() -> None:
 
 def test_a_sample_takes_few_prompts_of_some_others() -> None:
     circuits = masks(np.random.default_rng(1), CONCEPTS)
-    extent = ablation.Extent(own=2, others=0.5, controls=0, curve=0)
+    extent = ablation.Extent(own=2, others=0.5, controls=0, kept=2, curve=0)
     planned = ablation.plan(circuits, np.zeros(circuits.bits.shape), sample(4), extent)
     assert set(planned.conditions) == {"ablate", "keep"}
     for concept in range(5):

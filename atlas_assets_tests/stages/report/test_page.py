@@ -18,12 +18,12 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import universal_table
 from atlas_assets.stages.report.claims import ClaimResult
 from atlas_assets.stages.report.page import Page, render
-from atlas_assets.stages.setting import REFERENCE, STANDALONE
+from atlas_assets.stages.setting import DEFINITIONS, REFERENCE, STANDALONE
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.stages.report.reading import Reading
 from atlas_assets_tests.storage.release_files import note_fetched, write_object_masks
-from atlas_assets_tests.storage.samples import LINEAGE, objects, sample
+from atlas_assets_tests.storage.samples import DEFINED, LINEAGE, objects, sample
 
 SWEEP = (STANDALONE, REFERENCE)
 SETTINGS = AtlasSettings.build(epsilons="0.001,0.5", consistencies="0.8")
@@ -31,14 +31,14 @@ HOSTILE = "<script>alert('x')</script>&\"model\""
 
 
 def store_at(folder: Path, lineage: Lineage = LINEAGE) -> AtlasStore:
-    return AtlasStore(UPath(folder), lambda: lineage, SWEEP)
+    return AtlasStore(UPath(folder), lambda: lineage, SWEEP, definitions=DEFINED)
 
 
 def fill(store: AtlasStore) -> AtlasStore:
     for key, artifact in ARTIFACTS.items():
         if artifact.group == "stage_17_report":
             continue
-        for setting in SWEEP if artifact.partitioned else (None,):
+        for setting in store.partitions(key):
             value = sample(key, setting or REFERENCE)
             if key == "masks":
                 value = universal_table({at: objects(at).universal for at in SWEEP})
@@ -75,8 +75,12 @@ def test_every_part_of_the_atlas_is_on_the_page(page: Page, reading: Reading) ->
     text = reading.elements[0].text
     for key, artifact in ARTIFACTS.items():
         if artifact.group != "stage_17_report":
-            for setting in SWEEP if artifact.partitioned else (None,):
-                assert artifact.file_name(setting) in text, key
+            for partition in (
+                DEFINED
+                if artifact.partitions is DEFINITIONS
+                else (SWEEP if artifact.partitioned else (None,))
+            ):
+                assert artifact.file_name(partition) in text, key
     for claim in page.claims:
         assert claim.id in text
         assert claim.statement in text

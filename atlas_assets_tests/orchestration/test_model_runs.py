@@ -157,7 +157,7 @@ def test_the_published_readout_has_a_pass_of_its_own(
     assert notes(folder) == []
     chunks_run.clear()
     make(published, instance, "object_activations")
-    assert chunks_run == []
+    assert chunks_run  # on a tree of its own, too
     losses = [store_of(s).read("object_prompts")["sequence_loss"] for s in (last, published)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
     sums = [store_of(s).read("object_activations").digest() for s in (last, published)]

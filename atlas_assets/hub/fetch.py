@@ -92,7 +92,7 @@ def choose(
     named = [
         file for file in source.published if not names or not _meanings(file).isdisjoint(names)
     ]
-    there = sorted({file.setting for file in named if file.setting})
+    there = sorted({file.setting for file in named if isinstance(file.setting, Setting)})
     for setting in settings:
         expect(
             setting in there,
@@ -103,7 +103,11 @@ def choose(
             found=str(setting),
             remedy="correct --setting",
         )
-    return tuple(f for f in named if not settings or f.setting is None or f.setting in settings)
+    return tuple(
+        file
+        for file in named
+        if not settings or not isinstance(file.setting, Setting) or file.setting in settings
+    )
 
 
 def _meanings(file: PublishedFile) -> set[str]:

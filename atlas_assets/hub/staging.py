@@ -30,7 +30,7 @@ from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.soundness.gather import facts
 from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of
 from atlas_assets.soundness.subject import Cell, subject_of_atlas
-from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, skipped_under
+from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, ON_DEMAND, skipped_under
 from atlas_assets.stages.check import NotApplicableError, NotComparedError
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codec import within
@@ -124,7 +124,8 @@ def staged(
 
 def cells_of(store: AtlasStore) -> list[Cell]:
     """Return every file that the atlas has or should have, in the order of the pipeline."""
-    return [(key, partition) for key in ARTIFACTS for partition in store.partitions(key)]
+    cells = [(key, at) for key in ARTIFACTS for at in viewer.in_order(store.partitions(key))]
+    return [cell for cell in cells if cell[0] not in ON_DEMAND or store.exists(*cell)]
 
 
 def cells_named(store: AtlasStore, names: Iterable[str], option: str, remedy: str) -> set[Cell]:

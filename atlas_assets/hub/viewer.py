@@ -38,11 +38,19 @@ _DTYPES: dict[Any, str] = {
 
 def path_of(artifact: Artifact, setting: Partition | None) -> str:
     """Return the path, inside the repository, of the parquet file that the viewer reads."""
-    if artifact.kind == "parquet":
-        return artifact.file_name(setting)
+    if artifact.kind == "parquet" and setting is None:
+        return artifact.file_name()  # others lack the columns that name their partition
     if setting is None:
         return f"{_FOLDER}/{artifact.key}.parquet"
     return f"{_FOLDER}/{artifact.key}/{setting.file_tag}.parquet"
+
+
+def in_order(partitions: Iterable[Partition | None]) -> list[Partition | None]:
+    """Return the partitions of a table in the order of their rows: settings ascending, as given.
+
+    Definitions are in the order of their names.
+    """
+    return sorted(partitions, key=lambda at: str(at) if isinstance(at, Definition) else "")
 
 
 def frame_of(table: pl.DataFrame, setting: Partition | None) -> pl.DataFrame:

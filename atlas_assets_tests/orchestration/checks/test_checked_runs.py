@@ -84,7 +84,10 @@ def checks_seen(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str, str |
 def test_the_job_of_the_whole_atlas_has_every_check(settings: AtlasSettings) -> None:
     definitions = build_definitions(settings)
     checks = {found.op.name for found in definitions.asset_checks or []}
-    assert checks <= set(definitions.resolve_job_def("atlas").graph.node_dict)
+    # a run of Dagster's has partitions of one space, which here is the sweep; and what is made on
+    # demand is checked by the job that makes it
+    apart = {"circuits_integrity", "ablation_integrity"}
+    assert checks - apart <= set(definitions.resolve_job_def("atlas").graph.node_dict)
     assert len(checks) > len(ARTIFACTS)
 
 

@@ -216,6 +216,8 @@ def _at(key: str) -> Setting | None:
 
 def _write_artifact(key: str, place: Path, new: bool, ready: Ready) -> None:
     value = _value(key, new)
+    # once per process polars looks numpy up, in native code that panics if it is interrupted there
+    pl.Series([0.0]).to_numpy()
     ready()
     samples.store_at(place).write(key, value, _at(key), inputs={})
 

@@ -180,7 +180,9 @@ def _work(work: Callable[[Ready], object], to: int) -> None:
         said["answer"] = work(ready)
     except BaseException as error:
         said["error"] = f"{type(error).__name__}: {error}"
-        said["ours"] = isinstance(error, AtlasError | KeyboardInterrupt)
+        # native code of a library may wrap an interrupt in an error of the library's own
+        interrupted = "KeyboardInterrupt" in said["error"]
+        said["ours"] = interrupted or isinstance(error, AtlasError)
     with contextlib.suppress(BaseException):
         text = f"\n{json.dumps(said)}".encode()
         while text:

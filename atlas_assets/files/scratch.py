@@ -62,6 +62,17 @@ def remove_unless_held(folder: Path) -> None:
                 os.close(descriptor)
 
 
+def clear(folder: Path | None) -> None:
+    """Remove all unfinished work in a folder that no other process holds, as far as it can be."""
+    if folder is None or not folder.is_dir():
+        return
+    for work in sorted(folder.iterdir()):
+        with contextlib.suppress(OSError):
+            remove_unless_held(work)
+    with contextlib.suppress(OSError):  # another process is at something in it
+        folder.rmdir()
+
+
 def _flock(descriptor: int, *, exclusive: bool) -> bool:
     """Lock an open file without waiting; return whether nobody else's lock was in the way."""
     try:

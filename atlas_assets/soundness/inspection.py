@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast
 
 from atlas_assets.errors import AtlasError
-from atlas_assets.files.locations import file_state
 from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.soundness.subject import cells_of, name_of
 from atlas_assets.stages.artifact import Layout
@@ -27,6 +26,7 @@ from atlas_assets.stages.masks.integrity import pack
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
 from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage.codecs import codec_named, codec_of
+from atlas_assets.storage.kept import Kept, states_of
 from atlas_assets.storage.store import AtlasStore
 
 Value = TypeVar("Value")
@@ -60,24 +60,25 @@ class MaskReader:
     neighbours and its tables: what is kept of one is an eighth of its size.
     """
 
-    _kept: dict[str, tuple[tuple[int, ...], MaskFile]] = field(default_factory=dict)
+    _kept: Kept[MaskFile] = field(default_factory=Kept)
 
     def read(self, store: AtlasStore, key: str, setting: Partition | None) -> MaskFile:
         """Return the masks in a file of masks; raise AtlasError where it cannot be read."""
         path = store.path(key, setting)
-        state, (kept_state, found) = file_state(path), self._kept.get(str(path), (None, None))
-        if found is None or kept_state != state:
-            found = _read_masks(store, key, setting)
-            if state is not None:
-                self._kept[str(path)] = (state, found)
+        states = states_of([path])
+        kept = self._kept.of(str(path), states)
+        if kept is not None:
+            return kept.value
+        found = _read_masks(store, key, setting)
+        self._kept.put(str(path), states, found)
         return found
 
     def universal(self, store: AtlasStore, setting: Setting) -> Masks:
         """Return the universal masks of object masks, alone unless the rest is kept already."""
         path = store.path("object_masks", setting)
-        kept = self._kept.get(str(path))
-        if kept is not None and kept[0] == file_state(path):
-            return kept[1].universal
+        kept = self._kept.of(str(path), states_of([path]))
+        if kept is not None:
+            return kept.value.universal
         return cast(Masks, store.read("object_masks", setting, part="universal").universal)
 
 

@@ -12,13 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArtifactError
-from atlas_assets.files.locations import file_digest, file_state, local_path
-from atlas_assets.files.scratch import remove_unless_held
+from atlas_assets.files.locations import file_digest, local_path
+from atlas_assets.files.scratch import clear
 from atlas_assets.files.steady import require_not_written_to
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.artifact import Artifact, Kind, Parameters
@@ -35,6 +33,7 @@ from atlas_assets.stages.setting import (
 from atlas_assets.storage import provenance as records
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import artifact_named, codec_named
+from atlas_assets.storage.kept import Kept, States, read_only, readers_own, states_of
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance
 
 _LIBRARIES = ("atlas-assets", "h5py", "numpy", "polars")
@@ -47,8 +46,6 @@ _LIBRARIES_OF_KIND: Mapping[Kind, Sequence[str]] = {
 _NO_CONTENT = "0" * 64
 #: marks the digest of a file that has no provenance, and so no digest of its content
 _FILE = "file:"
-#: how many values are kept to be handed over again
-_MOST_KEPT = 128
 #: stands for the part of a file that is its record
 _RECORD = "/record"
 #: an artifact, its partition, and a part of it
@@ -82,9 +79,7 @@ class AtlasStore:
     sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
     parameters: Parameters = field(default_factory=dict)
     definitions: Sequence[Definition] = ()
-    _kept: dict[_Name, tuple[list[tuple[int, ...] | None], Any]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _kept: Kept[Any] = field(default_factory=Kept, init=False, repr=False, compare=False)
 
     def path(self, key: str, setting: Partition | None = None) -> UPath:
         """Return the path of the artifact's file, there or not."""
@@ -150,7 +145,7 @@ class AtlasStore:
             update={"payload_sha256": digest, "parts": parts, "remark": remark}
         )
         size = codec.write(path, value, record)
-        self._clear_scratch(key)
+        clear(self.scratch(key))
         if isinstance(value, ObjectMasks):
             self._keep_universal(key, setting, value, record)
         return Written(path, size, record)
@@ -181,14 +176,14 @@ class AtlasStore:
         map shows in a file's times only some time after it.
         """
         name = key, setting, part
-        kept, before = self._kept.get(name), self._states(key, setting)
-        if kept is not None and kept[0] == before:
-            return _own(kept[1])
+        before = self._states(key, setting)
+        kept = self._kept.of(name, before)
+        if kept is not None:
+            return readers_own(kept.value)
         value = self.read(key, setting, part)
         if not isinstance(value, Activations) and getattr(value, "pairs", None) is None:
-            _make_read_only(value)
-            self._keep(name, before, value)
-        return _own(value)
+            self._keep(name, before, read_only(value))
+        return readers_own(value)
 
     def provenance(self, key: str, setting: Partition | None = None) -> Provenance | None:
         """Return the provenance of the file on disk; ``None`` for a file that has none.
@@ -196,24 +191,22 @@ class AtlasStore:
         A file that is not there or is damaged is an error, as for `read`.
         """
         name, path = (key, setting, _RECORD), self.path(key, setting)
-        kept, before = self._kept.get(name), self._states(key, setting)
-        if kept is not None and kept[0] == before:
-            return kept[1]  # type: ignore[no-any-return]
+        before = self._states(key, setting)
+        kept = self._kept.of(name, before)
+        if kept is not None:
+            return kept.value  # type: ignore[no-any-return]
         self._require_present(key, setting)
         stored = codec_named(key).provenance(path)
-        if artifact_named(key).kind == "hdf5":  # of a table the record is in another file
-            self._keep(name, before, stored)
+        self._keep(name, before, stored)
         return stored
 
-    def _states(self, key: str, setting: Partition | None) -> list[tuple[int, ...] | None]:
-        return [file_state(file) for file in codec_named(key).watched(self.path(key, setting))]
+    def _states(self, key: str, setting: Partition | None) -> States:
+        return states_of(codec_named(key).watched(self.path(key, setting)))
 
-    def _keep(self, name: _Name, before: list[tuple[int, ...] | None], value: Any) -> None:
+    def _keep(self, name: _Name, before: States, value: Any) -> None:
         """Keeps what the files of an artifact hold, if they have not changed since ``before``."""
-        if None not in before and before == self._states(*name[:2]):
-            self._kept[name] = before, value
-            if len(self._kept) > _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
+        if before == self._states(*name[:2]):
+            self._kept.put(name, before, value)
 
     def _keep_universal(
         self, key: str, setting: Partition | None, value: ObjectMasks, record: Provenance
@@ -222,8 +215,7 @@ class AtlasStore:
         before = self._states(key, setting)
         if self.provenance(key, setting) == record:
             small = deepcopy(replace(value, pairs=None))  # whose arrays are the caller's
-            _make_read_only(small)
-            self._keep((key, setting, "universal"), before, small)
+            self._keep((key, setting, "universal"), before, read_only(small))
 
     def origin(self, key: str, setting: Partition | None = None) -> Origin:
         """Return where the content of the file on disk comes from; errors as for `provenance`.
@@ -274,16 +266,6 @@ class AtlasStore:
         """
         local = local_path(UPath(self.root))
         return None if local is None else local / ".work" / artifact_named(key).key
-
-    def _clear_scratch(self, key: str) -> None:
-        folder = self.scratch(key)
-        if folder is None or not folder.is_dir():
-            return
-        for work in sorted(folder.iterdir()):
-            with contextlib.suppress(OSError):
-                remove_unless_held(work)
-        with contextlib.suppress(OSError):  # another process is at something in it
-            folder.rmdir()
 
     def prospect(self, key: str, setting: Partition | None = None) -> Provenance:
         """Return the record that the artifact would have if made now, less what is in it.
@@ -399,22 +381,6 @@ def _setting_of(artifact: Artifact, partition: Partition | None) -> Setting | No
 
 def _name(key: str, setting: Partition | None) -> str:
     return f"{key} at {setting}" if setting else key
-
-
-def _own(value: Any) -> Any:
-    """The value, which its reader may add columns to or take them from, if it is a table."""
-    return value.clone() if isinstance(value, pl.DataFrame) else value
-
-
-def _make_read_only(value: Any) -> None:
-    if isinstance(value, np.ndarray):
-        value.flags.writeable = False
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            _make_read_only(part)
-    else:
-        for part in getattr(value, "__dict__", {}).values():
-            _make_read_only(part)
 
 
 @cache

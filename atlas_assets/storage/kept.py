@@ -1,0 +1,68 @@
+"""Values that were read from files, kept to be handed over again while the files do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import polars as pl
+from upath import UPath
+
+from atlas_assets.files.locations import file_state
+
+Value = TypeVar("Value")
+#: the `file_state` of each of some files
+States = list[tuple[int, ...] | None]
+#: how many values are kept
+_MOST = 128
+
+
+class Held(NamedTuple, Generic[Value]):
+    """A value, which may be None, of files in these states."""
+
+    states: States
+    value: Value
+
+
+class Kept(Generic[Value]):
+    """The values of files, by any name."""
+
+    def __init__(self) -> None:
+        self._held: dict[Hashable, Held[Value]] = {}
+
+    def of(self, name: Hashable, states: States) -> Held[Value] | None:
+        """Return what is kept under a name, if it is of files in these states."""
+        held = self._held.get(name)
+        return held if held is not None and held.states == states else None
+
+    def put(self, name: Hashable, states: States, value: Value) -> None:
+        """Keep a value that files in these states hold; not of a file whose state is not known."""
+        if None not in states:
+            self._held[name] = Held(states, value)
+            if len(self._held) > _MOST:
+                del self._held[next(iter(self._held))]
+
+
+def states_of(files: Sequence[UPath | Path]) -> States:
+    """Return the state of each file."""
+    return [file_state(file) for file in files]
+
+
+def read_only(value: Any) -> Any:
+    """Return the value, whose arrays nobody can write to any more."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            read_only(part)
+    else:
+        for part in getattr(value, "__dict__", {}).values():
+            read_only(part)
+    return value
+
+
+def readers_own(value: Any) -> Any:
+    """Return the value; of a table a copy, whose columns its reader may change."""
+    return value.clone() if isinstance(value, pl.DataFrame) else value

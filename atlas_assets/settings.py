@@ -222,6 +222,14 @@ class AtlasSettings(BaseModel):
             raise ValueError(f"its name ends in none of {', '.join(STIMULI_ENDINGS)}")
         return value
 
+    @field_validator("circuits")
+    @classmethod
+    def _is_a_file(cls, value: str | None) -> str | None:
+        path = Path(cls._can_be_a_path(value) or "").expanduser()
+        if value is not None and not path.is_file():
+            raise ValueError("it is no file" if path.exists() else "there is no such file")
+        return value
+
     @field_validator("data_dir", "model", "stimuli")
     @classmethod
     def _can_be_a_path(cls, value: str | None) -> str | None:
@@ -386,7 +394,8 @@ def _with_digest(path: Path) -> str:
 def _file_digest(file: str) -> str:
     """A digest of a file's content, or its name where it cannot be read."""
     try:
-        return hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest()[:16]
+        with Path(file).expanduser().open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
     except OSError:
         return file
 

@@ -13,6 +13,8 @@ from atlas_assets_tests.storage.defects import refusing
 
 REPOSITORIES = ("ATLAS_HUB_SOURCE", "ATLAS_HUB_TARGET")
 
+HERE = Path(__file__).parent
+
 
 def test_an_empty_environment_is_the_published_experiment_with_the_embedded_model() -> None:
     settings = AtlasSettings.from_env({})
@@ -42,6 +44,19 @@ def test_lists_are_comma_separated_and_sorted_into_the_sweep() -> None:
         ),
         *(("ATLAS_DATA_DIR", value) for value in (__file__, "a" * 300)),
         *(("ATLAS_MODEL", value) for value in ("m" * 300, "m\0", '"gpt2"', "~nobody-here/m")),
+        *(
+            ("ATLAS_CIRCUITS", value)
+            for value in (
+                "/nowhere/m.parquet",
+                str(Path(__file__).parent),
+                "~nobody-here/m",
+                "/dev/null",
+            )
+        ),
+        *(
+            ("ATLAS_STIMULI", value)
+            for value in ("mine.xlsx", "~nobody-here/m.csv", "m" * 300 + ".csv")
+        ),
         ("ATLAS_DEVICE", "cpu\r"),
         ("ATLAS_PERMUTATIONS", "9" * 400),
         ("ATLAS_DTYPE", "float8"),

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import atlas_assets as aa
 from atlas_assets import io
+from atlas_assets.atlas.open import open_with_model
 from atlas_assets.cli.app import atlas
 from atlas_assets.errors import SettingsError
 from atlas_assets.settings import AtlasSettings
@@ -23,7 +24,7 @@ from atlas_assets.stages.activations.activations import units_of_checker_prompts
 from atlas_assets.stages.catalog import ARTIFACTS, CIRCUITS, FIGURES, ON_DEMAND, definitions_of
 from atlas_assets.stages.circuits import ablation
 from atlas_assets.stages.circuits.yardsticks import YARDSTICKS
-from atlas_assets.stages.setting import DEFINITIONS, SWEEP, Setting
+from atlas_assets.stages.setting import DEFINITIONS, SWEEP, Definition, Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.orchestration.tiny_atlas import (
     ASSET_KEYS,
@@ -134,6 +135,27 @@ def test_circuits_of_every_definition_are_judged_alike(folder: Path) -> None:
     assert set(published.rows()) == wanted
     sample = pl.read_parquet(folder / "ablation_sample.parquet")
     assert set(sample["domain"].unique()) <= {1, 3}
+
+
+def test_circuits_of_ones_own_are_judged_too_and_stale_once_their_file_is_another(
+    folder: Path, settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.parquet"
+    mine = pl.read_parquet(folder / "circuits_published.parquet")[::2]
+    mine.write_parquet(file)
+    shutil.copytree(folder, tmp_path / folder.name)
+    changed = {"data_dir": str(tmp_path), "circuits": str(file)}
+    own, at = settings.model_copy(update=changed), Definition("own")
+    assert materialize(own, instance, ["circuits"], "own").success
+    assert materialize(own, instance, ["circuit_quality"]).success
+    store = open_with_model(own)
+    assert store.read("circuits", at).equals(mine)
+    judged = store.read("circuit_quality").filter(pl.col("definition") == "own")
+    assert judged["size"].sum() == mine.height
+    assert judged["identification_top1"].null_count() == 0
+    assert store.stale_reason("circuits", at) is None
+    mine[1:].write_parquet(file)
+    assert "version" in (open_with_model(own).stale_reason("circuits", at) or "")
 
 
 def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(

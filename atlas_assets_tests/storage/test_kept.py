@@ -93,9 +93,7 @@ def test_what_was_just_written_is_handed_over_until_its_file_is_another(
     change(Path(store.path("object_masks", SETTING).path))
     with pytest.raises(ArtifactError, match="not what was written"):
         universal(store)
-    store_at(tmp_path).write(
-        "object_masks", objects(), SETTING, inputs={}
-    )
+    store_at(tmp_path).write("object_masks", objects(), SETTING, inputs={})
     assert universal(store).universal.width != 8
     assert store.provenance("object_masks", SETTING) == earlier
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.errors import ArtifactError
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.activations.positions import PositionActivations
@@ -21,6 +20,7 @@ from atlas_assets.stages.check import (
     agrees_with_inputs,
 )
 from atlas_assets.stages.circuits import ablation, circuits, definitions, halves, samples
+from atlas_assets.stages.circuits.own_circuits import read_own
 from atlas_assets.stages.making import Making, definition_made
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
 from atlas_assets.stages.rounding import Reals
@@ -102,28 +102,11 @@ def _circuits(making: Making) -> pl.DataFrame:
     elif definition.name == "matched":
         found = definitions.matched(published, _strength(making, published))
     elif definition.name == OWN:
-        found = _own(str(making.settings.circuits), published)
+        found = read_own(str(making.settings.circuits), published)
     empty = [name for name, bits in zip(found.names, found.bits, strict=True) if not bits.any()]
     making.note(neurons=int(found.bits.sum()), concepts_without_a_neuron=empty)
     making.remark(f"concepts without a neuron: {', '.join(empty)}" if empty else "")
     return circuits.to_table(found)
-
-
-def _own(file: str, like: Masks) -> Masks:
-    """Read a user's own circuits."""
-    try:
-        table = pl.read_parquet(Path(file).expanduser())
-        table = table.select(circuits.SCHEMA.polars.names()).cast(circuits.SCHEMA.polars)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise MissingArtifactError(
-            "the file of circuits cannot be read",
-            where=file,
-            expected="a parquet file with the columns concept, layer, neuron",
-            found=str(error).splitlines()[0],
-            remedy="correct ATLAS_CIRCUITS or the file",
-        ) from error
-    circuits.SCHEMA.check(table, where=file)
-    return circuits.from_table(table, like, where=file)
 
 
 def circuits_of(making: Making, some: Iterable[Definition]) -> dict[str, Masks]:

@@ -13,13 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from atlas_assets.errors import HEAD, StimulusError, require_downloaded
+from atlas_assets.errors import HEAD, AtlasError, StimulusError, require_downloaded
 
 MOST_BYTES, MOST_ROWS = 256 * 2**20, 1_000_000
 #: a number, counted from 1, and the values of a row by column
 Row = tuple[int, dict[str, Any]]
 # a damaged parquet file makes polars raise either; the second is no Exception
-_POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
+POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 _NUMBER = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 #: the types that a column of parquet may have; pandas writes numbers with gaps as decimals
@@ -42,7 +42,7 @@ def numbered_rows(path: Path, columns: Sequence[str], required: Sequence[str]) -
     Raises:
         StimulusError: The file is not there, is too large, or is not of its format.
     """
-    data = _content(path)
+    data = bytes_of(path, StimulusError, _refused)
     seen = 0
     for number, row in _FORMATS[path.suffix.lower()](data, path, columns, required):
         seen += 1
@@ -53,17 +53,27 @@ def numbered_rows(path: Path, columns: Sequence[str], required: Sequence[str]) -
         raise _refused(path, "at least one row", "none")
 
 
-def _content(path: Path) -> bytes:
+def bytes_of(
+    path: Path, kind: type[AtlasError], refused: Callable[[object, str, str], AtlasError]
+) -> bytes:
+    """Return the bytes of a user's own file, which may be anything.
+
+    Args:
+        path: The file.
+        kind: The error of a file that git-lfs has not downloaded.
+        refused: Gives the error to raise else, of where, what is expected and what was found: the
+            file is not there, no regular one, of more than `MOST_BYTES`, or cannot be read.
+    """
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            raise _refused(path, "a file", "a folder, a pipe or a device")
+            raise refused(path, "a file", "a folder, a pipe or a device")
         if about.st_size > MOST_BYTES:
-            raise _refused(path, f"at most {MOST_BYTES:,} bytes", f"{about.st_size:,}")
+            raise refused(path, f"at most {MOST_BYTES:,} bytes", f"{about.st_size:,}")
         data = path.read_bytes()
     except OSError as error:
-        raise _refused(path, "a file that can be read", error.strerror or str(error)) from error
-    require_downloaded(data[:HEAD], path, StimulusError)
+        raise refused(path, "a file that can be read", error.strerror or str(error)) from error
+    require_downloaded(data[:HEAD], path, kind)
     return data
 
 
@@ -116,7 +126,7 @@ def _from_parquet(
         if height > MOST_ROWS:
             raise _refused(path, f"at most {MOST_ROWS:,} rows", f"{height:,}")
         frame = pl.read_parquet(io.BytesIO(data))
-    except _POLARS_ERRORS as error:
+    except POLARS_ERRORS as error:
         found = (str(error).splitlines() or [type(error).__name__])[0]
         raise _refused(path, "a complete parquet file", found) from error
     yield from enumerate(frame.iter_rows(named=True), start=1)

@@ -27,6 +27,11 @@ def mean(name: str, description: str, *, nullable: bool = False) -> Column:
     return Column(name, pl.Float64(), description, nullable=nullable, minimum=0.0)
 
 
+def rank(name: str, description: str) -> Column:
+    """A column of mean ranks, 1 the best; absent where nothing was ranked."""
+    return Column(name, pl.Float64(), description, nullable=True, minimum=1.0)
+
+
 def concept(name: str, description: str) -> Column:
     """A column of concepts, such as ``ast__{node}`` or ``builtin__{name}``."""
     return Column(name, pl.String(), description, pattern=_CONCEPT)

@@ -16,7 +16,7 @@ from atlas_assets.stages.circuits.samples import Half
 from atlas_assets.stages.concepts import split_concept
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.rounding import Reals
-from atlas_assets.stages.schema import Column, TableSchema
+from atlas_assets.stages.schema import TableSchema
 
 SCHEMA = TableSchema(
     columns=(
@@ -30,13 +30,7 @@ SCHEMA = TableSchema(
         col.share(
             "identification_top1", "pairs of the other half that rank it first", nullable=True
         ),
-        Column(
-            "identification_rank",
-            pl.Float64(),
-            "its mean rank among the concepts of its type, 1 best",
-            nullable=True,
-            minimum=1.0,
-        ),
+        col.rank("identification_rank", "its mean rank among the concepts of its type, 1 best"),
     ),
     key=("kappa", "share", "concept"),
 )

@@ -22,7 +22,8 @@ LEAST_PROMPTS = 20
 #: a neuron is of the core where at least this share of all circuits hold it, in tenths
 CORE_TENTHS = 9
 TYPES = ("ast", "builtin", "all")
-_MEASURED = ("necessity", "specificity", "over_matched")
+#: the measures of ablation that have an interval
+MEASURED = ("necessity", "specificity", "over_matched")
 
 
 def _number(name: str, description: str) -> Column:
@@ -56,13 +57,7 @@ QUALITY = TableSchema(
         col.count("size", "neurons of the circuit, all layers"),
         col.count("core", "of these, neurons that at least 90% of the circuits hold"),
         col.share("identification_top1", "held-out pairs that rank it first", nullable=True),
-        Column(
-            "identification_rank",
-            pl.Float64(),
-            "its mean rank among the concepts of its type, 1 best",
-            nullable=True,
-            minimum=1.0,
-        ),
+        col.rank("identification_rank", "its mean rank among the concepts of its type, 1 best"),
         col.share("chance_top1", "the share that rank it first by chance", nullable=True),
         col.share("centroid_top1", "the share by nearest centroid", nullable=True),
         col.share("split_half", "Jaccard of its circuits from two halves", nullable=True),
@@ -88,13 +83,7 @@ LEADERBOARD = TableSchema(
         col.share(
             "identification_top1", "mean share of held-out pairs ranked first", nullable=True
         ),
-        Column(
-            "identification_rank",
-            pl.Float64(),
-            "mean rank among the concepts of the type, 1 best",
-            nullable=True,
-            minimum=1.0,
-        ),
+        col.rank("identification_rank", "mean rank among the concepts of the type, 1 best"),
         col.share("split_half", "mean Jaccard of circuits from two halves", nullable=True),
         *_EFFECTS,
         *_FAITHFULNESS,
@@ -170,7 +159,7 @@ def _effect_columns(judged: Judged, names: tuple[str, ...]) -> dict[str, object]
         empty = [column.name for column in (*_EFFECTS, *_FAITHFULNESS)]
         return {name: [None] * n for name in (*empty, "p_value", "q_value")}
     columns: dict[str, object] = {}
-    for name in _MEASURED:
+    for name in MEASURED:
         effect: Effect = getattr(effects, name)
         low, high = statistics.interval(effect.draws)
         unknown = np.isnan(effect.values)
@@ -221,7 +210,7 @@ def _row(
     row += [
         table[name].mean() for name in ("identification_top1", "identification_rank", "split_half")
     ]
-    for name in _MEASURED:
+    for name in MEASURED:
         row += _mean_with_interval(judged.effects, name, chosen)
     row += [table[column.name].mean() for column in _FAITHFULNESS]
     significant = table.filter(pl.col("q_value") < statistics.LEVEL).height

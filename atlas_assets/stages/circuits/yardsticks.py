@@ -32,8 +32,6 @@ SPECIFICITY = TableSchema(
 )
 #: the share of pairs ranked first from which circuits are said to tell concepts apart
 IDENTIFYING = 0.25
-#: the measures of the leaderboard that have an interval
-_MEASURED = ("necessity", "specificity", "over_matched")
 _TOLD = {"ast": "AST nodes", "builtin": "builtins", "all": "all"}
 
 
@@ -116,7 +114,7 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
             f"{row['definition']}, {_TOLD[row['type']]}",
             row["size"],
             row["identification_top1"],
-            *(_with_interval(row, name) for name in _MEASURED),
+            *(_with_interval(row, name) for name in quality.MEASURED),
             row["faithfulness_own"],
             row["faithfulness_other"],
             row["n_significant"] and f"{row['n_significant']} of {row['n_concepts']}",

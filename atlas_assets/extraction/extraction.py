@@ -24,6 +24,7 @@ from typing import Literal, NotRequired, TypedDict, Unpack
 import numpy as np
 
 from atlas_assets.extraction import plain_pass, tree_model, tree_pass, tree_probe
+from atlas_assets.extraction.engine import THREADS, Engine
 from atlas_assets.extraction.losses import LOSS_OF_SHORT_PROMPT, MAX_SCORED_TOKENS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
 from atlas_assets.extraction.positions import (
@@ -68,12 +69,14 @@ class Running(TypedDict):
             networks than a circuitgpt have at most `tree_model.most_nodes`.
         path: how a network is run for ``last_token``, ``tree`` if absent; one that cannot run on
             the tree, and any other readout, is run in padded batches.
+        engine: where prompts are run; threads of this process if absent.
     """
 
     shards: ShardStore
     progress: Progress
     batch_tokens: NotRequired[int | None]
     path: NotRequired[NetworkPath]
+    engine: NotRequired[Engine]
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +217,8 @@ def run_pass(
         budget = nodes if on_tree else budget
     to_run = int(prompts.n_prompts.sum()) if published else len(prompts.distinct)
     with running["progress"].track(to_run) as track:
-        task = Pass(model, prompts, readout, scored, budget, running["shards"], track, spots, tree)
+        shards, engine = running["shards"], running.get("engine", THREADS)
+        task = Pass(model, prompts, readout, scored, budget, shards, track, spots, tree, engine)
         done = tree_pass.run(task) if on_tree else plain_pass.run(task)
     return replace(done, remark=remark) if remark else done
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from atlas_assets.extraction.engine import THREADS, Engine
 from atlas_assets.extraction.prompts import UnitPrompts
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.spots import Spots
@@ -53,6 +54,7 @@ class Pass:
         track: is told of each prompt that has been run.
         spots: what else is read of these prompts.
         tree: whether the prompts may run on their prefix tree.
+        engine: where they are run, which changes no number.
     """
 
     model: LoadedModel
@@ -64,6 +66,7 @@ class Pass:
     track: Track
     spots: tuple[Spots, ...] = ()
     tree: bool = False
+    engine: Engine = THREADS
 
     @property
     def shape(self) -> tuple[int, int, int]:

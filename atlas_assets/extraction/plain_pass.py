@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from atlas_assets.errors import ModelError, expect
@@ -17,12 +18,12 @@ from atlas_assets.extraction.batching import length_batches, padded, placed
 from atlas_assets.extraction.losses import LOGITS_PER_CALL, mean_losses, targets_of
 from atlas_assets.extraction.passes import Doubles, Pass, UnitSums
 from atlas_assets.extraction.prompts import IntArray, UnitPrompts, cut_into_shards
-from atlas_assets.extraction.readouts import tapped
+from atlas_assets.extraction.readouts import ReadoutTap, tapped
 from atlas_assets.extraction.reduction import Reduction, require_finite_losses
 from atlas_assets.extraction.shards import Arrays
 from atlas_assets.extraction.spots import Spots
-from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt_layers import in_authors_order
+from atlas_assets.models.loaded import LoadedModel
 
 #: most prompts in a batch of the release
 PUBLISHED_BATCH = 64
@@ -31,6 +32,8 @@ PUBLISHED_BATCH = 64
 SHARD_PROMPTS = 1024
 #: raise it when the plan changes, so that shards of another plan are not taken for this one's
 PLAN_VERSION = 3
+#: the readouts of a batch, and the mean losses of its prompts
+_Readings = tuple[torch.Tensor, torch.Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,57 @@ class _Batch:
     runs: IntArray
     units: IntArray
     weights: Doubles
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """What the network is given of a batch, and where it is read.
+
+    Attributes:
+        batch: the prompts.
+        ids: int64 ``[batch, tokens]``, padded.
+        real: bool ``[batch, tokens]``, false where there is padding on the right.
+        places: int64 ``[reads]`` each, what is read: rows of the batch, and the tokens in them.
+    """
+
+    batch: _Batch
+    ids: IntArray
+    real: npt.NDArray[np.bool_]
+    places: tuple[IntArray, IntArray]
+
+
+@dataclass(frozen=True)
+class _ReadPadded:
+    """Runs the network on padded batches.
+
+    Attributes:
+        released: whether it runs as it did for the release: without a mask, in the authors' order
+            of additions.
+        scored: whether the mean losses of the prompts are computed too.
+    """
+
+    released: bool
+    scored: bool
+
+    @contextmanager
+    def on(self, model: LoadedModel) -> Iterator[Callable[[_Inputs], _Readings]]:
+        order = in_authors_order(model.network) if self.released else nullcontext()
+        with order, tapped(model) as tap:
+            yield partial(self._run, model, tap)
+
+    def _run(self, model: LoadedModel, tap: ReadoutTap, given: _Inputs) -> _Readings:
+        rows, tokens = (placed(part, model.device) for part in given.places)
+        # without padding a mask says nothing and keeps networks from their faster causal attention
+        masked = not (self.released or given.real.all())
+        mask = placed(given.real.astype(np.int64), model.device) if masked else None
+        network = model.network if self.scored else model.base
+        ids = placed(given.ids, model.device)
+        readouts, output = tap.read(network, ids, (rows, tokens), mask)
+        if not self.scored:
+            return readouts, None
+        with torch.inference_mode():
+            targets = placed(targets_of(given.ids, given.real), model.device)
+            return readouts, mean_losses(output.logits, targets)
 
 
 def run(task: Pass) -> UnitSums:
@@ -112,9 +166,8 @@ def _run_shard(task: Pass) -> Arrays:
     released = task.readout == "published"
     if released:
         _require_padding(task)
-    network = model.network if task.scored else model.base
 
-    def read(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def given(batch: _Batch) -> _Inputs:
         side: Literal["left", "right"] = "left" if released else "right"
         ids = padded(prompts.table, batch.rows, model.tokenizer.pad_id, side=side)
         real = np.arange(ids.shape[1]) < lengths[batch.rows, None]
@@ -123,21 +176,9 @@ def _run_shard(task: Pass) -> Arrays:
             some, slot = spots.of_rows(batch.rows)
             slots.append(slot)
             tokens.append(spots.tokens[some])
-        places = (
-            placed(np.concatenate(slots), model.device),
-            placed(np.concatenate(tokens), model.device),
-        )
-        # without padding a mask says nothing and keeps networks from their faster causal attention
-        masked = not (released or real.all())
-        mask = placed(real.astype(np.int64), model.device) if masked else None
-        readouts, output = tap.read(network, placed(ids, model.device), places, mask)
-        if not task.scored:
-            return readouts, None
-        with torch.inference_mode():
-            targets = placed(targets_of(ids, real), model.device)
-            return readouts, mean_losses(output.logits, targets)
+        return _Inputs(batch, ids, real, (np.concatenate(slots), np.concatenate(tokens)))
 
-    def take(batch: _Batch, result: tuple[torch.Tensor, torch.Tensor | None]) -> None:
+    def take(batch: _Batch, result: _Readings) -> None:
         readouts, means = result
         found = [spots.of_rows(batch.rows)[0] for spots in task.spots]
         at_end, *elsewhere = torch.split(readouts, [len(batch.runs), *map(len, found)])
@@ -158,9 +199,8 @@ def _run_shard(task: Pass) -> Arrays:
     batches = list(_released_batches(prompts) if released else _batches(task))
     on_tree = published_tree.read(task, [b.rows for b in batches]) if released else None
     if on_tree is None:
-        order = in_authors_order(model.network) if released else nullcontext()
-        with order, tapped(model) as tap:
-            in_order(batches, read, take, device=model.device)
+        work = _ReadPadded(released, task.scored)
+        task.engine.run(model, work, map(given, batches), lambda one, read: take(one.batch, read))
     else:
         for batch in batches:
             take(batch, (on_tree.of(batch.runs), None))

@@ -11,8 +11,11 @@ and attend to exactly as many keys as in the batch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,7 +29,6 @@ from atlas_assets.extraction.prompts import IntArray, TokenTable, table_of
 from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.tree_attention import BLOCK_NODES
 from atlas_assets.extraction.tree_network import TreeNetwork
-from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_layers import KEY_MULTIPLE, in_authors_order
 from atlas_assets.models.loaded import LoadedModel
@@ -39,6 +41,9 @@ FEW_QUERIES = 3
 LEAST_TOKENS = 64
 #: heads of other widths were seen to get other bits
 HEAD_MULTIPLE = 16
+
+#: the first sequence of a chunk and one past its last, and the chunk
+_Chunk = tuple[tuple[int, int], TreeChunk]
 
 _log = logging.getLogger(__name__)
 #: whether the tree of a network gave the bits of a batch; each network is tried once
@@ -85,7 +90,7 @@ def read(task: Pass, batches: Sequence[IntArray]) -> PublishedReadouts | None:
         or not _exact.get(model, True)
     ):
         return None
-    found = _on_tree(model, network, table, batches, task.budget)
+    found = _on_tree(task, network, batches)
     if model not in _exact:
         few = (lengths % BLOCK_NODES - 1) % BLOCK_NODES
         tried = {0, int(tokens.argmin()), int(lengths.argmax()), int(few.argmin())}
@@ -95,13 +100,22 @@ def read(task: Pass, batches: Sequence[IntArray]) -> PublishedReadouts | None:
     return found if _exact[model] else None
 
 
+@dataclass(frozen=True)
+class _ReadChunks:
+    """Runs a circuitgpt on chunks of the tree, for their readouts alone."""
+
+    @contextmanager
+    def on(self, model: LoadedModel) -> Iterator[Callable[[_Chunk], torch.Tensor]]:
+        yield partial(self._run, TreeNetwork(cast(CircuitGPTForCausalLM, model.network)))
+
+    def _run(self, network: TreeNetwork, chunk: _Chunk) -> torch.Tensor:
+        return network.run(chunk[1], losses=False)[0]
+
+
 def _on_tree(
-    model: LoadedModel,
-    network: CircuitGPTForCausalLM,
-    table: TokenTable,
-    batches: Sequence[IntArray],
-    nodes: int,
+    task: Pass, network: CircuitGPTForCausalLM, batches: Sequence[IntArray]
 ) -> PublishedReadouts:
+    model, table = task.model, task.prompts.table
     vocabulary, sink = network.config.vocab_size, int(network.config.sink)
     sequences = []
     for rows in batches:
@@ -111,15 +125,12 @@ def _on_tree(
     marked = table_of(sequences)
     tree, places = PrefixTree.of(marked, np.arange(len(marked)))
     found = torch.empty((len(tree), model.n_layers, model.width), dtype=torch.float32)
-    runner = TreeNetwork(network)
 
-    def run(cut: tuple[int, int]) -> torch.Tensor:
-        return runner.run(_decoded(tree.chunk(*cut), vocabulary, sink), losses=False)[0]
+    def take(chunk: _Chunk, readouts: torch.Tensor) -> None:
+        found[slice(*chunk[0])] = readouts
 
-    def take(cut: tuple[int, int], readouts: torch.Tensor) -> None:
-        found[slice(*cut)] = readouts
-
-    in_order(tree.cuts(nodes), run, take, device=model.device)
+    chunks = ((cut, _decoded(tree.chunk(*cut), vocabulary, sink)) for cut in tree.cuts(task.budget))
+    task.engine.run(model, _ReadChunks(), chunks, take)
     return PublishedReadouts(found, places)
 
 

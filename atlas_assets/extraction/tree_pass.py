@@ -8,7 +8,7 @@ sums always grow in the same order, so the result does not depend on when they w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,12 +27,13 @@ from atlas_assets.extraction.shards import Arrays
 from atlas_assets.extraction.spots import Spots
 from atlas_assets.extraction.tree_model import TreeModel
 from atlas_assets.extraction.tree_network import TreeNetwork
-from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.loaded import LoadedModel
 
 #: the number of a chunk's first sequence, and one more than that of its last
 Cut = tuple[int, int]
+#: the readouts of a piece, and the losses of its nodes
+_Readings = tuple[torch.Tensor, torch.Tensor | None]
 #: raise it when the plan or the arithmetic changes
 PLAN_VERSION = 3
 #: chunks in a leg: the most work that a kill can cost beyond the time since the last note
@@ -62,9 +63,8 @@ def run(task: Pass) -> UnitSums:
         sequences = places[np.searchsorted(rows, spots.rows)]
         order = np.argsort(sequences, kind="stable")
         read.append(_Read.of(task, replace(spots.at(order), rows=sequences[order])))
-    with _on_chunks(task.model) as network:
-        walk = _Walk(task, tree, read, network)
-        walk.go()
+    walk = _Walk(task, tree, read)
+    walk.go()
     (sums, counts), *at_spots = (part.reduction.finish() for part in read)
     losses = walk.losses[places] if task.scored else walk.losses
     return UnitSums(sums, counts[0], losses, at_spots=tuple(at_spots))
@@ -98,26 +98,40 @@ class _Read:
         self.reduction.add(readouts, weights, units, np.arange(some.start, some.stop))
 
 
-@contextmanager
-def _on_chunks(model: LoadedModel) -> Iterator[TreeNetwork | TreeModel]:
-    """Give what runs the network on chunks; hooks that it needs are removed when the block ends."""
-    if isinstance(model.network, CircuitGPTForCausalLM):
-        yield TreeNetwork(model.network)
-    else:
-        with tapped(model) as tap:
-            yield TreeModel(model, tap)
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A chunk of the tree, and the nodes of it that are read, int64 ``[reads]``."""
+
+    cut: Cut
+    chunk: TreeChunk
+    nodes: IntArray
+
+
+@dataclass(frozen=True)
+class _ReadPieces:
+    """Runs the network on pieces of the tree, for the losses of their nodes too where scored."""
+
+    scored: bool
+
+    @contextmanager
+    def on(self, model: LoadedModel) -> Iterator[Callable[[_Piece], _Readings]]:
+        if isinstance(model.network, CircuitGPTForCausalLM):
+            yield partial(self._run, TreeNetwork(model.network))
+        else:
+            with tapped(model) as tap:
+                yield partial(self._run, TreeModel(model, tap))
+
+    def _run(self, network: TreeNetwork | TreeModel, piece: _Piece) -> _Readings:
+        return network.run(piece.chunk, piece.nodes, losses=self.scored)
 
 
 class _Walk:
-    """A pass under way: its sums and losses so far and the network that adds to them."""
+    """A pass under way: its sums and losses so far."""
 
-    def __init__(
-        self, task: Pass, tree: PrefixTree, read: list[_Read], network: TreeNetwork | TreeModel
-    ) -> None:
+    def __init__(self, task: Pass, tree: PrefixTree, read: list[_Read]) -> None:
         self._task = task
         self._tree = tree
         self._read = read
-        self._network = network
         self._store = task.store(
             f"tree plan {PLAN_VERSION}, {task.budget} nodes, {CHUNKS_PER_LEG} chunks"
         )
@@ -132,17 +146,12 @@ class _Walk:
         self._task.track.skip(cuts[done][0] if done < len(cuts) else len(self._tree))
         noted = time.monotonic()
 
-        def run_chunk(cut: Cut) -> tuple[TreeChunk, torch.Tensor, torch.Tensor | None]:
-            chunk = self._tree.chunk(*cut)
-            nodes = np.concatenate([read.nodes(cut, chunk) for read in self._read])
-            return chunk, *self._network.run(chunk, nodes, losses=self._task.scored)
-
-        def take(cut: Cut, result: tuple[TreeChunk, torch.Tensor, torch.Tensor | None]) -> None:
+        def take(piece: _Piece, result: _Readings) -> None:
             nonlocal noted, done
-            chunk, readouts, losses = result
-            self._add(cut, chunk, readouts)
+            readouts, losses = result
+            self._add(piece.cut, piece.chunk, readouts)
             if losses is not None:
-                self._waiting.append((chunk, losses))
+                self._waiting.append((piece.chunk, losses))
             done += 1
             if done % CHUNKS_PER_LEG and done < len(cuts):
                 return
@@ -151,7 +160,12 @@ class _Walk:
                 self._store.put("state", self._state(done))
                 noted = time.monotonic()
 
-        in_order(cuts[done:], run_chunk, take, device=self._task.model.device)
+        work = _ReadPieces(self._task.scored)
+        self._task.engine.run(self._task.model, work, map(self._piece, cuts[done:]), take)
+
+    def _piece(self, cut: Cut) -> _Piece:
+        chunk = self._tree.chunk(*cut)
+        return _Piece(cut, chunk, np.concatenate([read.nodes(cut, chunk) for read in self._read]))
 
     def _state(self, chunks: int) -> Arrays:
         sums = {

@@ -28,9 +28,7 @@ $(VENV)/.dev: $(VENV)/.product
 	@touch $@
 
 atlas: $(VENV)/.product ## build the whole atlas with the model in force (default: the embedded one)
-	@$(BIN)/python -m atlas_assets.orchestration.instance
-	$(BIN)/dagster job execute -m $(MODULE) -j atlas
-	@$(BIN)/atlas where
+	@$(BIN)/atlas build
 
 sweep: $(VENV)/.product ## from existing activations: masks at every setting, the published tables
 	@$(BIN)/python -m atlas_assets.orchestration.instance
@@ -43,9 +41,7 @@ analyses: $(VENV)/.product ## from existing masks and tables: further analyses, 
 	@$(BIN)/atlas where
 
 ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127.0.0.1:3000)
-	@$(BIN)/python -m atlas_assets.orchestration.instance
-	@# with DAGSTER_MODULE_NAME set, the webserver that dagster dev starts does not come up
-	env -u DAGSTER_MODULE_NAME $(BIN)/dagster dev --host 127.0.0.1 --port 3000
+	@$(BIN)/atlas ui
 
 test: $(VENV)/.dev ## the tests: no network, GPU or token needed
 	@# compiled modules are kept, whatever the environment says: the tests start hundreds of processes

@@ -36,7 +36,8 @@ class Progress:
     @contextmanager
     def track(self, total: int) -> Iterator[Track]:
         """Report on a task of ``total`` prompts; its last line is logged only if nothing failed."""
-        bar = bar_of(total, self.task, "prompts")
+        # where lines are logged, they say at the end what the bar said
+        bar = bar_of(total, self.task, "prompts", leave=self.log is None)
         track = Track(self, total, bar)
         try:
             yield track
@@ -105,15 +106,18 @@ def is_watched() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-def bar_of(total: int, task: str, unit: str) -> tqdm[None] | None:
-    """A bar over ``total`` units where somebody watches; ``None`` where nobody does."""
+def bar_of(total: int, task: str, unit: str, *, leave: bool = True) -> tqdm[None] | None:
+    """A bar over ``total`` units where somebody watches; ``None`` where nobody does.
+
+    It stays when it is full, unless ``leave`` is False.
+    """
     if not is_watched():
         return None
     if "ipykernel" in sys.modules and find_spec("ipywidgets") is not None:
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    return tqdm(total=total, desc=task, unit=f" {unit}", dynamic_ncols=True)
+    return tqdm(total=total, desc=task, unit=f" {unit}", dynamic_ncols=True, leave=leave)
 
 
 def duration(seconds: float) -> str:

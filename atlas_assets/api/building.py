@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,11 +16,13 @@ from atlas_assets.atlas.open import open_in_force
 from atlas_assets.atlas.series import checkpoints, require_one_model
 from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import SettingsError, expect
+from atlas_assets.orchestration.instance import prepare_home
+from atlas_assets.orchestration.telling import Listener, Told, run_and_tell
 from atlas_assets.progress import bar_of
 from atlas_assets.settings import AtlasSettings
 
-#: what Dagster prints of a run; the rest is told by bars
-_QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def build(*, instance: dg.DagsterInstance | None = None, **settings: Any) -> Atlas:
@@ -90,15 +95,51 @@ def _in_force(given: dict[str, Any]) -> AtlasSettings:
     return AtlasSettings.build(**(AtlasSettings.from_env().model_dump() | given))
 
 
+def dagster_home() -> Path:
+    """Return the folder of Dagster's instance, which is made where there is none."""
+    return prepare_home()
+
+
+def build_and_tell(settings: AtlasSettings, listener: Callable[[int], Listener]) -> Told:
+    """Run the job ``atlas`` in this process on the instance of DAGSTER_HOME, and tell of it.
+
+    Where a step fails, what does not depend on it is still made.
+
+    Args:
+        settings: the settings in force.
+        listener: is given the number of assets that are to be made, and gives who is told.
+    """
+    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
+        job, assets = _job(settings)
+        return run_and_tell(job, instance, assets, listener(len(assets)))
+
+
 def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
-    job = build_definitions(settings).resolve_job_def("atlas")
-    bar = bar_of(len(job.nodes), "building the atlas", "steps")
-
-    @dg.success_hook
-    def step_is_done(_context: dg.HookContext) -> None:
-        if bar is not None:
-            bar.update()
-
+    job, assets = _job(settings)
+    bar = bar_of(len(assets), "building the atlas", "assets")
     opened = dg.DagsterInstance.ephemeral() if instance is None else nullcontext(instance)
     with opened as remembering, bar or nullcontext():
-        job.with_hooks({step_is_done}).execute_in_process(instance=remembering, run_config=_QUIET)
+        run_and_tell(job, remembering, assets, _Bar(bar), raise_on_error=True)
+
+
+def _job(settings: AtlasSettings) -> tuple[dg.JobDefinition, frozenset[str]]:
+    """The job ``atlas``, and the names of the assets that it makes."""
+    definitions = build_definitions(settings)
+    job = definitions.resolve_job_def("atlas")
+    assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
+    keys = {key.to_user_string() for asset in assets for key in asset.keys}
+    return job, frozenset(keys & {node.name for node in job.nodes})
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """Who is told of a run where a bar is all that is drawn."""
+
+    bar: tqdm[None] | None
+
+    def done(self, asset: str, seconds: float | None) -> None:  # noqa: ARG002
+        if self.bar is not None:
+            self.bar.update()
+
+    def warned(self, step: str, sentence: str) -> None:
+        """Leave it to the log."""

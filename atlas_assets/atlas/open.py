@@ -19,7 +19,7 @@ from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.subject import grid_of, is_about_own_prompts
 from atlas_assets.stages.artifact import Needs, Parameters
-from atlas_assets.stages.catalog import definitions_of, not_applicable
+from atlas_assets.stages.catalog import ON_DEMAND, definitions_of, not_applicable
 from atlas_assets.stages.prompts.inventory import Published, inventory_of
 from atlas_assets.stages.setting import Definition, Partition, Setting
 from atlas_assets.storage.folder import partitions_present, settings_present
@@ -137,7 +137,7 @@ def require_folder(root: UPath) -> None:
             where=str(root),
             expected="a folder with the files of an atlas",
             found="a file" if is_file else "nothing at that path",
-            remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `make atlas` builds one",
+            remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `atlas build` builds one",
         )
 
 
@@ -151,7 +151,11 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
         return
     _require_applicable(store, key)
     there = "; ".join(map(str, partitions_present(store.root, key))) if setting else ""
-    make = f"materialise {key}"
+    make = "make it with `atlas build`"
+    if key in ON_DEMAND:
+        make = (
+            f"make it with `dagster asset materialize -m atlas_assets.definitions --select {key}`"
+        )
     if isinstance(setting, Setting):
         make = "compute this one (`atlas sweep --write`)"
     raise MissingArtifactError(

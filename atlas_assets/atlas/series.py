@@ -72,7 +72,7 @@ def require_one_model(settings: AtlasSettings) -> None:
             where="ATLAS_MODEL",
             expected="one model",
             found=f"{len(series)} checkpoints: {_listed(series)}",
-            remedy=f"name one of them, as {which}; `make atlas` builds all, and `atlas stability` "
+            remedy=f"name one of them, as {which}; `atlas build` builds all, and `atlas stability` "
             "compares them",
         )
 

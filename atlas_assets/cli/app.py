@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from atlas_assets.cli.browse import open_report, ui
+from atlas_assets.cli.build import build
 from atlas_assets.cli.claims import claims
 from atlas_assets.cli.diff import diff
 from atlas_assets.cli.fetch import fetch
@@ -36,7 +38,7 @@ Completion of commands, options and concepts, in the shell's start-up file:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(package_name="atlas-assets")
 def atlas() -> None:
-    """Look at an atlas of concept circuits.
+    """Build an atlas of concept circuits, and look at it.
 
     Which one: the ATLAS_* variables say, as they do for Dagster (ATLAS_DATA_DIR is the folder of
     the atlases, ATLAS_NAME the atlas in it).
@@ -49,5 +51,5 @@ def atlas() -> None:
 
 
 _LOOKING = (status, show, claims, leaderboard, quality, diff, stability)
-for _command in (*_LOOKING, sweep, fetch, follow, where, publish):
+for _command in (build, open_report, ui, *_LOOKING, sweep, fetch, follow, where, publish):
     atlas.add_command(_command)

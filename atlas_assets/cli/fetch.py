@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.options import as_json, with_options
+from atlas_assets.cli.options import SETTING_METAVAR, as_json, typed_setting, with_options
 from atlas_assets.cli.text import count, paragraph, printable, size, table
 from atlas_assets.errors import SettingsError, expect
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from atlas_assets.hub.fetch import Outcome
     from atlas_assets.hub.source import PublishedFile, Source
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.stages.setting import Setting
     from atlas_assets.storage.store import AtlasStore
 
 
@@ -43,9 +42,9 @@ if TYPE_CHECKING:
 @click.option(
     "--setting",
     "at",
-    metavar="EPS,C",
+    metavar=SETTING_METAVAR,
     multiple=True,
-    help="Of files per setting, only this one, as 0.5,0.8; repeatable.",
+    help="Of files per setting, only this one, as eps=0.5,C=0.8; repeatable.",
 )
 @click.option("--list", "only_list", is_flag=True, help="Say what the source has; fetch nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace files of another content, too.")
@@ -72,7 +71,11 @@ def fetch(
     from atlas_assets.hub_client.client import HubClient
 
     settings = _with_source(source, revision)
-    wanted, store, client = [_setting(text) for text in at], _store(settings, into), HubClient()
+    wanted, store, client = (
+        [typed_setting(text) for text in at],
+        _store(settings, into),
+        HubClient(),
+    )
     assert settings.hub_source is not None
     if only_list:
         client = client.interactive()
@@ -95,22 +98,6 @@ def _with_source(source: str | None, revision: str | None) -> AtlasSettings:
     given["hub_source"] = settings.hub_source or DEFAULT_SOURCE
     options = {"hub_source": ("--source", source), "hub_source_revision": ("--revision", revision)}
     return with_options(given, options)
-
-
-def _setting(text: str) -> Setting:
-    from atlas_assets.stages.setting import Setting
-
-    try:
-        epsilon, consistency = map(float, text.split(","))
-    except ValueError:
-        raise SettingsError(
-            "not a setting",
-            where="--setting",
-            expected="EPS,C, as 0.5,0.8",
-            found=repr(text),
-            remedy="correct the option",
-        ) from None
-    return Setting(epsilon, consistency)
 
 
 def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def follow(offline: bool) -> Answer:
     """Ask the Hub whether the model has changed, and say which version of the atlas is in force.
 
-    One request. A new version is built beside the one in force by the next `make atlas` (or, with
+    One request. A new version is built beside the one in force by the next `atlas build` (or, with
     the daemon, by itself), and takes its place once it has passed its checks.
     """
     from atlas_assets.atlas import versions
@@ -70,8 +70,8 @@ def _versions(pin: Pin, built: bool) -> Iterator[str]:
     if built:
         yield f"in force: {sha} in {folder}"
     else:
-        yield f"nothing has been built yet: {sha} is to be, in {folder} (run `make atlas`)"
+        yield f"nothing has been built yet: {sha} is to be, in {folder} (run `atlas build`)"
     for version in pin.earlier:
         yield f"earlier: {version.sha} in {version.folder}"
     if pin.building:
-        yield f"to be built: {pin.building.sha} in {pin.building.folder} (run `make atlas`)"
+        yield f"to be built: {pin.building.sha} in {pin.building.folder} (run `atlas build`)"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlas_assets.errors import MissingArtifactError, SettingsError, expect
-from atlas_assets.stages.setting import Partition, Setting
+from atlas_assets.stages.setting import Partition, Setting, number
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -19,6 +20,33 @@ if TYPE_CHECKING:
 #: click types of the values that ε and C may take
 EPSILON = click.FloatRange(min=0)
 CONSISTENCY = click.FloatRange(min=0, min_open=True, max=1)
+
+#: how a setting is typed, as help shows it
+SETTING_METAVAR = "eps=E,C=C"
+_EPSILON, _C = r"(?:(?:ε|epsilon|eps)=?)?([^,=_]+)", r"(?:(?:consistency|cons|[cC])=?)?([^,=_]+)"
+_SETTING = re.compile(f"{_EPSILON}[,_]{_C}")
+
+
+def typed_setting(text: str) -> Setting:
+    """Read a setting as it is printed, ``ε=0.5, C=0.8``, or typed: ``eps=0.5,C=0.8``, ``0.5,0.8``.
+
+    ε comes first. Raises SettingsError for another text, or where a value is out of range.
+    """
+    match = _SETTING.fullmatch(text.replace(" ", ""))
+    try:
+        values = [number(part) for part in match.groups()] if match else []
+    except ValueError:
+        values = []
+    expect(
+        len(values) == 2,
+        SettingsError,
+        "not a setting",
+        where="--setting",
+        expected="ε and C, as eps=0.5,C=0.8",
+        found=repr(text),
+        remedy="correct the option",
+    )
+    return Setting(*values)
 
 
 def as_json(setting: Partition | None) -> dict[str, float | str | None]:

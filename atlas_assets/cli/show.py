@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.options import CONSISTENCY, EPSILON, as_json, complete_concept
+from atlas_assets.cli.options import (
+    CONSISTENCY,
+    EPSILON,
+    SETTING_METAVAR,
+    as_json,
+    complete_concept,
+    typed_setting,
+)
 from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, paragraph, table
 from atlas_assets.stages.setting import REFERENCE, Setting
 
 if TYPE_CHECKING:
     from atlas_assets.storage.provenance import Provenance
+    from atlas_assets.storage.store import AtlasStore
 
 _KINDS = {"ast": "AST node", "builtin": "builtin", "own": "own concept"}
 #: what is said of masks whose model is not known
@@ -33,18 +41,18 @@ _ORIGINS = {
 )
 @click.argument("concept", shell_complete=complete_concept)
 @click.option(
-    *("--epsilon", "-e"),
-    type=EPSILON,
-    default=REFERENCE.epsilon,
-    show_default=True,
-    help="ε of the setting.",
+    *("--setting", "-s", "typed"),
+    metavar=SETTING_METAVAR,
+    help="The setting, as eps=0.5,C=0.8. Default: the one with the most different circuits.",
+)
+@click.option("--reference", is_flag=True, help=f"At the paper's reference setting, {REFERENCE}.")
+@click.option(
+    *("--epsilon", "-e"), type=EPSILON, help=f"ε of the setting; alone, with C of {REFERENCE}."
 )
 @click.option(
     *("--consistency", "-c"),
     type=CONSISTENCY,
-    default=REFERENCE.consistency,
-    show_default=True,
-    help="C of the setting.",
+    help=f"C of the setting; alone, with ε of {REFERENCE}.",
 )
 @click.option(
     "--layer", "-l", type=click.IntRange(min=0), help="Only this layer, with its neurons."
@@ -59,7 +67,13 @@ _ORIGINS = {
     help="How many similar concepts to list.",
 )
 def show(
-    concept: str, epsilon: float, consistency: float, layer: int | None, n_nearest: int
+    concept: str,
+    typed: str | None,
+    reference: bool,
+    epsilon: float | None,
+    consistency: float | None,
+    layer: int | None,
+    n_nearest: int,
 ) -> Answer:
     """Show the circuit of one CONCEPT (ast__For, builtin__len, or For where that is clear).
 
@@ -71,8 +85,9 @@ def show(
     from atlas_assets.atlas.open import open_in_force
     from atlas_assets.settings import AtlasSettings
 
-    settings, setting = AtlasSettings.from_env(), Setting(epsilon, consistency)
-    store = open_in_force(settings)
+    asked = _asked_for(typed, reference, epsilon, consistency)
+    store = open_in_force(AtlasSettings.from_env())
+    setting, why = (asked, "") if asked else _informative(store)
     found = circuit_of(store, concept, setting, layer=layer, n_nearest=n_nearest)
     record = store.provenance("object_masks", setting)
     document = {
@@ -89,7 +104,36 @@ def show(
         "nearest": [{"concept": other, "jaccard": score} for other, score in found.nearest],
     }
     verified = record is None or record.parts_verified
-    return Answer("atlas.show/1", document, lambda: _text(document, setting, layer, verified))
+    return Answer("atlas.show/1", document, lambda: _text(document, setting, why, layer, verified))
+
+
+def _asked_for(
+    typed: str | None, reference: bool, epsilon: float | None, consistency: float | None
+) -> Setting | None:
+    """The setting that the options name; ``None`` where they name none."""
+    by_values = epsilon is not None or consistency is not None
+    if sum((typed is not None, reference, by_values)) > 1:
+        raise click.UsageError("name the setting once: --setting, --reference, or -e and -c")
+    if typed is not None:
+        return typed_setting(typed)
+    if by_values:
+        return Setting(
+            REFERENCE.epsilon if epsilon is None else epsilon,
+            REFERENCE.consistency if consistency is None else consistency,
+        )
+    return REFERENCE if reference else None
+
+
+def _informative(store: AtlasStore) -> tuple[Setting, str]:
+    """The setting at which circuits differ most, and why it is shown."""
+    from atlas_assets.atlas.findings import most_distinct
+
+    best = most_distinct(store)
+    if best is None:
+        return REFERENCE, ""
+    setting, mean = best
+    other = "" if setting == REFERENCE else f"; --reference shows {REFERENCE}"
+    return setting, f"where circuits differ most, {mean:.0f} of them per layer{other}"
 
 
 def _made_with(provenance: Provenance | None) -> dict[str, str | None]:
@@ -101,10 +145,12 @@ def _made_with(provenance: Provenance | None) -> dict[str, str | None]:
 
 
 def _text(
-    document: dict[str, Any], setting: Setting, layer: int | None, verified: bool
+    document: dict[str, Any], setting: Setting, why: str, layer: int | None, verified: bool
 ) -> Iterator[str]:
     made_with = ", ".join(filter(None, (document["model"], document["readout"])))
     yield f"{document['concept']}: {_KINDS[document['type']]} at {setting}"
+    if why:
+        yield f"setting: {why}"
     yield f"atlas: {document['folder']} ({made_with or _ORIGINS[document['origin']]})"
     if not verified:
         yield f"its parts are not verified: {NO_DIGESTS_OF_PARTS}"

@@ -86,8 +86,9 @@ def _refuse_grid(wanted: Sequence[Setting], on_grid: Sequence[Setting]) -> None:
                 where=str(setting),
                 expected="with --write, a setting off the grid",
                 found=f"a grid of {count(len(on_grid), 'setting')}",
-                remedy="leave --write out, or materialise it: dagster asset materialize "
-                f"--select object_masks --partition '{setting.partition_key}'",
+                remedy="leave --write out, or make it with `dagster asset materialize -m "
+                "atlas_assets.definitions --select object_masks --partition "
+                f"'{setting.partition_key}'` (C|ε, in this order)",
             )
 
 

@@ -44,8 +44,8 @@ def where() -> Answer:
             source = f"  (fetched from {sources[name]})" if sources[name] else ""
             yield f"  {size(n_bytes):>8}  {name}{source}"
         if not files:
-            yield "  no files yet: run `make atlas`"
-        yield "open the UI on these runs: make ui, then http://127.0.0.1:3000"
+            yield "  no files yet: run `atlas build`"
+        yield "look at it: `atlas open` (the report), `atlas ui` (Dagster)"
 
     return Answer("atlas.where/1", {"folder": str(folder), "files": files}, text)
 

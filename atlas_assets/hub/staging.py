@@ -200,7 +200,7 @@ def _stage(
         where=str(store.root),
         expected="at least one file of an atlas that is fresh and passes its checks",
         found="; ".join(unfit[:3]) or "no file",
-        remedy="build the atlas with `make atlas`; `atlas status --verify` says what is wrong",
+        remedy="build the atlas with `atlas build`; `atlas status --verify` says what is wrong",
     )
     # claims are evaluated on the published files alone
     for cell in set(cells_of(copy)).difference(sound):

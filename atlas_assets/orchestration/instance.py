@@ -13,6 +13,45 @@ import dagster as dg
 from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.files.locks import exclusive
 
+#: the folder of the instance where DAGSTER_HOME names none, in the folder of the process
+DEFAULT_HOME = ".dagster_home"
+#: what a new home is given: no telemetry, and a log without Dagster's engine events
+_CONFIGURATION = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+python_logs:
+  python_log_level: INFO
+"""
+
+
+def home_of_instance() -> Path:
+    """Return the folder that DAGSTER_HOME names, else ``.dagster_home`` beside the data."""
+    return Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME).expanduser().absolute()
+
+
+def prepare_home() -> Path:
+    """Return the folder of the instance, with its configuration and its storage.
+
+    Raises ArtifactError where the folder cannot be made, or its storage is damaged.
+    """
+    home = home_of_instance()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text(_CONFIGURATION, encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(
+            "Dagster's instance has no place",
+            where=str(home),
+            expected="a folder that can be written to",
+            found=str(error),
+            remedy="name another folder in DAGSTER_HOME",
+        ) from error
+    create_instance(home)
+    return home
+
 
 def create_instance(home: Path) -> None:
     """Create the storage of the instance in ``home`` where there is none, one process at a time.

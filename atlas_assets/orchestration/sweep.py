@@ -28,6 +28,8 @@ Block = tuple[Setting, Setting]
 #: `dagster.materialize` with the assets that are completed, what feeds them, and their resources.
 #: Their checks are not among them: reading the masks back takes longer than making them
 Materialise = Callable[..., Any]
+#: how much of such a run is printed
+_ONLY_WARNINGS = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 
 def outdated_partitions(
@@ -84,7 +86,10 @@ def complete_sweep(
                 **range_tags(first, last),
                 "atlas/completes_sweep_of_run": context.run.run_id,
             }
-            materialise(selection=keys, instance=context.instance, tags=tags)
+            # what it writes is logged by the run that asks for it
+            materialise(
+                selection=keys, instance=context.instance, tags=tags, run_config=_ONLY_WARNINGS
+            )
 
 
 def _runs(
@@ -142,7 +147,7 @@ def _require_inputs(store: AtlasStore, outdated: Outdated) -> None:
                     where=str(store.path(source)),
                     expected=f"the file of {source}",
                     found="no such file",
-                    remedy="build everything with `dagster job execute -m atlas_assets.definitions "
-                    f"-j atlas`, or {source} alone with `dagster asset materialize -m "
+                    remedy="build everything with `atlas build`, or "
+                    f"{source} alone with `dagster asset materialize -m "
                     f"atlas_assets.definitions --select '*{source}'`",
                 )

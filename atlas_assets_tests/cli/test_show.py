@@ -171,3 +171,14 @@ def test_completion_knows_the_published_concepts() -> None:
     assert completed("Fu") == ["FunctionDef"]
     assert len(completed("ast__")) == 43
     assert completed("xyzzy") == []
+
+
+def test_the_setting_is_typed_as_it_is_printed(made: Path, call: Call) -> None:
+    spellings = ("ε=0.1, C=0.8", "eps=0.1,C=0.8", "eps0.1_cons0.8", "0.1,0.8")
+    shown = {call(made, "show", "For", "--setting", typed).out for typed in spellings}
+    assert shown == {call(made, "show", "For", "-e", "0.1").out}
+    assert call(made, "show", "For", "--reference").out == call(made, "show", "For").out
+    wrong = call(made, "show", "For", "--setting", "0.8|0.1")
+    assert wrong.code == 2
+    assert "expected: ε and C, as eps=0.5,C=0.8" in wrong.err
+    assert call(made, "show", "For", "--reference", "-e", "0.1").code == 2

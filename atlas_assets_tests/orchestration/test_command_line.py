@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +77,7 @@ def test_the_commands_of_the_readme(env: dict[str, str], tmp_path: Path) -> None
     assert where.returncode == 0
     assert str(folder) in where.stdout
     assert other.name in where.stdout
-    assert "make ui" in where.stdout
+    assert "atlas ui" in where.stdout
 
 
 def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
@@ -104,9 +106,28 @@ def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
     folder = tmp_path / "data" / "tiny"
     assert (folder / "11A_object_prompts.parquet").exists()
     assert not (folder / "14_summary.csv").exists()
-    again = run(here, *("dagster", "job", "execute", "-j", "atlas"), cwd=tmp_path)
+    again = run(here, "atlas", "build", "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr[-3000:]
     assert (folder / "14_summary.csv").exists()
+    document = json.loads(again.stdout)
+    assert document["folder"] == str(folder)
+    assert document["report"] == str(folder / "atlas_report.html")
+    assert document["failures"] == {}
+    assert document["checks_passed"] > 100
+    assert len(document["findings"]) == 3
+    *_, last = (line for line in again.stderr.splitlines() if line.startswith("["))
+    made = re.fullmatch(r"\[(\d+)/(\d+)\] atlas_version +\d+\.\d s", last)
+    assert made is not None
+    assert made[1] == made[2]
+    assert " - dagster - " not in again.stderr
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run_of_build = instance.get_run_by_id(document["run_id"])
+        assert run_of_build is not None
+        assert run_of_build.is_success
+        assert len(instance.all_logs(document["run_id"])) > 500
+
+    link = run(here, "atlas", "open", "--print", cwd=tmp_path)
+    assert link.stdout == f"file://{folder}/atlas_report.html\n"
 
 
 def test_a_setting_out_of_range_ends_the_command_with_its_name(

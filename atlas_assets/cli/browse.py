@@ -1,0 +1,64 @@
+"""``atlas open`` and ``atlas ui``: the report, and Dagster's interface, in a browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
+from atlas_assets.errors import MissingArtifactError, expect
+
+
+@click.command(name="open", cls=AnsweringCommand, exit_codes={UNREADABLE: "there is no report"})
+@click.option("--print", "only_print", is_flag=True, help="Print the link; open no browser.")
+def open_report(only_print: bool) -> Answer:
+    """Open the report of the atlas in force in the browser."""
+    from atlas_assets.atlas.open import open_in_force, require_folder
+    from atlas_assets.settings import AtlasSettings
+
+    store = open_in_force(AtlasSettings.from_env())
+    require_folder(store.root)
+    path = str(store.path("atlas_report"))
+    expect(
+        store.exists("atlas_report"),
+        MissingArtifactError,
+        "the atlas has no report",
+        where=path,
+        expected="a file of that name",
+        found="none",
+        remedy="`atlas build` makes it with the rest of the atlas",
+    )
+    url = path if "://" in path else f"file://{quote(str(Path(path).absolute()))}"
+    opened = not only_print and webbrowser.open(url)
+    document = {"url": url, "opened": opened}
+    lacking = "" if opened or only_print else " (no browser was found: open this link)"
+    return Answer("atlas.open/1", document, lambda: [f"{url}{lacking}"])
+
+
+@click.command(cls=AnsweringCommand)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="TCP port."
+)
+def ui(port: int) -> Answer:
+    """Open Dagster's interface on this atlas and on every run made so far; Ctrl-C ends it.
+
+    It listens on 127.0.0.1 alone. The runs are those of the folder that DAGSTER_HOME names, else
+    of .dagster_home in the folder where you are.
+    """
+    from atlas_assets.api.building import dagster_home
+    from atlas_assets.settings import AtlasSettings
+
+    AtlasSettings.from_env()  # its errors are better read here than in the log of a server
+    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home())}
+    # with it set, the webserver that dagster dev starts does not come up
+    environment.pop("DAGSTER_MODULE_NAME", None)
+    click.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)", err=True)
+    served = ("-w", str(Path(__file__).parents[1] / "orchestration" / "workspace.yaml"))
+    command = (sys.executable, "-m", "dagster", "dev", *served, "-h", "127.0.0.1", "-p", str(port))
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)  # noqa: S606 - it takes this process over

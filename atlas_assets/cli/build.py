@@ -1,0 +1,112 @@
+"""``atlas build``: the whole atlas in one run, with a line for each asset."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
+from atlas_assets.cli.text import count, paragraph, printable, section
+from atlas_assets.progress import duration
+
+if TYPE_CHECKING:
+    from atlas_assets.settings import AtlasSettings
+
+
+@click.command(
+    cls=AnsweringCommand,
+    exit_codes={
+        OK: "the atlas is there, and every check that blocks has passed",
+        FINDING: "a check that blocks has not passed",
+        UNREADABLE: "an asset could not be made; the others were",
+    },
+)
+def build() -> Answer:
+    """Build the whole atlas: the job atlas, in this process.
+
+    A line for each asset, a bar for each pass of the model, and warnings go to standard error. The
+    whole log is kept in Dagster's instance, in the folder that DAGSTER_HOME names, else in
+    .dagster_home; `atlas ui` shows it. A pass that was interrupted goes on from where it was.
+    """
+    from atlas_assets.api.building import build_and_tell
+    from atlas_assets.settings import AtlasSettings
+
+    settings, start = AtlasSettings.from_env(), time.monotonic()
+    click.echo(f"building in {settings.data_dir}/{settings.atlas_name}", err=True)
+    told = build_and_tell(settings, _Display)
+    document = {
+        **_opened(settings),
+        "run_id": told.run_id,
+        "seconds": round(time.monotonic() - start, 1),
+        "checks_passed": told.passed,
+        "checks_not_passed": told.unmet,
+        "failures": told.failures,
+    }
+    code = UNREADABLE if told.failures else FINDING if told.blocking else OK
+    return Answer("atlas.build/1", document, lambda: _text(document), code)
+
+
+class _Display:
+    """A line on standard error for each asset that has been made, and for each warning."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+
+    def done(self, asset: str, seconds: float | None) -> None:
+        self._done += 1
+        number = str(self._done).rjust(len(str(self._total)))
+        took = "  left out" if seconds is None else f"{seconds:8.1f} s"
+        click.echo(f"[{number}/{self._total}] {asset:<30}{took}", err=True)
+
+    def warned(self, step: str, sentence: str) -> None:
+        for line in paragraph(f"{step}: {printable(sentence)}", indent=4, hanging=2):
+            click.secho(line, fg="yellow", err=True)
+
+
+def _opened(settings: AtlasSettings) -> dict[str, Any]:
+    """Where the atlas lies, its report, and what it shows; of a series, its folder alone."""
+    from atlas_assets.atlas.findings import findings
+    from atlas_assets.atlas.open import open_in_force
+    from atlas_assets.atlas.series import checkpoints
+    from atlas_assets.atlas.versions import folder_in_force
+
+    if checkpoints(settings):
+        return {"folder": str(folder_in_force(settings)), "report": None, "findings": []}
+    store = open_in_force(settings)
+    report = str(store.path("atlas_report")) if store.exists("atlas_report") else None
+    return {"folder": str(store.root), "report": report, "findings": findings(store)}
+
+
+def _text(document: dict[str, Any]) -> Iterator[str]:
+    unmet = document["checks_not_passed"]
+    not_passed = f", {len(unmet)} not" if unmet else ""
+    passed = f"{count(document['checks_passed'], 'check')} passed{not_passed}"
+    yield f"built in {duration(document['seconds'])}; {passed}"
+    yield from section(
+        "not passed",
+        [line for check, found in unmet.items() for line in paragraph(f"{check}: {found}")],
+    )
+    yield from section(
+        "could not be made",
+        [
+            part
+            for step, error in document["failures"].items()
+            for part in (
+                f"  {step}: {line}" if not n else f"    {line.strip()}"
+                for n, line in enumerate(error.splitlines())
+            )
+        ],
+    )
+    numbered = enumerate(document["findings"], 1)
+    yield from section(
+        "what it shows", [line for n, text in numbered for line in paragraph(f"{n}. {text}", 2, 3)]
+    )
+    yield ""
+    yield f"atlas:  {document['folder']}"
+    if document["report"]:
+        yield f"report: {document['report']} (atlas open)"
+    yield f"log:    run {document['run_id'][:8]} in Dagster (atlas ui)"

@@ -1,0 +1,127 @@
+"""Runs a job in this process and tells, while it runs, what has been made and what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dagster as dg
+
+#: the name under which Dagster's own jobs know their logger, so that the run can be repeated
+_LOGGER = "console"
+
+
+class Listener(Protocol):
+    """Hears what a run does, in the order in which it does it."""
+
+    def done(self, asset: str, seconds: float | None) -> None:
+        """An asset has been made, with all its partitions, in that time; ``None``: left out."""
+
+    def warned(self, step: str, sentence: str) -> None:
+        """A step has logged a warning or an error."""
+
+
+@dataclass
+class Told:
+    """What came of a run.
+
+    Attributes:
+        run_id: the run's id in Dagster's instance.
+        failures: step that failed → what was wrong, in words.
+        passed: number of checks that passed.
+        unmet: check that did not pass, as ``asset: check`` → what it found, in words.
+        blocking: whether one of these blocks what follows.
+    """
+
+    run_id: str
+    failures: dict[str, str] = field(default_factory=dict)
+    passed: int = 0
+    unmet: dict[str, str] = field(default_factory=dict)
+    blocking: bool = False
+
+
+def run_and_tell(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    assets: Collection[str],
+    listener: Listener,
+    *,
+    raise_on_error: bool = False,
+) -> Told:
+    """Run a job in this process; its log goes to the instance and, in short, to a listener.
+
+    Args:
+        job: the job.
+        instance: keeps the run with its whole log.
+        assets: the names of the steps that are told of; those of checks are not.
+        listener: hears what happens.
+        raise_on_error: whether the first error ends the run, and is raised; otherwise what does
+            not depend on the step that failed is still made.
+    """
+    told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener)})
+    result = told.execute_in_process(
+        instance=instance,
+        run_config={"loggers": {_LOGGER: {"config": {}}}},
+        raise_on_error=raise_on_error,
+    )
+    found = Told(result.run_id)
+    for evaluation in result.get_asset_check_evaluations():
+        if evaluation.passed:
+            found.passed += 1
+        else:
+            at = f" at {evaluation.partition}" if evaluation.partition else ""
+            name = f"{evaluation.asset_key.to_user_string()}{at}: {evaluation.check_name}"
+            found.unmet[name] = evaluation.description or "no reason is given"
+            found.blocking |= evaluation.severity is dg.AssetCheckSeverity.ERROR
+    for event in result.all_events:
+        if event.is_step_failure and event.step_key is not None:
+            found.failures[event.step_key] = _cause(event.step_failure_data.error)
+    return found
+
+
+def _cause(error: Any) -> str:
+    """The message of the error that failed a step, which Dagster wraps in one of its own."""
+    if error is None:
+        return "no reason is known"
+    while error.cause is not None and str(error.cls_name).startswith("Dagster"):
+        error = error.cause
+    text = str(error.message).strip()
+    # its first line begins with the class and its module
+    return re.sub(rf"^[\w.]*\b{re.escape(str(error.cls_name))}: ", "", text)
+
+
+def _logger(assets: frozenset[str], listener: Listener) -> dg.LoggerDefinition:
+    @dg.logger(config_schema=dict)
+    def tell(_context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("atlas", logging.DEBUG)
+        logger.addHandler(_Handler(assets, listener))
+        return logger
+
+    return tell
+
+
+class _Handler(logging.Handler):
+    def __init__(self, assets: frozenset[str], listener: Listener) -> None:
+        super().__init__()
+        self._assets = assets
+        self._listener = listener
+        self._begun: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        meta: dict[str, Any] = getattr(record, "dagster_meta", {})
+        event, step = meta.get("dagster_event"), meta.get("step_key") or ""
+        if event is None:
+            # without a step, it is Dagster that says which steps depend on one that failed
+            if step and record.levelno >= logging.WARNING:
+                self._listener.warned(step, str(meta.get("orig_message") or record.getMessage()))
+        elif event.event_type is dg.DagsterEventType.STEP_START:
+            self._begun[step] = record.created
+        elif step not in self._assets:
+            return
+        elif event.event_type is dg.DagsterEventType.STEP_SUCCESS:
+            self._listener.done(step, record.created - self._begun.get(step, record.created))
+        elif event.event_type is dg.DagsterEventType.STEP_SKIPPED:
+            self._listener.done(step, None)

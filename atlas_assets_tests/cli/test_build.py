@@ -1,0 +1,40 @@
+"""``atlas build`` where something goes wrong; whole builds are those of test_command_line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atlas_assets_tests.cli.conftest import Call
+from atlas_assets_tests.orchestration.tiny_atlas import QUICK_LOOK
+
+
+def test_what_could_not_be_made_is_named_with_its_cause(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    cut = {key: str(value) for key, value in QUICK_LOOK.items()}
+    built = call(tmp_path / "data", "build", device="cuda:99", **cut)
+    assert built.code == 3
+    assert "could not be made" in built.out
+    assert "checker_prompts: there is no such device on this machine" in built.out
+    assert "what to do: correct ATLAS_DEVICE" in built.out
+    assert "run " in built.out
+    assert (tmp_path / "home" / "dagster.yaml").read_text().startswith("telemetry:")
+
+
+def test_no_place_for_the_instance(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "home"))
+    built = call(tmp_path / "data", "build")
+    assert built.code == 3
+    assert "Dagster's instance has no place" in built.err
+
+
+def test_there_is_no_report_to_open(made: Path, call: Call) -> None:
+    opened = call(made, "open")
+    assert opened.code == 3
+    assert "`atlas build` makes it" in opened.err

@@ -1,4 +1,4 @@
-"""Dagster's own command line on the package, as the README types it."""
+"""Dagster's own command line on the package, as docs/guide.md types it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(env: dict[str, str], *command: str, cwd: Path) -> subprocess.CompletedPr
     )
 
 
-def test_the_commands_of_the_readme(env: dict[str, str], tmp_path: Path) -> None:
+def test_the_commands_of_the_guide(env: dict[str, str], tmp_path: Path) -> None:
     folder = Path(env["ATLAS_DATA_DIR"]) / "tiny"
 
     atlas = run(env, "dagster", "job", "execute", "-j", "atlas", cwd=tmp_path)

@@ -76,7 +76,7 @@ def _asset(
             key=artifact.key,
             ins={key: _input(artifact, key) for key in sorted(loaded)},
             deps=_dependencies(artifact, settings, loaded, skipped),
-            group_name=artifact.group,
+            group_name=artifact.group.removeprefix("stage_"),
             description=artifact.described(settings.stimuli is not None),
             kinds=set(artifact.kinds),
             owners=OWNERS,

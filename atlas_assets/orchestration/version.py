@@ -16,7 +16,7 @@ from atlas_assets.stages.catalog import ARTIFACTS, ON_DEMAND, skipped_under
 from atlas_assets.storage.store import AtlasStore
 
 KEY = "atlas_version"
-GROUP = "stage_18_version"
+GROUP = "18_version"
 
 
 def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:

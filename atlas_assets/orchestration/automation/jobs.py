@@ -43,9 +43,7 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
         dg.define_asset_job(
             "sweep",
             selection=(
-                dg.AssetSelection.groups(
-                    "stage_13_masks", "stage_14_decomposition", "stage_15_downstream"
-                )
+                dg.AssetSelection.groups("13_masks", "14_decomposition", "15_downstream")
                 - dg.AssetSelection.assets("token_checker_masks")
                 - further_analyses
                 - of_circuits
@@ -63,8 +61,7 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
         ),
         dg.define_asset_job(
             "analyses",
-            selection=further_analyses
-            | dg.AssetSelection.groups("stage_16_figures", "stage_17_report"),
+            selection=further_analyses | dg.AssetSelection.groups("16_figures", "17_report"),
             description="From existing masks and tables: the further analyses, the figures and "
             "the reports.",
         ),

@@ -21,7 +21,7 @@ from atlas_assets.orchestration.data_versions import MODEL, announce_model
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.storage.provenance import Lineage
 
-GROUP = "stage_10_model"
+GROUP = "10_model"
 SCHEDULE = "poll_model"
 SENSOR = "watch_model"
 #: seconds between two looks of the sensor

@@ -88,7 +88,8 @@ def _at_once(
                 passed=verdict.state == "passed",
                 asset_key=inspection.key,
                 check_name=check.name,
-                description=verdict.description,
+                # two blanks end a line in Markdown, as which the UI shows it
+                description="  \n".join(verdict.description.splitlines()),
                 metadata=verdict.details,
                 severity=dg.AssetCheckSeverity.WARN if nothing else dg.AssetCheckSeverity.ERROR,
             )

@@ -15,7 +15,7 @@ TESTED_IN = {
     # the model that an atlas is about is looked up when the atlas is opened
     "atlas/test_open.py": ("atlas/model.py",),
     # what is told by a command is tried on it, and options on one that has them
-    "cli/test_command.py": ("cli/text.py",),
+    "cli/test_command.py": ("cli/text.py", "cli/colour.py"),
     "cli/test_show.py": ("atlas/concept_names.py", "cli/options.py"),
     "cli/test_stability.py": ("atlas/stability.py",),
     "cli/test_status.py": ("atlas/status.py", "cli/where.py"),

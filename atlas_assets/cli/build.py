@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atlas_assets.cli.colour import echo
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.cli.text import count, paragraph, printable, section
 from atlas_assets.progress import duration
@@ -31,11 +32,13 @@ def build() -> Answer:
     whole log is kept in Dagster's instance, in the folder that DAGSTER_HOME names, else in
     .dagster_home; `atlas ui` shows it. A pass that was interrupted goes on from where it was.
     """
+    from upath import UPath
+
     from atlas_assets.api.building import build_and_tell
     from atlas_assets.settings import AtlasSettings
 
     settings, start = AtlasSettings.from_env(), time.monotonic()
-    click.echo(f"building in {settings.data_dir}/{settings.atlas_name}", err=True)
+    click.echo(f"building in {UPath(settings.data_dir).absolute() / settings.atlas_name}", err=True)
     told = build_and_tell(settings, _Display)
     document = {
         **_opened(settings),
@@ -64,7 +67,7 @@ class _Display:
 
     def warned(self, step: str, sentence: str) -> None:
         for line in paragraph(f"{step}: {printable(sentence)}", indent=4, hanging=2):
-            click.secho(line, fg="yellow", err=True)
+            echo([line], err=True)
 
 
 def _opened(settings: AtlasSettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from atlas_assets.cli.colour import echo
 from atlas_assets.cli.text import printable
 from atlas_assets.errors import AtlasError, SettingsError
 
@@ -103,8 +104,7 @@ class AnsweringCommand(click.Command):
         if ctx.meta[_JSON]:
             click.echo(_dump({"schema": answer.schema, **answer.document}))
         else:
-            for line in answer.text():
-                click.echo(printable(line, keep=_LAYOUT))
+            echo(printable(line, keep=_LAYOUT) for line in answer.text())
         return answer.exit_code
 
 
@@ -140,7 +140,7 @@ def _explain(
 ) -> None:
     """Print the error in words to standard error and, where JSON is wanted, as JSON to output."""
     if show:
-        click.echo(printable(f"Error: {error}", keep=_LAYOUT), err=True)
+        echo(printable(f"Error: {error}", keep=_LAYOUT).split("\n"), err=True)
     if ctx.meta[_JSON]:
         fields = ("what", "where", "expected", "found", "remedy")
         document = {

@@ -5,6 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
+import pty
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -17,6 +22,7 @@ from atlas_assets.cli import text
 from atlas_assets.cli.command import Answer, AnsweringCommand
 from atlas_assets.errors import ArtifactError, AtlasError, SettingsError
 from atlas_assets_tests.cli.conftest import Call
+from atlas_assets_tests.sample_atlas import environment
 
 
 @pytest.mark.parametrize(
@@ -119,3 +125,32 @@ def test_wrapped_tables_keep_every_word(cells: list[str]) -> None:
     lines = text.table(("h",), [(cell,) for cell in cells], {"h": 6})
     kept = "".join("".join(lines[1:]).split())
     assert kept == "".join("".join(cells).split())
+
+
+def on_a_terminal(*arguments: str, **changes: str) -> str:
+    """What a command prints where its output is a terminal."""
+    ours, theirs = pty.openpty()
+    plain = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "atlas_assets", *arguments],
+            env={**plain, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **changes},
+            stdout=theirs,
+            stderr=theirs,
+            timeout=60,
+            check=False,
+        )
+        return os.read(ours, 65536).decode().replace("\r\n", "\n")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_colour_on_a_terminal_alone_and_not_with_no_color(made: Path, call: Call) -> None:
+    settings = environment(made)
+    plain = call(made, "show", "Fro").err
+    coloured = on_a_terminal("show", "Fro", **settings)
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    assert "\x1b[1;31mError" in coloured
+    assert "\x1b" not in plain
+    assert on_a_terminal("show", "Fro", **settings, NO_COLOR="1") == plain

@@ -114,8 +114,8 @@ class _Handler(logging.Handler):
         meta: dict[str, Any] = getattr(record, "dagster_meta", {})
         event, step = meta.get("dagster_event"), meta.get("step_key") or ""
         if event is None:
-            # without a step, it is Dagster that says which steps depend on one that failed
-            if step and record.levelno >= logging.WARNING:
+            # of a step that has not begun, it is Dagster that says on which failed one it depends
+            if step in self._begun and record.levelno >= logging.WARNING:
                 self._listener.warned(step, str(meta.get("orig_message") or record.getMessage()))
         elif event.event_type is dg.DagsterEventType.STEP_START:
             self._begun[step] = record.created

@@ -21,6 +21,7 @@ def test_what_could_not_be_made_is_named_with_its_cause(
     assert "checker_prompts: there is no such device on this machine" in built.out
     assert "what to do: correct ATLAS_DEVICE" in built.out
     assert "run " in built.out
+    assert "Dependencies" not in built.err  # the steps that were left out are said to be, shortly
     assert (tmp_path / "home" / "dagster.yaml").read_text().startswith("telemetry:")
 
 

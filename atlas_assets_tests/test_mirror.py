@@ -26,7 +26,7 @@ TESTED_IN = {
         "extraction/readouts.py",
         "extraction/reduction.py",
     ),
-    "extraction/test_extraction.py": ("extraction/losses.py",),
+    "extraction/test_extraction.py": ("extraction/engine.py", "extraction/losses.py"),
     "extraction/test_positions.py": ("extraction/spots.py",),
     "extraction/test_tree_model.py": ("extraction/tree_probe.py",),
     "extraction/test_tree_network.py": (

@@ -7,6 +7,7 @@ found, and what to do::
     ├── SettingsError              a setting or an argument cannot be used
     ├── StimulusError              the stimulus tables or a prompt break their own rules
     ├── ModelError                 a checkpoint, its config or its tokenizer cannot be used
+    ├── EngineError                the workers of ATLAS_ENGINE, or their scheduler, cannot be used
     ├── ArtifactError              a file of the atlas cannot be used
     │   ├── MissingArtifactError   it is not there (also a FileNotFoundError)
     │   ├── BusyArtifactError      another program has it open to write to it (retryable)
@@ -93,6 +94,10 @@ class StimulusError(AtlasError):
 
 class ModelError(AtlasError):
     """A checkpoint, its config or its tokenizer cannot be used."""
+
+
+class EngineError(AtlasError):
+    """The workers that ``ATLAS_ENGINE`` names, or their scheduler, cannot be used."""
 
 
 class ArtifactError(AtlasError):

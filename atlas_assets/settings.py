@@ -14,6 +14,7 @@ import os
 import re
 import reprlib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,6 +43,7 @@ _MOST = 10**9
 #: how the name of a file of own prompts ends
 STIMULI_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 _REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
+_SCHEDULER = re.compile(r"(tcp|tls)://[^\s/]+:[0-9]{1,5}")
 Readout = Literal["last_token", "published"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 Bos = Literal["auto", "always", "never"]
@@ -113,6 +115,13 @@ class AtlasSettings(BaseModel):
         default="auto", description="`auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`"
     )
     dtype: Dtype = Field(default="float32", description="precision of the model's weights")
+    engine: str | None = Field(
+        default=None,
+        min_length=1,
+        description="scheduler of dask.distributed whose workers run the prompts: its address "
+        "(`tcp://host:8786`) or its scheduler file (docs/cluster.md); default: threads of this "
+        "process",
+    )
     batch_tokens: int | None = Field(
         default=None,
         ge=1,
@@ -228,6 +237,17 @@ class AtlasSettings(BaseModel):
         path = Path(cls._can_be_a_path(value) or "").expanduser()
         if value is not None and not path.is_file():
             raise ValueError("it is no file" if path.exists() else "there is no such file")
+        return value
+
+    @field_validator("engine")
+    @classmethod
+    def _is_scheduler(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if find_spec("distributed") is None:
+            raise ValueError("it needs dask.distributed: pip install 'atlas-assets[dask]'")
+        if not _SCHEDULER.fullmatch(value) and not Path(value).is_file():
+            raise ValueError("it is neither an address (tcp://host:port) nor a file")
         return value
 
     @field_validator("data_dir", "model", "stimuli")

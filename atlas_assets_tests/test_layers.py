@@ -29,7 +29,8 @@ BELOW_ATLAS = {*MAY_IMPORT, "soundness"}
 MAY_IMPORT["atlas"] = BELOW_ATLAS
 MAY_IMPORT["hub"] = BELOW_ATLAS | {"atlas"}
 MAY_IMPORT["io"] = BELOW_ATLAS | {"atlas", "hub"}
-MAY_IMPORT["orchestration"] = BELOW_ATLAS | {"atlas", "hub"}
+MAY_IMPORT["engines"] = BELOW_ATLAS | {"atlas"}
+MAY_IMPORT["orchestration"] = BELOW_ATLAS | {"atlas", "engines", "hub"}
 MAY_IMPORT["definitions"] = BELOW_ATLAS | {"atlas", "hub", "orchestration"}
 MAY_IMPORT["api"] = BELOW_ATLAS | {"atlas", "definitions", "orchestration"}
 MAY_IMPORT["cli"] = BELOW_ATLAS | {"atlas", "hub", "api"}
@@ -43,6 +44,7 @@ NEVER = {
     "storage": {"dagster", "torch", "transformers", "huggingface_hub"},
     "soundness": {"dagster", "torch", "transformers", "huggingface_hub"},
     "atlas": {"dagster", "torch", "transformers"},
+    "engines": {"dagster", "h5py"},
     "hub": {"dagster", "torch", "transformers"},
     "cli": {"dagster", "torch", "transformers"},
 }

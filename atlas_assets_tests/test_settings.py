@@ -57,6 +57,7 @@ def test_lists_are_comma_separated_and_sorted_into_the_sweep() -> None:
             ("ATLAS_STIMULI", value)
             for value in ("mine.xlsx", "~nobody-here/m.csv", "m" * 300 + ".csv")
         ),
+        *(("ATLAS_ENGINE", value) for value in ("dask", "tcp://host", "http://host:1", "no.json")),
         ("ATLAS_DEVICE", "cpu\r"),
         ("ATLAS_PERMUTATIONS", "9" * 400),
         ("ATLAS_DTYPE", "float8"),

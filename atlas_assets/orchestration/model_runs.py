@@ -28,6 +28,7 @@ from atlas_assets.stages.prompts.tokens import Tokenizer
 from atlas_assets.storage.store import AtlasStore
 
 if TYPE_CHECKING:
+    from atlas_assets.extraction.engine import Engine
     from atlas_assets.extraction.extraction import NetworkPath, PromptReadings
     from atlas_assets.extraction.spots import Occurrences
     from atlas_assets.stages.activations.positions import PositionActivations
@@ -93,6 +94,7 @@ class ModelRuns:
                 candidates["prompt_text"].to_list(),
                 batch_tokens=self._settings.batch_tokens,
                 path=self._path,
+                engine=self._engine,
                 shards=self._shards(self._key),
                 progress=self._progress("prompts scored"),
             )
@@ -136,6 +138,7 @@ class ModelRuns:
             readout=self._settings.readout,
             batch_tokens=self._settings.batch_tokens,
             path=self._path,
+            engine=self._engine,
             shards=self._shards(self._key),
             progress=self._progress("prompts read"),
         )
@@ -197,6 +200,7 @@ class ModelRuns:
             scored=scored,
             batch_tokens=self._settings.batch_tokens,
             path=self._path,
+            engine=self._engine,
             shards=self._shards(_POSITIONS),
             progress=self._progress("prompts read and scored" if scored else "prompts read"),
         )
@@ -205,6 +209,12 @@ class ModelRuns:
     @property
     def _path(self) -> NetworkPath:
         return "tree" if self._settings.prefix_tree else "plain"
+
+    @property
+    def _engine(self) -> Engine:
+        from atlas_assets.engines.dask_engine import engine_of  # imports torch
+
+        return engine_of(self._settings, self._model, self._log.info)
 
     def _progress(self, what: str) -> Progress:
         return Progress(f"{self._key}: {what}", log=self._log.info)

@@ -1,0 +1,65 @@
+"""A scheduler of dask.distributed and its workers, each a process of its own on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class Cluster:
+    """Processes that are started one by one, and all stopped at the end."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.file = folder / "scheduler.json"
+        self._folder = folder
+        self._port = port
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self.start_scheduler()
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        self.file.unlink(missing_ok=True)
+        file = ("--scheduler-file", str(self.file))
+        port = ("--port", str(self._port), "--dashboard-address", "127.0.0.1:0")
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", *port, *file)
+        return self.scheduler
+
+    def start_worker(self, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+        worker = self._start(
+            "worker", "--scheduler-file", str(self.file), *options, environ=environ or {}
+        )
+        self.workers.append(worker)
+        return worker
+
+    def _start(self, *command: str, environ: Mapping[str, str] = {}) -> subprocess.Popen[bytes]:
+        # the workers' own folder: a model is not found by a path relative to the driver's
+        with (self._folder / f"{command[0]}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dask", *command],
+                cwd=self._folder,
+                env={**os.environ, **environ},
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def cluster(folder: Path, workers: int, port: int = 0) -> Iterator[Cluster]:
+    started = Cluster(folder, port)
+    try:
+        for _ in range(workers):
+            started.start_worker()
+        yield started
+    finally:
+        started.stop()

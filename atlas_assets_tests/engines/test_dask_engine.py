@@ -1,0 +1,167 @@
+"""Workers elsewhere give the bytes of threads here, whoever of them is lost meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atlas_assets.atlas.model import AtlasModel
+from atlas_assets.errors import EngineError
+from atlas_assets.progress import Progress
+from atlas_assets.settings import AtlasSettings
+from atlas_assets_tests.engines.cluster import Cluster, cluster
+
+BATCH = 192
+
+
+@cache
+def units() -> dict[str, tuple[str, ...]]:
+    from atlas_assets.stages.activations.activations import units_of_object_prompts
+    from atlas_assets.stages.prompts.inventory import inventory_of
+
+    settings = AtlasSettings(ast_nodes=("For", "If"), builtins=("len", "print"), variations=20)
+    return dict(units_of_object_prompts(inventory_of(settings).object_candidates()))
+
+
+def read(
+    scheduler: str | None,
+    *,
+    path: str = "tree",
+    log: Callable[[str], object] = print,
+    model: str = "embedded",
+    folder: Path | None = None,
+) -> str:
+    """Run the prompts and return a digest of everything that was read."""
+    from atlas_assets.engines.dask_engine import engine_of
+    from atlas_assets.extraction.extraction import Running, read_prompts
+    from atlas_assets.extraction.shards import ShardStore
+
+    settings = AtlasSettings.build(engine=scheduler, model=model)
+    atlas_model = AtlasModel(settings)
+    running: Running = {
+        "shards": ShardStore(folder, "0" * 8),
+        "progress": Progress("reading", log=log),
+        "batch_tokens": BATCH,
+        "path": path,  # type: ignore[typeddict-item]
+        "engine": engine_of(settings, atlas_model, log),
+    }
+    found = read_prompts(atlas_model.loaded, units(), **running)
+    digest = hashlib.sha256()
+    arrays: list[Any] = [found.activations.sums, found.activations.counts, *found.losses.values()]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def here(path: str = "tree") -> str:
+    return read(None, path=path)
+
+
+def test_two_workers_over_tcp_give_the_bytes_of_threads_and_are_heard(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with cluster(tmp_path, workers=2) as started:
+        wait_for(started.file)
+        assert read(str(started.file), log=lines.append) == here()
+        assert read(str(started.file), path="plain") == here("plain")
+    loaded = [line for line in lines if "loaded embedded" in line]
+    assert len(loaded) == 2, lines
+    assert all(line.startswith("worker tcp://127.0.0.1:") for line in loaded)
+
+
+def test_nobody_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 1)
+    with pytest.raises(EngineError, match=r"does not answer") as caught:
+        read(f"tcp://127.0.0.1:{free_port()}")
+    assert "ATLAS_ENGINE" in str(caught.value)
+
+
+def test_a_scheduler_without_workers_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(tmp_path, workers=0) as started:
+        wait_for(started.file)
+        monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 2)
+        with pytest.raises(EngineError, match="there is no worker"):
+            read(str(started.file))
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_changes_no_byte(tmp_path: Path) -> None:
+    with cluster(tmp_path, workers=2) as started:
+        wait_for(started.file)
+
+        def kill_one(line: str) -> None:
+            if "loaded embedded" in line and started.workers[0].poll() is None:
+                started.workers[0].kill()
+
+        assert read(str(started.file), log=kill_one) == here()
+        assert started.workers[0].poll() is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_lost_scheduler_is_asked_once_more(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with cluster(tmp_path, workers=1, port=free_port()) as started:
+        wait_for(started.file)
+        address = address_of(started)
+
+        def lose(line: str) -> None:
+            lines.append(line)
+            if "loaded embedded" in line and len(started.workers) == 1:
+                started.scheduler.kill()
+                started.scheduler.wait()
+                started.start_scheduler()
+                wait_for(started.file)
+                started.start_worker()
+
+        assert read(address, log=lose) == here()
+    assert any("asked once more" in line for line in lines)
+    gc.collect()  # distributed leaves the socket of the lost scheduler to the collector
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_versions_is_refused_by_name(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "sitecustomize.py").write_text(
+        "import importlib.metadata as m\n"
+        "own = m.version\n"
+        "m.version = lambda name: '0.0.1' if name == 'atlas-assets' else own(name)\n"
+    )
+    with cluster(tmp_path, workers=0) as started:
+        wait_for(started.file)
+        path = f"{other}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        started.start_worker({"PYTHONPATH": path})
+        with pytest.raises(EngineError, match="a worker has other atlas-assets") as caught:
+            read(str(started.file))
+    assert "found: atlas-assets 0.0.1" in str(caught.value)
+
+
+def address_of(started: Cluster) -> str:
+    return str(json.loads(started.file.read_text())["address"])
+
+
+def wait_for(file: Path) -> None:
+    end = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < end, f"{file} was not written"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -20,7 +20,7 @@ TESTED_IN = {
     "cli/test_stability.py": ("atlas/stability.py",),
     "cli/test_status.py": ("atlas/status.py", "cli/where.py"),
     # how readouts are read and added up shows in padded batches, attention in the whole network
-    "extraction/test_passes.py": ("extraction/tree_pass.py",),
+    "extraction/test_passes.py": ("extraction/engine.py", "extraction/tree_pass.py"),
     "extraction/test_plain_pass.py": (
         "extraction/batching.py",
         "extraction/readouts.py",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -13,10 +15,21 @@ from upath import UPath
 from atlas_assets.files.locations import file_state
 
 Value = TypeVar("Value")
-#: the `file_state` of each of some files
-States = list[tuple[int, ...] | None]
 #: how many values are kept
 _MOST = 128
+#: nanoseconds: two changes of a file within so long may leave it the same times
+_GRAIN = 20_000_000
+
+
+@dataclass(frozen=True)
+class States:
+    """The `file_state` of each of some files, and whether all of them had been so for a moment.
+
+    A file that has changed just now may change again without showing it in its times.
+    """
+
+    of_files: tuple[tuple[int, ...] | None, ...]
+    settled: bool = field(default=True, compare=False)
 
 
 class Held(NamedTuple, Generic[Value]):
@@ -38,8 +51,8 @@ class Kept(Generic[Value]):
         return held if held is not None and held.states == states else None
 
     def put(self, name: Hashable, states: States, value: Value) -> None:
-        """Keep a value that files in these states hold; not of a file whose state is not known."""
-        if None not in states:
+        """Keep a value that files in these states hold, if these are known and settled."""
+        if states.settled and None not in states.of_files:
             self._held[name] = Held(states, value)
             if len(self._held) > _MOST:
                 del self._held[next(iter(self._held))]
@@ -47,7 +60,10 @@ class Kept(Generic[Value]):
 
 def states_of(files: Sequence[UPath | Path]) -> States:
     """Return the state of each file."""
-    return [file_state(file) for file in files]
+    now, found = time.time_ns(), tuple(map(file_state, files))
+    # the last of a state is the time of the change
+    settled = all(state is None or now - state[-1] > _GRAIN for state in found)
+    return States(found, settled)
 
 
 def read_only(value: Any) -> Any:

@@ -54,11 +54,15 @@ _Name = tuple[str, Partition | None, str | None]
 
 @dataclass(frozen=True)
 class Written:
-    """What a write left on disk: a file, its size, and the record as it is stored in it."""
+    """What a write left on disk: a file, its size, and the record as it is stored in it.
+
+    Where it took the place of a file that was fetched, ``replaced`` says where that is from.
+    """
 
     path: UPath
     size_bytes: int
     provenance: Provenance
+    replaced: source_record.SourceRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,12 @@ class AtlasStore:
         record = record.model_copy(
             update={"payload_sha256": digest, "parts": parts, "remark": remark}
         )
+        fetched = source_record.source_of(*codec.files(path))
         size = codec.write(path, value, record)
         clear(self.scratch(key))
         if isinstance(value, ObjectMasks):
             self._keep_universal(key, setting, value, record)
-        return Written(path, size, record)
+        return Written(path, size, record, fetched)
 
     def read(self, key: str, setting: Partition | None = None, part: str | None = None) -> Any:
         """Return the value of an artifact, or a part of it (`Codec.parts`), validated.
@@ -173,7 +178,8 @@ class AtlasStore:
 
         Its arrays are read-only, since several may hold it. Pair masks and activations are too
         large to be kept. Checks of what is on the disk use `read`, since a change through a memory
-        map shows in a file's times only some time after it.
+        map shows in a file's times only some time after it, and one within milliseconds after a
+        write of this process may never show there.
         """
         name = key, setting, part
         before = self._states(key, setting)
@@ -215,7 +221,8 @@ class AtlasStore:
         before = self._states(key, setting)
         if self.provenance(key, setting) == record:
             small = deepcopy(replace(value, pairs=None))  # whose arrays are the caller's
-            self._keep((key, setting, "universal"), before, read_only(small))
+            written = replace(before, settled=True)
+            self._keep((key, setting, "universal"), written, read_only(small))
 
     def origin(self, key: str, setting: Partition | None = None) -> Origin:
         """Return where the content of the file on disk comes from; errors as for `provenance`.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,3 +40,26 @@ def test_a_lock_that_cannot_be_had_says_why(tmp_path: Path) -> None:
         pass
     assert error.value.where == str(tmp_path / ".pin.lock")
     assert error.value.found == "Is a directory"
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_was_killed(tmp_path: Path) -> None:
+    told = tmp_path / "child"
+    holder = os.fork()
+    if holder == 0:
+        with exclusive(tmp_path / "pin", what="the pin"):
+            child = os.fork()
+            if child:
+                (tmp_path / "pid").write_text(str(child))
+                (tmp_path / "pid").rename(told)
+            while True:
+                signal.pause()
+    while not told.exists():
+        time.sleep(0.01)
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+    try:
+        started = time.monotonic()
+        with exclusive(tmp_path / "pin", what="the pin"):
+            assert time.monotonic() - started < 30  # it is refused after a minute
+    finally:
+        os.kill(int(told.read_text()), signal.SIGKILL)

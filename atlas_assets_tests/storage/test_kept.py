@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ def universal(store: AtlasStore) -> Any:
 
 
 def test_what_was_read_is_handed_over_again_and_cannot_be_changed(store: AtlasStore) -> None:
+    time.sleep(0.05)  # what changed just now is not kept
     handed, read = universal(store), store.read("object_masks", SETTING, "universal")
     assert handed is universal(store)
     assert handed is not read
@@ -104,3 +106,13 @@ def test_a_table_is_read_again_once_its_record_is_another(store: AtlasStore) -> 
         record.write_text("{}")
     with refusing(ArtifactError, "14_summary.csv"):
         store.recall("summary")
+
+
+def test_what_changed_just_now_is_not_kept(
+    store: AtlasStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = Path(store.path("jaccard_matrices").path).stat().st_ctime_ns
+    for age, kept in ((1_000_000, False), (1_000_000_000, True)):
+        monkeypatch.setattr(time, "time_ns", lambda age=age: changed + age)
+        first = store.recall("jaccard_matrices")
+        assert (store.recall("jaccard_matrices") is first) is kept

@@ -52,6 +52,7 @@ class AtlasIOManager(dg.IOManager):
         artifact = self._artifact(context)
         if not artifact.partitioned or not context.has_asset_partitions:
             written = self.store.write(artifact.key, obj)
+            _warn_of_fetched(context, written)
             context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
             context.add_output_metadata(_metadata(artifact, obj, written))
             return
@@ -62,6 +63,7 @@ class AtlasIOManager(dg.IOManager):
             remark = value.remark() if isinstance(value, Deferred) else ""
             partition = artifact.partition_named(key)
             written = self.store.write(artifact.key, made, partition, remark=remark)
+            _warn_of_fetched(context, written)
             metadata = _metadata(artifact, made, written)
             if isinstance(value, Deferred):
                 # each partition's materialisation gets the metadata of its own file
@@ -132,6 +134,14 @@ def _by_partition(artifact: str, keys: list[str], value: Any) -> Mapping[str, An
             remedy="return {partition key: value} for all of context.partition_keys",
         )
     return {key: value[key] for key in keys}
+
+
+def _warn_of_fetched(context: dg.OutputContext, written: Written) -> None:
+    if written.replaced is not None:
+        context.log.warning(
+            f"{written.path.name} has taken the place of the file that was fetched from "
+            f"{written.replaced}; to have both, fetch it again under another ATLAS_NAME"
+        )
 
 
 def _metadata(artifact: Artifact, value: Any, written: Written) -> dict[str, Any]:

@@ -64,6 +64,21 @@ def test_release_files_are_read_and_what_follows_is_marked(
     assert metadata_of(result, "target_checker")["0.8|0.5"]["origin"] == "release"
 
 
+def test_a_run_says_which_fetched_files_it_replaces(
+    store: AtlasStore, instance: dg.DagsterInstance
+) -> None:
+    path = Path(str(store.write("object_prompts", sample("object_prompts"), inputs={}).path))
+    note_fetched(path.parent)
+    told = []
+    for _ in range(2):
+        other = producer("object_prompts", sample("object_prompts").slice(1))
+        result = materialize([other], store, instance)
+        messages = [entry.user_message for entry in instance.all_logs(result.run_id)]
+        told.append([each for each in messages if "fetched from piotrwilam/" in each])
+    assert [len(each) for each in told] == [1, 0]
+    assert told[0][0].startswith(f"{path.name} has taken the place of")
+
+
 def test_a_missing_input_says_how_to_make_it(
     store: AtlasStore, instance: dg.DagsterInstance
 ) -> None:

@@ -14,7 +14,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from atlas_assets.errors import ModelError
 from atlas_assets.extraction.batching import length_batches, padded, placed
+from atlas_assets.extraction.engine import THREADS, Engine, Work
 from atlas_assets.extraction.losses import (
     LOGITS_PER_CALL,
     MAX_SCORED_TOKENS,
@@ -35,7 +36,6 @@ from atlas_assets.extraction.losses import (
 from atlas_assets.extraction.passes import Doubles
 from atlas_assets.extraction.prompts import IntArray, TokenTable, tokenize
 from atlas_assets.extraction.shards import ShardStore
-from atlas_assets.extraction.workers import in_order
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress, Track
 
@@ -75,54 +75,130 @@ class _Gated:
 @contextmanager
 def _gated(model: LoadedModel, means: Doubles) -> Iterator[_Gated]:
     gated = _Gated(model, means)
+    with _hooked(model, gated.hold):
+        yield gated
+
+
+@contextmanager
+def _hooked(model: LoadedModel, hook: Callable[..., Tensor | None]) -> Iterator[None]:
+    """Call a function with the number of a layer, its module, inputs and output, for all layers."""
     handles = [
-        mlp.register_forward_hook(partial(gated.hold, layer))
-        for layer, mlp in enumerate(model.mlps)
+        mlp.register_forward_hook(partial(hook, layer)) for layer, mlp in enumerate(model.mlps)
     ]
     try:
-        yield gated
+        yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def mean_readouts(model: LoadedModel, texts: Sequence[str], *, progress: Progress) -> Doubles:
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """A batch of runs: prompts, padded, and the gates that they are run with.
+
+    Attributes:
+        runs: int64 ``[batch]``, their numbers.
+        ids: int64 ``[batch, tokens]``.
+        real: bool ``[batch, tokens]``, false where there is padding.
+        gates: bool ``[batch, layers, width]``; empty where all are open.
+    """
+
+    runs: IntArray
+    ids: IntArray
+    real: npt.NDArray[np.bool_]
+    gates: Gates = field(default_factory=lambda: np.ones((0, 0, 0), np.bool_))
+
+
+@dataclass(frozen=True)
+class _AddUp:
+    """Adds up the readouts of a batch over all tokens: float64 ``[layers, width]``."""
+
+    @contextmanager
+    def on(self, model: LoadedModel) -> Iterator[Callable[[_Given], Tensor]]:
+        batch = threading.local()
+
+        def keep(layer: int, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            batch.sums[layer] = output[batch.real].sum(dim=0, dtype=torch.float64).cpu()
+
+        def run(given: _Given) -> Tensor:
+            batch.real, batch.sums = placed(given.real, model.device), {}
+            with torch.inference_mode():
+                model.base(placed(given.ids, model.device))
+            return torch.stack([batch.sums[layer] for layer in range(model.n_layers)])
+
+        with _hooked(model, keep):
+            yield run
+
+
+@dataclass(frozen=True, eq=False)
+class _Slope:
+    """Computes the attributions of a batch: ``[batch, layers, width]``."""
+
+    means: Doubles
+
+    @contextmanager
+    def on(self, model: LoadedModel) -> Iterator[Callable[[_Given], npt.NDArray[Any]]]:
+        shape = (model.n_layers, model.width)
+        with _gated(model, self.means) as gated:
+
+            def run(given: _Given) -> npt.NDArray[Any]:
+                with torch.enable_grad():
+                    gates = torch.ones(
+                        (len(given.runs), *shape), device=model.device, requires_grad=True
+                    )
+                    total = gated.losses(given.ids, given.real, gates).sum()
+                    (slope,) = torch.autograd.grad(total, gates)
+                found: npt.NDArray[Any] = -slope.cpu().numpy()
+                return found
+
+            yield run
+
+
+@dataclass(frozen=True, eq=False)
+class _Ablate:
+    """Computes the losses of a batch whose gates are closed: float64 ``[batch]``."""
+
+    means: Doubles
+
+    @contextmanager
+    def on(self, model: LoadedModel) -> Iterator[Callable[[_Given], npt.NDArray[Any]]]:
+        with _gated(model, self.means) as gated:
+
+            def run(given: _Given) -> npt.NDArray[Any]:
+                with torch.inference_mode():
+                    held = placed(given.gates.astype(np.float32), model.device)
+                    found: npt.NDArray[Any] = (
+                        gated.losses(given.ids, given.real, held).cpu().numpy()
+                    )
+                return found
+
+            yield run
+
+
+def mean_readouts(
+    model: LoadedModel, texts: Sequence[str], *, progress: Progress, engine: Engine = THREADS
+) -> Doubles:
     """Return the mean readout of every neuron over all tokens: float64 ``[layers, width]``.
 
     Args:
         model: a loaded causal LM.
         texts: the prompts; identical ones count once.
         progress: is told of each prompt that has been run.
+        engine: where they are run.
     """
     table, _ = _tokenized(model, texts)
     totals = torch.zeros(model.n_layers, model.width, dtype=torch.float64)
-    batch_state = threading.local()
+    with progress.track(len(table)) as track:
 
-    def keep(layer: int, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        kept = output[batch_state.real].sum(dim=0, dtype=torch.float64)
-        batch_state.sums[layer] = kept.cpu()
+        def take(given: _Given, sums: Tensor) -> None:
+            totals.add_(sums)
+            track.advance(len(given.runs))
 
-    def run(rows: IntArray) -> Tensor:
-        ids, real = _padded(model, table, rows)
-        batch_state.real, batch_state.sums = placed(real, model.device), {}
-        with torch.inference_mode():
-            model.base(placed(ids, model.device))
-        return torch.stack([batch_state.sums[layer] for layer in range(model.n_layers)])
-
-    handles = [
-        mlp.register_forward_hook(partial(keep, layer)) for layer, mlp in enumerate(model.mlps)
-    ]
-    try:
-        with progress.track(len(table)) as track:
-
-            def take(rows: IntArray, sums: Tensor) -> None:
-                totals.add_(sums)
-                track.advance(len(rows))
-
-            in_order(length_batches(table.lengths, BATCH_TOKENS), run, take, device=model.device)
-    finally:
-        for handle in handles:
-            handle.remove()
+        batches = (
+            _Given(rows, *_padded(model, table, rows))
+            for rows in length_batches(table.lengths, BATCH_TOKENS)
+        )
+        engine.run(model, _AddUp(), batches, take)
     means: Doubles = totals.numpy() / int(table.lengths.sum())
     return means
 
@@ -135,6 +211,7 @@ def attributions(
     *,
     shards: ShardStore,
     progress: Progress,
+    engine: Engine = THREADS,
 ) -> Doubles:
     """Return a = −∂L/∂g at g = 1, summed over groups of prompts: ``[groups, layers, width]``.
 
@@ -147,25 +224,20 @@ def attributions(
         means: float64 ``[layers, width]``, what ablation puts in place of a readout.
         shards: where finished work is kept.
         progress: is told of each prompt that has been run.
+        engine: where they are run.
     """
     table, rows = _tokenized(model, texts)
     totals = np.zeros((groups.shape[0], model.n_layers, model.width))
     shape = (model.n_layers, model.width)
     store = _store(shards, "attribute", model, table.offsets, table.tokens, rows, means)
-    with _gated(model, means) as gated, progress.track(len(texts)) as track:
+    with progress.track(len(texts)) as track:
 
-        def run(batch: IntArray) -> npt.NDArray[Any]:
-            ids, real = _padded(model, table, rows[batch])
-            with torch.enable_grad():
-                gates = torch.ones((len(batch), *shape), device=model.device, requires_grad=True)
-                total = gated.losses(ids, real, gates).sum()
-                (slope,) = torch.autograd.grad(total, gates)
-            found: npt.NDArray[Any] = -slope.cpu().numpy()
-            return found
+        def given(batch: IntArray) -> _Given:
+            return _Given(batch, *_padded(model, table, rows[batch]))
 
         size = min(ATTRIBUTED, max(HELD // (model.n_layers * model.width), 1))
-        work = _Work(model, table.lengths[rows], store, track, size, SLOPE_TOKENS)
-        for part, found in work.done(run, np.empty((0, *shape), np.float32)):
+        work = _Shards(model, table.lengths[rows], store, track, engine, size, SLOPE_TOKENS)
+        for part, found in work.done(_Slope(means), given, np.empty((0, *shape), np.float32)):
             _require_finite(found, "the attribution of a prompt", texts[part])
             weighted = groups[:, part] @ found.reshape(len(found), -1).astype(np.float64)
             totals += weighted.reshape(totals.shape)
@@ -181,6 +253,7 @@ def ablated_losses(
     *,
     shards: ShardStore,
     progress: Progress,
+    engine: Engine = THREADS,
 ) -> Doubles:
     """Return the losses of prompts run with gates closed: float64 ``[runs]``, nats per token.
 
@@ -192,23 +265,21 @@ def ablated_losses(
         means: float64 ``[layers, width]``; zeros ablate to zero.
         shards: where finished work is kept.
         progress: is told of each run.
+        engine: where they are run.
     """
     table, rows = _tokenized(model, texts)
     losses = np.zeros(len(runs))
     plan = (table.offsets, table.tokens, rows, means, gates, runs)
     store = _store(shards, "ablate", model, *plan)
-    with _gated(model, means) as gated, progress.track(len(runs)) as track:
+    with progress.track(len(runs)) as track:
 
-        def run(batch: IntArray) -> npt.NDArray[Any]:
+        def given(batch: IntArray) -> _Given:
             prompts, masks = runs[batch].T
-            ids, real = _padded(model, table, rows[prompts])
-            with torch.inference_mode():
-                held = placed(gates[masks].astype(np.float32), model.device)
-                found: npt.NDArray[Any] = gated.losses(ids, real, held).cpu().numpy()
-            return found
+            return _Given(batch, *_padded(model, table, rows[prompts]), gates[masks])
 
-        work = _Work(model, table.lengths[rows[runs[:, 0]]], store, track, ABLATED)
-        for part, found in work.done(run, np.empty(0)):
+        lengths = table.lengths[rows[runs[:, 0]]]
+        work = _Shards(model, lengths, store, track, engine, ABLATED)
+        for part, found in work.done(_Ablate(means), given, np.empty(0)):
             prompts = runs[part, 0]
             _require_finite(found, "the loss of an ablated network", [texts[p] for p in prompts])
             losses[part] = found
@@ -216,7 +287,7 @@ def ablated_losses(
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
+class _Shards:
     """Runs that are left to do, shard by shard, each in batches of similar length.
 
     Attributes:
@@ -224,6 +295,7 @@ class _Work:
         lengths: int64 ``[runs]``, tokens of each.
         store: finished shards, which are not run again.
         track: is told of each run.
+        engine: where they are run.
         size: runs of a shard.
         tokens: tokens of a batch, padding included.
     """
@@ -232,13 +304,23 @@ class _Work:
     lengths: IntArray
     store: ShardStore
     track: Track
+    engine: Engine
     size: int
     tokens: int = BATCH_TOKENS
 
     def done(
-        self, run: Callable[[IntArray], npt.NDArray[Any]], like: npt.NDArray[Any]
+        self,
+        work: Work[_Given, npt.NDArray[Any]],
+        given: Callable[[IntArray], _Given],
+        like: npt.NDArray[Any],
     ) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
-        """Yield the runs of each shard with their results, which have the axes of ``like``."""
+        """Yield the runs of each shard with their results, which have the axes of ``like``.
+
+        Args:
+            work: what is done with each batch.
+            given: makes a batch of the numbers of its runs.
+            like: an array with the axes and the dtype of the results.
+        """
         budget = max(min(self.tokens, LOGITS_PER_CALL // self.model.tokenizer.vocab_size), 1)
         for first in range(0, len(self.lengths), self.size):
             part = slice(first, min(first + self.size, len(self.lengths)))
@@ -248,21 +330,16 @@ class _Work:
                 self.track.skip(len(found))
                 yield part, stored["found"]
                 continue
-            batches = length_batches(self.lengths[part], budget)
-            run_part = partial(_shifted, run, first)
-            in_order(batches, run_part, partial(self._take, found), device=self.model.device)
+            batches = (given(first + some) for some in length_batches(self.lengths[part], budget))
+            self.engine.run(self.model, work, batches, partial(self._take, found, first))
             self.store.put(f"{first:09d}", {"found": found})
             yield part, found
 
-    def _take(self, found: npt.NDArray[Any], batch: IntArray, values: npt.NDArray[Any]) -> None:
-        found[batch] = values
-        self.track.advance(len(batch))
-
-
-def _shifted(
-    run: Callable[[IntArray], npt.NDArray[Any]], first: int, batch: IntArray
-) -> npt.NDArray[Any]:
-    return run(first + batch)
+    def _take(
+        self, found: npt.NDArray[Any], first: int, batch: _Given, values: npt.NDArray[Any]
+    ) -> None:
+        found[batch.runs - first] = values
+        self.track.advance(len(batch.runs))
 
 
 def _tokenized(model: LoadedModel, texts: Sequence[str]) -> tuple[TokenTable, IntArray]:

@@ -158,7 +158,10 @@ class ModelRuns:
         )
         loaded = self._model.loaded
         means = interventions.mean_readouts(
-            loaded, texts[:MEAN_PROMPTS], progress=self._progress("prompts averaged")
+            loaded,
+            texts[:MEAN_PROMPTS],
+            progress=self._progress("prompts averaged"),
+            engine=self._engine,
         )
         found = interventions.attributions(
             loaded,
@@ -167,6 +170,7 @@ class ModelRuns:
             means,
             shards=self._shards(self._key),
             progress=self._progress("prompts attributed"),
+            engine=self._engine,
         )
         return found, means
 
@@ -182,6 +186,7 @@ class ModelRuns:
             means,
             shards=self._shards(self._key),
             progress=self._progress("ablations run"),
+            engine=self._engine,
         )
 
     def _read_all(self, prompts: pl.DataFrame, *, scored: bool = True) -> _Readings:

@@ -64,6 +64,30 @@ def read(
     return digest.hexdigest()
 
 
+def intervene(scheduler: str | None) -> str:
+    """Attribute and ablate on a few prompts and return a digest of what was found."""
+    from scipy.sparse import csr_array
+
+    from atlas_assets.engines.dask_engine import engine_of
+    from atlas_assets.extraction import interventions
+    from atlas_assets.extraction.shards import ShardStore
+
+    settings = AtlasSettings.build(engine=scheduler)
+    model = AtlasModel(settings)
+    loaded, engine = model.loaded, engine_of(settings, model, print)
+    texts = sorted({text for prompts in units().values() for text in prompts})[:12]
+    progress, shards = Progress("running"), ShardStore(None, "0" * 8)
+    means = interventions.mean_readouts(loaded, texts, progress=progress, engine=engine)
+    common: Any = {"shards": shards, "progress": progress, "engine": engine}
+    groups = csr_array(np.ones((1, len(texts))))
+    slopes = interventions.attributions(loaded, texts, groups, means, **common)
+    gates = slopes < np.median(slopes)
+    runs = np.stack([np.arange(len(texts)), np.zeros(len(texts), np.int64)], axis=1)
+    losses = interventions.ablated_losses(loaded, texts, gates, runs, means, **common)
+    assert np.ptp(losses) > 0
+    return hashlib.sha256(b"".join(a.tobytes() for a in (means, slopes, losses))).hexdigest()
+
+
 @cache
 def here(path: str = "tree") -> str:
     return read(None, path=path)
@@ -75,6 +99,7 @@ def test_two_workers_over_tcp_give_the_bytes_of_threads_and_are_heard(tmp_path: 
         wait_for(started.file)
         assert read(str(started.file), log=lines.append) == here()
         assert read(str(started.file), path="plain") == here("plain")
+        assert intervene(str(started.file)) == intervene(None)
     loaded = [line for line in lines if "loaded embedded" in line]
     assert len(loaded) == 2, lines
     assert all(line.startswith("worker tcp://127.0.0.1:") for line in loaded)

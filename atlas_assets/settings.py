@@ -16,6 +16,7 @@ import reprlib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -246,7 +247,7 @@ class AtlasSettings(BaseModel):
             return None
         if find_spec("distributed") is None:
             raise ValueError("it needs dask.distributed: pip install 'atlas-assets[dask]'")
-        if not _SCHEDULER.fullmatch(value) and not Path(value).is_file():
+        if not _SCHEDULER.fullmatch(value) and not Path(cls._can_be_a_path(value) or "").is_file():
             raise ValueError("it is neither an address (tcp://host:port) nor a file")
         return value
 
@@ -258,9 +259,16 @@ class AtlasSettings(BaseModel):
         if len(value) > _LONGEST_PATH or max(len(part.encode()) for part in value.split("/")) > 255:
             raise ValueError("it is too long for the name of a folder or a file")
         try:
-            Path(value).expanduser()
+            path = Path(value).expanduser()
+            is_folder = S_ISDIR(path.stat().st_mode)
         except RuntimeError:
             raise ValueError("there is no home folder that ~ stands for") from None
+        except (FileNotFoundError, NotADirectoryError):
+            return value  # it is a Hub id, or will be made
+        except OSError as error:
+            raise ValueError(f"it cannot be looked at: {error.strerror}") from None
+        if not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
+            raise ValueError("it may not be read")
         return value
 
     @field_validator("data_dir")
@@ -276,8 +284,9 @@ class AtlasSettings(BaseModel):
                 raise ValueError(str(error)) from None
         elif value.startswith("~"):
             raise ValueError("the shell replaces ~ only where it is not in quotes; name the folder")
-        elif Path(value).exists() and not Path(value).is_dir():
-            raise ValueError("there is a file of that name")
+        there = (path for path in (Path(value), *Path(value).parents) if path.exists())
+        if not is_url and not next(there, Path("/")).is_dir():
+            raise ValueError("there is a file of that name, or of that of a folder above")
         return value
 
     @model_validator(mode="after")

@@ -71,6 +71,21 @@ def test_a_value_out_of_range_names_its_variable(variable: str, value: str) -> N
         AtlasSettings.from_env({variable: value})
 
 
+@pytest.mark.parametrize("variable", ["DATA_DIR", "MODEL", "STIMULI", "CIRCUITS", "ENGINE"])
+def test_a_path_that_cannot_be_looked_at_is_refused(variable: str, tmp_path: Path) -> None:
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    with refusing(SettingsError, f"ATLAS_{variable}", "cannot be looked at", "what to do"):
+        AtlasSettings.from_env({f"ATLAS_{variable}": str(loop)})
+
+
+def test_a_data_dir_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file", "file/below", "file/below/more"):
+        with refusing(SettingsError, "ATLAS_DATA_DIR", "there is a file"):
+            AtlasSettings.from_env({"ATLAS_DATA_DIR": str(tmp_path / name)})
+
+
 @pytest.mark.parametrize(
     ("value", "warned"),
     [("0,001", True), ("0,5", True), ("0.5,0.5", True), ("0,0.1", False), ("1,2", False)],

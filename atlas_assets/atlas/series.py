@@ -6,6 +6,7 @@ itself, or where ``ATLAS_MODEL_REVISION`` names several revisions of a Hub model
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,10 +92,15 @@ def _revisions(settings: AtlasSettings) -> dict[str, str]:
 
 def _folders(settings: AtlasSettings) -> dict[str, str]:
     folder = Path(settings.model).expanduser()
-    if lies_on_hub(settings) or not folder.is_dir() or (folder / _CONFIG).exists():
+    if lies_on_hub(settings) or not folder.is_dir() or _is_checkpoint(folder):
         return {}
-    found = [child for child in folder.iterdir() if (child / _CONFIG).is_file()]
+    found = [child for child in folder.iterdir() if _is_checkpoint(child)]
     return {child.name: str(child) for child in sorted(found, key=lambda child: _key(child.name))}
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether it is a folder with a configuration, as far as it may be looked into."""
+    return os.access(folder / _CONFIG, os.F_OK)
 
 
 def _key(name: str) -> list[tuple[int, str]]:

@@ -36,8 +36,10 @@ def build() -> Answer:
 
     from atlas_assets.api.building import build_and_tell
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.prompts.inventory import require_usable
 
     settings, start = AtlasSettings.from_env(), time.monotonic()
+    require_usable(settings)
     click.echo(f"building in {UPath(settings.data_dir).absolute() / settings.atlas_name}", err=True)
     told = build_and_tell(settings, _Display)
     document = {

@@ -8,7 +8,6 @@ name in capitals; lists are comma-separated.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from atlas_assets.errors import SettingsError
+from atlas_assets.files.digests import file_digest, short_digest, with_digest
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -46,6 +46,7 @@ STIMULI_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 _REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 _SCHEDULER = re.compile(r"(tcp|tls)://[^\s/]+:[0-9]{1,5}")
 Readout = Literal["last_token", "published"]
+Site = Literal["mlp_out", "mlp_contribution", "mlp_neurons", "attn_out", "resid_post"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 Bos = Literal["auto", "always", "never"]
 
@@ -88,6 +89,13 @@ class AtlasSettings(BaseModel):
         description="`last_token`: the last real token of each prompt (the card's definition); "
         "`published`: the padded position that the release read when it made the frozen files",
     )
+    site: Site = Field(
+        default="mlp_out",
+        description="what is read in each block: `mlp_out` (the paper's), what its MLP gives; "
+        "`mlp_contribution`, that as it is added to the residual stream; `mlp_neurons`, what goes "
+        "into the MLP's down projection; `attn_out`, what its attention gives; `resid_post`, the "
+        "residual stream after it",
+    )
     bos: Bos = Field(
         default="auto",
         description="whether prompts begin with the beginning-of-sequence token: `auto` (as the "
@@ -96,7 +104,7 @@ class AtlasSettings(BaseModel):
     mlp: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="names of the modules that are read, * for the layer "
+        description="names of the modules that make up a block's MLP, * for the layer "
         "(`model.layers.*.mlp`); the outputs of several are added up; default: found by name",
     )
     epsilons: tuple[float, ...] = Field(
@@ -335,6 +343,11 @@ class AtlasSettings(BaseModel):
         return self.name or _slug(self)
 
     @property
+    def read_at(self) -> str:
+        """Where prompts are read: the readout, and the site where it is not the paper's."""
+        return self.readout if self.site == "mlp_out" else f"{self.readout} at {self.site}"
+
+    @property
     def sweep(self) -> tuple[Setting, ...]:
         """Every (ε, C) setting of the sweep, in ascending order of ε, then of C."""
         return grid(self.epsilons, self.consistencies)
@@ -344,12 +357,12 @@ class AtlasSettings(BaseModel):
         """Settings that change the content of some artifacts, by name.
 
         An artifact's version holds those that it declares (`Artifact.parameters` and
-        `Artifact.departures`). Readout and precision are not among them: they are part of the
+        `Artifact.departures`). Readout, site and precision are not among them: they are part of the
         version of the model.
         """
         return {
             "permutations": self.permutations,
-            "circuits": self.circuits and _file_digest(self.circuits),
+            "circuits": self.circuits and file_digest(self.circuits),
             "ast_nodes": self.ast_nodes,
             "builtins": self.builtins,
             "variations": self.variations,
@@ -388,7 +401,7 @@ def _slug(settings: AtlasSettings) -> str:
     """A folder name that differs wherever two settings make atlases that must not mix."""
     stem = settings.model
     if Path(stem).is_dir():
-        stem = _with_digest(Path(stem))
+        stem = with_digest(Path(stem))
     source = settings.hub_source or ""
     if source and stem == AtlasSettings.model_fields["model"].default:
         # an atlas fetched from the Hub speaks of the publisher's model, not of the embedded one
@@ -398,39 +411,21 @@ def _slug(settings: AtlasSettings) -> str:
         source,
         (settings.hub_source_revision or "") if source else "",
         stem,
-        f"own-{_with_digest(Path(settings.stimuli))}" if settings.stimuli else "",
+        f"own-{with_digest(Path(settings.stimuli))}" if settings.stimuli else "",
         settings.model_revision or "",
         "" if settings.readout == "last_token" else settings.readout,
+        "" if settings.site == "mlp_out" else settings.site,
         "" if settings.dtype == "float32" else settings.dtype,
         "" if settings.bos == "auto" else f"bos-{settings.bos}",
-        "" if settings.mlp is None else f"mlp-{_short_digest(repr(settings.mlp))}",
-        "" if cut == (None, None, 50, None) else f"cut-{_short_digest(repr(cut))}",
+        "" if settings.mlp is None else f"mlp-{short_digest(repr(settings.mlp))}",
+        "" if cut == (None, None, 50, None) else f"cut-{short_digest(repr(cut))}",
         "" if settings.token_checker == REFERENCE else f"token-{settings.token_checker.file_tag}",
     ]
     text = "--".join(part for part in parts if part)
     name = re.sub(r"[^A-Za-z0-9._-]+", "--", text).strip("-.").lower() or "atlas"
     if len(name) > _LONGEST_NAME:
-        name = f"{name[: _LONGEST_NAME - 7]}-{_short_digest(text)}"
+        name = f"{name[: _LONGEST_NAME - 7]}-{short_digest(text)}"
     return name
-
-
-def _with_digest(path: Path) -> str:
-    """The name of a folder or file with a few digits that tell it from others of that name."""
-    path = path.expanduser().resolve()
-    return f"{path.name}-{_short_digest(str(path))}"
-
-
-def _file_digest(file: str) -> str:
-    """A digest of a file's content, or its name where it cannot be read."""
-    try:
-        with Path(file).expanduser().open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
-    except OSError:
-        return file
-
-
-def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def _explain(error: ValidationError) -> SettingsError:

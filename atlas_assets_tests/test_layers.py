@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "progress": set(),
-    "settings": {"errors", "stages"},
+    "settings": {"errors", "files", "stages"},
     "files": {"errors"},
     "hub_client": {"errors", "files"},
     "stages": {"errors", "settings"},

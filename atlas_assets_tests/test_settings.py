@@ -107,6 +107,7 @@ def test_whatever_makes_another_atlas_makes_another_folder(tmp_path: Path) -> No
         {"model": str(tmp_path / "a" / "model")},
         {"model": str(tmp_path / "b" / "model")},
         {"readout": "published"},
+        {"site": "attn_out"},
         {"dtype": "float16"},
         {"variations": 5},
         {"ast_nodes": "For"},

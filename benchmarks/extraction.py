@@ -204,7 +204,6 @@ def nodes_share(whole: PrefixTree, part: int) -> float:
 def tree_pass(model: LoadedModel, whole: PrefixTree, part: int) -> None:
     """Every ``part``-th chunk of the tree."""
     network: Any = model.network
-    runner = TreeNetwork(network)
     reduction = Reduction(model, 1, len(whole))
 
     def run(cut: tuple[int, int]) -> tuple[TreeChunk, torch.Tensor, Any]:
@@ -217,7 +216,9 @@ def tree_pass(model: LoadedModel, whole: PrefixTree, part: int) -> None:
         reduction.add(readouts, weights, np.zeros(1, np.int64), chunk.sequences)
         tree_mean_losses(chunk, losses.numpy())
 
-    in_order(whole.cuts(CPU_BATCH_TOKENS)[::part], run, take, device=model.device)
+    with tapped(model) as tap:
+        runner = TreeNetwork(network, tap)
+        in_order(whole.cuts(CPU_BATCH_TOKENS)[::part], run, take, device=model.device)
 
 
 def checkpoint(folder: Path, *, d_model: int, n_layer: int = 8, density: float = DENSITY) -> Path:

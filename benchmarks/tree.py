@@ -205,8 +205,8 @@ def _batches(model: LoadedModel, prompts: UnitPrompts) -> Way:
         slots, last = torch.arange(len(batch)), torch.from_numpy(lengths - 1)
         kept: list[torch.Tensor] = []
         handles = [
-            mlp.register_forward_hook(lambda _m, _i, output: kept.append(output[slots, last]))
-            for mlp in model.mlps
+            point.register_forward_hook(lambda _m, _i, output: kept.append(output[slots, last]))
+            for point in model.points
         ]
         mask = torch.from_numpy(real.astype(np.int64))
         with torch.inference_mode():

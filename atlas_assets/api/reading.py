@@ -23,6 +23,9 @@ def read(
     tokenizer: PreTrainedTokenizerBase | None = None,
     prompts: Mapping[str, Sequence[str]] | None = None,
     *,
+    site: Literal[
+        "mlp_out", "mlp_contribution", "mlp_neurons", "attn_out", "resid_post"
+    ] = "mlp_out",
     position: Literal["last_token", "published"] = "last_token",
     revision: str | None = None,
     device: str = "auto",
@@ -34,21 +37,25 @@ def read(
     """Run a model over prompts and add up, per unit, what each neuron did.
 
     The numbers are those of stage 12 of the graph, made by the same functions: the readout of a
-    layer is the output of its MLP module at one position of a prompt. A progress bar is drawn in a
-    terminal and in a notebook. Nothing is written.
+    layer is what its block shows at one site and one position of a prompt. A progress bar is drawn
+    in a terminal and in a notebook. Nothing is written.
 
     Args:
         model: a causal language model of transformers in memory, which is read as it is; or
             ``"embedded"``, a folder with a checkpoint, or a Hub id.
         tokenizer: of a model in memory; a folder or Hub id brings its own.
         prompts: unit → its prompts, each with at least one. A mask is made of each unit.
+        site: ``mlp_out``, what each block's MLP gives; ``mlp_contribution``, that as it is added to
+            the residual stream; ``mlp_neurons``, what goes into its down projection; ``attn_out``,
+            what the attention gives; ``resid_post``, the residual stream after the block.
         position: ``last_token``, the last token of each prompt; ``published``, the padded position
             that the paper's release read.
         revision: branch, tag or sha of a Hub id.
         device: of a folder or Hub id: ``auto`` (a GPU when there is one), ``cpu``, ``cuda``.
         dtype: of a folder or Hub id: precision of the weights.
         batch_tokens: tokens per forward pass, padding included; default: suited to the device.
-        mlp: names of the modules that are read, with ``*`` for the layer; default: found by name.
+        mlp: names of the modules that make up a block's MLP, with ``*`` for the layer; default:
+            found by name.
         bos: whether prompts begin with the beginning-of-sequence token; ``auto``: as the
             tokenizer does it.
 
@@ -58,8 +65,8 @@ def read(
 
     Raises:
         StimulusError: no units, a unit without prompts, or a prompt without tokens.
-        ModelError: the model cannot be found or read, a prompt is longer than it can take, or a
-            readout is not finite.
+        ModelError: the model cannot be found or read, or has no such site, a prompt is longer than
+            it can take, or a readout is not finite.
         SettingsError: there is no such device or precision.
     """
     from atlas_assets.extraction.extraction import Running, extract  # imports torch
@@ -76,11 +83,10 @@ def read(
     }
     if isinstance(model, str | Path):
         _require_no_tokenizer(tokenizer)
-        loaded = load(
-            resolve(str(model), revision), device=device, dtype=dtype, mlp=tuple(mlp), bos=bos
-        )
+        source = resolve(str(model), revision)
+        loaded = load(source, device=device, dtype=dtype, mlp=tuple(mlp), bos=bos, site=site)
         return extract(loaded, units, readout=position, **running)
-    with in_memory(model, tokenizer, mlp=tuple(mlp), bos=bos) as lent:
+    with in_memory(model, tokenizer, mlp=tuple(mlp), bos=bos, site=site) as lent:
         return extract(lent, units, readout=position, **running)
 
 

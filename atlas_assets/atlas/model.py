@@ -63,6 +63,7 @@ class AtlasModel:
             dtype=settings.dtype,
             mlp=settings.mlp or (),
             bos=settings.bos,
+            site=settings.site,
         )
 
     @property

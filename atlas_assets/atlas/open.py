@@ -40,6 +40,7 @@ def open_in_force(settings: AtlasSettings) -> AtlasStore:
         return Lineage(
             model=ModelIdentity(model_id=_named(settings).model_id),
             readout=settings.readout,
+            site=settings.site,
             dtype=settings.dtype,
             bos=None if settings.bos == "auto" else settings.bos,
             mlp=settings.mlp,
@@ -87,6 +88,7 @@ def expected_lineage(settings: AtlasSettings, model: AtlasModel) -> Callable[[],
         return Lineage(
             model=identity,
             readout=settings.readout,
+            site=settings.site,
             dtype=settings.dtype,
             bos=bos,
             mlp=settings.mlp,

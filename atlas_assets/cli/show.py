@@ -140,7 +140,7 @@ def _made_with(provenance: Provenance | None) -> dict[str, str | None]:
     lineage = provenance.lineage if provenance else None
     return {
         "model": lineage.model.model_id if lineage and lineage.model else None,
-        "readout": lineage.readout if lineage else None,
+        "readout": lineage.read_at if lineage else None,
     }
 
 

@@ -49,7 +49,7 @@ def status(cells: bool, verify: bool) -> Answer:
     document = {
         "folder": str(store.root),
         "model": settings.model,
-        "readout": settings.readout,
+        "readout": settings.read_at,
         "verified": verify,
         "files": [_record(state) for state in states],
         "other_files": others,
@@ -58,7 +58,7 @@ def status(cells: bool, verify: bool) -> Answer:
     def text() -> Iterator[str]:
         yield f"atlas: {store.root}"
         own = f", own prompts of {settings.stimuli}" if settings.stimuli else ""
-        yield f"settings in force: {settings.model}, {settings.readout}, {settings.dtype}{own}"
+        yield f"settings in force: {settings.model}, {settings.read_at}, {settings.dtype}{own}"
         yield from _made_with(states)
         yield ""
         yield from table(("stage", "artifact", "setting", "size", "state"), _rows(states, cells))
@@ -125,7 +125,7 @@ def _account(state: FileState) -> str | None:
     cut = "a cut grid" if grid and (grid.ast_nodes or grid.builtins) else None
     if grid and grid.stimuli:
         cut = f"own prompts of {grid.stimuli}"
-    said = [model, revision and revision[:12], lineage.readout, lineage.dtype]
+    said = [model, revision and revision[:12], lineage.read_at, lineage.dtype]
     return ", ".join(filter(None, [*said, cut]))
 
 

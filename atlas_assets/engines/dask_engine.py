@@ -34,7 +34,7 @@ CPU_BATCHES, ACCELERATOR_BATCHES = 2, 1
 #: how often a task that failed on a worker is tried again
 RETRIES = 2
 #: the settings that name the model, all that a worker is told of the atlas
-OF_MODEL = ("model", "model_revision", "device", "dtype", "mlp", "bos")
+OF_MODEL = ("model", "model_revision", "device", "dtype", "mlp", "bos", "site")
 
 
 class _LostError(Exception):

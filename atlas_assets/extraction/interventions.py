@@ -1,9 +1,10 @@
 """Networks whose readouts are held back: ablation, and its first-order estimate, attribution.
 
-Every MLP's output becomes ``μ + g · (output − μ)`` at all positions of a prompt, with μ the mean of
-each neuron and g its gate: 1 leaves it as it is, 0 ablates it to its mean. Losses are those of
-`extraction.losses`; hooks do it for any causal language model. Attribution patching (Nanda 2023;
-Syed et al. 2023) estimates by how much closing a gate raises the loss: a = −∂L/∂g at g = 1.
+What every layer gives at the model's site becomes ``μ + g · (output − μ)`` at all positions of a
+prompt, with μ the mean of each neuron and g its gate: 1 leaves it as it is, 0 ablates it to its
+mean. Losses are those of `extraction.losses`; hooks do it for any causal language model.
+Attribution patching (Nanda 2023; Syed et al. 2023) estimates by how much closing a gate raises the
+loss: a = −∂L/∂g at g = 1.
 
 Prompts are padded on the right, where a causal network sees no padding, and given no mask.
 """
@@ -66,7 +67,7 @@ class _Gated:
         return mean_losses(output.logits, placed(targets_of(ids, real), device))
 
     def hold(self, layer: int, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        """Return what a layer's MLP gives through its gates; a forward hook."""
+        """Return what a layer gives through its gates; a forward hook."""
         mean, gate = self._means[layer], self._batch.gates[:, layer, None, :]
         held: Tensor = mean + gate * (output - mean)
         return held.to(output.dtype)
@@ -83,7 +84,8 @@ def _gated(model: LoadedModel, means: Doubles) -> Iterator[_Gated]:
 def _hooked(model: LoadedModel, hook: Callable[..., Tensor | None]) -> Iterator[None]:
     """Call a function with the number of a layer, its module, inputs and output, for all layers."""
     handles = [
-        mlp.register_forward_hook(partial(hook, layer)) for layer, mlp in enumerate(model.mlps)
+        point.register_forward_hook(partial(hook, layer))
+        for layer, point in enumerate(model.points)
     ]
     try:
         yield

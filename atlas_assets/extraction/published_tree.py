@@ -106,7 +106,8 @@ class _ReadChunks:
 
     @contextmanager
     def on(self, model: LoadedModel) -> Iterator[Callable[[_Chunk], torch.Tensor]]:
-        yield partial(self._run, TreeNetwork(cast(CircuitGPTForCausalLM, model.network)))
+        with tapped(model) as tap:
+            yield partial(self._run, TreeNetwork(cast(CircuitGPTForCausalLM, model.network), tap))
 
     def _run(self, network: TreeNetwork, chunk: _Chunk) -> torch.Tensor:
         return network.run(chunk[1], losses=False)[0]

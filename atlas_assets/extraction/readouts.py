@@ -1,9 +1,10 @@
-"""Layer readouts: what a block's MLP module gives, at one position of each prompt.
+"""Layer readouts: what a block shows at the model's site, at one position of each prompt.
 
-The readout of a layer is the output of the block's MLP *module*: after its last projection and,
+At the published site it is the output of the block's MLP *module*: after its last projection and,
 in circuitgpt, after the ``mlp_out`` activation sparsity; before the residual add (docs/science.md,
-"Vocabulary"). Hooks keep only the wanted position's row, on the network's device: nothing is
-copied to the host while the network runs, and no layer's full output outlives its block.
+"Vocabulary"). Other sites: `models.sites`. Hooks keep only the wanted position's row, on the
+network's device: nothing is copied to the host while the network runs, and no layer's full output
+outlives its block.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from atlas_assets.models.loaded import LoadedModel
 
 
 class ReadoutTap:
-    """Reads the MLP modules' outputs while a network runs; made by `tapped`.
+    """Reads the layers' readouts while a network runs; made by `tapped`.
 
     Several threads may read at a time: each sees the outputs of its own batch.
     """
@@ -37,7 +38,7 @@ class ReadoutTap:
         attention_mask: Any = None,
         **options: Any,
     ) -> tuple[torch.Tensor, Any]:
-        """Run one batch and read the MLP modules.
+        """Run one batch and read its layers.
 
         Args:
             network: the model's network, or its base where no logits are wanted.
@@ -52,21 +53,33 @@ class ReadoutTap:
             The readouts, float32 ``[reads, layers, width]`` on the network's device, whatever the
             network's dtype; and what the network returned.
         """
-        self._batch.rows, self._batch.places = {}, places
         taken = inspect.signature(network.forward).parameters
         if "use_cache" in taken:
             options["use_cache"] = False
         if attention_mask is not None and "attention_mask" in taken:
             options["attention_mask"] = attention_mask
         with torch.inference_mode():
+            self.begin(*places)
             output = network(ids, **options)
-            rows, self._batch.rows = self._batch.rows, {}
-            return torch.stack([rows[layer] for layer in sorted(rows)], dim=1), output
+            return self.taken(), output
+
+    def begin(self, *places: torch.Tensor) -> None:
+        """Keep, of what this thread runs from now on, the readouts at some places.
+
+        Args:
+            *places: indices of tokens in what the layers give, int64 ``[reads]`` for each axis.
+        """
+        self._batch.rows, self._batch.places = {}, places
+
+    def taken(self) -> torch.Tensor:
+        """Return the readouts since `begin`: float32 ``[reads, layers, width]``."""
+        rows, self._batch.rows = self._batch.rows, {}
+        return torch.stack([rows[layer] for layer in sorted(rows)], dim=1)
 
     def keep(
         self, layer: int, _module: torch.nn.Module, _inputs: Any, output: torch.Tensor
     ) -> None:
-        """Keep the wanted places of a layer's output ``[batch, tokens, width]``; a forward hook."""
+        """Keep the wanted places of a layer's output ``[…, tokens, width]``; a forward hook."""
         self._batch.rows[layer] = output[self._batch.places].float()
 
 
@@ -75,7 +88,8 @@ def tapped(model: LoadedModel) -> Iterator[ReadoutTap]:
     """Put a `ReadoutTap` on a model; its hooks are removed when the block ends, however it ends."""
     tap = ReadoutTap()
     handles = [
-        mlp.register_forward_hook(partial(tap.keep, layer)) for layer, mlp in enumerate(model.mlps)
+        point.register_forward_hook(partial(tap.keep, layer))
+        for layer, point in enumerate(model.points)
     ]
     try:
         yield tap

@@ -20,6 +20,7 @@ from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.losses import tree_losses
 from atlas_assets.extraction.prefix_tree import TreeChunk
 from atlas_assets.extraction.prompts import IntArray
+from atlas_assets.extraction.readouts import ReadoutTap
 from atlas_assets.extraction.tree_attention import ChunkAttention
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
@@ -31,10 +32,16 @@ LOGITS_ELSEWHERE = 2**26
 
 
 class TreeNetwork:
-    """Runs chunks of a prefix tree; a network's modules, in eval mode, get ``[nodes, width]``."""
+    """Runs chunks of a prefix tree; a network's modules, in eval mode, get ``[nodes, width]``.
 
-    def __init__(self, network: CircuitGPTForCausalLM) -> None:
+    Args:
+        network: the network.
+        tap: reads its layers.
+    """
+
+    def __init__(self, network: CircuitGPTForCausalLM, tap: ReadoutTap) -> None:
         self._network = network
+        self._tap = tap
         self._stack = network.circuit_model.transformer
         self._config = cast(CircuitGPTConfig, network.config)
         weight = self._stack.wte.weight
@@ -67,13 +74,11 @@ class TreeNetwork:
         x, positions = stack.wte(tokens), stack.wpe(depths)
         if stack.adds_positions:
             x = x + positions
-        rows = []
+        self._tap.begin(read)
         for module in stack.h:
             block = cast(Block, module)
-            x, readout = block.step(x, positions, partial(attention.attend, block.attn))
-            rows.append(readout[read].float())
-        readouts = torch.stack(rows, dim=1)
-        return readouts, self._losses(chunk, tokens, x) if losses else None
+            x = block.step(x, positions, partial(attention.attend, block.attn))
+        return self._tap.taken(), self._losses(chunk, tokens, x) if losses else None
 
     def _losses(self, chunk: TreeChunk, tokens: Tensor, x: Tensor) -> Tensor:
         model, inner = self._network.circuit_model, placed(chunk.inner, self._device)

@@ -115,10 +115,11 @@ class _ReadPieces:
 
     @contextmanager
     def on(self, model: LoadedModel) -> Iterator[Callable[[_Piece], _Readings]]:
-        if isinstance(model.network, CircuitGPTForCausalLM):
-            yield partial(self._run, TreeNetwork(model.network))
-        else:
-            with tapped(model) as tap:
+        network = model.network
+        with tapped(model) as tap:
+            if isinstance(network, CircuitGPTForCausalLM):
+                yield partial(self._run, TreeNetwork(network, tap))
+            else:
                 yield partial(self._run, TreeModel(model, tap))
 
     def _run(self, network: TreeNetwork | TreeModel, piece: _Piece) -> _Readings:

@@ -1,7 +1,7 @@
 """The layers of circuitgpt (docs/science.md §7): attention, MLP, block and their stack.
 
-Modules carry the names of the Hub's checkpoints. The output of a block's ``mlp`` module is the
-readout of that layer.
+Modules carry the names of the Hub's checkpoints. The output of a block's ``mlp`` module is, unless
+another site is asked for (`models.sites`), the readout of that layer.
 """
 
 from __future__ import annotations
@@ -176,10 +176,16 @@ def padded_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 
 class MLP(nn.Module):
-    """A block's MLP; its output is the layer's readout."""
+    """A block's MLP.
+
+    Attributes:
+        in_pieces: whether it may work on some tokens at a time; otherwise its modules are called
+            once each.
+    """
 
     def __init__(self, config: CircuitGPTConfig, width_in: int) -> None:
         super().__init__()
+        self.in_pieces = True
         self.sparse_in = Sparsity(config, "mlp_in", width_in)
         self.c_fc = nn.Linear(width_in, config.d_mlp, bias=config.bias)
         self.activation = F.gelu if config.activation_type == "gelu" else F.relu
@@ -188,8 +194,8 @@ class MLP(nn.Module):
         self.sparse_out = Sparsity(config, "mlp_out", config.d_model)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the readout ``[batch, tokens, d_model]`` from ``[batch, tokens, width_in]``."""
-        if x.device.type != "cpu" or torch.is_grad_enabled():
+        """Compute ``[batch, tokens, d_model]`` from ``[batch, tokens, width_in]``."""
+        if not self.in_pieces or x.device.type != "cpu" or torch.is_grad_enabled():
             return self._run(x)
         # on a CPU, as many tokens at a time as keep their neurons in a core's cache
         least = DENSE_TOKENS if isinstance(self.c_fc, nn.Linear) else 1
@@ -201,8 +207,8 @@ class MLP(nn.Module):
 
     def _run(self, x: Tensor) -> Tensor:
         hidden = self.sparse_neuron(self.activation(self.c_fc(self.sparse_in(x))))
-        readout: Tensor = self.sparse_out(self.c_proj(hidden))
-        return readout
+        output: Tensor = self.sparse_out(self.c_proj(hidden))
+        return output
 
 
 class Block(nn.Module):
@@ -223,11 +229,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
         """Carry the residual stream ``[batch, tokens, d_model]`` through one layer; see `step`."""
-        return self.step(x, positions, lambda entered: self.attn(entered, visible))[0]
+        return self.step(x, positions, lambda entered: self.attn(entered, visible))
 
-    def step(
-        self, x: Tensor, positions: Tensor, attend: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, positions: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
         """Carry the residual stream through one layer, with attention given as a function.
 
         Args:
@@ -236,12 +240,13 @@ class Block(nn.Module):
             attend: gives what attention adds to the stream, from its input.
 
         Returns:
-            The stream after the layer, and the readout of the layer, both of the shape of ``x``.
+            The stream after the layer, of the shape of ``x``.
         """
         x = self._add(x, attend(_beside(self.ln_1(x), self.ln_p1, positions)))
         x = self.sparse_post_attn(x)
-        readout: Tensor = self.mlp(_beside(self.ln_2(x), self.ln_p2, positions))
-        return self.sparse_post_mlp(self._add(x, readout)), readout
+        x = self._add(x, self.mlp(_beside(self.ln_2(x), self.ln_p2, positions)))
+        after: Tensor = self.sparse_post_mlp(x)
+        return after
 
     def _add(self, x: Tensor, update: Tensor) -> Tensor:
         return x + update if self.residual is None else self.residual(x + update)

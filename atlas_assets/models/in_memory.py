@@ -14,13 +14,18 @@ from atlas_assets.models.checkpoint_files import END_OF_TEXT
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import max_positions, mlps_of
-from atlas_assets.models.readout_points import ReadoutPoint, readout_points
+from atlas_assets.models.sites import Site, points_at, release
 from atlas_assets.models.special_tokens import Bos, before, before_text
 
 
 @contextmanager
 def in_memory(
-    network: Any, tokenizer: Any, *, mlp: tuple[str, ...] = (), bos: Bos = "auto"
+    network: Any,
+    tokenizer: Any,
+    *,
+    mlp: tuple[str, ...] = (),
+    bos: Bos = "auto",
+    site: Site = "mlp_out",
 ) -> Iterator[LoadedModel]:
     """Lend a model to extraction, as it is: on its device, in its precision, its matrices dense.
 
@@ -29,10 +34,10 @@ def in_memory(
     Args:
         network: a causal language model of transformers.
         tokenizer: its tokenizer.
-        mlp, bos: as for `models.loading.load`.
+        mlp, bos, site: as for `models.loading.load`.
 
     Raises:
-        ModelError: something else was given, or the MLP modules cannot be found.
+        ModelError: something else was given, or the MLP modules or the site cannot be found.
         SettingsError: ``mlp`` names no modules.
     """
     _require(network, PreTrainedModel, "model", "a causal language model of transformers")
@@ -42,13 +47,13 @@ def in_memory(
         module.training = False
     points: tuple[nn.Module, ...] = ()
     try:
-        points, width = readout_points(network, network.base_model, mlps_of(network, mlp))
+        points, width = points_at(network, network.base_model, mlps_of(network, mlp), site)
         rows = network.get_input_embeddings().weight.shape[0]
         first = next(network.parameters())
         yield LoadedModel(
             network=network,
             base=network.base_model,
-            mlps=points,
+            points=points,
             width=width,
             tokenizer=_MemoryTokenizer(tokenizer, rows, bos, network.config.model_type),
             device=first.device,
@@ -57,9 +62,7 @@ def in_memory(
             identity=ModelIdentity(model_id=network.name_or_path or type(network).__name__),
         )
     finally:
-        for point in points:
-            if isinstance(point, ReadoutPoint):
-                point.remove()
+        release(network, points)
         for module in training:
             module.training = True
 

@@ -1,4 +1,4 @@
-"""A loaded model as extraction uses it: a network, its MLP modules and its tokenizer."""
+"""A loaded model as extraction uses it: a network, the modules that are read and its tokenizer."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class LoadedModel:
         network: in eval mode; called with ids int64 ``[batch, tokens]`` its result's ``logits`` are
             ``[batch, tokens, vocabulary]``.
         base: the part of the network that runs the blocks, without the unembedding.
-        mlps: per layer in order, the module whose forward output ``[batch, tokens, width]`` is the
-            readout.
+        points: per layer in order, the module whose forward output ``[batch, tokens, width]`` is
+            the readout, and takes its place in the network where a hook changes it.
         width: neurons per readout.
         tokenizer: the model's own.
         device: where the weights lie.
@@ -54,7 +54,7 @@ class LoadedModel:
 
     network: nn.Module
     base: nn.Module
-    mlps: tuple[nn.Module, ...]
+    points: tuple[nn.Module, ...]
     width: int
     tokenizer: ModelTokenizer
     device: torch.device
@@ -66,4 +66,4 @@ class LoadedModel:
     @property
     def n_layers(self) -> int:
         """The number of layers."""
-        return len(self.mlps)
+        return len(self.points)

@@ -31,7 +31,7 @@ from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.mlp_checks import checked, require_causal
 from atlas_assets.models.mlps import Names, find_mlps
-from atlas_assets.models.readout_points import readout_points
+from atlas_assets.models.sites import Site, points_at
 from atlas_assets.models.sources import ModelSource, default_loss_threshold, identify, resolve
 from atlas_assets.models.special_tokens import Bos
 
@@ -55,6 +55,7 @@ def load(
     sparse_weights: bool = True,
     mlp: tuple[str, ...] = (),
     bos: Bos = "auto",
+    site: Site = "mlp_out",
 ) -> LoadedModel:
     """Load a checkpoint for inference.
 
@@ -64,13 +65,15 @@ def load(
         dtype: precision of the weights, a key of `DTYPES`.
         sparse_weights: run large matrices that are mostly zeros without their zeros
             (`models.acceleration`); results change by the order of float sums.
-        mlp: names of the modules that are read, with ``*`` for the layer; found if empty.
+        mlp: names of the modules that make up a block's MLP, with ``*`` for the layer; found if
+            empty.
         bos: whether prompts begin with the model's beginning-of-sequence token.
+        site: what is read in each block.
 
     Raises:
         SettingsError: no such device or dtype, or ``mlp`` names no modules.
         ModelError: a file is missing or damaged, the tensors do not fit, an option is not
-            supported, the tokenizer does not fit, or the MLP modules cannot be found.
+            supported, the tokenizer does not fit, or the MLP modules or the site cannot be found.
     """
     expect(
         dtype in DTYPES,
@@ -92,11 +95,11 @@ def load(
     base = network.base_model
     names = mlps_of(network, mlp)
     kernels = accelerate(network) if sparse_weights else DENSE
-    points, width = readout_points(network, base, names)
+    points, width = points_at(network, base, names, site)
     return LoadedModel(
         network=network,
         base=base,
-        mlps=points,
+        points=points,
         width=width,
         tokenizer=tokenizer,
         device=next(network.parameters()).device,

@@ -85,7 +85,7 @@ def checked(network: Any, base: nn.Module, names: Names) -> Names:
             simply added up.
     """
     kinds: dict[tuple[type, ...], tuple[str, ...]] = {}
-    blocks = [_block_of(parts[0]) for parts in names]
+    blocks = [block_of(parts[0]) for parts in names]
     found = []
     for block, parts in zip(blocks, names, strict=True):
         modules = [network.get_submodule(part) for part in parts]
@@ -96,8 +96,8 @@ def checked(network: Any, base: nn.Module, names: Names) -> Names:
     return tuple(found)
 
 
-def _block_of(part: str) -> str:
-    """The name of the block of a module: up to the first number."""
+def block_of(part: str) -> str:
+    """Return the name of the block of a module: up to the first number."""
     pieces = part.split(".")
     return ".".join(pieces[: next(n for n, piece in enumerate(pieces) if piece.isdecimal()) + 1])
 

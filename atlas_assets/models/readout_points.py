@@ -1,14 +1,15 @@
 """One module per layer whose output is the readout ``[batch, tokens, width]``.
 
-Where a block's MLP is one module that gives such a tensor, it is that module. Where the MLP gives a
-tuple or flattened rows, or is the sum of several modules, it is a `ReadoutPoint`, which is called
-with the readout whenever the network runs.
+Where what is read (`models.sites`) is what one module gives, as such a tensor, it is that module.
+Where a module gives a tuple or flattened rows, is given what is read, or several modules are added
+up, it is a `ReadoutPoint`, which is called with the readout whenever the network runs.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,16 +32,29 @@ class ReadoutPoint(nn.Module):
         callers: the network and the part of it that runs the blocks; some call parts of the latter
             alone.
         parts: the modules whose outputs are added up.
+        of_input: whether the readout is what the only part is given, rather than what it gives.
+        factor: what the outputs are multiplied with.
     """
 
-    def __init__(self, callers: tuple[nn.Module, ...], parts: list[nn.Module]) -> None:
+    def __init__(
+        self,
+        callers: tuple[nn.Module, ...],
+        parts: Sequence[nn.Module],
+        *,
+        of_input: bool = False,
+        factor: float = 1.0,
+    ) -> None:
         super().__init__()
         self._running = threading.local()
         self._n_parts = len(parts)
+        self._factor = factor
         self._handles = [
             caller.register_forward_pre_hook(self._begin, with_kwargs=True) for caller in callers
         ]
-        self._handles += [part.register_forward_hook(self._take) for part in parts]
+        if of_input:
+            self._handles += [part.register_forward_pre_hook(self._take_input) for part in parts]
+        else:
+            self._handles += [part.register_forward_hook(self._take) for part in parts]
 
     def forward(self, readout: Tensor) -> Tensor:
         """Return the readout as it is."""
@@ -56,6 +70,9 @@ class ReadoutPoint(nn.Module):
         ids = next(each for each in given if each is not None)
         self._running.shape, self._running.outputs = ids.shape[:2], []
 
+    def _take_input(self, part: nn.Module, inputs: tuple[Any, ...]) -> object:
+        return self._take(part, None, inputs)
+
     def _take(self, _part: nn.Module, _inputs: object, output: object) -> object:
         given = first_tensor(output)
         if given is None or not hasattr(self._running, "shape"):
@@ -68,9 +85,12 @@ class ReadoutPoint(nn.Module):
             return None
         total = torch.stack(outputs).sum(dim=0) if self._n_parts > 1 else outputs[0]
         outputs.clear()
+        if self._factor != 1:
+            total = total * self._factor
         wanted = self(total)
-        changed = wanted if self._n_parts == 1 else given.view_as(total) + (wanted - total)
-        return _with_first(output, given, changed.reshape(given.shape))
+        if self._n_parts > 1 or self._factor != 1:
+            wanted = given.view_as(total) + (wanted - total) / self._factor
+        return _with_first(output, given, wanted.reshape(given.shape))
 
 
 def _with_first(output: object, given: Tensor, changed: Tensor) -> object:
@@ -97,7 +117,7 @@ def readout_points(
     layers = [[network.get_submodule(part) for part in parts] for parts in names]
     outputs = _run(network, base, [module for parts in layers for module in parts])
     widths = [
-        {_width(name, outputs[module]) for name, module in zip(*of_layer, strict=True)}
+        {width_of(name, outputs[module], _REMEDY) for name, module in zip(*of_layer, strict=True)}
         for of_layer in zip(names, layers, strict=True)
     ]
     distinct = sorted(set().union(*widths))
@@ -119,7 +139,8 @@ def readout_points(
     return points, distinct[0]
 
 
-_ROWS, _TOKENS = 2, 3
+#: what is run to see what modules give
+ROWS, TOKENS = 2, 3
 
 
 def _run(
@@ -133,31 +154,36 @@ def _run(
     ]
     try:
         with torch.inference_mode():
-            run(base, some_ids(network, _ROWS, _TOKENS))
+            run(base, some_ids(network, ROWS, TOKENS))
     finally:
         for hook in hooks:
             hook.remove()
     return outputs
 
 
-def _width(name: str, outputs: list[object]) -> int:
+def width_of(name: str, outputs: Sequence[object], remedy: str) -> int:
+    """Return the width of what a module gave for `ROWS` rows of `TOKENS` tokens.
+
+    Raises:
+        ModelError: it was not one row per token, in order, exactly once.
+    """
     expected, given = "a tensor [batch, tokens, width]", None
     if len(outputs) != 1:
         expected, found = "one call per pass", f"{len(outputs)} calls"
     elif (given := first_tensor(outputs[0])) is None:
         found = type(outputs[0]).__name__
-    elif tuple(given.shape[:-1]) not in ((_ROWS, _TOKENS), (_ROWS * _TOKENS,)):
-        found = f"shape {list(given.shape)} for {_ROWS} rows of {_TOKENS} tokens"
+    elif tuple(given.shape[:-1]) not in ((ROWS, TOKENS), (ROWS * TOKENS,)):
+        found = f"shape {list(given.shape)} for {ROWS} rows of {TOKENS} tokens"
     else:
         # the rows are the same but for their last token
-        one, other = given.reshape(_ROWS, _TOKENS, -1)[:, :-1]
+        one, other = given.reshape(ROWS, TOKENS, -1)[:, :-1]
         if not differ(one, other):
             return int(given.shape[-1])
         found = "another order of tokens, or readouts that depend on later tokens"
     raise ModelError(
-        "a layer's MLP cannot be read",
+        "a layer cannot be read",
         where=name,
         expected=expected,
         found=found,
-        remedy=_REMEDY,
+        remedy=remedy,
     )

@@ -16,7 +16,7 @@ import dagster as dg
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.setting import Partition
-from atlas_assets.storage.provenance import Lineage, Provenance
+from atlas_assets.storage.provenance import PAPER_SITE, Lineage, Provenance
 from atlas_assets.storage.store import AtlasStore
 
 #: asset key of the model, which Dagster does not make
@@ -44,7 +44,8 @@ def model_version(lineage: Lineage) -> str | None:
     dtype = None if lineage.dtype == _DEFAULT_DTYPE else lineage.dtype
     own = lineage.grid.stimuli_sha256 if lineage.grid else None
     bos = f"bos-{lineage.bos}" if lineage.bos in ("always", "never") else None
-    parts = (state, lineage.readout, dtype, own, bos, *(lineage.mlp or ()))
+    site = None if lineage.site == PAPER_SITE else lineage.site
+    parts = (state, lineage.readout, site, dtype, own, bos, *(lineage.mlp or ()))
     return "+".join(part for part in parts if part)
 
 
@@ -119,7 +120,7 @@ def _digest(parts: Iterable[str]) -> str:
 
 def _metadata(lineage: Lineage) -> dict[str, Any]:
     known: dict[str, Any] = {
-        "readout": lineage.readout,
+        "readout": lineage.read_at,
         "dtype": lineage.dtype,
         "bos": lineage.bos,
         "mlp": ", ".join(lineage.mlp) if lineage.mlp else None,

@@ -234,7 +234,7 @@ class ModelRuns:
             key,
             ARTIFACTS[key].code_version,
             self._model.identity.model_dump_json(),
-            self._settings.readout,
+            self._settings.read_at,
             self._settings.dtype,
             f"{self._settings.bos} {self._settings.mlp}",
             self._model.loaded.device.type,

@@ -138,7 +138,7 @@ def _over_training(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dg.
         table = circuits_over_training(moments, setting)
         on_hub = lies_on_hub(settings)
         model = settings.model if on_hub else UPath(settings.model).absolute().name
-        drawn = make(table, Caption(model, settings.readout, setting))
+        drawn = make(table, Caption(model, settings.read_at, setting))
         folder = UPath(settings.data_dir).absolute() / settings.atlas_name
         written = (
             (TABLE, CsvTable(SERIES_SCHEMA), table, folder / f"{TABLE}.csv"),

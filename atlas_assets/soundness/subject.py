@@ -13,7 +13,7 @@ from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.prompts.object_prompts import PAPER_LOSS_THRESHOLD
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT, PAPER_VARIATIONS
 from atlas_assets.stages.setting import Partition
-from atlas_assets.storage.provenance import Grid
+from atlas_assets.storage.provenance import PAPER_SITE, Grid
 from atlas_assets.storage.store import AtlasStore
 
 #: an artifact, and the setting of the one file that is meant
@@ -35,9 +35,9 @@ class Subject:
 
     Attributes:
         model: the id of the model.
-        readout: ``last_token`` or ``published``.
+        readout: ``last_token`` or ``published``, and the site where it is not the paper's.
         claimed: whether the paper's claims are about it: a file of the release, or the paper's
-            model on the whole grid.
+            model on the whole grid, at the paper's site.
     """
 
     model: str
@@ -77,7 +77,8 @@ def subject_of_atlas(store: AtlasStore, settings: AtlasSettings | None) -> Subje
     if settings is None:
         return _UNSAID
     of_the_paper = settings.model == PAPER_MODEL and _whole(grid_of(settings))
-    return Subject(settings.model, settings.readout, claimed=of_the_paper)
+    of_the_paper = of_the_paper and settings.site == PAPER_SITE
+    return Subject(settings.model, settings.read_at, claimed=of_the_paper)
 
 
 def grid_of(settings: AtlasSettings) -> Grid:
@@ -111,8 +112,9 @@ def _subject_of_file(store: AtlasStore, key: str, setting: Partition | None) -> 
     lineage = stored.lineage
     if lineage is not None:
         model = lineage.model.model_id if lineage.model else _UNKNOWN
-        claimed = model == PAPER_MODEL and (lineage.grid is None or _whole(lineage.grid))
-        return Subject(model, lineage.readout or _UNKNOWN, claimed=claimed)
+        of_the_paper = model == PAPER_MODEL and lineage.site == PAPER_SITE
+        claimed = of_the_paper and (lineage.grid is None or _whole(lineage.grid))
+        return Subject(model, lineage.read_at or _UNKNOWN, claimed=claimed)
     if origin != "release":
         return _UNSAID if origin == "atlas" else _OF_UNKNOWN_ORIGIN
     # computed from files of the release; from others as well, perhaps

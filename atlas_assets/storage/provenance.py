@@ -24,6 +24,10 @@ Contradiction = tuple[str, object, object]
 _NONE_MEANS_ALL = ("mlp", "grid.ast_nodes", "grid.builtins", "grid.stimuli")
 
 
+#: what the paper reads in each block, the output of its MLP; records do not name it
+PAPER_SITE = "mlp_out"
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -74,8 +78,8 @@ class Lineage(_Record):
     These are the model that was run, its readout (``last_token`` or ``published``), the precision
     of its weights, the grid of prompts, and the seeds of random generators, by purpose; whether
     prompts begin with a beginning-of-sequence token (``auto``, ``always``, ``never``; ``None`` for
-    circuitgpt, which has none); and the names of the modules that are read, ``None`` where they
-    were found by name.
+    circuitgpt, which has none); the names of the modules that make up a block's MLP, ``None`` where
+    they were found by name; and the site that is read in each block (`models.sites`).
     """
 
     model: ModelIdentity | None = None
@@ -85,12 +89,19 @@ class Lineage(_Record):
     seeds: dict[str, int] = {}
     bos: str | None = None
     mlp: tuple[str, ...] | None = None
+    site: str = PAPER_SITE
+
+    @property
+    def read_at(self) -> str | None:
+        """The readout, and the site where it is not the paper's."""
+        return self.readout if self.site == PAPER_SITE else f"{self.readout} at {self.site}"
 
     @model_serializer(mode="wrap")
     def _without_unset(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what was not chosen: records are as they were before it could be."""
         fields: dict[str, Any] = serialise(self)
         unset = {name for name in ("bos", "mlp") if fields[name] is None}
+        unset |= {"site"} if self.site == PAPER_SITE else set()
         return {name: value for name, value in fields.items() if name not in unset}
 
 
@@ -271,6 +282,7 @@ _VARIABLES: Mapping[str, str] = {
     "dtype": "ATLAS_DTYPE",
     "bos": "ATLAS_BOS",
     "mlp": "ATLAS_MLP",
+    "site": "ATLAS_SITE",
     "grid.ast_nodes": "ATLAS_AST_NODES",
     "grid.builtins": "ATLAS_BUILTINS",
     "grid.variations": "ATLAS_VARIATIONS",
@@ -300,7 +312,7 @@ def spelled(value: object) -> str:
 def _leaves(lineage: Lineage) -> dict[str, Any]:
     """The known values of a lineage by dotted field name, such as ``grid.variations``."""
     leaves: dict[str, Any] = {
-        name: getattr(lineage, name) for name in ("readout", "dtype", "bos", "mlp")
+        name: getattr(lineage, name) for name in ("readout", "site", "dtype", "bos", "mlp")
     }
     for name, record in (("model", lineage.model), ("grid", lineage.grid)):
         if record is not None:

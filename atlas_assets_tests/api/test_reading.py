@@ -70,6 +70,35 @@ def test_a_model_in_memory_is_read_as_it_is_and_left_as_it_was(
         np.testing.assert_array_equal(readings.counts[unit], counts)
 
 
+def test_another_site_of_a_model_in_memory_is_read_and_nothing_is_left_on_it(
+    network: Any, tokenizer: Any
+) -> None:
+    texts = PROMPTS["yours"]
+    seen: list[np.ndarray] = []
+    before = aa.read(network, tokenizer, PROMPTS)
+    readings = aa.read(network, tokenizer, {"yours": texts}, site="mlp_neurons")
+    hooks = [
+        block.mlp.c_proj.register_forward_pre_hook(lambda _m, given: seen.append(given[0][0, -1]))
+        for block in network.transformer.h
+    ]
+    for text in texts:
+        network(**tokenizer(text, return_tensors="pt"))
+    for hook in hooks:
+        hook.remove()
+    neurons = np.abs([row.detach().numpy() for row in seen]).reshape(len(texts), 2, 4 * WIDTH)
+    np.testing.assert_allclose(readings.sums[0], neurons.sum(axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(aa.read(network, tokenizer, PROMPTS).sums, before.sums)
+
+
+def test_circuitgpt_in_memory_is_left_as_it_was(tokenizer: Any) -> None:
+    from atlas_assets_tests.extraction.tiny_models import circuitgpt
+
+    network: Any = circuitgpt(block_size=64).network
+    mlps = [block.mlp for block in network.circuit_model.transformer.h]
+    assert aa.read(network, tokenizer, PROMPTS, site="mlp_neurons").width == 4 * WIDTH
+    assert all(mlp.in_pieces for mlp in mlps)
+
+
 @pytest.mark.parametrize("position", ["last_token", "published"])
 def test_a_folder_gives_the_same_bits_as_the_model_in_memory(
     network: Any, tokenizer: Any, tmp_path: Path, position: Any

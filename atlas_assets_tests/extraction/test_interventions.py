@@ -34,7 +34,7 @@ NOTHING = ShardStore(None, tiny_models.FINGERPRINT)
 def alone(model: LoadedModel, text: str, gates: Any, means: Any) -> float:
     """The loss of one prompt without padding, its MLPs' outputs replaced one module at a time."""
     handles = []
-    for layer, mlp in enumerate(model.mlps):
+    for layer, mlp in enumerate(model.points):
         gate, mean = torch.tensor(gates[layer]), torch.tensor(means[layer])
 
         def replaced(_m: Any, _i: Any, out: Any, gate: Any = gate, mean: Any = mean) -> Any:
@@ -51,10 +51,10 @@ def alone(model: LoadedModel, text: str, gates: Any, means: Any) -> float:
 
 
 def naive_means(model: LoadedModel, texts: Sequence[str]) -> Any:
-    rows: list[list[Any]] = [[] for _ in model.mlps]
+    rows: list[list[Any]] = [[] for _ in model.points]
     handles = [
         mlp.register_forward_hook(lambda _m, _i, out, layer=layer: rows[layer].append(out[0]))
-        for layer, mlp in enumerate(model.mlps)
+        for layer, mlp in enumerate(model.points)
     ]
     for text in texts:
         with torch.no_grad():

@@ -60,7 +60,9 @@ def in_batches(loaded: LoadedModel) -> torch.Tensor:
 
 def on_the_tree(loaded: LoadedModel) -> torch.Tensor:
     """Readouts and losses of a chunk of the tree."""
-    readouts, losses = TreeNetwork(loaded.network).run(chunk(), losses=True)  # type: ignore[arg-type]
+    with tapped(loaded) as tap:
+        network = TreeNetwork(loaded.network, tap)  # type: ignore[arg-type]
+        readouts, losses = network.run(chunk(), losses=True)
     assert losses is not None
     return readouts
 

@@ -56,7 +56,7 @@ def run(folder: Path | None, way: str, **options: Any) -> tuple[tuple[str, ...],
     """What a pass gives, and how often it called the network."""
     model = tiny_models.sparse_circuitgpt()
     calls: list[int] = []
-    model.mlps[0].register_forward_pre_hook(lambda _m, _i: calls.append(1))
+    model.points[0].register_forward_pre_hook(lambda _m, _i: calls.append(1))
     return digests(model, folder, way, **options), len(calls)
 
 
@@ -74,7 +74,7 @@ def die_in_the_middle(folder: Path, way: str) -> None:
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    model.mlps[0].register_forward_pre_hook(kill)
+    model.points[0].register_forward_pre_hook(kill)
     digests(model, folder, way)
 
 
@@ -148,7 +148,7 @@ def test_what_is_not_finite_is_named_and_never_stored(
     with pytest.raises(ModelError, match=r"not finite.*\n.*unit b, prompt 1, layer 0"):
         digests(model, tmp_path, way, {"a": ["x", "zz"], "b": ["x", "u!", "v"], "c": ["wide"]}, 1)
     with torch.no_grad():
-        model.mlps[1].c_proj.bias.fill_(value)
+        model.points[1].c_proj.bias.fill_(value)
     with pytest.raises(ModelError, match="unit a, prompt 0, layer 1"):
         digests(model, tmp_path, way, {"a": ["x"]}, 1)
     assert stored(tmp_path) == []

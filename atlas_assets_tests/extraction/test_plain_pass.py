@@ -66,7 +66,7 @@ def test_hooks_are_gone_afterwards() -> None:
     extracted(model, tiny_models.UNITS)
     with pytest.raises(RuntimeError, match="stop"), tapped(model):
         raise RuntimeError("stop")
-    assert not any(module._forward_hooks for module in model.mlps)
+    assert not any(module._forward_hooks for module in model.points)
 
 
 def test_one_batch_of_readouts_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +89,8 @@ def test_many_small_readouts_are_not_lost_beside_a_large_one() -> None:
     with torch.no_grad():
         model.base.embed.weight.fill_(1.0)
         model.base.embed.weight[ord("a")] = 3.0e7
-        model.mlps[0][0].weight.copy_(torch.eye(tiny_models.WIDTH))
-        model.mlps[0][0].bias.zero_()
+        model.points[0][0].weight.copy_(torch.eye(tiny_models.WIDTH))
+        model.points[0][0].bias.zero_()
     found = extracted(model, {"u": ["a", *("b" * i for i in range(1, 91))]}, batch_tokens=100)
     # added one by one in float32 the ones would vanish: 3e7 + 1 == 3e7
     assert found.sums[0, 0, 0] == np.float32(3.0e7 + 90)

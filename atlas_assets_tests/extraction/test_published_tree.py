@@ -41,7 +41,7 @@ MODELS: dict[str, Any] = {
 def counted(model: Any) -> list[int]:
     """The number of positions of each call of the first MLP from now on."""
     rows: list[int] = []
-    model.mlps[0].register_forward_pre_hook(
+    model.points[0].register_forward_pre_hook(
         lambda _m, inputs: rows.append(inputs[0].shape[:-1].numel())
     )
     return rows

@@ -200,7 +200,7 @@ def test_each_prefix_runs_once_and_few_at_a_time_and_logits_only_where_asked_for
     extracted(model, EACH)  # the probe
     rows: list[int] = []
     logits: list[int] = []
-    model.mlps[0].register_forward_pre_hook(lambda _m, inputs: rows.append(inputs[0].shape[1]))
+    model.points[0].register_forward_pre_hook(lambda _m, inputs: rows.append(inputs[0].shape[1]))
     head: Any = model.network.lm_head
     head.register_forward_pre_hook(lambda _m, inputs: logits.append(inputs[0].shape[1]))
     extracted(model, EACH)
@@ -229,7 +229,7 @@ def test_a_pass_that_was_stopped_goes_on_to_the_same_bytes(
             stops.clear()
             raise KeyboardInterrupt
 
-    model.mlps[0].register_forward_pre_hook(stop_once)
+    model.points[0].register_forward_pre_hook(stop_once)
     store = ShardStore(tmp_path, FINGERPRINT)
     with pytest.raises(KeyboardInterrupt):
         read(model, EACH, shards=store)

@@ -103,7 +103,7 @@ def test_how_much_is_held_at_a_time_does_not_matter(
 def test_each_prefix_goes_through_the_network_once_and_few_at_a_time(limit: int) -> None:
     model = tiny_models.circuitgpt()
     rows: list[int] = []
-    model.mlps[0].register_forward_pre_hook(lambda _m, inputs: rows.append(len(inputs[0])))
+    model.points[0].register_forward_pre_hook(lambda _m, inputs: rows.append(len(inputs[0])))
     read(model, EACH, path="tree", batch_tokens=limit)
     distinct = len({text[: n + 1] for text in TEXTS for n in range(len(text))})
     assert max(rows) <= limit

@@ -112,7 +112,7 @@ def loaded(
     return LoadedModel(
         network=network,
         base=base,
-        mlps=tuple(mlps),
+        points=tuple(mlps),
         width=WIDTH,
         tokenizer=ByteTokenizer(),
         device=parameter.device,

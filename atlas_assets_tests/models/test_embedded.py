@@ -104,7 +104,7 @@ def last_token_readouts(model: LoadedModel, texts: list[str]) -> np.ndarray:
     rows: list[list[np.ndarray]] = []
     hooks = [
         mlp.register_forward_hook(lambda _m, _i, out: rows[-1].append(out[0, -1].numpy()))
-        for mlp in model.mlps
+        for mlp in model.points
     ]
     with torch.inference_mode():
         for text in texts:

@@ -124,7 +124,7 @@ def test_one_of_several_parts_is_read_where_it_is_named(tmp_path: Path) -> None:
     folder = saved(tmp_path, GraniteMoeSharedForCausalLM(config))
     model = load(resolve(str(folder), None), mlp=("model.layers.*.shared_mlp",))
     shared = [model.network.model.layers[layer].shared_mlp for layer in range(2)]
-    assert [id(module) for module in model.mlps] == [id(module) for module in shared]
+    assert [id(module) for module in model.points] == [id(module) for module in shared]
 
 
 REFUSED = {

@@ -70,7 +70,9 @@ def test_any_causal_lm(tmp_path: Path, model: Any, positions: int) -> None:
     assert found.tokenizer.decode(found.tokenizer.encode(TEXT)) == TEXT
     ids = torch.tensor([found.tokenizer.encode(TEXT[:30])])
     seen: list[torch.Tensor] = []
-    hooks = [mlp.register_forward_hook(lambda _m, _i, out: seen.append(out)) for mlp in found.mlps]
+    hooks = [
+        mlp.register_forward_hook(lambda _m, _i, out: seen.append(out)) for mlp in found.points
+    ]
     with torch.inference_mode():
         logits = found.network(input_ids=ids).logits
         torch.testing.assert_close(logits, model.eval()(ids).logits)

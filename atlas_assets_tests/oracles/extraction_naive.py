@@ -20,7 +20,7 @@ def layer_outputs(model: Any, ids: list[list[int]]) -> list[torch.Tensor]:
     """Each MLP module's output ``[batch, tokens, width]`` on one rectangular batch, no mask."""
     seen: dict[int, torch.Tensor] = {}
     handles = []
-    for layer, module in enumerate(model.mlps):
+    for layer, module in enumerate(model.points):
 
         def hook(_module: Any, _inputs: Any, output: torch.Tensor, layer: int = layer) -> None:
             seen[layer] = output.detach().clone()
@@ -30,7 +30,7 @@ def layer_outputs(model: Any, ids: list[list[int]]) -> list[torch.Tensor]:
         model.network(torch.tensor(ids))
     for handle in handles:
         handle.remove()
-    return [seen[layer] for layer in range(len(model.mlps))]
+    return [seen[layer] for layer in range(len(model.points))]
 
 
 def last_token(model: Any, units: Mapping[str, Sequence[str]]) -> Sums:

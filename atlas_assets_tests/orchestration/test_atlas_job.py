@@ -137,6 +137,22 @@ def test_circuits_of_every_definition_are_judged_alike(folder: Path) -> None:
     assert set(sample["domain"].unique()) <= {1, 3}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("site", ["mlp_neurons", "attn_out", "resid_post"])
+def test_another_site_gives_everything_too_circuits_and_their_yardsticks_included(
+    tmp_path: Path, site: str
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        other = run_job(tiny_settings(tmp_path, site=site), instance)
+    assert other.success, failure_text(other)
+    folder = tmp_path / "tiny"
+    assert {path.name for path in folder.iterdir() if path.is_file()} == FILES
+    quality = pl.read_csv(folder / "circuit_quality.csv", infer_schema_length=None)
+    main = quality.filter(~pl.col("definition").str.contains("@"))
+    assert main["necessity"].null_count() == 0
+    assert f"last_token at {site}" in (folder / "claims.md").read_text()
+
+
 def test_circuits_of_ones_own_are_judged_too_and_stale_once_their_file_is_another(
     folder: Path, settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

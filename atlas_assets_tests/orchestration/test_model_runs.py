@@ -13,6 +13,7 @@ import pytest
 from atlas_assets.definitions import build_definitions
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.tree_network import TreeNetwork
+from atlas_assets.orchestration.data_versions import model_version
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.positions import PositionActivations
@@ -144,6 +145,33 @@ def test_prompts_that_are_no_candidates_are_run_on_their_own(
         progress=Progress("reading"),
     )
     assert found.digest() == expected.digest()
+
+
+def test_another_site_is_another_atlas(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    cut = {"ast_nodes": "Pass", "builtins": "_isolated_", "variations": 2}
+    out, neurons = (
+        tiny_settings(tmp_path, **cut, site=site) for site in ("mlp_out", "mlp_neurons")
+    )
+    make(out, instance, "object_prompts", "object_activations")
+    refused = materialize(neurons, instance, ["object_activations"])
+    assert not refused.success
+    assert "site = mlp_neurons" in failure_text(refused)
+    assert "set ATLAS_SITE back" in failure_text(refused)
+    elsewhere = tiny_settings(tmp_path / "elsewhere", **cut, site="mlp_neurons")
+    make(elsewhere, instance, "object_prompts", "object_activations", "position_activations")
+    found = store_of(elsewhere)
+    width = store_of(out).read("object_activations").width
+    assert found.read("object_activations").width > width
+    assert len(found.read("position_activations")["sums"][0]) > width
+    lineages = [
+        store.provenance("object_activations").lineage  # type: ignore[union-attr]
+        for store in (store_of(out), found)
+    ]
+    assert [lineage.read_at for lineage in lineages if lineage] == [
+        "last_token",
+        "last_token at mlp_neurons",
+    ]
+    assert model_version(lineages[1]).endswith("+last_token+mlp_neurons")  # type: ignore[arg-type, union-attr]
 
 
 def test_the_published_readout_has_a_pass_of_its_own(

@@ -42,7 +42,7 @@ def model_spec(settings: AtlasSettings) -> dg.AssetSpec:
         owners=["team:csp-atlas"],
         metadata={
             "model": settings.model,
-            "readout": settings.readout,
+            "readout": settings.read_at,
             "dtype": settings.dtype,
             **({"own prompts": Path(settings.stimuli).name} if settings.stimuli else {}),
         },
@@ -109,6 +109,7 @@ def poll(settings: AtlasSettings, instance: dg.DagsterInstance) -> str:
     lineage = Lineage(
         model=model,
         readout=settings.readout,
+        site=settings.site,
         dtype=settings.dtype,
         bos=None if settings.bos == "auto" else settings.bos,
         mlp=settings.mlp,

@@ -189,7 +189,7 @@ class _Look:
     def _digest(self, made: set[Cell], block: object) -> str:
         settings = self.settings
         model = self.sha or model_version(self.store.expected())
-        lines = [str((self.store.root.name, block, model, settings.readout, settings.dtype))]
+        lines = [str((self.store.root.name, block, model, settings.read_at, settings.dtype))]
         grid = self.store.expected().grid
         if grid is not None and grid.stimuli_sha256 is not None:
             lines.append(grid.stimuli_sha256)

@@ -26,15 +26,13 @@ from atlas_assets.errors import AtlasError
 from atlas_assets.files.locations import Fetched
 from atlas_assets.hub import card
 from atlas_assets.hub.manifest import FileRecord, Manifest, manifest_of
-from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import codec_named
 from atlas_assets.storage.sidecar import FOLDER
-from atlas_assets_tests.models import tiny
 from atlas_assets_tests.storage import samples
-from reliability import children, mutations
+from reliability import children, inputs, mutations
 from reliability.rows import Row, Seen, draw
 
 #: seconds that the reading of one input may take
@@ -79,6 +77,7 @@ def subjects() -> list[Subject]:
         _artifact("HDF5, activations", 1500, mutations.of_hdf5, "object_activations"),
         _artifact("HDF5, Jaccard matrices", 1500, mutations.of_hdf5, "jaccard_matrices"),
         _artifact("parquet", 2000, mutations.of_parquet, "object_prompts"),
+        _artifact("parquet, circuits", 1500, mutations.of_parquet, "circuits"),
         _artifact("PNG of a figure", 1500, mutations.of_png, "figure_sweep"),
         _artifact("PNG without a record", 4000, mutations.of_png, "figure_sweep", file="released"),
         _artifact("PDF of a figure", 2000, mutations.of_bytes, "figure_sweep", file="pdf"),
@@ -91,10 +90,10 @@ def subjects() -> list[Subject]:
         Subject("manifest", 10000, spoken, _make_manifest, _read_manifest),
         Subject("pin", 10000, spoken, _make_pin, _read_pin),
         Subject("card", 4000, text, _make_card, _read_card),
-        Subject("config of a model", 10000, spoken, _make_model("config.json"), _read_config),
-        Subject("index of a model", 10000, spoken, _make_model(_INDEX), _read_index),
-        Subject("tokenizer", 2000, spoken, _make_model(checkpoint.TOKENIZER), _read_tokenizer),
-        Subject("tokenizer's config", 2000, spoken, _make_model(_NAMES), _read_tokenizer),
+        *(
+            Subject(name, share, mutate, make, read)
+            for name, (share, mutate, make, read) in inputs.brought().items()
+        ),
     ]
 
 
@@ -270,7 +269,7 @@ def _artifact(
     name: str, share: int, mutate: mutations.Mutation, key: str, file: str = ""
 ) -> Subject:
     """A file of an artifact; or the PDF or record beside it, or the file without its record."""
-    setting = samples.SETTING if ARTIFACTS[key].partitioned else None
+    setting = samples.cells(key)[-1]
     codec = codec_named(key)
 
     def make(here: Path) -> Path:
@@ -360,42 +359,3 @@ def _read_card(here: Path, data: bytes) -> Any:
     del here
     text = card.render(data.decode("utf-8", "surrogateescape"), _manifest(), "someone/atlas")
     return text.encode("utf-8", "surrogateescape")
-
-
-_INDEX, _NAMES = checkpoint.WEIGHTS_INDEX, "tokenizer_config.json"
-
-
-def _make_model(file: str) -> Callable[[Path], Path]:
-    def make(here: Path) -> Path:
-        tiny.write(here, weights={})
-        if file == _INDEX:
-            (here / checkpoint.WEIGHTS).rename(here / "1.safetensors")
-            index = {"metadata": {"total_size": 8}, "weight_map": {"a.b": "1.safetensors"}}
-            (here / file).write_text(json.dumps(index))
-        if file == _NAMES:
-            tiny.byte_tokenizer(end="</s>").save(str(here / checkpoint.TOKENIZER))
-            told = {"eos_token": {"content": "</s>", "lstrip": False}, "model_max_length": 32}
-            (here / file).write_text(json.dumps(told))
-        return here / file
-
-    return make
-
-
-def _read_config(here: Path, data: bytes) -> Any:
-    del data
-    from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
-
-    config = checkpoint.read_config(here)
-    return CircuitGPTConfig.from_dict(config).to_json_string()
-
-
-def _read_index(here: Path, data: bytes) -> Any:
-    del data
-    return checkpoint.weight_files(here)
-
-
-def _read_tokenizer(here: Path, data: bytes) -> Any:
-    del data
-    tokenizer = checkpoint.CheckpointTokenizer(here, checkpoint.read_config(here))
-    ids = tokenizer.encode("for i in range(3):\n    print(f'{i} is ü')\n")
-    return ids, tokenizer.decode(ids), tokenizer.pad_id

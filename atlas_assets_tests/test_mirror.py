@@ -18,6 +18,7 @@ TESTED_IN = {
     "cli/test_command.py": ("cli/text.py", "cli/colour.py"),
     "cli/test_show.py": ("atlas/concept_names.py", "cli/options.py"),
     "cli/test_stability.py": ("atlas/stability.py",),
+    "cli/test_wiring.py": ("atlas/wiring.py",),
     "cli/test_status.py": ("atlas/status.py", "cli/where.py"),
     # how readouts are read and added up shows in padded batches, attention in the whole network
     "extraction/test_passes.py": ("extraction/engine.py", "extraction/tree_pass.py"),

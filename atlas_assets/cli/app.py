@@ -13,6 +13,7 @@ from atlas_assets.cli.diff import diff
 from atlas_assets.cli.fetch import fetch
 from atlas_assets.cli.follow import follow
 from atlas_assets.cli.leaderboard import leaderboard
+from atlas_assets.cli.neuron import neuron
 from atlas_assets.cli.publish import publish
 from atlas_assets.cli.quality import quality
 from atlas_assets.cli.show import show
@@ -20,6 +21,7 @@ from atlas_assets.cli.stability import stability
 from atlas_assets.cli.status import status
 from atlas_assets.cli.sweep import sweep
 from atlas_assets.cli.where import where
+from atlas_assets.cli.wiring import wiring
 
 _EPILOG = """\b
 Every command takes --json. Exit codes: 0 done; 1 it found something (stale
@@ -50,6 +52,6 @@ def atlas() -> None:
             stream.reconfigure(errors="replace")
 
 
-_LOOKING = (status, show, claims, leaderboard, quality, diff, stability)
+_LOOKING = (status, show, claims, leaderboard, quality, wiring, neuron, diff, stability)
 for _command in (build, open_report, ui, *_LOOKING, sweep, fetch, follow, where, publish):
     atlas.add_command(_command)

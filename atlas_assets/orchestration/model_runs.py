@@ -22,6 +22,7 @@ from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations, Units, units_of_object_prompts
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.circuits.wiring import Entries, Weights
 from atlas_assets.stages.prompts.inventory import inventory_of
 from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 from atlas_assets.stages.prompts.tokens import Tokenizer
@@ -188,6 +189,16 @@ class ModelRuns:
             progress=self._progress("ablations run"),
             engine=self._engine,
         )
+
+    def weights(self) -> Weights | None:
+        """Return the non-zero weights of the blocks; ``None`` of a family that is dense."""
+        from atlas_assets.models.wiring import block_weights  # imports torch
+
+        found = block_weights(self._model.loaded)
+        if found is None:
+            return None
+        reads, writes = Entries(*found.reads), Entries(*found.writes)
+        return Weights(found.hidden, found.values, reads, writes, found.share)
 
     def _read_all(self, prompts: pl.DataFrame, *, scored: bool = True) -> _Readings:
         """Run object prompts once for all that is read of them."""

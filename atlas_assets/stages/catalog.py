@@ -26,10 +26,10 @@ from atlas_assets.stages.analyses import (
 )
 from atlas_assets.stages.artifact import Artifact, Needs
 from atlas_assets.stages.circuits import artifacts as circuits
-from atlas_assets.stages.circuits import yardsticks
+from atlas_assets.stages.circuits import wiring, yardsticks
 from atlas_assets.stages.circuits.artifacts import DEFINED, OWN
 from atlas_assets.stages.decomposition import decomposition
-from atlas_assets.stages.figures.artifacts import FIGURES
+from atlas_assets.stages.figures.artifacts import FIGURES, WIRING_FIGURE
 from atlas_assets.stages.masks import artifacts as masks
 from atlas_assets.stages.prompts import artifacts as prompts
 from atlas_assets.stages.prompts.inventory import inventory_of
@@ -54,6 +54,7 @@ CIRCUITS = (
     circuits.CIRCUITS,
     circuits.ABLATION_SAMPLE,
     circuits.ABLATION,
+    wiring.CIRCUIT_WIRING,
 )
 _ALL = (
     prompts.OBJECT_PROMPTS,
@@ -76,6 +77,7 @@ _ALL = (
     *CIRCUITS,
     *yardsticks.YARDSTICKS,
     *FIGURES,
+    WIRING_FIGURE,
 )
 _READ_BY_OTHERS = (*_ACTIVATIONS, *CIRCUITS)
 _REPORTED = tuple(artifact for artifact in _ALL if artifact not in _READ_BY_OTHERS)

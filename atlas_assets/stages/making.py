@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from atlas_assets.stages.activations.positions import PositionActivations
     from atlas_assets.stages.circuits.samples import Sample
     from atlas_assets.stages.circuits.statistics import Indices
+    from atlas_assets.stages.circuits.wiring import Weights
     from atlas_assets.stages.figures.caption import Caption
     from atlas_assets.stages.prompts.inventory import Inventory
     from atlas_assets.stages.report.claims import ClaimResult
@@ -62,6 +63,9 @@ class Model(Protocol):
 
     def ablate(self, texts: Sequence[str], gates: Bits, runs: Indices, means: Reals) -> Reals:
         """Return the losses of runs, each of a prompt with its gates, in nats per token."""
+
+    def weights(self) -> Weights | None:
+        """Return the non-zero weights of the blocks; ``None`` of a family that is dense."""
 
 
 class Making(Protocol):

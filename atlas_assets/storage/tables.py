@@ -215,7 +215,7 @@ def _update(digest: hashlib._Hash, column: pl.Series) -> None:
         _update(digest, values.explode(empty_as_null=False))
     elif values.dtype == pl.String:
         _update(digest, values.str.len_bytes())
-        digest.update("".join(values.to_list()).encode())
+        digest.update(values.str.join().item().encode())
     elif type(values.dtype) in _NUMBERS:
         array = values.to_numpy().astype(_NUMBERS[type(values.dtype)], copy=False)
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -24,6 +24,7 @@ from atlas_assets.stages.activations.activations import units_of_checker_prompts
 from atlas_assets.stages.catalog import ARTIFACTS, CIRCUITS, FIGURES, ON_DEMAND, definitions_of
 from atlas_assets.stages.circuits import ablation
 from atlas_assets.stages.circuits.yardsticks import YARDSTICKS
+from atlas_assets.stages.figures.artifacts import WIRING_FIGURE
 from atlas_assets.stages.setting import DEFINITIONS, SWEEP, Definition, Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests.orchestration.tiny_atlas import (
@@ -295,7 +296,7 @@ def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path:
         "jaccard_matrices",
         "modularity_null",
         *(figure.key for figure in FIGURES if figure.key != "figure_sweep"),
-        *(artifact.key for artifact in (*CIRCUITS, *YARDSTICKS)),
+        *(artifact.key for artifact in (*CIRCUITS, *YARDSTICKS, WIRING_FIGURE)),
     }
     assert made == ASSET_KEYS - skipped
     assert settings.sweep == (Setting(0.2, 0.5),)

@@ -18,7 +18,7 @@ from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.activations.positions import LEVELS, PositionActivations, table_of
 from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.circuits import circuits
+from atlas_assets.stages.circuits import circuits, wiring
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import (
@@ -157,6 +157,20 @@ def ablation() -> pl.DataFrame:
     return table("ablation", rows)
 
 
+def block_weights(share: float = 0.2) -> wiring.Weights:
+    """Random weights between neurons and, per layer, 10 hidden units and 6 value channels."""
+    rng, found = np.random.default_rng(6), []
+    for _ in ("reads", "writes"):
+        places = np.nonzero(rng.random((LAYERS, 16, WIDTH)) < share)
+        weights = rng.normal(size=len(places[0])).astype(np.float32)
+        found.append(wiring.Entries(*places, weights))
+    return wiring.Weights(10, 6, *found, share)
+
+
+def wired() -> pl.DataFrame:
+    return wiring.wiring(dict.fromkeys(wiring.WIRED, universal()), block_weights())
+
+
 def sample(key: str, partition: Partition | None = None) -> Any:
     """A sound value of the artifact ``key``; what follows from others is computed from theirs."""
     setting = partition if isinstance(partition, Setting) else SETTING
@@ -178,6 +192,7 @@ def sample(key: str, partition: Partition | None = None) -> Any:
         "circuits": lambda: circuits.to_table(objects().universal),
         "ablation_sample": ablation,
         "ablation": ablation,
+        "circuit_wiring": wired,
         "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
     }
     if key.startswith("figure_"):

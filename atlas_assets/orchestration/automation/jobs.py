@@ -9,6 +9,7 @@ import dagster as dg
 from atlas_assets.orchestration.partitions import range_tags
 from atlas_assets.stages.catalog import ANALYSES, ARTIFACTS, CIRCUITS, ON_DEMAND
 from atlas_assets.stages.circuits.yardsticks import YARDSTICKS
+from atlas_assets.stages.figures.artifacts import WIRING_FIGURE
 from atlas_assets.stages.setting import DEFINITIONS, Setting
 
 #: what has partitions that no run of the sweep can have, and what the job ``validate`` makes
@@ -31,6 +32,7 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
     further_analyses = dg.AssetSelection.assets(*(artifact.key for artifact in ANALYSES))
     of_circuits = dg.AssetSelection.assets(*(artifact.key for artifact in CIRCUITS))
     yardsticks = dg.AssetSelection.assets(*(artifact.key for artifact in YARDSTICKS))
+    of_wiring = dg.AssetSelection.assets(WIRING_FIGURE.key)
     return [
         dg.define_asset_job(
             "atlas",
@@ -61,7 +63,9 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
         ),
         dg.define_asset_job(
             "analyses",
-            selection=further_analyses | dg.AssetSelection.groups("16_figures", "17_report"),
+            selection=(
+                further_analyses | (dg.AssetSelection.groups("16_figures", "17_report") - of_wiring)
+            ),
             description="From existing masks and tables: the further analyses, the figures and "
             "the reports.",
         ),

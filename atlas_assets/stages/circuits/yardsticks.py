@@ -15,6 +15,7 @@ from atlas_assets.stages.circuits.artifacts import circuits_of
 from atlas_assets.stages.circuits.identification import centroids, identify
 from atlas_assets.stages.circuits.label_null import SCHEMA as NULL
 from atlas_assets.stages.circuits.label_null import label_null
+from atlas_assets.stages.circuits.wiring import CIRCUIT_EDGES
 from atlas_assets.stages.making import Making, object_masks_at
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.schema import Column, TableSchema
@@ -256,4 +257,11 @@ SPECIFICITY_MATRIX = Artifact(
     setting=REFERENCE,
     needs=Needs.GRID,
 )
-YARDSTICKS = (SPLIT_HALF, LABEL_NULL, CIRCUIT_QUALITY, CIRCUIT_LEADERBOARD, SPECIFICITY_MATRIX)
+YARDSTICKS = (
+    SPLIT_HALF,
+    LABEL_NULL,
+    CIRCUIT_QUALITY,
+    CIRCUIT_LEADERBOARD,
+    SPECIFICITY_MATRIX,
+    CIRCUIT_EDGES,
+)

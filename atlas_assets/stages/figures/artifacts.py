@@ -118,3 +118,16 @@ FIGURES = (
         "layer 4, with mean and median.",
     ),
 )
+#: which no job makes that does not run the network
+WIRING_FIGURE = _figure(
+    "wiring",
+    "Wiring of a circuit",
+    "The wiring of one contrastive circuit, layers from left to right: the 40 strongest paths "
+    "from a neuron of the circuit through one hidden unit or value channel to a neuron of a "
+    "later layer. The circuit is that of fewest edges of an AST node, of those with 40 or "
+    "more.",
+    REFERENCE,
+    "masks",
+    "circuit_wiring",
+    "circuit_edges",
+)

@@ -114,11 +114,14 @@ class Check:
         statement: What holds.
         verify: Raises AtlasError where it does not hold and `NotComparedError` where that cannot be
             known, `NotApplicableError` where there is nothing to hold; returns what was looked at.
+        beside: Keys of the artifacts, other than inputs, that it compares with: where the same run
+            makes them, the check waits for them.
     """
 
     name: str
     statement: str
     verify: Callable[[Inspected], Details]
+    beside: tuple[str, ...] = ()
 
 
 def agrees_with_inputs(

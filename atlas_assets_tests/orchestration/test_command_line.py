@@ -113,6 +113,7 @@ def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
     assert document["folder"] == str(folder)
     assert document["report"] == str(folder / "atlas_report.html")
     assert document["failures"] == {}
+    assert document["checks_not_passed"] == {}
     assert document["checks_passed"] > 100
     assert len(document["findings"]) == 3
     *_, last = (line for line in again.stderr.splitlines() if line.startswith("["))

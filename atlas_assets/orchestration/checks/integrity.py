@@ -44,6 +44,7 @@ def _checks(
                 asset=artifact.key,
                 description=check.statement,
                 blocking=True,
+                additional_deps=check.beside,
                 partitions_def=every[space.name] if space else None,
             )
             for check in checks_of(artifact.key)

@@ -113,7 +113,12 @@ def _standalone_agrees(of: Inspected) -> Details:
     return {"circuits": masks_agree(of.value, table, "the file", "masks")}
 
 
-_ONE_WIDTH = Check("one_width", "as many layers and neurons as the universal masks", _one_width)
+_ONE_WIDTH = Check(
+    "one_width",
+    "as many layers and neurons as the universal masks",
+    _one_width,
+    beside=("object_masks",),
+)
 
 OBJECT_MASKS = Artifact(
     key="object_masks",

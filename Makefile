@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 NEWEST := .venv-newest
 OLDEST := .venv-oldest
 AUDIT := .venv-audit
+S3 := .venv-s3
 PIP := -m pip install --quiet --disable-pip-version-check
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test test-newest test-oldest check audit bench reliability train-embedded format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-s3 check audit bench reliability train-embedded format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +70,14 @@ test-oldest: ## files, loaders, assets and checks with the lowest versions that 
 	  atlas_assets_tests/test_io.py atlas_assets_tests/orchestration/io_managers \
 	  atlas_assets_tests/orchestration/checks atlas_assets_tests/orchestration/test_assets.py
 
+# the server needs a botocore that s3fs does not allow
+test-s3: ## atlases in an object store, against a real S3 server on 127.0.0.1
+	$(PYTHON) -m venv $(S3) $(S3)/server
+	$(S3)/bin/python $(PIP) -c constraints.txt -e '.[dev,s3]'
+	$(S3)/server/bin/python $(PIP) 'moto[server]==5.2.5'
+	ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/server/bin/moto_server \
+	  $(S3)/bin/python -m pytest --run-s3 atlas_assets_tests/remote
+
 check: $(VENV)/.dev ## lint, format check, types, dependencies declared as they are imported
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -94,4 +103,4 @@ format: $(VENV)/.dev ## format and fix what ruff can
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the virtual environments and caches (never the data)
-	rm -rf $(VENV) $(NEWEST) $(OLDEST) $(AUDIT) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) $(OLDEST) $(AUDIT) $(S3) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from atlas_assets.errors import SettingsError
 from atlas_assets.files.digests import file_digest, short_digest, with_digest
+from atlas_assets.files.remote import flaw_of, without_secrets
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -64,6 +65,13 @@ class AtlasSettings(BaseModel):
 
     data_dir: str = Field(
         default="data", description="folder (or fsspec URL) that holds the atlases"
+    )
+    work_dir: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder on this machine for unfinished work, from which a run goes on after a "
+        "kill; default: `.work` in the atlas's folder, or the user's cache folder where that is "
+        "not on a disk of this machine",
     )
     name: str | None = Field(
         default=None,
@@ -259,7 +267,7 @@ class AtlasSettings(BaseModel):
             raise ValueError("it is neither an address (tcp://host:port) nor a file")
         return value
 
-    @field_validator("data_dir", "model", "stimuli")
+    @field_validator("data_dir", "work_dir", "model", "stimuli")
     @classmethod
     def _can_be_a_path(cls, value: str | None) -> str | None:
         if value is None:
@@ -279,21 +287,25 @@ class AtlasSettings(BaseModel):
             raise ValueError("it may not be read")
         return value
 
+    @field_validator("work_dir")
+    @classmethod
+    def _is_on_this_machine(cls, value: str | None) -> str | None:
+        if value and "://" in value:
+            raise ValueError("it must be a folder on this machine, and not a URL")
+        return value and cls._is_folder(value)
+
     @field_validator("data_dir")
     @classmethod
     def _is_folder(cls, value: str) -> str:
-        protocol, is_url, _ = value.partition("://")
-        if is_url:
-            from fsspec import get_filesystem_class
-
-            try:
-                get_filesystem_class(protocol)
-            except ImportError as error:  # it names the package to install
-                raise ValueError(str(error)) from None
-        elif value.startswith("~"):
+        if "://" in value:
+            flaw = flaw_of(value)
+            if flaw is not None:
+                raise ValueError(flaw)
+            return value
+        if value.startswith("~"):
             raise ValueError("the shell replaces ~ only where it is not in quotes; name the folder")
         there = (path for path in (Path(value), *Path(value).parents) if path.exists())
-        if not is_url and not next(there, Path("/")).is_dir():
+        if not next(there, Path("/")).is_dir():
             raise ValueError("there is a file of that name, or of that of a folder above")
         return value
 
@@ -351,6 +363,11 @@ class AtlasSettings(BaseModel):
     def sweep(self) -> tuple[Setting, ...]:
         """Every (ε, C) setting of the sweep, in ascending order of ε, then of C."""
         return grid(self.epsilons, self.consistencies)
+
+    @property
+    def work_folder(self) -> Path | None:
+        """The folder for unfinished work, where one is set."""
+        return Path(self.work_dir).absolute() if self.work_dir else None
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -428,6 +445,10 @@ def _slug(settings: AtlasSettings) -> str:
     return name
 
 
+def _shown(value: Any) -> str:
+    return reprlib.repr(without_secrets(value) if isinstance(value, str) else value)
+
+
 def _explain(error: ValidationError) -> SettingsError:
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""
@@ -437,7 +458,7 @@ def _explain(error: ValidationError) -> SettingsError:
         "a setting is not usable" if info else "an unknown or contradictory setting",
         where=env_name(field) if field else None,
         expected=info.description if info else None,
-        found=f"{reprlib.repr(first['input'])}: {said}" if field else said,
+        found=f"{_shown(first['input'])}: {said}" if field else said,
         remedy="correct the variable, or unset it for the default"
         + (f" ({info.default!r})" if info else ""),
     )

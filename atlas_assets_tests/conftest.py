@@ -13,6 +13,7 @@ __all__ = ["made"]
 TIERS = {
     "slow": "takes minutes; lift with --run-slow",
     "gpu": "needs a CUDA device; lift with --run-gpu on a machine that has one",
+    "s3": "needs s3fs and an S3 server on loopback; lift with `make test-s3`",
 }
 #: modules of a minute and more run first, so that no worker is left alone with one at the end
 LONGEST = ("test_frozen", "test_atlas_job", "test_follow", "test_command_line", "test_ui")

@@ -13,7 +13,8 @@ from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.series import require_one_model
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known, known_sha
 from atlas_assets.errors import ArtifactError, MissingArtifactError, ModelError, StimulusError
-from atlas_assets.files.locations import explained
+from atlas_assets.files.locations import explained, is_folder
+from atlas_assets.files.remote import folder_at
 from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
@@ -114,7 +115,7 @@ def open_folder(folder: str | Path | UPath) -> AtlasStore:
     The folder is a path, or the URL of a folder on a filesystem that fsspec knows. Raises
     MissingArtifactError where there is no such folder.
     """
-    root = UPath(folder).absolute()
+    root = folder_at(folder)
     require_folder(root)
     sweep = _sweep_of(root)
     parameters: Parameters = {
@@ -132,15 +133,16 @@ def require_folder(root: UPath) -> None:
     It is an UnreadableArtifactError where the system does not let that be seen.
     """
     with explained(root):
-        is_folder, is_file = root.is_dir(), root.exists()
-    if not is_folder:
-        raise MissingArtifactError(
-            "there is no atlas",
-            where=str(root),
-            expected="a folder with the files of an atlas",
-            found="a file" if is_file else "nothing at that path",
-            remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `atlas build` builds one",
-        )
+        if is_folder(root):
+            return
+        is_file = root.exists()
+    raise MissingArtifactError(
+        "there is no atlas",
+        where=str(root),
+        expected="a folder with the files of an atlas",
+        found="a file" if is_file else "nothing at that path",
+        remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `atlas build` builds one",
+    )
 
 
 def require_file(store: AtlasStore, key: str, setting: Partition | None = None) -> None:
@@ -199,7 +201,8 @@ def store_of(settings: AtlasSettings, folder: UPath, expected: Callable[[], Line
     """Return the atlas in a folder, with the sweep and the definitions of these settings."""
     require_one_model(settings)
     sweep, definitions = settings.sweep, definitions_of(settings)
-    return AtlasStore(folder, expected, sweep, settings.parameters, definitions)
+    work = settings.work_folder
+    return AtlasStore(folder, expected, sweep, settings.parameters, definitions, work)
 
 
 def _named(settings: AtlasSettings) -> ModelIdentity:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -16,12 +15,12 @@ from atlas_assets.errors import (
     ForeignArtifactError,
     UnreadableArtifactError,
 )
-from atlas_assets.files.locations import explained
+from atlas_assets.files.locations import file_size
 from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, NOT_IN_SWEEP, artifact_of_file
 from atlas_assets.stages.setting import Partition
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import codec_of
-from atlas_assets.storage.folder import file_names, partitions_present
+from atlas_assets.storage.folder import file_names, only_read, partitions_present
 from atlas_assets.storage.provenance import Provenance
 from atlas_assets.storage.source_record import SourceRecord
 from atlas_assets.storage.store import AtlasStore
@@ -99,7 +98,11 @@ def survey(
     a file's record of its making cannot be read. Of the artifacts in ``skipped``, which are not
     made (`stages.catalog.skipped_under`), no file is missed.
     """
-    states = []
+    with only_read(store.root):
+        return list(_states(store, verify, skipped))
+
+
+def _states(store: AtlasStore, verify: bool, skipped: Mapping[str, str]) -> Iterator[FileState]:
     for key, artifact in ARTIFACTS.items():
         settings = store.partitions(key)
         if artifact.partitioned:
@@ -115,8 +118,7 @@ def survey(
             elif state.state == "missing" and artifact.on_demand:
                 told = "the job validate makes it"
                 state = replace(state, state="not in the sweep", reason=told)
-            states.append(state)
-    return states
+            yield state
 
 
 def other_files(store: AtlasStore) -> list[str]:
@@ -148,8 +150,8 @@ def _state(store: AtlasStore, key: str, setting: Partition | None, verify: bool)
     try:
         if not store.exists(key, setting):
             return found
-        with explained(path):
-            found = replace(found, size_bytes=_size(codec.files(path)))
+        # one of a set may still wait for its place
+        found = replace(found, size_bytes=sum(map(file_size, codec.files(path))))
         found = replace(found, provenance=store.provenance(key, setting))
         if verify:
             codec.read(path, setting=setting)
@@ -166,8 +168,3 @@ def _state(store: AtlasStore, key: str, setting: Partition | None, verify: bool)
 def _one_line(error: ArtifactError) -> str:
     found = f" ({error.found})" if error.found else ""
     return f"{error.what}, {error.where}{found}" if error.where else f"{error.what}{found}"
-
-
-def _size(files: Iterable[UPath | Path]) -> int:
-    """Their bytes together; one of a set may still wait for its place."""
-    return sum(file.stat().st_size for file in files if file.exists())

@@ -24,8 +24,9 @@ from upath import UPath
 from atlas_assets.errors import DamagedArtifactError, MissingArtifactError, ProvenanceError
 from atlas_assets.files import atomic
 from atlas_assets.files.json_text import read_json, sealed, unsealed
-from atlas_assets.files.locations import content
+from atlas_assets.files.locations import content, file_state, is_folder, is_there
 from atlas_assets.files.locks import exclusive
+from atlas_assets.files.remote import folder_at
 from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
@@ -244,15 +245,18 @@ def _change(settings: AtlasSettings, change: Callable[[Pin | None], Pin]) -> Pin
         return pin
     path = pin_path(settings)
     with exclusive(path, what=_WHAT):
-        pin = pin_of(settings)
-        changed = change(pin)
-        if pin is not None and changed.in_force != pin.in_force:
-            _note_in_force(settings, changed.in_force)
-        if changed != pin:
+        while True:  # where there are no locks, until nobody else has changed it meanwhile
+            earlier = file_state(path)
+            pin = pin_of(settings)
+            changed = change(pin)
+            if pin is not None and changed.in_force != pin.in_force:
+                _note_in_force(settings, changed.in_force)
+            if changed == pin:
+                return changed
             fields = {**changed.model_dump(mode="json"), "format_version": _FORMAT_VERSION}
-            text = json.dumps(sealed(fields), indent=1)
-            atomic.write_bytes(path, f"{text}\n".encode(), what=_WHAT)
-    return changed
+            text = f"{json.dumps(sealed(fields), indent=1)}\n".encode()
+            if atomic.write_if_unchanged(path, text, earlier, what=_WHAT):
+                return changed
 
 
 def _first(settings: AtlasSettings, sha: str) -> Pin:
@@ -292,7 +296,7 @@ def _told_by_folders(settings: AtlasSettings) -> Pin | None:
 def _folders(settings: AtlasSettings) -> list[UPath]:
     """The folders that may hold versions of the atlas, by name, the last one first."""
     data, name = _data_dir(settings), settings.atlas_name
-    later = {path.name for path in data.glob(f"{name}@*")} if data.is_dir() else ()
+    later = {path.name for path in data.glob(f"{name}@*")} if is_folder(data) else ()
     return [*(data / folder for folder in sorted(later, reverse=True)), data / name]
 
 
@@ -303,7 +307,7 @@ def _folder_of(settings: AtlasSettings, sha: str) -> str:
 def _recorded_sha(settings: AtlasSettings, folder: UPath) -> str | None:
     """The commit of the model that the files in a folder were made with."""
     for artifact in ARTIFACTS.values():
-        if artifact.runs_model and (folder / artifact.filename).exists():
+        if artifact.runs_model and is_there(folder / artifact.filename):
             stored = codec_of(artifact).provenance(folder / artifact.filename)
             model = stored.lineage.model if stored and stored.lineage else None
             if model and model.model_id == settings.model and is_full_sha(model.revision):
@@ -321,7 +325,7 @@ def _note(folder: UPath) -> _Note | None:
 
 def _note_in_force(settings: AtlasSettings, version: Version) -> None:
     folder = _data_dir(settings) / version.folder
-    if folder.is_dir():
+    if is_folder(folder):
         notes = [note for other in _folders(settings) if (note := _note(other))]
         number = 1 + max((note.number for note in notes), default=0)
         text = f"{json.dumps(sealed(_Note(sha=version.sha, number=number).model_dump()))}\n"
@@ -329,7 +333,7 @@ def _note_in_force(settings: AtlasSettings, version: Version) -> None:
 
 
 def _data_dir(settings: AtlasSettings) -> UPath:
-    return UPath(settings.data_dir).absolute()
+    return folder_at(settings.data_dir)
 
 
 def _named(model: str, revision: str | None) -> str:

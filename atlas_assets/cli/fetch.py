@@ -101,9 +101,8 @@ def _with_source(source: str | None, revision: str | None) -> AtlasSettings:
 
 
 def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:
-    from upath import UPath
-
     from atlas_assets.atlas.open import open_in_force
+    from atlas_assets.files.remote import folder_at
     from atlas_assets.storage.provenance import Lineage
     from atlas_assets.storage.store import AtlasStore
 
@@ -118,7 +117,7 @@ def _store(settings: AtlasSettings, into: str | None) -> AtlasStore:
         found=repr(into),
         remedy="correct the option (. is the current folder), or leave it out",
     )
-    return AtlasStore(UPath(into).absolute(), Lineage)
+    return AtlasStore(folder_at(into), Lineage)
 
 
 def _listing(source: Source, store: AtlasStore, chosen: Sequence[PublishedFile]) -> Answer:

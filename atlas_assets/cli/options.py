@@ -91,17 +91,17 @@ def named_atlas(typed: str) -> UPath:
 
     Raises MissingArtifactError where there is no such folder, or no file of an atlas in it.
     """
-    from upath import UPath
-
     from atlas_assets.atlas.open import require_folder
+    from atlas_assets.files.locations import is_folder, is_there
+    from atlas_assets.files.remote import folder_at
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.catalog import artifact_of_file
     from atlas_assets.storage.folder import file_names
 
-    folder = UPath(typed).absolute()
-    if not folder.exists() and "/" not in typed:
-        beside = UPath(AtlasSettings.from_env().data_dir).absolute() / typed
-        folder = beside if beside.is_dir() else folder
+    folder = folder_at(typed)
+    if not is_there(folder) and "/" not in typed:
+        beside = folder_at(AtlasSettings.from_env().data_dir) / typed
+        folder = beside if is_folder(beside) else folder
     require_folder(folder)
     expect(
         any(map(artifact_of_file, file_names(folder))),

@@ -15,15 +15,17 @@ def where() -> Answer:
     """Say where the atlas in force lies and which files are there."""
     from atlas_assets.atlas.series import checkpoints
     from atlas_assets.atlas.versions import folder_in_force
+    from atlas_assets.files.locations import file_size
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.storage import source_record
-    from atlas_assets.storage.folder import file_names
+    from atlas_assets.storage.folder import file_names, only_read
 
     settings = AtlasSettings.from_env()
     series = checkpoints(settings)
     folder = folder_in_force(settings)
-    sizes = {name: int((folder / name).stat().st_size) for name in file_names(folder)}
-    sources = {name: source_record.source_of(folder / name) for name in sizes}
+    with only_read(folder):
+        sizes = {name: file_size(folder / name) for name in file_names(folder)}
+        sources = {name: source_record.source_of(folder / name) for name in sizes}
     files = [
         {
             "name": name,

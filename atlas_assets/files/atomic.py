@@ -2,6 +2,7 @@
 
 The bytes go to a sibling of the target, are flushed to the disk, read back and compared, and only
 then take the target's name. Whatever fails before that leaves an earlier file as it was.
+An object store does the same by itself, in one request.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import TypeVar
 from upath import UPath
 
 from atlas_assets.errors import ArtifactWriteError
-from atlas_assets.files.locations import local_path
+from atlas_assets.files.locations import State, file_state, local_path
 from atlas_assets.files.locks import opened_mark
+from atlas_assets.files.remote import is_object_store, said_by
 
 #: a temporary file this old (seconds) was left by a writer, where no lock can tell
 _ABANDONED_AFTER = 3600.0
@@ -31,6 +33,8 @@ _ABANDONED_AFTER = 3600.0
 _ALIVE = ".alive"
 #: bytes that are read back at a time
 _BLOCK = 1 << 20
+#: stores that are asked to write only where a file is still the one that was read
+_CONDITIONAL = ("s3", "s3a")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Somewhere = TypeVar("Somewhere", UPath, Path)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -57,9 +61,33 @@ def write_bytes(
         if local is not None:
             _write_local(local, data, last_look)
         else:
-            _write_remote(UPath(path), data, last_look)
+            _write_remote(UPath(path), bytes(data), last_look)
     except OSError as error:
         raise _explain(error, path, len(data), what) from error
+
+
+def write_if_unchanged(
+    path: UPath | Path, data: bytes, earlier: State | None, *, what: str
+) -> bool:
+    """Do as `write_bytes`, unless another process has changed the file; return whether it was done.
+
+    ``earlier`` is the `file_state` of what the change was made of. S3 compares it in the request
+    that writes. On this machine's disk the caller holds the lock of `locks.exclusive`; of other
+    stores it is not known whether somebody else writes at the same moment.
+    """
+    place = UPath(path)
+    if place.protocol not in _CONDITIONAL:
+        write_bytes(path, data, what=what)
+        return True
+    condition = {"IfMatch": str(earlier[1])} if earlier else {"IfNoneMatch": "*"}
+    try:
+        with _as_oserror():
+            place.fs.pipe_file(place.path, data, **condition)
+    except OSError as error:
+        if file_state(path) != earlier:
+            return False
+        raise _explain(error, path, len(data), what) from error
+    return True
 
 
 def move(source: UPath | Path, path: UPath | Path) -> None:
@@ -72,7 +100,8 @@ def move(source: UPath | Path, path: UPath | Path) -> None:
         local.replace(target)
         _sync_folder(target.parent)
     else:
-        UPath(path).fs.mv(UPath(source).path, UPath(path).path)
+        with _as_oserror():
+            UPath(path).fs.mv(UPath(source).path, UPath(path).path)
 
 
 @contextlib.contextmanager
@@ -151,12 +180,31 @@ def _write_local(path: Path, data: bytes | memoryview, last_look: Callable[[], N
     _sync_folder(path.parent)
 
 
-def _write_remote(path: UPath, data: bytes | memoryview, last_look: Callable[[], None]) -> None:
-    with _sibling(path) as temporary:
-        temporary.write_bytes(bytes(data))
-        _verify(temporary, data)
+def _write_remote(path: UPath, data: bytes, last_look: Callable[[], None]) -> None:
+    if is_object_store(path):  # a reader sees the earlier object or this one
         last_look()
-        path.fs.mv(temporary.path, path.path)
+        with _as_oserror():
+            path.fs.pipe_file(path.path, data)
+            _require_arrived(path.fs.cat_file(path.path) == data)
+        return
+    with _sibling(path) as temporary:
+        with _as_oserror():
+            temporary.write_bytes(data)
+            _verify(temporary, data)
+        last_look()
+        with _as_oserror():
+            path.fs.mv(temporary.path, path.path)
+
+
+@contextlib.contextmanager
+def _as_oserror() -> Iterator[None]:
+    """Turns what the package of a store raises, which is of its own kinds, into an OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(said_by(error)) from error
 
 
 @contextlib.contextmanager
@@ -180,8 +228,12 @@ def _verify(path: UPath | Path, data: bytes | memoryview) -> None:
             if bytes(sent[length : length + len(block)]) != block:
                 break
             length += len(block)
-        if block or length != len(sent):
-            raise OSError(errno.EIO, "the bytes read back are not the bytes written")
+        _require_arrived(not block and length == len(sent))
+
+
+def _require_arrived(same: bool) -> None:
+    if not same:
+        raise OSError(errno.EIO, "the bytes read back are not the bytes written")
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -238,6 +290,8 @@ def _explain(error: OSError, path: UPath | Path, size: int, what: str) -> Artifa
     elif error.errno in _NO_PERMISSION:
         expected = "a folder this process may write to"
         remedy = "give write permission, or set ATLAS_DATA_DIR to a folder that is writable"
+    elif local_path(path) is None:
+        remedy = "check the network, the bucket and its credentials, and run again"
     return ArtifactWriteError(
         f"cannot write {what}; an earlier file is left as it was",
         where=str(path),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from atlas_assets.errors import (
     MissingArtifactError,
     UnreadableArtifactError,
     require_downloaded,
+)
+from atlas_assets.files.remote import (
+    is_remote,
+    is_remote_folder,
+    reaching,
+    remote_content,
+    remote_file,
+    remote_names,
 )
 
 
@@ -35,8 +44,8 @@ class Fetched:
 
 #: what a format can be read from
 Source = UPath | Path | bytes | Fetched
-
-_LOCAL_PROTOCOLS = ("", "file", "local")
+#: what changes whenever the content of a file may have changed
+State = tuple[int | str, ...]
 
 
 def local_path(source: Source) -> Path | None:
@@ -44,7 +53,7 @@ def local_path(source: Source) -> Path | None:
     if isinstance(source, bytes | Fetched):
         return None
     if isinstance(source, UPath):
-        return Path(source.path) if source.protocol in _LOCAL_PROTOCOLS else None
+        return None if is_remote(source) else Path(source.path)
     return source
 
 
@@ -62,9 +71,11 @@ def opened(path: UPath | Path) -> Iterator[Any]:
     Raises:
         MissingArtifactError: there is no such file.
         UnreadableArtifactError: the operating system refuses to read it.
+        SettingsError: the store that it lies in cannot be reached.
         ForeignArtifactError: git-lfs has not downloaded it.
     """
-    with explained(path):
+    remote = is_remote(path)
+    with explained(path), reaching(UPath(path)) if remote else nullcontext():
         _require_regular(local_path(path))
         with path.open("rb") as file:
             require_downloaded(file.read(HEAD), path)
@@ -116,6 +127,11 @@ def content(source: Source) -> bytes:
         data = source if isinstance(source, bytes) else source.data
         require_downloaded(data, label(source))
         return data
+    if local_path(source) is None:
+        with explained(source):
+            data = remote_content(UPath(source))
+        require_downloaded(data, source)
+        return data
     with opened(source) as file:
         read: bytes = file.read()
     return read
@@ -127,26 +143,63 @@ def file_digest(path: UPath | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_state(path: UPath | Path) -> tuple[int, ...] | None:
-    """Return device, inode, size and times of a local file; ``None`` where there is none.
+def file_state(path: UPath | Path) -> State | None:
+    """Return what changes whenever the content of a file may have changed.
 
-    That is so of a file that is missing, remote, or in a folder that may not be looked into.
-
-    One of these changes whenever the content of the file may have changed.
+    Of a local file that is device, inode, size and times, of a remote one what its store says of
+    it. It is ``None`` where there is none, or one in a folder that may not be looked into.
     """
     local = local_path(path)
+    if local is None:
+        return remote_file(UPath(path))
     try:
-        about = local.stat() if local else None
+        about = local.stat()
     except OSError:
-        about = None
-    if about is None:
         return None
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def is_there(path: UPath | Path) -> bool:
     """Whether there is a file, or may be one in a folder that may not be looked into."""
+    local = local_path(path)
+    if local is None:
+        return remote_file(UPath(path)) is not None
     try:
-        return bool(path.exists())
+        return local.exists()
     except OSError:
         return True
+
+
+def is_folder(path: UPath | Path) -> bool:
+    """Whether there is a folder; an OSError where the system does not let that be seen."""
+    local = local_path(path)
+    return is_remote_folder(UPath(path)) if local is None else local.is_dir()
+
+
+def file_size(path: UPath | Path) -> int:
+    """Return the number of bytes of a file; 0 where there is none.
+
+    Raises UnreadableArtifactError where it may not be looked at.
+    """
+    local = local_path(path)
+    if local is None:
+        return (remote_file(UPath(path)) or (0,))[0]
+    with explained(path):
+        return local.stat().st_size if local.exists() else 0
+
+
+def names_in(folder: UPath | Path, *, odd: bool = False) -> list[str]:
+    """Return the sorted names of the files in a folder; none if there is no such folder.
+
+    With ``odd``, folders, pipes and whatever else has a name there are among them.
+
+    Raises UnreadableArtifactError where the system does not let the folder be looked into.
+    """
+    local = local_path(folder)
+    if local is None:
+        return remote_names(UPath(folder))
+    with explained(folder):
+        if not local.is_dir():
+            return []
+        with os.scandir(local) as entries:
+            return sorted(entry.name for entry in entries if odd or entry.is_file())

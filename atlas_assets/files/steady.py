@@ -17,6 +17,7 @@ from atlas_assets.errors import (
     ForeignArtifactError,
 )
 from atlas_assets.files.locations import file_state, local_path
+from atlas_assets.files.remote import is_listed, unlisted
 
 Found = TypeVar("Found")
 #: how often a file is read that is replaced each time while it is read
@@ -34,13 +35,24 @@ def read_steadily(
     """Return what ``read`` gives; it reads again where the files were replaced while it read.
 
     Args:
-        files: what ``read`` reads; of those that are remote it is not known whether they change.
+        files: what ``read`` reads.
         is_sure: whether what was found is known to be of one state of the files.
 
     Raises:
         BusyArtifactError: the content seems wrong, and another program is writing to it.
         ArtifactError: what ``read`` raises about files that do not change.
     """
+    if any(map(is_listed, files)):
+        with contextlib.suppress(ArtifactError):
+            return read()
+        with unlisted():  # a file may have been replaced since it was listed
+            return _read_again(files, read, is_sure)
+    return _read_again(files, read, is_sure)
+
+
+def _read_again(
+    files: Sequence[UPath | Path], read: Callable[[], Found], is_sure: Callable[[Found], bool]
+) -> Found:
     for left in reversed(range(_ATTEMPTS)):
         before = [file_state(file) for file in files]
         try:

@@ -20,7 +20,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError, expect
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import content, explained, is_there, local_path
+from atlas_assets.files.locations import content, is_there, local_path, names_in
 from atlas_assets.files.steady import read_steadily, require_not_written_to
 from atlas_assets.hub import viewer
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
@@ -243,8 +243,7 @@ def _copy_steadily(files: Sequence[UPath], sidecars: UPath, folder: Path) -> Non
     """Copy the files of one artifact, all of one state, with the records that are about them."""
 
     def copy_records() -> None:
-        with explained(sidecars):
-            names = sorted(each.name for each in sidecars.iterdir()) if sidecars.exists() else []
+        names = names_in(sidecars, odd=True)
         about = tuple(f"{file.name}." for file in files)
         told = [name for name in names if name.startswith(about)]
         told = [name for name in told if name.endswith((".json", ".waiting"))]

@@ -15,7 +15,7 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactError, HubError, HubPermanentError, expect
 from atlas_assets.files import atomic
-from atlas_assets.files.locations import content, explained, file_digest
+from atlas_assets.files.locations import content, file_digest, file_size
 from atlas_assets.hub_client.client import HubClient, NotUnderstoodError
 
 T = TypeVar("T")
@@ -52,9 +52,8 @@ class RemoteFile:
 
     def digest_in(self, path: Path | UPath) -> str | None:
         """Return the SHA-256 of the file at ``path`` where it has exactly this content."""
-        with explained(path):
-            if path.stat().st_size != self.size:
-                return None
+        if file_size(path) != self.size:
+            return None
         if self.sha256 is not None:
             return self.sha256 if file_digest(path) == self.sha256 else None
         sha256, blob_id = digests_of(content(path))

@@ -11,6 +11,7 @@ from atlas_assets.atlas.open import open_in_force, open_to_build, require_file
 from atlas_assets.atlas.series import Checkpoint
 from atlas_assets.atlas.status import survey
 from atlas_assets.atlas.versions import lies_on_hub
+from atlas_assets.files.remote import folder_at
 from atlas_assets.orchestration.assets import OWNERS
 from atlas_assets.orchestration.partitions import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -139,7 +140,7 @@ def _over_training(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dg.
         on_hub = lies_on_hub(settings)
         model = settings.model if on_hub else UPath(settings.model).absolute().name
         drawn = make(table, Caption(model, settings.read_at, setting))
-        folder = UPath(settings.data_dir).absolute() / settings.atlas_name
+        folder = folder_at(settings.data_dir) / settings.atlas_name
         written = (
             (TABLE, CsvTable(SERIES_SCHEMA), table, folder / f"{TABLE}.csv"),
             (FIGURE, FigureFile(), drawn, folder / f"{FIGURE}.png"),

@@ -16,6 +16,7 @@ from atlas_assets.soundness.subject import (
 )
 from atlas_assets.stages.report.claims import Claim, ClaimResult, NotApplicable, Observed, show
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_READOUT
+from atlas_assets.storage.folder import only_read
 from atlas_assets.storage.store import AtlasStore
 
 #: rows whose numbers do not depend on where the network was read
@@ -32,7 +33,8 @@ def evaluate_claims(
     A claim whose evidence is missing, out of date or damaged is not evaluated, and says why. The
     settings say what an atlas without a single file would be about.
     """
-    return list(evaluations(StoreEvidence(store), settings, claims))
+    with only_read(store.root):
+        return list(evaluations(StoreEvidence(store), settings, claims))
 
 
 def evaluations(

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from upath import UPath
 
-from atlas_assets.files.locations import explained
+from atlas_assets.files.locations import names_in
+from atlas_assets.files.remote import listed
 from atlas_assets.stages.catalog import artifact_of_file
 from atlas_assets.stages.setting import Partition, Setting
+from atlas_assets.storage.sidecar import FOLDER
+
+
+@contextlib.contextmanager
+def only_read(root: UPath) -> Iterator[None]:
+    """Let one listing answer which files an atlas has, where that is remote.
+
+    It is for whoever only reads: what is written meanwhile may not be seen.
+    """
+    root = UPath(root)
+    with listed(root, root / FOLDER):
+        yield
 
 
 def file_names(root: UPath) -> tuple[str, ...]:
@@ -14,11 +30,7 @@ def file_names(root: UPath) -> tuple[str, ...]:
 
     Raises UnreadableArtifactError where the system does not let the folder be looked into.
     """
-    root = UPath(root)
-    with explained(root):
-        if not root.is_dir():
-            return ()
-        return tuple(sorted(p.name for p in root.iterdir() if p.is_file() and p.name[:1] != "."))
+    return tuple(name for name in names_in(root) if name[:1] != ".")
 
 
 def settings_present(root: UPath, key: str) -> tuple[Setting, ...]:

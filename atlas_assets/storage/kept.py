@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from upath import UPath
 
-from atlas_assets.files.locations import file_state
+from atlas_assets.files.locations import State, file_state
 
 Value = TypeVar("Value")
 #: how many values are kept
@@ -28,7 +28,7 @@ class States:
     A file that has changed just now may change again without showing it in its times.
     """
 
-    of_files: tuple[tuple[int, ...] | None, ...]
+    of_files: tuple[State | None, ...]
     settled: bool = field(default=True, compare=False)
 
 
@@ -61,9 +61,13 @@ class Kept(Generic[Value]):
 def states_of(files: Sequence[UPath | Path]) -> States:
     """Return the state of each file."""
     now, found = time.time_ns(), tuple(map(file_state, files))
-    # the last of a state is the time of the change
-    settled = all(state is None or now - state[-1] > _GRAIN for state in found)
-    return States(found, settled)
+    return States(found, all(state is None or _is_settled(state, now) for state in found))
+
+
+def _is_settled(state: State, now: int) -> bool:
+    """Of a remote file its store tells a digest; of a local one the last is the time it changed."""
+    changed = state[-1]
+    return isinstance(changed, str) or now - changed > _GRAIN
 
 
 def read_only(value: Any) -> Any:

@@ -27,7 +27,7 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, DamagedArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.json_text import sealed
-from atlas_assets.files.locations import content, explained, is_there, label
+from atlas_assets.files.locations import content, is_there, label, names_in
 from atlas_assets.files.locks import exclusive
 from atlas_assets.storage.provenance import Provenance
 
@@ -69,14 +69,14 @@ def _put(
     last_look: Callable[[], None],
 ) -> None:
     (path, data), *beside = files.items()
-    in_place = path.exists() and content(path) == data
+    in_place = is_there(path) and content(path) == data
     staged = {file: _waiting(file, data, new) for file, new in beside}
     written = {staged[file]: new for file, new in beside}
     for file, new in reversed(
         list(files.items())
     ):  # the record of ``path`` last: with it the set holds
         known = bool(_siblings(file, "json"))
-        if file.exists() and not known and provenance is not None and content(file) != new:
+        if is_there(file) and not known and provenance is not None and content(file) != new:
             # a file without a record must not look edited if we are killed before it is replaced
             earlier = content(file)
             written[_sidecar(file, earlier)] = _without_record(earlier)
@@ -84,7 +84,7 @@ def _put(
             written[_sidecar(file, new)] = f"{provenance.to_json()}\n".encode()
         elif known:
             written[_sidecar(file, new)] = _without_record(new)
-    created = [there for there in written if not there.exists()]
+    created = [there for there in written if not is_there(there)]
     for file in files:
         _remove_left(file)
     try:
@@ -184,10 +184,8 @@ def _siblings(path: UPath | Path, kinds: str) -> list[UPath | Path]:
 
 def _matching(path: UPath | Path, pattern: str) -> list[UPath | Path]:
     folder = path.parent / FOLDER
-    with explained(folder):
-        if not folder.exists():
-            return []
-        return sorted(other for other in folder.iterdir() if re.fullmatch(pattern, other.name))
+    # one that is no file is refused in words, and not taken for missing
+    return [folder / name for name in names_in(folder, odd=True) if re.fullmatch(pattern, name)]
 
 
 def _remove_left(path: UPath | Path) -> None:

@@ -17,7 +17,7 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.json_text import read_json, sealed, unsealed
-from atlas_assets.files.locations import content, explained, file_digest, is_there
+from atlas_assets.files.locations import content, file_digest, file_size, is_there
 from atlas_assets.storage.provenance import Origin
 from atlas_assets.storage.sidecar import FOLDER
 
@@ -104,10 +104,8 @@ def read(path: UPath | Path) -> SourceRecord | None:
     A damaged record is an error, as for `noted`.
     """
     record = noted(path)
-    if record is None:
-        return None
-    with contextlib.suppress(MissingArtifactError), explained(path):
-        if path.stat().st_size == record.size and file_digest(path) == record.sha256:
+    with contextlib.suppress(MissingArtifactError):
+        if record and file_size(path) == record.size and file_digest(path) == record.sha256:
             return record
     return None
 

@@ -35,6 +35,7 @@ from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import artifact_named, codec_named
 from atlas_assets.storage.kept import Kept, States, read_only, readers_own, states_of
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance
+from atlas_assets.storage.trust import cache_folder
 
 _LIBRARIES = ("atlas-assets", "h5py", "numpy", "polars")
 _MODEL_LIBRARIES = ("tokenizers", "torch", "transformers")
@@ -76,6 +77,8 @@ class AtlasStore:
         sweep: the settings whose files together are the input of unpartitioned artifacts.
         parameters: the values of the settings that are part of an artifact's version.
         definitions: the definitions of circuits, whose files together are such an input likewise.
+        work_dir: the folder on this machine for unfinished work; None: ``.work`` in the atlas's
+            own folder or, where that is remote, the user's cache folder.
     """
 
     root: UPath
@@ -83,6 +86,7 @@ class AtlasStore:
     sweep: Sequence[Setting] = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
     parameters: Parameters = field(default_factory=dict)
     definitions: Sequence[Definition] = ()
+    work_dir: Path | None = None
     _kept: Kept[Any] = field(default_factory=Kept, init=False, repr=False, compare=False)
 
     def path(self, key: str, setting: Partition | None = None) -> UPath:
@@ -269,10 +273,15 @@ class AtlasStore:
     def scratch(self, key: str) -> Path | None:
         """Return the local folder for unfinished work on an artifact; a write of it empties it.
 
-        It is ``None`` when the atlas is not on a local disk.
+        It is ``None`` only where the atlas is remote and the user has no cache folder.
         """
         local = local_path(UPath(self.root))
-        return None if local is None else local / ".work" / artifact_named(key).key
+        if local is not None and self.work_dir is None:
+            return local / ".work" / artifact_named(key).key
+        cache = cache_folder()
+        work = self.work_dir or (cache and cache / "work")
+        of_this_atlas = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
+        return work / of_this_atlas / artifact_named(key).key if work else None
 
     def prospect(self, key: str, setting: Partition | None = None) -> Provenance:
         """Return the record that the artifact would have if made now, less what is in it.

@@ -48,4 +48,3 @@ def test_the_state_of_a_file_changes_with_its_content_even_at_its_former_time(
     path.write_bytes(b"two")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert file_state(path) != before
-    assert file_state(UPath("memory://once/file")) is None

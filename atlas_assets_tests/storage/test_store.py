@@ -23,12 +23,13 @@ from atlas_assets.errors import (
     ProvenanceError,
     UnreadableArtifactError,
 )
-from atlas_assets.files.locations import local_path
+from atlas_assets.files.locations import file_state, local_path
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.masks.masks import universal_table
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.store import AtlasStore
+from atlas_assets.storage.trust import cache_folder
 from atlas_assets_tests.storage.bad_disks import killed_at_every_step
 from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.release_files import note_fetched, write_object_masks
@@ -192,11 +193,11 @@ def test_what_is_not_proven_damaged_is_not_replaced(
     path = local_path(store.path("object_masks", SWEEP[0]))
     assert path is not None
     spoil(path)
-    before = path.lstat()
+    before = file_state(path)
     with pytest.raises(kind) as caught:
         store.write("object_masks", sample("object_masks", SWEEP[0]), SWEEP[0])
     assert caught.value.remedy
-    assert path.lstat() == before
+    assert file_state(path) == before
 
 
 def test_inputs_made_under_different_settings_do_not_mix(store: AtlasStore) -> None:
@@ -296,7 +297,12 @@ def test_scratch_is_local_and_goes_with_a_successful_write(tmp_path: Path) -> No
     store.write("object_prompts", sample("object_prompts"))
     assert not scratch.exists()
     assert (tmp_path / ".work" / "checker_prompts" / "0a" / "shard").exists()
-    assert store_at(UPath("memory://scratch")).scratch("object_prompts") is None
+    # of a remote atlas it is on this machine all the same, of each its own
+    remote = [store_at(UPath(f"memory://{name}")).scratch("object_prompts") for name in "ab"]
+    assert remote[0] != remote[1]
+    assert all(there and there.is_relative_to(cache_folder() or "") for there in remote)
+    set_to = dataclasses.replace(store, work_dir=tmp_path / "work").scratch("object_prompts")
+    assert set_to and set_to.is_relative_to(tmp_path / "work")
 
 
 def test_any_filesystem_will_do_and_gets_the_same_bytes(filled: Path) -> None:

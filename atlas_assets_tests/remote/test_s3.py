@@ -1,0 +1,153 @@
+"""An atlas in an object store: the same bytes, resumed after a kill, seen by every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from atlas_assets_tests.orchestration.tiny_atlas import environment
+from atlas_assets_tests.remote.conftest import S3
+
+pytestmark = pytest.mark.s3
+BIN = Path(sys.executable).parent
+JOB = ("dagster", "job", "execute", "-m", "atlas_assets.definitions", "-j", "atlas")
+
+READ_ALL = """
+import sys
+from pathlib import Path
+from atlas_assets.files.remote import folder_at
+from atlas_assets.files.locations import content, names_in
+import hashlib
+for place in sys.argv[1:]:
+    for folder in (folder_at(place), folder_at(place) / ".provenance"):
+        for name in names_in(folder):
+            if not name.startswith("."):
+                print(name, hashlib.sha256(content(folder / name)).hexdigest())
+"""
+
+#: looks at a folder twice, and lets another process write to it in between
+LOOK_TWICE = """
+import sys
+from atlas_assets.files.remote import folder_at
+from atlas_assets.files.locations import content, is_there, names_in
+folder = folder_at(sys.argv[1])
+print(names_in(folder), is_there(folder / "late"), flush=True)
+sys.stdin.readline()
+print(names_in(folder), is_there(folder / "late"), content(folder / "late"), flush=True)
+"""
+
+WRITE = """
+import sys
+from atlas_assets.files import atomic
+from atlas_assets.files.remote import folder_at
+atomic.write_bytes(folder_at(sys.argv[1]) / sys.argv[2], b"content", what="a file")
+"""
+
+#: raises a number in a file as often as it is told
+COUNT = """
+import sys
+from atlas_assets.files import atomic
+from atlas_assets.files.remote import folder_at
+from atlas_assets.files.locations import content, file_state
+path = folder_at(sys.argv[1]) / "number"
+for _ in range(int(sys.argv[2])):
+    while True:
+        state = file_state(path)
+        number = int(content(path)) if state else 0
+        if atomic.write_if_unchanged(path, b"%d" % (number + 1), state, what="a number"):
+            break
+"""
+
+
+def variables(s3: S3, home: Path, data: str) -> dict[str, str]:
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    tiny = environment(Path("unused"), epsilons="0.1,0.5", consistencies="0.8")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")}
+    return {**kept, **tiny, **s3.environment, "ATLAS_DATA_DIR": data, "DAGSTER_HOME": str(home)}
+
+
+def run(env: Mapping[str, str], *command: str, input: str = "") -> str:  # noqa: A002
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        env=env,
+        input=input,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_an_atlas_has_the_same_bytes_as_on_a_disk_and_one_put_per_file(
+    s3: S3, tmp_path: Path
+) -> None:
+    local = variables(s3, tmp_path / "home", str(tmp_path / "data"))
+    remote = variables(s3, tmp_path / "home", "s3://atlas/same")
+    run(local, *JOB)
+    before = s3.requests().get("PUT", 0)
+    run(remote, *JOB)
+    written = s3.requests()["PUT"] - before
+    here = run(local, "python", "-c", READ_ALL, str(tmp_path / "data" / "tiny"))
+    there = run(remote, "python", "-c", READ_ALL, "s3://atlas/same/tiny")
+    assert there == here
+    assert here.count("\n") > 40
+    # a PDF waits beside the records until its PNG is in place, and is copied from there
+    assert written == here.count("\n") + here.count(".pdf ")
+    # a command that only looks asks at most three times per file
+    before = sum(s3.requests().values())
+    told = run(remote, "atlas", "status", "--json")
+    assert sum(s3.requests().values()) - before <= 3 * here.count("\n")
+    assert told.replace("s3://atlas/same", str(tmp_path / "data")) == run(
+        local, "atlas", "status", "--json"
+    )
+
+
+def test_a_killed_run_goes_on_where_it_was_and_the_model_runs_once(s3: S3, tmp_path: Path) -> None:
+    env = variables(s3, tmp_path / "home", "s3://atlas/killed")
+    env["ATLAS_WORK_DIR"] = str(tmp_path / "work")
+    command = [str(BIN / JOB[0]), *JOB[1:]]
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as killed:
+        assert killed.stderr is not None
+        for line in killed.stderr:
+            if "object_activations" in line and "STEP_START" in line:
+                break
+        killed.kill()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "from an earlier run" in done.stderr or "were done before" in done.stderr
+    assert not list((tmp_path / "work").rglob("*.safetensors"))
+
+
+def test_a_process_sees_what_another_wrote_after_it_looked(s3: S3) -> None:
+    env, folder = {**os.environ, **s3.environment}, "s3://atlas/looked"
+    run(env, "python", "-c", WRITE, folder, "early")
+    with subprocess.Popen(
+        [sys.executable, "-c", LOOK_TWICE, folder],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as looking:
+        assert looking.stdout is not None
+        assert looking.stdout.readline() == "['early'] False\n"
+        run(env, "python", "-c", WRITE, folder, "late")
+        assert looking.communicate("\n")[0] == "['early', 'late'] True b'content'\n"
+
+
+def test_no_change_of_two_processes_is_lost(s3: S3) -> None:
+    env, folder = {**os.environ, **s3.environment}, "s3://atlas/counted"
+    command = [sys.executable, "-c", COUNT, folder, "15"]
+    both = [subprocess.Popen(command, env=env) for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    read = "from atlas_assets.files.remote import folder_at\n"
+    read += f"print(folder_at({folder!r}).fs.cat_file('atlas/counted/number'))"
+    assert run(env, "python", "-c", read) == "b'30'\n"

@@ -126,6 +126,11 @@ class StoreEvidence:
         """All concepts that have a universal mask, sorted."""
         return self.any_universal().names
 
+    def is_recorded(self, key: str) -> bool:
+        """Whether a table is as this program wrote it, which its record tells."""
+        record = self.store.provenance(key) if self.store.exists(key) else None
+        return record is not None and record.lineage is not None
+
     def is_damage(self, error: AtlasError) -> bool:
         """Whether ``error``, raised by `observe`, comes from a file that cannot be read."""
         return any(found in (error, error.__cause__) for found in self._damage)

@@ -36,6 +36,9 @@ class Evidence(Protocol):
     def concepts(self) -> tuple[str, ...]:
         """All concepts that have a universal mask, sorted."""
 
+    def is_recorded(self, key: str) -> bool:
+        """Whether a table is as this program wrote it, which its record tells."""
+
 
 @dataclass(frozen=True)
 class Exactly:

@@ -178,8 +178,14 @@ def prompts_per_pair(evidence: Evidence) -> int | tuple[int, ...]:
 
 
 def unverified(evidence: Evidence) -> int:
-    """Return the number of object prompts that are not marked as verified, or lack their node."""
-    texts = evidence.table("object_prompts").group_by("ast_node", "prompt_text", "ast_verified")
+    """Return the number of object prompts that are not marked as verified, or lack their node.
+
+    Prompts that this program has written are not parsed again: to mark one, it has parsed it.
+    """
+    prompts = evidence.table("object_prompts")
+    if evidence.is_recorded("object_prompts"):
+        return prompts.filter(~pl.col("ast_verified")).height
+    texts = prompts.group_by("ast_node", "prompt_text", "ast_verified")
     return sum(
         times
         for ast_node, text, verified, times in texts.len().rows()

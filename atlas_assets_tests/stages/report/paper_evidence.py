@@ -38,6 +38,9 @@ class PaperEvidence:
     def concepts(self) -> tuple[str, ...]:
         return tuple(self.tables["masks", None]["concept"].unique().sort())
 
+    def is_recorded(self, key: str) -> bool:
+        return False
+
     def changed(self, key: str, frame: pl.DataFrame, setting: Setting | None = None):
         """The same evidence with another table in one place."""
         return PaperEvidence({**self.tables, (key, setting): frame})

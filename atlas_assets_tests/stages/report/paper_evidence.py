@@ -38,7 +38,7 @@ class PaperEvidence:
     def concepts(self) -> tuple[str, ...]:
         return tuple(self.tables["masks", None]["concept"].unique().sort())
 
-    def is_recorded(self, key: str) -> bool:
+    def is_recorded(self, key: str) -> bool:  # noqa: ARG002
         return False
 
     def changed(self, key: str, frame: pl.DataFrame, setting: Setting | None = None):

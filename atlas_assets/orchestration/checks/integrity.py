@@ -6,7 +6,7 @@ is checked partition by partition, in a run over all of them too.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 import dagster as dg
@@ -56,28 +56,31 @@ def _checks(
     ) -> Any:
         key, selected = artifact.key, {check.name for check in context.selected_asset_check_keys}
         if space is None:
-            yield from _at_once(Inspection(store, reader, key), selected, skipped)
-            return
-        # a run of checks alone, as the UI begins one, may name no partition: all are meant
-        named = context.has_partition_key or context.has_partition_key_range
-        keys = context.partition_keys if named else every[space.name].get_partition_keys()
-        partitions = sorted(map(str, keys))
-        together = tuple(space.of_key(partition) for partition in partitions)
-        inspections = [Inspection(store, reader, key, at, together) for at in together]
-        if context.has_partition_key:
-            # a run of one partition, of which Dagster itself says what is checked
-            yield from _at_once(inspections[0], selected, skipped)
-            return
-        yield from _each_partition(context, inspections, partitions, selected, skipped)
+            inspections: dict[str | None, Inspection] = {None: Inspection(store, reader, key)}
+        else:
+            # a run of checks alone, as the UI begins one, may name no partition: all are meant
+            named = context.has_partition_key or context.has_partition_key_range
+            keys = context.partition_keys if named else every[space.name].get_partition_keys()
+            together = tuple(space.of_key(partition) for partition in sorted(map(str, keys)))
+            inspections = {
+                at.partition_key: Inspection(store, reader, key, at, together) for at in together
+            }
+        for partition, inspection in inspections.items():
+            target = _target(context.instance, key, partition)
+            yield from _evaluations(inspection, partition, target, selected, skipped)
         for name in sorted(selected):
             yield dg.Output(None, output_name=f"{key}_{name}")
 
     return integrity
 
 
-def _at_once(
-    inspection: Inspection, selected: set[str], skipped: str
-) -> Iterator[dg.AssetCheckResult]:
+def _evaluations(
+    inspection: Inspection, partition: str | None, target: Any, selected: set[str], skipped: str
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """An evaluation per check; for a check result Dagster would look up the same target each time.
+
+    A result would count once for a whole run of partitions, too.
+    """
     for check in checks_of(inspection.key):
         if check.name in selected:
             if skipped.startswith(NOT_APPLICABLE):
@@ -85,48 +88,32 @@ def _at_once(
             else:
                 verdict = judge(check, inspection)
             nothing = verdict.state == "not compared"
-            yield dg.AssetCheckResult(
-                passed=verdict.state == "passed",
-                asset_key=inspection.key,
+            yield dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(inspection.key),
                 check_name=check.name,
+                passed=verdict.state == "passed",
                 # two blanks end a line in Markdown, as which the UI shows it
                 description="  \n".join(verdict.description.splitlines()),
                 metadata=verdict.details,
                 severity=dg.AssetCheckSeverity.WARN if nothing else dg.AssetCheckSeverity.ERROR,
-            )
-
-
-def _each_partition(
-    context: dg.AssetCheckExecutionContext,
-    inspections: Iterable[Inspection],
-    partitions: Iterable[str],
-    selected: set[str],
-    skipped: str,
-) -> Iterator[dg.AssetCheckEvaluation]:
-    """An evaluation per partition: a check result would count once for a whole run."""
-    for inspection, partition in zip(inspections, partitions, strict=True):
-        for result in _at_once(inspection, selected, skipped):
-            yield dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(inspection.key),
-                check_name=str(result.check_name),
-                passed=result.passed,
-                description=result.description,
-                metadata=result.metadata,
-                severity=result.severity,
                 blocking=True,
                 partition=partition,
-                target_materialization_data=_target(context.instance, inspection.key, partition),
+                target_materialization_data=target,
             )
 
 
-def _target(instance: dg.DagsterInstance, key: str, partition: str) -> Any:
-    """The materialisation that a partition's evaluation speaks of, as Dagster's UI wants it told.
+def _target(instance: dg.DagsterInstance, key: str, partition: str | None) -> Any:
+    """The materialisation that an evaluation speaks of, as Dagster's UI wants it told.
 
     Dagster exports no name for its type; the annotation of the public evaluation names it.
     """
     target = get_args(get_type_hints(dg.AssetCheckEvaluation)["target_materialization_data"])[0]
     found = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(key), asset_partitions=[partition]), limit=1
+        dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey(key),
+            asset_partitions=None if partition is None else [partition],
+        ),
+        limit=1,
     )
     for record in found.records:
         return target(

@@ -17,8 +17,8 @@ from atlas_assets.stages.figures.drawing import DESCRIPTION, PREVIEW_LIMIT, Draw
 from atlas_assets.stages.figures.style import paper
 
 _PNG_DPI = 200.0
-_PREVIEW_DPI = 150.0
-#: pixels of the longer side of the largest preview that is tried
+#: pixels per pixel of the PNG in the largest preview that is tried, and of its longer side
+_PREVIEW_SCALE = 0.75
 _PREVIEW_PIXELS = 1600
 _PREVIEW_COLOURS = 128
 
@@ -28,16 +28,16 @@ def drawing(sheets: Sequence[Figure], description: str) -> Drawing:
 
     The description, what it shows in words for those who cannot see it, is kept in both files.
     """
+    images = [pixels(sheet) for sheet in sheets]
     return Drawing(
-        png=to_png(*sheets, description=description),
+        png=to_png(*images, description=description),
         pdf=to_pdf(*sheets, description=description),
-        previews=tuple(preview(sheet) for sheet in sheets),
+        previews=tuple(map(preview, images)),
     )
 
 
-def to_png(*sheets: Figure, description: str | None = None) -> bytes:
-    """Return the sheets one below the other as PNG; same sheets, same bytes (no date in it)."""
-    images = [_pixels(sheet, _PNG_DPI) for sheet in sheets]
+def to_png(*images: Image.Image, description: str | None = None) -> bytes:
+    """Return images one below the other as PNG; same images, same bytes (no date in it)."""
     size = (max(image.width for image in images), sum(image.height for image in images))
     stack = Image.new("RGB", size, "white")
     top = 0
@@ -62,34 +62,37 @@ def to_pdf(*sheets: Figure, description: str | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def preview(figure: Figure) -> bytes:
-    """Return the figure as a PNG of fewer than `PREVIEW_LIMIT` bytes, as sharp as that allows.
+def preview(image: Image.Image) -> bytes:
+    """Return an image as a PNG of fewer than `PREVIEW_LIMIT` bytes, as sharp as that allows.
 
     Colours are reduced to a palette first, then the size until it fits.
     """
-    dpi = min(_PREVIEW_DPI, _PREVIEW_PIXELS / max(figure.get_size_inches()))
-    image = _pixels(figure, dpi)
-    data, scale = _with_palette(image), 1.0
+    scale = min(_PREVIEW_SCALE, _PREVIEW_PIXELS / max(image.size))
+    data = _with_palette(_scaled(image, scale))
     while len(data) >= PREVIEW_LIMIT:
         scale *= min(0.9, math.sqrt(PREVIEW_LIMIT / len(data)))
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        data = _with_palette(image.resize(size, Image.Resampling.LANCZOS))
+        data = _with_palette(_scaled(image, scale))
     return data
 
 
-def _pixels(figure: Figure, dpi: float) -> Image.Image:
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def pixels(figure: Figure) -> Image.Image:
     """Draw the figure once; ``savefig`` would draw it twice, for layouts that are not used here."""
     dpi_before, canvas_before = figure.dpi, figure.canvas
     with paper():
-        figure.dpi = dpi
+        figure.dpi = _PNG_DPI
         try:
             canvas = FigureCanvasAgg(figure)
             canvas.draw()  # type: ignore[no-untyped-call]
         finally:
             figure.dpi = dpi_before
             figure.set_canvas(canvas_before)
-    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    return Image.fromarray(pixels).convert("RGB")
+    drawn = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return Image.fromarray(drawn).convert("RGB")
 
 
 def _with_palette(image: Image.Image) -> bytes:

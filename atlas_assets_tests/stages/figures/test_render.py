@@ -18,7 +18,8 @@ from atlas_assets_tests.stages.figures.synthetic import CAPTION, FIGURES, drawn
 def test_full_size_figures_have_a_small_preview_and_no_date(name: str) -> None:
     figure = drawn(name)
     before = figure.dpi, figure.canvas
-    small, pdf, png = render.preview(figure), render.to_pdf(figure), render.to_png(figure)
+    image, pdf = render.pixels(figure), render.to_pdf(figure)
+    small, png = render.preview(image), render.to_png(image)
     assert (figure.dpi, figure.canvas) == before
     assert len(small) < 100_000
     width, height = figure.get_size_inches()
@@ -36,12 +37,14 @@ def test_another_process_renders_the_same_bytes_and_never_loads_pyplot() -> None
         "import sys;"
         "from atlas_assets_tests.stages.figures.test_render import FIGURES, render;"
         "figure = FIGURES['entanglement']();"
-        "parts = render.to_png(figure), render.to_pdf(figure), render.preview(figure);"
+        "image = render.pixels(figure);"
+        "parts = render.to_png(image), render.to_pdf(figure), render.preview(image);"
         "sys.stdout.buffer.write(b''.join(parts));"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     figure = drawn("entanglement")
-    here = render.to_png(figure) + render.to_pdf(figure) + render.preview(figure)
+    image = render.pixels(figure)
+    here = render.to_png(image) + render.to_pdf(figure) + render.preview(image)
     there = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert there.stdout == here
 
@@ -50,7 +53,10 @@ def test_pixels_are_those_of_savefig() -> None:
     figure = drawn("entanglement")
     with style.paper():
         figure.savefig(expected := io.BytesIO(), format="png", dpi=200)
-    with Image.open(expected) as image, Image.open(io.BytesIO(render.to_png(figure))) as ours:
+    with (
+        Image.open(expected) as image,
+        Image.open(io.BytesIO(render.to_png(render.pixels(figure)))) as ours,
+    ):
         assert np.array_equal(np.asarray(ours), np.asarray(image.convert("RGB")))
 
 
@@ -61,7 +67,7 @@ def test_a_preview_of_noise_fits_too() -> None:
         noise = np.random.default_rng(0).random((400, 400))
         page.figure.subplots().imshow(noise, cmap="hsv", interpolation="nearest")
         style.settle(page.figure)
-    assert len(render.preview(page.figure)) < 100_000
+    assert len(render.preview(render.pixels(page.figure))) < 100_000
 
 
 def test_a_drawing_of_several_sheets_is_one_png_and_a_pdf_of_as_many_pages() -> None:
@@ -72,7 +78,7 @@ def test_a_drawing_of_several_sheets_is_one_png_and_a_pdf_of_as_many_pages() -> 
     assert made.description == "Two figures, |A∖B| / |A|."
     with Image.open(io.BytesIO(made.png)) as stack:
         second = stack.crop((0, heights[0], 700, sum(heights)))
-        with Image.open(io.BytesIO(render.to_png(sheets[1]))) as alone:
+        with Image.open(io.BytesIO(render.to_png(render.pixels(sheets[1])))) as alone:
             assert second.tobytes() == alone.tobytes()
         assert stack.info["dpi"] == pytest.approx((200, 200), abs=0.1)
     assert made.pdf is not None

@@ -1,5 +1,5 @@
 # `make help` lists the targets. Everything runs in .venv, made here from pyproject.toml under
-# constraints.txt; only test-newest and test-oldest have an environment each of their own.
+# constraints.txt; test-newest, test-oldest, audit and docs have an environment each of their own.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,13 +8,14 @@ NEWEST := .venv-newest
 OLDEST := .venv-oldest
 AUDIT := .venv-audit
 S3 := .venv-s3
+DOCS := .venv-docs
 PIP := -m pip install --quiet --disable-pip-version-check
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-s3 check audit bench reliability train-embedded format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-s3 check audit bench reliability docs pictures train-embedded format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,6 +96,15 @@ bench: $(VENV)/.dev ## measure the bars of docs/performance.md on this machine
 reliability: $(VENV)/.dev ## kills, races, bad disks, mutated files: the figures of docs/reliability.md
 	$(BIN)/python -m reliability
 
+docs: ## the documentation as a site, in site/index.html; every link is checked
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(PIP) -r docs/requirements.txt
+	PYTHONPATH=$(CURDIR) $(DOCS)/bin/python -m mkdocs build --clean --quiet
+	@echo "file://$(CURDIR)/site/index.html"
+
+pictures: $(VENV)/.dev ## the pictures of README and docs, of the atlas in force; needs Chromium and its driver
+	$(BIN)/python -m tools.pictures
+
 train-embedded: $(VENV)/.product ## train the embedded model anew (an hour or two); resumes when killed
 	$(BIN)/python -m tools.train_embedded --states data/training/embedded
 
@@ -103,4 +113,4 @@ format: $(VENV)/.dev ## format and fix what ruff can
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the virtual environments and caches (never the data)
-	rm -rf $(VENV) $(NEWEST) $(OLDEST) $(AUDIT) $(S3) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) $(OLDEST) $(AUDIT) $(S3) $(DOCS) site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from atlas_assets.stages.catalog import ARTIFACTS
 from tools.document_artifacts import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "images" / "pictures.json"
+FULL_ATLAS = ROOT / "atlas_assets_tests" / "frozen" / "recorded" / "full_atlas.json"
+MAKE_PICTURES = "build the atlas of the embedded model, then run make pictures"
 PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")})
 
 
@@ -35,3 +40,25 @@ def test_links_to_files_and_headings_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_pictures_show_the_data_of_the_embedded_atlas() -> None:
+    """Each is kept with the digests of what it shows: those recorded of the full atlas."""
+    recorded = json.loads(FULL_ATLAS.read_text(encoding="utf-8"))
+    pictures = json.loads(PICTURES.read_text(encoding="utf-8"))
+    groups = {artifact.group.removeprefix("stage_") for artifact in ARTIFACTS.values()}
+    groups |= {"10_model", "18_version"}
+    assert set(pictures["lineage.png"]["groups"]) == groups, MAKE_PICTURES
+    assert pictures.keys() - {"findings"} == {path.name for path in PICTURES.parent.glob("*.png")}
+    for shown in pictures.values():
+        for file, digest in shown.items():
+            if "." in file:
+                assert recorded[f".provenance/{file} | payload"] == digest, MAKE_PICTURES
+
+
+def test_the_findings_of_the_readme_are_those_of_the_embedded_atlas() -> None:
+    pictures = json.loads(PICTURES.read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for sentence in pictures["findings"]["sentences"]:
+        for number in re.findall(r"\d[\d.]*%?", sentence):
+            assert number.rstrip(".") in readme, sentence

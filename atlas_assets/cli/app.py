@@ -10,6 +10,7 @@ from atlas_assets.cli.browse import open_report, ui
 from atlas_assets.cli.build import build
 from atlas_assets.cli.claims import claims
 from atlas_assets.cli.diff import diff
+from atlas_assets.cli.export import export
 from atlas_assets.cli.fetch import fetch
 from atlas_assets.cli.follow import follow
 from atlas_assets.cli.leaderboard import leaderboard
@@ -53,5 +54,5 @@ def atlas() -> None:
 
 
 _LOOKING = (status, show, claims, leaderboard, quality, wiring, neuron, diff, stability)
-for _command in (build, open_report, ui, *_LOOKING, sweep, fetch, follow, where, publish):
+for _command in (build, open_report, ui, *_LOOKING, sweep, fetch, follow, where, export, publish):
     atlas.add_command(_command)

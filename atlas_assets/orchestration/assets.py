@@ -80,6 +80,7 @@ def _asset(
             description=artifact.described(settings.stimuli is not None),
             kinds=set(artifact.kinds),
             owners=OWNERS,
+            tags={"needs": "model" if artifact.runs_model else "files"},
             code_version=artifact.version(settings.parameters),
             io_manager_key=f"{artifact.kind}_io_manager",
             metadata={"file": artifact.filename, **_code_of(artifact)},

@@ -18,7 +18,10 @@ from atlas_assets.storage.store import Written
 
 def file_metadata(written: Written) -> dict[str, Any]:
     """Return the path, size, origin and provenance of a written file as metadata."""
+    address = written.path.as_uri()
+    pages = {"open": dg.MetadataValue.url(address)} if address.endswith(".html") else {}
     return {
+        **pages,
         "path": dg.MetadataValue.path(str(written.path)),
         "size": written.size_bytes,
         "origin": written.provenance.origin,

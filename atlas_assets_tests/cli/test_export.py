@@ -1,0 +1,46 @@
+"""``atlas export`` writes what the pure part gives, says where, and replaces nothing unasked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from atlas_assets.atlas.open import open_folder
+from atlas_assets.stages.setting import REFERENCE
+from atlas_assets_tests.cli.conftest import Call
+from atlas_assets_tests.sample_atlas import NAME
+
+
+def test_csv_at_every_setting_or_at_one(made: Path, call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "circuits.csv"
+    exported = call(made, "export", "csv", "--into", str(target))
+    assert exported.code == 0, exported.err
+    assert f"exported: {target} (1 file" in exported.out
+    store = open_folder(made / NAME)
+    table = pl.read_csv(target)
+    assert table.select("epsilon", "consistency").n_unique() == len(store.sweep)
+    again = call(made, "export", "csv", "--into", str(target))
+    assert again.code == 3
+    assert "something is in the way" in again.err
+    options = ("--overwrite", "--setting", "eps=0.5,C=0.8", "--json")
+    one = call(made, "export", "csv", "--into", str(target), *options)
+    document = json.loads(one.out)
+    assert document["epsilon"] == 0.5
+    assert document["files"] == [{"path": str(target), "size_bytes": target.stat().st_size}]
+    universal = store.read("object_masks", REFERENCE, part="universal").universal
+    assert pl.read_csv(target).height == universal.bits.sum()
+
+
+def test_neuronpedia_in_the_current_folder(
+    made: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exported = call(made, "export", "neuronpedia")
+    assert exported.code == 0, exported.err
+    assert (tmp_path / f"{NAME}-neuronpedia" / "config" / "explanation_type.jsonl").is_file()
+    missing = call(made, "export", "csv", "--setting", "0.3,0.8")
+    assert missing.code == 3
+    assert "ε=0.3, C=0.8" in missing.err

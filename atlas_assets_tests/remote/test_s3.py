@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from atlas_assets_tests.orchestration.tiny_atlas import environment
+from atlas_assets_tests.remote import flaky
 from atlas_assets_tests.remote.conftest import S3
 
 pytestmark = pytest.mark.s3
 BIN = Path(sys.executable).parent
+#: seconds for a job
+PATIENCE = 1200
 JOB = ("dagster", "job", "execute", "-m", "atlas_assets.definitions", "-j", "atlas")
 
 READ_ALL = """
@@ -79,52 +84,78 @@ def run(env: Mapping[str, str], *command: str, input: str = "") -> str:  # noqa:
         input=input,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return done.stdout
 
 
-def test_an_atlas_has_the_same_bytes_as_on_a_disk_and_one_put_per_file(
-    s3: S3, tmp_path: Path
-) -> None:
-    local = variables(s3, tmp_path / "home", str(tmp_path / "data"))
-    remote = variables(s3, tmp_path / "home", "s3://atlas/same")
+@dataclass(frozen=True)
+class OnDisk:
+    """Attributes:
+    data: the data folder of an atlas on a disk.
+    files: its files and records, a line each with the digest of the content.
+    status: what ``atlas status --json`` says of it.
+    """
+
+    data: Path
+    files: str
+    status: str
+
+
+@pytest.fixture(scope="module")
+def on_disk(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> OnDisk:
+    folder = tmp_path_factory.mktemp("on_disk")
+    data = folder / "data"
+    local = variables(s3, folder / "home", str(data))
     run(local, *JOB)
+    files = run(local, "python", "-c", READ_ALL, str(data / "tiny"))
+    return OnDisk(data, files, run(local, "atlas", "status", "--json"))
+
+
+def test_an_atlas_has_the_same_bytes_as_on_a_disk_and_one_put_per_file(
+    s3: S3, on_disk: OnDisk, tmp_path: Path
+) -> None:
+    remote = variables(s3, tmp_path / "home", "s3://atlas/same")
     before = s3.requests().get("PUT", 0)
     run(remote, *JOB)
     written = s3.requests()["PUT"] - before
-    here = run(local, "python", "-c", READ_ALL, str(tmp_path / "data" / "tiny"))
-    there = run(remote, "python", "-c", READ_ALL, "s3://atlas/same/tiny")
-    assert there == here
+    here = on_disk.files
+    assert run(remote, "python", "-c", READ_ALL, "s3://atlas/same/tiny") == here
     assert here.count("\n") > 40
     # a PDF waits beside the records until its PNG is in place, and is copied from there
     assert written == here.count("\n") + here.count(".pdf ")
     # a command that only looks asks at most three times per file
     before = sum(s3.requests().values())
     told = run(remote, "atlas", "status", "--json")
-    assert sum(s3.requests().values()) - before <= 3 * here.count("\n")
-    assert told.replace("s3://atlas/same", str(tmp_path / "data")) == run(
-        local, "atlas", "status", "--json"
-    )
+    published = sum(not line.endswith(".json") for line in names_of(here))
+    assert sum(s3.requests().values()) - before <= 3 * published
+    assert told.replace("s3://atlas/same", str(on_disk.data)) == on_disk.status
 
 
-def test_a_killed_run_goes_on_where_it_was_and_the_model_runs_once(s3: S3, tmp_path: Path) -> None:
+def names_of(listing: str) -> list[str]:
+    return [line.split()[0] for line in listing.splitlines()]
+
+
+def test_a_killed_run_goes_on_where_it_was_to_the_same_bytes(
+    s3: S3, on_disk: OnDisk, tmp_path: Path
+) -> None:
     env = variables(s3, tmp_path / "home", "s3://atlas/killed")
-    env["ATLAS_WORK_DIR"] = str(tmp_path / "work")
+    work = tmp_path / "work"
+    env["ATLAS_WORK_DIR"] = str(work)
     command = [str(BIN / JOB[0]), *JOB[1:]]
     with subprocess.Popen(
-        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as killed:
-        assert killed.stderr is not None
-        for line in killed.stderr:
-            if "object_activations" in line and "STEP_START" in line:
-                break
+        while not list(work.rglob("*.safetensors")):
+            assert killed.poll() is None
+            time.sleep(0.05)
         killed.kill()
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "from an earlier run" in done.stderr or "were done before" in done.stderr
-    assert not list((tmp_path / "work").rglob("*.safetensors"))
+    assert not list(work.rglob("*.safetensors"))
+    assert run(env, "python", "-c", READ_ALL, "s3://atlas/killed/tiny") == on_disk.files
 
 
 def test_a_process_sees_what_another_wrote_after_it_looked(s3: S3) -> None:
@@ -151,3 +182,35 @@ def test_no_change_of_two_processes_is_lost(s3: S3) -> None:
     read = "from atlas_assets.files.remote import folder_at\n"
     read += f"print(folder_at({folder!r}).fs.cat_file('atlas/counted/number'))"
     assert run(env, "python", "-c", read) == "b'30'\n"
+
+
+def test_a_store_that_is_busy_or_breaks_off_is_asked_again(s3: S3) -> None:
+    with flaky.in_front_of(s3.environment["AWS_ENDPOINT_URL"]) as (address, refused):
+        env = {**os.environ, **s3.environment, "AWS_ENDPOINT_URL": address}
+        run(env, "python", "-c", COUNT, "s3://atlas/flaky", "10")
+        assert run(env, "python", "-c", READ_ALL, "s3://atlas/flaky").startswith("number ")
+    assert set(refused) == {"broken", "busy"}
+    read = "from atlas_assets.files.remote import folder_at\n"
+    read += "print(folder_at('s3://atlas/flaky').fs.cat_file('atlas/flaky/number'))"
+    assert run({**os.environ, **s3.environment}, "python", "-c", read) == "b'10'\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "change", "found"),
+    [
+        ("s3://nowhere/data", {}, "bucket does not exist"),
+        ("s3://atlas/data", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect"),
+        ("s3://key:hidden@atlas/data", {}, "a password"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused_in_words(
+    s3: S3, tmp_path: Path, data: str, change: dict[str, str], found: str
+) -> None:
+    env = {**variables(s3, tmp_path / "home", data), **change}
+    done = subprocess.run(
+        [str(BIN / "atlas"), "status"], env=env, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 2
+    assert found in done.stderr and "hidden" not in done.stderr
+    for part in ("where: ", "expected: ", "found: ", "what to do: "):
+        assert part in done.stderr

@@ -189,6 +189,10 @@ class AtlasSettings(BaseModel):
         description="a parquet file `concept, layer, neuron` with circuits of one's own, which are "
         "judged like the others; default: none",
     )
+    ablation: Literal["mean", "zero"] = Field(
+        default="mean",
+        description="what ablated readouts are put to: their `mean` over tokens, or `zero`",
+    )
     hub_source: str | None = Field(
         default=None,
         pattern=_REPO_ID,
@@ -379,6 +383,7 @@ class AtlasSettings(BaseModel):
         """
         return {
             "permutations": self.permutations,
+            "ablation": self.ablation,
             "circuits": self.circuits and file_digest(self.circuits),
             "ast_nodes": self.ast_nodes,
             "builtins": self.builtins,

@@ -29,7 +29,7 @@ def leaderboard(everything: bool) -> Answer:
     Necessity is how much the loss rises, in nats per token, on prompts of the concept when its
     circuit is put to its mean; specificity is that less the rise on prompts of other concepts; over
     matched is that less the rise by other neurons that are as strong. Brackets are 95% intervals
-    over (pair, subject area).
+    over (pair, subject area), of identified over concepts.
     """
     from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
@@ -58,11 +58,16 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
         row["definition"],
         row["type"],
         f"{row['size']:.1f}",
-        row["identification_top1"],
+        _identified(row),
         *(with_interval(row, name) for name in ("necessity", "specificity", "over_matched")),
         row["faithfulness_own"],
         f"{row['n_significant']} of {row['n_concepts']}" if tested else None,
     )
+
+
+def _identified(row: dict[str, Any]) -> str | None:
+    value, low, high = (row[f"identification_top1{end}"] for end in ("", "_low", "_high"))
+    return f"{value:.1%} [{low:.1%}, {high:.1%}]" if low is not None else value
 
 
 def with_interval(row: dict[str, Any], name: str) -> str | None:

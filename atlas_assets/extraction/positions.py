@@ -28,6 +28,7 @@ from atlas_assets.stages.activations.positions import (
     PositionActivations,
     placed,
 )
+from atlas_assets.stages.circuits import read_tokens
 from atlas_assets.stages.prompts.positions import POSITIONS
 
 #: distinct prompts in the sample that a scale is taken from, at most
@@ -160,6 +161,27 @@ def occurrences_in(
         position: occurrences_at(tokenizer, places.texts, ends, places.units.tolist(), n_units)
         for position, ends in places.ends.items()
     }
+
+
+def tokens_read(tokenizer: ModelTokenizer, prompts: pl.DataFrame) -> pl.DataFrame:
+    """Return which tokens object prompts are read at: columns of `read_tokens.SCHEMA`, sorted."""
+    names, positions = occurrences_in(tokenizer, prompts)
+    tables = [read_tokens.SCHEMA.polars.to_frame()]
+    for position, found in positions.items():
+        texts = sorted(set(found.texts))
+        ids = dict(zip(texts, tokenizer.encode_all(texts), strict=True))
+        places = zip(found.texts, found.tokens.tolist(), strict=True)
+        half, pair = np.divmod(found.units, len(names))
+        columns = {
+            "position": [position] * len(found.texts),
+            "half": np.asarray(HALVES)[half],
+            "pair": np.asarray(names)[pair],
+            "token": [ids[text][place] for text, place in places],
+        }
+        key = read_tokens.SCHEMA.key
+        counted = pl.DataFrame(columns).group_by(key).len("prompts")
+        tables.append(counted.cast(read_tokens.SCHEMA.polars))
+    return pl.concat(tables).sort(read_tokens.SCHEMA.key)
 
 
 def by_pair(

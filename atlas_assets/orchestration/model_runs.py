@@ -129,6 +129,12 @@ class ModelRuns:
             _, found = self._read_all(prompts, scored=False)
         return tuple(each.select(sorted(units)) for each in found)
 
+    def tokens_read(self, prompts: pl.DataFrame) -> pl.DataFrame:
+        """Return the tokens at which prompts are read at their concepts and names."""
+        from atlas_assets.extraction.positions import tokens_read  # imports torch
+
+        return tokens_read(self._model.tokenizer, prompts)
+
     def read(self, units: Units) -> Activations:
         """Return the activations of every unit, with the readout in force."""
         from atlas_assets.extraction.extraction import extract  # imports torch

@@ -154,8 +154,10 @@ def _analyses(store: AtlasStore, own: bool) -> tuple[Section, ...]:
         tables = [table for each in entries if (table := _table(store, *each)) is not None]
         sentences = [text for each in entries if (text := _sentence(store, *each)) is not None]
         opening = (own and section.of_own) or section.introduction
-        introduction = " ".join([opening, *sentences])
-        sections.append(replace(section, introduction=introduction, tables=tuple(tables)))
+        findings = " ".join(sentences)
+        sections.append(
+            replace(section, introduction=opening, findings=findings, tables=tuple(tables))
+        )
     return tuple(section for section in sections if section.tables)
 
 

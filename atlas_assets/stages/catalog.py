@@ -29,7 +29,7 @@ from atlas_assets.stages.circuits import artifacts as circuits
 from atlas_assets.stages.circuits import wiring, yardsticks
 from atlas_assets.stages.circuits.artifacts import DEFINED, OWN
 from atlas_assets.stages.decomposition import decomposition
-from atlas_assets.stages.figures.artifacts import FIGURES, WIRING_FIGURE
+from atlas_assets.stages.figures.artifacts import FIGURES, SPECIFICITY_FIGURE, WIRING_FIGURE
 from atlas_assets.stages.masks import artifacts as masks
 from atlas_assets.stages.prompts import artifacts as prompts
 from atlas_assets.stages.prompts.inventory import inventory_of
@@ -55,6 +55,8 @@ CIRCUITS = (
     circuits.ABLATION_SAMPLE,
     circuits.ABLATION,
     wiring.CIRCUIT_WIRING,
+    circuits.READ_TOKENS,
+    circuits.HALF_CIRCUITS,
 )
 _ALL = (
     prompts.OBJECT_PROMPTS,
@@ -78,6 +80,7 @@ _ALL = (
     *yardsticks.YARDSTICKS,
     *FIGURES,
     WIRING_FIGURE,
+    SPECIFICITY_FIGURE,
 )
 _READ_BY_OTHERS = (*_ACTIVATIONS, *CIRCUITS)
 _REPORTED = tuple(artifact for artifact in _ALL if artifact not in _READ_BY_OTHERS)

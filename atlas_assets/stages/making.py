@@ -58,6 +58,9 @@ class Model(Protocol):
     def read_positions(self, prompts: pl.DataFrame) -> Sequence[PositionActivations]:
         """Return what the pairs of the object prompts give at their concepts and names."""
 
+    def tokens_read(self, prompts: pl.DataFrame) -> pl.DataFrame:
+        """Return the tokens at which they are read there: columns of `read_tokens.SCHEMA`."""
+
     def attribute(self, sample: Sample) -> tuple[Reals, Reals]:
         """Return mean attributions ``[concepts, layers, width]`` and mean readouts."""
 

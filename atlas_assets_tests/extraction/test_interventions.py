@@ -218,7 +218,7 @@ def judged(labels: dict[str, str]) -> tuple[dict[str, Masks], dict[str, effects.
     sample = samples.Sample(
         names,
         number[test],
-        tuple(f"pair {row % 4}" for row in range(len(test))),
+        tuple(f"Node{row % 4}__name" for row in range(len(test))),
         test % 5,
         tuple(texts[row] for row in test),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from atlas_assets.extraction.positions import (
     occurrences_in,
     samples_of,
     scale_of,
+    tokens_read,
 )
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.spots import Occurrences
@@ -87,6 +89,7 @@ def test_real_prompts_are_read_at_their_concepts_and_names() -> None:
     assert found.losses == {}
     units = [f"{half} {pair}" for half in HALVES for pair in pairs]
     places = placed(prompts)
+    counted: dict[tuple[int, int], int] = {}
     for position, ends in places.ends.items():
         rows = []
         for text, unit, end in zip(places.texts, places.units, ends, strict=True):
@@ -95,7 +98,14 @@ def test_real_prompts_are_read_at_their_concepts_and_names() -> None:
             if end is not None:
                 token = next(n for n, length in enumerate(shown) if length >= end)
                 rows.append((units[unit], text, token))
+                if position == "concept":
+                    counted[unit, ids[token]] = counted.get((unit, ids[token]), 0) + 1
         assert_reads(found.positions[position], model, rows, units, **OF_EMBEDDED)
+    at_concepts = tokens_read(model.tokenizer, prompts).filter(position="concept")
+    numbers = {(half, pair): n for n, (half, pair) in enumerate(product(HALVES, pairs))}
+    assert {
+        (numbers[half, pair], token): n for _, half, pair, token, n in at_concepts.rows()
+    } == counted
     concept, name = by_pair(pairs, found.positions)
     assert concept.n_prompts.tolist() == [[4] * len(pairs), [3] * len(pairs)]
     np.testing.assert_array_equal(

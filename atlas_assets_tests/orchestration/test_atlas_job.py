@@ -20,7 +20,10 @@ from atlas_assets.atlas.open import open_with_model
 from atlas_assets.cli.app import atlas
 from atlas_assets.errors import SettingsError
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.activations.activations import units_of_checker_prompts
+from atlas_assets.stages.activations.activations import (
+    units_of_checker_prompts,
+    units_of_object_prompts,
+)
 from atlas_assets.stages.catalog import ARTIFACTS, CIRCUITS, FIGURES, ON_DEMAND, definitions_of
 from atlas_assets.stages.circuits import ablation
 from atlas_assets.stages.circuits.yardsticks import YARDSTICKS
@@ -190,8 +193,44 @@ def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
     assert main.select("cpr", "cmd", "faithfulness_other").null_count().sum_horizontal()[0] == 0
     matrix = pl.read_csv(folder.parent / "validated" / "specificity.csv")
     concepts = matrix["concept"].n_unique()
-    # every couple of concepts that has a prompt in the half that tests
-    assert matrix.height == 4 * concepts * matrix["prompts_of"].n_unique()
+    # every couple of concepts, of those that have prompts of pairs that are not both's
+    assert 4 * concepts < matrix.height <= 4 * concepts * matrix["prompts_of"].n_unique()
+    validated = folder.parent / "validated"
+    assert (validated / "figure_specificity.png").is_file()
+    at_defaults = main.filter(type="ast").select("definition", "split_half", "token_top1")
+    assert at_defaults["token_top1"].null_count() == 0
+    assert at_defaults.filter(pl.col("split_half").is_null())["definition"].to_list() == ["matched"]
+    halves = pl.read_parquet(validated / "half_circuits.parquet")
+    prompts = io.load_prompts("object", data_root=folder)
+    discovering = prompts.filter((pl.col("variation_id") % 5).is_in([0, 2, 4]))
+    units = units_of_object_prompts(discovering)
+    masks = aa.masks(aa.read("embedded", prompts=units, device="cpu"))
+    of_for = [bits for name, bits in zip(masks.names, masks.bits, strict=True) if "For__" in name]
+    found = halves.filter(definition="published", half="discovery", concept="ast__For")
+    assert found.select("layer", "neuron").rows() == [
+        tuple(place) for place in np.argwhere(np.logical_and.reduce(of_for)).tolist()
+    ]
+    contrastive = halves.filter(definition="contrastive", half="discovery")
+    whole = pl.read_parquet(validated / "circuits_contrastive.parquet")
+    assert contrastive.select(whole.columns).equals(whole)
+
+
+@pytest.mark.slow
+def test_readouts_are_ablated_to_zero_where_that_is_asked_for(
+    folder: Path, settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / folder.name)
+    zero = settings.model_copy(update={"data_dir": str(tmp_path), "ablation": "zero"})
+    assert "version" in (open_with_model(zero).stale_reason("ablation_sample") or "")
+    assert materialize(zero, instance, ["ablation_sample"]).success
+    before, after = (
+        pl.read_parquet(each / "ablation_sample.parquet") for each in (folder, tmp_path / "tiny")
+    )
+    # but for top-k activations that rounding errors turn
+    assert (before["whole"] - after["whole"]).abs().max() < 1e-2
+    assert (before["loss"] - after["loss"]).abs().mean() > 0.05  # type: ignore[operator]
+    assert (before["none"] - after["none"]).abs().min() > 1e-3
+    assert open_with_model(zero).stale_reason("ablation_sample") is None
 
 
 @pytest.mark.parametrize(

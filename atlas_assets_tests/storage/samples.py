@@ -15,10 +15,15 @@ from upath import UPath
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.activations.positions import LEVELS, PositionActivations, table_of
+from atlas_assets.stages.activations.positions import (
+    HALVES,
+    LEVELS,
+    PositionActivations,
+    table_of,
+)
 from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.circuits import circuits, wiring
+from atlas_assets.stages.circuits import circuits, half_circuits, wiring
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import (
@@ -171,6 +176,23 @@ def wired() -> pl.DataFrame:
     return wiring.wiring(dict.fromkeys(wiring.WIRED, universal()), block_weights())
 
 
+def read_tokens() -> pl.DataFrame:
+    """Each pair's prompts are read at two tokens, the same in both halves."""
+    rows = [
+        ("concept", half, pair, token + step, 2 - step)
+        for half in HALVES
+        for token, pair in enumerate(PAIRS)
+        for step in range(2)
+    ]
+    return table("read_tokens", rows)
+
+
+def half_circuits_of(published: Masks) -> pl.DataFrame:
+    """The same circuits in both halves."""
+    by_definition = {"published": published, "contrastive": published}
+    return half_circuits.to_table(dict.fromkeys(HALVES, by_definition))
+
+
 def sample(key: str, partition: Partition | None = None) -> Any:
     """A sound value of the artifact ``key``; what follows from others is computed from theirs."""
     setting = partition if isinstance(partition, Setting) else SETTING
@@ -193,6 +215,8 @@ def sample(key: str, partition: Partition | None = None) -> Any:
         "ablation_sample": ablation,
         "ablation": ablation,
         "circuit_wiring": wired,
+        "read_tokens": read_tokens,
+        "half_circuits": lambda: half_circuits_of(objects().universal),
         "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
     }
     if key.startswith("figure_"):

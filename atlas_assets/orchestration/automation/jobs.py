@@ -32,7 +32,8 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
     further_analyses = dg.AssetSelection.assets(*(artifact.key for artifact in ANALYSES))
     of_circuits = dg.AssetSelection.assets(*(artifact.key for artifact in CIRCUITS))
     yardsticks = dg.AssetSelection.assets(*(artifact.key for artifact in YARDSTICKS))
-    of_wiring = dg.AssetSelection.assets(WIRING_FIGURE.key)
+    not_drawn = dg.AssetSelection.assets(WIRING_FIGURE.key, *sorted(ON_DEMAND))
+    on_demand = dg.AssetSelection.assets(*sorted(ON_DEMAND))
     return [
         dg.define_asset_job(
             "atlas",
@@ -57,14 +58,14 @@ def atlas_jobs(sweep: Sequence[Setting]) -> list[dg.UnresolvedAssetJobDefinition
         ),
         dg.define_asset_job(
             "validate",
-            selection=dg.AssetSelection.assets(*sorted(ON_DEMAND)).downstream().without_checks(),
+            selection=on_demand.downstream().without_checks(),
             description="From an atlas: exact ablation of the circuits of all concepts by every "
             "definition, and what follows from it.",
         ),
         dg.define_asset_job(
             "analyses",
             selection=(
-                further_analyses | (dg.AssetSelection.groups("16_figures", "17_report") - of_wiring)
+                further_analyses | (dg.AssetSelection.groups("16_figures", "17_report") - not_drawn)
             ),
             description="From existing masks and tables: the further analyses, the figures and "
             "the reports.",

@@ -21,6 +21,7 @@ from atlas_assets.stages import streams
 from atlas_assets.stages.circuits import definitions
 from atlas_assets.stages.circuits.samples import Sample
 from atlas_assets.stages.circuits.statistics import Indices
+from atlas_assets.stages.concepts import concepts_of_pair
 from atlas_assets.stages.masks.masks import Bits, Masks
 from atlas_assets.stages.rounding import Reals
 from atlas_assets.stages.schema import Column, TableSchema
@@ -51,7 +52,8 @@ class Extent:
 
     Attributes:
         own: Prompts of the concept itself, at most.
-        others: Prompts of each other concept; below 1, the share of the concepts that give one.
+        others: Prompts of each other concept, of pairs that are not the concept's own too; below
+            1, the share of the concepts that give one.
         controls: Matched masks; where there are several, each on half of the concept's prompts.
         kept: Prompts of the concept, and of others, at most, with all but the circuit ablated.
         curve: Prompts of the concept at each share of `CURVE`, at most.
@@ -105,10 +107,21 @@ def plan(circuits: Masks, strength: Reals, sample: Sample, extent: Extent, seed:
     runs: list[tuple[int, int]] = []
     concepts: list[int] = []
     conditions: list[str] = []
-    for concept in range(len(circuits.names)):
-        own = sample.of(concept)[: extent.own]
-        stream = streams.of_concept(seed, f"others {circuits.names[concept]}")
-        others = _of_others(sample, concept, extent, stream)
+    # in random order, so that the first ones are of any pairs
+    in_turn = [
+        streams.of_concept(seed, f"order {name}").permutation(sample.of(concept)).tolist()
+        for concept, name in enumerate(sample.concepts)
+    ]
+    held_by = [concepts_of_pair(pair) for pair in sample.pair]
+    for concept, name in enumerate(circuits.names):
+        own = in_turn[concept][: extent.own]
+        stream = streams.of_concept(seed, f"others {name}")
+        not_own = [
+            [prompt for prompt in of_other if name not in held_by[prompt]]
+            for other, of_other in enumerate(in_turn)
+            if other != concept
+        ]
+        others = _of_others(not_own, extent, stream)
         circuit = circuits.bits[concept]
         some = stream.permutation(others)[: extent.kept].tolist()
         kept_of = [*own[: extent.kept], *sorted(some)]
@@ -137,15 +150,15 @@ def plan(circuits: Masks, strength: Reals, sample: Sample, extent: Extent, seed:
 
 
 def _of_others(
-    sample: Sample, concept: int, extent: Extent, stream: np.random.Generator
+    prompts: Sequence[list[int]], extent: Extent, stream: np.random.Generator
 ) -> list[int]:
-    """Return prompts of other concepts: the first ones of each, or one of some of them."""
-    others = [other for other in range(len(sample.concepts)) if other != concept]
-    if extent.others < 1:
+    """Return some of the prompts of each concept, or one of some concepts that have any."""
+    others = [of_concept for of_concept in prompts if of_concept]
+    if extent.others < 1 and others:
         some = max(round(extent.others * len(others)), 1)
-        others = sorted(stream.permutation(others)[:some].tolist())
+        others = [others[place] for place in sorted(stream.permutation(len(others))[:some])]
     each = max(int(extent.others), 1)
-    return [prompt for other in others for prompt in sample.of(other)[:each].tolist()]
+    return [prompt for of_concept in others for prompt in of_concept[:each]]
 
 
 def _curve(circuit: Bits, strength: Reals) -> Iterator[tuple[str, Bits]]:

@@ -10,7 +10,7 @@ import polars as pl
 from atlas_assets.errors import ArtifactError
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.activations import Activations
-from atlas_assets.stages.activations.positions import PositionActivations
+from atlas_assets.stages.activations.positions import HALVES, PositionActivations
 from atlas_assets.stages.artifact import Artifact, Model, Needs
 from atlas_assets.stages.check import (
     Check,
@@ -19,7 +19,15 @@ from atlas_assets.stages.check import (
     NotComparedError,
     agrees_with_inputs,
 )
-from atlas_assets.stages.circuits import ablation, circuits, definitions, halves, samples
+from atlas_assets.stages.circuits import (
+    ablation,
+    circuits,
+    definitions,
+    half_circuits,
+    halves,
+    read_tokens,
+    samples,
+)
 from atlas_assets.stages.circuits.own_circuits import read_own
 from atlas_assets.stages.making import Making, definition_made
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
@@ -124,6 +132,8 @@ def _ablated(making: Making, extent: ablation.Extent, some: Iterable[Definition]
     found = circuits_of(making, some)
     like = next(iter(found.values()))
     means = _cube(table, "mean_readout", like)[0]
+    if making.settings.ablation == "zero":
+        means = np.zeros_like(means)
     strength = _strength(making, like)
     plans = {name: ablation.plan(masks, strength, sample, extent) for name, masks in found.items()}
     return ablation.run(making.model.ablate, sample, plans, means)
@@ -144,6 +154,13 @@ def _follows(of: Inspected) -> Details:
             remedy="none is needed",
         )
     return agrees_with_inputs("", circuits.SCHEMA.key).verify(of)
+
+
+def _half_circuits(making: Making) -> pl.DataFrame:
+    published = universal_from_table(making.read("masks"), REFERENCE)
+    return half_circuits.to_table(
+        {half: half_circuits.of_half(making, published, half) for half in HALVES}
+    )
 
 
 _OF_CIRCUITS = ("masks", "circuits", "object_activations", "attribution", "object_prompts")
@@ -191,10 +208,13 @@ ABLATION_SAMPLE = Artifact(
     content=ablation.SCHEMA,
     description="Losses of a few prompts of other domains with the neurons of a circuit put to "
     "their means at all positions; the same of a matched control, and of everything but the "
-    "circuit. The job validate runs all (ablation).",
+    "circuit. Other prompts are of pairs that are not the concept's. The job validate runs all "
+    "(ablation).",
     compute=lambda making: _ablated(making, ablation.SAMPLED, _main(making)),
     inputs=_OF_CIRCUITS,
+    departures={"ablation": "mean"},
     completes=("circuits",),
+    code_version="2",
     model=Model.NETWORK,
     setting=REFERENCE,
     needs=Needs.GRID,
@@ -210,7 +230,41 @@ ABLATION = Artifact(
     "The job validate makes it.",
     compute=lambda making: _ablated(making, ablation.EXACT, _main(making)),
     inputs=_OF_CIRCUITS,
+    departures={"ablation": "mean"},
     completes=("circuits",),
+    code_version="2",
+    model=Model.NETWORK,
+    setting=REFERENCE,
+    needs=Needs.GRID,
+    on_demand=True,
+)
+
+READ_TOKENS = Artifact(
+    key="read_tokens",
+    title="Tokens that are read",
+    filename="read_tokens.parquet",
+    content=read_tokens.SCHEMA,
+    description="Per position, half and pair, on how many prompts which token is read at concept "
+    "and name: what its id alone tells of a concept is a baseline of identification. The job "
+    "validate makes it.",
+    compute=lambda making: making.model.tokens_read(making.read("object_prompts")),
+    inputs=("object_prompts",),
+    model=Model.TOKENIZER,
+    setting=REFERENCE,
+    needs=Needs.GRID,
+    on_demand=True,
+)
+
+HALF_CIRCUITS = Artifact(
+    key="half_circuits",
+    title="Circuits of either half",
+    filename="half_circuits.parquet",
+    content=half_circuits.SCHEMA,
+    description="The published circuits of at most ten prompts of each pair in one half, and the "
+    "contrastive circuits of that half: how well both agree is split_half in circuit_quality. The "
+    "job validate makes it.",
+    compute=_half_circuits,
+    inputs=("masks", "object_prompts"),
     model=Model.NETWORK,
     setting=REFERENCE,
     needs=Needs.GRID,

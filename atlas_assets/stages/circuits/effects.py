@@ -40,8 +40,15 @@ class Effect:
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """What ablation shows of the circuits of one definition; arrays are float64 ``[concepts]``."""
+    """What ablation shows of the circuits of one definition; arrays are float64 ``[concepts]``.
 
+    Attributes:
+        clusters: int64, (pair, domain) of the own prompts.
+        controls: float64 ``[controls, concepts]``, ΔL of each matched control on own prompts.
+    """
+
+    clusters: statistics.Indices
+    controls: Reals
     necessity: Effect
     specificity: Effect
     over_matched: Effect
@@ -80,6 +87,8 @@ def effects(
     weights = np.concatenate([np.ones((1, n_clusters)), resamples])
 
     def rise(some: pl.DataFrame, column: str = "rise", weights: Reals = weights) -> Reals:
+        if not some.height:
+            return np.full((len(concepts), len(weights)), np.nan)
         return statistics.group_means(
             some[column].to_numpy(),
             some["place"].to_numpy(),
@@ -102,10 +111,20 @@ def effects(
     # the circuit on the very prompts that its controls were run on
     compared = ablated.join(controlled, on=("concept", "prompt"), how="semi")
     kept = rows.filter(pl.col("condition") == "keep")
+    conditions = controlled["condition"].unique().sort()
+    controls = [
+        rise(controlled.filter(pl.col("condition") == each), weights=weights[:1])[:, 0]
+        for each in conditions
+    ]
+    clusters = np.zeros(len(concepts), dtype=np.int64)
+    of_own = ablated.filter("is_own").group_by("place").agg(pl.col("cluster").n_unique())
+    clusters[of_own["place"].to_numpy()] = of_own["cluster"].to_numpy()
     curve = [faithfulness(rows.filter(pl.col("condition") == f"keep {share:g}")) for share in CURVE]
     faithful = np.stack([*curve, np.where(np.isnan(curve[0]), np.nan, 1.0)])
     shares = np.array([*CURVE, 1.0])
     return Effects(
+        clusters,
+        np.array(controls).reshape(len(controls), len(concepts)),
         _effect(own),
         _effect(own - others),
         _effect(rise(compared) - rise(controlled)),

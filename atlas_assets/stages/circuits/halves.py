@@ -62,7 +62,7 @@ def split_half(activations: PositionActivations) -> pl.DataFrame:
             one, other = (definitions.calibrated(each, share) for each in (first, second))
             found = identify(one.bits.astype(np.float64), one.names, second)
             for concept, alike, sizes in zip(
-                one.names, _jaccard(one, other), _sizes(one, other), strict=True
+                one.names, jaccard(one, other), _sizes(one, other), strict=True
             ):
                 its = found.get(concept)
                 told = (its.top1, its.rank) if its else (None, None)
@@ -71,7 +71,8 @@ def split_half(activations: PositionActivations) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA.polars, orient="row")
 
 
-def _jaccard(one: Masks, other: Masks) -> list[float]:
+def jaccard(one: Masks, other: Masks) -> list[float]:
+    """Return |A∩B| / |A∪B| of the circuits of each concept of ``one``; 0 if both are empty."""
     bits = _aligned(one, other)
     shared = np.count_nonzero(one.bits & bits, axis=(1, 2))
     union = np.count_nonzero(one.bits | bits, axis=(1, 2))

@@ -46,17 +46,31 @@ def identify(circuits: Reals, names: tuple[str, ...], held_out: Masks) -> dict[s
         names: The concepts, sorted.
         held_out: Pair masks from prompts that had no part in making the circuits.
     """
-    members = pairs_of_concepts(held_out.names)
+    pairs = held_out.bits.astype(np.float64)
+    return identify_by(circuits, names, pairs, held_out.names)
+
+
+def identify_by(
+    known: Reals, names: tuple[str, ...], pairs: Reals, pair_names: tuple[str, ...]
+) -> dict[str, Identified]:
+    """Return how well concepts are identified by any features: `identify` has those of neurons.
+
+    Args:
+        known: float64 ``[concepts, ...]``, what each concept looks like.
+        names: The concepts, sorted.
+        pairs: float64 ``[pairs, ...]``, the same features of the pairs held out.
+        pair_names: The names of these pairs.
+    """
+    members = pairs_of_concepts(pair_names)
     if not members:
         return {}
-    masks = _centred(held_out.bits.reshape(len(held_out.names), -1).astype(np.float64))
+    held_out = _centred(pairs.reshape(len(pairs), -1))
     found = {}
     for kind in ("ast", "builtin"):
         own = [row for row, name in enumerate(names) if split_concept(name)[0] == kind]
         if not own:
             continue
-        known = _centred(circuits[own].reshape(len(own), -1))
-        cosines = masks @ known.T
+        cosines = held_out @ _centred(known[own].reshape(len(own), -1)).T
         for column, row in enumerate(own):
             rows = members.get(names[row], [])
             if rows:
@@ -89,10 +103,15 @@ def centroids(discovered: Masks) -> tuple[Reals, tuple[str, ...]]:
 
     It is float64 ``[concepts, layers, width]``, with the names of the concepts, sorted.
     """
-    members = pairs_of_concepts(discovered.names)
-    means = np.zeros((len(members), discovered.n_layers, discovered.width))
+    return means_of_concepts(discovered.bits.astype(np.float64), discovered.names)
+
+
+def means_of_concepts(pairs: Reals, pair_names: tuple[str, ...]) -> tuple[Reals, tuple[str, ...]]:
+    """Return the mean over each concept's pairs, float64 ``[concepts, ...]``, and their names."""
+    members = pairs_of_concepts(pair_names)
+    means = np.zeros((len(members), *pairs.shape[1:]))
     for mean, rows in zip(means, members.values(), strict=True):
-        mean[:] = discovered.bits[rows].mean(axis=0)
+        mean[:] = pairs[rows].mean(axis=0)
     return means, tuple(members)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from atlas_assets.stages import columns as col
+from atlas_assets.stages import streams
 from atlas_assets.stages.circuits import statistics
 from atlas_assets.stages.circuits.effects import Effect, Effects
 from atlas_assets.stages.circuits.identification import Identified
@@ -17,8 +18,10 @@ from atlas_assets.stages.masks.masks import Bits, Masks
 from atlas_assets.stages.rounding import Reals
 from atlas_assets.stages.schema import Column, TableSchema
 
-#: prompts that a p-value takes: resamples of fewer are too alike
+#: prompts that a p-value takes
 LEAST_PROMPTS = 20
+#: (pair, domain) of a concept that its intervals take: resamples of fewer are too alike
+LEAST_CLUSTERS = 5
 #: a neuron is of the core where at least this share of all circuits hold it, in tenths
 CORE_TENTHS = 9
 TYPES = ("ast", "builtin", "all")
@@ -38,6 +41,8 @@ def _with_interval(name: str, description: str) -> tuple[Column, ...]:
     )
 
 
+#: what a leaderboard averages beside the share identified
+_BESIDE = ("identification_rank", "chance_top1", "centroid_top1", "token_top1", "split_half")
 _EFFECTS = (
     *_with_interval("necessity", "ΔL of ablating the circuit on own prompts, nats per token"),
     *_with_interval("specificity", "necessity less the mean ΔL on prompts of other concepts"),
@@ -60,10 +65,16 @@ QUALITY = TableSchema(
         col.rank("identification_rank", "its mean rank among the concepts of its type, 1 best"),
         col.share("chance_top1", "the share that rank it first by chance", nullable=True),
         col.share("centroid_top1", "the share by nearest centroid", nullable=True),
+        col.share("token_top1", "the share by the read token's id alone", nullable=True),
         col.share("split_half", "Jaccard of its circuits from two halves", nullable=True),
         col.share("null_p", "p-value of its size among circuits of random pairs", nullable=True),
         *_EFFECTS,
-        col.share("p_value", "p-value of over_matched > 0, from the resamples", nullable=True),
+        col.share(
+            "p_value",
+            "p-value of over_matched, among what the matched controls of all concepts cost more "
+            "than each other; of 20 prompts and more",
+            nullable=True,
+        ),
         col.share("q_value", "p_value after Benjamini and Hochberg", nullable=True),
         *_FAITHFULNESS,
         col.count("n_prompts", "own prompts that were run with its circuit ablated"),
@@ -83,7 +94,12 @@ LEADERBOARD = TableSchema(
         col.share(
             "identification_top1", "mean share of held-out pairs ranked first", nullable=True
         ),
+        _number("identification_top1_low", "its 2.5th percentile over resamples of concepts"),
+        _number("identification_top1_high", "its 97.5th percentile over resamples of concepts"),
         col.rank("identification_rank", "mean rank among the concepts of the type, 1 best"),
+        col.share("chance_top1", "mean share ranked first by chance", nullable=True),
+        col.share("centroid_top1", "mean share by nearest centroid", nullable=True),
+        col.share("token_top1", "mean share by the read token's id alone", nullable=True),
         col.share("split_half", "mean Jaccard of circuits from two halves", nullable=True),
         *_EFFECTS,
         *_FAITHFULNESS,
@@ -110,6 +126,7 @@ class Judged:
         circuits: Its circuits.
         identified: How well each concept is told from the others, by concept.
         centroid: The same for the nearest centroid.
+        token: The same for the id of the read token.
         split_half: The Jaccard similarity of each concept's circuits from two halves, by concept.
         null_p: The p-value of each circuit's size, by concept.
         effects: What ablation shows of them.
@@ -120,6 +137,7 @@ class Judged:
     circuits: Masks
     identified: Mapping[str, Identified]
     centroid: Mapping[str, Identified]
+    token: Mapping[str, Identified]
     split_half: Mapping[str, float]
     null_p: Mapping[str, float]
     effects: Effects | None
@@ -137,12 +155,11 @@ def quality(judged: Judged) -> pl.DataFrame:
         "type": [split_concept(name)[0] for name in names],
         "size": circuits.sizes().sum(axis=1),
         "core": np.count_nonzero(circuits.bits & core, axis=(1, 2)),
-        "identification_top1": [found and found.top1 for found in identified],
+        "identification_top1": _top1(judged.identified, names),
         "identification_rank": [found and found.rank for found in identified],
         "chance_top1": [found and 1 / found.n for found in identified],
-        "centroid_top1": [
-            found.top1 if (found := judged.centroid.get(name)) else None for name in names
-        ],
+        "centroid_top1": _top1(judged.centroid, names),
+        "token_top1": _top1(judged.token, names),
         "split_half": [judged.split_half.get(name) for name in names],
         "null_p": [judged.null_p.get(name) for name in names],
         **_effect_columns(judged, names),
@@ -151,6 +168,10 @@ def quality(judged: Judged) -> pl.DataFrame:
     }
     declared = {column.name: column.dtype for column in QUALITY.declared(list(columns))}
     return pl.DataFrame(columns, schema=declared, nan_to_null=True, strict=False)
+
+
+def _top1(found: Mapping[str, Identified], names: tuple[str, ...]) -> list[float | None]:
+    return [one.top1 if (one := found.get(name)) else None for name in names]
 
 
 def _effect_columns(judged: Judged, names: tuple[str, ...]) -> dict[str, object]:
@@ -162,16 +183,18 @@ def _effect_columns(judged: Judged, names: tuple[str, ...]) -> dict[str, object]
     for name in MEASURED:
         effect: Effect = getattr(effects, name)
         low, high = statistics.interval(effect.draws)
-        unknown = np.isnan(effect.values)
+        unknown = np.isnan(effect.values) | (effects.clusters < LEAST_CLUSTERS)
         columns |= {
             name: effect.values,
             f"{name}_low": np.where(unknown, np.nan, low),
             f"{name}_high": np.where(unknown, np.nan, high),
         }
-    enough = np.array([judged.n_prompts.get(name, 0) >= LEAST_PROMPTS for name in names])
-    known = enough & ~np.isnan(effects.over_matched.values)
-    p_values, q_values = np.full(n, np.nan), np.full(n, np.nan)
-    p_values[known] = statistics.p_above_zero(effects.over_matched.draws[known])
+    tested = judged.circuits.bits.any(axis=(1, 2)) & (
+        np.array([judged.n_prompts.get(name, 0) for name in names]) >= LEAST_PROMPTS
+    )
+    excess = np.where(tested, effects.over_matched.values, np.nan)
+    p_values = statistics.p_above_controls(excess, effects.controls)
+    q_values, known = np.full(n, np.nan), ~np.isnan(p_values)
     q_values[known] = statistics.benjamini_hochberg(p_values[known])
     columns |= {"p_value": p_values, "q_value": q_values}
     columns |= {column.name: getattr(effects, column.name) for column in _FAITHFULNESS}
@@ -184,38 +207,53 @@ def core_of(bits: Bits) -> Bits:
     return held
 
 
-def leaderboard(judged: Judged, table: pl.DataFrame) -> pl.DataFrame:
+def leaderboard(circuits: Masks, effects: Effects | None, table: pl.DataFrame) -> pl.DataFrame:
     """Return what the yardsticks of one definition come to: columns ``LEADERBOARD``, three rows.
 
     Args:
-        judged: The definition.
-        table: Its rows of `quality`, sorted by concept.
+        circuits: The circuits of the definition.
+        effects: What ablation shows of them.
+        table: The rows of the definition of `quality`, sorted by concept.
     """
     kinds = np.array(table["type"].to_list())
     rows = []
     for kind in TYPES:
         chosen = np.flatnonzero((kinds == kind) | (kind == "all"))
         if len(chosen):
-            rows.append(_row(judged, table[chosen], chosen, kind))
+            of_kind = Masks(tuple(table["concept"][chosen]), circuits.bits[chosen])
+            rows.append(_row(of_kind, effects, table[chosen], chosen, kind))
     return pl.DataFrame(rows, schema=LEADERBOARD.polars, orient="row")
 
 
 def _row(
-    judged: Judged, table: pl.DataFrame, chosen: statistics.Indices, kind: str
+    circuits: Masks,
+    effects: Effects | None,
+    table: pl.DataFrame,
+    chosen: statistics.Indices,
+    kind: str,
 ) -> list[object]:
-    bits = judged.circuits.bits[chosen]
-    n_different, bits_of_entropy = _different(bits)
-    row: list[object] = [judged.definition, kind, table["size"].mean()]
-    row += [int(core_of(bits).sum()), min(n_different), float(np.mean(bits_of_entropy))]
-    row += [
-        table[name].mean() for name in ("identification_top1", "identification_rank", "split_half")
-    ]
+    n_different, bits_of_entropy = _different(circuits.bits)
+    row: list[object] = [table["definition"][0], kind, table["size"].mean()]
+    row += [int(core_of(circuits.bits).sum()), min(n_different), float(np.mean(bits_of_entropy))]
+    row += [table["identification_top1"].mean(), *_over_concepts(table["identification_top1"])]
+    row += [table[name].mean() for name in _BESIDE]
     for name in MEASURED:
-        row += _mean_with_interval(judged.effects, name, chosen)
+        row += _mean_with_interval(effects, name, chosen)
     row += [table[column.name].mean() for column in _FAITHFULNESS]
     significant = table.filter(pl.col("q_value") < statistics.LEVEL).height
     tested = not table["q_value"].is_null().all()
     return [*row, table.height, significant if tested else None]
+
+
+def _over_concepts(shares: pl.Series) -> list[float | None]:
+    """Return the 95% interval of the mean over concepts, which are resampled."""
+    known = shares.drop_nulls().to_numpy()
+    if len(known) < LEAST_CLUSTERS:
+        return [None, None]
+    stream = streams.of_layer(42, 0)
+    drawn = stream.integers(0, len(known), size=(statistics.DRAWS, len(known)))
+    low, high = statistics.interval(known[drawn].mean(axis=1))
+    return [float(low), float(high)]
 
 
 def _different(bits: Bits) -> tuple[list[int], list[float]]:

@@ -60,14 +60,25 @@ def interval(draws: Reals) -> tuple[Reals, Reals]:
     return np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 
 
-def p_above_zero(draws: Reals) -> Reals:
-    """Return one-sided p-values along the last axis: (1 + #{draw ≤ 0}) / (1 + draws).
+def p_above_controls(excess: Reals, controls: Reals) -> Reals:
+    """Return one-sided p-values of what exceeds the mean of its controls: (1 + #null) / (1 + n).
 
-    Resamples that are NaN, having no prompt, are left out.
+    The null is by how much each control exceeds the mean of the others of its group. It is taken
+    together over all groups, for a group has too few controls to tell how far they scatter.
+
+    Args:
+        excess: float64 ``[groups]``, a value less the mean of its controls.
+        controls: float64 ``[controls, groups]``, their values; with fewer than two of them, and
+            where something is NaN, the p-value is NaN.
     """
-    known = np.count_nonzero(np.isfinite(draws), axis=-1)
-    p_values: Reals = (1 + np.count_nonzero(draws <= 0, axis=-1)) / (1 + known)
-    return p_values
+    n = len(controls)
+    if n < 2:
+        return np.full(len(excess), np.nan)
+    over_others = controls - (controls.sum(axis=0) - controls) / (n - 1)
+    known = np.isfinite(excess) & np.isfinite(over_others).all(axis=0)
+    null = over_others[:, known].ravel()
+    reached = np.count_nonzero(null >= excess[:, np.newaxis], axis=1)
+    return np.where(known, (1 + reached) / (1 + len(null)), np.nan)
 
 
 def benjamini_hochberg(p_values: Reals) -> Reals:

@@ -10,13 +10,15 @@ import polars as pl
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.positions import PositionActivations
 from atlas_assets.stages.artifact import Artifact, Entry, Needs
-from atlas_assets.stages.circuits import definitions, effects, halves, quality
+from atlas_assets.stages.circuits import definitions, effects, half_circuits, halves, quality
 from atlas_assets.stages.circuits.artifacts import circuits_of
 from atlas_assets.stages.circuits.identification import centroids, identify
 from atlas_assets.stages.circuits.label_null import SCHEMA as NULL
 from atlas_assets.stages.circuits.label_null import label_null
+from atlas_assets.stages.circuits.read_tokens import token_baseline
 from atlas_assets.stages.circuits.wiring import CIRCUIT_EDGES
 from atlas_assets.stages.making import Making, object_masks_at
+from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import PUBLISHED, REFERENCE
@@ -58,49 +60,58 @@ def _losses(making: Making) -> pl.DataFrame:
     return losses
 
 
-def _judged(making: Making) -> list[quality.Judged]:
+def _quality(making: Making) -> pl.DataFrame:
     losses = _losses(making)
     own = losses.filter(
         (pl.col("condition") == "ablate") & (pl.col("concept") == pl.col("prompts_of"))
     )
     nulls: pl.DataFrame = making.read("label_null")
-    agreements: pl.DataFrame = making.read("split_half")
-    at_defaults = agreements.filter(kappa=definitions.KAPPA, share=definitions.SHARE)
+    of_calibrated: pl.DataFrame = making.read("split_half")
+    at_defaults = of_calibrated.filter(kappa=definitions.KAPPA, share=definitions.SHARE)
     activations = _at_concepts(making)
     discovered, held_out = (halves.pair_masks(activations, half) for half in ("discovery", "test"))
     centroid = identify(*centroids(discovered), held_out)
-    found = []
-    for definition, masks in circuits_of(making, making.definitions).items():
-        mine = losses.filter(pl.col("definition") == definition)
+    token = (
+        token_baseline(making.read("read_tokens"), "concept")
+        if making.is_fresh("read_tokens")
+        else {}
+    )
+    found = circuits_of(making, making.definitions)
+    agreed = {"calibrated": dict(at_defaults.select("concept", "jaccard").rows())}
+    if making.is_fresh("half_circuits"):
+        agreed |= half_circuits.agreements(making.read("half_circuits"), found[PUBLISHED])
+    tables = []
+    for definition, masks in found.items():
         null = nulls.filter(pl.col("definition") == definition)
         counted = own.filter(pl.col("definition") == definition)["concept"].value_counts()
-        found.append(
-            quality.Judged(
-                definition=definition,
-                circuits=masks,
-                identified=identify(masks.bits.astype(np.float64), masks.names, held_out),
-                centroid=centroid,
-                split_half=dict(at_defaults.select("concept", "jaccard").rows())
-                if definition == "calibrated"
-                else {},
-                null_p=dict(null.select("concept", "p_value").rows()),
-                effects=effects.effects(mine, masks.names) if mine.height else None,
-                n_prompts=dict(counted.rows()),
-            )
+        judged = quality.Judged(
+            definition=definition,
+            circuits=masks,
+            identified=identify(masks.bits.astype(np.float64), masks.names, held_out),
+            centroid=centroid,
+            token=token,
+            split_half=agreed.get(definition, {}),
+            null_p=dict(null.select("concept", "p_value").rows()),
+            effects=_effects(losses, definition, masks),
+            n_prompts=dict(counted.rows()),
         )
-    return found
+        tables.append(quality.quality(judged))
+    return pl.concat(tables)
 
 
-def _quality(making: Making) -> pl.DataFrame:
-    return pl.concat(quality.quality(each) for each in _judged(making))
+def _effects(losses: pl.DataFrame, definition: str, circuits: Masks) -> effects.Effects | None:
+    mine = losses.filter(pl.col("definition") == definition)
+    return effects.effects(mine, circuits.names) if mine.height else None
 
 
 def _leaderboard(making: Making) -> pl.DataFrame:
     stated: pl.DataFrame = making.read("circuit_quality")
-    judged = _judged(making)
-    tables = [stated.filter(pl.col("definition") == each.definition) for each in judged]
+    losses = _losses(making)
     return pl.concat(
-        quality.leaderboard(each, of_it) for each, of_it in zip(judged, tables, strict=True)
+        quality.leaderboard(
+            masks, _effects(losses, definition, masks), stated.filter(definition=definition)
+        )
+        for definition, masks in circuits_of(making, making.definitions).items()
     )
 
 
@@ -114,11 +125,11 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
         [
             f"{row['definition']}, {_TOLD[row['type']]}",
             row["size"],
-            row["identification_top1"],
+            _share_with_interval(row),
             *(_with_interval(row, name) for name in quality.MEASURED),
             row["faithfulness_own"],
             row["faithfulness_other"],
-            row["n_significant"] and f"{row['n_significant']} of {row['n_concepts']}",
+            _tested(row),
         ]
         for row in board.rows(named=True)
         if "@" not in row["definition"]
@@ -131,11 +142,17 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
         rows,
         places=3,
         places_of={"size": 1},
-        note="Necessity: rise of the loss on own prompts when the circuit is ablated, nats per "
-        "token; specificity: that less the rise on other concepts' prompts; over matched: that "
+        note="Identified: pairs held out that rank the concept first, with the 95% interval over "
+        "concepts. Necessity: rise of the loss on own prompts when the circuit is ablated, nats "
+        "per token; specificity: that less the rise on other concepts' prompts; over matched: that "
         "less the rise by matched controls, each with its 95% interval over (pair, domain). Above "
         "matched: concepts with q < 0.05.",
     )
+
+
+def _tested(row: dict[str, Any]) -> str | None:
+    n = row["n_significant"]
+    return None if n is None else f"{n} of {row['n_concepts']}"
 
 
 def _with_interval(row: dict[str, float | None], name: str) -> str | None:
@@ -146,7 +163,7 @@ def _with_interval(row: dict[str, float | None], name: str) -> str | None:
 
 
 def in_words(board: pl.DataFrame) -> str:
-    """Return in plain words which definition is specific, and what does not rise above chance."""
+    """Return in plain words which definition identifies, which is specific, and what is neither."""
     said = []
     for kind in ("ast", "builtin"):
         of_kind = board.filter((pl.col("type") == kind) & ~pl.col("definition").str.contains("@"))
@@ -169,10 +186,36 @@ def in_words(board: pl.DataFrame) -> str:
     return " ".join(said)
 
 
-_JUDGED = (
-    *("masks", "position_activations", "circuits", "label_null", "split_half"),
-    *("ablation_sample", "ablation"),
-)
+def _identifying(row: dict[str, Any], kind: str) -> str:
+    found = _share_with_interval(row)
+    beside = [f"{row['chance_top1']:.1%} by chance"]
+    for name, told in (("centroid_top1", "nearest centroid"), ("token_top1", "the read token")):
+        if row[name] is not None:
+            beside.append(f"{row[name]:.1%} by {told}")
+    ranked = f"{found} of the pairs held out first ({', '.join(beside)})"
+    best, low = row["definition"], row["identification_top1_low"]
+    if low is None or low <= row["chance_top1"]:
+        return (
+            f"No definition tells {_TOLD[kind]} apart: the best, {best}, ranks {ranked} and does "
+            "not rise above chance."
+        )
+    if row["identification_top1"] < IDENTIFYING:
+        return (
+            f"No definition tells most {_TOLD[kind]} apart: the best, {best}, ranks {ranked}, "
+            "little above chance."
+        )
+    return f"Of {_TOLD[kind]}, {best} circuits identify best: they rank {ranked}."
+
+
+def _share_with_interval(row: dict[str, Any]) -> str | None:
+    value, low, high = (row[f"identification_top1{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return None
+    return f"{value:.1%}" if low is None else f"{value:.1%} [{low:.1%}, {high:.1%}]"
+
+
+_BESIDE = ("label_null", "split_half", "half_circuits", "read_tokens")
+_ABLATED = ("masks", "circuits", "ablation_sample", "ablation")
 SPLIT_HALF = Artifact(
     key="split_half",
     title="Agreement of halves",
@@ -186,17 +229,6 @@ SPLIT_HALF = Artifact(
     setting=REFERENCE,
     needs=Needs.GRID,
 )
-
-
-def _identifying(row: dict[str, Any], kind: str) -> str:
-    chance = 1 / row["n_concepts"]
-    found = f"{row['identification_top1']:.0%} of the pairs held out, {chance:.1%} by chance"
-    if row["identification_top1"] < IDENTIFYING:
-        return (
-            f"No definition tells {_TOLD[kind]} apart: the best, {row['definition']}, ranks "
-            f"{found}, first."
-        )
-    return f"Of {_TOLD[kind]}, {row['definition']} circuits identify best: {found}."
 
 
 LABEL_NULL = Artifact(
@@ -221,7 +253,8 @@ CIRCUIT_QUALITY = Artifact(
     "from exact ablation necessity, specificity and faithfulness with intervals (the sample of the "
     "job atlas, or all of the job validate).",
     compute=_quality,
-    inputs=_JUDGED,
+    code_version="2",
+    inputs=(*_ABLATED, "position_activations", *_BESIDE),
     inputs_may_be_absent=True,
     setting=REFERENCE,
     needs=Needs.GRID,
@@ -234,7 +267,8 @@ CIRCUIT_LEADERBOARD = Artifact(
     description="What the yardsticks of circuit_quality come to per definition and type, with 95% "
     "intervals over (pair, domain).",
     compute=_leaderboard,
-    inputs=(*_JUDGED, "circuit_quality"),
+    code_version="2",
+    inputs=(*_ABLATED, "circuit_quality"),
     inputs_may_be_absent=True,
     setting=REFERENCE,
     needs=Needs.GRID,

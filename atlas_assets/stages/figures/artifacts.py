@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from atlas_assets.stages.artifact import Artifact, Layout
+from atlas_assets.stages.artifact import Artifact, Layout, Needs
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.setting import REFERENCE, STANDALONE, Setting
 
@@ -33,6 +33,7 @@ def _figure(
     *inputs: str,
     name: str = "",
     of_own: str = "",
+    **further: Any,
 ) -> Artifact:
     key = f"figure_{name or module}"
     return Artifact(
@@ -46,6 +47,7 @@ def _figure(
         inputs=inputs,
         setting=setting,
         of_own=f"{of_own} {FORMS}" if of_own else "",
+        **further,
     )
 
 
@@ -130,4 +132,16 @@ WIRING_FIGURE = _figure(
     "masks",
     "circuit_wiring",
     "circuit_edges",
+)
+#: of all couples of concepts, which the job ``validate`` runs
+SPECIFICITY_FIGURE = _figure(
+    "specificity",
+    "Specificity of circuits",
+    "Per definition, the rise of the loss of each concept's prompts where each concept's circuit "
+    "is ablated, less the row's mean over other concepts, in nats per token; the diagonal is the "
+    "specificity. The job validate makes it.",
+    REFERENCE,
+    "specificity",
+    needs=Needs.GRID,
+    on_demand=True,
 )

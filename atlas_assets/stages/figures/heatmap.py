@@ -68,24 +68,25 @@ def _draw_matrix(
     image = axes.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
     image.set_interpolation("nearest")
     pitch = side * 72 / n
-    _label_rows(axes, found, range(0, n, 2) if n > _ONE_SIDE else range(n), pitch)
+    label_rows(axes, found.names, range(0, n, 2) if n > _ONE_SIDE else range(n), pitch)
     axes.set_xlabel("the same circuits, in the order of the rows", labelpad=3)
     if n > _ONE_SIDE:
         right = axes.twinx()
         right.set_ylim(axes.get_ylim())
-        _label_rows(right, found, range(1, n, 2), pitch)
+        label_rows(right, found.names, range(1, n, 2), pitch)
     return image
 
 
-def _label_rows(axes: Axes, found: Tree, rows: range, pitch: float) -> None:
-    axes.set_yticks(list(rows), [style.bare(found.names[i]) for i in rows])
+def label_rows(axes: Axes, names: Sequence[str], rows: range, pitch: float) -> None:
+    """Label some rows of a matrix of concepts, ``pitch`` points high each."""
+    axes.set_yticks(list(rows), [style.bare(names[i]) for i in rows])
     axes.set_xticks([])
     axes.tick_params(axis="y", length=3, width=0.4, pad=1.5)
     for spine in axes.spines.values():
         spine.set_visible(False)
     size = min(_LABEL_SIZE, max(style.SMALLEST_FONT, pitch * rows.step - 0.5))
     for i, label in zip(rows, axes.get_yticklabels(), strict=True):
-        dendrogram.label_leaf(label, found.names[i], size=size)
+        dendrogram.label_leaf(label, names[i], size=size)
 
 
 def _draw_top(page: style.Sheet, left: float, side: float, found: Tree) -> None:

@@ -46,7 +46,8 @@ class Plate:
 class Section:
     """A part of the page: its anchor, its heading, an introduction, and tables in order.
 
-    ``of_own`` is the introduction in an atlas of own prompts, where it is another one.
+    ``of_own`` is the introduction in an atlas of own prompts, where it is another one; ``findings``
+    are what the tables show, in words.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Section:
     introduction: str
     tables: tuple[Table, ...] = ()
     of_own: str = ""
+    findings: str = ""
 
 
 #: the parts that show tables, in the order of the page; an artifact's `Entry` names one by its id
@@ -123,6 +125,11 @@ class Page:
     def verdicts(self) -> tuple[tuple[str, int], ...]:
         """How many claims there are of each verdict, in the order they first occur."""
         return tuple(Counter(claim.verdict for claim in self.claims).items())
+
+    @property
+    def summary(self) -> str:
+        """What circuits identify and what they are specific to, in words, where that is known."""
+        return next((part.findings for part in self.analyses if part.id == "circuits"), "")
 
     @property
     def tally(self) -> str:

@@ -14,10 +14,17 @@ CONCEPTS = concept_names(5)
 
 
 def sample(each: int) -> Sample:
+    """Prompts of each concept, with concepts of the other type, one of these after the other."""
+    pairs = []
+    for concept in CONCEPTS:
+        kind, _, name = concept.partition("__")
+        partners = [other for other in CONCEPTS if not other.startswith(kind)]
+        for row in range(each):
+            partner = partners[row * len(partners) // each].partition("__")[2]
+            pairs.append("__".join(sorted([name, partner])))  # C… are AST nodes, D… builtins
     number = np.repeat(np.arange(5), each)
-    pair = tuple(f"pair {row}" for row in range(5 * each))
     texts = tuple(f"text {row}" for row in range(5 * each))
-    return Sample(CONCEPTS, number, pair, np.zeros(5 * each, dtype=np.int64), texts)
+    return Sample(CONCEPTS, number, tuple(pairs), np.zeros(5 * each, dtype=np.int64), texts)
 
 
 def test_every_condition_holds_back_what_it_says() -> None:
@@ -64,3 +71,22 @@ def test_a_sample_takes_few_prompts_of_some_others() -> None:
     for concept in range(5):
         rows = (planned.concepts == concept) & (np.array(planned.conditions) == "ablate")
         assert rows.sum() == 2 + 2
+
+
+def test_prompts_of_others_are_not_the_concepts_own_and_all_are_of_any_pairs() -> None:
+    circuits, drawn = masks(np.random.default_rng(2), CONCEPTS), sample(60)
+    extent = ablation.Extent(own=60, others=8, controls=2, kept=24, curve=8)
+    planned = ablation.plan(circuits, np.zeros(circuits.bits.shape), drawn, extent)
+    met: dict[tuple[int, str], list[str]] = {}
+    for (prompt, _), concept, condition in zip(
+        planned.runs.tolist(), planned.concepts.tolist(), planned.conditions, strict=True
+    ):
+        own = drawn.concept[prompt] == concept
+        name = CONCEPTS[concept].partition("__")[2]
+        assert (name in drawn.pair[prompt].split("__")) == own
+        if own:
+            met.setdefault((concept, condition), []).append(drawn.pair[prompt])
+    for concept, name in enumerate(CONCEPTS):
+        n = 2 if name.startswith("ast") else 3
+        for condition in ("matched 0", "keep", "keep 0.02"):
+            assert len(set(met[concept, condition])) == n

@@ -14,7 +14,9 @@ from atlas_assets.stages.circuits import ablation, effects
 CONCEPTS = tuple(f"ast__C{number}" for number in range(6))
 
 
-def losses(seed: int, *, shuffled: bool = False, specific: float = 0.5) -> pl.DataFrame:
+def losses(
+    seed: int, *, shuffled: bool = False, specific: float = 0.5, controls: int = 2
+) -> pl.DataFrame:
     """Losses of circuits whose ablation costs ``specific`` nats more on the concept's prompts."""
     rng = np.random.default_rng(seed)
     prompts = [(concept, number) for concept in CONCEPTS for number in range(8)]
@@ -22,7 +24,7 @@ def losses(seed: int, *, shuffled: bool = False, specific: float = 0.5) -> pl.Da
     if shuffled:
         true = dict(zip(true, rng.permutation(list(true.values())).tolist(), strict=True))
     whole, none = rng.uniform(1, 2, len(prompts)), rng.uniform(5, 6, len(prompts))
-    conditions = ["ablate", "matched 0", "matched 1", "keep"]
+    conditions = ["ablate", "keep", *(f"matched {draw}" for draw in range(controls))]
     conditions += [f"keep {share:g}" for share in ablation.CURVE]
     rows = []
     for concept in CONCEPTS:
@@ -64,6 +66,10 @@ def test_equals_means_over_the_prompts() -> None:
         assert found.specificity.values[place] == exact(specificity)
         over = necessity - mean_rise(at(own, "matched"))
         assert found.over_matched.values[place] == exact(over)
+        assert found.clusters[place] == 8
+        for draw in range(2):
+            one = [row for row in own if row["condition"] == f"matched {draw}"]
+            assert found.controls[draw, place] == exact(mean_rise(one))
         for some, value in ((own, found.faithfulness_own), (other, found.faithfulness_other)):
             kept = [row for row in some if row["condition"] == "keep"]
             assert value[place] == exact(1 - mean_rise(kept) / mean_rise(kept, "none"))

@@ -48,9 +48,37 @@ def test_nothing_known_has_no_interval() -> None:
     assert (low[1], high[1]) == (1.0, 1.0)
 
 
-def test_p_values_count_the_draws_that_are_not_above_zero() -> None:
-    draws = np.array([[1.0, 2.0, -1.0, 0.0], [1.0, 1.0, 1.0, math.nan]])
-    assert statistics.p_above_zero(draws).tolist() == [3 / 5, 1 / 4]
+def test_p_values_count_controls_that_exceed_the_others_by_as_much() -> None:
+    rng = np.random.default_rng(4)
+    controls, own = rng.normal(size=(5, 6)), rng.normal(1, 1, 6)
+    own[2], controls[3, 4] = math.nan, math.nan
+    found = statistics.p_above_controls(own - controls.mean(axis=0), controls)
+    null = []
+    for group in (0, 1, 3, 5):
+        for one in range(5):
+            others = [controls[other, group] for other in range(5) if other != one]
+            null.append(controls[one, group] - sum(others) / 4)
+    for group in (0, 1, 3, 5):
+        excess = own[group] - sum(controls[:, group]) / 5
+        wanted = (1 + sum(value >= excess for value in null)) / 21
+        assert found[group] == pytest.approx(wanted)
+    assert np.isnan(found[[2, 4]]).all()
+    assert np.isnan(statistics.p_above_controls(own, controls[:1])).all()
+
+
+def test_p_values_of_what_is_as_its_controls_are_no_smaller_than_chance_has_it() -> None:
+    rng = np.random.default_rng(5)
+    small = discovered = 0
+    for _ in range(60):
+        values = rng.normal(0.1, 0.02, size=(6, 100))
+        excess = values[0] - values[1:].mean(axis=0)
+        p_values = statistics.p_above_controls(excess, values[1:])
+        small += np.count_nonzero(p_values < 0.05)
+        discovered += bool((statistics.benjamini_hochberg(p_values) < 0.05).any())
+    assert 0.03 < small / 6000 < 0.06
+    assert discovered <= 6
+    p_values = statistics.p_above_controls(excess + 0.1, values[1:])
+    assert (statistics.benjamini_hochberg(p_values) < 0.05).all()
 
 
 def test_q_values_equal_the_step_up_procedure() -> None:

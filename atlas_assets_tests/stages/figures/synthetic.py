@@ -13,6 +13,7 @@ from atlas_assets.stages.analyses import compositionality as pairs
 from atlas_assets.stages.analyses import layer_profile as profiles
 from atlas_assets.stages.analyses import modularity as scores
 from atlas_assets.stages.analyses.atomicity import ATOMIC_CONCEPTS
+from atlas_assets.stages.circuits.yardsticks import SPECIFICITY
 from atlas_assets.stages.figures import (
     concept_fraction,
     dendrogram,
@@ -20,6 +21,7 @@ from atlas_assets.stages.figures import (
     heatmap,
     layer_profile,
     modularity,
+    specificity,
     sweep,
 )
 from atlas_assets.stages.figures.caption import Caption
@@ -140,6 +142,18 @@ def compositionality(n_pairs: int = 1276) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=pairs.SCHEMA.polars)
 
 
+def rises() -> pl.DataFrame:
+    """Rises of the loss of all couples of concepts, by two definitions."""
+    rng = np.random.default_rng(3)
+    rows = [
+        (definition, ablated, of, rng.normal(0.1, 0.03) + own * (ablated == of), 1)
+        for definition, own in (("contrastive", 0.5), ("matched", 0.0))
+        for ablated in names()
+        for of in names()
+    ]
+    return pl.DataFrame(rows, schema=SPECIFICITY.polars, orient="row")
+
+
 CAPTION = Caption("openai/circuit-sparsity", "last_token", REFERENCE)
 #: a model in a folder whose path is wider than a column, and a note
 LONG_CAPTION = Caption(
@@ -156,6 +170,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "layer_profile": lambda: layer_profile.draw(profile(), CAPTION),
     "modularity": lambda: modularity.draw(scores.scores(universal()), CAPTION, n_layers=N_LAYERS),
     "entanglement": lambda: entanglement.draw(compositionality(), 4, CAPTION),
+    "specificity": lambda: specificity.draw(rises(), "contrastive", CAPTION),
 }
 
 

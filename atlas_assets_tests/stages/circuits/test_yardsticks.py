@@ -1,0 +1,67 @@
+"""What a leaderboard says in words is what its numbers show, also of shuffled labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from atlas_assets.stages.circuits import effects, quality, yardsticks
+from atlas_assets.stages.circuits.definitions import calibrated
+from atlas_assets.stages.circuits.identification import centroids, identify
+from atlas_assets_tests.stages.circuits import planted, test_effects
+
+
+def board(seed: int, *, shuffled: bool) -> pl.DataFrame:
+    """The leaderboard of circuits planted in six nodes and six builtins, and of specific losses."""
+    discovered, held_out = planted.pair_masks(seed)
+    if shuffled:
+        discovered = planted.shuffled(discovered, seed)
+    circuits = calibrated(discovered)
+    names = {f"ast__C{n}": f"ast__N{n}" for n in range(6)}
+    losses = test_effects.losses(seed, shuffled=shuffled, controls=5)
+    losses = losses.with_columns(pl.col("concept", "prompts_of").replace(names))
+    judged = quality.Judged(
+        definition="planted",
+        circuits=circuits,
+        identified=identify(circuits.bits.astype(np.float64), circuits.names, held_out),
+        centroid=identify(*centroids(discovered), held_out),
+        token={},
+        split_half={},
+        null_p={},
+        effects=effects.effects(losses, circuits.names, draws=99),
+        n_prompts=dict.fromkeys(circuits.names, 30),
+    )
+    return quality.leaderboard(circuits, judged.effects, quality.quality(judged))
+
+
+def test_planted_circuits_are_said_to_identify_and_to_be_specific() -> None:
+    said = yardsticks.in_words(board(0, shuffled=False))
+    assert "Of AST nodes, planted circuits identify best: they rank 100.0%" in said
+    assert "12.5% by chance, 100.0% by nearest centroid" in said
+    assert "Of AST nodes, the circuits that cost their own concept more" in said
+    assert "planted (+0.5" in said or "planted (+0.4" in said
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_shuffled_labels_it_is_said_that_nothing_rises_above_chance(seed: int) -> None:
+    said = yardsticks.in_words(board(seed, shuffled=True))
+    for kind in ("AST nodes", "builtins"):
+        assert f"No definition tells {kind} apart" in said or f"tells most {kind} apart" in said
+    assert "none rises above chance" in said
+    assert "identify best" not in said
+
+
+def test_builtins_little_above_chance_are_said_to_be_just_that() -> None:
+    row = {"type": "builtin", "definition": "calibrated", "identification_top1": 0.05}
+    row |= {"identification_top1_low": 0.03, "identification_top1_high": 0.07}
+    row |= {"chance_top1": 1 / 63, "centroid_top1": 0.084, "token_top1": 0.0497}
+    empty = dict.fromkeys(quality.LEADERBOARD.polars, None) | row
+    of_builtins = pl.DataFrame([empty], schema=quality.LEADERBOARD.polars)
+    assert yardsticks.in_words(of_builtins) == (
+        "No definition tells most builtins apart: the best, calibrated, ranks 5.0% [3.0%, 7.0%] "
+        "of the pairs held out first (1.6% by chance, 8.4% by nearest centroid, 5.0% by the read "
+        "token), little above chance."
+    )
+    level = of_builtins.with_columns(identification_top1_low=pl.lit(0.01))
+    assert "does not rise above chance" in yardsticks.in_words(level)

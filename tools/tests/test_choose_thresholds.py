@@ -1,0 +1,42 @@
+"""The choice of thresholds against planted circuits, and against labels that are shuffled."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from atlas_assets.stages.activations.positions import LEVELS
+from atlas_assets.stages.circuits.definitions import KAPPAS, SHARES
+from atlas_assets_tests.stages.circuits import planted
+from tools import choose_thresholds
+
+
+def firings(*, shuffled: bool) -> choose_thresholds.ByDomain:
+    """In each of three domains planted masks, on 6 of 10 prompts, at all levels but the highest."""
+    masks = [planted.pair_masks(seed)[0] for seed in range(3)]
+    if shuffled:
+        masks = [planted.shuffled(each, number) for number, each in enumerate(masks)]
+    counts = np.stack([np.where(each.bits, 6, 1) for each in masks]).astype(np.int32)
+    counts = np.stack([counts] * (len(LEVELS) - 1) + [counts // 2])
+    n_prompts = np.full((3, len(masks[0].names)), 10, np.int32)
+    return choose_thresholds.ByDomain(masks[0].names, n_prompts, counts)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_pairs_of_the_domain_held_out_find_planted_circuits_only(shuffled: bool) -> None:
+    found = dict(choose_thresholds.judged(firings(shuffled=shuffled)))
+    every = itertools.product(KAPPAS, choose_thresholds.CONSISTENCIES, SHARES)
+    assert list(found) == list(every)
+    for (kappa, consistency, share), tops in found.items():
+        assert len(tops) == 14
+        fires = consistency < 0.5 or (consistency == 0.5 and kappa < 1)
+        mean = np.mean(list(tops.values()))
+        if shuffled or not fires:
+            assert mean < 0.35
+        elif share < 1:
+            assert mean > 0.95
+    told = list(choose_thresholds.lines(found))
+    assert len(told) == 2 + len(found) + 1
+    assert told[-1].startswith("best: κ = ")

@@ -39,7 +39,7 @@ def wiring_of(store: AtlasStore, typed: str, definition: str) -> Wired:
 
     Raises:
         MissingArtifactError: the atlas has no wiring.
-        ArtifactError: it is damaged, or the model is dense.
+        ArtifactError: it is damaged, or wiring is not applicable.
         SettingsError: there is no such concept, or the definition is not wired.
     """
     counted = _counted(store)
@@ -74,8 +74,8 @@ def _counted(store: AtlasStore) -> pl.DataFrame:
         ArtifactError,
         f"there is no wiring: {NOT_APPLICABLE}",
         where=str(store.path("circuit_wiring")),
-        expected="an atlas of a weight-sparse model",
-        found="one of a dense model",
+        expected="an atlas of what the MLPs of a weight-sparse model give",
+        found="one of another",
         remedy="look into another folder (ATLAS_DATA_DIR and ATLAS_NAME)",
     )
     return counted

@@ -37,12 +37,17 @@ class BlockWeights:
 
 
 def block_weights(model: LoadedModel) -> BlockWeights | None:
-    """Return the weights of a circuitgpt's MLPs and of its attention's values; else ``None``."""
+    """Return the weights of a circuitgpt's MLPs and of its attention's values.
+
+    It is ``None`` of another family, and where something else is read than what the MLPs give.
+    """
     network = model.network
     if not isinstance(network, CircuitGPTForCausalLM):
         return None
     width = model.width
     blocks: list[Any] = list(network.circuit_model.transformer.h)
+    if any(point is not block.mlp for point, block in zip(model.points, blocks, strict=True)):
+        return None
     reads: list[tuple[Tensor, Tensor]] = []
     writes: list[tuple[Tensor, Tensor]] = []
     for block in blocks:

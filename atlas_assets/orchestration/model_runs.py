@@ -197,7 +197,7 @@ class ModelRuns:
         )
 
     def weights(self) -> Weights | None:
-        """Return the non-zero weights of the blocks; ``None`` of a family that is dense."""
+        """Return the non-zero weights of the blocks; ``None`` where wiring is not applicable."""
         from atlas_assets.models.wiring import block_weights  # imports torch
 
         found = block_weights(self._model.loaded)

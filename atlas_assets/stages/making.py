@@ -68,7 +68,7 @@ class Model(Protocol):
         """Return the losses of runs, each of a prompt with its gates, in nats per token."""
 
     def weights(self) -> Weights | None:
-        """Return the non-zero weights of the blocks; ``None`` of a family that is dense."""
+        """Return the non-zero weights of the blocks; ``None`` where wiring is not applicable."""
 
 
 class Making(Protocol):

@@ -62,4 +62,4 @@ def test_of_a_dense_model_wiring_is_not_applicable(
     wire(data, share=0.9)
     called = call(data, *arguments, "--json")
     assert called.code == 3
-    assert "not applicable: the model is dense" in called.json["error"]["what"]
+    assert "not applicable: it takes" in called.json["error"]["what"]

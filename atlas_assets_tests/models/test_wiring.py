@@ -65,8 +65,11 @@ def test_edges_follow_from_the_matrices_of_the_checkpoint(seed: int, tmp_path: P
     assert len(named) == len(found) > 20
 
 
-def test_what_is_no_circuitgpt_is_dense(tmp_path: Path) -> None:
-    loaded = load(resolve(str(tiny.write(tmp_path / "model")), None), device="cpu", dtype="float32")
+def test_other_families_and_other_sites_have_no_wiring(tmp_path: Path) -> None:
+    source = resolve(str(tiny.write(tmp_path / "model")), None)
+    loaded = load(source, device="cpu", dtype="float32")
     of_full = block_weights(loaded)
     assert of_full is not None and of_full.share == 1.0
+    for site in ("attn_out", "mlp_neurons", "resid_post"):
+        assert block_weights(load(source, device="cpu", dtype="float32", site=site)) is None
     assert block_weights(replace(loaded, network=torch.nn.Linear(2, 2))) is None

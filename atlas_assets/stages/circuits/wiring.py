@@ -46,8 +46,8 @@ KINDS = HIDDEN, READOUT, VALUE = ("hidden", "readout", "value")
 #: weights of which more than this share is not zero draw no circuit: everything is wired
 DENSE = 0.5
 NOT_APPLICABLE = (
-    "not applicable: the model is dense, so every neuron is wired to every other "
-    f"(more than {DENSE:.0%} of the weights of its matrices are not zero)"
+    "not applicable: it takes the outputs of MLPs (ATLAS_SITE mlp_out) in a circuitgpt of whose "
+    f"weights at most {DENSE:.0%} are not zero; in a dense model everything is wired to everything"
 )
 
 

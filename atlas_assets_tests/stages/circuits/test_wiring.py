@@ -169,7 +169,7 @@ def test_a_dense_model_has_no_wiring_and_is_said_to_have_none() -> None:
     table = wiring.wiring({"published": random_circuits(0)}, dense)
     assert table.is_empty()
     wiring.WIRING.check(table, where="circuit_wiring")
-    assert "not applicable: the model is dense" in wiring.in_words(wiring.EDGES.polars.to_frame())
+    assert "not applicable: it takes" in wiring.in_words(wiring.EDGES.polars.to_frame())
 
 
 def test_circuits_without_neurons_have_no_edges() -> None:

@@ -22,6 +22,11 @@ OK, FINDING, USAGE, UNREADABLE = 0, 1, 2, 3
 DEFECT = 70
 _JSON = "--json"
 _HELP_WIDTH = 78
+#: the commands that do what remedies name by Dagster's word
+_HOW_TO_MATERIALISE = (
+    "  to materialise: `atlas build` makes everything again; one artifact of these,",
+    "    `dagster asset materialize -m atlas_assets.definitions --select NAME`",
+)
 #: control characters that stay in what is printed, because they lay it out
 _LAYOUT = "\n\t"
 
@@ -141,6 +146,8 @@ def _explain(
     """Print the error in words to standard error and, where JSON is wanted, as JSON to output."""
     if show:
         echo(printable(f"Error: {error}", keep=_LAYOUT).split("\n"), err=True)
+        if "materialise" in (error.remedy or ""):
+            echo(_HOW_TO_MATERIALISE, err=True)
     if ctx.meta[_JSON]:
         fields = ("what", "where", "expected", "found", "remedy")
         document = {

@@ -182,3 +182,12 @@ def test_the_setting_is_typed_as_it_is_printed(made: Path, call: Call) -> None:
     assert wrong.code == 2
     assert "expected: ε and C, as eps=0.5,C=0.8" in wrong.err
     assert call(made, "show", "For", "--reference", "-e", "0.1").code == 2
+
+
+def test_a_remedy_that_says_materialise_is_followed_by_the_commands(data: Path, call: Call) -> None:
+    masks = data / NAME / "13_object_masks_eps0.5_cons0.8.h5"
+    masks.write_bytes(masks.read_bytes()[:-100])
+    shown = call(data, "show", "For", "--reference")
+    assert shown.code == 3
+    assert "materialise" in shown.err
+    assert "to materialise: `atlas build` makes everything again" in shown.err

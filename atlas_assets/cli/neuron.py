@@ -44,8 +44,9 @@ def neuron(layer: int, index: int, kind: str, strongest: int) -> Answer:
     """Show what writes and what reads neuron INDEX of LAYER, and which concepts hold it.
 
     Both count from 0. What is shown are the weights in the wiring of published and contrastive
-    circuits (`atlas wiring`), with the number of circuits that have each; concepts are those whose
-    circuits hold the neuron, by every definition of the atlas.
+    circuits (`atlas wiring`), with the number of circuits that have each: all that writes a neuron
+    of such a circuit, and of what reads it what writes another neuron of the circuit. Concepts are
+    those whose circuits hold the neuron, by every definition of the atlas.
     """
     from atlas_assets.atlas.open import open_in_force
     from atlas_assets.atlas.wiring import node_of
@@ -71,7 +72,8 @@ def _text(document: dict[str, Any], kind: str, strongest: int) -> Iterator[str]:
     for title, others in (("written by", "written_by"), ("read by", "read_by")):
         rows = document[others]
         yield ""
-        yield f"{title} {count(len(rows), 'node') if rows else 'nothing'} in wired circuits"
+        what = count(len(rows), "node") if rows else "nothing"
+        yield f"{title} {what} in published and contrastive circuits"
         yield from table(_OTHERS, (map(_said, row.values()) for row in rows[:strongest]))
     yield ""
     yield "held by"

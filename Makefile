@@ -15,7 +15,7 @@ MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-s3 check audit bench reliability docs pictures train-embedded format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-s3 check audit bench reliability docs pictures train-embedded explorer format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -107,6 +107,9 @@ pictures: $(VENV)/.dev ## the pictures of README and docs, of the atlas in force
 
 train-embedded: $(VENV)/.product ## train the embedded model anew (an hour or two); resumes when killed
 	$(BIN)/python -m tools.train_embedded --states data/training/embedded
+
+explorer: ## build the explorer's page from explorer/ into the package; needs Node 20 or later
+	cd explorer && npm ci --no-audit --no-fund && npm run build
 
 format: $(VENV)/.dev ## format and fix what ruff can
 	$(BIN)/ruff format .

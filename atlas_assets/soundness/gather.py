@@ -17,17 +17,14 @@ from atlas_assets.soundness.subject import (
     subject_of,
     subject_of_atlas,
 )
-from atlas_assets.stages.artifact import Artifact, Entry, Layout
+from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, skipped_under
-from atlas_assets.stages.figures.artifacts import FORMS
 from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 from atlas_assets.stages.report.claims import ClaimResult
-from atlas_assets.stages.report.page import SECTIONS, Page, Plate, Section
+from atlas_assets.stages.report.page import SECTIONS, Page, Section
 from atlas_assets.stages.report.table import Table, table
 from atlas_assets.stages.setting import Partition, Setting
-from atlas_assets.storage.figures import PNG
 from atlas_assets.storage.provenance import Grid, Lineage, Provenance
 from atlas_assets.storage.store import AtlasStore
 
@@ -50,7 +47,6 @@ def gather(store: AtlasStore, settings: AtlasSettings, claims: Sequence[ClaimRes
         model=subject.model,
         facts=facts(store, subject.model, subject.readout),
         claims=tuple(claims),
-        figures=_figures(store, own),
         analyses=_analyses(store, own),
         provenance=_provenance(store),
         missing=tuple(
@@ -126,20 +122,6 @@ def caption_of(
         cut = f"Own prompts: {grid.stimuli}."
     note = " ".join(part for part in (*notes, cut) if part)
     return Caption(subject.model, subject.readout, setting, note or None)
-
-
-def _figures(store: AtlasStore, own: bool) -> tuple[Plate, ...]:
-    plates = []
-    for artifact in ARTIFACTS.values():
-        if artifact.content is Layout.FIGURE and store.exists(artifact.key):
-            drawing: Drawing = store.read(artifact.key, part=PNG)
-            width, height = drawing.size
-            explanation = artifact.described(own).removesuffix(FORMS).strip()
-            words = drawing.description or explanation
-            plates.append(
-                Plate(artifact.key, artifact.title, explanation, words, drawing.png, width, height)
-            )
-    return tuple(plates)
 
 
 def _analyses(store: AtlasStore, own: bool) -> tuple[Section, ...]:

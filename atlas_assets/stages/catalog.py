@@ -84,6 +84,7 @@ _ALL = (
 )
 _READ_BY_OTHERS = (*_ACTIVATIONS, *CIRCUITS)
 _REPORTED = tuple(artifact for artifact in _ALL if artifact not in _READ_BY_OTHERS)
+_EXPLORED = (*_REPORTED, circuits.CIRCUITS, wiring.CIRCUIT_WIRING)
 
 #: why artifacts are not made; the first is followed by what own prompts lack
 NOT_APPLICABLE, NOT_IN_SWEEP = "not applicable", "the sweep lacks a setting that it needs"
@@ -92,7 +93,7 @@ NOT_APPLICABLE, NOT_IN_SWEEP = "not applicable", "the sweep lacks a setting that
 ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
     {
         artifact.key: artifact
-        for artifact in (*_ALL, claims_report(_REPORTED), atlas_report(_REPORTED))
+        for artifact in (*_ALL, claims_report(_REPORTED), atlas_report(_EXPLORED))
     }
 )
 

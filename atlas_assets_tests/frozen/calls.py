@@ -53,6 +53,9 @@ MISTAKES = (
 )
 
 
+SIZE = re.compile(r" *(?<![\w.])[\d.]+ [kMG]?B\b")
+
+
 class Workplace:
     """A folder for one atlas, and processes that see no other settings than its own."""
 
@@ -139,9 +142,10 @@ class Workplace:
 
 
 def _lines(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What was printed, less sizes of files, which follow from versions."""
     return {
         "exit": done.returncode,
-        "output": done.stdout.splitlines(),
+        "output": [SIZE.sub(" *B", line) for line in done.stdout.splitlines()],
         "errors": done.stderr.splitlines(),
     }
 

@@ -18,6 +18,7 @@ import polars as pl
 from PIL import Image
 
 from atlas_assets.files.json_text import SEAL
+from atlas_assets_tests.stages.report.reading import data_of
 
 Items = dict[str, Any]
 
@@ -26,8 +27,6 @@ MACHINE = ("bits", "payload", "pixels", "provenance", "sidecar")
 #: formats whose bytes, and so whose sidecar's name, do not follow the libraries' versions
 PLAIN = (".csv", ".md")
 SIDECAR = re.compile(r"^(?P<file>.+)\.(?P<digest>[0-9a-f]{16})\.json$")
-VERSION_ROW = re.compile(r'(<th scope="row">[\w-]+</th><td>)\d[\w.+]*(</td>)')
-DATA_URI = re.compile(r"(data:[\w/+.-]+;base64,)[A-Za-z0-9+/=]+")
 MEDIA_BOX = re.compile(rb"/MediaBox ?\[ ?([0-9. ]+?) ?\]")
 
 
@@ -53,8 +52,10 @@ def atlas_items(folder: Path) -> Items:
         elif sidecar:
             record = json.loads(path.read_text(encoding="utf-8"))
             items |= _provenance(sidecar["file"], record)
-            plain = sidecar["file"].endswith(PLAIN)
-            items[f"{sidecar['file']} | {'name' if plain else 'sidecar'}"] = sidecar["digest"]
+            file = sidecar["file"]
+            if not file.endswith(".html"):
+                aspect = "name" if file.endswith(PLAIN) else "sidecar"
+                items[f"{file} | {aspect}"] = sidecar["digest"]
         else:
             read = READERS.get(path.suffix)
             aspects = read(path) if read else {"content": sha256([path.read_bytes()])}
@@ -72,11 +73,11 @@ def _provenance(name: str, record: dict[str, Any]) -> Items:
     text = json.dumps(stable, sort_keys=True).encode()
     # what goes into the masks from the activations is another digest on another processor
     everywhere = {**stable, "inputs": sorted(record["inputs"]), "payload_sha256": None}
-    return {
-        f"{name} | payload": record["payload_sha256"],
-        f"{name} | provenance": sha256([text]),
-        f"{name} | record": sha256([json.dumps(everywhere, sort_keys=True).encode()]),
-    }
+    found = {f"{name} | record": sha256([json.dumps(everywhere, sort_keys=True).encode()])}
+    if name.endswith(".html"):  # its digests follow those of all files, and how it is drawn
+        return found
+    payload, provenance = record["payload_sha256"], sha256([text])
+    return {**found, f"{name} | payload": payload, f"{name} | provenance": provenance}
 
 
 def _hdf5(path: Path) -> Items:
@@ -127,9 +128,10 @@ def _parquet(path: Path) -> Items:
 
 
 def _html(path: Path) -> Items:
-    text = path.read_text(encoding="utf-8")
-    text = VERSION_ROW.sub(r"\1*\2", DATA_URI.sub(r"\1*", text))
-    return {"content": sha256([text.encode()])}
+    """The circuits and prompts of the page; its tables are those of other files, held there."""
+    data = data_of(path.read_text(encoding="utf-8"))
+    told = {key: data.get(key) for key in ("concepts", "definitions", "checkers", "prompts")}
+    return {"content": sha256([json.dumps(told, sort_keys=True).encode()])}
 
 
 def _png(path: Path) -> Items:

@@ -65,12 +65,12 @@ def test_one_odd_file_is_left_out_and_the_others_are_published(atlas: Atlas, sta
         fcntl.flock(file, fcntl.LOCK_EX)
         with staged(atlas.store, atlas.settings) as without:
             reasons = {file.name: file.reason for file in without.left_out if file.present}
-    assert reasons.keys() == {"claims.md", "atlas_report.html", scores.name, locked.name}
+    assert reasons.keys() == {"claims.md", "atlas_explorer.html", scores.name, locked.name}
     for name, found in (
         ("claims.md", "a folder, a pipe or a device"),
         (scores.name, "a folder, a pipe or a device"),
         (locked.name, "open elsewhere"),
-        ("atlas_report.html", "a symbolic link"),
+        ("atlas_explorer.html", "a symbolic link"),
     ):
         assert found in reasons[name] and str(root) not in reasons[name]
     published = {file.path for file in without.manifest.files}

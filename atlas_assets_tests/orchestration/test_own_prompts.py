@@ -25,6 +25,7 @@ from atlas_assets.orchestration.automation.plan import Verdicts, plan_of
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import skipped_under
 from atlas_assets_tests.orchestration.tiny_atlas import failure_text, run_job
+from atlas_assets_tests.stages.report.reading import data_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_prompts.md"
 #: what rests on keywords
@@ -93,11 +94,15 @@ def test_what_is_about_the_papers_inventory_is_not_applicable_and_fails_nothing(
     for key in (("object_prompts", "prompts_parse"), ("summary", "claim_keywords_testable")):
         assert told[key].startswith("not applicable: ")
     assert "Not applicable" in (folder / "claims.md").read_text(encoding="utf-8")
-    report = (folder / "atlas_report.html").read_text(encoding="utf-8")
-    assert "Not applicable: the paper&#39;s claims" in report
-    assert "own prompts, sql.csv, SHA-256" in report
-    assert "Python concept" not in report
-    assert "keyword" not in report
+    report = data_of((folder / "atlas_explorer.html").read_text(encoding="utf-8"))
+    assert report["own"]
+    assert {claim["verdict"] for claim in report["claims"]} == {"not applicable"}
+    (grid,) = (value for name, value in report["facts"] if name == "grid of prompts")
+    assert grid.startswith("own prompts, sql.csv, SHA-256")
+    assert report["concepts"] == ["own__LIMIT", "own__ORDER BY", "own__WHERE"]
+    assert report["prompts"]["of"].keys() == set(report["concepts"])
+    told = [finding["text"] for finding in report["findings"]]
+    assert "keyword" not in json.dumps([told, report["sections"]])
 
 
 def test_masks_follow_from_the_prompts_of_the_file(folder: Path) -> None:
@@ -214,4 +219,5 @@ def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_pat
     positions = pl.read_parquet(folder / "12_position_activations.parquet")
     assert positions["pair"].unique().sort()[0] == "own__если__да"
     assert list(io.load_universal_masks(data_root=folder)) == ["own__если", "own__пока"]
-    assert "Not in this atlas" not in (folder / "atlas_report.html").read_text(encoding="utf-8")
+    page = (folder / "atlas_explorer.html").read_text(encoding="utf-8")
+    assert data_of(page)["missing"] == []

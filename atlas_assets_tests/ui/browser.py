@@ -43,6 +43,7 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
     options.binary_location = CHROMIUM
     for switch in (*SWITCHES, f"--user-data-dir={profile}"):
         options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     try:
         yield driver

@@ -1,4 +1,4 @@
-"""The artifacts of stage 17: the claims as a document, and the report on one page."""
+"""The artifacts of stage 17: the claims as a document, and the page to explore."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from atlas_assets.stages.artifact import Artifact, Layout
 from atlas_assets.stages.making import Making
+from atlas_assets.stages.report.explorer import explorer_data
 from atlas_assets.stages.report.markdown import claims_markdown
+from atlas_assets.stages.report.page import render
 from atlas_assets.stages.report.published_claims import CLAIMS
 
 
@@ -20,15 +22,14 @@ def _claims_report(making: Making) -> str:
 
 
 def _atlas_report(making: Making) -> str:
-    from atlas_assets.stages.report.page import render  # jinja2 is wanted here alone
-
     page = making.page()
+    data = explorer_data(making, page)
     making.note(
         **{f"claims: {verdict}": number for verdict, number in page.verdicts},
-        n_figures=len(page.figures),
+        n_concepts=len(data["concepts"]),
         n_missing_files=len(page.missing),
     )
-    return render(page)
+    return render(page, data)
 
 
 def claims_report(artifacts: Sequence[Artifact]) -> Artifact:
@@ -53,17 +54,18 @@ def claims_report(artifacts: Sequence[Artifact]) -> Artifact:
 
 
 def atlas_report(artifacts: Sequence[Artifact]) -> Artifact:
-    """Declare the report on ``artifacts``: all that it shows, and all that the claims read."""
+    """Declare the page on ``artifacts``: all that it shows, and all that the claims read."""
     return Artifact(
         key="atlas_report",
-        title="Report",
-        filename="atlas_report.html",
+        title="Explorer",
+        filename="atlas_explorer.html",
         content=Layout.TEXT,
         group="stage_17_report",
-        description="The whole atlas on one page that opens in any browser, offline: the paper's "
-        "claims against what this atlas shows, figures, tables, and where every file comes from.",
+        description="The whole atlas on one page that opens in any browser, offline: what was "
+        "found, every concept and neuron at every setting and by every definition, the paper's "
+        "claims against what this atlas shows, tables, and where every file comes from.",
         compute=_atlas_report,
         inputs=tuple(artifact.key for artifact in artifacts),
         inputs_may_be_absent=True,
-        tools=("jinja",),
+        code_version="2",
     )

@@ -1,45 +1,21 @@
-"""What stands on the page, and its layout as one HTML file that needs nothing else."""
+"""What stands on the page, and the page as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
-import base64
+import html
+import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-
-import jinja2
+from typing import Any
 
 from atlas_assets.stages.report.claims import ClaimResult, tally
 from atlas_assets.stages.report.table import Table
 
-_TEMPLATE, _STYLE = "atlas_report.html.j2", "atlas_report.css"
-
-
-@dataclass(frozen=True)
-class Plate:
-    """A figure on the page, with its artifact's key; the width and height are in pixels.
-
-    The explanation says what the figure shows and how that is computed, the words what is to be
-    seen, for those who cannot see it.
-    """
-
-    key: str
-    title: str
-    explanation: str
-    words: str
-    png: bytes
-    width: int
-    height: int
-
-    @property
-    def source(self) -> str:
-        """The image as a URL that holds it."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-
-    @property
-    def alternative(self) -> str:
-        """The first sentence of `words`; all of them stand below the image."""
-        return self.words.partition(". ")[0].removesuffix(".") + "."
+#: what `make explorer` builds, and what stands in it for the title and the data
+BUNDLE, _TITLE, _DATA = "explorer.html", "ATLAS_TITLE", "ATLAS_DATA"
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 @dataclass(frozen=True)
@@ -105,7 +81,6 @@ class Page:
         model: The model that the atlas is of.
         facts: (name, value) about model, readout, grid and extent.
         claims: The paper's claims, evaluated.
-        figures: The figures that there are.
         analyses: The sections that hold the tables.
         provenance: The section that says where the files come from.
         missing: The names of the files that are not there.
@@ -115,7 +90,6 @@ class Page:
     model: str
     facts: tuple[tuple[str, str], ...]
     claims: tuple[ClaimResult, ...]
-    figures: tuple[Plate, ...]
     analyses: tuple[Section, ...]
     provenance: Section
     missing: tuple[str, ...]
@@ -142,26 +116,18 @@ class Page:
         return tuple(dict.fromkeys(claim.note for claim in self.claims if claim.note))
 
 
-def render(page: Page) -> str:
-    """Return the page as HTML: same page, same text.
+def render(page: Page, data: Mapping[str, Any]) -> str:
+    """Return the page as HTML: same page and data, same text.
 
-    Everything on the page is escaped; images are in it; nothing is loaded from elsewhere.
+    The data is JSON in an element that no browser runs; nothing in it can end that element.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template(_TEMPLATE, globals={"len": len})
-    return template.render(page=page, style=_text(_STYLE), sign=_sign) + "\n"
+    title = html.escape(f"CSP-Atlas of {page.model}")
+    bundle = (resources.files("atlas_assets.stages.report") / BUNDLE).read_text(encoding="utf-8")
+    before, after = bundle.split(_DATA)
+    return f"{before.replace(_TITLE, title)}{as_script(data)}{after}"
 
 
-def _sign(verdict: str) -> str:
-    """Return the sign of a verdict, so that colour is not needed to tell verdicts apart."""
-    return {"holds": "✓", "broken": "✗", "observed, not claimed": "○"}.get(verdict, "–")
-
-
-def _text(name: str) -> str:
-    return (resources.files("atlas_assets.stages.report") / name).read_text(encoding="utf-8")
+def as_script(data: Mapping[str, Any]) -> str:
+    """Return JSON, in ASCII, that holds none of ``<``, ``>`` and ``&``."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.translate(_ESCAPES)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 
 #: elements without an end tag
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 #: attributes that make a browser load something
 LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "manifest"}
+
+
+def split(page: str) -> tuple[str, str, str]:
+    """An atlas's page before its data, the data as text, and the page after it."""
+    before, mark, rest = page.rpartition('"application/json">')
+    data, end, after = rest.partition("</script>")
+    return before + mark, data, end + after
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """The data that an atlas's page holds."""
+    found: dict[str, Any] = json.loads(split(page)[1])
+    return found
 
 
 @dataclass

@@ -1,23 +1,31 @@
-"""The report: complete, legible to everyone, alone, and safe with any name in it."""
+"""The page: complete, alone, built from its sources, and safe with any name in it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
 from dataclasses import replace
-from itertools import pairwise
+from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import pytest
 from upath import UPath
 
 from atlas_assets.errors import ArtifactError, ProvenanceError
-from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evaluate import evaluate_claims
+from atlas_assets.soundness.evidence import Recomputation
 from atlas_assets.soundness.gather import caption_of, gather
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.masks.masks import universal_table
-from atlas_assets.stages.report.claims import ClaimResult
-from atlas_assets.stages.report.page import Page, render
+from atlas_assets.stages.making import Making
+from atlas_assets.stages.masks.masks import universal_from_table, universal_table
+from atlas_assets.stages.report.explorer import explorer_data
+from atlas_assets.stages.report.page import BUNDLE, SECTIONS, Page, render
 from atlas_assets.stages.setting import DEFINITIONS, REFERENCE, STANDALONE
 from atlas_assets.storage.provenance import Lineage
 from atlas_assets.storage.store import AtlasStore
@@ -28,6 +36,7 @@ from atlas_assets_tests.storage.samples import DEFINED, LINEAGE, objects, sample
 SWEEP = (STANDALONE, REFERENCE)
 SETTINGS = AtlasSettings.build(epsilons="0.001,0.5", consistencies="0.8")
 HOSTILE = "<script>alert('x')</script>&\"model\""
+EXPLORER = Path(__file__).resolve().parents[3] / "explorer"
 
 
 def store_at(folder: Path, lineage: Lineage = LINEAGE) -> AtlasStore:
@@ -46,6 +55,29 @@ def fill(store: AtlasStore) -> AtlasStore:
     return store
 
 
+def making_of(store: AtlasStore) -> Making:
+    """What the page is computed with, on the files of an atlas."""
+    recomputation = Recomputation(
+        sweep=store.sweep,
+        definitions=store.definitions,
+        partition=None,
+        read=lambda key, at=None, _part=None: store.read(key, at),
+        universal=lambda at: universal_from_table(store.read("masks"), at),
+        any_universal=lambda: universal_from_table(store.read("masks"), store.sweep[0]),
+    )
+    return cast(Making, recomputation)
+
+
+def html_of(store: AtlasStore, page: Page) -> str:
+    return render(page, explorer_data(making_of(store), page))
+
+
+def bundle() -> str:
+    """The page as it is shipped, without an atlas."""
+    folder = resources.files("atlas_assets.stages.report")
+    return (folder / BUNDLE).read_text(encoding="utf-8")
+
+
 def page_of(store: AtlasStore) -> Page:
     return gather(store, SETTINGS, evaluate_claims(store, SETTINGS))
 
@@ -61,18 +93,14 @@ def page(store: AtlasStore) -> Page:
 
 
 @pytest.fixture(scope="module")
-def reading(page: Page) -> Reading:
-    return Reading(render(page))
+def reading(store: AtlasStore, page: Page) -> Reading:
+    return Reading(html_of(store, page))
 
 
-def test_every_part_of_the_atlas_is_on_the_page(page: Page, reading: Reading) -> None:
-    shown = {element.attributes.get("id") for element in reading.elements}
-    figures = {key for key in ARTIFACTS if key.startswith("figure_")}
-    assert figures <= shown
-    assert {"claims", "figures", "fractions", "sizes", "entanglement", "similarity"} <= shown
-    assert "provenance" in shown
+def test_every_part_of_the_atlas_is_on_the_page(page: Page) -> None:
+    assert [section.id for section in page.analyses] == [section.id for section in SECTIONS]
     assert page.missing == ()
-    text = reading.elements[0].text
+    files = {row[0] for row in page.provenance.tables[0].rows}
     for key, artifact in ARTIFACTS.items():
         if artifact.group != "stage_17_report":
             for partition in (
@@ -80,126 +108,100 @@ def test_every_part_of_the_atlas_is_on_the_page(page: Page, reading: Reading) ->
                 if artifact.partitions is DEFINITIONS
                 else (SWEEP if artifact.partitioned else (None,))
             ):
-                assert artifact.file_name(partition) in text, key
-    for claim in page.claims:
-        assert claim.id in text
-        assert claim.statement in text
-    assert "readout" in text
-    assert "last_token" in text
-    assert "embedded" in text
+                assert artifact.file_name(partition) in files, key
+    facts = dict(page.facts)
+    assert facts["model"] == "embedded"
+    assert facts["readout"] == "last_token"
 
 
-def test_tables_name_their_setting(reading: Reading) -> None:
-    captions = [caption.text for caption in reading.all("caption")]
+def test_tables_name_their_setting(page: Page) -> None:
+    captions = [table.caption for section in page.analyses for table in section.tables]
     assert "Circuit sizes, neurons, at ε=0.001, C=0.8" in captions
     assert "Relaxed modularity, all concepts, at ε=0.5, C=0.8" in captions
     assert any(text.startswith("Token independence") and "ε=0.5" in text for text in captions)
 
 
-def test_the_page_needs_nothing_else(reading: Reading, page: Page) -> None:
-    loads = reading.loads()
-    assert len(loads) == len(page.figures) > 0
-    assert all(address.startswith("data:image/png;base64,") for address in loads)
-    assert not reading.all("script", "iframe", "object", "embed", "link", "form")
+def test_the_page_needs_nothing_else(reading: Reading) -> None:
+    assert not reading.loads()
+    assert not reading.all("iframe", "object", "embed", "link", "form")
     (policy,) = (
         element.attributes["content"]
         for element in reading.all("meta")
         if element.attributes.get("http-equiv") == "Content-Security-Policy"
     )
-    assert policy.startswith("default-src 'none'")
-    targets = [element.attributes["href"] for element in reading.all("a")]
-    ids = [element.attributes["id"] for element in reading.elements if "id" in element.attributes]
-    assert len(ids) == len(set(ids))
-    assert all(target.startswith("#") and target[1:] in ids for target in targets)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    (script,) = (e for e in reading.all("script") if e.attributes.get("type") == "module")
+    digest = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
 
 
 def test_the_page_can_be_heard(reading: Reading) -> None:
     (html,) = reading.all("html")
     assert html.attributes["lang"] == "en"
     assert reading.declaration.lower() == "doctype html"
-    assert len(reading.all("title")) == len(reading.all("h1")) == len(reading.all("main")) == 1
-    levels = [int(element.name[1]) for element in reading.all("h1", "h2", "h3", "h4")]
-    assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
-    ids = {element.attributes.get("id"): element for element in reading.elements}
-    for image in reading.all("img"):
-        assert len(image.attributes["alt"]) > 10
-        assert ids[image.attributes["aria-describedby"]].text
-        assert int(image.attributes["width"]) > 0
-        assert int(image.attributes["height"]) > 0
-    tables = reading.all("table")
-    assert len(reading.all("caption")) == len(tables)
-    for header in reading.all("th"):
-        assert header.attributes["scope"] == ("col" if "thead" in header.inside else "row")
-        assert header.text.strip()
+    assert [title.text for title in reading.all("title")] == ["CSP-Atlas of embedded"]
+    assert "JavaScript" in reading.all("noscript")[0].text
 
 
-def test_rows_have_as_many_cells_as_their_table_has_columns(reading: Reading) -> None:
-    starts = [i for i, element in enumerate(reading.elements) if element.name == "table"]
-    for start, end in zip(starts, [*starts[1:], len(reading.elements)], strict=True):
-        cells = [e for e in reading.elements[start:end] if e.name in ("th", "td")]
-        columns = sum(1 for cell in cells if "thead" in cell.inside)
-        body = [cell for cell in cells if "tbody" in cell.inside]
-        assert len(body) % columns == 0
-        assert [cell.name for cell in body[:: columns or 1]] == ["th"] * (len(body) // columns)
+def test_whatever_a_name_says_is_text(page: Page) -> None:
+    data = {HOSTILE: [HOSTILE, "\u2028<!--<script>\ud800]]>", "ATLAS_DATA ATLAS_TITLE"]}
+    html = render(replace(page, model=f"{HOSTILE} ATLAS_DATA"), data)
+    reading = Reading(html)
+    module, atlas = reading.all("script")
+    assert atlas.attributes == {"id": "atlas", "type": "application/json"}
+    assert json.loads(atlas.text) == data
+    assert module.text == Reading(render(page, {})).all("script")[0].text
+    assert reading.all("title")[0].text == f"CSP-Atlas of {HOSTILE} ATLAS_DATA"
+    assert html.count("<script") == 2
 
 
-def test_whatever_a_name_says_is_text(tmp_path: Path) -> None:
-    lineage = LINEAGE.model_copy(update={"model": ModelIdentity(model_id=HOSTILE)})
-    store = store_at(tmp_path, lineage)
-    for setting in SWEEP:
-        store.write("object_masks", objects(setting), setting, inputs={})
-    store.write("masks", universal_table({at: objects(at).universal for at in SWEEP}))
-    claim = next(iter(evaluate_claims(store, SETTINGS)))
-    hostile = replace(claim, statement=HOSTILE, observed=HOSTILE, note=HOSTILE)
-    reading = Reading(render(gather(store, SETTINGS, [hostile])))
-    assert not reading.all("script")
-    assert reading.all("h1")[0].text == f"CSP-Atlas of {HOSTILE}"
-    assert sum(HOSTILE in cell.text for cell in reading.all("td")) == 2
+def test_the_bundle_is_built_from_the_sources_beside_it() -> None:
+    """Without Node: the page names the SHA-256 of what it was built from."""
+    sources = EXPLORER / "src"
+    names = [f"src/{path.name}" for path in sources.iterdir()]
+    names += ["index.html", "package-lock.json", "package.json", "tsconfig.json", "vite.config.ts"]
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(f"{name}\0".encode() + (EXPLORER / name).read_bytes() + b"\0")
+    found = re.search(r'name="sources-sha256" content="(\w+)"', bundle())
+    assert found is not None
+    assert found[1] == digest.hexdigest(), "run `make explorer`"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node and npm to build the page anew")
+def test_the_sources_give_the_bundle(tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("node_modules", "dist")
+    shutil.copytree(EXPLORER, tmp_path / "explorer", ignore=ignored)
+    packaged = tmp_path / "atlas_assets" / "stages" / "report"
+    packaged.mkdir(parents=True)
+    commands = (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"])
+    for command in commands:
+        done = subprocess.run(
+            command, cwd=tmp_path / "explorer", capture_output=True, text=True, timeout=600
+        )
+        if command[1] == "ci" and done.returncode:
+            pytest.skip(f"needs the npm registry: {done.stderr[-200:]}")
+        assert done.returncode == 0, done.stderr
+    assert (packaged / "explorer.html").read_text(encoding="utf-8") == bundle()
 
 
 def test_the_same_atlas_elsewhere_gives_the_same_page(page: Page, tmp_path: Path) -> None:
-    assert render(page_of(fill(store_at(tmp_path)))) == render(page)
+    store = fill(store_at(tmp_path))
+    assert html_of(store, page_of(store)) == html_of(store, page)
 
 
 def test_what_is_absent_is_left_out_and_said_to_be(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     empty = page_of(store)
-    assert not empty.figures
     assert not empty.analyses
-    reading = Reading(render(empty))
-    assert "No figure has been made yet." in reading.elements[0].text
-    assert "13_object_masks_eps0.5_cons0.8.h5" in reading.elements[0].text
+    assert "13_object_masks_eps0.5_cons0.8.h5" in empty.missing
+    data = explorer_data(making_of(store), empty)
+    assert data["concepts"] == data["definitions"] == data["findings"] == []
+    assert "prompts" not in data
     store.write("layer_profile", sample("layer_profile"), inputs={})
-    store.write("figure_sweep", sample("figure_sweep"), inputs={})
     (section,) = page_of(store).analyses
     assert section.id == "sizes"
-    assert [figure.key for figure in page_of(store).figures] == ["figure_sweep"]
-
-
-def test_verdicts_differ_by_more_than_colour(page: Page) -> None:
-    claim = page.claims[0]
-    results: list[ClaimResult] = [
-        replace(claim, holds=holds, about_this_atlas=claimed)
-        for holds, claimed in ((True, True), (False, True), (None, True), (True, False))
-    ]
-    text = Reading(render(replace(page, claims=tuple(results)))).elements[0].text
-    for words in ("✓ holds", "✗ broken", "– cannot be evaluated", "○ observed, not claimed"):
-        assert words in text
-    text = Reading(render(replace(page, claims=()))).elements[0].text
-    assert "No claim was evaluated." in text
-
-
-def test_notes_are_numbered_once_each(page: Page) -> None:
-    first = page.claims[0]
-    claims = tuple(replace(first, note=note) for note in ("one", "", "two", "one"))
-    reading = Reading(render(replace(page, claims=claims)))
-    notes = [
-        element for element in reading.all("li") if "note_" in element.attributes.get("id", "")
-    ]
-    assert [note.text for note in notes] == ["one", "two"]
-    marks = [element.text for element in reading.all("sup")]
-    assert marks == ["1", "2", "1"]
 
 
 def test_damaged_files_and_those_of_another_atlas_are_not_reported(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""What is said of an atlas, held to tables and to masks counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from atlas_assets.stages.circuits.quality import LEADERBOARD
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.report.findings import findings
+from atlas_assets.stages.setting import Setting
+from atlas_assets_tests.storage.samples import sample
+
+SETTING = Setting(0.5, 0.8)
+
+
+def board(**specificity: tuple[float, float, float]) -> pl.DataFrame:
+    rows = []
+    for definition, (value, low, high) in specificity.items():
+        row = dict.fromkeys(LEADERBOARD.polars.names())
+        row |= {"definition": definition, "type": "all", "necessity": 0.25}
+        row |= {"specificity": value, "specificity_low": low, "specificity_high": high}
+        rows.append(row)
+    return pl.DataFrame(rows, schema=LEADERBOARD.polars)
+
+
+def test_the_shared_neurons_are_counted() -> None:
+    bits = np.zeros((10, 2, 8), dtype=np.bool_)
+    bits[:, 0, :3] = True  # in all
+    bits[:9, 1, 0] = True  # in nine of ten
+    bits[0, 1, 5] = True
+    names = tuple(f"ast__{letter}" for letter in "ABCDEFGHIJ")
+    (found,) = findings(Masks(names, bits), SETTING, None, None)
+    assert found.topic == "shared"
+    assert found.text == (
+        "Circuits of different concepts are largely the same neurons: at ε=0.5, C=0.8, a concept’s "
+        "circuit has 4 of the model’s 16 neurons on average, and 4 neurons are in at least 90% of "
+        "all circuits; 10 concepts have 3 different ones."
+    )
+    bits[:] = False
+    bits[np.arange(10) % 2 == 0, 0, 1] = bits[np.arange(10) % 2 == 1, 0, 2] = True
+    (found,) = findings(Masks(names, bits), SETTING, None, None)
+    assert found.text.startswith("At ε=0.5, C=0.8, a concept’s circuit has 1 of")
+
+
+def test_the_share_of_the_concept_is_the_summarys() -> None:
+    summary = sample("summary", SETTING)
+    row = summary.row(0, named=True)
+    at = Setting(row["epsilon"], row["consistency"])
+    masks = Masks(("ast__For",), np.ones((1, 1, 4), dtype=np.bool_))
+    told = {each.topic: each.text for each in findings(masks, at, summary, None)}["keyword"]
+    assert f"{row['ast_concept_fraction']:.1%} of an AST node’s circuit" in told
+    assert f"{row['blt_concept_fraction']:.1%} of a builtin’s" in told
+    most = row["mean_token_fraction"] > 0.5
+    assert told.startswith("Most" if most else "A part")
+
+
+def test_what_cannot_be_told_from_nothing_is_said_to_be() -> None:
+    unclear = board(published=(0.018, -0.002, 0.036), contrastive=(0.076, 0.063, 0.087))
+    (found,) = findings(None, None, None, unclear)
+    assert "+0.25 nats per token" in found.text
+    assert "+0.018 [-0.002, +0.036], cannot be told from nothing" in found.text
+    assert found.text.endswith("contrastive +0.076 [+0.063, +0.087].")
+    (found,) = findings(None, None, None, board(published=(0.1, 0.05, 0.2)))
+    assert "+0.100 [+0.050, +0.200] more than" in found.text
+    assert "cannot" not in found.text
+
+
+def test_nothing_is_said_of_what_is_not_there() -> None:
+    assert findings(None, None, None, None) == []
+    assert findings(None, None, sample("summary", SETTING), board()) == []

@@ -1,0 +1,206 @@
+/** What was found, in three sentences with a picture each. */
+
+import { Choice, Concept, useView } from "./choice";
+import { conceptFraction, decompose, keywordNeurons } from "./circuits";
+import { fact, rowsOf } from "./data";
+import { Figure, Plot } from "./figure";
+import { intervals } from "./intervals";
+import { link } from "./place";
+import { Strip } from "./strip";
+import { definitionName, kindOf, percent, several } from "./words";
+
+const OF_KIND: Record<string, string> = { ast: "AST nodes", builtin: "builtins", own: "concepts" };
+
+function Shared() {
+  const { atlas, circuits, definition, place } = useView();
+  const held = circuits.held();
+  const n = atlas.concepts.length;
+  const marks = [...held].flatMap((count, neuron) =>
+    count ? [{ neuron, kind: "held" as const, shade: 0.12 + (0.88 * count) / n }] : [],
+  );
+  const core = [...held].filter((count) => count * 10 >= n * 9).length;
+  return (
+    <Strip
+      title="How many concepts hold each neuron"
+      name="shared_neurons"
+      alt={`Of ${held.length} neurons, ${marks.length} are in the circuit of some concept and ${core} in at least 90% of the ${n} circuits.`}
+      layers={atlas.layers}
+      width={atlas.width}
+      marks={marks}
+      legend={[{ kind: "held", words: "in circuits: the stronger, the more concepts" }]}
+      say={(neuron) =>
+        `Layer ${Math.floor(neuron / atlas.width)}, neuron ${neuron % atlas.width}: in ${held[neuron]} of ${n} circuits.`
+      }
+      place={place}
+    >
+      Circuits are {definitionName(definition)}. {several(core, "neuron")} of {held.length.toLocaleString("en")} are
+      in at least 90% of the {n} circuits. A neuron that nearly all circuits hold says that the
+      model is reading code, and is no evidence of any one concept.
+    </Strip>
+  );
+}
+
+function Keyword() {
+  const { atlas, circuits, definition, keywords } = useView();
+  const rows: { layer: number; part: string; kind: string; share: number }[] = [];
+  for (const kind of ["ast", "builtin", "own"]) {
+    const parts = atlas.concepts.flatMap((concept, at) => {
+      const keyword = kindOf(concept) === kind ? keywordNeurons(keywords, concept) : null;
+      return keyword ? [decompose(circuits.neurons[at]!, keyword, atlas)] : [];
+    });
+    for (let layer = 0; parts.length > 0 && layer < atlas.layers; layer++) {
+      const mean = (of: "only" | "both"): number =>
+        parts.reduce((sum, each) => sum + each[of][layer]!, 0) / parts.length;
+      rows.push(
+        { layer, part: "the concept alone", kind: OF_KIND[kind]!, share: mean("only") },
+        { layer, part: "also its keyword", kind: OF_KIND[kind]!, share: mean("both") },
+      );
+    }
+  }
+  if (!rows.length)
+    return (
+      <p class="note">
+        There are no circuits of keywords {definition.epsilon === undefined ? "by this definition" : "in this atlas"}, so none is compared.
+      </p>
+    );
+  const kinds = [...new Set(rows.map((row) => row.kind))];
+  const most = rows.filter((row) => row.part === "the concept alone");
+  const peak = most.reduce((a, b) => (b.share > a.share ? b : a));
+  return (
+    <Figure
+      title="Neurons of the concept alone, and of its keyword"
+      name="concept_and_keyword"
+      alt={`Mean neurons of a circuit per layer, split into those of the concept alone and those that its keyword has too; most of the concept alone are ${peak.share.toFixed(1)} in layer ${peak.layer}, ${peak.kind}.`}
+      deps={[circuits]}
+      draw={(width) => ({
+        height: 230,
+        marginLeft: 40,
+        marginTop: 30,
+        fx: { label: null, domain: kinds, padding: 0.08 },
+        x: { label: width < 500 ? null : "layer", tickFormat: String },
+        y: { label: "neurons, mean", grid: true },
+        color: { legend: true, domain: ["the concept alone", "also its keyword"], range: ["var(--accent)", "var(--mid)"] },
+        marks: [
+          Plot.barY(rows, {
+            x: "layer", y: "share", fx: "kind", fill: "part",
+            order: ["the concept alone", "also its keyword"], insetLeft: 1, insetRight: 1,
+          }),
+          Plot.ruleY([0], { stroke: "var(--ink)" }),
+        ],
+      })}
+    >
+      Means over the concepts that have a keyword, by layer. The upper part fires for the keyword
+      in a string or a comment as well. That the lower part does not is no proof that it stands for
+      the concept: it may follow anything else in which the two kinds of prompts differ.
+    </Figure>
+  );
+}
+
+function Ablation() {
+  const { atlas } = useView();
+  const rows = rowsOf(atlas, "leaderboard")
+    .filter((row) => row.type === "all" && typeof row.specificity === "number")
+    .map((row) => ({
+      label: String(row.definition),
+      value: Number(row.specificity),
+      low: row.specificity_low as number | null,
+      high: row.specificity_high as number | null,
+    }));
+  if (!rows.length) return <p class="note">No circuit of this atlas was ablated.</p>;
+  return (
+    <Figure
+      title="What a circuit costs its own concept more than others"
+      name="specificity"
+      alt={rows.map((row) => `${row.label} ${row.value.toFixed(3)}, from ${row.low} to ${row.high}`).join("; ")}
+      deps={[atlas]}
+      draw={(width) => ({
+        ...intervals(rows, width, "specificity, nats per token →", (row) => (row.low ?? 0) > 0),
+        height: rows.length * 34 + 64,
+      })}
+    >
+      Specificity by definition of a circuit, with 95% intervals over pairs and subject areas:
+      rise of the loss on own prompts when the circuit is put to its mean, less the rise on other
+      concepts’ prompts. Coloured where the interval is above 0. “matched” is the control. It says
+      what these neurons are needed for on these prompts, not how the model uses them.
+    </Figure>
+  );
+}
+
+const PICTURES: Record<string, () => preact.JSX.Element> = {
+  shared: Shared,
+  keyword: Keyword,
+  ablation: Ablation,
+};
+
+/** Concepts whose circuits have the largest share of their own, as a way in. */
+function WaysIn() {
+  const { atlas, circuits, keywords, place } = useView();
+  const ranked = atlas.concepts
+    .flatMap((concept, at) => {
+      const keyword = keywordNeurons(keywords, concept);
+      if (!keyword) return [];
+      return [{ concept, share: conceptFraction(decompose(circuits.neurons[at]!, keyword, atlas)) }];
+    })
+    .sort((a, b) => b.share - a.share)
+    .slice(0, 5);
+  return (
+    <p class="ways">
+      {ranked.length > 0 && (
+        <>
+          Most of their own have{" "}
+          {ranked.map(({ concept, share }, at) => (
+            <>
+              {at > 0 && ", "}
+              <Concept name={concept} /> ({percent(share)})
+            </>
+          ))}
+          .{" "}
+        </>
+      )}
+      <a href={link({ page: "concepts" }, place)}>All {atlas.concepts.length} concepts</a> ·{" "}
+      <a href={link({ page: "map" }, place)}>which are alike</a>
+    </p>
+  );
+}
+
+export function Home() {
+  const { atlas, definition } = useView();
+  return (
+    <>
+      <header class="lead">
+        <h1>
+          Which neurons of <em>{atlas.model}</em> carry which concept?
+        </h1>
+        <p>
+          An atlas of {several(atlas.concepts.length, "concept")}
+          {atlas.own ? " of own prompts" : " of Python: AST nodes and builtins"}, read at the outputs
+          of {several(atlas.layers, "MLP layer")} of {atlas.width.toLocaleString("en")} neurons
+          {fact(atlas, "readout") === "last_token" ? ", at the last token of each prompt" : ""}. A{" "}
+          <em>circuit</em> is the set of neurons that a definition gives for a concept.
+        </p>
+      </header>
+      <Choice />
+      {definition !== atlas.definitions[0] && (
+        <p class="note">
+          The sentences are about circuits {definitionName(atlas.definitions[0]!)}; the first two
+          pictures show those chosen.
+        </p>
+      )}
+      {atlas.findings.map((finding, at) => {
+        const Picture = PICTURES[finding.topic];
+        return (
+          <section class="finding" aria-label={`Finding ${at + 1}`}>
+            <p class="sentence">
+              <span class="count" aria-hidden="true">
+                {at + 1}
+              </span>
+              {finding.text}
+            </p>
+            {Picture && <Picture />}
+          </section>
+        );
+      })}
+      <WaysIn />
+    </>
+  );
+}

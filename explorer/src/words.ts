@@ -1,0 +1,60 @@
+/** Names and numbers as readers see them. */
+
+const KINDS: Record<string, string> = { ast: "AST node", builtin: "builtin", own: "concept" };
+
+export function kindOf(concept: string): string {
+  return concept.slice(0, Math.max(0, concept.indexOf("__")));
+}
+
+export function kindName(concept: string): string {
+  return KINDS[kindOf(concept)] ?? "concept";
+}
+
+/** The name without its prefix: ast__Break → Break. */
+export function bare(concept: string): string {
+  const kind = kindOf(concept);
+  return kind in KINDS ? concept.slice(kind.length + 2) : concept;
+}
+
+export function percent(share: number, places = 0): string {
+  return `${(100 * share).toFixed(places)}%`;
+}
+
+export function number(value: unknown, places = 3): string {
+  if (typeof value !== "number" || !Number.isFinite(value)) return "–";
+  return Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(places);
+}
+
+export function fixed(value: number | null | undefined, places = 2): string {
+  return typeof value === "number" ? value.toFixed(places) : "–";
+}
+
+export function signed(value: unknown, places = 3): string {
+  if (typeof value !== "number") return "–";
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(places)}`;
+}
+
+export function several(n: number, word: string): string {
+  return `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+}
+
+/** A definition in words. */
+export function definitionName(definition: {
+  name: string;
+  epsilon?: number;
+  consistency?: number;
+}): string {
+  if (definition.epsilon === undefined) return definition.name;
+  return `${definition.name} at ε = ${definition.epsilon}, C = ${definition.consistency}`;
+}
+
+export const MEANING: Record<string, string> = {
+  published:
+    "neurons that fire above ε on at least a share C of the prompts of every pair of the concept",
+  calibrated:
+    "neurons that fire above 0.3 of their layer’s scale where the concept ends, on most prompts of 80% of its pairs",
+  contrastive:
+    "as many neurons as published has, those whose removal is estimated to cost this concept most above the others",
+  matched: "a control: as many neurons per layer, of similar strength, none of them published",
+  own: "a user’s own circuits",
+};

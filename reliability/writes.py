@@ -174,7 +174,9 @@ def judged(subject: Subject, here: Path, known: Known) -> list[tuple[str, str]]:
     try:
         state = subject.state(here)
         if state is None:
-            found.append(("lost", "there is nothing"))
+            # no writer removes a file that is in place: what is there instead would tell who did
+            there = f"the folder holds {', '.join(files_in(here)) or 'nothing'}"
+            found.append(("lost", f"there is nothing; {there}; then {subject.state(here)}"))
         elif state not in known.states:
             found.append(("silent", f"content of neither write: {state}"))
     except ArtifactError as error:

@@ -160,7 +160,7 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
         make = (
             f"make it with `dagster asset materialize -m atlas_assets.definitions --select {key}`"
         )
-    if isinstance(setting, Setting):
+    if there and isinstance(setting, Setting):
         make = "compute this one (`atlas sweep --write`)"
     raise MissingArtifactError(
         f"the atlas has no {key}" + (f" at {setting}" if setting else ""),

@@ -29,6 +29,7 @@ from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.acceleration import DENSE, accelerate
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.memory import require_memory
 from atlas_assets.models.mlp_checks import checked, require_causal
 from atlas_assets.models.mlps import Names, find_mlps
 from atlas_assets.models.sites import Site, points_at
@@ -73,7 +74,8 @@ def load(
     Raises:
         SettingsError: no such device or dtype, or ``mlp`` names no modules.
         ModelError: a file is missing or damaged, the tensors do not fit, an option is not
-            supported, the tokenizer does not fit, or the MLP modules or the site cannot be found.
+            supported, the tokenizer does not fit, the MLP modules or the site cannot be found, or
+            the process may take too little memory.
     """
     expect(
         dtype in DTYPES,
@@ -87,6 +89,7 @@ def load(
     where, precision = _device(device), DTYPES[dtype]
     config = checkpoint.read_config(source.folder)
     identity = identify(source)
+    require_memory(sum(file.stat().st_size for file in checkpoint.weight_files(source.folder)))
     tokenizer = checkpoint.CheckpointTokenizer(source.folder, config, bos)
     network = _read_network(source, config, precision).to(where)
     embedding = network.get_input_embeddings()

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from atlas_assets.models.memory import short_of_memory
 from atlas_assets.orchestration.data_versions import MODEL, data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
 from atlas_assets.orchestration.making import Step
@@ -122,9 +123,19 @@ def _made(
     try:
         if artifact.setting is not None:
             step.require_in_sweep(artifact.setting)
-        yield dg.Output(artifact.compute(step))
+        yield dg.Output(_computed(artifact, step))
     except NotInSweepError as error:
         context.log.warning(error.what)
+
+
+def _computed(artifact: Artifact, step: Step) -> Any:
+    try:
+        return artifact.compute(step)
+    except (MemoryError, RuntimeError) as error:
+        told = short_of_memory(error)
+        if told is None:
+            raise
+        raise told from error
 
 
 def _per_partition(
@@ -140,7 +151,7 @@ def _per_partition(
     for key in context.partition_keys:
         step = Step(context, artifact, inputs, artifact.partition_named(key))
         found[key] = Deferred(
-            make=partial(artifact.compute, step),
+            make=partial(_computed, artifact, step),
             tell=partial(context.add_asset_metadata, asset_key=artifact.key, partition_key=key),
             remark=step.remarked,
         )

@@ -16,7 +16,7 @@ from atlas_assets.definitions import build_definitions, build_resources
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ANALYSES, ARTIFACTS, CIRCUITS, FIGURES, skipped_under
 from atlas_assets.stages.circuits.yardsticks import YARDSTICKS
-from atlas_assets.stages.figures.artifacts import WIRING_FIGURE
+from atlas_assets.stages.figures.artifacts import SPECIFICITY_FIGURE, WIRING_FIGURE
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets.stages.setting import Setting
@@ -32,7 +32,9 @@ from atlas_assets_tests.stages.report.reading import data_of
 
 PAIRS = ("Assert___isolated_", "For__list", "For__str", "Pass___isolated_", "While__list")
 CONCEPTS = ("ast__For", "ast__Pass", "builtin__list")
-OF_CIRCUITS = {artifact.key for artifact in (*CIRCUITS, *YARDSTICKS, WIRING_FIGURE)}
+OF_CIRCUITS = {
+    artifact.key for artifact in (*CIRCUITS, *YARDSTICKS, WIRING_FIGURE, SPECIFICITY_FIGURE)
+}
 READINGS = {"claims_report", "atlas_report"}
 
 

@@ -167,8 +167,7 @@ def in_words(board: pl.DataFrame) -> str:
     said = []
     for kind in ("ast", "builtin"):
         of_kind = board.filter((pl.col("type") == kind) & ~pl.col("definition").str.contains("@"))
-        best = of_kind.drop_nulls("identification_top1").sort("identification_top1")[-1:]
-        said += [_identifying(row, kind) for row in best.rows(named=True)]
+        said += identifying(of_kind)
         specific = of_kind.filter(pl.col("specificity_low") > 0)
         if of_kind["specificity"].is_null().all():
             continue
@@ -184,6 +183,16 @@ def in_words(board: pl.DataFrame) -> str:
             "than others when ablated: none rises above chance."
         )
     return " ".join(said)
+
+
+def identifying(board: pl.DataFrame) -> list[str]:
+    """Return in words, for AST nodes and builtins, how well the best definition identifies."""
+    said = []
+    for kind in ("ast", "builtin"):
+        of_kind = board.filter((pl.col("type") == kind) & ~pl.col("definition").str.contains("@"))
+        best = of_kind.drop_nulls("identification_top1").sort("identification_top1")[-1:]
+        said += [_identifying(row, kind) for row in best.rows(named=True)]
+    return said
 
 
 def _identifying(row: dict[str, Any], kind: str) -> str:

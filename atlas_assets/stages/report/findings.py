@@ -1,4 +1,4 @@
-"""What an atlas shows, in three sentences: how alike circuits are, keywords, and ablation."""
+"""What an atlas shows, in a few sentences: how alike circuits are, keywords, ablation …"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from atlas_assets.stages.circuits.quality import core_of
+from atlas_assets.stages.circuits.yardsticks import identifying
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import PUBLISHED, Setting
 
@@ -22,7 +23,7 @@ class Finding:
     """A sentence about an atlas.
 
     Attributes:
-        topic: What it is about: ``shared``, ``keyword`` or ``ablation``.
+        topic: What it is about: ``shared``, ``keyword``, ``identification`` or ``ablation``.
         text: The sentence, of one or two clauses.
     """
 
@@ -52,6 +53,7 @@ def findings(
             rows = summary.filter(**at).rows(named=True)
             found += [Finding("keyword", _keyword(row)) for row in rows]
     if leaderboard is not None:
+        found += [Finding("identification", text) for text in identifying(leaderboard)]
         found += [Finding("ablation", text) for text in _ablation(leaderboard)]
     return found
 

@@ -101,11 +101,6 @@ class Page:
         return tuple(Counter(claim.verdict for claim in self.claims).items())
 
     @property
-    def summary(self) -> str:
-        """What circuits identify and what they are specific to, in words, where that is known."""
-        return next((part.findings for part in self.analyses if part.id == "circuits"), "")
-
-    @property
     def tally(self) -> str:
         """How many claims hold of a model that the paper does not speak of, in words."""
         return tally(self.claims)

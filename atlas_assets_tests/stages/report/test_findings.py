@@ -69,3 +69,16 @@ def test_what_cannot_be_told_from_nothing_is_said_to_be() -> None:
 def test_nothing_is_said_of_what_is_not_there() -> None:
     assert findings(None, None, None, None) == []
     assert findings(None, None, sample("summary", SETTING), board()) == []
+
+
+def test_what_identifies_is_said_with_what_does_so_by_chance() -> None:
+    row = dict.fromkeys(LEADERBOARD.polars.names())
+    row |= {"definition": "calibrated", "type": "ast", "identification_top1": 0.771}
+    row |= {"identification_top1_low": 0.655, "identification_top1_high": 0.873}
+    row |= {"chance_top1": 1 / 43, "centroid_top1": 0.769, "token_top1": 0.389}
+    (found,) = findings(None, None, None, pl.DataFrame([row], schema=LEADERBOARD.polars))
+    assert found.topic == "identification"
+    assert found.text == (
+        "Of AST nodes, calibrated circuits identify best: they rank 77.1% [65.5%, 87.3%] of the "
+        "pairs held out first (2.3% by chance, 76.9% by nearest centroid, 38.9% by the read token)."
+    )

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from upath import UPath
 
-from atlas_assets.errors import ArtifactWriteError
+from atlas_assets.errors import ArtifactWriteError, AtlasError
 from atlas_assets.files.locations import State, file_state, local_path
 from atlas_assets.files.locks import opened_mark
 from atlas_assets.files.remote import is_object_store, said_by
@@ -61,7 +61,8 @@ def write_bytes(
         if local is not None:
             _write_local(local, data, last_look)
         else:
-            _write_remote(UPath(path), bytes(data), last_look)
+            with _as_oserror():
+                _write_remote(UPath(path), bytes(data), last_look)
     except OSError as error:
         raise _explain(error, path, len(data), what) from error
 
@@ -102,6 +103,12 @@ def move(source: UPath | Path, path: UPath | Path) -> None:
     else:
         with _as_oserror():
             UPath(path).fs.mv(UPath(source).path, UPath(path).path)
+
+
+def remove(path: UPath | Path) -> None:
+    """Remove a file, if it is there; an OSError where that cannot be done."""
+    with _as_oserror():
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -183,17 +190,14 @@ def _write_local(path: Path, data: bytes | memoryview, last_look: Callable[[], N
 def _write_remote(path: UPath, data: bytes, last_look: Callable[[], None]) -> None:
     if is_object_store(path):  # a reader sees the earlier object or this one
         last_look()
-        with _as_oserror():
-            path.fs.pipe_file(path.path, data)
-            _require_arrived(path.fs.cat_file(path.path) == data)
+        path.fs.pipe_file(path.path, data)
+        _require_arrived(path.fs.cat_file(path.path) == data)
         return
     with _sibling(path) as temporary:
-        with _as_oserror():
-            temporary.write_bytes(data)
-            _verify(temporary, data)
+        temporary.write_bytes(data)
+        _verify(temporary, data)
         last_look()
-        with _as_oserror():
-            path.fs.mv(temporary.path, path.path)
+        path.fs.mv(temporary.path, path.path)
 
 
 @contextlib.contextmanager
@@ -201,7 +205,7 @@ def _as_oserror() -> Iterator[None]:
     """Turns what the package of a store raises, which is of its own kinds, into an OSError."""
     try:
         yield
-    except OSError:
+    except (OSError, AtlasError):
         raise
     except Exception as error:
         raise OSError(said_by(error)) from error

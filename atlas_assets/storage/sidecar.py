@@ -197,4 +197,4 @@ def _remove_left(path: UPath | Path) -> None:
 def _remove(paths: list[UPath | Path]) -> None:
     for path in paths:
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            atomic.remove(path)

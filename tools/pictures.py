@@ -30,8 +30,8 @@ IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 RECORD = IMAGES / "pictures.json"
 #: picture → (the artifact that it shows, the artifacts whose numbers are in it)
 FIGURES = {"concept_fraction.png": ("figure_concept_fraction", ("target_checker", "summary"))}
-#: seconds in which Dagster's page draws the edges of its graph
-EDGES_S = 8
+#: seconds in which a page draws what it shows
+DRAWN_S = 8
 #: the artifacts that the findings of the README are read off
 TOLD_OF = ("circuit_distinctness", "summary")
 
@@ -48,6 +48,7 @@ def main() -> None:
             image.reduce(2).save(IMAGES / name, optimize=True)
         record[name] = _digests(store, data)
     record["lineage.png"] = {"groups": _lineage(IMAGES / "lineage.png")}
+    record["explorer.png"] = _explorer(store, IMAGES / "explorer.png")
     record["findings"] = {"sentences": findings(store), **_digests(store, TOLD_OF)}
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -64,6 +65,20 @@ def _digests(store: AtlasStore, keys: Iterable[str]) -> dict[str, str]:
     return digests
 
 
+def _explorer(store: AtlasStore, picture: Path) -> dict[str, str]:
+    """Draw the first screen of the atlas's page, and return the digests of what it is about."""
+    require_file(store, "atlas_report")
+    with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as page:
+        page.set_window_size(1400, 1000)
+        page.get(store.path("atlas_report").as_uri())
+        text_once(page, "embedded")
+        time.sleep(DRAWN_S)
+        page.save_screenshot(str(picture))
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(128).save(picture, optimize=True)
+    return _digests(store, TOLD_OF)
+
+
 def _lineage(picture: Path) -> list[str]:
     """Draw the groups of the asset graph as Dagster shows them, and return their names."""
     made = {artifact.group.removeprefix("stage_") for artifact in ARTIFACTS.values()}
@@ -76,7 +91,7 @@ def _lineage(picture: Path) -> list[str]:
             page.set_window_size(2300, 1400)  # Dagster fits the graph to it
             page.get(f"{url}/asset-groups")
             text_once(page, *groups)
-            time.sleep(EDGES_S)
+            time.sleep(DRAWN_S)
             page.save_screenshot(str(picture))
             quoted = " or ".join(f"text()='{group}'" for group in groups)
             drawn = f"//*[local-name()='foreignObject']//*[{quoted}]"

@@ -1,4 +1,4 @@
-"""Circuits in the forms that other programs read: CSV, and the exports of Neuronpedia."""
+"""Circuits in the forms that other programs read: CSV, JSON, and the exports of Neuronpedia."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from atlas_assets.errors import ArtifactError, expect
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import Setting
@@ -20,6 +21,8 @@ _BATCH = 1024
 #: the part of the name of a source that says what its features are
 _SET = "atlas-mlp"
 _EXPLANATION = "csp-atlas"
+#: what stands before the data in a page
+_DATA = 'id="atlas" type="application/json">'
 
 
 def csv_of(masks: Iterable[tuple[Setting, Masks]]) -> bytes:
@@ -29,6 +32,24 @@ def csv_of(masks: Iterable[tuple[Setting, Masks]]) -> bytes:
     """
     frames = [_lines(setting, universal) for setting, universal in masks]
     return pl.concat(frames).write_csv().encode()
+
+
+def json_of(page: str) -> bytes:
+    """Return the data of an atlas's page as JSON, which the page of another atlas can open.
+
+    Raises ArtifactError where the page holds none, as pages of earlier versions do.
+    """
+    _, found, rest = page.rpartition(_DATA)
+    expect(
+        bool(found),
+        ArtifactError,
+        "the page of the atlas holds no data",
+        where="atlas_report",
+        expected="an element that holds the atlas as JSON",
+        found="none",
+        remedy="make it again: `atlas build`",
+    )
+    return rest.partition("<")[0].encode()
 
 
 def neuronpedia_of(

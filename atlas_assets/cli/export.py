@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UNREADABLE: "what is to be exported is missing, or the target is in the way",
     },
 )
-@click.argument("form", metavar="FORM", type=click.Choice(["neuronpedia", "csv"]))
+@click.argument("form", metavar="FORM", type=click.Choice(["neuronpedia", "csv", "json"]))
 @click.option(
     *("--setting", "-s", "typed"),
     metavar=SETTING_METAVAR,
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
 def export(form: str, typed: str | None, into: Path | None, overwrite: bool) -> Answer:
     """Write the circuits in the FORM that another program reads.
 
-    csv: a line per neuron of a circuit, with ε, C, concept, layer and neuron. neuronpedia: a folder
-    laid out as the exports of Neuronpedia are, a feature per neuron, explained by the concepts that
-    hold it (after its public documentation; not tried on the live service).
+    csv: a line per neuron of a circuit, with ε, C, concept, layer and neuron. json: the data of the
+    explorer, which the explorer of another atlas opens to compare. neuronpedia: a folder laid out
+    as the exports of Neuronpedia are, a feature per neuron, explained by the concepts that hold it
+    (after its public documentation; not tried on the live service).
     """
     from atlas_assets.atlas.open import open_in_force, require_folder
     from atlas_assets.files.atomic import write_bytes
@@ -56,7 +57,7 @@ def export(form: str, typed: str | None, into: Path | None, overwrite: bool) -> 
     require_folder(store.root)
     ending = "-neuronpedia" if form == "neuronpedia" else f".{form}"
     target = into or Path(settings.atlas_name + ending)
-    made = {"csv": _csv, "neuronpedia": _neuronpedia}[form](store, setting)
+    made = {"csv": _csv, "json": _json, "neuronpedia": _neuronpedia}[form](store, setting)
     expect(
         overwrite or not target.exists(),
         ArtifactWriteError,
@@ -86,6 +87,16 @@ def _csv(store: AtlasStore, setting: Setting | None) -> Iterable[tuple[str, byte
 
     settings = store.sweep if setting is None else [setting]
     return [("", csv_of((each, _circuits(store, each)) for each in settings))]
+
+
+def _json(store: AtlasStore, setting: Setting | None) -> Iterable[tuple[str, bytes]]:
+    from atlas_assets.atlas.exporting import json_of
+    from atlas_assets.atlas.open import require_file
+
+    if setting is not None:
+        raise click.UsageError("json holds every setting: leave --setting out")
+    require_file(store, "atlas_report")
+    return [("", json_of(store.read("atlas_report")))]
 
 
 def _neuronpedia(store: AtlasStore, setting: Setting | None) -> Iterable[tuple[str, bytes]]:

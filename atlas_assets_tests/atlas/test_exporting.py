@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from atlas_assets.atlas.exporting import csv_of, neuronpedia_of
+from atlas_assets.atlas.exporting import csv_of, json_of, neuronpedia_of
+from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.report.page import as_script
 from atlas_assets.stages.setting import REFERENCE, Setting
 
 NAMES = ("ast__For", "ast__If", "builtin__len")
@@ -72,3 +74,11 @@ def test_an_export_for_neuronpedia_explains_each_neuron_by_its_concepts(universa
             assert told.get(neuron) == expected
         described = json.loads(files[f"{folder}/source.jsonl"])
         assert described == {"id": source, "modelId": "owner-model-v1", "setName": "atlas-mlp"}
+
+
+def test_the_data_of_a_page_as_json() -> None:
+    data = {"format": 1, "model": "<a> & </script>", "findings": []}
+    page = f'<script id="atlas" type="application/json">{as_script(data)}</script><p>after</p>'
+    assert json.loads(json_of(page)) == data
+    with pytest.raises(ArtifactError, match="holds no data"):
+        json_of("<p>an earlier report</p>")

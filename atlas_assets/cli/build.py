@@ -116,5 +116,5 @@ def _text(document: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"atlas:  {document['folder']}"
     if document["report"]:
-        yield f"report: {document['report']} (atlas open)"
+        yield f"page:   {document['report']} (atlas open)"
     yield f"log:    run {document['run_id'][:8]} in Dagster (atlas ui)"

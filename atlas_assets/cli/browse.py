@@ -1,4 +1,4 @@
-"""``atlas open`` and ``atlas ui``: the report, and Dagster's interface, in a browser."""
+"""``atlas open`` and ``atlas ui``: the explorer, and Dagster's interface, in a browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from atlas_assets.errors import MissingArtifactError, expect
 @click.command(name="open", cls=AnsweringCommand, exit_codes={UNREADABLE: "there is no report"})
 @click.option("--print", "only_print", is_flag=True, help="Print the link; open no browser.")
 def open_report(only_print: bool) -> Answer:
-    """Open the report of the atlas in force in the browser."""
+    """Open the explorer of the atlas in force in the browser."""
     from atlas_assets.atlas.open import open_in_force, require_folder
     from atlas_assets.settings import AtlasSettings
 

@@ -47,7 +47,7 @@ def where() -> Answer:
             yield f"  {size(n_bytes):>8}  {name}{source}"
         if not files:
             yield "  no files yet: run `atlas build`"
-        yield "look at it: `atlas open` (the report), `atlas ui` (Dagster)"
+        yield "look at it: `atlas open` (the explorer), `atlas ui` (Dagster)"
 
     return Answer("atlas.where/1", {"folder": str(folder), "files": files}, text)
 

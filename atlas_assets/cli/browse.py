@@ -14,7 +14,7 @@ from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.errors import MissingArtifactError, expect
 
 
-@click.command(name="open", cls=AnsweringCommand, exit_codes={UNREADABLE: "there is no report"})
+@click.command(name="open", cls=AnsweringCommand, exit_codes={UNREADABLE: "there is no explorer"})
 @click.option("--print", "only_print", is_flag=True, help="Print the link; open no browser.")
 def open_report(only_print: bool) -> Answer:
     """Open the explorer of the atlas in force in the browser."""
@@ -27,7 +27,7 @@ def open_report(only_print: bool) -> Answer:
     expect(
         store.exists("atlas_report"),
         MissingArtifactError,
-        "the atlas has no report",
+        "the atlas has no explorer",
         where=path,
         expected="a file of that name",
         found="none",

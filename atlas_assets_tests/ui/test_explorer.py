@@ -38,6 +38,12 @@ const [element, done] = arguments, begin = performance.now();
 element.click();
 requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - begin)));
 """
+#: pictures are drawn when their width is known
+SETTLED = """
+const done = arguments[0];
+const next = (left) => (left ? requestAnimationFrame(() => next(left - 1)) : done());
+next(4);
+"""
 AUDIT = """
 const done = arguments[0];
 axe.run(document).then((found) => done(found.violations.map(
@@ -69,6 +75,7 @@ class Browser:
     def open(self, place: str = "") -> None:
         self.driver.get("about:blank")
         self.driver.get(f"{self.file.as_uri()}#{place.format(*self.concepts)}")
+        self.driver.execute_async_script(SETTLED)
 
     def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)

@@ -173,6 +173,12 @@ export function rowsOf(atlas: Atlas, name: string): Record<string, Cell>[] {
   );
 }
 
+/** Which token was read, and where in each block; no site where it is the paper’s. */
+export function readoutOf(atlas: Atlas): { last: boolean; site: string | null } {
+  const [token, site] = (fact(atlas, "readout") ?? "").split(" at ");
+  return { last: token === "last_token", site: site ?? null };
+}
+
 export function fact(atlas: Atlas, name: string): string | undefined {
   return atlas.facts.find(([known]) => known === name)?.[1];
 }

@@ -2,7 +2,7 @@
 
 import { Choice, Concept, useView } from "./choice";
 import { conceptFraction, decompose, keywordNeurons } from "./circuits";
-import { fact, rowsOf } from "./data";
+import { readoutOf, rowsOf } from "./data";
 import { Figure, Plot } from "./figure";
 import { intervals } from "./intervals";
 import { link } from "./place";
@@ -165,6 +165,7 @@ function WaysIn() {
 
 export function Home() {
   const { atlas, definition } = useView();
+  const { last, site } = readoutOf(atlas);
   return (
     <>
       <header class="lead">
@@ -173,9 +174,10 @@ export function Home() {
         </h1>
         <p>
           An atlas of {several(atlas.concepts.length, "concept")}
-          {atlas.own ? " of own prompts" : " of Python: AST nodes and builtins"}, read at the outputs
-          of {several(atlas.layers, "MLP layer")} of {atlas.width.toLocaleString("en")} neurons
-          {fact(atlas, "readout") === "last_token" ? ", at the last token of each prompt" : ""}. A{" "}
+          {atlas.own ? " of own prompts" : " of Python: AST nodes and builtins"}, read at{" "}
+          {site ?? "the output of the MLP"} in {several(atlas.layers, "layer")} of{" "}
+          {atlas.width.toLocaleString("en")} neurons
+          {last ? ", at the last token of each prompt" : ""}. A{" "}
           <em>circuit</em> is the set of neurons that a definition gives for a concept.
         </p>
       </header>

@@ -1,7 +1,7 @@
 /** A few prompts of a concept, with the places that are read marked. */
 
 import type { ComponentChildren } from "preact";
-import { fact } from "./data";
+import { readoutOf } from "./data";
 import { useView } from "./choice";
 import { bare } from "./words";
 
@@ -42,7 +42,7 @@ function pairName(pair: string): string {
 export function ReadMarks() {
   const { atlas } = useView();
   if (!atlas.prompts) return null;
-  const last = fact(atlas, "readout") === "last_token";
+  const { last } = readoutOf(atlas);
   return (
     <p>
       {last ? (
@@ -72,7 +72,7 @@ export function Prompts({ concept }: { concept: string }) {
   const shown = Object.hasOwn(prompts.of, concept) ? prompts.of[concept]! : [];
   const checkers = prompts.checkers;
   const checked = checkers && Object.hasOwn(checkers, concept) ? checkers[concept]! : [];
-  const last = fact(atlas, "readout") === "last_token";
+  const { last } = readoutOf(atlas);
   return (
     <>
       <div class="prompts">

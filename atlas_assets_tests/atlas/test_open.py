@@ -85,7 +85,7 @@ def test_files_of_other_settings_are_refused_in_force_and_read_from_a_folder(dat
 
 
 def test_a_missing_artifact_without_settings(data: Path) -> None:
-    with pytest.raises(MissingArtifactError, match="materialise token_checker_masks"):
+    with pytest.raises(MissingArtifactError, match="atlas build"):
         require_file(store_in(data), "token_checker_masks")
     require_file(store_in(data), "summary")
 

@@ -43,7 +43,7 @@ def run(env: dict[str, str], *command: str, cwd: Path) -> subprocess.CompletedPr
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 

@@ -68,7 +68,7 @@ class Extent:
 
 #: all there is to say in the job ``validate``, and the sample of the job ``atlas``
 EXACT = Extent(own=64, others=1, controls=definitions.MATCHED_DRAWS, kept=24, curve=8)
-SAMPLED = Extent(own=6, others=0.06, controls=1, kept=6, curve=0)
+SAMPLED = Extent(own=4, others=0.04, controls=1, kept=2, curve=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,13 +195,31 @@ def run(
         prompts, masks = planned.runs.T
         runs.append(np.stack([of_prompt[prompts], masks + sum(map(len, gates))], axis=1))
         gates.append(planned.gates)
-    losses = ablate(texts, np.concatenate(gates), np.concatenate(runs), means)
+    losses = _once(ablate, texts, np.concatenate(gates), np.concatenate(runs), means)
     whole, none, *rest = np.split(losses, np.cumsum([len(texts)] * 2 + [*map(len, runs[1:])])[:-1])
     tables = [
         to_table(name, sample, planned, of_runs, whole[of_prompt], none[of_prompt])
         for (name, planned), of_runs in zip(plans.items(), rest, strict=True)
     ]
     return pl.concat([SCHEMA.polars.to_frame(), *tables]).sort(SCHEMA.key)
+
+
+def _once(
+    ablate: Callable[[Sequence[str], Bits, Indices, Reals], Reals],
+    texts: Sequence[str],
+    gates: Bits,
+    runs: Indices,
+    means: Reals,
+) -> Reals:
+    """Ablate, running equal gates on the same prompt once: the controls of one are circuits too."""
+    packed = np.packbits(gates.reshape(len(gates), -1), axis=1)
+    _, first, alike = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    distinct, place = np.unique(
+        np.stack([runs[:, 0], first[alike.ravel()][runs[:, 1]]], axis=1),
+        axis=0,
+        return_inverse=True,
+    )
+    return ablate(texts, gates, distinct, means)[place.ravel()]
 
 
 def to_table(

@@ -29,7 +29,7 @@ from atlas_assets.stages.activations.positions import (
     placed,
 )
 from atlas_assets.stages.circuits import read_tokens
-from atlas_assets.stages.prompts.positions import POSITIONS
+from atlas_assets.stages.prompts.positions import POSITIONS, Position
 
 #: distinct prompts in the sample that a scale is taken from, at most
 SAMPLE_PROMPTS = 2048
@@ -102,39 +102,46 @@ def scale_of(sample: Occurrences, sums: npt.NDArray[np.float32]) -> Scale:
 def occurrences_at(
     tokenizer: ModelTokenizer,
     texts: Sequence[str],
-    ends: Sequence[int | None],
+    ends: Mapping[Position, Sequence[int | None]],
     units: Sequence[int],
     n_units: int,
-) -> Occurrences:
-    """Find the tokens that hold the last character before each end.
+) -> dict[str, Occurrences]:
+    """Find by position the tokens that hold the last character before each end.
 
     Args:
         tokenizer: gives the characters of each token.
         texts: prompts.
-        ends: characters up to the end of what is read in each, ≥ 1; None where there is nothing,
-            which leaves the prompt out.
+        ends: by position, characters up to the end of what is read in each prompt, ≥ 1; None where
+            there is nothing, which leaves the prompt out.
         units: the number of the unit that counts each prompt.
         n_units: the number of units.
     """
-    token_of: dict[tuple[str, int], int] = {}
     wanted: dict[str, set[int]] = {}
-    for text, end in zip(texts, ends, strict=True):
-        if end is not None:
-            wanted.setdefault(text, set()).add(end)
+    for of_position in ends.values():
+        for text, end in zip(texts, of_position, strict=True):
+            if end is not None:
+                wanted.setdefault(text, set()).add(end)
+    token_of: dict[tuple[str, int], int] = {}
     distinct = list(wanted)
     for start in range(0, len(distinct), TEXTS_PER_CALL):
         some = distinct[start : start + TEXTS_PER_CALL]
         for text, spans in zip(some, tokenizer.spans_all(some), strict=True):
-            starts = [first for first, _ in spans]
-            token_of |= {(text, end): bisect_left(starts, end) - 1 for end in wanted[text]}
-    there = [number for number, end in enumerate(ends) if end is not None]
-    keys = [(texts[number], ends[number]) for number in there]
-    return Occurrences(
-        texts=[text for text, _ in keys],
-        tokens=np.asarray([token_of[text, end] for text, end in keys], dtype=np.int64),  # type: ignore[index]
-        units=np.asarray(units, dtype=np.int64)[there] if there else np.zeros(0, np.int64),
-        n_units=n_units,
-    )
+            for end in wanted[text]:
+                token_of[text, end] = bisect_left(spans, (end,)) - 1
+    found: dict[str, Occurrences] = {}
+    for position, of_position in ends.items():
+        read = [
+            (text, token_of[text, end], unit)
+            for text, end, unit in zip(texts, of_position, units, strict=True)
+            if end is not None
+        ]
+        found[position] = Occurrences(
+            texts=[text for text, _, _ in read],
+            tokens=np.asarray([token for _, token, _ in read], dtype=np.int64),
+            units=np.asarray([unit for _, _, unit in read], dtype=np.int64),
+            n_units=n_units,
+        )
+    return found
 
 
 def rows_of_texts(
@@ -157,10 +164,9 @@ def occurrences_in(
     """
     places = placed(prompts)
     names, n_units = places.names, len(HALVES) * len(places.names)
-    return names, {
-        position: occurrences_at(tokenizer, places.texts, ends, places.units.tolist(), n_units)
-        for position, ends in places.ends.items()
-    }
+    return names, occurrences_at(
+        tokenizer, places.texts, places.ends, places.units.tolist(), n_units
+    )
 
 
 def tokens_read(tokenizer: ModelTokenizer, prompts: pl.DataFrame) -> pl.DataFrame:

@@ -62,11 +62,13 @@ class Reduction:
         strength = readouts.abs()
         self._unsound[self._put(runs)] = ~torch.isfinite(strength).all(dim=2)
         share, where = self._put(weights), self._put(units)
-        # products with whole-number weights: exact for counts, one float64 rounding per term
+        # products with whole-number weights: one float64 rounding per term; counts are exact in
+        # float32 too, since those of a batch stay below 2²⁴
         self._sums[where] += share @ strength.flatten(1).double()
+        times = share.float()
         for level, threshold in enumerate(self._thresholds):
-            fires = (strength > threshold).flatten(1).double()
-            self._counts[level, where] += (share @ fires).int()
+            fires = (strength > threshold).flatten(1).float()
+            self._counts[level, where] += (times @ fires).int()
 
     def require_finite(self, where: Callable[[int], str]) -> None:
         """Wait for the device and refuse readouts that were not finite.

@@ -8,9 +8,9 @@ compute, byte for byte.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 import numpy as np
@@ -31,7 +31,6 @@ from atlas_assets.storage.store import AtlasStore
 if TYPE_CHECKING:
     from atlas_assets.extraction.engine import Engine
     from atlas_assets.extraction.extraction import NetworkPath, PromptReadings
-    from atlas_assets.extraction.spots import Occurrences
     from atlas_assets.stages.activations.positions import PositionActivations
     from atlas_assets.stages.circuits.samples import Sample
     from atlas_assets.stages.circuits.statistics import Indices
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
 #: it, the one that is written last
 _POSITIONS = "position_activations"
 _Readings: TypeAlias = "tuple[PromptReadings, tuple[PositionActivations, ...]]"
+#: the candidates of a model's last pass over them and what it gave, until the last asset took it
+_PASSES: WeakKeyDictionary[AtlasModel, tuple[pl.DataFrame, _Readings]] = WeakKeyDictionary()
 
 #: distinct prompts whose tokens the mean readouts are taken over, at most
 MEAN_PROMPTS = 1024
@@ -78,7 +79,7 @@ class ModelRuns:
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
         if self._settings.readout == "last_token":
-            readings, _ = self._read_all(candidates)
+            readings, _ = self._read_candidates()
             names = names_of_pairs(candidates)
             losses, lengths = (
                 np.asarray([next(values[name]) for name in names])
@@ -114,7 +115,7 @@ class ModelRuns:
         units = units_of_object_prompts(prompts)
         if self._settings.readout != "last_token" or not _holds(self._candidates, units):
             return self.read(units)
-        readings, _ = self._read_all(self._candidates)
+        readings, _ = self._read_candidates()
         return readings.activations.select(tuple(sorted(units)))
 
     def read_positions(self, prompts: pl.DataFrame) -> tuple[PositionActivations, ...]:
@@ -124,7 +125,8 @@ class ModelRuns:
         """
         units = units_of_object_prompts(prompts)
         if self._settings.readout == "last_token" and _holds(self._candidates, units):
-            _, found = self._read_all(self._candidates)
+            _, found = self._read_candidates()
+            del _PASSES[self._model]  # no other asset takes from it
         else:
             _, found = self._read_all(prompts, scored=False)
         return tuple(each.select(sorted(units)) for each in found)
@@ -206,15 +208,21 @@ class ModelRuns:
         reads, writes = Entries(*found.reads), Entries(*found.writes)
         return Weights(found.hidden, found.values, reads, writes, found.share)
 
+    def _read_candidates(self) -> _Readings:
+        """Run all candidates, or give what the pass gave when another asset asked."""
+        candidates = self._candidates
+        held = _PASSES.get(self._model)
+        if held is None or held[0] is not candidates:
+            held = candidates, self._read_all(candidates)
+            _PASSES[self._model] = held
+        return held[1]
+
     def _read_all(self, prompts: pl.DataFrame, *, scored: bool = True) -> _Readings:
         """Run object prompts once for all that is read of them."""
         from atlas_assets.extraction.extraction import read_prompts  # imports torch
         from atlas_assets.extraction.positions import by_pair, occurrences_in
 
-        if prompts is self._candidates:
-            names, occurrences = _candidates_read_at(self._model)
-        else:
-            names, occurrences = occurrences_in(self._model.tokenizer, prompts)
+        names, occurrences = occurrences_in(self._model.tokenizer, prompts)
         readings = read_prompts(
             self._model.loaded,
             units_of_object_prompts(prompts),
@@ -264,11 +272,3 @@ def _holds(candidates: pl.DataFrame, units: Units) -> bool:
     """Whether all prompts of the units are candidates, each unit whole."""
     found = units_of_object_prompts(candidates)
     return all(found.get(name) == texts for name, texts in units.items())
-
-
-@lru_cache(maxsize=1)
-def _candidates_read_at(model: AtlasModel) -> tuple[tuple[str, ...], Mapping[str, Occurrences]]:
-    """Return what `occurrences_in` does of the candidates, which three assets in turn ask for."""
-    from atlas_assets.extraction.positions import occurrences_in  # imports torch
-
-    return occurrences_in(model.tokenizer, inventory_of(model.settings).object_candidates())

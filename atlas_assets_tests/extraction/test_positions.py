@@ -22,6 +22,7 @@ from atlas_assets.extraction.positions import (
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.spots import Occurrences
 from atlas_assets.stages.activations.positions import LEVELS
+from atlas_assets.stages.prompts.positions import Position
 from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.extraction.test_extraction import OF_EMBEDDED, PATHS, TOLERANCE
 from atlas_assets_tests.extraction.tiny_models import FINGERPRINT, UNITS, read
@@ -141,9 +142,10 @@ def test_a_killed_pass_goes_on_to_the_same_bytes(
 
 
 def test_the_token_is_the_one_that_holds_the_last_character() -> None:
-    found = occurrences_at(
-        tiny_models.ByteTokenizer(), ["aéb", "xy", "aéb"], [2, None, 3], [1, 0, 0], 3
-    )
+    ends: dict[Position, list[int | None]] = {"concept": [2, None, 3], "name": [None, 1, None]}
+    both = occurrences_at(tiny_models.ByteTokenizer(), ["aéb", "xy", "aéb"], ends, [1, 0, 0], 3)
+    assert (both["name"].texts, both["name"].tokens.tolist()) == (["xy"], [0])
+    found = both["concept"]
     assert found.texts == ["aéb", "aéb"]
     assert found.tokens.tolist() == [2, 3]  # é is two tokens
     assert found.n_prompts.tolist() == [1, 1, 0]

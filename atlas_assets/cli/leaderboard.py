@@ -73,4 +73,6 @@ def _identified(row: dict[str, Any]) -> str | None:
 def with_interval(row: dict[str, Any], name: str) -> str | None:
     """Return a value with its interval, in nats per token; ``None`` where it is not known."""
     value, low, high = (row[name + end] for end in ("", "_low", "_high"))
-    return None if value is None else f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if value is None or low is None or high is None:
+        return None if value is None else f"{value:+.3f}"
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -68,7 +68,7 @@ class Extent:
 
 #: all there is to say in the job ``validate``, and the sample of the job ``atlas``
 EXACT = Extent(own=64, others=1, controls=definitions.MATCHED_DRAWS, kept=24, curve=8)
-SAMPLED = Extent(own=3, others=0.03, controls=1, kept=1, curve=0)
+SAMPLED = Extent(own=5, others=0.03, controls=1, kept=1, curve=0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from atlas_assets.stages.circuits import ablation, definitions
 from atlas_assets.stages.circuits.samples import Sample
@@ -90,3 +92,35 @@ def test_prompts_of_others_are_not_the_concepts_own_and_all_are_of_any_pairs() -
         n = 2 if name.startswith("ast") else 3
         for condition in ("matched 0", "keep", "keep 0.02"):
             assert len(set(met[concept, condition])) == n
+
+
+def test_what_two_definitions_have_in_common_is_run_once() -> None:
+    rng = np.random.default_rng(2)
+    circuits = masks(rng, CONCEPTS)
+    strength, drawn = rng.random(circuits.bits.shape), sample(4)
+    control = definitions.matched(circuits, strength)
+    extent = ablation.Extent(own=3, others=1, controls=1, kept=2, curve=0)
+    plans = {
+        name: ablation.plan(some, strength, drawn, extent)
+        for name, some in (("matched", control), ("published", circuits))
+    }
+    asked: list[tuple[str, bytes]] = []
+
+    def loss(text: str, gate: Any) -> float:
+        return hash((text, gate.tobytes())) % 1000 / 100
+
+    def ablate(texts: Any, gates: Any, runs: Any, _means: Any) -> Any:
+        asked.extend((texts[text], gates[gate].tobytes()) for text, gate in runs)
+        return np.array([loss(texts[text], gates[gate]) for text, gate in runs])
+
+    table = ablation.run(ablate, drawn, plans, np.zeros(circuits.bits.shape[1:]))
+    assert len(asked) == len(set(asked))
+    # the published circuits' controls are the circuits of `matched`
+    assert len(asked) <= table.height + 2 * len(drawn) - 5 * extent.own
+    for row in table.filter(pl.col("condition") != "ablate").rows(named=True):
+        number = CONCEPTS.index(row["concept"])
+        some = control if row["definition"] == "matched" else circuits
+        kept = some.bits[number]
+        if row["condition"] == "matched 0":
+            kept = ~definitions.matched(some, strength).bits[number]
+        assert row["loss"] == loss(drawn.texts[row["prompt"]], kept)

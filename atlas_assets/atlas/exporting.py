@@ -15,10 +15,11 @@ from atlas_assets.errors import ArtifactError, expect
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import Setting
+from atlas_assets.storage.provenance import PAPER_SITE
 
 #: lines of a file of Neuronpedia's exports
 _BATCH = 1024
-#: the part of the name of a source that says what its features are
+#: the part of the name of a source that says what its features are, at the paper's site
 _SET = "atlas-mlp"
 _EXPLANATION = "csp-atlas"
 #: what stands before the data in a page
@@ -53,7 +54,11 @@ def json_of(page: str) -> bytes:
 
 
 def neuronpedia_of(
-    model: str, setting: Setting, universal: Masks, activations: Activations | None
+    model: str,
+    setting: Setting,
+    universal: Masks,
+    activations: Activations | None,
+    site: str = PAPER_SITE,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the files of an export as Neuronpedia lays its own out, path → bytes.
 
@@ -68,15 +73,19 @@ def neuronpedia_of(
         universal: the circuits.
         activations: those of the object prompts, for the share of prompts on which a neuron
             fires; without them it is left out.
+        site: what was read in each block, which the name of the sources tells.
     """
+    of_paper = site == PAPER_SITE
+    own_set = _SET if of_paper else f"atlas-{site.replace('_', '-')}"
     model = re.sub(r"[^\w-]", "-", model, flags=re.ASCII).lower()
     n_layers, width = universal.bits.shape[1:]
     about = {"modelId": model, "creatorName": "atlas-assets"}
-    told = f"MLP neurons with the Python concepts in whose circuits they are, at {setting}"
+    neurons = "MLP neurons" if of_paper else f"Neurons at {site}"
+    told = f"{neurons} with the Python concepts in whose circuits they are, at {setting}"
     kind = {"name": _EXPLANATION, "displayName": "CSP-Atlas circuits", "description": told}
     yield "config/explanation_type.jsonl", _jsonl([{**kind, "creatorName": "atlas-assets"}])
     for layer in range(n_layers):
-        source = f"{layer}-{_SET}"
+        source = f"{layer}-{own_set}"
         folder = f"{model}/{source}"
         yield (
             f"{folder}/model.jsonl",
@@ -84,11 +93,14 @@ def neuronpedia_of(
         )
         yield (
             f"{folder}/release.jsonl",
-            _jsonl([{"name": _SET, "description": told, "creatorName": "atlas-assets"}]),
+            _jsonl([{"name": own_set, "description": told, "creatorName": "atlas-assets"}]),
         )
-        described = {**about, "name": _SET, "description": told, "releaseName": _SET}
+        described = {**about, "name": own_set, "description": told, "releaseName": own_set}
         yield f"{folder}/sourceset.jsonl", _jsonl([described])
-        yield f"{folder}/source.jsonl", _jsonl([{"id": source, "modelId": model, "setName": _SET}])
+        yield (
+            f"{folder}/source.jsonl",
+            _jsonl([{"id": source, "modelId": model, "setName": own_set}]),
+        )
         features = _features(model, source, layer, width, activations)
         explanations = _explanations(model, source, layer, setting, universal)
         for name, rows in (("features", features), ("explanations", explanations)):
@@ -117,7 +129,12 @@ def _features(
     """The neurons of a layer."""
     where = {"modelId": model, "layer": source}
     rows: list[dict[str, Any]] = [
-        {**where, "index": str(neuron), "sourceSetName": _SET, "hasVector": False}
+        {
+            **where,
+            "index": str(neuron),
+            "sourceSetName": source.partition("-")[2],
+            "hasVector": False,
+        }
         for neuron in range(width)
     ]
     if activations is not None:

@@ -103,6 +103,7 @@ def _neuronpedia(store: AtlasStore, setting: Setting | None) -> Iterable[tuple[s
     from atlas_assets.atlas.exporting import neuronpedia_of
     from atlas_assets.atlas.findings import most_distinct
     from atlas_assets.stages.setting import REFERENCE
+    from atlas_assets.storage.provenance import PAPER_SITE
 
     if setting is None:
         best = most_distinct(store)
@@ -112,7 +113,8 @@ def _neuronpedia(store: AtlasStore, setting: Setting | None) -> Iterable[tuple[s
     model = lineage.model.model_id if lineage and lineage.model else str(store.root.name)
     there = store.exists("object_activations")
     activations = store.read("object_activations") if there else None
-    return neuronpedia_of(model, setting, _circuits(store, setting), activations)
+    site = lineage.site if lineage else PAPER_SITE
+    return neuronpedia_of(model, setting, _circuits(store, setting), activations, site)
 
 
 def _circuits(store: AtlasStore, setting: Setting) -> Masks:

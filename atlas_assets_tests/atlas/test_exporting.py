@@ -74,6 +74,9 @@ def test_an_export_for_neuronpedia_explains_each_neuron_by_its_concepts(universa
             assert told.get(neuron) == expected
         described = json.loads(files[f"{folder}/source.jsonl"])
         assert described == {"id": source, "modelId": "owner-model-v1", "setName": "atlas-mlp"}
+    of_stream = dict(neuronpedia_of("m", REFERENCE, universal, read, "resid_post"))
+    assert "m/0-atlas-resid-post/source.jsonl" in of_stream
+    assert b"Neurons at resid_post" in of_stream["config/explanation_type.jsonl"]
 
 
 def test_the_data_of_a_page_as_json() -> None:

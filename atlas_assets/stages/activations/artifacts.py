@@ -62,7 +62,7 @@ OBJECT_ACTIVATIONS = Artifact(
     content=Layout.PAIR_ACTIVATIONS,
     group="stage_12_activations",
     description="Per pair and layer, over its n prompts: Σ|readout| and #(|readout| > 0) of "
-    "every neuron; the readout is the output of the block's MLP.",
+    "every neuron; the readout is what the block shows at the site.",
     compute=lambda making: making.model.read_object_prompts(making.read("object_prompts")),
     inputs=("object_prompts",),
     model=Model.NETWORK,

@@ -9,8 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+import polars as pl
 import pytest
+from safetensors.numpy import load_file, save
 
+import atlas_assets as aa
 from atlas_assets.definitions import build_resources
 from atlas_assets.errors import ModelError
 from atlas_assets.models.loading import identify, load, resolve
@@ -22,6 +27,8 @@ from atlas_assets_tests.models import tiny
 from atlas_assets_tests.storage import samples
 
 MODEL = "openai/circuit-sparsity"
+EMBEDDED = Path(aa.__file__).parent / "models" / "embedded"
+BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
 KEPT = ["config.json", "model.safetensors", "tokenizer.json"]
 
 
@@ -86,6 +93,50 @@ def test_its_sha_is_recorded_in_what_is_made_with_it(
     written = store.write("object_prompts", samples.object_prompts())
     assert written.provenance.lineage.model.model_id == MODEL
     assert written.provenance.lineage.model.revision == sha
+
+
+@pytest.mark.slow
+def test_revisions_are_a_series_with_an_atlas_of_each(hub: LocalHub, tmp_path: Path) -> None:
+    weights = load_file(EMBEDDED / "model.safetensors")
+    files = {name: (EMBEDDED / name).read_bytes() for name in BESIDE_WEIGHTS}
+    random, shas = np.random.default_rng(0), {}
+    for branch, trained in (("step1000", 0.5), ("step2000", 1.0)):
+        mixed = {
+            name: (trained * w + (1 - trained) * random.permuted(w)).astype(w.dtype)
+            for name, w in weights.items()
+        }
+        pushed = files | {"model.safetensors": save(mixed, metadata={"format": "pt"})}
+        shas[branch] = hub.push("someone/run", pushed, "model", branch=branch)
+    given: dict[str, Any] = {
+        "data_dir": str(tmp_path / "data"),
+        "model": "someone/run",
+        "model_revision": ",".join(shas),
+        "ast_nodes": ["For", "Pass"],
+        "builtins": ["list", "_isolated_"],
+        "variations": 2,
+        "loss_threshold": 20.0,  # early checkpoints lose every pair at the paper's
+        "device": "cpu",
+    }
+    atlases = aa.build_series(**given)
+    assert list(atlases) == list(shas)
+    folders = {label: Path(str(atlas.folder)) for label, atlas in atlases.items()}
+    for label, folder in folders.items():
+        with h5py.File(folder / "12_object_activations.h5") as file:
+            assert shas[label] in str(dict(file["metadata"].attrs))
+    (table,) = (tmp_path / "data").rglob("circuits_over_training.csv")
+    shown = pl.read_csv(table).filter(type="ast")
+    assert shown["checkpoint"].to_list() == list(shas)
+    assert shown["step"].to_list() == [1000, 2000]
+    like_last = shown["jaccard_with_last"].to_list()
+    assert like_last[0] < like_last[1] == 1
+    assert table.with_name("figure_training.png").is_file()
+    # done and fresh: nothing is run or downloaded again
+    files_there = [file for file in folders["step1000"].iterdir() if file.is_file()]
+    written = {file: file.stat().st_mtime_ns for file in files_there}
+    hub.forget_calls()
+    aa.build_series(**given)
+    assert not hub.calls("GET", "/_cdn/")
+    assert {file: file.stat().st_mtime_ns for file in files_there} == written
 
 
 # the Hub stumbles --------------------------------------------------------------------------------

@@ -155,6 +155,7 @@ def test_another_site_gives_everything_too_circuits_and_their_yardsticks_include
     main = quality.filter(~pl.col("definition").str.contains("@"))
     assert main["necessity"].null_count() == 0
     assert f"last_token at {site}" in (folder / "claims.md").read_text()
+    assert pl.read_parquet(folder / "circuit_wiring.parquet").is_empty()
 
 
 def test_circuits_of_ones_own_are_judged_too_and_stale_once_their_file_is_another(

@@ -217,9 +217,11 @@ def _contribution(of: _Block) -> _Shown:
     """What the MLP adds: what becomes of its output, such that the block's sum comes out right."""
     attention, *mlps = (of.passed_on(module) for module in (of.attention, *of.mlps))
     whole = of.once(of.module)
-    if whole.given_value is None or whole.given_value.shape != whole.value.shape:
-        raise of.untold("a block that is given the residual stream", "something else")
-    change = whole.value.double() - whole.given_value.double()
+    sizes = {of.once(module).value.numel() for module in (attention, *mlps)}
+    given = whole.given_value
+    if given is None or given.shape != whole.value.shape or sizes != {given.numel()}:
+        raise of.untold("a block that is given one residual stream", "something else")
+    change = whole.value.double() - given.double()
     outputs = [of.once(m).value.double().reshape(change.shape) for m in (attention, *mlps)]
     of_mlp = torch.stack(outputs[1:]).sum(dim=0)
     tolerance = _TOLERANCES.get(whole.value.dtype, _COARSE)
@@ -265,7 +267,8 @@ def _watched(network: nn.Module) -> Iterator[dict[nn.Module, list[_Call]]]:
     calls: dict[nn.Module, list[_Call]] = {}
 
     def note(module: nn.Module, args: Any, kwargs: Any, output: object) -> None:
-        made = first_tensor(output)
+        # records that hold several tensors by name say nothing of which is the stream (Reformer)
+        made = first_tensor(output) if type(output) in (tuple, list, Tensor) else None
         if made is not None:
             given = first_tensor(args)
             given = kwargs.get("hidden_states") if given is None else given

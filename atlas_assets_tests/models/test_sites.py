@@ -22,6 +22,7 @@ from atlas_assets.models.sites import Site, points_at
 from atlas_assets.progress import Progress
 from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.extraction.tiny_models import LAYERS, POSITIONS, VOCABULARY, WIDTH, read
+from tools import families
 
 SITES: tuple[Site, ...] = (
     "mlp_out",
@@ -236,6 +237,10 @@ def test_sites_that_cannot_be_told_are_refused() -> None:
     assert "choose another ATLAS_SITE" in str(caught.value)
     assert len(str(caught.value)) < 600
     at(experts, "mlp_contribution")
+    for kind, site in (("gemma3n_text", "mlp_contribution"), ("reformer", "resid_post")):
+        network = families.build(kind)
+        with pytest.raises(ModelError, match=r"one residual stream|0 calls"):
+            points_at(network, network.base_model, mlps_of(network), site)
     llama = of_transformers("llama")
     for block in blocks_of(llama.network):
         block.register_forward_hook(lambda _m, _i, output: output + 1)

@@ -1,4 +1,4 @@
-/** What was found, in three sentences with a picture each. */
+/** What was found, in a few sentences with pictures. */
 
 import { Choice, Concept, useView } from "./choice";
 import { conceptFraction, decompose, keywordNeurons } from "./circuits";
@@ -126,9 +126,46 @@ function Ablation() {
   );
 }
 
+function Identification() {
+  const { atlas } = useView();
+  const rows = rowsOf(atlas, "leaderboard")
+    .filter(
+      (row) =>
+        row.type !== "all" &&
+        !String(row.definition).includes("@") &&
+        typeof row.identification_top1 === "number",
+    )
+    .map((row) => ({
+      label: String(row.definition),
+      group: OF_KIND[String(row.type)] ?? String(row.type),
+      value: Number(row.identification_top1),
+      low: (row.identification_top1_low as number | null) ?? null,
+      high: (row.identification_top1_high as number | null) ?? null,
+      chance: Number(row.chance_top1 ?? 0),
+    }));
+  if (!rows.length) return <p class="note">No yardstick of identification was taken.</p>;
+  return (
+    <Figure
+      title="Whose prompts are these?"
+      name="identification"
+      alt={rows.map((row) => `${row.label}, ${row.group}: ${percent(row.value)}`).join("; ")}
+      deps={[atlas]}
+      draw={(width) => ({
+        ...intervals(rows, width, "share of pairs held out →", (row) => (row.low ?? 0) > (row as (typeof rows)[number]).chance),
+        marginRight: 90,
+      })}
+    >
+      The share of pairs of prompts held out that rank the right circuit first, with 95% intervals
+      over concepts; coloured where the interval is above chance. It says that neurons tell
+      concepts apart, which words in the prompts may do as well.
+    </Figure>
+  );
+}
+
 const PICTURES: Record<string, () => preact.JSX.Element> = {
   shared: Shared,
   keyword: Keyword,
+  identification: Identification,
   ablation: Ablation,
 };
 
@@ -189,7 +226,9 @@ export function Home() {
         </p>
       )}
       {atlas.findings.map((finding, at) => {
-        const Picture = PICTURES[finding.topic];
+        // of several sentences on one topic, the last has the picture
+        const closes = atlas.findings[at + 1]?.topic !== finding.topic;
+        const Picture = closes && Object.hasOwn(PICTURES, finding.topic) && PICTURES[finding.topic];
         return (
           <section class="finding" aria-label={`Finding ${at + 1}`}>
             <p class="sentence">

@@ -338,7 +338,7 @@ def test_a_sweep_without_the_reference_setting_skips_what_speaks_of_it(tmp_path:
         *(figure.key for figure in FIGURES if figure.key != "figure_sweep"),
         *(artifact.key for artifact in (*CIRCUITS, *YARDSTICKS, WIRING_FIGURE)),
     }
-    assert made == ASSET_KEYS - skipped
+    assert made == ASSET_KEYS - ON_DEMAND - skipped
     assert settings.sweep == (Setting(0.2, 0.5),)
 
 

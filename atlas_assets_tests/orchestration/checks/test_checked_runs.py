@@ -13,7 +13,7 @@ from atlas_assets.orchestration.checks.claims import check_name
 from atlas_assets.orchestration.partitions import partition_key, range_tags
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.inspection import checks_of
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.catalog import ARTIFACTS, ON_DEMAND
 from atlas_assets.stages.report.published_claims import CLAIMS
 from atlas_assets.stages.setting import REFERENCE, Setting
 from atlas_assets.storage.store import AtlasStore
@@ -86,7 +86,7 @@ def test_the_job_of_the_whole_atlas_has_every_check(settings: AtlasSettings) -> 
     checks = {found.op.name for found in definitions.asset_checks or []}
     # a run of Dagster's has partitions of one space, which here is the sweep; and what is made on
     # demand is checked by the job that makes it
-    apart = {"circuits_integrity", "ablation_integrity"}
+    apart = {f"{key}_integrity" for key in ("circuits", *ON_DEMAND)}
     assert checks - apart <= set(definitions.resolve_job_def("atlas").graph.node_dict)
     assert len(checks) > len(ARTIFACTS)
 

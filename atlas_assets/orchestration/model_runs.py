@@ -79,7 +79,7 @@ class ModelRuns:
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
         if self._settings.readout == "last_token":
-            readings, _ = self._read_candidates()
+            readings, _ = self._read_candidates(candidates)
             names = names_of_pairs(candidates)
             losses, lengths = (
                 np.asarray([next(values[name]) for name in names])
@@ -115,7 +115,7 @@ class ModelRuns:
         units = units_of_object_prompts(prompts)
         if self._settings.readout != "last_token" or not _holds(self._candidates, units):
             return self.read(units)
-        readings, _ = self._read_candidates()
+        readings, _ = self._read_candidates(self._candidates)
         return readings.activations.select(tuple(sorted(units)))
 
     def read_positions(self, prompts: pl.DataFrame) -> tuple[PositionActivations, ...]:
@@ -125,8 +125,8 @@ class ModelRuns:
         """
         units = units_of_object_prompts(prompts)
         if self._settings.readout == "last_token" and _holds(self._candidates, units):
-            _, found = self._read_candidates()
-            del _PASSES[self._model]  # no other asset takes from it
+            _, found = self._read_candidates(self._candidates)
+            _PASSES.pop(self._model, None)  # no other asset takes from it
         else:
             _, found = self._read_all(prompts, scored=False)
         return tuple(each.select(sorted(units)) for each in found)
@@ -208,9 +208,8 @@ class ModelRuns:
         reads, writes = Entries(*found.reads), Entries(*found.writes)
         return Weights(found.hidden, found.values, reads, writes, found.share)
 
-    def _read_candidates(self) -> _Readings:
-        """Run all candidates, or give what the pass gave when another asset asked."""
-        candidates = self._candidates
+    def _read_candidates(self, candidates: pl.DataFrame) -> _Readings:
+        """Run all candidates, or give what the pass gave when another asset asked for these."""
         held = _PASSES.get(self._model)
         if held is None or held[0] is not candidates:
             held = candidates, self._read_all(candidates)

@@ -136,6 +136,27 @@ def test_a_worker_that_is_killed_changes_no_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_interrupt_here_cancels_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atlas_assets.progress.Track.advance", interrupt)
+    with cluster(tmp_path, workers=1) as started:
+        wait_for(started.file)
+        with pytest.raises(KeyboardInterrupt):
+            read(str(started.file))
+        with Client(scheduler_file=str(started.file), set_as_default=False) as client:
+            end = time.monotonic() + 60
+            while any(client.processing().values()):
+                assert time.monotonic() < end, "the worker is still asked for something"
+                time.sleep(0.1)
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_lost_scheduler_is_asked_once_more(tmp_path: Path) -> None:
     lines: list[str] = []

@@ -422,10 +422,11 @@ def env_name(field: str) -> str:
 def _slug(settings: AtlasSettings) -> str:
     """A folder name that differs wherever two settings make atlases that must not mix."""
     stem = settings.model
-    if Path(stem).is_dir():
+    embedded = AtlasSettings.model_fields["model"].default  # also where a folder has this name
+    if stem != embedded and Path(stem).is_dir():
         stem = with_digest(Path(stem))
     source = settings.hub_source or ""
-    if source and stem == AtlasSettings.model_fields["model"].default:
+    if source and stem == embedded:
         # an atlas fetched from the Hub speaks of the publisher's model, not of the embedded one
         stem = ""
     cut = (settings.ast_nodes, settings.builtins, settings.variations, settings.loss_threshold)

@@ -97,6 +97,14 @@ def test_decimal_commas_are_warned_of(
     assert ("for decimals write points" in caplog.text) == warned
 
 
+def test_the_embedded_model_is_meant_in_a_folder_that_holds_its_atlas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "embedded").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert AtlasSettings.build(data_dir=".").atlas_name == "embedded"
+
+
 def test_whatever_makes_another_atlas_makes_another_folder(tmp_path: Path) -> None:
     for folder in "ab":
         (tmp_path / folder / "model").mkdir(parents=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from atlas_assets.errors import ModelError, StimulusError, expect
+from atlas_assets.errors import ModelError, SettingsError, StimulusError, expect
+from atlas_assets.settings import Readout, Site
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import Masks, threshold
 from atlas_assets.stages.setting import REFERENCE, Setting
@@ -23,10 +24,8 @@ def read(
     tokenizer: PreTrainedTokenizerBase | None = None,
     prompts: Mapping[str, Sequence[str]] | None = None,
     *,
-    site: Literal[
-        "mlp_out", "mlp_contribution", "mlp_neurons", "attn_out", "resid_post"
-    ] = "mlp_out",
-    position: Literal["last_token", "published"] = "last_token",
+    site: Site = "mlp_out",
+    position: Readout = "last_token",
     revision: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
@@ -67,7 +66,7 @@ def read(
         StimulusError: no units, a unit without prompts, or a prompt without tokens.
         ModelError: the model cannot be found or read, or has no such site, a prompt is longer than
             it can take, or a readout is not finite.
-        SettingsError: there is no such device or precision.
+        SettingsError: there is no such position, site, device or precision.
     """
     from atlas_assets.extraction.extraction import Running, extract  # imports torch
     from atlas_assets.extraction.shards import ShardStore
@@ -75,6 +74,8 @@ def read(
     from atlas_assets.models.loading import load, resolve
     from atlas_assets.progress import Progress
 
+    _require_one_of("position", position, get_args(Readout))
+    _require_one_of("site", site, get_args(Site))
     units = _units(prompts)
     running: Running = {
         "shards": ShardStore(None, _KEPT_NOWHERE),
@@ -88,6 +89,18 @@ def read(
         return extract(loaded, units, readout=position, **running)
     with in_memory(model, tokenizer, mlp=tuple(mlp), bos=bos, site=site) as lent:
         return extract(lent, units, readout=position, **running)
+
+
+def _require_one_of(name: str, value: object, known: Sequence[str]) -> None:
+    expect(
+        value in known,
+        SettingsError,
+        f"there is no such {name}",
+        where=name,
+        expected=", ".join(known),
+        found=repr(value),
+        remedy="name one of these",
+    )
 
 
 def masks(

@@ -138,3 +138,10 @@ def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -
     with refusing(ModelError, "does not belong to the model", f"below {VOCABULARY}", "id 257"):
         tokenizer.add_tokens(["pass"])
         aa.read(network, tokenizer, {"mine": ["for x in y: pass"]})
+
+
+@pytest.mark.parametrize("wrong", [{"position": "Published"}, {"position": 9}, {"site": "mlp"}])
+def test_a_position_or_site_that_there_is_not_is_refused(wrong: Any) -> None:
+    with pytest.raises(SettingsError, match="there is no such") as caught:
+        aa.read("embedded", prompts={"a": ["x"]}, **wrong)
+    assert "what to do" in str(caught.value)

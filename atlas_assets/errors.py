@@ -30,6 +30,9 @@ Of the files that cannot be read, only a damaged one is replaced when its artifa
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar
 
 #: how the few lines begin that git-lfs leaves in the place of a file it has not downloaded
@@ -72,6 +75,29 @@ class AtlasError(Exception):
         self.said = {label: _printable(text) for label, text in said.items() if text}
         lines = [what, *(f"  {label}: {text}" for label, text in self.said.items())]
         super().__init__("\n".join(lines))
+
+
+@contextmanager
+def naming(names: Mapping[str, str], kind: str) -> Iterator[None]:
+    """Let errors raised within name what was given, and not the variables of settings.
+
+    Args:
+        names: environment variable → the option or argument that stands for it here.
+        kind: what those are: ``"option"`` or ``"argument"``.
+    """
+
+    def here(text: str | None) -> str | None:
+        return text and re.sub(r"\bATLAS_[A-Z_]+", lambda name: names.get(name[0], name[0]), text)
+
+    try:
+        yield
+    except AtlasError as error:
+        where, remedy = here(error.where), here(error.remedy)
+        if where != error.where and "the variable" in (remedy or ""):
+            remedy = f"correct the {kind}, or leave it out"
+        said = {"expected": here(error.expected), "found": here(error.found), "remedy": remedy}
+        AtlasError.__init__(error, here(error.what) or "", where=where, **said)
+        raise
 
 
 def _printable(text: str) -> str:

@@ -31,7 +31,7 @@ from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.concepts import kinds_of, of_kind, split_pair
 from atlas_assets.stages.decomposition.decomposition import tidy_target_checker
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.stages.setting import REFERENCE, Setting, naming_values
 from atlas_assets.storage.masks import layer_part
 from atlas_assets.storage.store import AtlasStore
 
@@ -134,7 +134,7 @@ def load_pair_masks(
         remedy="load_universal_masks(stage='checker') gives the masks of the keywords",
     )
     part = None if layer is None else layer_part(_layer(layer))
-    pairs = _read("object_masks", data_root, Setting(eps, cons), part).pairs
+    pairs = _read("object_masks", data_root, _at(eps, cons), part).pairs
     layers = range(pairs.n_layers) if layer is None else [layer]
     return {split_pair(name): sets for name, sets in _neuron_sets(pairs, layers)}
 
@@ -173,7 +173,7 @@ def load_target_checker(
         ``target``, then a column per layer (``L0``, …) of ``co / sh / to`` (paper §6);
         `atlas_assets.stages.decomposition.decomposition.parse_target_checker` gives the numbers.
     """
-    return _frame("target_checker", data_root, Setting(eps, cons))
+    return _frame("target_checker", data_root, _at(eps, cons))
 
 
 def load_decomposition(
@@ -252,13 +252,18 @@ def diff(a: Folder, b: Folder, *, claims: bool = True) -> AtlasDiff:
 
 
 def _concept_masks(eps: float, cons: float, stage: str, data_root: Folder | None) -> Masks:
-    setting = Setting(eps, cons)
+    setting = _at(eps, cons)
     masks: Masks
     if _one_of("stage", stage, get_args(Stage)) == "object":
         masks = _read("object_masks", data_root, setting, part="universal").universal
     else:
         masks = _read("checker_masks", data_root, setting).masks
     return masks
+
+
+def _at(eps: float, cons: float) -> Setting:
+    with naming_values("eps", "cons"):
+        return Setting(eps, cons)
 
 
 def _frame(key: str, data_root: Folder | None, setting: Setting | None = None) -> pl.DataFrame:

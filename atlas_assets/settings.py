@@ -29,6 +29,7 @@ from atlas_assets.stages.setting import (
     REFERENCE,
     Setting,
     grid,
+    naming_values,
     number,
 )
 
@@ -316,7 +317,9 @@ class AtlasSettings(BaseModel):
     @model_validator(mode="after")
     def _in_range(self) -> AtlasSettings:
         grid(self.epsilons, self.consistencies)
-        Setting(*self.token_checker_setting)
+        checker = env_name("token_checker_setting")
+        with naming_values(checker, checker):
+            Setting(*self.token_checker_setting)
         fields = type(self).model_fields
         cut = [
             env_name(name)

@@ -85,7 +85,6 @@ TESTED_IN = {
         "api/building.py",
         "stages/circuits/artifacts.py",
         "stages/circuits/yardsticks.py",
-        "cli/quality.py",
         "cli/leaderboard.py",
     ),
     # a run that is told of is one that a command begins

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,11 +15,11 @@ from atlas_assets.api.opened import Atlas
 from atlas_assets.atlas.open import open_in_force
 from atlas_assets.atlas.series import checkpoints, require_one_model
 from atlas_assets.definitions import build_definitions
-from atlas_assets.errors import SettingsError, expect
+from atlas_assets.errors import SettingsError, expect, naming
 from atlas_assets.orchestration.instance import prepare_home
 from atlas_assets.orchestration.telling import Listener, Told, run_and_tell
 from atlas_assets.progress import bar_of
-from atlas_assets.settings import AtlasSettings
+from atlas_assets.settings import AtlasSettings, env_name
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -45,10 +45,11 @@ def build(*, instance: dg.DagsterInstance | None = None, **settings: Any) -> Atl
         AtlasError: the model cannot be read, a file of another atlas is in the way, and so on.
         DagsterError: a check that blocks has failed.
     """
-    in_force = _in_force(settings)
-    require_one_model(in_force)
-    _run(in_force, instance)
-    return Atlas(open_in_force(in_force))
+    with _naming(settings):
+        in_force = _in_force(settings)
+        require_one_model(in_force)
+        _run(in_force, instance)
+        return Atlas(open_in_force(in_force))
 
 
 def build_series(
@@ -67,8 +68,9 @@ def build_series(
     Returns:
         name of the checkpoint's folder, or its revision → its atlas, in the order of training.
     """
-    in_force = _in_force(settings)
-    series = checkpoints(in_force)
+    with _naming(settings):
+        in_force = _in_force(settings)
+        series = checkpoints(in_force)
     expect(
         bool(series),
         SettingsError,
@@ -78,8 +80,14 @@ def build_series(
         found=f"{in_force.model!r}, revision {in_force.model_revision!r}",
         remedy="correct them, or use build",
     )
-    _run(in_force, instance)
+    with _naming(settings):
+        _run(in_force, instance)
     return {one.label: Atlas(open_in_force(one.settings)) for one in series}
+
+
+def _naming(given: dict[str, Any]) -> AbstractContextManager[None]:
+    """Within, errors name the arguments that were given, and variables only of other settings."""
+    return naming({env_name(name): name for name in given}, "argument")
 
 
 def _in_force(given: dict[str, Any]) -> AtlasSettings:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import polars as pl
 from upath import UPath
 
 from atlas_assets.atlas.circuit import PARTS, circuit_of
-from atlas_assets.atlas.open import open_folder, open_in_force, require_file
+from atlas_assets.atlas.open import open_folder, open_in_force, require_atlas, require_file
+from atlas_assets.errors import SettingsError, expect, naming
+from atlas_assets.files.remote import folder_at
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.setting import PUBLISHED, REFERENCE, Definition, Setting
+from atlas_assets.stages.setting import PUBLISHED, REFERENCE, Definition, Setting, naming_values
 from atlas_assets.storage.store import AtlasStore
 
 _CIRCUIT = {
@@ -74,9 +77,11 @@ class Atlas:
         Raises:
             MissingArtifactError: there are no masks at the setting; those there are named.
             ArtifactError: a file is damaged.
-            SettingsError: there is no such concept.
+            SettingsError: there is no such concept, or a threshold is out of range.
         """
-        found = circuit_of(self.store, concept, Setting(eps, cons), n_nearest=0)
+        with naming_values("eps", "cons"):
+            setting = Setting(eps, cons)
+        found = circuit_of(self.store, concept, setting, n_nearest=0)
         rows = []
         for record in found.layers:
             parts = record["decomposition"] or dict.fromkeys(PARTS)
@@ -110,9 +115,23 @@ class Atlas:
 def open_atlas(folder: str | Path | UPath | None = None) -> Atlas:
     """Open an atlas: any folder with the published file names, or the atlas in force.
 
-    The atlas in force is the one that the ``ATLAS_*`` variables describe. Raises
-    MissingArtifactError where there is no such folder.
+    The atlas in force is the one that the ``ATLAS_*`` variables describe.
+
+    Raises:
+        MissingArtifactError: there is no such folder, or no file of an atlas in it.
+        SettingsError: it is no path, or a URL that cannot be used.
     """
     if folder is None:
         return Atlas(open_in_force(AtlasSettings.from_env()))
-    return Atlas(open_folder(folder))
+    expect(
+        isinstance(folder, str | PathLike | UPath) and str(folder).strip() != "",
+        SettingsError,
+        "no folder is named",
+        where="folder",
+        expected="the path of an atlas's folder, or its URL",
+        found=repr(folder),
+        remedy="name the folder, or leave it out for the atlas in force",
+    )
+    with naming({"ATLAS_DATA_DIR": "folder"}, "argument"):
+        require_atlas(folder_at(folder))
+        return Atlas(open_folder(folder))

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from atlas_assets.errors import ModelError, SettingsError, StimulusError, expect
-from atlas_assets.settings import Readout, Site
+from atlas_assets.errors import ModelError, SettingsError, StimulusError, expect, naming
+from atlas_assets.settings import Bos, Readout, Site, env_name
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.masks.masks import Masks, threshold
-from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.stages.setting import REFERENCE, Setting, naming_values
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: readings that are kept nowhere have no fingerprint
 _KEPT_NOWHERE = "0" * 8
+#: what stands here for the settings that errors name
+_ARGUMENTS = {
+    env_name(name): name
+    for name in ("model", "site", "device", "dtype", "batch_tokens", "mlp", "bos")
+} | {env_name("model_revision"): "revision", env_name("readout"): "position"}
 
 
 def read(
@@ -31,7 +37,7 @@ def read(
     dtype: str = "float32",
     batch_tokens: int | None = None,
     mlp: Sequence[str] = (),
-    bos: Literal["auto", "always", "never"] = "auto",
+    bos: Bos = "auto",
 ) -> Activations:
     """Run a model over prompts and add up, per unit, what each neuron did.
 
@@ -66,7 +72,8 @@ def read(
         StimulusError: no units, a unit without prompts, or a prompt without tokens.
         ModelError: the model cannot be found or read, or has no such site, a prompt is longer than
             it can take, or a readout is not finite.
-        SettingsError: there is no such position, site, device or precision.
+        SettingsError: there is no such position, site, device or precision, or another argument
+            is out of range.
     """
     from atlas_assets.extraction.extraction import Running, extract  # imports torch
     from atlas_assets.extraction.shards import ShardStore
@@ -76,6 +83,8 @@ def read(
 
     _require_one_of("position", position, get_args(Readout))
     _require_one_of("site", site, get_args(Site))
+    _require_one_of("bos", bos, get_args(Bos))
+    _require_count("batch_tokens", batch_tokens)
     units = _units(prompts)
     running: Running = {
         "shards": ShardStore(None, _KEPT_NOWHERE),
@@ -84,10 +93,14 @@ def read(
     }
     if isinstance(model, str | Path):
         _require_no_tokenizer(tokenizer)
-        source = resolve(str(model), revision)
-        loaded = load(source, device=device, dtype=dtype, mlp=tuple(mlp), bos=bos, site=site)
-        return extract(loaded, units, readout=position, **running)
-    with in_memory(model, tokenizer, mlp=tuple(mlp), bos=bos, site=site) as lent:
+        with naming(_ARGUMENTS, "argument"):
+            source = resolve(str(model), revision)
+            loaded = load(source, device=device, dtype=dtype, mlp=tuple(mlp), bos=bos, site=site)
+            return extract(loaded, units, readout=position, **running)
+    with (
+        naming(_ARGUMENTS, "argument"),
+        in_memory(model, tokenizer, mlp=tuple(mlp), bos=bos, site=site) as lent,
+    ):
         return extract(lent, units, readout=position, **running)
 
 
@@ -119,12 +132,24 @@ def masks(
     Raises:
         SettingsError: a threshold is out of range.
     """
-    return threshold(readings, Setting(epsilon, consistency))
+    with naming_values("epsilon", "consistency"):
+        return threshold(readings, Setting(epsilon, consistency))
+
+
+def _require_count(name: str, value: object) -> None:
+    expect(
+        value is None or (isinstance(value, Integral) and int(value) > 0),
+        SettingsError,
+        f"{name} is out of range",
+        where=name,
+        expected="a whole number from 1 on, or None",
+        found=repr(value),
+        remedy="correct the argument, or leave it out",
+    )
 
 
 def _units(prompts: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
-    sound = isinstance(prompts, Mapping) and not any(isinstance(p, str) for p in prompts.values())
-    if prompts is None or not sound:
+    if not isinstance(prompts, Mapping) or not all(map(_is_unit, prompts.items())):
         raise StimulusError(
             "these are no prompts to read",
             where="prompts",
@@ -133,6 +158,12 @@ def _units(prompts: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
             remedy="give a list of prompts for each unit",
         )
     return {name: list(of_unit) for name, of_unit in prompts.items()}
+
+
+def _is_unit(item: tuple[Any, Any]) -> bool:
+    name, prompts = item
+    several = isinstance(prompts, Collection) and not isinstance(prompts, str)
+    return isinstance(name, str) and several and all(isinstance(each, str) for each in prompts)
 
 
 def _require_no_tokenizer(tokenizer: object) -> None:

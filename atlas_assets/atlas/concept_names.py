@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, expect
 from atlas_assets.stages.concepts import SEPARATOR, kinds_of
 
 
@@ -16,6 +16,15 @@ def find_concept(typed: str, concepts: Sequence[str]) -> str:
     concept has it, its bare name (``For``). If no concept is meant, capitals are ignored. Raises
     SettingsError, which names the candidates, where the name means no concept or several.
     """
+    expect(
+        isinstance(typed, str),
+        SettingsError,
+        "a concept is named by a text",
+        where="concept",
+        expected=f"one of the atlas's concepts, as {_example(concepts)} where that is clear",
+        found=repr(typed),
+        remedy="give its name",
+    )
     if typed in concepts:
         return typed
     for spelled in (str, str.casefold):

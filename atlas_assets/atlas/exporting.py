@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ _BATCH = 1024
 #: the part of the name of a source that says what its features are, at the paper's site
 _SET = "atlas-mlp"
 _EXPLANATION = "csp-atlas"
+#: paths of the files of such an export, in its folder
+_PATHS = re.compile(
+    r"config/explanation_type\.jsonl"
+    r"|[^/]+/\d+-atlas-[^/]+/(model|release|sourceset|source)\.jsonl"
+    r"|[^/]+/\d+-atlas-[^/]+/(features|explanations)/batch-\d+\.jsonl\.gz"
+)
 #: what stands before the data in a page
 _DATA = 'id="atlas" type="application/json">'
 
@@ -107,6 +114,13 @@ def neuronpedia_of(
             for batch, start in enumerate(range(0, len(rows), _BATCH)):
                 packed = gzip.compress(_jsonl(rows[start : start + _BATCH]), mtime=0)
                 yield f"{folder}/{name}/batch-{batch}.jsonl.gz", packed
+
+
+def not_of_neuronpedia(folder: Path) -> str | None:
+    """Return a path in a folder that is none of `neuronpedia_of`; ``None``: there is none."""
+    within = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    names = (path.relative_to(folder).as_posix() for path in within)
+    return next((name for name in names if not _PATHS.fullmatch(name)), None)
 
 
 def _lines(setting: Setting, universal: Masks) -> pl.DataFrame:

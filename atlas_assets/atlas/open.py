@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -12,18 +13,29 @@ from upath import UPath
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.atlas.series import require_one_model
 from atlas_assets.atlas.versions import folder_in_force, folder_to_build, known, known_sha
-from atlas_assets.errors import ArtifactError, MissingArtifactError, ModelError, StimulusError
+from atlas_assets.errors import (
+    ArtifactError,
+    MissingArtifactError,
+    ModelError,
+    StimulusError,
+    UnreadableArtifactError,
+)
 from atlas_assets.files.locations import explained, is_folder
-from atlas_assets.files.remote import folder_at
+from atlas_assets.files.remote import folder_at, is_remote
 from atlas_assets.hub_client.repository import is_full_sha
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.subject import grid_of, is_about_own_prompts
 from atlas_assets.stages.artifact import Needs, Parameters
-from atlas_assets.stages.catalog import ON_DEMAND, definitions_of, not_applicable
+from atlas_assets.stages.catalog import (
+    ON_DEMAND,
+    artifact_of_file,
+    definitions_of,
+    not_applicable,
+)
 from atlas_assets.stages.prompts.inventory import Published, inventory_of
 from atlas_assets.stages.setting import Definition, Partition, Setting
-from atlas_assets.storage.folder import partitions_present, settings_present
+from atlas_assets.storage.folder import file_names, partitions_present, settings_present
 from atlas_assets.storage.provenance import Grid, Lineage
 from atlas_assets.storage.store import AtlasStore
 
@@ -143,6 +155,28 @@ def require_folder(root: UPath) -> None:
         found="a file" if is_file else "nothing at that path",
         remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `atlas build` builds one",
     )
+
+
+def require_atlas(folder: UPath) -> None:
+    """Raise MissingArtifactError where there is no folder, or no file of an atlas in it."""
+    require_folder(folder)
+    if any(map(artifact_of_file, file_names(folder))):
+        return
+    below = [] if is_remote(folder) else folder.iterdir()
+    atlases = sorted(path.name for path in below if _holds_an_atlas(path))
+    raise MissingArtifactError(
+        "the folder is no atlas",
+        where=str(folder),
+        expected="a folder with the files of an atlas, by their published names",
+        found="no file of an atlas" + (f", but the atlases {', '.join(atlases)}" * bool(atlases)),
+        remedy=f"name one of those, as {folder / atlases[0]}" if atlases else "correct the path",
+    )
+
+
+def _holds_an_atlas(path: UPath) -> bool:
+    with suppress(OSError, UnreadableArtifactError):  # it may not be looked into
+        return path.is_dir() and any(map(artifact_of_file, file_names(path)))
+    return False
 
 
 def require_file(store: AtlasStore, key: str, setting: Partition | None = None) -> None:

@@ -9,6 +9,7 @@ import click
 from atlas_assets.cli.browse import open_report, ui
 from atlas_assets.cli.build import build
 from atlas_assets.cli.claims import claims
+from atlas_assets.cli.command import CommandGroup
 from atlas_assets.cli.diff import diff
 from atlas_assets.cli.export import export
 from atlas_assets.cli.fetch import fetch
@@ -27,8 +28,9 @@ from atlas_assets.cli.wiring import wiring
 _EPILOG = """\b
 Every command takes --json. Exit codes: 0 done; 1 it found something (stale
 or missing files, a broken claim, a difference, files left out); 2 wrong usage
-or setting; 3 what it needs is missing or damaged, or the Hub does not give or
-take it; 70 a defect of this program (a traceback says where).
+or setting; 3 what it needs is missing or damaged, the Hub does not give or take
+it, or the output takes nothing more; 70 a defect of this program (a traceback
+says where); 141 the reader of its output has left, as in `atlas status | head`.
 
 \b
 Completion of commands, options and concepts, in the shell's start-up file:
@@ -38,7 +40,9 @@ Completion of commands, options and concepts, in the shell's start-up file:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.group(
+    cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG
+)
 @click.version_option(package_name="atlas-assets")
 def atlas() -> None:
     """Build an atlas of concept circuits, and look at it.

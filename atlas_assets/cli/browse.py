@@ -11,28 +11,24 @@ from urllib.parse import quote
 import click
 
 from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
-from atlas_assets.errors import MissingArtifactError, expect
 
 
-@click.command(name="open", cls=AnsweringCommand, exit_codes={UNREADABLE: "there is no explorer"})
+@click.command(
+    name="open",
+    cls=AnsweringCommand,
+    exit_codes={UNREADABLE: "there is no explorer, or it is damaged"},
+)
 @click.option("--print", "only_print", is_flag=True, help="Print the link; open no browser.")
 def open_report(only_print: bool) -> Answer:
     """Open the explorer of the atlas in force in the browser."""
-    from atlas_assets.atlas.open import open_in_force, require_folder
+    from atlas_assets.atlas.open import open_in_force, require_file, require_folder
     from atlas_assets.settings import AtlasSettings
 
     store = open_in_force(AtlasSettings.from_env())
     require_folder(store.root)
+    require_file(store, "atlas_report")
+    store.read("atlas_report")  # a damaged page is refused, and not shown
     path = str(store.path("atlas_report"))
-    expect(
-        store.exists("atlas_report"),
-        MissingArtifactError,
-        "the atlas has no explorer",
-        where=path,
-        expected="a file of that name",
-        found="none",
-        remedy="`atlas build` makes it with the rest of the atlas",
-    )
     url = path if "://" in path else f"file://{quote(str(Path(path).absolute()))}"
     opened = not only_print and webbrowser.open(url)
     document = {"url": url, "opened": opened}

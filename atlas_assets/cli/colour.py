@@ -25,7 +25,7 @@ _STYLES = {
 def echo(lines: Iterable[str], *, err: bool = False) -> None:
     """Print lines: on a terminal in colour, elsewhere as they are."""
     stream = sys.stderr if err else sys.stdout
-    if os.environ.get("NO_COLOR") or not stream.isatty():
+    if os.environ.get("NO_COLOR") or not (stream and stream.isatty()):  # closed: there is none
         for line in lines:
             click.echo(line, err=err)
         return

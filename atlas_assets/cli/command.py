@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
+import os
+import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,8 @@ from atlas_assets.errors import AtlasError, SettingsError
 OK, FINDING, USAGE, UNREADABLE = 0, 1, 2, 3
 #: exit code of a defect of this program, EX_SOFTWARE of sysexits.h; no finding has this code
 DEFECT = 70
+#: exit code where the reader of a pipe has left, as of a program that SIGPIPE ends (128 + 13)
+PIPE_CLOSED = 141
 _JSON = "--json"
 _HELP_WIDTH = 78
 #: the commands that do what remedies name by Dagster's word
@@ -79,16 +84,24 @@ class AnsweringCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does; a usage error is also printed as JSON where JSON is wanted."""
         ctx.meta[_JSON] = _JSON in args
+        typed = list(args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
+            if isinstance(error, click.NoSuchOption) and error.option_name[1:2].isdigit():
+                below = next(each for each in typed if each.startswith(error.option_name))
+                error = click.UsageError(f"{below} is below 0: what is numbered counts from 0", ctx)
             _explain(ctx, AtlasError(error.format_message()), USAGE, show=False)
-            raise
+            raise error from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, print its answer or its error, and end with its exit code."""
+        """Run the command, print its answer or its error, and end with its exit code.
+
+        An OSError of standard output is left to `CommandGroup`.
+        """
+        lines: list[str] = []
         try:
-            code = self._answer(ctx)
+            code, lines = self._answer(ctx)
         except AtlasError as error:
             code = USAGE if isinstance(error, SettingsError) else UNREADABLE
             _explain(ctx, error, code)
@@ -97,33 +110,69 @@ class AnsweringCommand(click.Command):
 
             code = UNREADABLE
             _explain(ctx, unreadable(error.filename or ctx.command_path, error), code)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
         except Exception as error:
-            if _is_of_click(error):
-                raise
             code = DEFECT
             _explain(ctx, _defect(ctx, error), code, kind=type(error).__name__)
+        if ctx.meta[_JSON]:
+            for line in lines:
+                click.echo(line)
+        else:
+            echo(lines)
         ctx.exit(code)
 
-    def _answer(self, ctx: click.Context) -> int:
+    def _answer(self, ctx: click.Context) -> tuple[int, list[str]]:
+        """The exit code, and what is to be printed."""
         answer: Answer = super().invoke(ctx)
         if ctx.meta[_JSON]:
-            click.echo(_dump({"schema": answer.schema, **answer.document}))
-        else:
-            echo(printable(line, keep=_LAYOUT) for line in answer.text())
-        return answer.exit_code
+            return answer.exit_code, [_dump({"schema": answer.schema, **answer.document})]
+        return answer.exit_code, [printable(line, keep=_LAYOUT) for line in answer.text()]
+
+
+class CommandGroup(click.Group):
+    """The command of commands, which answers for standard output."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse as click does, which prints help."""
+        with _writing():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named."""
+        with _writing():
+            return super().invoke(ctx)
+
+
+class _Unwritten(click.ClickException):
+    exit_code = UNREADABLE
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """End in words where standard output takes nothing more, and quietly where its reader left."""
+    try:
+        yield
+    except OSError as error:
+        # what is left is dropped: Python would try again as it ends, and end with another code
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            raise click.exceptions.Exit(PIPE_CLOSED) from None
+        told = AtlasError(
+            "the answer cannot be written",
+            where="standard output",
+            expected="a file, a pipe or a terminal that takes it",
+            found=error.strerror or str(error),
+            remedy="free some space there, or send the output elsewhere",
+        )
+        raise _Unwritten(str(told)) from None
 
 
 def _described(code: int, meaning: str) -> list[str]:
     return textwrap.wrap(
         f"{code:<2}  {meaning}", _HELP_WIDTH, initial_indent="  ", subsequent_indent=" " * 6
     )
-
-
-def _is_of_click(error: Exception) -> bool:
-    """Whether click handles the error: one of click's own, or a pipe that its reader closed."""
-    if isinstance(error, OSError):
-        return error.errno == errno.EPIPE
-    return isinstance(error, click.exceptions.Exit | click.Abort | click.ClickException)
 
 
 def _defect(ctx: click.Context, error: Exception) -> AtlasError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.options import SETTING_METAVAR, as_json, typed_setting
 from atlas_assets.cli.text import count, size
-from atlas_assets.errors import ArtifactWriteError, expect
+from atlas_assets.errors import ArtifactWriteError, SettingsError, expect, naming
 
 if TYPE_CHECKING:
     from atlas_assets.stages.masks.masks import Masks
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--into",
-    type=click.Path(path_type=Path),
+    metavar="PATH",
     help="File, of neuronpedia a folder. Default: named after the atlas, in the current folder.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-def export(form: str, typed: str | None, into: Path | None, overwrite: bool) -> Answer:
+def export(form: str, typed: str | None, into: str | None, overwrite: bool) -> Answer:
     """Write the circuits in the FORM that another program reads.
 
     csv: a line per neuron of a circuit, with ε, C, concept, layer and neuron. json: the data of the
@@ -48,38 +49,73 @@ def export(form: str, typed: str | None, into: Path | None, overwrite: bool) -> 
     (after its public documentation; not tried on the live service).
     """
     from atlas_assets.atlas.open import open_in_force, require_folder
-    from atlas_assets.files.atomic import write_bytes
+    from atlas_assets.files.atomic import write_bytes, write_folder
     from atlas_assets.settings import AtlasSettings
 
     setting = None if typed is None else typed_setting(typed)
     settings = AtlasSettings.from_env()
     store = open_in_force(settings)
     require_folder(store.root)
-    ending = "-neuronpedia" if form == "neuronpedia" else f".{form}"
-    target = into or Path(settings.atlas_name + ending)
+    of_folder = form == "neuronpedia"
+    ending = "-neuronpedia" if of_folder else f".{form}"
+    target = _target(settings.atlas_name + ending if into is None else into)
+    _require_free(target, of_folder, overwrite)
     made = {"csv": _csv, "json": _json, "neuronpedia": _neuronpedia}[form](store, setting)
-    expect(
-        overwrite or not target.exists(),
-        ArtifactWriteError,
-        "something is in the way of the export",
-        where=str(target.absolute()),
-        expected="nothing at that path",
-        found="a folder" if target.is_dir() else "a file",
-        remedy="name another target with --into, or replace it with --overwrite",
-    )
-    sizes = {}
-    for name, data in made:
-        path = (target / name if name else target).absolute()
-        write_bytes(path, data, what="the export")
-        sizes[str(path)] = len(data)
-    written = [{"path": path, "size_bytes": n_bytes} for path, n_bytes in sizes.items()]
+    with naming({"ATLAS_DATA_DIR": "--into"}, "option"):
+        if of_folder:
+            sizes = write_folder(target, made, what="the export")
+        else:
+            [(_, data)] = made
+            write_bytes(target, data, what="the export")
+            sizes = {target: len(data)}
+    written = [{"path": str(path), "size_bytes": n_bytes} for path, n_bytes in sizes.items()]
     document = {"folder": str(store.root), "form": form, **as_json(setting), "files": written}
 
     def text() -> Iterator[str]:
         told = f"{count(len(sizes), 'file')}, {size(sum(sizes.values()))}"
-        yield f"exported: {target.absolute()} ({told})"
+        yield f"exported: {target} ({told})"
 
     return Answer("atlas.export/1", document, text)
+
+
+def _target(typed: str) -> Path:
+    from atlas_assets.files.remote import without_secrets
+
+    expect(
+        typed.strip() not in ("", "-") and "://" not in typed,
+        SettingsError,
+        "nothing can be exported to there",
+        where="--into",
+        expected="the path of a file on this machine, of neuronpedia of a folder",
+        found=repr(without_secrets(typed)),
+        remedy="correct the option, or leave it out",
+    )
+    return Path(typed).absolute()
+
+
+def _require_free(target: Path, of_folder: bool, overwrite: bool) -> None:
+    """Refuse a target at which something is that must stay, whole or in part."""
+    from atlas_assets.atlas.exporting import not_of_neuronpedia
+    from atlas_assets.files.locations import explained
+
+    with explained(target):
+        if not os.path.lexists(target):
+            return
+        is_folder, is_file = target.is_dir(), target.is_file()
+        kept = not_of_neuronpedia(target) if of_folder and is_folder else None
+    found = "a folder" if is_folder else "a file" if is_file else "neither a file nor a folder"
+    replaceable = (is_folder if of_folder else is_file) and kept is None
+    expect(
+        replaceable and overwrite,
+        ArtifactWriteError,
+        "something is in the way of the export",
+        where=str(target),
+        expected="nothing at that path"
+        + (f", or {'such an export alone' if of_folder else 'a file'}" if overwrite else ""),
+        found=f"{found} with {kept}, which is no part of an export" if kept else found,
+        remedy="name another target with --into"
+        + (", or replace it with --overwrite" if replaceable else ""),
+    )
 
 
 def _csv(store: AtlasStore, setting: Setting | None) -> Iterable[tuple[str, bytes]]:

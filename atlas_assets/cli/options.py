@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlas_assets.errors import MissingArtifactError, SettingsError, expect
-from atlas_assets.stages.setting import Partition, Setting, number
+from atlas_assets.errors import MissingArtifactError, SettingsError, expect, naming
+from atlas_assets.stages.setting import Definition, Partition, Setting, naming_values, number
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -44,9 +46,20 @@ def typed_setting(text: str) -> Setting:
         where="--setting",
         expected="ε and C, as eps=0.5,C=0.8",
         found=repr(text),
-        remedy="correct the option",
+        remedy="write ε, a comma and C" + ("; with |, C comes first" if "|" in text else ""),
     )
-    return Setting(*values)
+    with naming_values("--setting", "--setting"):
+        return Setting(*values)
+
+
+def typed_definition(text: str) -> str:
+    """Return the name that tables have for a definition: ``published@.1,0.8`` → ``…@0.1,0.8``.
+
+    Another text is returned as it is.
+    """
+    with suppress(SettingsError):
+        return str(Definition.of_partition_key(text))
+    return text
 
 
 def as_json(setting: Partition | None) -> dict[str, float | str | None]:
@@ -71,19 +84,8 @@ def with_options(
     from atlas_assets.settings import AtlasSettings, env_name
 
     given = {field: value for field, (_, value) in options.items() if value is not None}
-    try:
+    with naming({env_name(field): options[field][0] for field in given}, "option"):
         return AtlasSettings.build(**{**values, **given})
-    except SettingsError as error:
-        named = {env_name(field): options[field][0] for field in given}
-        if error.where not in named:
-            raise
-        raise SettingsError(
-            "an option is not usable",
-            where=named[error.where],
-            expected=error.expected,
-            found=error.found,
-            remedy="correct the option, or leave it out",
-        ) from None
 
 
 def named_atlas(typed: str) -> UPath:
@@ -91,28 +93,30 @@ def named_atlas(typed: str) -> UPath:
 
     Raises MissingArtifactError where there is no such folder, or no file of an atlas in it.
     """
-    from atlas_assets.atlas.open import require_folder
-    from atlas_assets.files.locations import is_folder, is_there
+    from atlas_assets.atlas.open import require_atlas
+    from atlas_assets.files.locations import is_there
     from atlas_assets.files.remote import folder_at
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.stages.catalog import artifact_of_file
-    from atlas_assets.storage.folder import file_names
 
-    folder = folder_at(typed)
-    if not is_there(folder) and "/" not in typed:
-        beside = folder_at(AtlasSettings.from_env().data_dir) / typed
-        folder = beside if is_folder(beside) else folder
-    require_folder(folder)
-    expect(
-        any(map(artifact_of_file, file_names(folder))),
-        MissingArtifactError,
-        "there is nothing to compare",
-        where=str(folder),
-        expected="a folder with the files of an atlas, by their published names",
-        found="no file of an atlas",
-        remedy="correct the path",
+    if not typed.strip():
+        raise click.UsageError("name an atlas, and not an empty text")
+    places = [folder_at(typed)]
+    if "://" not in typed and not Path(typed).is_absolute():
+        places.append(folder_at(AtlasSettings.from_env().data_dir) / typed)
+    for place in places:
+        with suppress(MissingArtifactError):
+            require_atlas(place)
+            return place
+    there = [place for place in places if is_there(place)]
+    if there or len(places) == 1:
+        require_atlas((there or places)[0])
+    raise MissingArtifactError(
+        "there is no atlas",
+        where=typed,
+        expected="the path of an atlas, or the name of one under ATLAS_DATA_DIR",
+        found=f"neither {' nor '.join(map(str, places))}",
+        remedy="correct the path or the name, or ATLAS_DATA_DIR; `atlas build` builds one",
     )
-    return folder
 
 
 def complete_concept(

@@ -9,7 +9,7 @@ import click
 
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.leaderboard import with_interval
-from atlas_assets.cli.options import complete_concept
+from atlas_assets.cli.options import complete_concept, typed_definition
 from atlas_assets.cli.text import table
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.stages.setting import PUBLISHED
@@ -33,11 +33,9 @@ _HEADER = (
 @click.argument("concept", required=False, shell_complete=complete_concept)
 @click.option(
     *("--definition", "-d"),
-    default=PUBLISHED,
-    show_default=True,
-    help="The definition, where no concept is named.",
+    help="Only this definition. Default: of a concept, every one; of all, published.",
 )
-def quality(concept: str | None, definition: str) -> Answer:
+def quality(concept: str | None, definition: str | None) -> Answer:
     """Judge the circuits of one CONCEPT by every definition, or of all concepts by one definition.
 
     The yardsticks are those of `atlas leaderboard`. Core: neurons that at least 90% of all circuits
@@ -52,17 +50,21 @@ def quality(concept: str | None, definition: str) -> Answer:
     store = open_in_force(AtlasSettings.from_env())
     require_file(store, "circuit_quality")
     judged: pl.DataFrame = store.read("circuit_quality")
+    rows, heads, about = judged, "definition", ""
     if concept is not None:
-        name = find_concept(concept, tuple(judged["concept"].unique().sort()))
-        about, rows, heads = name, judged.filter(concept=name), "definition"
-    else:
-        _require_definition(definition, judged)
-        about, rows, heads = definition, judged.filter(definition=definition), "concept"
+        about = find_concept(concept, tuple(judged["concept"].unique().sort()))
+        rows = rows.filter(concept=about)
+    if definition is not None or concept is None:
+        only = _definition(PUBLISHED if definition is None else definition, judged)
+        rows = rows.filter(definition=only)
+    if concept is None:
+        about, heads = only, "concept"
     document = {"folder": str(store.root), "about": about, "quality": rows.rows(named=True)}
     return Answer("atlas.quality/1", document, lambda: _text(document, heads))
 
 
-def _require_definition(definition: str, judged: pl.DataFrame) -> None:
+def _definition(typed: str, judged: pl.DataFrame) -> str:
+    definition = typed_definition(typed)
     known = tuple(judged["definition"].unique(maintain_order=True))
     expect(
         definition in known,
@@ -70,9 +72,10 @@ def _require_definition(definition: str, judged: pl.DataFrame) -> None:
         "the atlas has no circuits by that definition",
         where="--definition",
         expected=" or ".join(known),
-        found=repr(definition),
+        found=repr(typed),
         remedy="name one of those",
     )
+    return definition
 
 
 def _text(document: dict[str, Any], heads: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from atlas_assets.cli.options import (
     typed_setting,
 )
 from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, paragraph, table
-from atlas_assets.stages.setting import REFERENCE, Setting
+from atlas_assets.stages.setting import REFERENCE, Setting, naming_values
 
 if TYPE_CHECKING:
     from atlas_assets.storage.provenance import Provenance
@@ -117,10 +117,11 @@ def _asked_for(
     if typed is not None:
         return typed_setting(typed)
     if by_values:
-        return Setting(
-            REFERENCE.epsilon if epsilon is None else epsilon,
-            REFERENCE.consistency if consistency is None else consistency,
-        )
+        with naming_values("--epsilon", "--consistency"):
+            return Setting(
+                REFERENCE.epsilon if epsilon is None else epsilon,
+                REFERENCE.consistency if consistency is None else consistency,
+            )
     return REFERENCE if reference else None
 
 

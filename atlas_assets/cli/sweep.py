@@ -11,7 +11,7 @@ from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.options import CONSISTENCY, EPSILON, as_json
 from atlas_assets.cli.text import count, size, table
 from atlas_assets.errors import SettingsError
-from atlas_assets.stages.setting import Setting, grid
+from atlas_assets.stages.setting import Setting, grid, naming_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +61,9 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.masks.masks import sweep_masks, with_universals
 
-    settings, wanted = AtlasSettings.from_env(), grid(epsilons, consistencies)
+    settings = AtlasSettings.from_env()
+    with naming_values("--epsilon", "--consistency"):
+        wanted = grid(epsilons, consistencies)
     if write:
         _refuse_grid(wanted, settings.sweep)
     store = open_in_force(settings)

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import click
 
-from atlas_assets.cli.command import Answer, AnsweringCommand
+from atlas_assets.cli.command import FINDING, OK, Answer, AnsweringCommand
 from atlas_assets.cli.text import size
 
 
-@click.command(cls=AnsweringCommand)
+@click.command(
+    cls=AnsweringCommand, exit_codes={OK: "files are there", FINDING: "no file is there yet"}
+)
 def where() -> Answer:
     """Say where the atlas in force lies and which files are there."""
     from atlas_assets.atlas.series import checkpoints
@@ -37,8 +39,8 @@ def where() -> Answer:
 
     if series:
         folders = {one.label: str(folder_in_force(one.settings)) for one in series}
-        document = {"folder": str(folder), "checkpoints": folders}
-        return Answer("atlas.where/1", document, lambda: _text_of_series(str(folder), folders))
+        of_series = {"folder": str(folder), "checkpoints": folders}
+        return Answer("atlas.where/1", of_series, lambda: _text_of_series(str(folder), folders))
 
     def text() -> Iterator[str]:
         yield f"atlas: {folder}"
@@ -49,7 +51,8 @@ def where() -> Answer:
             yield "  no files yet: run `atlas build`"
         yield "look at it: `atlas open` (the explorer), `atlas ui` (Dagster)"
 
-    return Answer("atlas.where/1", {"folder": str(folder), "files": files}, text)
+    document = {"folder": str(folder), "files": files}
+    return Answer("atlas.where/1", document, text, OK if files else FINDING)
 
 
 def _text_of_series(folder: str, folders: Mapping[str, str]) -> Iterator[str]:

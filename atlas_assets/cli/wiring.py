@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.options import complete_concept
+from atlas_assets.cli.options import complete_concept, typed_definition
 from atlas_assets.cli.text import count, table
 from atlas_assets.stages.setting import PUBLISHED
 
@@ -49,11 +49,11 @@ def wiring(concept: str, definition: str, strongest: int) -> Answer:
     from atlas_assets.settings import AtlasSettings
 
     store = open_in_force(AtlasSettings.from_env())
-    found = wiring_of(store, concept, definition)
+    found = wiring_of(store, concept, typed_definition(definition))
     document = {
         "folder": str(store.root),
         "concept": found.concept,
-        "definition": definition,
+        "definition": typed_definition(definition),
         "size": found.size,
         "layers": found.layers,
         "edges": found.edges.rows(named=True),

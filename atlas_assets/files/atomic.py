@@ -16,7 +16,7 @@ import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,8 @@ _CONDITIONAL = ("s3", "s3a")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Somewhere = TypeVar("Somewhere", UPath, Path)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+#: there is a file where a folder must be, or a folder where a file must be
+_IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY)
 
 
 def write_bytes(
@@ -65,6 +67,46 @@ def write_bytes(
                 _write_remote(UPath(path), bytes(data), last_look)
     except OSError as error:
         raise _explain(error, path, len(data), what) from error
+
+
+def write_folder(folder: Path, files: Iterable[tuple[str, bytes]], *, what: str) -> dict[Path, int]:
+    """Put a folder of files in the place of the one there, if any, as a whole.
+
+    They are written beside it first. Where that fails, an earlier folder is as it was; of a process
+    that is killed between the last two steps, it lies beside its place, in ``.NAME.….tmp/earlier``.
+
+    Args:
+        folder: on this machine's disk.
+        files: path of each in the folder, and its bytes.
+        what: what is written, for the error message.
+
+    Returns:
+        path of each file → its number of bytes.
+
+    Raises:
+        ArtifactWriteError: as for `write_bytes`, or the folder cannot be moved.
+    """
+    folder = folder.resolve()
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    made, earlier, sizes = aside / "made", aside / "earlier", {}
+    try:
+        for name, data in files:
+            _write_local(made / name, data, lambda: None)
+            sizes[folder / name] = len(data)
+        try:
+            if folder.exists():
+                folder.replace(earlier)
+            made.replace(folder)
+        except BaseException:
+            if earlier.exists() and not folder.exists():
+                earlier.replace(folder)
+            raise
+        _sync_folder(folder.parent)
+    except OSError as error:
+        raise _explain(error, folder, sum(sizes.values()), what) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return sizes
 
 
 def write_if_unchanged(
@@ -294,6 +336,9 @@ def _explain(error: OSError, path: UPath | Path, size: int, what: str) -> Artifa
     elif error.errno in _NO_PERMISSION:
         expected = "a folder this process may write to"
         remedy = "give write permission, or set ATLAS_DATA_DIR to a folder that is writable"
+    elif error.errno in _IN_THE_WAY:
+        expected = "folders alone above it, and nothing of another kind in its place"
+        remedy = "remove what is in the way, or name another place"
     elif local_path(path) is None:
         remedy = "check the network, the bucket and its credentials, and run again"
     return ArtifactWriteError(

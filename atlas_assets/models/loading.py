@@ -224,7 +224,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # the latter: torch built without CUDA
+    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: no CUDA built in
         raise SettingsError(
             "there is no such device on this machine",
             where="device",

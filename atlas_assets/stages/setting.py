@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from numbers import Real
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, naming
 
 #: the definition of a circuit that the paper gives
 PUBLISHED = "published"
@@ -35,10 +37,10 @@ class Setting:
     consistency: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.epsilon) and math.copysign(1, self.epsilon) > 0):
+        if not (_is_finite(self.epsilon) and math.copysign(1, self.epsilon) > 0):
             expected = "a finite number ≥ 0, such as 0.001, 0.1 or 0.5"
             raise _out_of_range("epsilon", "ATLAS_EPSILONS", expected, self.epsilon)
-        if not 0 < self.consistency <= 1:
+        if not (_is_finite(self.consistency) and 0 < self.consistency <= 1):
             expected = "a number in (0, 1], such as 0.2, 0.5 or 0.8"
             raise _out_of_range("consistency", "ATLAS_CONSISTENCIES", expected, self.consistency)
 
@@ -63,11 +65,13 @@ class Setting:
         except ValueError:
             raise SettingsError(
                 "not a partition of the sweep",
-                where=repr(str(key)),
+                where="the partition key",
                 expected="consistency|epsilon, for example 0.8|0.5",
+                found=repr(str(key)),
                 remedy="pass --partition '0.8|0.5'",
             ) from None
-        return cls(epsilon=epsilon, consistency=consistency)
+        with naming_values(*(f"the key {key}",) * 2):
+            return cls(epsilon=epsilon, consistency=consistency)
 
     @classmethod
     def of_file_tag(cls, tag: str) -> Setting | None:
@@ -82,10 +86,21 @@ class Setting:
         return f"ε={spell(self.epsilon)}, C={spell(self.consistency)}"
 
 
-def _out_of_range(what: str, variable: str, expected: str, found: float) -> SettingsError:
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def naming_values(
+    epsilon: str, consistency: str, kind: str = "argument"
+) -> AbstractContextManager[None]:
+    """Within, errors of a `Setting` name what its values were given in (`errors.naming`)."""
+    return naming({"ATLAS_EPSILONS": epsilon, "ATLAS_CONSISTENCIES": consistency}, kind)
+
+
+def _out_of_range(what: str, variable: str, expected: str, found: object) -> SettingsError:
     return SettingsError(
         f"{what} is out of range",
-        where=f"{variable} or the partition key",
+        where=variable,
         expected=expected,
         found=repr(found),
         remedy="correct the value",
@@ -148,20 +163,25 @@ class Definition:
 
     @classmethod
     def of_partition_key(cls, key: str) -> Definition:
-        """Read a partition key; another text is a SettingsError."""
+        """Read a partition key; another text is a SettingsError.
+
+        The published definition at the reference setting is named without it.
+        """
         name, at, setting = str(key).partition("@")
         try:
-            found = cls(name, Setting(*map(number, setting.split(","))) if at else None)
+            with naming_values(*(f"the key {key}",) * 2):
+                found = cls(name, Setting(*map(number, setting.split(","))) if at else None)
         except (ValueError, TypeError):
             found = cls("")
         if _DEFINITION.fullmatch(found.name) is None or (at and name != PUBLISHED):
             raise SettingsError(
                 "not a definition of circuits",
-                where=repr(str(key)),
+                where="definition",
                 expected="a name such as calibrated, or published@0.001,0.8",
-                remedy="pass --partition published",
+                found=repr(str(key)),
+                remedy="name a definition of the atlas, such as published",
             )
-        return found
+        return cls(PUBLISHED) if found.setting == REFERENCE else found
 
     @classmethod
     def of_file_tag(cls, tag: str) -> Definition | None:

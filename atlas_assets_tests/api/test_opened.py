@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -69,7 +70,35 @@ def test_circuits_are_those_of_a_definition(data: Path) -> None:
 def test_what_is_not_there_is_named(made: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="no atlas"):
         aa.open_atlas(tmp_path / "none")
-    with pytest.raises(MissingArtifactError, match="summary"):
-        aa.open_atlas(tmp_path).summary()
+    with pytest.raises(MissingArtifactError, match="no file of an atlas"):
+        aa.open_atlas(tmp_path)
+    with pytest.raises(MissingArtifactError, match=f"{made / 'other'}"):
+        aa.open_atlas(made)
     with pytest.raises(SettingsError, match="nearest"):
         aa.open_atlas(made / NAME).show("Iff")
+
+
+@pytest.mark.parametrize(
+    ("call_it", "where"),
+    [
+        (lambda _: aa.open_atlas(""), "folder"),
+        (lambda _: aa.open_atlas(3), "folder"),
+        (lambda folder: aa.open_atlas(folder).show(3), "concept"),
+        (lambda folder: aa.open_atlas(folder).show("For", eps="x"), "eps"),
+        (lambda folder: aa.open_atlas(folder).show("For", cons=0), "cons"),
+        (lambda folder: aa.open_atlas(folder).circuits(3), "definition"),
+        (lambda folder: aa.open_atlas(folder).circuits("published@-1,0.8"), "the key published@"),
+        (lambda folder: io.load_universal_masks(eps=None, data_root=folder), "eps"),
+        (lambda folder: aa.build(data_dir=str(folder), variations=0), "variations"),
+        (lambda folder: aa.build(data_dir=str(folder), epsilons=[-1]), "epsilons"),
+        (lambda _: aa.build(token_checker_setting=(0.5, 2)), "token_checker_setting"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_named(
+    made: Path, call_it: Callable[[Path], object], where: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        call_it(made / NAME)
+    assert caught.value.said["where"].startswith(where)
+    assert list(caught.value.said) == ["where", "expected", "found", "what to do"]
+    assert "ATLAS_" not in caught.value.said["what to do"]

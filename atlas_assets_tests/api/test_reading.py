@@ -13,6 +13,7 @@ from atlas_assets.errors import ModelError, SettingsError, StimulusError
 from atlas_assets_tests.extraction.tiny_models import UNITS, WIDTH
 from atlas_assets_tests.models.tiny import END_OF_TEXT, VOCABULARY, byte_tokenizer
 from atlas_assets_tests.storage.defects import refusing
+from atlas_assets_tests.storage.samples import activations
 
 PROMPTS = {"mine": UNITS["For__list"], "yours": UNITS["While__len"]}
 
@@ -127,6 +128,9 @@ def test_masks_follow_the_rule_of_stage_13(network: Any, tokenizer: Any) -> None
 def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -> None:
     with refusing(StimulusError, "unit → its prompts"):
         aa.read(network, tokenizer, {"mine": "for x in y: pass"})
+    for wrong in ({"a": [3]}, {3: ["x"]}, {"a": None}, {"a": b"xy"}, [("a", ["x"])]):
+        with refusing(StimulusError, "where: prompts", repr(wrong)):
+            aa.read(network, tokenizer, wrong)  # type: ignore[arg-type]
     with refusing(StimulusError, "no prompts", "unit mine"):
         aa.read(network, tokenizer, {"mine": []})
     with refusing(ModelError, "no tokenizer", "NoneType"):
@@ -145,3 +149,25 @@ def test_a_position_or_site_that_there_is_not_is_refused(wrong: Any) -> None:
     with pytest.raises(SettingsError, match="there is no such") as caught:
         aa.read("embedded", prompts={"a": ["x"]}, **wrong)
     assert "what to do" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        *(("batch_tokens", value) for value in (0, -5, 2.5, "8")),
+        *(("device", value) for value in ("tpu9", 3.5)),
+        *(("dtype", value) for value in ("float8", 3)),
+        ("bos", "x"),
+        ("epsilon", "x"),
+        ("consistency", None),
+    ],
+)
+def test_an_argument_is_named_and_not_the_variable_of_a_setting(argument: str, value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        if argument in ("epsilon", "consistency"):
+            aa.masks(activations(), **{argument: value})
+        else:
+            aa.read("embedded", prompts={"a": ["x"]}, **{argument: value})
+    assert caught.value.where == argument
+    assert list(caught.value.said) == ["where", "expected", "found", "what to do"]
+    assert "ATLAS_" not in str(caught.value)

@@ -8,6 +8,7 @@ import pytest
 
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.orchestration.tiny_atlas import QUICK_LOOK
+from atlas_assets_tests.sample_atlas import NAME
 
 
 def test_what_could_not_be_made_is_named_with_its_cause(
@@ -38,4 +39,13 @@ def test_no_place_for_the_instance(
 def test_there_is_no_report_to_open(made: Path, call: Call) -> None:
     opened = call(made, "open")
     assert opened.code == 3
-    assert "`atlas build` makes it" in opened.err
+    assert "make it with `atlas build`" in opened.err
+
+
+def test_a_damaged_report_is_not_opened(data: Path, call: Call) -> None:
+    (data / NAME / "atlas_explorer.html").write_bytes(b"\xff")
+    opened = call(data, "open", "--print", "--json")
+    assert opened.code == 3
+    error = opened.json["error"]
+    assert error["where"].endswith("atlas_explorer.html")
+    assert "materialise it again" in error["remedy"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -105,11 +104,36 @@ def test_a_defect_in_what_is_printed_is_one_too() -> None:
         (click.Abort(), 1),
         (click.ClickException("x"), 1),
         (click.exceptions.Exit(4), 4),
-        (BrokenPipeError(errno.EPIPE, "the reader of a pipe has left"), 1),
     ],
 )
 def test_how_click_ends_a_command_is_no_defect(error: Exception, code: int) -> None:
     assert CliRunner().invoke(failing_with(error), []).exit_code == code
+
+
+def ending(made: Path, arguments: tuple[str, ...], output: int) -> tuple[int, str]:
+    """How a command ends, and what it says, where its output is an open file."""
+    done = subprocess.run(
+        [sys.executable, "-m", "atlas_assets", *arguments],
+        env=environment(made),
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(output)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("where",), ("where", "--json"), ("show", "--help")])
+def test_an_output_that_takes_nothing_is_no_defect(made: Path, arguments: tuple[str, ...]) -> None:
+    code, told = ending(made, arguments, os.open("/dev/full", os.O_WRONLY))
+    assert code == 3
+    assert told.startswith("Error: the answer cannot be written\n  where: standard output\n")
+    assert told.count("No space left") == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert ending(made, arguments, writer) == (141, "")  # as a shell says of one that SIGPIPE ends
 
 
 @given(st.text())

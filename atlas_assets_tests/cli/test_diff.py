@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import NAME
 
@@ -49,3 +51,17 @@ def test_a_folder_without_files_of_an_atlas_cannot_be_compared(data: Path, call:
     shown = call(data, "diff", NAME, "no-atlas")
     assert shown.code == 3
     assert "no file of an atlas" in shown.err
+
+
+def test_a_name_is_looked_up_here_and_among_the_atlases(
+    made: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NAME).mkdir()  # of that name, and no atlas
+    assert call(made, "diff", NAME, f"./{NAME}", "--no-claims").code == 0
+    shown = call(made, "diff", NAME, "othr", "--json")
+    assert shown.code == 3
+    assert shown.json["error"]["found"] == f"neither {tmp_path / 'othr'} nor {made / 'othr'}"
+    parent = call(made, "diff", NAME, str(made), "--json").json["error"]
+    assert parent["found"] == "no file of an atlas, but the atlases other, published, sample"
+    assert call(made, "diff", NAME, "").code == 2

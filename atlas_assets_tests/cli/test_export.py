@@ -44,3 +44,51 @@ def test_neuronpedia_in_the_current_folder(
     missing = call(made, "export", "csv", "--setting", "0.3,0.8")
     assert missing.code == 3
     assert "ε=0.3, C=0.8" in missing.err
+
+
+@pytest.mark.parametrize("into", ["s3://user:secret@bucket/x.csv", "memory://x", "-", "", " "])
+def test_what_is_no_path_here_is_refused(
+    made: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = call(made, "export", "csv", "--into", into, "--json")
+    assert (refused.code, refused.json["error"]["where"]) == (2, "--into")
+    assert "secret" not in refused.out + refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "into", "found"),
+    [
+        ("csv", "folder", "a folder"),
+        ("csv", "/dev/null", "neither a file nor a folder"),
+        ("neuronpedia", "file", "a file"),
+        ("neuronpedia", "folder", "a folder with own/notes.txt, which is no part of an export"),
+        ("csv", "file/x.csv", "File exists"),
+    ],
+)
+def test_what_is_of_another_kind_is_not_overwritten(
+    made: Path, call: Call, tmp_path: Path, form: str, into: str, found: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / "own").mkdir(parents=True)
+    (tmp_path / "folder" / "own" / "notes.txt").touch()
+    refused = call(made, "export", form, "--overwrite", "--into", str(tmp_path / into), "--json")
+    assert (refused.code, refused.json["error"]["found"]) == (3, found)
+    assert "disk" not in refused.json["error"]["remedy"]
+    assert (tmp_path / "folder" / "own" / "notes.txt").exists()
+
+
+def test_an_export_of_neuronpedia_replaces_another_as_a_whole(
+    made: Path, call: Call, tmp_path: Path
+) -> None:
+    options = ("export", "neuronpedia", "--into", str(tmp_path / "set"), "--json")
+    files = [file["path"] for file in call(made, *options).json["files"]]
+    longer = tmp_path / "set" / "embedded" / "99-atlas-mlp" / "source.jsonl"
+    longer.parent.mkdir()
+    longer.write_text("a layer that another model had")
+    assert "--overwrite" in call(made, *options).json["error"]["remedy"]
+    again = call(made, *options, "--overwrite")
+    assert again.code == 0, again.err
+    assert sorted(map(str, (tmp_path / "set").rglob("*.*"))) == sorted(files)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]

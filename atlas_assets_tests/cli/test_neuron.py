@@ -71,6 +71,8 @@ def test_a_place_that_the_model_does_not_have_is_refused(
     data: Path, call: Call, place: tuple[str, str]
 ) -> None:
     wire(data)
+    below = call(data, "neuron", "-1", place[1], "--json")
+    assert (below.code, below.json["error"]["what"][:13]) == (2, "-1 is below 0")
     called = call(data, "neuron", *place, "--json")
     expected = f"layers 0 to {LAYERS - 1}, neurons 0 to {WIDTH - 1}"
     assert (called.code, called.json["error"]["expected"]) == (2, expected)

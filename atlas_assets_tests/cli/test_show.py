@@ -106,6 +106,9 @@ def test_why_there_is_no_decomposition(data: Path, call: Call) -> None:
         ("For --consistency 2", 2, "0<x<=1"),
         ("For --epsilon 0.2", 3, "ε=0.1, C=0.8; ε=0.5, C=0.8"),
         ("For --epsilon 0.2", 3, "atlas sweep --write"),
+        ("For --epsilon nan", 2, "where: --epsilon"),
+        ("For --setting eps=-1,C=0.8", 2, "where: --setting"),
+        ("For --setting 0.8|0.5", 2, "with |, C comes first"),
     ],
 )
 def test_what_is_not_there(made: Path, call: Call, arguments: str, code: int, told: str) -> None:

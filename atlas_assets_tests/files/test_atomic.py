@@ -69,6 +69,26 @@ def test_a_full_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path
             atomic.write_bytes(path, b"x" * 100_000, what="object_masks")
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_folder_is_replaced_as_a_whole_or_not(tmp_path: Path, interrupted: bool) -> None:
+    folder = tmp_path / "folder"
+
+    def files(*, until: int) -> Iterator[tuple[str, bytes]]:
+        yield "new/a", b"a"
+        if interrupted and until:
+            raise KeyboardInterrupt
+        yield "b", bytes(until)
+
+    sizes = atomic.write_folder(folder, [("old/a", b"")], what="an export")
+    assert sizes == {folder / "old" / "a": 0}
+    refused = KeyboardInterrupt if interrupted else ArtifactWriteError
+    with largest_file(10_000), pytest.raises(refused):
+        atomic.write_folder(folder, files(until=20_000), what="an export")
+    assert names(folder) == ["old"]
+    atomic.write_folder(folder, files(until=0), what="an export")
+    assert (names(folder), names(tmp_path)) == (["b", "new"], ["folder"])
+
+
 def test_a_tiny_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:
     with (
         tiny_disk(tmp_path / "disk", 64 * 1024) as disk,

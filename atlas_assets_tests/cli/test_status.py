@@ -181,7 +181,7 @@ def test_where_lists_the_files(made: Path, tmp_path: Path, call: Call) -> None:
     names = [file["name"] for file in call(made, "where", "--json").json["files"]]
     assert names == sorted(path.name for path in (made / NAME).iterdir() if path.is_file())
     nothing = call(tmp_path, "where")
-    assert (nothing.code, nothing.err) == (0, "")
+    assert (nothing.code, nothing.err) == (1, "")
     assert "no files yet" in nothing.out
 
 

@@ -7,7 +7,7 @@ import { viteSingleFile } from "vite-plugin-singlefile";
 /** Where the built page lies in the package. */
 const PACKAGED = "../atlas_assets/stages/report/explorer.html";
 
-/** All that the page is built from, as atlas_assets_tests/stages/report/test_bundle.py lists it. */
+/** All that the page is built from, as atlas_assets_tests/stages/report/test_page.py lists it. */
 function sources(): string[] {
   const source = readdirSync("src").map((name) => `src/${name}`);
   return [...source, "index.html", "package-lock.json", "package.json", "tsconfig.json",

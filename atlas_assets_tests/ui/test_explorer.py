@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("selenium", reason="needs selenium: pip install -e '.[dev]'")
@@ -21,6 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from atlas_assets.stages.report.explorer import packed
 from atlas_assets.stages.report.page import as_script
 from atlas_assets_tests.frozen.calls import Workplace
 from atlas_assets_tests.stages.report.reading import data_of, split
@@ -44,6 +46,26 @@ const done = arguments[0];
 const next = (left) => (left ? requestAnimationFrame(() => next(left - 1)) : done());
 next(4);
 """
+#: what is shown of data and has no button near it that saves it
+KEPT = """
+const near = (element, words) => [...element.closest("figure, .table, details, section, main")
+  .querySelectorAll(".take button")].some((button) => button.textContent.startsWith(words));
+return [...document.querySelectorAll(
+  "main table, main figure, .nearest, .holders, .neurons, .facts, .prompts, main canvas")]
+  .filter((each) => (each.matches("figure") ? !near(each, "SVG") || !near(each, "PNG")
+    : !near(each.matches("canvas") ? each.closest("main") : each, "CSV")))
+  .map((each) => each.outerHTML.slice(0, 200));
+"""
+#: what a sheet of paper cuts off, and what means nothing there
+CUT = """
+const shown = (element) => element.checkVisibility();
+return [...document.querySelectorAll("main *")]
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+  .concat([...document.querySelectorAll("nav, .take, .filter, .pointed")].filter(shown))
+  .filter((each) => !each.closest(".unseen")).map((each) => each.outerHTML.slice(0, 200));
+"""
+#: A4 less its margins, in pixels of CSS
+PAPER = 688
 AUDIT = """
 const done = arguments[0];
 axe.run(document).then((found) => done(found.violations.map(
@@ -63,10 +85,17 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome, file: Path, downloads: Path, width: int) -> None:
         self.driver, self.file, self.downloads = driver, file, downloads
         self.data: dict[str, Any] = data_of(file.read_text(encoding="utf-8"))
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.width = width
+        self.resize(width)
         allowed = {"behavior": "allow", "downloadPath": str(downloads)}
         driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
+
+    def resize(self, width: int, medium: str = "", scheme: str = "light") -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        media = {"media": medium, "features": features}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
     @property
     def concepts(self) -> list[str]:
@@ -86,6 +115,12 @@ class Browser:
     @property
     def text(self) -> str:
         return self.one("main").text
+
+    def placed(self, selector: str) -> list[tuple[float, str]]:
+        """How far down elements are, and their texts."""
+        script = """return [...document.querySelectorAll(arguments[0])]
+          .map((each) => [each.getBoundingClientRect().top, each.textContent]);"""
+        return [tuple(each) for each in self.driver.execute_script(script, selector)]
 
     @property
     def place(self) -> str:
@@ -285,7 +320,15 @@ def test_the_map_is_read_with_keys_and_zooms(browser: Browser) -> None:
     )
     browser.click("button", "SVG")
     svg = ET.fromstring(browser.downloaded(".svg").read_text(encoding="utf-8"))
-    assert len(svg.findall("{*}text")) == 2 * len(browser.concepts)
+    assert len(svg.findall("{*}g/{*}text")) == 2 * len(browser.concepts)
+    browser.resize(browser.width, scheme="dark")
+    drawn = "dispatchEvent(new Event(arguments[1])); return arguments[0].toDataURL()"
+    dark, paper, again = (
+        browser.driver.execute_script(drawn, canvas, event)
+        for event in ("afterprint", "beforeprint", "afterprint")
+    )
+    assert dark == again != paper, "on paper a dark map is light"
+    browser.resize(browser.width)
     canvas.send_keys(Keys.ENTER)
     WebDriverWait(browser.driver, 5).until(lambda _: "pair=" in browser.place)
 
@@ -305,6 +348,89 @@ def test_tables_and_pictures_are_taken_away(browser: Browser) -> None:
     svg = browser.downloaded(".svg").read_text(encoding="utf-8")
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "var(" not in svg
+    browser.open("concept={0}")
+    browser.click("button", "SVG")
+    title = "Neurons of the circuit"
+    named = WebDriverWait(browser.driver, 5).until(
+        lambda _: title in (text := browser.downloaded(".svg").read_text(encoding="utf-8")) and text
+    )
+    legend = [text.text for text in ET.fromstring(named).findall("{*}text")]
+    assert legend == [
+        title,
+        *(
+            each.text
+            for each in browser.one("figure .legend").find_elements(By.CSS_SELECTOR, "span")
+        ),
+    ]
+
+
+def test_every_view_can_be_kept_and_printed(browser: Browser) -> None:
+    for view in VIEWS:
+        browser.open(view)
+        assert browser.driver.execute_script(KEPT) == [], view
+        browser.resize(PAPER, "print")
+        browser.driver.execute_async_script(SETTLED)
+        cut = browser.driver.execute_script(CUT)
+        browser.resize(browser.width)
+        assert cut == [], view
+
+
+def test_choices_are_made_with_keys(browser: Browser) -> None:
+    browser.open("pair={0}&with={1}")
+    select = browser.one(".pick select")
+    select.send_keys(Keys.ARROW_DOWN)
+    select.send_keys(Keys.ARROW_DOWN)
+    WebDriverWait(browser.driver, 5).until(lambda _: f"pair={browser.concepts[2]}" in browser.place)
+    assert browser.driver.switch_to.active_element == select
+    browser.open("concept={0}")
+    select = browser.one(".steps select")
+    select.send_keys(Keys.ARROW_DOWN, Keys.TAB)
+    assert "pair=" not in browser.place
+    browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    WebDriverWait(browser.driver, 5).until(lambda _: f"with={browser.concepts[2]}" in browser.place)
+    assert browser.driver.switch_to.active_element == browser.one("main")
+    browser.open()
+    browser.click("details summary", "as a list")
+    assert len(browser.all("dl.neurons dt")) <= browser.data["layers"]
+
+
+@pytest.mark.parametrize(("layers", "width"), [(1, 8), (4, 192), (48, 40)])
+def test_any_number_of_layers_is_named(
+    browser: Browser, tmp_path: Path, layers: int, width: int
+) -> None:
+    names = ["ast__For", "ast__If"]
+    bits = np.zeros((2, layers, width), dtype=bool)
+    bits[:, -1, -1] = bits[0, 0, 0] = True
+    definitions = [
+        {"name": "published", "key": f"published@{epsilon},0.5", "epsilon": epsilon,
+         "consistency": 0.5, "circuits": packed(bits), "order": [0, 1]}
+        for epsilon in (0.1, 0.5)
+    ]  # fmt: skip
+    data = {
+        **browser.data, "concepts": names, "layers": layers, "width": width, "tables": {},
+        "definitions": definitions, "checkers": [],
+    }  # fmt: skip
+    data.pop("wiring", None)
+    before, _, after = split(browser.file.read_text(encoding="utf-8"))
+    page = tmp_path / "layers.html"
+    page.write_text(before + as_script(data) + after, encoding="utf-8")
+    shown = Browser(browser.driver, page, browser.downloads, browser.width)
+    shown.open("concept={0}")
+    every = [str(layer) for layer in range(layers)]
+    assert [text for _, text in shown.placed(".strip svg g text:first-child")] == every
+    assert str(width - 1) in [text for _, text in shown.placed(".strip svg > text")]
+    shown.open("page=sweep")
+    placed = shown.placed("figure svg text")
+    numbers = [(y, text) for y, text in placed if re.fullmatch(r"[\d.]+", text)]
+    ticks = [text for y, text in numbers if y == max(numbers)[0]]
+    assert ticks[0] == "0"
+    assert set(ticks) <= set(every)
+    assert layers > 4 or ticks == every * len(definitions)
+    shown.open("page=map")
+    options = [text for _, text in shown.placed("select option")]
+    assert options[1 : layers + 1] == every
+    shown.open(f"neuron={layers}.0")
+    assert f"Layers go from 0 to {layers - 1}, neurons from 0 to {width - 1}" in shown.text
 
 
 def test_claims_are_filtered_by_what_holds(browser: Browser) -> None:

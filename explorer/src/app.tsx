@@ -72,6 +72,9 @@ export function App({ atlas, text }: { atlas: Atlas; text: () => string }) {
     document.title = `${title(place)} · CSP-Atlas of ${atlas.model}`;
     if (first.current === where) return;
     first.current = "";
+    // who chose it in the view itself goes on there
+    const chosen = document.activeElement;
+    if (chosen instanceof HTMLSelectElement && main.current?.contains(chosen)) return;
     // a new view begins at its top, for eyes and for screen readers
     scrollTo(0, 0);
     main.current?.focus({ preventScroll: true });

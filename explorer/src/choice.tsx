@@ -126,7 +126,7 @@ export function Choice() {
           />
         </>
       )}
-      <p class="meaning">
+      <p class="meaning" role="status">
         <strong>{definitionName(definition)}</strong>
         {MEANING[definition.name] ? `: ${MEANING[definition.name]}.` : "."}
       </p>

@@ -10,7 +10,7 @@ import { go, link } from "./place";
 import { Prompts, ReadMarks } from "./prompts";
 import { measured, qualityOf, withInterval, YARDSTICKS } from "./quality";
 import { Strip, type Mark } from "./strip";
-import { DataTable } from "./table";
+import { DataTable, TakeCsv } from "./table";
 import { ConceptWiring } from "./wiring";
 import { bare, definitionName, fixed, kindName, percent, several, signed } from "./words";
 
@@ -61,7 +61,7 @@ function Neurons({ name, at }: { name: string; at: number }) {
             ? "The concept has no keyword to compare with."
             : "Keywords are compared at the settings of the published definition only."}
       </Strip>
-      <NeuronList neurons={circuit} words="These neurons" />
+      <NeuronList neurons={circuit} words="These neurons" name={`list_${name}`} />
     </>
   );
 }
@@ -90,6 +90,12 @@ function Nearest({ at }: { at: number }) {
           );
         })}
       </ol>
+      <TakeCsv
+        caption="all concepts by their similarity"
+        name={`nearest_${name}`}
+        columns={["concept", "similarity"]}
+        rows={() => rows.map((row) => [atlas.concepts[row.concept]!, row.similarity])}
+      />
       <p class="note">
         Jaccard similarity |A∩B| / |A∪B| of the circuits, mean over layers. Circuits that share a
         core are alike whatever the concepts are.
@@ -243,21 +249,22 @@ export function ConceptPage({ name }: { name: string }) {
         <nav class="steps" aria-label="Neighbouring concepts">
           <a href={step(-1)} rel="prev">← previous</a>
           <a href={step(1)} rel="next">next →</a>
-          <label>
-            side by side with{" "}
-            <select
-              value=""
-              onChange={(event) =>
-                event.currentTarget.value &&
-                go(link({ pair: name, with: event.currentTarget.value }, place))
-              }
-            >
-              <option value="">…</option>
-              {atlas.concepts.filter((other) => other !== name).map((other) => (
-                <option value={other}>{bare(other)}</option>
-              ))}
-            </select>
-          </label>
+          <form
+            onSubmit={(event) => {
+              event.preventDefault();
+              go(link({ pair: name, with: new FormData(event.currentTarget).get("with") as string }, place));
+            }}
+          >
+            <label>
+              side by side with{" "}
+              <select name="with">
+                {atlas.concepts.filter((other) => other !== name).map((other) => (
+                  <option value={other}>{bare(other)}</option>
+                ))}
+              </select>
+            </label>{" "}
+            <button>show</button>
+          </form>
         </nav>
       </header>
       <Choice />

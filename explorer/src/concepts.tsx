@@ -20,13 +20,13 @@ interface Row {
 }
 
 function Sizes({ sizes, most }: { sizes: number[]; most: number }) {
-  const step = 7;
+  const step = Math.min(7, 112 / sizes.length);
   const bars = sizes.map((size, layer) => {
     const height = Math.max(most ? (size / most) * 17 : 0, 1);
-    return `M${layer * step},18v${-height}h${step - 2}v${height}z`;
+    return `M${layer * step},18v${-height}h${step * 0.7}v${height}z`;
   });
   return (
-    <svg class="spark" width={sizes.length * step} height="18" role="img" aria-label={sizes.join(", ")}>
+    <svg class="spark" width={sizes.length * step} height="18" role="img" aria-label={`by layer ${sizes.join(", ")}`}>
       <path d={bars.join("")} fill="var(--accent)" />
     </svg>
   );

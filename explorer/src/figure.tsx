@@ -3,7 +3,7 @@
 import * as Plot from "@observablehq/plot";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { savePng, saveSvg } from "./save";
+import { savePng, saveSvg, type Key, type Picture } from "./save";
 
 export { Plot };
 
@@ -12,7 +12,30 @@ interface Words {
   /** What is seen, in one sentence, for those who cannot see it. */
   alt: string;
   name: string;
+  /** What the colours stand for, where there are several. */
+  keys?: Key[];
   children?: ComponentChildren;
+}
+
+function Legend({ keys }: { keys: Key[] }) {
+  return (
+    <p class="legend" aria-hidden="true">
+      {keys.map(({ words, fill, stroke, opacity = 1 }) => (
+        <span>
+          <i class="swatch" style={`border-color: ${stroke ?? "transparent"}`}>
+            <i style={`background: ${fill}; opacity: ${opacity}`} />
+          </i>
+          {words}
+        </span>
+      ))}
+    </p>
+  );
+}
+
+/** The layers to name on an axis of so many pixels: whole numbers, the first among them. */
+export function layerTicks(layers: number, room: number): number[] {
+  const step = Math.max(1, Math.ceil((24 * layers) / Math.max(room, 24)));
+  return Array.from({ length: Math.ceil(layers / step) }, (_, at) => at * step);
 }
 
 /** The width that an element has. */
@@ -34,17 +57,19 @@ export function useWidth(): [preact.RefObject<HTMLDivElement | null>, number] {
 export function Frame({
   title,
   name,
+  keys = [],
   children,
   drawn,
   picture,
 }: Omit<Words, "alt"> & { drawn: () => SVGSVGElement | null; picture: ComponentChildren }) {
-  const take = (how: (name: string, svg: SVGSVGElement) => void) => () => {
+  const take = (how: (picture: Picture) => void) => () => {
     const svg = drawn();
-    if (svg) how(name, svg);
+    if (svg) how({ name, title, keys, svg });
   };
   return (
     <figure>
       <h2 class="title">{title}</h2>
+      {keys.length > 0 && <Legend keys={keys} />}
       {picture}
       <figcaption>{children}</figcaption>
       <p class="take">
@@ -72,9 +97,8 @@ export function Figure({
       style: { fontSize: "12px", fontFamily: "inherit", background: "transparent", overflow: "visible" },
       ...draw(width),
     });
-    const svg = plot instanceof SVGSVGElement ? plot : plot.querySelector("svg");
-    svg?.setAttribute("role", "img");
-    svg?.setAttribute("aria-label", words.alt);
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-label", words.alt);
     // names of groups of marks, which mean nothing in a picture that is heard as one
     for (const group of plot.querySelectorAll("g[aria-label]")) group.removeAttribute("aria-label");
     place.current.replaceChildren(plot);

@@ -1,8 +1,7 @@
 /** The tables of the atlas, and where its files come from. */
 
-import { useState } from "preact/hooks";
 import type { Atlas, ShownTable } from "./data";
-import { DataTable } from "./table";
+import { DataTable, Folded, TakeCsv } from "./table";
 
 function Shown({ table }: { table: ShownTable }) {
   return (
@@ -25,19 +24,6 @@ function Shown({ table }: { table: ShownTable }) {
   );
 }
 
-/** A long table, made when it is first opened. */
-function Folded({ table }: { table: ShownTable }) {
-  const [open, setOpen] = useState(false);
-  return (
-    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>
-        {table.caption} ({table.rows.length} rows)
-      </summary>
-      {open && <Shown table={table} />}
-    </details>
-  );
-}
-
 export function FilesPage({ atlas }: { atlas: Atlas }) {
   return (
     <>
@@ -50,13 +36,16 @@ export function FilesPage({ atlas }: { atlas: Atlas }) {
           </>
         ))}
       </dl>
+      <TakeCsv caption="what the atlas is of" name="facts" columns={["fact", "value"]} rows={() => atlas.facts} />
       {atlas.sections.map((section) => (
         <section>
           <h2>{section.title}</h2>
           <p>{section.introduction}</p>
           {section.tables.map((table) =>
             table.rows.length > 20 ? (
-              <Folded table={table} />
+              <Folded summary={`${table.caption} (${table.rows.length} rows)`}>
+                {() => <Shown table={table} />}
+              </Folded>
             ) : (
               <Shown table={table} />
             ),

@@ -3,8 +3,9 @@
 import { Choice, Concept, useView } from "./choice";
 import { conceptFraction, decompose, keywordNeurons } from "./circuits";
 import { readoutOf, rowsOf } from "./data";
-import { Figure, Plot } from "./figure";
+import { Figure, layerTicks, Plot } from "./figure";
 import { intervals } from "./intervals";
+import { NeuronList } from "./neurons";
 import { link } from "./place";
 import { Strip } from "./strip";
 import { definitionName, kindOf, percent, several } from "./words";
@@ -20,6 +21,7 @@ function Shared() {
   );
   const core = [...held].filter((count) => count * 10 >= n * 9).length;
   return (
+    <>
     <Strip
       title="How many concepts hold each neuron"
       name="shared_neurons"
@@ -37,8 +39,13 @@ function Shared() {
       in at least 90% of the {n} circuits. A neuron that nearly all circuits hold says that the
       model is reading code, and is no evidence of any one concept.
     </Strip>
+    <NeuronList neurons={marks.map((mark) => mark.neuron)} words="These neurons" name="shared_neurons" />
+    </>
   );
 }
+
+const PARTS = ["the concept alone", "also its keyword"];
+const SHADES = ["var(--accent)", "var(--mid)"];
 
 function Keyword() {
   const { atlas, circuits, definition, keywords } = useView();
@@ -52,8 +59,8 @@ function Keyword() {
       const mean = (of: "only" | "both"): number =>
         parts.reduce((sum, each) => sum + each[of][layer]!, 0) / parts.length;
       rows.push(
-        { layer, part: "the concept alone", kind: OF_KIND[kind]!, share: mean("only") },
-        { layer, part: "also its keyword", kind: OF_KIND[kind]!, share: mean("both") },
+        { layer, part: PARTS[0]!, kind: OF_KIND[kind]!, share: mean("only") },
+        { layer, part: PARTS[1]!, kind: OF_KIND[kind]!, share: mean("both") },
       );
     }
   }
@@ -64,26 +71,27 @@ function Keyword() {
       </p>
     );
   const kinds = [...new Set(rows.map((row) => row.kind))];
-  const most = rows.filter((row) => row.part === "the concept alone");
+  const most = rows.filter((row) => row.part === PARTS[0]);
   const peak = most.reduce((a, b) => (b.share > a.share ? b : a));
   return (
     <Figure
       title="Neurons of the concept alone, and of its keyword"
       name="concept_and_keyword"
       alt={`Mean neurons of a circuit per layer, split into those of the concept alone and those that its keyword has too; most of the concept alone are ${peak.share.toFixed(1)} in layer ${peak.layer}, ${peak.kind}.`}
+      keys={PARTS.map((words, at) => ({ words, fill: SHADES[at]! }))}
       deps={[circuits]}
       draw={(width) => ({
         height: 230,
         marginLeft: 40,
         marginTop: 30,
         fx: { label: null, domain: kinds, padding: 0.08 },
-        x: { label: width < 500 ? null : "layer", tickFormat: String },
+        x: { label: width < 500 ? null : "layer", tickFormat: String, ticks: layerTicks(atlas.layers, width / kinds.length - 40) },
         y: { label: "neurons, mean", grid: true },
-        color: { legend: true, domain: ["the concept alone", "also its keyword"], range: ["var(--accent)", "var(--mid)"] },
+        color: { domain: PARTS, range: SHADES },
         marks: [
           Plot.barY(rows, {
             x: "layer", y: "share", fx: "kind", fill: "part",
-            order: ["the concept alone", "also its keyword"], insetLeft: 1, insetRight: 1,
+            order: PARTS, insetLeft: 1, insetRight: 1,
           }),
           Plot.ruleY([0], { stroke: "var(--ink)" }),
         ],

@@ -4,10 +4,10 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Choice, useView } from "./choice";
 import { Frame, useWidth } from "./figure";
 import { go, link } from "./place";
-import { saveCsv } from "./save";
+import { svgElement } from "./save";
+import { TakeCsv } from "./table";
 import { bare, fixed } from "./words";
 
-const SVG = "http://www.w3.org/2000/svg";
 const ZOOM = 1.5;
 /** Pixels between neighbours from which all are named. */
 const SMALLEST = 8;
@@ -21,7 +21,9 @@ interface Window {
   span: number;
 }
 
-function colours(): { accent: string; ground: string; ink: string; soft: string } {
+/** Of a canvas, which no style sheet reaches; on paper they are those of the light page. */
+function colours(paper: boolean): { accent: string; ground: string; ink: string; soft: string } {
+  if (paper) return { accent: "#b5440c", ground: "#fff", ink: "#000", soft: "#333" };
   const style = getComputedStyle(document.documentElement);
   const of = (name: string): string => style.getPropertyValue(name).trim();
   return { accent: of("--accent"), ground: of("--panel"), ink: of("--ink"), soft: of("--soft") };
@@ -50,10 +52,10 @@ export function MapPage() {
   const name = (row: number): string => bare(atlas.concepts[order[row]!]!);
 
   useEffect(() => setSeen({ x: 0, y: 0, span: n }), [n]);
-  useEffect(() => {
+  const paint = (paper: boolean): void => {
     const context = canvas.current?.getContext("2d");
     if (!context || !side) return;
-    const { accent, ground, ink, soft } = colours();
+    const { accent, ground, ink, soft } = colours(paper);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, margin + side, margin + side);
     context.save();
@@ -62,22 +64,22 @@ export function MapPage() {
     context.clip();
     context.fillStyle = ground;
     context.fillRect(margin, margin, side, side);
-    context.fillStyle = accent;
+    const tones = Array.from({ length: 101 }, (_, share) => `color-mix(in srgb, ${accent} ${share}%, ${ground})`);
     const [first, last] = [Math.floor, Math.ceil] as const;
     // edges on whole pixels, so that neighbours neither overlap nor leave a gap
     const edge = (place: number): number => Math.round(place * size * ratio) / ratio;
     for (let row = first(seen.y); row < Math.min(n, last(seen.y + seen.span)); row++)
       for (let column = first(seen.x); column < Math.min(n, last(seen.x + seen.span)); column++) {
         const [x, y] = [edge(column - seen.x), edge(row - seen.y)];
-        context.globalAlpha = shade(at(row, column));
+        context.fillStyle = tones[Math.round(100 * shade(at(row, column)))]!;
+        // half a pixel more, which the next cell covers: printed edges leave no seam
         context.fillRect(
           margin + x,
           margin + y,
-          edge(column + 1 - seen.x) - x,
-          edge(row + 1 - seen.y) - y,
+          edge(column + 1 - seen.x) - x + 0.5,
+          edge(row + 1 - seen.y) - y + 0.5,
         );
       }
-    context.globalAlpha = 1;
     if (cell) {
       context.strokeStyle = ink;
       context.lineWidth = 1.5;
@@ -114,7 +116,18 @@ export function MapPage() {
       label(cell[0], true);
       head(cell[1], true);
     }
-  }, [values, order, seen, side, cell, margin]);
+  };
+  useEffect(() => paint(false), [values, order, seen, side, cell, margin]);
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const again = (event: Event): void => paint(event.type === "beforeprint");
+    for (const name of ["beforeprint", "afterprint"]) addEventListener(name, again);
+    dark.addEventListener("change", again);
+    return () => {
+      for (const name of ["beforeprint", "afterprint"]) removeEventListener(name, again);
+      dark.removeEventListener("change", again);
+    };
+  });
 
   const inside = (span: number, x: number, y: number): Window => {
     const bounded = Math.max(Math.min(4, n), Math.min(n, span));
@@ -176,17 +189,11 @@ export function MapPage() {
   };
   /** The whole map as vectors, drawn when it is asked for. */
   const vectors = (): SVGSVGElement => {
-    const svg = document.createElementNS(SVG, "svg");
     const step = 10;
     const edge = 120;
-    const add = (tag: string, attributes: Record<string, string | number>, text = ""): void => {
-      const element = document.createElementNS(SVG, tag);
-      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
-      element.textContent = text;
-      svg.append(element);
-    };
-    for (const dimension of ["width", "height"]) svg.setAttribute(dimension, String(edge + n * step + 4));
-    svg.setAttribute("font-size", "9");
+    const across = edge + n * step + 4;
+    const svg = svgElement("svg", { width: across, height: across, "font-size": 9 }) as SVGSVGElement;
+    const add = (...of: Parameters<typeof svgElement>): void => svg.append(svgElement(...of));
     for (let row = 0; row < n; row++) {
       const place = edge + (row + 0.5) * step;
       add("text", { x: edge - 4, y: place + 3, "text-anchor": "end", fill: "var(--ink)" }, name(row));
@@ -226,31 +233,17 @@ export function MapPage() {
           <button type="button" onClick={() => zoom(1 / ZOOM)}>zoom in</button>
           <button type="button" onClick={() => zoom(ZOOM)} disabled={seen.span >= n}>zoom out</button>
           <button type="button" onClick={() => setSeen({ x: 0, y: 0, span: n })} disabled={seen.span >= n}>whole</button>
-          <button
-            type="button"
-            onClick={() =>
-              saveCsv("similarity", ["concept", ...order.map((each) => atlas.concepts[each]!)],
-                order.map((row) => [atlas.concepts[row]!, ...order.map((column) => values[row * n + column]!)]))
-            }
-          >
-            CSV
-          </button>
         </span>
       </form>
       <Frame
         title="Jaccard similarity of every two circuits"
         name="similarity_map"
+        keys={[0, 0.25, 0.5, 0.75, 1].map((similarity) => ({
+          words: String(similarity), fill: "var(--accent)", stroke: "var(--line)", opacity: shade(similarity),
+        }))}
         drawn={vectors}
         picture={
           <div class="map" ref={frame}>
-            <p class="legend" aria-hidden="true">
-              {[0, 0.25, 0.5, 0.75, 1].map((similarity) => (
-                <span>
-                  <i class="swatch tone"><i style={`opacity: ${shade(similarity)}`} /></i>
-                  {similarity}
-                </span>
-              ))}
-            </p>
             <p class="pointed" role="status">{said}</p>
             <canvas
               ref={canvas}
@@ -290,6 +283,14 @@ export function MapPage() {
         wheel, or with + and −; drag to move. A full map says that circuits are alike, which is
         what a shared core does; it is no evidence that the concepts are alike to the model.
       </Frame>
+      <TakeCsv
+        caption="the similarity of every two circuits"
+        name="similarity"
+        columns={["concept", ...order.map((each) => atlas.concepts[each]!)]}
+        rows={() =>
+          order.map((row) => [atlas.concepts[row]!, ...order.map((column) => values[row * n + column]!)])
+        }
+      />
     </>
   );
 }

@@ -3,7 +3,7 @@
 import { Choice, Concept, useView } from "./choice";
 import { circuitsOf } from "./circuits";
 import { link } from "./place";
-import { DataTable } from "./table";
+import { DataTable, TakeCsv } from "./table";
 import { NeuronWiring } from "./wiring";
 import { bare, definitionName, kindName, kindOf, several } from "./words";
 
@@ -69,6 +69,14 @@ export function NeuronPage({ name }: { name: string }) {
             </ul>
           </>
         ))}
+        {holders.length > 0 && (
+          <TakeCsv
+            caption="the concepts that hold it"
+            name={`holders_${name}`}
+            columns={["concept"]}
+            rows={() => holders.map((holder) => [holder])}
+          />
+        )}
       </section>
       <NeuronWiring name={name} />
       <section>

@@ -149,7 +149,7 @@ export function OtherPage({ text }: { text: () => string }) {
         </label>
       </form>
       <p role="status" class="note">
-        {refused || (other ? `Opened: ${other.model}, ${several(other.concepts.length, "concept")}, ${other.layers} layers of ${other.width} neurons.` : "")}
+        {refused || (other ? `Opened: ${other.model}, ${several(other.concepts.length, "concept")}, ${several(other.layers, "layer")} of ${several(other.width, "neuron")}.` : "")}
       </p>
       {other && (
         <>

@@ -78,8 +78,8 @@ export function PairPage({ left, right }: { left: string; right: string }) {
           : ""}
       </Strip>
       <div class="columns">
-        <NeuronList neurons={circuits.neurons[a]!} words={`Neurons of ${bare(left)}`} />
-        <NeuronList neurons={circuits.neurons[b]!} words={`Neurons of ${bare(right)}`} />
+        <NeuronList neurons={circuits.neurons[a]!} words={`Neurons of ${bare(left)}`} name={`neurons_${left}`} />
+        <NeuronList neurons={circuits.neurons[b]!} words={`Neurons of ${bare(right)}`} name={`neurons_${right}`} />
       </div>
       <DataTable
         caption="Neurons by layer"

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { readoutOf } from "./data";
 import { useView } from "./choice";
+import { TakeCsv } from "./table";
 import { bare } from "./words";
 
 /** Where the last word or sign before a place begins. */
@@ -93,6 +94,15 @@ export function Prompts({ concept }: { concept: string }) {
           </div>
         </>
       )}
+      <TakeCsv
+        caption={`the prompts of ${bare(concept)}`}
+        name={`prompts_${concept}`}
+        columns={["pair", "prompt", "characters before the end of the concept"]}
+        rows={() => [
+          ...shown.map(([text, pair, end]) => [pair, prompts.texts[text] ?? "", end]),
+          ...checked.map((text) => ["checker", prompts.texts[text] ?? "", null]),
+        ]}
+      />
     </>
   );
 }

@@ -25,43 +25,86 @@ export function saveCsv(name: string, columns: string[], rows: Cell[][]): void {
   save(`${name}.csv`, csv(columns, rows), "text/csv");
 }
 
-const VARIABLE = /var\((--[\w-]+)\)/g;
+/** A colour that stands for something in a picture. */
+export interface Key {
+  words: string;
+  fill: string;
+  stroke?: string;
+  opacity?: number;
+}
 
-/** A picture that stands alone: colours as they are now, on the page's own ground. */
-export function standalone(svg: SVGSVGElement): string {
-  const copy = svg.cloneNode(true) as SVGSVGElement;
+export interface Picture {
+  name: string;
+  title: string;
+  keys: Key[];
+  svg: SVGSVGElement;
+}
+
+type Attributes = Record<string, string | number>;
+
+export function svgElement(tag: string, attributes: Attributes, text = ""): SVGElement {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.textContent = text;
+  return element;
+}
+
+const VARIABLE = /var\((--[\w-]+)\)/g;
+/** About how wide a character is. */
+const CHARACTER = 7;
+
+/** A picture that stands alone: with its title and its legend, colours as they are now. */
+export function standalone({ title, keys, svg }: Picture): SVGElement {
+  const [across, down] = ["width", "height"].map((side) => Number(svg.getAttribute(side))) as [number, number];
+  const head = [svgElement("text", { y: 16, "font-size": 15, "font-weight": 600 }, title)];
+  let [x, y] = [0, 40];
+  for (const { words, fill, stroke = "none", opacity = 1 } of keys) {
+    const room = 34 + CHARACTER * words.length;
+    if (x && x + room > across) [x, y] = [0, y + 18];
+    head.push(
+      svgElement("rect", { x, y: y - 10, width: 11, height: 11, fill, stroke, "fill-opacity": opacity }),
+      svgElement("text", { x: x + 17, y }, words),
+    );
+    x += room;
+  }
+  const top = keys.length ? y + 14 : 28;
+  const width = Math.max(across, 1.3 * CHARACTER * title.length);
+  const height = top + down;
+  const whole = svgElement("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "font-size": 12 });
+  const drawn = svgElement("g", {});
+  for (const { name, value } of svg.attributes)
+    if (!["width", "height", "viewBox"].includes(name)) drawn.setAttribute(name, value);
+  drawn.setAttribute("transform", `translate(0,${top})`);
+  drawn.append(...svg.cloneNode(true).childNodes);
+  whole.append(svgElement("rect", { width, height, fill: "var(--ground)" }), ...head, drawn);
+  whole.setAttribute("font-family", "system-ui, sans-serif");
+  whole.setAttribute("fill", "var(--ink)");
+  whole.setAttribute("color", "var(--ink)");
   const style = getComputedStyle(document.documentElement);
   const colour = (_: string, name: string): string => style.getPropertyValue(name).trim();
-  for (const element of [copy, ...copy.querySelectorAll("*")])
+  for (const element of [whole, ...whole.querySelectorAll("*")])
     for (const attribute of [...element.attributes])
       if (attribute.value.includes("var("))
         element.setAttribute(attribute.name, attribute.value.replace(VARIABLE, colour));
-  for (const sheet of copy.querySelectorAll("style"))
+  for (const sheet of whole.querySelectorAll("style"))
     sheet.textContent = (sheet.textContent ?? "").replace(VARIABLE, colour);
-  const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  ground.setAttribute("width", "100%");
-  ground.setAttribute("height", "100%");
-  ground.setAttribute("fill", colour("", "--ground"));
-  copy.insertBefore(ground, copy.firstChild);
-  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  copy.setAttribute("font-family", "system-ui, sans-serif");
-  copy.setAttribute("color", colour("", "--ink"));
-  return new XMLSerializer().serializeToString(copy);
+  return whole;
 }
 
-export function saveSvg(name: string, svg: SVGSVGElement): void {
-  save(`${name}.svg`, standalone(svg), "image/svg+xml");
+const text = (svg: SVGElement): string => new XMLSerializer().serializeToString(svg);
+
+export function saveSvg(picture: Picture): void {
+  save(`${picture.name}.svg`, text(standalone(picture)), "image/svg+xml");
 }
 
-export function savePng(name: string, svg: SVGSVGElement): void {
-  const [width, height] = ["width", "height"].map((side) => Number(svg.getAttribute(side)));
+export function savePng(picture: Picture): void {
+  const whole = standalone(picture);
   const image = new Image();
   image.onload = () => {
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [2 * width!, 2 * height!];
-    const context = canvas.getContext("2d");
-    context?.drawImage(image, 0, 0, canvas.width, canvas.height);
-    canvas.toBlob((blob) => blob && save(`${name}.png`, blob, "image/png"));
+    [canvas.width, canvas.height] = ["width", "height"].map((side) => 2 * Number(whole.getAttribute(side))) as [number, number];
+    canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
+    canvas.toBlob((blob) => blob && save(`${picture.name}.png`, blob, "image/png"));
   };
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(svg))}`;
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text(whole))}`;
 }

@@ -12,11 +12,11 @@ export interface Mark {
   shade?: number;
 }
 
-const KEY: Record<Mark["kind"], { fill: string; stroke: string }> = {
-  only: { fill: "var(--accent)", stroke: "none" },
-  both: { fill: "var(--mid)", stroke: "none" },
+const KEY: Record<Mark["kind"], { fill: string; stroke?: string }> = {
+  only: { fill: "var(--accent)" },
+  both: { fill: "var(--mid)" },
   other: { fill: "none", stroke: "var(--mid)" },
-  held: { fill: "var(--accent)", stroke: "none" },
+  held: { fill: "var(--accent)" },
 };
 
 interface Properties {
@@ -74,14 +74,6 @@ export function Strip(properties: Properties) {
   };
   const picture = (
     <div class="strip">
-      <p class="legend" aria-hidden="true">
-        {properties.legend.map(({ kind, words }) => (
-          <span>
-            <i class={`swatch ${kind}`} />
-            {words}
-          </span>
-        ))}
-      </p>
       <div class="plot" ref={frame}>
         {width > 0 && (
           <svg
@@ -159,6 +151,7 @@ export function Strip(properties: Properties) {
     <Frame
       title={properties.title}
       name={properties.name}
+      keys={properties.legend.map(({ kind, words }) => ({ words, ...KEY[kind] }))}
       drawn={() => svg.current}
       picture={picture}
     >

@@ -3,7 +3,7 @@
 import { useView } from "./choice";
 import { circuitsOf, conceptFraction, decompose, keywordNeurons, keywordsOf } from "./circuits";
 import type { Definition } from "./data";
-import { Figure, Plot } from "./figure";
+import { Figure, layerTicks, Plot } from "./figure";
 import { link } from "./place";
 import { DataTable } from "./table";
 import { percent } from "./words";
@@ -61,6 +61,7 @@ export function SweepPage() {
       </>
     );
   const consistencies = [...new Set(rows.map((row) => row.consistency))].sort((a, b) => a - b);
+  const epsilons = new Set(rows.map((row) => row.epsilon)).size;
   const shade = (row: { consistency: number }): number =>
     0.35 + (0.65 * consistencies.indexOf(row.consistency)) / Math.max(1, consistencies.length - 1);
   return (
@@ -82,7 +83,7 @@ export function SweepPage() {
           marginLeft: 44,
           marginTop: 34,
           fx: { label: null, tickFormat: (value: number) => `ε = ${value}`, padding: 0.1 },
-          x: { label: width < 500 ? null : "layer", tickFormat: String, ticks: width < 500 ? [0, atlas.layers - 1] : undefined },
+          x: { label: width < 500 ? null : "layer", tickFormat: String, ticks: layerTicks(atlas.layers, width / epsilons - 30) },
           y: { label: "neurons, mean", grid: true, zero: true },
           marks: [
             Plot.ruleY([0], { stroke: "var(--ink)" }),

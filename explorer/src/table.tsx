@@ -26,6 +26,22 @@ interface Properties<Row> {
   sortable?: boolean;
 }
 
+/** A button that saves a table as CSV. */
+export function TakeCsv({ caption, name, columns, rows }: {
+  caption: string;
+  name: string;
+  columns: string[];
+  rows: () => Cell[][];
+}) {
+  return (
+    <p class="take">
+      <button type="button" onClick={() => saveCsv(name, columns, rows())}>
+        CSV<span class="unseen"> of {caption}</span>
+      </button>
+    </p>
+  );
+}
+
 function compare(a: Cell, b: Cell): number {
   if (typeof a === "number" && typeof b === "number") return a - b;
   return String(a).localeCompare(String(b), "en", { numeric: true });
@@ -106,20 +122,23 @@ export function DataTable<Row>({
         </table>
       </div>
       {note && <p class="note">{note}</p>}
-      <p class="take">
-        <button
-          type="button"
-          onClick={() =>
-            saveCsv(
-              name,
-              columns.map((column) => column.label),
-              sorted.map((row) => columns.map((column) => column.value(row))),
-            )
-          }
-        >
-          CSV<span class="unseen"> of {caption}</span>
-        </button>
-      </p>
+      <TakeCsv
+        caption={caption}
+        name={name}
+        columns={columns.map((column) => column.label)}
+        rows={() => sorted.map((row) => columns.map((column) => column.value(row)))}
+      />
     </div>
+  );
+}
+
+/** What is long, made when it is first opened. */
+export function Folded({ summary, children }: { summary: string; children: () => ComponentChildren }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{summary}</summary>
+      {open && children()}
+    </details>
   );
 }

@@ -2,10 +2,10 @@
 
 import { useView } from "./choice";
 import type { Atlas, Reached } from "./data";
-import { Figure, Plot } from "./figure";
+import { Figure, layerTicks, Plot } from "./figure";
 import { link } from "./place";
-import { DataTable } from "./table";
-import { bare, several, signed } from "./words";
+import { DataTable, Folded } from "./table";
+import { bare, fixed, several, signed } from "./words";
 
 /** Links that are drawn of a circuit, the strongest. */
 const DRAWN = 150;
@@ -123,7 +123,7 @@ export function ConceptWiring({ name, at }: { name: string; at: number }) {
           height: 420,
           marginLeft: 48,
           marginBottom: 40,
-          x: { label: "layer", labelOffset: 36, ticks: Array.from({ length: atlas.layers }, (_, layer) => layer), tickFormat: String, tickSize: 0, domain: [-0.15, atlas.layers - 0.85] },
+          x: { label: "layer", labelOffset: 36, ticks: layerTicks(atlas.layers, width - 60), tickFormat: String, tickSize: 0, domain: [-0.15, atlas.layers - 0.85] },
           y: { label: "↑ neuron", domain: [0, atlas.width - 1] },
           marks: [
             Plot.link(links, {
@@ -142,6 +142,22 @@ export function ConceptWiring({ name, at }: { name: string; at: number }) {
         Weights are there on every input: a line shows a way that exists, not that the concept
         takes it.
       </Figure>
+      <Folded summary="These lines as a table">
+        {() => (
+          <DataTable
+            caption="From neuron to neuron"
+            name={`links_${name}`}
+            rows={links}
+            columns={[
+              { label: "from layer", numeric: true, value: (each) => each.x1 },
+              { label: "from neuron", numeric: true, value: (each) => each.from },
+              { label: "to layer", numeric: true, value: (each) => each.x2 },
+              { label: "to neuron", numeric: true, value: (each) => each.to },
+              { label: "strength", numeric: true, value: (each) => each.strength, show: (each) => fixed(each.strength, 3) },
+            ]}
+          />
+        )}
+      </Folded>
     </section>
   );
 }

@@ -37,6 +37,8 @@ SWEEP = (STANDALONE, REFERENCE)
 SETTINGS = AtlasSettings.build(epsilons="0.001,0.5", consistencies="0.8")
 HOSTILE = "<script>alert('x')</script>&\"model\""
 EXPLORER = Path(__file__).resolve().parents[3] / "explorer"
+#: what npm says where there is no way to the registry
+OFFLINE = ("EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ENOTFOUND", "ETIMEDOUT")
 
 
 def store_at(folder: Path, lineage: Lineage = LINEAGE) -> AtlasStore:
@@ -180,9 +182,10 @@ def test_the_sources_give_the_bundle(tmp_path: Path) -> None:
         done = subprocess.run(
             command, cwd=tmp_path / "explorer", capture_output=True, text=True, timeout=600
         )
-        if command[1] == "ci" and done.returncode:
+        # a lock file that does not fit package.json is a failure, an unreachable registry is not
+        if done.returncode and any(f"code {code}" in done.stderr for code in OFFLINE):
             pytest.skip(f"needs the npm registry: {done.stderr[-200:]}")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
     assert (packaged / "explorer.html").read_text(encoding="utf-8") == bundle()
 
 

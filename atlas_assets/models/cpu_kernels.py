@@ -1,8 +1,9 @@
 """Compiled loops for what neither torch nor numpy does fast on a CPU.
 
-Two things: selecting the entries of largest magnitude in every row, and transposing. Plain Python
+Three things: selecting the entries of largest magnitude in every row, passing a gradient to the
+entries selected, and transposing. Plain Python
 functions over numpy arrays, compiled by numba for the machine at their first use in a process
-(about a second; importing this costs nothing). Both move bits and compute no floating point number,
+(about a second; importing this costs nothing). All move bits and compute no floating point number,
 so that their results are exact and the same on every machine.
 """
 
@@ -106,6 +107,21 @@ def select_largest(
             tied = bits[j] == level and left > 0
             left -= np.int64(tied)
             target[j] = source[j] if bits[j] > level or tied else zero
+
+
+def pass_where_selected(selected: Array, gradient: Array, out: Array) -> None:
+    """Copy the gradient of the entries that are not zero; the others get zero.
+
+    torch's own ``where`` takes ten times as long on a CPU.
+
+    Args:
+        selected: bits as signed integers, flat, of what `select_largest` wrote.
+        gradient: bits, flat, of the gradient of each entry.
+        out: bits, flat, written.
+    """
+    zero, magnitude = out.dtype.type(0), out.dtype.type(np.iinfo(out.dtype).max)
+    for j in range(len(out)):
+        out[j] = gradient[j] if selected[j] & magnitude else zero
 
 
 def transpose_pairs(

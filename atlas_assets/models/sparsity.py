@@ -109,7 +109,7 @@ class _AbsTopK(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors
-        return torch.where(out != 0, grads[0], 0), None
+        return _pass(out, grads[0]), None
 
 
 def _select(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
@@ -127,6 +127,19 @@ def _select(x: Tensor, k: int, out: Tensor | None = None) -> Tensor:
     )
     rows = x.numel() // width
     kernel(flat, rows, width, stride, k, form.nan, form.spread, written, out_stride)
+    return out
+
+
+def _pass(selected: Tensor, gradient: Tensor) -> Tensor:
+    """Return ``gradient`` where ``selected``, of its shape, is not zero, and zero elsewhere."""
+    form = _format(selected.dtype)
+    out = torch.empty(selected.shape, dtype=selected.dtype)
+    selected, gradient, bits = (
+        part.view(form.bits).reshape(-1) for part in (selected, gradient, out)
+    )
+    row = f"{bits.numpy().dtype}[::1]"
+    kernel = cpu_kernels.compiled(cpu_kernels.pass_where_selected, f"void({row},{row},{row})")
+    kernel(selected.numpy(), gradient.numpy(), bits.numpy())
     return out
 
 

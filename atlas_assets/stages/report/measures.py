@@ -194,15 +194,9 @@ def unverified(evidence: Evidence) -> int:
 
 
 def unsound(evidence: Evidence, key: str) -> int:
-    """Return the number of checker prompts that do not parse, or show what they are to avoid.
-
-    Those that this program has written are not parsed again: it drops what does not pass, and the
-    check of their file has parsed them.
-    """
-    texts = evidence.table(key).select("object", "prompt_text").rows()
-    if evidence.is_recorded(key):
-        return 0
+    """Return the number of checker prompts that do not parse, or show what they are to avoid."""
     keywords = load_stimuli().checker_prompts.keyword_map
+    texts = evidence.table(key).select("object", "prompt_text").rows()
     return sum(not avoids_concept(text, keywords[concept]) for concept, text in texts)
 
 

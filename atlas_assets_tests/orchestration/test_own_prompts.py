@@ -139,7 +139,7 @@ def test_the_loaders_read_all_tables(folder: Path) -> None:
         io.load_token_independence(data_root=folder)
     entangled = pl.read_csv(folder / "compositionality.csv")
     assert entangled.columns[:3] == ["concept", "unit", "layer"]
-    assert entangled.height == 6 * 8
+    assert entangled.height == 6 * 4
 
 
 def test_the_card_speaks_of_own_prompts(settings: AtlasSettings, folder: Path) -> None:

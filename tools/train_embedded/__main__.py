@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+
+import polars as pl
 
 from atlas_assets.files.atomic import write_bytes
 from atlas_assets.models.loading import ModelSource, load
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from tools.train_embedded import export, measure
-from tools.train_embedded.bpe import train_bpe
 from tools.train_embedded.card import card
-from tools.train_embedded.corpus import Source, read_corpus
-from tools.train_embedded.data import split, token_stream
+from tools.train_embedded.corpus import read_corpus, read_packages
 from tools.train_embedded.gauge import set_residual_scale
 from tools.train_embedded.loop import curve_sample, train
+from tools.train_embedded.material import LIBRARY, Material, gather
 from tools.train_embedded.recipe import Recipe
-from tools.train_embedded.record import Corpus, make_record
+from tools.train_embedded.record import make_record
+from tools.train_embedded.state import State
 
 RECORD = "training.json"
 
@@ -28,49 +31,48 @@ _log = logging.getLogger("tools.train_embedded")
 
 
 def make(
-    folder: Path, states: Path, recipe: Recipe, sources: Sequence[Source], *, variations: int
+    folder: Path, states: Path, recipe: Recipe, material: Material, prompts: pl.DataFrame
 ) -> None:
     """Train a model and write its checkpoint, record and card.
 
+    The weights of the recipe's ``kept_steps`` become checkpoints of their own, in folders
+    ``step-000030``, … below ``states``.
+
     Args:
         folder: of the checkpoint; files of the same names are replaced at the end.
-        states: folder of the training's states, from which a killed run goes on.
+        states: folder of the training's state, from which a killed run goes on.
         recipe: what the model is made from.
-        sources: what it is trained on.
-        variations: prompts per pair of the grid whose losses are measured.
+        material: what it is trained and judged on.
+        prompts: object prompts whose losses are measured.
 
     Raises:
-        ModelError: the sources are too few, or ``states`` holds another run's states.
+        ModelError: the material is too small, or ``states`` holds another run's state.
         ArtifactWriteError: a file cannot be written.
     """
-    tokenizer = train_bpe((source.text for source in sources), recipe.options["vocab_size"])
-    learnt, held_out = split(sources, recipe.held_out_one_in)
-    corpus = Corpus(
-        sources=sources,
-        held_out_names=frozenset(source.name for source in held_out),
-        train=token_stream(tokenizer, learnt),
-        held_out=token_stream(tokenizer, held_out),
-    )
-    _log.info(
-        "%d files: %d tokens to train on, %d held out; corpus %s",
-        len(sources),
-        len(corpus.train.ids),
-        len(corpus.held_out.ids),
-        corpus.digest,
-    )
-    state = train(recipe, corpus.train, corpus.held_out, states, corpus.digest)
-    factor = set_residual_scale(state.network, curve_sample(corpus.held_out))
-    export.write_tokenizer(folder, tokenizer, recipe.options["block_size"])
-    export.write_weights(folder, state.network)
-    export.write_config(folder, recipe.options, None)
-    candidates = object_prompts.generate(load_stimuli(), variations=variations)
+
+    def keep(state: State) -> None:
+        _write(states / f"step-{state.step:06d}", recipe, material, state)
+
+    sample = material.held_out[LIBRARY]
+    state = train(recipe, material.train, sample, states, material.digest, keep)
+    factor = _write(folder, recipe, material, state)
     model = load(ModelSource("embedded", folder))
-    prompts = measure.prompt_losses(model, candidates)
-    export.write_config(folder, recipe.options, prompts.threshold)
-    record = make_record(model, recipe, corpus, state, prompts, factor)
+    losses = measure.prompt_losses(model, prompts)
+    export.write_config(folder, recipe.options, losses.threshold)
+    record = make_record(model, recipe, material, state, losses, factor)
     write_bytes(folder / RECORD, export.as_json(record), what="the training record")
     write_bytes(folder / "README.md", card(record).encode(), what="the model card")
-    _log.info("%s: held-out loss %.3f", folder, record["held_out"]["loss"])
+    _log.info("%s: losses %s", folder, record["losses"])
+
+
+def _write(folder: Path, recipe: Recipe, material: Material, state: State) -> float:
+    """Write a state's weights as a checkpoint, and return what its stream was multiplied by."""
+    network = copy.deepcopy(state.network)  # the training goes on with its own scale
+    factor = set_residual_scale(network, curve_sample(material.held_out[LIBRARY]))
+    export.write_tokenizer(folder, material.tokenizer, recipe.options["block_size"])
+    export.write_weights(folder, network)
+    export.write_config(folder, recipe.options, None)
+    return factor
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,18 +89,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--states", type=Path, required=True, help="folder from which a killed run goes on"
     )
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=Recipe.seed, help="default: %(default)s")
-    parser.add_argument(
-        "--density", type=float, default=Recipe.density, help="default: %(default)s"
-    )
-    parser.add_argument("--variations", type=int, default=50, help="prompts scored per pair")
-    given = parser.parse_args(arguments)
+    for name in ("seed", "steps", "annealed_step", "density", "learning_rate", "optimiser"):
+        default = getattr(Recipe, name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(default),
+            default=default,
+            help="default: %(default)s",
+        )
+    given = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = dataclasses.replace(
-        Recipe(), steps=given.steps, seed=given.seed, density=given.density
-    )
-    make(given.folder, given.states, recipe, read_corpus(), variations=given.variations)
+    folder, states = given.pop("folder"), given.pop("states")
+    recipe = dataclasses.replace(Recipe(), **given)
+    prompts = object_prompts.generate(load_stimuli())
+    material = gather(recipe, read_corpus(), read_packages(), prompts)
+    make(folder, states, recipe, material, prompts)
 
 
 if __name__ == "__main__":

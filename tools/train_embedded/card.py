@@ -13,15 +13,10 @@ Record = Mapping[str, Any]
 _CURVE_ROWS = 14
 #: a bar would end the cell
 _IN_A_CELL = END_OF_TEXT.replace("|", r"\|")
-_KINDS = {
-    "wte": "token embedding",
-    "wpe": "position embedding",
-    "attn.c_attn": "attention, query, key and value",
-    "attn.c_proj": "attention, output",
-    "mlp.c_fc": "MLP, in",
-    "mlp.c_proj": "MLP, out",
-    "lm_head": "unembedding",
-    "all": "all",
+_STREAMS = {
+    "library": "standard library, files held out",
+    "packages": "packages held out whole",
+    "prompts": "object prompts of the domains held out",
 }
 
 
@@ -31,12 +26,12 @@ def card(record: Record) -> str:
     Args:
         record: see `tools.train_embedded.record.make_record`.
     """
-    parts = (_head, _sizes, _losses, _made, _curve, _density, _limits)
+    parts = (_head, _sizes, _losses, _made, _corpus, _curve, _limits)
     return "\n".join(part(record).strip("\n") + "\n" for part in parts)
 
 
 def _head(record: Record) -> str:
-    held_out = record["held_out"]
+    losses = record["losses"]
     return f"""
 ---
 license: apache-2.0
@@ -47,10 +42,11 @@ tags: [circuitgpt, sparse, python]
 # The embedded model
 
 A weight-sparse circuitgpt, small enough to ship with the package, so that an atlas can be made on
-a machine without a network. It is trained on the source of Python's standard library, after the
-recipe of Gao et al. (2025, [arXiv:2511.13653](https://arxiv.org/abs/2511.13653)) in small. On files
-held out it has a loss of {held_out["loss"]:.2f} nats per token; a bigram model of the same tokens
-has {held_out["bigram"]["loss"]:.2f}.
+a machine without a network. It is trained on the source of Python's standard library and of
+permissively licensed packages, after the recipe of Gao et al. (2025,
+[arXiv:2511.13653](https://arxiv.org/abs/2511.13653)) in small. On files of the standard library
+that were held out it has a loss of {losses["held_out"]["library"]:.2f} nats per token; a bigram
+model of the same tokens has {losses["bigram"]["loss"]:.2f}.
 """
 
 
@@ -65,7 +61,8 @@ def _sizes(record: Record) -> str:
 | block size | {options["block_size"]} tokens; the longest published prompt has \
 {record["object_prompts"]["longest"]} |
 | vocabulary | {options["vocab_size"]} byte-level BPE ids; the last is `{_IN_A_CELL}` |
-| matrix entries that are not zero | {_share(matrices)} of {matrices["entries"]:,} |
+| matrix entries that are not zero | {matrices["nonzero"] / matrices["entries"]:.1%} of \
+{matrices["entries"]:,}; biases, norms and sinks are dense |
 | activations kept | {options["afrac"]:.0%} at {places} |
 | position embedding | width {options["d_pos_emb"]}, concatenated |
 | also | RMSNorm, attention sink, untied unembedding, no bigram table |
@@ -74,23 +71,28 @@ def _sizes(record: Record) -> str:
 
 
 def _losses(record: Record) -> str:
-    held_out, prompts = record["held_out"], record["object_prompts"]
-    bigram = held_out["bigram"]
+    losses, prompts = record["losses"], record["object_prompts"]
+    rows = "\n".join(
+        f"| {told}, {losses['tokens'][name]:,} tokens | **{losses['held_out'][name]:.3f}** "
+        f"| {losses['trained'][name]:.3f} |"
+        for name, told in _STREAMS.items()
+    )
     return f"""
 ## Losses
 
-Mean cross-entropy per token, in nats, of the float16 weights computed in float32:
+Mean cross-entropy per token, in nats, of the float16 weights computed in float32; beside it the
+loss on text of the same kind that it was trained on:
 
-| | |
-|---|---|
-| held-out files, {held_out["tokens"]:,} tokens | **{held_out["loss"]:.3f}** |
-| a bigram model on the same tokens | {bigram["loss"]:.3f} |
-| a uniform guess over the vocabulary | {held_out["uniform"]:.3f} |
-| {prompts["prompts"]:,} object prompts | {prompts["mean"]:.3f} |
-| their pair with the highest mean | {prompts["highest_pair"]:.3f} |
+| | held out | trained on |
+|---|---|---|
+{rows}
 
-The bigram model counts the training tokens and is smoothed by {bigram["smoothing"]:g} observations
-of the unigram model, the best of a few values on the held-out tokens themselves.
+On the held-out standard library a bigram model has {losses["bigram"]["loss"]:.3f} (it counts the
+standard library's other files and is smoothed by {losses["bigram"]["smoothing"]:g} observations of
+the unigram model, the best of a few values on the held-out tokens themselves), a uniform guess
+{losses["uniform"]:.3f}. A token there has {losses["bytes_per_token"]:.2f} bytes. Over all
+{prompts["prompts"]:,} object prompts the loss is {prompts["mean"]:.3f}; of the pair with the
+highest mean in one half of the domains {prompts["highest_pair"]:.3f}.
 
 `loss_threshold` in `config.json` is {prompts["threshold"]}, so every pair of the grid survives: the
 paper's 3.0 belongs to a model two hundred times the size and another vocabulary, and the grid's
@@ -99,29 +101,22 @@ completeness says more here than a choice of pairs.
 
 
 def _made(record: Record) -> str:
-    recipe, run, made, corpus = (
-        record["recipe"],
-        record["run"],
-        record["made_on"],
-        record["corpus"],
-    )
+    recipe, run, made = record["recipe"], record["run"], record["made_on"]
+    windows = " and ".join(map(str, sorted(set(recipe["windows"]))))
+    inside = {
+        "muon": "of Muon for the matrices inside the blocks and of AdamW for the rest",
+        "adamw": "of AdamW",
+    }[recipe["optimiser"]]
     return f"""
 ## How it was made
 
-`make train-embedded`, which resumes when it was killed. `training.json` has everything below and
-the digest of each file of the corpus.
+`make train-embedded`, which resumes when it was killed. `training.json` has everything below.
 
-- Corpus: {corpus["train_files"]} modules ({corpus["train_tokens"]:,} tokens) of the standard
-  library of Python {made["python"]}; {corpus["held_out_files"]} more
-  ({corpus["held_out_tokens"]:,} tokens) are held out, those whose SHA-256 is divisible by
-  {recipe["held_out_one_in"]}. SHA-256 over all names and digests: `{corpus["sha256"]}`.
-- Tokenizer: BPE trained on all of them, held-out files included; no seed.
 - Start: dense normal weights from seed {recipe["seed"]}, which also draws the batches.
-- {run["steps"]:,} steps of AdamW (β {recipe["betas"][0]}, {recipe["betas"][1]}, weight decay
-  {recipe["weight_decay"]} of matrices, gradient clipped to norm {recipe["clip"]}), each on
-  {recipe["part_tokens"] * len(recipe["sequence_lengths"]):,} tokens in sequences of
-  {" and ".join(map(str, sorted(set(recipe["sequence_lengths"]))))} that begin where a line does:
-  {run["tokens"] / 1e6:.1f} million tokens, {run["epochs"]:.1f} times the corpus.
+- {run["steps"]:,} steps {inside} (β {recipe["betas"][0]}, {recipe["betas"][1]}, weight decay
+  {recipe["weight_decay"]} of matrices, gradient clipped to norm {recipe["clip"]}), each on windows
+  of {windows} tokens that begin where a line does: {run["tokens"] / 1e6:.1f} million tokens.
+  Products are of numbers rounded to bfloat16, all else is float32.
 - Learning rate {recipe["learning_rate"]} after {recipe["warmup_steps"]} steps of warm-up and until
   the matrices are sparse; then it falls linearly to zero at the last step.
 - After each step only the largest entries of each matrix stay, embeddings included. Their share
@@ -143,6 +138,32 @@ quality. SHA-256 of the weights: `{record["sha256"]["model.safetensors"]}`.
 """
 
 
+def _corpus(record: Record) -> str:
+    corpus, shares = record["corpus"], record["recipe"]["shares"]
+    library, tokens = corpus["library"], corpus["tokens"]
+    apart = ", ".join(
+        f"{each['package']} {each['version']} ({each['licence']})"
+        for each in corpus["held_out_packages"]
+    )
+    return f"""
+## Corpus
+
+- The standard library of Python {library["python"]}: {library["files"]} modules,
+  {tokens["train"]["library"]:,} tokens, {shares["library"]:.0%} of the windows.
+  {len(library["held_out"])} more ({tokens["held_out"]["library"]:,} tokens) are held out, those
+  whose SHA-256 is divisible by {record["recipe"]["held_out_one_in"]}.
+- {len(corpus["packages"])} packages of the pinned environment, each licence of which is permissive:
+  {tokens["train"]["packages"]:,} tokens, {shares["packages"]:.0%} of the windows. `training.json`
+  names version, licence, files and a digest of each. Tests, vendored and generated code, tables and
+  files that are mostly copies of others are left out. Held out whole: {apart}.
+- Object prompts of the grid whose domains are those that discover circuits: {shares["prompts"]:.0%}
+  of the windows. Those of the domains that test are held out.
+- Tokenizer: BPE trained on the standard library, held-out files included; no seed.
+
+SHA-256 over the manifest: `{corpus["sha256"]}`.
+"""
+
+
 def _curve(record: Record) -> str:
     points = record["curve"]
     every = max(len(points) // _CURVE_ROWS, 1)
@@ -156,28 +177,11 @@ def _curve(record: Record) -> str:
 ## Loss curve
 
 Training loss is the mean since the point before it in `training.json`; held-out loss is on a fixed
-part of the held-out tokens.
+part of the held-out standard library. The two are of different text.
 
 | step | learning rate | density | training loss | held-out loss |
 |---|---|---|---|---|
 {rows}
-"""
-
-
-def _density(record: Record) -> str:
-    rows = "\n".join(
-        f"| {_KINDS.get(kind, kind)} | {sums['nonzero']:,} of {sums['entries']:,} "
-        f"| {_share(sums)} |"
-        for kind, sums in record["matrices"].items()
-    )
-    return f"""
-## Weight sparsity
-
-| matrices | not zero | share |
-|---|---|---|
-{rows}
-
-Biases, norms and attention sinks are dense.
 """
 
 
@@ -187,12 +191,7 @@ def _limits(record: Record) -> str:
 ## What it is not
 
 One small model on a small corpus: a subject for trying the atlas on, and no evidence on the paper's
-model. Some of the concepts are rare in the standard library. What models from other seeds show is
-in the project's README. Another model, in a folder of its own:
-`python -m tools.train_embedded FOLDER --states FOLDER --seed 1`; see also `--steps` and
-`--density`.
+model. It was trained on prompts like those it is read with, which the paper's was not. Another
+model, in a folder of its own: `python -m tools.train_embedded FOLDER --states FOLDER --seed 1`; see
+also `--steps` and `--density`.
 """
-
-
-def _share(sums: Mapping[str, int]) -> str:
-    return f"{sums['nonzero'] / sums['entries']:.1%}"

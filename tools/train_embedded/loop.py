@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from atlas_assets.progress import duration
 from tools.train_embedded.data import IntArray, TokenStream, batch, windows
 from tools.train_embedded.recipe import Recipe
 from tools.train_embedded.sparsify import project
-from tools.train_embedded.state import NEWEST, TRUNK_END, Point, State, restore, save_state
+from tools.train_embedded.state import NEWEST, Point, State, restore, save_state
 
 #: tokens of a held-out sequence
 HELD_OUT_LENGTH = 256
@@ -31,9 +31,14 @@ _log = logging.getLogger(__name__)
 
 
 def train(
-    recipe: Recipe, data: TokenStream, held_out: TokenStream, folder: Path, corpus: str
+    recipe: Recipe,
+    data: Mapping[str, TokenStream],
+    held_out: TokenStream,
+    folder: Path,
+    corpus: str,
+    keep: Callable[[State], None] = lambda _: None,
 ) -> State:
-    """Train from the latest state in ``folder`` to the recipe's last step.
+    """Train from the newest state in ``folder`` to the recipe's last step.
 
     The parts of a batch run side by side, one thread each, and their gradients are added in a
     fixed order, so on one machine the weights do not depend on interruptions or on the number of
@@ -41,13 +46,14 @@ def train(
 
     Args:
         recipe: what the run makes its model from.
-        data: tokens to train on.
+        data: streams to train on, by the names of the recipe's shares.
         held_out: tokens for the loss curve.
         folder: of the run's states.
         corpus: digest of the corpus, kept in the states.
+        keep: called with the state at each of the recipe's ``kept_steps``.
 
     Raises:
-        ModelError: the folder holds another run's states, or the corpus is too small.
+        ModelError: the folder holds another run's state, or the corpus is too small.
         ArtifactWriteError: a state cannot be written.
     """
     state = restore(folder, recipe, corpus)
@@ -55,16 +61,17 @@ def train(
     _log.info("training from step %d to %d", state.step, recipe.steps)
     first, start = state.step, time.monotonic()
     while state.step < recipe.steps:
+        due = (state.step + 1) % recipe.evaluate_every == 0 or state.step + 1 == recipe.steps
         with _timed(state):
-            _step(state, recipe, data)
-            if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
+            take_step(state, recipe, data)
+            if due:
                 _add_point(state, recipe, sample)
                 seconds = (time.monotonic() - start) / (state.step - first)
                 _report(state, recipe, seconds)
-        if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
+        if state.step in recipe.kept_steps:
+            keep(state)
+        if due:
             save_state(folder / NEWEST, state, recipe, corpus)
-        if state.step == recipe.annealed_step:
-            save_state(folder / TRUNK_END, state, recipe, corpus)
     return state
 
 
@@ -92,8 +99,8 @@ def held_out_loss(network: nn.Module, rows: IntArray) -> float:
     return sum(losses) / float(rows[:, 1:].size)
 
 
-def _step(state: State, recipe: Recipe, data: TokenStream) -> None:
-    """Take one optimiser step: gradients of all parts, AdamW, then weight sparsity."""
+def take_step(state: State, recipe: Recipe, data: Mapping[str, TokenStream]) -> None:
+    """Take one optimiser step: gradients of all parts, the optimisers, then weight sparsity."""
     step = state.step + 1
     parameters = list(state.network.parameters())
     parts = batch(data, recipe, step)
@@ -117,10 +124,12 @@ def _step(state: State, recipe: Recipe, data: TokenStream) -> None:
         for parameter, gradient in zip(parameters, total, strict=True):
             parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(parameters, recipe.clip, error_if_nonfinite=True)
-        for group in state.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_at(step)
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
+        for optimizer in state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate_at(step)
+            optimizer.step()
+        for parameter in parameters:
+            parameter.grad = None
         project(state.matrices, recipe.density_at(step), recipe.row_floor)
     state.step = step
     state.recent_loss += sum(losses)

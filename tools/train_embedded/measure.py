@@ -14,6 +14,7 @@ from atlas_assets.extraction.extraction import score
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress
+from tools.train_embedded.data import discovers
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ class PromptLosses:
     Attributes:
         prompts: how many were scored.
         mean: over all prompts.
-        highest_pair: the highest mean loss of a pair, which the threshold must let pass.
+        highest_pair: the highest mean loss of a pair in one half of the domains, those trained on
+            or those held out, which the threshold must let pass.
         longest: tokens of the longest prompt.
     """
 
@@ -45,7 +47,7 @@ def prompt_losses(model: LoadedModel, candidates: pl.DataFrame) -> PromptLosses:
 
     Args:
         model: the finished checkpoint, loaded.
-        candidates: columns ``ast_node``, ``builtin_obj``, ``prompt_text``.
+        candidates: columns ``ast_node``, ``builtin_obj``, ``variation_id``, ``prompt_text``.
     """
     scores = score(
         model,
@@ -53,8 +55,10 @@ def prompt_losses(model: LoadedModel, candidates: pl.DataFrame) -> PromptLosses:
         shards=ShardStore(None, str(model.identity.weights_sha256)),
         progress=Progress("scoring", _log.info),
     )
-    pairs = candidates.select("ast_node", "builtin_obj").with_columns(loss=scores.losses)
-    means = pairs.group_by("ast_node", "builtin_obj").agg(pl.col("loss").mean())["loss"]
+    pairs = candidates.select("ast_node", "builtin_obj", half=discovers()).with_columns(
+        loss=scores.losses
+    )
+    means = pairs.group_by("ast_node", "builtin_obj", "half").agg(pl.col("loss").mean())["loss"]
     return PromptLosses(
         prompts=len(candidates),
         mean=float(scores.losses.mean()),

@@ -16,11 +16,11 @@ from tools.train_embedded.untrained import Scales
 OPTIONS: Mapping[str, Any] = {
     "block_size": 512,
     "vocab_size": 2048,
-    "n_layer": 8,
-    "n_head": 8,
-    "d_head": 16,
-    "d_model": 128,
-    "d_mlp": 256,
+    "n_layer": 4,
+    "n_head": 6,
+    "d_head": 32,
+    "d_model": 192,
+    "d_mlp": 512,
     "bias": True,
     "ln_bias": True,
     "rms_norm": True,
@@ -39,13 +39,13 @@ OPTIONS: Mapping[str, Any] = {
 #: dense weights to start from: a residual stream of root mean square 1, small updates to it
 START = Scales(density=1.0, gain=1.0, readout=0.3, readout_spread=0.0, readout_bias=0.0, logits=0.3)
 
+#: of the batches' windows: the standard library, packages, and prompts of the discovery domains
+SHARES: Mapping[str, float] = {"library": 0.25, "packages": 0.71, "prompts": 0.04}
+
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, next to the corpus and the machine's arithmetic.
-
-    Learning rate and density are functions of the step alone until the matrices are sparse, so runs
-    that differ in ``steps`` are the same run up to there.
 
     Attributes:
         options: the keys of ``config.json``, without the loss threshold.
@@ -53,38 +53,46 @@ class Recipe:
         seed: of the starting weights and of the batches.
         steps: optimiser steps.
         warmup_steps: steps in which the learning rate rises linearly.
-        learning_rate: after them, until the matrices are sparse; from there it falls linearly, to
-            nearly zero at the last step.
-        weight_decay: AdamW's, of matrices only.
+        learning_rate: after them; from ``annealed_step`` it falls linearly, to nearly zero at the
+            last step.
+        optimiser: of the matrices inside the blocks, ``muon`` or ``adamw``; AdamW serves the rest.
+        weight_decay: of matrices only, per unit of learning rate.
         betas: AdamW's decay rates of the two moments.
         clip: largest Euclidean norm of the whole gradient.
-        density: share of each matrix's entries that stay in the end.
+        density: share of each matrix's entries that stay in the end; 1 for a dense model.
         dense_steps: first steps, without weight sparsity.
         annealed_step: step at which the linear fall of the density ends.
         row_floor: entries that every row keeps, however small (fewer neurons die).
-        sequence_lengths: tokens predicted per sequence, one entry per part of a batch.
-        part_tokens: tokens predicted in each part.
-        held_out_one_in: a file is held out when its digest is divisible by this.
-        evaluate_every: steps between two points of the loss curve.
+        windows: tokens of a sequence, one entry per part of a batch; all but its first are
+            predicted.
+        part_tokens: tokens of each part.
+        shares: of the corpus's streams in the windows drawn.
+        held_out_one_in: a file of the standard library is held out when its digest is divisible by
+            this.
+        evaluate_every: steps between two points of the loss curve, and between two saved states.
+        checkpoints: how many steps, evenly spaced in their logarithm, whose weights are kept.
     """
 
     options: Mapping[str, Any] = field(default_factory=lambda: dict(OPTIONS))
     start: Scales = START
     seed: int = 0
-    steps: int = 5000
+    steps: int = 6500
     warmup_steps: int = 100
-    learning_rate: float = 8e-3
+    learning_rate: float = 0.016
+    optimiser: str = "muon"
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     density: float = 0.2
     dense_steps: int = 200
-    annealed_step: int = 2000
+    annealed_step: int = 2600
     row_floor: int = 2
-    sequence_lengths: tuple[int, ...] = (128, 128, 128, 512)
-    part_tokens: int = 512
+    windows: tuple[int, ...] = (128,) * 6 + (256,) * 2
+    part_tokens: int = 1024
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
     held_out_one_in: int = 20
     evaluate_every: int = 100
+    checkpoints: int = 12
 
     def __post_init__(self) -> None:
         expect(
@@ -100,7 +108,13 @@ class Recipe:
     @property
     def batch_tokens(self) -> int:
         """Number of tokens that one optimiser step predicts."""
-        return self.part_tokens * len(self.sequence_lengths)
+        return sum(self.part_tokens // window * (window - 1) for window in self.windows)
+
+    @property
+    def kept_steps(self) -> frozenset[int]:
+        """Steps whose weights are kept, from 30 to the last, each a fixed factor later."""
+        ratio = (self.steps / 30) ** (1 / (self.checkpoints - 1))
+        return frozenset(round(30 * ratio**n) for n in range(self.checkpoints))
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of step 1, 2, …, ``steps``: a rise, a plateau and a fall."""
@@ -118,7 +132,6 @@ class Recipe:
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
 
-    def trunk_digest(self) -> str:
-        """Return the SHA-256 of all that decides the steps until the matrices are sparse."""
-        trunk = {name: value for name, value in self.as_json().items() if name != "steps"}
-        return hashlib.sha256(json.dumps(trunk, sort_keys=True).encode()).hexdigest()
+    def digest(self) -> str:
+        """Return the SHA-256 of all of it."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()

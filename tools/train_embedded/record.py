@@ -6,7 +6,6 @@ import dataclasses
 import math
 import os
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -15,71 +14,67 @@ import torch
 
 from atlas_assets.models.loaded import LoadedModel
 from tools.train_embedded.bigram import BigramLoss, best_bigram
-from tools.train_embedded.corpus import Source, manifest_digest
 from tools.train_embedded.data import TokenStream, windows
 from tools.train_embedded.loop import HELD_OUT_LENGTH, held_out_loss
+from tools.train_embedded.material import LIBRARY, PROMPTS, Material
 from tools.train_embedded.measure import PromptLosses, densities
 from tools.train_embedded.recipe import Recipe
 from tools.train_embedded.state import State
 
 _PACKAGES = ("torch", "numpy", "tokenizers", "safetensors", "transformers")
+#: windows of a stream that is too long to be judged whole, evenly spread
+MOST_WINDOWS = 800
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """What a model is trained and judged on.
+class Judged:
+    """Losses of the finished checkpoint, nats per token.
 
     Attributes:
-        sources: every file, sorted by name.
-        held_out_names: names of the files held out.
-        train: tokens of the others.
-        held_out: tokens of those.
-    """
-
-    sources: Sequence[Source]
-    held_out_names: frozenset[str]
-    train: TokenStream
-    held_out: TokenStream
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over names and digests of all files."""
-        return manifest_digest(list(self.sources))
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Losses of the finished checkpoint and of the baselines on the same tokens, nats per token.
-
-    Attributes:
-        tokens: how many were predicted.
-        loss: the checkpoint's, from its half precision weights.
-        bigram: a smoothed bigram model's.
+        tokens: how many were predicted of each held-out stream.
+        held_out: the checkpoint's on them, from its half precision weights, by stream.
+        trained: its losses on as many tokens that it was trained on, by stream.
+        bigram: a smoothed bigram model's on the held-out standard library.
         uniform: a uniform guess's.
+        bytes_per_token: of the held-out standard library.
     """
 
-    tokens: int
-    loss: float
+    tokens: dict[str, int]
+    held_out: dict[str, float]
+    trained: dict[str, float]
     bigram: BigramLoss
     uniform: float
+    bytes_per_token: float
 
 
-def judge(model: LoadedModel, corpus: Corpus) -> HeldOut:
-    """Score the held-out tokens with a loaded checkpoint and with the baselines."""
+def judge(model: LoadedModel, material: Material) -> Judged:
+    """Score tokens held out and tokens trained on with a loaded checkpoint and the baselines."""
+    rows = {name: _rows(stream, name) for name, stream in material.held_out.items()}
+    seen = {name: _rows(stream, name) for name, stream in material.train.items()}
+    library = windows(material.held_out[LIBRARY], HELD_OUT_LENGTH)
+    text = material.tokenizer.decode(library.ravel().tolist(), skip_special_tokens=False)
     vocabulary = model.tokenizer.vocab_size
-    rows = windows(corpus.held_out, HELD_OUT_LENGTH)
-    return HeldOut(
-        tokens=rows.shape[0] * (rows.shape[1] - 1),
-        loss=held_out_loss(model.network, rows),
-        bigram=best_bigram(corpus.train.ids, rows[:, :-1], rows[:, 1:], vocabulary),
+    inputs, targets = library[:, :-1], library[:, 1:]
+    return Judged(
+        tokens={name: part[:, 1:].size for name, part in rows.items()},
+        held_out={name: held_out_loss(model.network, part) for name, part in rows.items()},
+        trained={name: held_out_loss(model.network, part) for name, part in seen.items()},
+        bigram=best_bigram(material.train[LIBRARY].ids, inputs, targets, vocabulary),
         uniform=math.log(vocabulary),
+        bytes_per_token=len(text.encode()) / library.size,
     )
+
+
+def _rows(stream: TokenStream, name: str) -> Any:
+    """Windows of the length that a stream is judged at, all or evenly spread ones."""
+    rows = windows(stream, 128 if name == PROMPTS else HELD_OUT_LENGTH)
+    return rows[:: max(len(rows) // MOST_WINDOWS, 1)]
 
 
 def make_record(
     model: LoadedModel,
     recipe: Recipe,
-    corpus: Corpus,
+    material: Material,
     state: State,
     prompts: PromptLosses,
     residual_factor: float,
@@ -91,7 +86,6 @@ def make_record(
         "run": {
             "steps": state.step,
             "tokens": tokens,
-            "epochs": tokens / len(corpus.train.ids),
             "wall_seconds": state.wall_seconds,
             "cpu_seconds": state.cpu_seconds,
             "residual_factor": residual_factor,
@@ -103,7 +97,7 @@ def make_record(
             "threads": torch.get_num_threads(),
             **{package: version(package) for package in _PACKAGES},
         },
-        "held_out": dataclasses.asdict(judge(model, corpus)),
+        "losses": dataclasses.asdict(judge(model, material)),
         "object_prompts": {**dataclasses.asdict(prompts), "threshold": prompts.threshold},
         "matrices": densities(model),
         "sha256": {
@@ -111,18 +105,5 @@ def make_record(
             "tokenizer.json": model.identity.tokenizer_sha256,
         },
         "curve": [dataclasses.asdict(point) for point in state.curve],
-        "corpus": _describe(corpus),
-    }
-
-
-def _describe(corpus: Corpus) -> dict[str, Any]:
-    return {
-        "sha256": corpus.digest,
-        "characters": sum(len(source.text) for source in corpus.sources),
-        "train_files": len(corpus.sources) - len(corpus.held_out_names),
-        "train_tokens": len(corpus.train.ids),
-        "held_out_files": len(corpus.held_out_names),
-        "held_out_tokens": len(corpus.held_out.ids),
-        "held_out": sorted(corpus.held_out_names),
-        "files": {source.name: source.sha256 for source in corpus.sources},
+        "corpus": {"sha256": material.digest, **material.manifest},
     }

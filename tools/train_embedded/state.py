@@ -18,14 +18,13 @@ from atlas_assets.errors import ModelError, expect
 from atlas_assets.files.atomic import write_bytes
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
+from tools.train_embedded.muon import Muon
+from tools.train_embedded.network import for_training
 from tools.train_embedded.recipe import Recipe
 from tools.train_embedded.untrained import untrained
 
-#: the newest state, and the one when the matrices are sparse, from which a run of other length can
-#: go on
-NEWEST, TRUNK_END = "newest.safetensors", "trunk_end.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq")
-_STEP = "step"
+NEWEST = "newest.safetensors"
+_WEIGHT = "weight"
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,11 @@ class Point:
 
 @dataclass
 class State:
-    """Where a training run is: its weights, its optimiser and its loss curve.
+    """Where a training run is: its weights, its optimisers and its loss curve.
 
     Attributes:
-        network: the model, float32, gradients wanted.
-        optimizer: AdamW over its parameters.
+        network: the model in its form for training, float32.
+        optimizers: over its parameters, each of which one of them moves.
         step: steps done.
         wall_seconds: time spent on them, pauses of the process included.
         cpu_seconds: processor time spent on them, over all threads.
@@ -62,7 +61,7 @@ class State:
     """
 
     network: CircuitGPTForCausalLM
-    optimizer: torch.optim.AdamW
+    optimizers: list[torch.optim.Optimizer]
     step: int = 0
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -74,17 +73,35 @@ class State:
         """The tensors whose entries are made sparse, embeddings included."""
         return [tensor for tensor in self.network.parameters() if tensor.ndim == 2]
 
+    def moments(self, parameter: Tensor) -> dict[str, Tensor]:
+        """What its optimiser keeps of a parameter, by name; empty before the first step."""
+        return next(
+            (each.state[parameter] for each in self.optimizers if parameter in each.state), {}
+        )
+
 
 def fresh(recipe: Recipe) -> State:
     """Return the state of a run before its first step."""
     network = untrained(CircuitGPTConfig(**recipe.options), recipe.seed, recipe.start)
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim == 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim != 2], "weight_decay": 0.0},
+    named = dict(network.named_parameters())
+    matrices = {name: tensor for name, tensor in named.items() if tensor.ndim == 2}
+    inside = {
+        name: tensor
+        for name, tensor in matrices.items()
+        if ".h." in name and recipe.optimiser == "muon"
+    }
+    decay = recipe.weight_decay
+    groups: list[dict[str, Any]] = [
+        {"params": [matrices[name] for name in matrices if name not in inside]},
+        {"params": [t for t in named.values() if t.ndim != 2], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=recipe.betas, fused=True)
-    return State(network, optimizer)
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=0.0, betas=recipe.betas, weight_decay=decay, fused=True)
+    ]
+    if inside:  # c_attn is query, key and value, one below the other
+        cut = [{"params": [t], "parts": 3 if "c_attn" in name else 1} for name, t in inside.items()]
+        optimizers.append(Muon(cut, weight_decay=decay))
+    return State(for_training(network), optimizers)
 
 
 def save_state(path: Path, state: State, recipe: Recipe, corpus: str) -> None:
@@ -101,12 +118,11 @@ def save_state(path: Path, state: State, recipe: Recipe, corpus: str) -> None:
     """
     tensors: dict[str, Tensor] = {}
     for name, parameter in state.network.named_parameters():
-        tensors[f"weight/{name}"] = parameter.detach()
-        for moment in _MOMENTS:
-            tensors[f"{moment}/{name}"] = state.optimizer.state[parameter][moment]
+        tensors[f"{_WEIGHT}/{name}"] = parameter.detach()
+        for moment, tensor in state.moments(parameter).items():
+            tensors[f"{moment}/{name}"] = tensor
     told = {
-        "trunk": recipe.trunk_digest(),
-        "steps": recipe.steps,
+        "recipe": recipe.digest(),
         "corpus": corpus,
         "step": state.step,
         "wall_seconds": state.wall_seconds,
@@ -119,38 +135,25 @@ def save_state(path: Path, state: State, recipe: Recipe, corpus: str) -> None:
 
 
 def restore(folder: Path, recipe: Recipe, corpus: str) -> State:
-    """Restore the latest state of this run from ``folder``, or start afresh without any file.
-
-    A state of a run with another number of steps counts until the matrices are sparse.
+    """Restore the newest state of this run from ``folder``, or start afresh without any file.
 
     Raises:
-        ModelError: there are states, and none is of this run, or one cannot be read.
+        ModelError: the state there is another run's, or cannot be read.
     """
-    found = []
-    for path in (folder / NEWEST, folder / TRUNK_END):
-        if not path.exists():
-            continue
-        told, tensors = _read(path)
-        if _fits(told, recipe, corpus):
-            return _rebuild(told, tensors, recipe)
-        found.append(f"{path.name} at step {told['step']} of {told['steps']}")
+    path = folder / NEWEST
+    if not path.exists():
+        return fresh(recipe)
+    told, tensors = _read(path)
     expect(
-        not found,
+        (told["recipe"], told["corpus"]) == (recipe.digest(), corpus),
         ModelError,
         "the folder holds the state of another training",
         where=str(folder),
-        expected=f"a state of this recipe and corpus, up to step {recipe.annealed_step}",
-        found=", ".join(found),
+        expected=f"a state of recipe {recipe.digest()[:12]} and corpus {corpus[:12]}",
+        found=f"recipe {told['recipe'][:12]} and corpus {told['corpus'][:12]}",
         remedy="go on with that run's recipe, or choose or empty another folder",
     )
-    return fresh(recipe)
-
-
-def _fits(told: Mapping[str, Any], recipe: Recipe, corpus: str) -> bool:
-    if (told["trunk"], told["corpus"]) != (recipe.trunk_digest(), corpus):
-        return False
-    common: bool = told["step"] <= recipe.annealed_step
-    return common or told["steps"] == recipe.steps
+    return _rebuild(told, tensors, recipe)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -164,18 +167,26 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             where=str(path),
             expected="a safetensors file written by this program",
             found=str(error),
-            remedy="delete it; the training then starts from an earlier state",
+            remedy="delete it; the training then starts anew",
         ) from error
 
 
 def _rebuild(told: Mapping[str, Any], tensors: Mapping[str, Tensor], recipe: Recipe) -> State:
     state = fresh(recipe)
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition("/")
+        by_name.setdefault(name, {})[kind] = tensor
+    movers = {
+        id(parameter): optimizer
+        for optimizer in state.optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
     with torch.no_grad():
         for name, parameter in state.network.named_parameters():
-            parameter.copy_(tensors[f"weight/{name}"])
-            moments = {moment: tensors[f"{moment}/{name}"] for moment in _MOMENTS}
-            step = torch.tensor(float(told["step"]))
-            state.optimizer.state[parameter] = {_STEP: step, **moments}
+            parameter.copy_(by_name[name].pop(_WEIGHT))
+            movers[id(parameter)].state[parameter] = by_name[name]
     state.step = told["step"]
     state.wall_seconds, state.cpu_seconds = told["wall_seconds"], told["cpu_seconds"]
     state.recent_loss = told["recent_loss"]

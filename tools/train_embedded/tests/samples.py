@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 from tokenizers import Tokenizer
 
 from tools.train_embedded.bpe import train_bpe
-from tools.train_embedded.corpus import Source
+from tools.train_embedded.corpus import Package, Source
 from tools.train_embedded.data import TokenStream, token_stream
+from tools.train_embedded.material import Material, gather
 from tools.train_embedded.recipe import OPTIONS, Recipe
 
 VOCABULARY = 300
@@ -33,12 +35,33 @@ def recipe(**changes: Any) -> Recipe:
         "dense_steps": 4,
         "annealed_step": 12,
         "row_floor": 1,
-        "sequence_lengths": (16, 32),
+        "windows": (16, 32),
         "part_tokens": 128,
         "held_out_one_in": 4,
         "evaluate_every": 6,
+        "checkpoints": 2,
     }
     return Recipe(**{**usual, **changes})
+
+
+def package(name: str) -> Package:
+    """A package whose long lines are its own."""
+    text = "".join(f"{name}_{n} = transform_of_{name}({n}, {n + 1})\n" for n in range(40))
+    sources = [Source(f"{name}/a.py", text), Source(f"{name}/copy.py", text)]
+    return Package(name, "1.0", "MIT", sources)
+
+
+def prompts() -> pl.DataFrame:
+    rows = [
+        {"ast_node": "For", "builtin_obj": "len", "variation_id": n, "prompt_text": f"x = len({n})"}
+        for n in range(100)
+    ]
+    return pl.DataFrame(rows)
+
+
+def material() -> Material:
+    packages = [package("click"), package("other")]
+    return gather(recipe(), SOURCES, packages, prompts())
 
 
 def tokenizer() -> Tokenizer:
@@ -46,4 +69,4 @@ def tokenizer() -> Tokenizer:
 
 
 def stream() -> TokenStream:
-    return token_stream(tokenizer(), SOURCES)
+    return token_stream(tokenizer(), [source.text for source in SOURCES])

@@ -25,52 +25,59 @@ def test_the_split_is_disjoint_complete_and_of_the_text_alone() -> None:
 
 def test_a_stream_closes_every_module_and_knows_where_lines_start() -> None:
     tokenizer = samples.tokenizer()
-    stream = token_stream(tokenizer, samples.SOURCES[:3])
+    stream = token_stream(tokenizer, [source.text for source in samples.SOURCES[:3]])
     end = tokenizer.token_to_id("<|endoftext|>")
     assert (stream.ids == end).sum() == 3
     assert stream.ids[-1] == end
     texts = tokenizer.decode(stream.ids.tolist(), skip_special_tokens=False)
     assert texts == "".join(f"{s.text}<|endoftext|>" for s in samples.SOURCES[:3])
-    lines = [tokenizer.decode(stream.ids[start:].tolist()) for start in stream.line_starts]
+    lines = [tokenizer.decode(stream.ids[start:].tolist()) for start in stream.starts]
     assert lines[0].startswith("def work_0")
     following = [line.splitlines()[0] for line in lines if line.strip()]
     whole = {line for source in samples.SOURCES[:3] for line in source.text.splitlines()}
     assert {line.strip() for line in following} == {line.strip() for line in whole}
 
 
+def test_windows_of_prompts_begin_with_a_prompt() -> None:
+    tokenizer = samples.tokenizer()
+    stream = token_stream(tokenizer, ["x = 1\ny = 2", "z = 3\n"], whole=True)
+    assert stream.starts.tolist() == [0, len(tokenizer.encode("x = 1\ny = 2").ids) + 1]
+
+
 def test_batches_are_functions_of_seed_and_step() -> None:
-    stream, recipe = samples.stream(), samples.recipe()
+    streams, recipe = samples.material().train, samples.recipe()
     first, again, next_, other = (
-        batch(stream, recipe, 1),
-        batch(stream, recipe, 1),
-        batch(stream, recipe, 2),
-        batch(stream, samples.recipe(seed=1), 1),
+        batch(streams, recipe, 1),
+        batch(streams, recipe, 1),
+        batch(streams, recipe, 2),
+        batch(streams, samples.recipe(seed=1), 1),
     )
-    assert [part.shape for part in first] == [(8, 17), (4, 33)]
+    assert [part.shape for part in first] == [(8, 16), (4, 32)]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], next_[0])
     assert not np.array_equal(first[0], other[0])
 
 
-def test_windows_of_a_batch_lie_in_the_stream_and_begin_with_a_line() -> None:
-    stream = samples.stream()
-    recipe = samples.recipe(part_tokens=8192)
-    begun = {tuple(stream.ids[start : start + 17]) for start in stream.line_starts}
-    short, _ = batch(stream, recipe, 3)
-    assert {tuple(row) for row in short} <= begun
-    assert len({tuple(row) for row in short}) > 100
+def test_windows_are_drawn_by_the_shares_and_begin_where_they_may() -> None:
+    streams = samples.material().train
+    shares = {"library": 0.5, "packages": 0.3, "prompts": 0.2}
+    (rows,) = batch(streams, samples.recipe(windows=(16,), part_tokens=32768, shares=shares), 3)
+    for name, stream in streams.items():
+        begun = {tuple(stream.ids[start : start + 16]) for start in stream.starts}
+        found = np.mean([tuple(row) in begun for row in rows])
+        assert found == pytest.approx(shares[name], abs=0.05)
 
 
 def test_the_last_window_ends_with_the_stream() -> None:
-    stream = TokenStream(np.arange(17), np.array([0, 1, 5]))
-    parts = batch(stream, samples.recipe(sequence_lengths=(16,), part_tokens=64), 1)
-    assert np.array_equal(parts[0], np.tile(np.arange(17), (4, 1)))
+    stream = TokenStream(np.arange(16), np.array([0, 1, 5]))
+    recipe = samples.recipe(windows=(16,), part_tokens=64, shares={"all": 1.0})
+    assert np.array_equal(batch({"all": stream}, recipe, 1)[0], np.tile(np.arange(16), (4, 1)))
 
 
 def test_a_corpus_shorter_than_a_window_is_refused() -> None:
-    stream = TokenStream(np.arange(16), np.array([0]))
-    with pytest.raises(ModelError, match="more than 16 tokens"):
-        batch(stream, samples.recipe(sequence_lengths=(16,)), 1)
+    stream = TokenStream(np.arange(15), np.array([0]))
+    with pytest.raises(ModelError, match="at least 16 tokens"):
+        batch({"all": stream}, samples.recipe(windows=(16,), shares={"all": 1.0}), 1)
 
 
 def test_held_out_windows_cover_the_stream_once() -> None:

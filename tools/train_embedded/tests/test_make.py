@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from atlas_assets.models.loading import default_loss_threshold, load, resolve
+from atlas_assets.stages.prompts import object_prompts
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 from tools.train_embedded.__main__ import make
 from tools.train_embedded.card import card
 from tools.train_embedded.corpus import manifest_digest
@@ -22,7 +24,8 @@ from tools.train_embedded.tests import samples
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    make(folder / "a", folder / "states_a", samples.recipe(), samples.SOURCES, variations=1)
+    prompts = object_prompts.generate(load_stimuli(), variations=1)
+    make(folder / "a", folder / "states_a", samples.recipe(), samples.material(), prompts)
     return folder / "a"
 
 
@@ -51,17 +54,28 @@ def test_the_folder_is_a_checkpoint_that_loads(made: Path, record: dict[str, Any
 
 def test_the_record_tells_the_corpus(record: dict[str, Any]) -> None:
     corpus = record["corpus"]
-    assert corpus["sha256"] == manifest_digest(samples.SOURCES)
-    assert corpus["files"] == {source.name: source.sha256 for source in samples.SOURCES}
-    _, held_out = split(samples.SOURCES, 4)
-    assert corpus["held_out"] == sorted(source.name for source in held_out)
-    assert corpus["train_files"] + corpus["held_out_files"] == len(samples.SOURCES)
+    assert corpus["sha256"] == samples.material().digest
+    train, held_out = split(samples.SOURCES, 4)
+    assert corpus["library"]["sha256"] == manifest_digest(train)
+    assert corpus["library"]["held_out"] == {source.name: source.sha256 for source in held_out}
+    assert [each["package"] for each in corpus["held_out_packages"]] == ["click"]
+    (other,) = corpus["packages"]
+    assert (other["package"], other["licence"], other["files"]) == ("other", "MIT", 1)
+    assert set(record["losses"]["held_out"]) == {"library", "packages", "prompts"}
+
+
+def test_the_weights_of_steps_kept_are_checkpoints(made: Path) -> None:
+    steps = sorted(path.name for path in (made.parent / "states_a").glob("step-*"))
+    assert steps == ["step-000024"]
+    kept = made.parent / "states_a" / steps[0]
+    assert (kept / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
+    assert load(resolve(str(kept), None)).n_layers == 2
 
 
 def test_the_record_tells_the_run(made: Path, record: dict[str, Any]) -> None:
     assert record["recipe"] == samples.recipe().as_json()
     assert record["run"]["steps"] == 24
-    assert record["run"]["tokens"] == 24 * 256
+    assert record["run"]["tokens"] == 24 * (8 * 15 + 4 * 31)
     assert record["run"]["cpu_seconds"] > 0
     assert record["sha256"] == {
         name: hashlib.sha256((made / name).read_bytes()).hexdigest()
@@ -80,15 +94,16 @@ def test_the_record_tells_the_run(made: Path, record: dict[str, Any]) -> None:
 def test_the_card_says_what_the_record_says(made: Path, record: dict[str, Any]) -> None:
     text = (made / "README.md").read_text()
     assert text == card(record)
-    held_out = record["held_out"]
-    assert f"**{held_out['loss']:.3f}**" in text
-    assert f"| a bigram model on the same tokens | {held_out['bigram']['loss']:.3f} |" in text
+    losses = record["losses"]
+    assert f"**{losses['held_out']['library']:.3f}** | {losses['trained']['library']:.3f}" in text
+    assert f"a bigram model has {losses['bigram']['loss']:.3f}" in text
     assert record["sha256"]["model.safetensors"] in text
     assert record["corpus"]["sha256"] in text
 
 
 def test_twice_the_same_checkpoint(made: Path, tmp_path: Path) -> None:
-    make(tmp_path / "b", tmp_path / "states", samples.recipe(), samples.SOURCES, variations=1)
+    prompts = object_prompts.generate(load_stimuli(), variations=1)
+    make(tmp_path / "b", tmp_path / "states", samples.recipe(), samples.material(), prompts)
     for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"):
         assert (tmp_path / "b" / name).read_bytes() == (made / name).read_bytes(), name
 

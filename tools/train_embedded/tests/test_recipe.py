@@ -25,13 +25,10 @@ def test_the_density_falls_linearly_from_dense_to_the_target() -> None:
     assert densities[13:] == pytest.approx([0.2] * 11)
 
 
-def test_runs_of_other_length_are_the_same_until_they_are_sparse() -> None:
-    short, long = samples.recipe(steps=24), samples.recipe(steps=40)
-    assert short.trunk_digest() == long.trunk_digest()
-    assert short.trunk_digest() != samples.recipe(seed=1).trunk_digest()
-    for step in range(1, short.annealed_step + 1):
-        assert short.learning_rate_at(step) == long.learning_rate_at(step)
-        assert short.density_at(step) == long.density_at(step)
+def test_steps_kept_are_a_dozen_to_the_last() -> None:
+    kept = sorted(Recipe().kept_steps)
+    assert len(kept) == 12
+    assert (kept[0], kept[-1]) == (30, Recipe().steps)
 
 
 def test_a_recipe_must_be_sparse_before_it_ends() -> None:
@@ -41,6 +38,6 @@ def test_a_recipe_must_be_sparse_before_it_ends() -> None:
 
 def test_the_recipe_survives_json() -> None:
     told = Recipe().as_json()
-    told["betas"], told["sequence_lengths"] = tuple(told["betas"]), tuple(told["sequence_lengths"])
+    told["betas"], told["windows"] = tuple(told["betas"]), tuple(told["windows"])
     told["start"] = type(Recipe().start)(**told["start"])
     assert dataclasses.replace(Recipe(), **told) == Recipe()

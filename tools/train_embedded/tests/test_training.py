@@ -10,18 +10,16 @@ import pytest
 import torch
 
 from atlas_assets.errors import ModelError
-from tools.train_embedded.data import token_stream
 from tools.train_embedded.loop import held_out_loss, train
 from tools.train_embedded.recipe import Recipe
-from tools.train_embedded.state import NEWEST, TRUNK_END, State
+from tools.train_embedded.state import NEWEST, State, restore
 from tools.train_embedded.tests import samples
 
 
 def run(folder: Path, recipe: Recipe | None = None, corpus: str = "corpus") -> State:
-    tokenizer = samples.tokenizer()
-    data = token_stream(tokenizer, samples.SOURCES[10:])
-    held_out = token_stream(tokenizer, samples.SOURCES[:10])
-    return train(recipe or samples.recipe(), data, held_out, folder, corpus)
+    material = samples.material()
+    held_out = material.held_out["library"]
+    return train(recipe or samples.recipe(), material.train, held_out, folder, corpus)
 
 
 def weights(state: State) -> dict[str, bytes]:
@@ -111,35 +109,33 @@ def test_a_finished_run_is_not_run_again(whole: State, tmp_path: Path) -> None:
     assert (again.wall_seconds, told(again)) == (done.wall_seconds, told(done))
 
 
-def test_a_run_may_be_made_longer_or_shorter_before_its_end(tmp_path: Path) -> None:
-    long = samples.recipe(steps=36)
-    straight = run(tmp_path / "straight", long)
-    run(tmp_path / "changed")  # 24 steps: its state at the trunk's end is of step 12
-    (tmp_path / "changed" / NEWEST).unlink()
-    assert weights(run(tmp_path / "changed", long)) == weights(straight)
+@pytest.mark.parametrize("optimiser", ["muon", "adamw"])
+def test_either_optimiser_goes_on_from_a_state(tmp_path: Path, optimiser: str) -> None:
+    recipe = samples.recipe(optimiser=optimiser, steps=18)
+    kept: list[int] = []
+    material = samples.material()
+    train(
+        recipe,
+        material.train,
+        material.held_out["library"],
+        tmp_path,
+        "corpus",
+        lambda state: kept.append(state.step),
+    )
+    assert kept == sorted(step for step in recipe.kept_steps if step <= 18)
+    restored = restore(tmp_path, recipe, "corpus")
+    kinds = {tuple(sorted(restored.moments(matrix))) for matrix in restored.matrices}
+    adamw, muon = ("exp_avg", "exp_avg_sq", "step"), ("momentum",)
+    assert kinds == ({adamw, muon} if optimiser == "muon" else {adamw})
 
 
-def test_the_state_at_the_trunks_end_serves_where_the_newest_does_not(tmp_path: Path) -> None:
-    straight = run(tmp_path / "straight", samples.recipe(steps=36))
-    run(tmp_path / "changed")
-    longer = run(tmp_path / "changed", samples.recipe(steps=36))
-    assert weights(longer) == weights(straight)
-
-
-@pytest.mark.parametrize("change", ["recipe", "corpus", "past the trunk"])
-def test_the_states_of_another_run_are_refused(tmp_path: Path, change: str) -> None:
-    run(tmp_path)
-    recipe, corpus = samples.recipe(), "corpus"
-    if change == "recipe":
-        recipe = samples.recipe(seed=9)
-    elif change == "corpus":
-        corpus = "another"
-    else:
-        (tmp_path / TRUNK_END).unlink()
-        recipe = samples.recipe(steps=30)
-    with pytest.raises(ModelError, match="step 24 of 24") as caught:
-        run(tmp_path, recipe, corpus)
-    assert "another training" in str(caught.value)
+@pytest.mark.parametrize("change", ["recipe", "steps", "corpus"])
+def test_the_state_of_another_run_is_refused(tmp_path: Path, change: str) -> None:
+    run(tmp_path, samples.recipe(steps=13))
+    changes = {"recipe": {"seed": 9}, "steps": {"steps": 14}, "corpus": {}}[change]
+    recipe = samples.recipe(**{"steps": 13, **changes})
+    with pytest.raises(ModelError, match="another training"):
+        run(tmp_path, recipe, "another" if change == "corpus" else "corpus")
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from atlas_assets.atlas.open import open_folder, open_in_force, require_file
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.activations.stored import AnyActivations
 from atlas_assets.stages.concepts import kinds_of, of_kind, split_pair
 from atlas_assets.stages.decomposition.decomposition import tidy_target_checker
 from atlas_assets.stages.masks.masks import Masks
@@ -134,7 +135,7 @@ def load_pair_masks(
         remedy="load_universal_masks(stage='checker') gives the masks of the keywords",
     )
     part = None if layer is None else layer_part(_layer(layer))
-    pairs = _read("object_masks", data_root, _at(eps, cons), part).pairs
+    pairs = _read("object_masks", data_root, _at(eps, cons), part).whole_pairs()
     layers = range(pairs.n_layers) if layer is None else [layer]
     return {split_pair(name): sets for name, sets in _neuron_sets(pairs, layers)}
 
@@ -201,9 +202,9 @@ def load_activations(stage: Stage = "object", *, data_root: Folder | None = None
         are held in memory, 131 MB per 1,000 pairs at 8 layers of 2,048 neurons.
         `atlas_assets.masks` makes masks of them.
     """
-    activations: Activations
+    activations: AnyActivations
     activations = _read(f"{_one_of('stage', stage, get_args(Stage))}_activations", data_root)
-    return activations
+    return activations.whole()
 
 
 def load_modularity_scores(

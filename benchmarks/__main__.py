@@ -26,6 +26,7 @@ SECTIONS = {
     "tree": "any model of transformers on the prefix tree, against its padded batches",
     "growth": "how the cost of extraction and sweep grows, beside what the machine can do",
     "memory": "peak memory of extraction at the width of the paper's model",
+    "scale": "masks, summary and status of an atlas that is kept and computed in blocks",
     "atlas": "the whole job atlas with the embedded model",
     "clone": "from git clone to a finished make atlas",
 }

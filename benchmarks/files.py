@@ -133,10 +133,10 @@ def _against_plain(folder: Path, store: AtlasStore, masks: dict[Setting, ObjectM
 
 def _ways(folder: Path, masks: ObjectMasks, found: Activations) -> Table:
     """What storing the vectors costs: with their places known to us, or as deflated chunks."""
-    assert masks.pairs is not None
+    pairs = masks.whole_pairs()
     files: dict[str, plain_files.Vectors] = {
         "masks": {
-            "pair_masks": (masks.pairs.names, masks.pairs.bits),
+            "pair_masks": (pairs.names, pairs.bits),
             "universal_masks": (masks.universal.names, masks.universal.bits),
         },
         "activations": {

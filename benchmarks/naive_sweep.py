@@ -97,7 +97,7 @@ def tables(settings: list[tuple[Setting, Masks, Masks]], reference: Masks, token
 
 def plain_write(path: Path, masks: ObjectMasks) -> float:
     """Seconds to write one mask file as the release does, from `WRITTEN_PAIRS` of its pairs."""
-    pairs = masks.pairs or Masks((), masks.universal.bits[:0])
+    pairs = masks.whole_pairs()
     chosen = Masks(pairs.names[:WRITTEN_PAIRS], pairs.bits[:WRITTEN_PAIRS])
 
     def write(of: Masks, group: str) -> Callable[[], None]:

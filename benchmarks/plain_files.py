@@ -18,9 +18,8 @@ from atlas_assets.stages.masks.masks import Masks, ObjectMasks
 def write(path: Path, value: ObjectMasks) -> None:
     """Pair masks and universal masks, with h5py's default layout."""
     with h5py.File(path, "w") as file:
-        for group, masks in (("pair_masks", value.pairs), ("universal_masks", value.universal)):
-            if masks is not None:
-                _datasets(file, group, masks)
+        _datasets(file, "pair_masks", value.whole_pairs())
+        _datasets(file, "universal_masks", value.universal)
 
 
 def _datasets(file: h5py.File, group: str, masks: Masks) -> None:

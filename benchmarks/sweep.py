@@ -117,9 +117,8 @@ def _naive_seconds(objects: Activations, swept: Swept) -> tuple[float, float]:
     """For all settings and tables: neuron by neuron, and with numpy for each pair and layer."""
     by_setting = [(at, masks.universal, of.masks) for at, (masks, of) in swept.items()]
     at_reference, tokens = swept[REFERENCE]
-    pairs = at_reference.pairs
     rest = naive.tables(by_setting, at_reference.universal, tokens.masks)
-    rest += len(swept) * (naive.universals(pairs) if pairs else 0.0)
+    rest += len(swept) * naive.universals(at_reference.whole_pairs())
     masks = [
         statistics.median(of(objects, setting) for setting in (STANDALONE, REFERENCE))
         for of in (naive.masks_neuron_by_neuron, naive.masks_pair_by_pair)

@@ -148,7 +148,7 @@ def _neuronpedia(store: AtlasStore, setting: Setting | None) -> Iterable[tuple[s
     lineage = record.lineage if record else None
     model = lineage.model.model_id if lineage and lineage.model else str(store.root.name)
     there = store.exists("object_activations")
-    activations = store.read("object_activations") if there else None
+    activations = store.read("object_activations").whole() if there else None
     site = lineage.site if lineage else PAPER_SITE
     return neuronpedia_of(model, setting, _circuits(store, setting), activations, site)
 

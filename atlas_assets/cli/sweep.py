@@ -59,7 +59,8 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
     """
     from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.stages.masks.masks import sweep_masks, with_universals
+    from atlas_assets.stages.masks.masks import with_universals
+    from atlas_assets.stages.masks.packed import masks_at
 
     settings = AtlasSettings.from_env()
     with naming_values("--epsilon", "--consistency"):
@@ -70,7 +71,7 @@ def sweep(epsilons: Sequence[float], consistencies: Sequence[float], write: bool
     require_file(store, "object_activations")
     checker = _checker_masks(store, wanted)
     records = []
-    for setting, pairs in sweep_masks(store.read("object_activations"), wanted):
+    for setting, pairs in masks_at(store.read("object_activations"), wanted):
         masks, tokens = with_universals(setting, pairs), checker.get(setting)
         record = _record(masks, tokens)
         record["on_grid"] = setting in settings.sweep
@@ -100,21 +101,21 @@ def _checker_masks(store: AtlasStore, wanted: Sequence[Setting]) -> dict[Setting
 
     if not store.exists("checker_activations"):
         return {}
-    activations = store.read("checker_activations")
+    activations = store.read("checker_activations").whole()
     return {at: CheckerMasks(at, masks) for at, masks in sweep_masks(activations, wanted)}
 
 
 def _record(masks: ObjectMasks, checker: CheckerMasks | None) -> dict[str, Any]:
     from atlas_assets.stages.analyses.layer_profile import profile
 
-    assert masks.pairs is not None
+    pairs = masks.any_pairs()
     sizes = masks.universal.sizes()
     return {
         **as_json(masks.setting),
-        "pairs": len(masks.pairs.names),
+        "pairs": len(pairs.names),
         **{_TYPES[kind][0]: len(matrix) for kind, matrix in masks.matrices.items()},
         "concepts_without_neurons": int((sizes.sum(axis=1) == 0).sum()),
-        "sizes": profile(masks.pairs, masks.universal).to_dicts(),
+        "sizes": profile(pairs, masks.universal).to_dicts(),
         "decomposition": _decomposition(masks, checker) if checker else None,
     }
 

@@ -109,6 +109,27 @@ def write_folder(folder: Path, files: Iterable[tuple[str, bytes]], *, what: str)
     return sizes
 
 
+def write_large(
+    path: Path, write: Callable[[Path], None], arrived: Callable[[Path], bool], *, what: str
+) -> None:
+    """Put at ``path`` what ``write`` puts into a new file that is there, as `write_bytes` does.
+
+    For content that is not held in memory: ``arrived`` reads the flushed file back and says whether
+    it holds what it should.
+    """
+    try:
+        with _sibling(path) as temporary:
+            _remove_abandoned(path)
+            with os.fdopen(_created(temporary), "wb") as file:
+                write(temporary)
+                os.fsync(file.fileno())
+                _require_arrived(arrived(temporary))
+                temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _explain(error, path, None, what) from error
+
+
 def write_if_unchanged(
     path: UPath | Path, data: bytes, earlier: State | None, *, what: str
 ) -> bool:
@@ -329,8 +350,9 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _explain(error: OSError, path: UPath | Path, size: int, what: str) -> ArtifactWriteError:
-    expected, remedy = f"{size:,} bytes written to it", "check the disk and run again"
+def _explain(error: OSError, path: UPath | Path, size: int | None, what: str) -> ArtifactWriteError:
+    expected = "all of it written" if size is None else f"{size:,} bytes written to it"
+    remedy = "check the disk and run again"
     if error.errno in _NO_SPACE:
         remedy = f"free some space or set ATLAS_DATA_DIR to another disk{_free_space(path)}"
     elif error.errno in _NO_PERMISSION:

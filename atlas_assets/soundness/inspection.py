@@ -22,8 +22,8 @@ from atlas_assets.stages.check import (
     NotApplicableError,
     NotComparedError,
 )
-from atlas_assets.stages.masks.integrity import pack
 from atlas_assets.stages.masks.masks import Masks, universal_from_table
+from atlas_assets.stages.masks.packed import PackedMasks, pack
 from atlas_assets.stages.setting import Partition, Setting
 from atlas_assets.storage.codecs import codec_named, codec_of
 from atlas_assets.storage.kept import Kept, states_of
@@ -90,7 +90,7 @@ def _read_masks(store: AtlasStore, key: str, setting: Partition | None) -> MaskF
     units = value.pairs if key == "object_masks" else value.masks
     universal = value.universal if key == "object_masks" else value.masks
     return MaskFile(
-        units=pack(units),
+        units=units if isinstance(units, PackedMasks) else pack(units),
         universal=universal,
         source=stored.inputs.get(source, "") if stored else "",
         description=dict(codec_of(artifact).describe(value)),

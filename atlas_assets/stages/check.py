@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from atlas_assets.errors import AtlasError, unsound
-from atlas_assets.stages.masks.integrity import PackedMasks
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
+from atlas_assets.stages.masks.packed import PackedMasks
 from atlas_assets.stages.rounding import Counts
 from atlas_assets.stages.setting import Partition, Setting
 

@@ -8,6 +8,12 @@ Layout::
     /metadata                       attributes model_id, n_layers, n_pairs, width, input_file,
                                     provenance, format_version; datasets ast_nodes, builtin_objs
 
+Where the activations are so many that they come in blocks of units (`stored.are_large`), there is
+one dataset per layer instead, and ``/metadata/units`` names the rows::
+
+    /activations/layer_L            float32 [units, width]
+    /firing_counts/layer_L          int32 [units, width]
+
 A unit is a pair (``{ast}__{builtin}``) or a concept (``ast__{node}``, ``builtin__{name}``). Those
 of own prompts are ``own__{concept}__{unit}`` and ``own__{concept}``, and the only list is
 ``own_concepts``. Files of the release lack ``width``, ``provenance`` and ``format_version``.
@@ -15,29 +21,39 @@ of own prompts are ``own__{concept}__{unit}`` and ``own__{concept}``, and the on
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.activations.stored import (
+    AnyActivations,
+    StoredActivations,
+    are_large,
+)
 from atlas_assets.stages.concepts import pairs_of_concepts
 from atlas_assets.storage.codec import within
 from atlas_assets.storage.hdf5.metadata import (
+    UNITS,
     Hdf5Codec,
     Metadata,
     concept_lists,
+    read_stacked,
     read_vectors,
     require_count,
 )
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
+from atlas_assets.storage.hdf5.stacked import Stacked
 from atlas_assets.storage.hdf5.writer import Hdf5Writer
 from atlas_assets.storage.provenance import Provenance
 
 
 @dataclass(frozen=True)
-class ActivationsFile(Hdf5Codec[Activations]):
-    """Activations as HDF5.
+class ActivationsFile(Hdf5Codec[AnyActivations]):
+    """Activations as HDF5; those that are so large are not in memory when they are read.
 
     Attributes:
         units: what the units are.
@@ -48,28 +64,40 @@ class ActivationsFile(Hdf5Codec[Activations]):
     units: Literal["pairs", "concepts"]
     input_file: str
 
-    def check(self, value: Activations, *, where: str) -> None:
+    def check(self, value: AnyActivations, *, where: str) -> None:
         """Refuse units of another kind; `Activations` itself checks the rest when it is made."""
-        super().check(value, where=where)
+        if not isinstance(value, StoredActivations):
+            super().check(value, where=where)
         with within(where):
             self._name_lists(value)
 
-    def describe(self, value: Activations) -> dict[str, int | float | str]:
+    def streams(self, value: AnyActivations) -> bool:
+        """Whether they come in blocks."""
+        return isinstance(value, StoredActivations) or are_large(value)
+
+    def describe(self, value: AnyActivations) -> dict[str, int | float | str]:
         """Return numbers of units, layers, neurons, prompts; share of neurons that ever fire."""
-        firing = np.count_nonzero(value.counts) / max(1, value.counts.size)
+        firing = sum(int(np.count_nonzero(block.counts)) for block in value.blocks())
+        firing_share = firing / max(1, math.prod(value.counts.shape))
         return {
             self.units: len(value.names),
             "layers": value.n_layers,
             "width": value.width,
             "prompts": int(value.n_prompts.sum()),
-            "share_of_neurons_firing": round(float(firing), 4),
+            "share_of_neurons_firing": round(firing_share, 4),
         }
 
-    def fill(self, writer: Hdf5Writer, value: Activations, provenance: Provenance) -> Metadata:
+    def fill(self, writer: Hdf5Writer, value: AnyActivations, provenance: Provenance) -> Metadata:
         """Add sums, counts and numbers of prompts to a file."""
         model = provenance.lineage.model if provenance.lineage else None
-        writer.vectors("activations", value.names, value.sums)
-        writer.vectors("firing_counts", value.names, value.counts)
+        lists = self._name_lists(value)
+        if isinstance(value, StoredActivations) or self.streams(value):
+            writer.stacked("activations", value.sums)
+            writer.stacked("firing_counts", value.counts)
+            lists[UNITS] = value.names
+        else:
+            writer.vectors("activations", value.names, value.sums)
+            writer.vectors("firing_counts", value.names, value.counts)
         writer.scalars("n_prompts", value.names, value.n_prompts)
         attributes: dict[str, Any] = {
             "model_id": model.model_id if model else "unknown",
@@ -78,10 +106,13 @@ class ActivationsFile(Hdf5Codec[Activations]):
             "width": value.width,
             "input_file": self.input_file,
         }
-        return attributes, self._name_lists(value)
+        return attributes, lists
 
-    def extract(self, reader: Hdf5Reader, part: str | None) -> Activations:  # noqa: ARG002
-        """Read the activations of a file and check every value."""
+    def extract(self, reader: Hdf5Reader, part: str | None) -> AnyActivations:  # noqa: ARG002
+        """Read the activations of a file and check every value; of large ones, when it is read."""
+        stored = read_stacked(reader, "activations", np.float32)
+        if stored is not None:
+            return self._stored(reader, *stored)
         names, sums = read_vectors(reader, "activations", np.float32)
         also, counts = read_vectors(reader, "firing_counts", np.int32)
         for name in sorted(set(names) ^ set(also)):
@@ -90,14 +121,21 @@ class ActivationsFile(Hdf5Codec[Activations]):
         if sums.shape != counts.shape:
             reader.fail("/firing_counts", f"shape {sums.shape}", f"shape {counts.shape}")
         require_count(reader, "activations", len(names))
-        n_prompts = reader.scalars("n_prompts", names)
-        if n_prompts.size and n_prompts.max() > np.iinfo(np.int32).max:
-            reader.fail("/n_prompts", "numbers of at most 32 bits", str(n_prompts.max()))
-        value = Activations(names, n_prompts.astype(np.int32), sums, counts)
+        value = Activations(names, _n_prompts(reader, names), sums, counts)
         self._name_lists(value)
         return value
 
-    def _name_lists(self, value: Activations) -> dict[str, tuple[str, ...]]:
+    def _stored(
+        self, reader: Hdf5Reader, names: tuple[str, ...], sums: Stacked
+    ) -> StoredActivations:
+        counted = read_stacked(reader, "firing_counts", np.int32)
+        if counted is None:
+            reader.fail("/firing_counts/layer_0", "a dataset, as in /activations", "a group")
+        value = StoredActivations(names, _n_prompts(reader, names), sums, counted[1])
+        self._name_lists(value)
+        return value
+
+    def _name_lists(self, value: AnyActivations) -> dict[str, tuple[str, ...]]:
         """The concepts that the units are made of, as the release lists them.
 
         Raises:
@@ -106,3 +144,10 @@ class ActivationsFile(Hdf5Codec[Activations]):
         return concept_lists(
             pairs_of_concepts(value.names) if self.units == "pairs" else value.names
         )
+
+
+def _n_prompts(reader: Hdf5Reader, names: tuple[str, ...]) -> npt.NDArray[np.int32]:
+    n_prompts = reader.scalars("n_prompts", names)
+    if n_prompts.size and n_prompts.max() > np.iinfo(np.int32).max:
+        reader.fail("/n_prompts", "numbers of at most 32 bits", str(n_prompts.max()))
+    return n_prompts.astype(np.int32)

@@ -11,6 +11,11 @@ Layouts::
     token_checker_masks.h5       /metadata  epsilon, consistency_threshold, n_layers, width
     universal_106x50.h5          /universal_masks and /metadata as in the object files
 
+Where activations come in blocks of pairs (`activations.py`), the pair masks are eight in a byte, as
+`numpy.packbits` gives them, and ``/metadata/units`` names the rows::
+
+    13_object_masks_*.h5         /pair_masks/layer_L          uint8 [pairs, ceil(width / 8)]
+
 Of own prompts, pairs are ``own__{concept}__{unit}``, concepts ``own__{concept}``, and there is one
 matrix, ``jaccard_own_matrix``, and one list, ``own_concepts``.
 
@@ -30,17 +35,21 @@ from atlas_assets.errors import SettingsError
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.concepts import Kind, kinds_of
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, published_layer
+from atlas_assets.stages.masks.packed import PackedMasks
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codec import within
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
+    UNITS,
     Hdf5Codec,
     Metadata,
     concept_lists,
     read_setting,
+    read_stacked,
     read_vectors,
     require_count,
+    whole_number,
 )
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer
@@ -66,7 +75,11 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         """Refuse a value without pair masks; `ObjectMasks` checks the rest when it is made."""
         super().check(value, where=where)
         with within(where):
-            value.whole_pairs()
+            value.any_pairs()
+
+    def streams(self, value: ObjectMasks) -> bool:
+        """Whether the masks of pairs are packed."""
+        return isinstance(value.pairs, PackedMasks)
 
     def part_digests(self, value: ObjectMasks, part: str | None = None) -> dict[str, str]:
         """Return digests of the pair and universal masks of each layer, and of the matrices.
@@ -76,12 +89,13 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         names = tuple(chain(*concept_lists(value.universal.names).values()))
         matrices = {str(kind): matrix for kind, matrix in value.matrices.items()}
         digests = {"metrics": payload_digest(names, matrices)}
+        pairs = value.pairs.loaded() if value.pairs else None
         alone = part is not None and _LAYER.fullmatch(part) is not None
         for position in range(value.universal.n_layers):
             layer = part if alone else layer_part(position)
-            for kind, masks in (("universal", value.universal), ("pairs", value.pairs)):
+            for kind, masks in (("universal", value.universal), ("pairs", pairs)):
                 if masks is not None:
-                    digests[f"{kind}/{layer}"] = _of_layer(masks, position).digest()
+                    digests[f"{kind}/{layer}"] = masks.of_layer(position).digest()
         return digests
 
     def describe(self, value: ObjectMasks) -> dict[str, int | float | str]:
@@ -97,11 +111,15 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
     def fill(self, writer: Hdf5Writer, value: ObjectMasks, provenance: Provenance) -> Metadata:  # noqa: ARG002
         """Add pair masks, universal masks and matrices to a file."""
         pairs = value.pairs or Masks((), value.universal.bits[:0])
-        writer.vectors(_PAIRS, pairs.names, pairs.bits)
+        lists = concept_lists(value.universal.names)
+        if isinstance(pairs, PackedMasks):
+            writer.stacked(_PAIRS, pairs.words)
+            lists[UNITS] = pairs.names
+        else:
+            writer.vectors(_PAIRS, pairs.names, pairs.bits)
         writer.vectors(_UNIVERSALS, value.universal.names, value.universal.bits)
         writer.matrices("metrics", {_matrix_name(kind): m for kind, m in value.matrices.items()})
         attributes = _attributes(value.setting, value.universal, CONSISTENCY_SPELLINGS[0])
-        lists = concept_lists(value.universal.names)
         return {**attributes, "n_pairs": len(pairs.names)}, lists
 
     def has_part(self, part: str) -> bool:
@@ -116,10 +134,9 @@ class ObjectMasksFile(Hdf5Codec[ObjectMasks]):
         matrices = {kind: _matrix(reader, universal, kind) for kind in kinds_of(universal.names)}
         pairs = None
         if part != UNIVERSAL:
-            pairs = _read(reader, _PAIRS, layer)
-            require_count(reader, _PAIRS, len(pairs.names))
+            pairs = _pairs(reader, layer)
         if layer is not None:
-            universal = _of_layer(universal, layer)
+            universal = universal.of_layer(layer)
         return ObjectMasks(_setting(reader), pairs, universal, matrices)
 
 
@@ -203,8 +220,20 @@ def _layer_of(reader: Hdf5Reader, part: str | None) -> int | None:
     return layer
 
 
-def _of_layer(masks: Masks, position: int) -> Masks:
-    return Masks(masks.names, masks.bits[:, position : position + 1])
+def _pairs(reader: Hdf5Reader, layer: int | None) -> Masks | PackedMasks:
+    """The masks of the pairs; packed and not read yet, where all layers of packed ones are read."""
+    found = read_stacked(reader, _PAIRS, np.uint8)
+    if found is None:
+        pairs = _read(reader, _PAIRS, layer)
+        require_count(reader, _PAIRS, len(pairs.names))
+        return pairs
+    names, words = found
+    width = whole_number(reader, "width") or 0
+    if words.shape[2] != -(-width // 8):
+        expected = f"eight of {width} neurons in a byte"
+        reader.fail(f"/{_PAIRS}/layer_0", expected, f"{words.shape[2]} bytes")
+    packed = PackedMasks(names, width, words)
+    return packed if layer is None else packed.of_layer(layer).whole()
 
 
 def _read(reader: Hdf5Reader, group: str, layer: int | None = None) -> Masks:
@@ -269,5 +298,5 @@ def _describe_concepts(masks: Masks) -> dict[str, int | float | str]:
     }
 
 
-def _mean_size(masks: Masks) -> float:
+def _mean_size(masks: Masks | PackedMasks) -> float:
     return round(float(masks.sizes().mean()), 2) if masks.names else 0.0

@@ -18,7 +18,7 @@ from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArti
 from atlas_assets.files.locations import file_digest, local_path
 from atlas_assets.files.scratch import clear
 from atlas_assets.files.steady import require_not_written_to
-from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.activations.stored import AnyActivations
 from atlas_assets.stages.artifact import Artifact, Kind, Parameters
 from atlas_assets.stages.masks.masks import ObjectMasks
 from atlas_assets.stages.setting import (
@@ -148,7 +148,7 @@ class AtlasStore:
         records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
         record = self._record(artifact, setting, about, inputs)
         digest, parts = codec.payload_digest(value), dict(codec.part_digests(value))
-        remark = value.remark if isinstance(value, Activations) else remark
+        remark = value.remark if isinstance(value, AnyActivations) else remark
         record = record.model_copy(
             update={"payload_sha256": digest, "parts": parts, "remark": remark}
         )
@@ -191,7 +191,7 @@ class AtlasStore:
         if kept is not None:
             return readers_own(kept.value)
         value = self.read(key, setting, part)
-        if not isinstance(value, Activations) and getattr(value, "pairs", None) is None:
+        if not isinstance(value, AnyActivations) and getattr(value, "pairs", None) is None:
             self._keep(name, before, read_only(value))
         return readers_own(value)
 

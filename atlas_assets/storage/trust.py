@@ -78,7 +78,12 @@ def cache_folder() -> Path | None:
 
 def note_written(data: bytes, kind: str) -> None:
     """Note that this process made ``data`` as a file of that kind, so that it is read at once."""
-    _known.add(kind, hashlib.sha256(data).hexdigest())
+    note_harmless(hashlib.sha256(data).hexdigest(), kind)
+
+
+def note_harmless(digest: str, kind: str) -> None:
+    """Note as `note_written` does, of a content known by its SHA-256 (hex)."""
+    _known.add(kind, digest)
 
 
 def require_harmless(source: Source, kind: str) -> None:

@@ -43,6 +43,22 @@ def test_bytes_arrive_and_nothing_else_is_left(
     assert [other.name for other in path.parent.iterdir()] == ["file"]
 
 
+def test_what_is_not_in_memory_takes_its_place_once_it_has_arrived(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    for content in (b"before", b"after"):
+
+        def written(temporary: Path, content: bytes = content) -> None:
+            temporary.write_bytes(content)
+            assert not path.exists() or path.read_bytes() == b"before"
+
+        atomic.write_large(path, written, lambda _: True, what="masks")
+        assert path.read_bytes() == content
+    with refusing(ArtifactWriteError, "cannot write masks", path, "not the bytes written"):
+        atomic.write_large(path, zero, lambda _: False, what="masks")
+    assert path.read_bytes() == b"after"
+    assert names(path.parent) == ["file"]
+
+
 def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

@@ -16,7 +16,9 @@ from atlas_assets.definitions import build_resources
 from atlas_assets.orchestration.partitions import partition_key
 from atlas_assets.orchestration.sweep import blocks
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.activations.stored import StoredActivations
 from atlas_assets.stages.masks.masks import checker_masks
+from atlas_assets.stages.masks.packed import PackedMasks
 from atlas_assets.stages.setting import Setting, grid
 from atlas_assets_tests.orchestration.tiny_atlas import (
     activations,
@@ -90,6 +92,24 @@ def test_blocks_hold_exactly_what_is_wanted_once(wanted: set[Setting]) -> None:
         and first.consistency <= setting.consistency <= last.consistency
     ]
     assert sorted(held) == sorted(wanted)
+
+
+def test_activations_in_blocks_give_the_same_masks(
+    settings: AtlasSettings, instance: dg.DagsterInstance
+) -> None:
+    complete(settings, instance)
+    store, path = build_resources(settings)["store"], folder_of(settings)
+    found = store.read("object_activations")
+    whole = {at: store.provenance("object_masks", at) for at in store.sweep}
+    table = (path / "13_universal_masks_sweep.parquet").read_bytes()
+    for file in path.glob("13_*"):
+        file.unlink()
+    kept = StoredActivations(found.names, found.n_prompts, found.sums, found.counts)
+    store.write("object_activations", kept, inputs={})
+    complete(settings, instance)
+    assert {at: store.provenance("object_masks", at) for at in store.sweep} == whole
+    assert isinstance(store.read("object_masks", store.sweep[0]).pairs, PackedMasks)
+    assert (path / "13_universal_masks_sweep.parquet").read_bytes() == table
 
 
 def test_all_missing_settings_are_made_as_partitions_of_one_run(

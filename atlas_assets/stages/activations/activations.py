@@ -7,7 +7,7 @@ of one prompt: ``sums = Σ|r|`` and ``counts = #(|r| > 0)`` (card, "Stage 12").
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import unsound
+from atlas_assets.stages.blocks import Rows, slices_of
 from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 
 #: the name of a unit → its prompts, in the order of the rows
@@ -47,21 +48,7 @@ class Activations:
     remark: str = ""
 
     def __post_init__(self) -> None:
-        if list(self.names) != sorted(set(self.names)):
-            found = f"{len(self.names)} names, {len(set(self.names))} distinct"
-            raise _unsound("unit names", "sorted and unique", found)
-        shape = self.sums.shape
-        if len(shape) != 3 or shape[0] != len(self.names):
-            expected = f"three axes ({len(self.names)} units, layers, width)"
-            raise _unsound("sums", expected, f"shape {shape}")
-        for field, array, dtype, expected_shape in (
-            ("n_prompts", self.n_prompts, np.int32, shape[:1]),
-            ("sums", self.sums, np.float32, shape),
-            ("counts", self.counts, np.int32, shape),
-        ):
-            if array.shape != expected_shape or array.dtype != dtype:
-                expected = f"{np.dtype(dtype).name} of shape {expected_shape}"
-                raise _unsound(field, expected, f"{array.dtype} of shape {array.shape}")
+        require_shapes(self.names, self.n_prompts, self.sums, self.counts)
         # one unit at a time: a mask over all of them would be as large as the data
         for name, n, sums, counts in zip(
             self.names, self.n_prompts, self.sums, self.counts, strict=True
@@ -83,6 +70,14 @@ class Activations:
         """The number of neurons per layer (the model's d_model)."""
         return int(self.sums.shape[2])
 
+    def blocks(self) -> Iterator[Activations]:
+        """Give these activations: in memory, all units are one block."""
+        yield self
+
+    def whole(self) -> Activations:
+        """Return these activations, which are in memory."""
+        return self
+
     def select(self, names: tuple[str, ...]) -> Activations:
         """Return the activations of some of the units, whose names are sorted, each once."""
         if names == self.names:
@@ -100,17 +95,48 @@ class Activations:
         )
 
 
-def payload_digest(names: tuple[str, ...], arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
+def require_shapes(
+    names: tuple[str, ...], n_prompts: npt.NDArray[np.int32], sums: Rows, counts: Rows
+) -> None:
+    """Refuse (ArtifactError) names, shapes and dtypes that `Activations` does not have."""
+    if list(names) != sorted(set(names)):
+        found = f"{len(names)} names, {len(set(names))} distinct"
+        raise _unsound("unit names", "sorted and unique", found)
+    shape = sums.shape
+    if len(shape) != 3 or shape[0] != len(names):
+        expected = f"three axes ({len(names)} units, layers, width)"
+        raise _unsound("sums", expected, f"shape {shape}")
+    for field, array, dtype, expected_shape in (
+        ("n_prompts", n_prompts, np.int32, shape[:1]),
+        ("sums", sums, np.float32, shape),
+        ("counts", counts, np.int32, shape),
+    ):
+        if array.shape != expected_shape or array.dtype != dtype:
+            expected = f"{np.dtype(dtype).name} of shape {expected_shape}"
+            raise _unsound(field, expected, f"{array.dtype} of shape {array.shape}")
+
+
+def payload_digest(
+    names: tuple[str, ...], arrays: Mapping[str, npt.NDArray[np.generic] | Rows]
+) -> str:
     """Return the SHA-256 of arrays, by name, and of the names along their first axis.
 
-    Arrays of any dtype are digested as little-endian, in C order.
+    Arrays of any dtype are digested as little-endian, in C order; those that are not in memory,
+    block by block.
     """
     digest = hashlib.sha256("\0".join(names).encode())
     for key in sorted(arrays):
-        array = np.ascontiguousarray(arrays[key])
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        digest.update(f"\0{key}:{little.dtype.str}:{little.shape}\0".encode())
-        digest.update(little.data if little.size else b"")
+        values = arrays[key]
+        little = values.dtype.newbyteorder("<")
+        if isinstance(values, np.ndarray):
+            values = np.ascontiguousarray(values)
+            blocks: Iterable[npt.NDArray[np.generic]] = (values,)
+        else:
+            blocks = map(values.__getitem__, slices_of(values))
+        digest.update(f"\0{key}:{little.str}:{values.shape}\0".encode())
+        for block in blocks:
+            block = np.ascontiguousarray(block).astype(little, copy=False)
+            digest.update(block.data if block.size else b"")
     return digest.hexdigest()
 
 

@@ -15,6 +15,7 @@ from atlas_assets.stages.artifact import Artifact, Entry
 from atlas_assets.stages.concepts import KINDS
 from atlas_assets.stages.making import object_masks_at
 from atlas_assets.stages.masks.masks import Masks, require_same_layers
+from atlas_assets.stages.masks.packed import PackedMasks
 from atlas_assets.stages.report.table import Table, table_by_layer
 from atlas_assets.stages.schema import Column, TableSchema
 from atlas_assets.stages.setting import STANDALONE
@@ -42,7 +43,7 @@ SCHEMA = TableSchema(
 )
 
 
-def profile(pairs: Masks, universal: Masks) -> pl.DataFrame:
+def profile(pairs: Masks | PackedMasks, universal: Masks) -> pl.DataFrame:
     """Return the sizes of the circuits of each type at each layer of one setting.
 
     Columns are ``SCHEMA``, not rounded; there is one row per layer and type, in the order of

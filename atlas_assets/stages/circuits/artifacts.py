@@ -88,7 +88,7 @@ def _cube(table: pl.DataFrame, column: str, like: Masks) -> Reals:
 
 def _strength(making: Making, like: Masks) -> Reals:
     """Return the mean |readout| of each concept's prompts, float64 of the shape of ``like``."""
-    activations: Activations = making.read("object_activations")
+    activations: Activations = making.read("object_activations").whole()
     found = definitions.concept_means(
         activations.names, activations.sums.astype(np.float64), activations.n_prompts
     )

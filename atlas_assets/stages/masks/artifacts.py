@@ -12,7 +12,6 @@ from atlas_assets.stages.masks.integrity import (
     looser_neighbours,
     masks_agree,
     no_neuron_is_added,
-    pack,
     sweep_is_complete,
     sweep_is_monotone,
     universal_masks_are_intersections,
@@ -21,11 +20,11 @@ from atlas_assets.stages.masks.masks import (
     UNIVERSAL_SCHEMA,
     CheckerMasks,
     checker_masks,
-    object_masks,
     require_same_layers,
     universal_from_table,
     universal_table,
 )
+from atlas_assets.stages.masks.packed import object_masks_of, pack
 from atlas_assets.stages.setting import PUBLISHED_SWEEP, REFERENCE, STANDALONE, SWEEP, Setting
 
 _MONOTONE = "a larger ε or C never adds a neuron to a mask"
@@ -128,7 +127,7 @@ OBJECT_MASKS = Artifact(
     group="stage_13_masks",
     description="Pair masks (Σ|r| / n > ε) ∧ (#firing / n ≥ C), and universal masks: a "
     "concept's is the intersection of all its pairs' masks. One file per setting.",
-    compute=lambda making: object_masks(making.read("object_activations"), setting_made(making)),
+    compute=lambda making: object_masks_of(making.read("object_activations"), setting_made(making)),
     inputs=("object_activations",),
     partitions=SWEEP,
     checks=(
@@ -152,7 +151,9 @@ CHECKER_MASKS = Artifact(
     "(#firing / n ≥ C). One file per setting.",
     of_own="Masks of the checker prompts: (Σ|r| / n > ε) ∧ (#firing / n ≥ C). One file per "
     "setting.",
-    compute=lambda making: checker_masks(making.read("checker_activations"), setting_made(making)),
+    compute=lambda making: checker_masks(
+        making.read("checker_activations").whole(), setting_made(making)
+    ),
     inputs=("checker_activations",),
     partitions=SWEEP,
     checks=(_ONE_WIDTH, Check("monotone_sweep", _MONOTONE, _monotone_files)),

@@ -7,7 +7,6 @@ things it compared.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,29 +14,14 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.errors import unsound
+from atlas_assets.stages.blocks import slices_of
 from atlas_assets.stages.concepts import pairs_of_concepts
 from atlas_assets.stages.masks.masks import Masks, require_same_layers, universal_from_table
+from atlas_assets.stages.masks.packed import PackedMasks, pack
 from atlas_assets.stages.setting import Setting
 
 _unsound = partial(unsound, "the artifacts of the atlas contradict each other")
 Words = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class PackedMasks:
-    """Masks at an eighth of their size, to be kept and compared.
-
-    The words are uint8 ``[units, layers, ceil(width / 8)]``, as `numpy.packbits` gives them.
-    """
-
-    names: tuple[str, ...]
-    width: int
-    words: Words
-
-
-def pack(masks: Masks) -> PackedMasks:
-    """Return the same masks, packed."""
-    return PackedMasks(masks.names, masks.width, np.packbits(masks.bits, axis=-1))
 
 
 def universal_masks_are_intersections(pairs: PackedMasks, universal: PackedMasks) -> int:
@@ -46,19 +30,19 @@ def universal_masks_are_intersections(pairs: PackedMasks, universal: PackedMasks
     The number of couples of a concept and one of its pairs is returned.
     """
     _require_same_neurons(pairs, universal, "pair masks", "universal masks")
-    members = pairs_of_concepts(pairs.names)
+    members, of_pairs = pairs_of_concepts(pairs.names), pairs.in_memory()
     if tuple(members) != universal.names:
         found = f"{len(universal.names)} concepts"
         raise _unsound("universal masks", f"the {len(members)} concepts of the pairs", found)
-    for (concept, rows), own in zip(members.items(), universal.words, strict=True):
+    for (concept, rows), own in zip(members.items(), universal.in_memory(), strict=True):
         for row in rows:
             _require_none(
-                own & ~pairs.words[row],
+                own & ~of_pairs[row],
                 concept,
                 "a universal mask within the mask of every one of its pairs",
                 f"a neuron that {pairs.names[row]} lacks",
             )
-        shared = np.bitwise_and.reduce(pairs.words[rows], axis=0)
+        shared = np.bitwise_and.reduce(of_pairs[rows], axis=0)
         expected = "every neuron that all its pairs share"
         _require_none(shared & ~own, concept, expected, "one left out")
     return sum(map(len, members.values()))
@@ -78,8 +62,10 @@ def no_neuron_is_added(
     """Check that a larger ε or C takes neurons out of masks and adds none."""
     _require_same_units(looser, tighter, f"masks at {looser_at}", f"masks at {tighter_at}")
     expected = f"no neuron at {tighter_at} that is not there at {looser_at}"
-    for unit, before, after in zip(looser.names, looser.words, tighter.words, strict=True):
-        _require_none(after & ~before, unit, expected, "one added")
+    for units in slices_of(looser.words):
+        before, after = looser.words[units], tighter.words[units]
+        for unit, words in zip(looser.names[units], after & ~before, strict=True):
+            _require_none(words, unit, expected, "one added")
 
 
 def sweep_is_complete(table: pl.DataFrame, settings: Iterable[Setting]) -> dict[Setting, Masks]:
@@ -119,7 +105,7 @@ def masks_agree(one: Masks, other: Masks, one_is: str, other_is: str) -> int:
     left, right = pack(one), pack(other)
     _require_same_units(left, right, one_is, other_is)
     expected = f"the same masks in {one_is} and {other_is}"
-    for unit, words, others in zip(left.names, left.words, right.words, strict=True):
+    for unit, words, others in zip(left.names, left.in_memory(), right.in_memory(), strict=True):
         _require_none(words ^ others, unit, expected, "a neuron of one only")
     return int(left.words.shape[0] * left.words.shape[1])
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,9 @@ from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.masks.thresholds import fewest_prompts, weakest_sums
 from atlas_assets.stages.schema import Column, Rule, TableSchema
 from atlas_assets.stages.setting import Setting
+
+if TYPE_CHECKING:
+    from atlas_assets.stages.masks.packed import PackedMasks
 
 Bits = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
@@ -108,6 +112,18 @@ class Masks:
         """The number of neurons per layer (the model's d_model)."""
         return int(self.bits.shape[2])
 
+    def whole(self) -> Masks:
+        """Return these masks, which have a byte for each neuron."""
+        return self
+
+    def loaded(self) -> Masks:
+        """Return these masks, which are in memory."""
+        return self
+
+    def of_layer(self, layer: int) -> Masks:
+        """Return the masks of one layer."""
+        return Masks(self.names, self.bits[:, layer : layer + 1])
+
     def sizes(self) -> npt.NDArray[np.int64]:
         """Return the number of neurons in each mask, int64 ``[units, layers]``."""
         sizes: npt.NDArray[np.int64] = np.count_nonzero(self.bits, axis=2).astype(np.int64)
@@ -153,7 +169,8 @@ class ObjectMasks:
 
     Attributes:
         setting: The (ε, C) that the masks were made at.
-        pairs: The masks of the pairs, or ``None`` when only the universal part was read.
+        pairs: The masks of the pairs, packed where their activations come in blocks, or ``None``
+            when only the universal part was read.
         universal: The masks of the concepts, named ``ast__X`` and ``builtin__Y``.
         matrices: The Jaccard matrices by kind of concept (``ast`` and ``builtin``, or ``own``):
             float64 ``[n, n]``, universal masks at ``JACCARD_LAYER``, sorted names.
@@ -163,7 +180,7 @@ class ObjectMasks:
     """
 
     setting: Setting
-    pairs: Masks | None
+    pairs: Masks | PackedMasks | None
     universal: Masks
     matrices: Mapping[Kind, Matrix]
 
@@ -187,6 +204,10 @@ class ObjectMasks:
 
     def whole_pairs(self) -> Masks:
         """Return the pair masks; ArtifactError where only the universal part was read."""
+        return self.any_pairs().whole()
+
+    def any_pairs(self) -> Masks | PackedMasks:
+        """Return the pair masks as they are, packed or not; errors as for `whole_pairs`."""
         if self.pairs is None:
             raise ArtifactError(
                 "object masks cannot be used without their pair masks",
@@ -202,7 +223,7 @@ class ObjectMasks:
         matrices = payload_digest(
             self.universal.names, {str(k): m for k, m in self.matrices.items()}
         )
-        parts = f"{self.whole_pairs().digest()}\n{self.universal.digest()}\n{matrices}\n"
+        parts = f"{self.any_pairs().digest()}\n{self.universal.digest()}\n{matrices}\n"
         return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -268,9 +289,9 @@ def universal(pairs: Masks) -> Masks:
     return Masks(tuple(members), bits)
 
 
-def with_universals(setting: Setting, pairs: Masks) -> ObjectMasks:
+def with_universals(setting: Setting, pairs: Masks | PackedMasks) -> ObjectMasks:
     """Complete pair masks with their universal masks and the Jaccard matrices."""
-    concepts = universal(pairs)
+    concepts = universal(pairs) if isinstance(pairs, Masks) else pairs.universal()
     layer = published_layer(pairs.n_layers)
     matrices = {
         kind: jaccard(concepts.of_kind(kind).bits[:, layer]) for kind in kinds_of(concepts.names)
@@ -342,9 +363,11 @@ def universal_from_table(table: pl.DataFrame, setting: Setting) -> Masks:
     return Masks(names, bits.reshape(len(names), n_layers, width))
 
 
-def require_same_layers(left: Masks, right: Masks, left_is: str, right_is: str) -> None:
+def require_same_layers(
+    left: Masks, right: Masks | PackedMasks, left_is: str, right_is: str
+) -> None:
     """Refuse (ArtifactError) to compare masks that differ in their number of layers or neurons."""
-    if left.bits.shape[1:] != right.bits.shape[1:]:
+    if (left.n_layers, left.width) != (right.n_layers, right.width):
         raise ArtifactError(
             f"the {left_is} and the {right_is} are not about the same model",
             where=right_is,

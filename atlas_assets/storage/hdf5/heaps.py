@@ -12,6 +12,7 @@ import mmap
 import os
 import re
 import struct
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -24,9 +25,11 @@ Buffer = bytes | mmap.mmap
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: the length of the shortest block of a user's own before the signature; others double it
 _USER_BLOCK = 512
-_HEAP = re.compile(rb"GCOL\x01\0\0\0")
+_HEAP, _SIGNATURE_OF_HEAP = re.compile(rb"GCOL\x01\0\0\0"), 8
 #: where the superblock says how long a size is, by its version
 _LENGTH_AT = {0: 14, 1: 14, 2: 10, 3: 10}
+#: bytes of a file that are searched at a time, so that no more of them are in memory
+_WINDOW = 1 << 26
 _VERSION_AT, _HEAP_HEADER, _OBJECT_HEADER, _WORD = 8, 16, 16, 8
 _OBJECT = struct.Struct("<HHIQ")  # index, references, nothing, bytes
 _SIZE = struct.Struct("<Q")
@@ -50,7 +53,8 @@ def require_heaps_that_end(source: Path | bytes) -> None:
     does not change. A file whose sizes do not have eight bytes is not searched.
     """
     if isinstance(source, bytes):
-        _require_ends(source, f"{len(source)} bytes in memory")
+        starts = (heap.start() for heap in _HEAP.finditer(source))
+        _require_ends(source, starts, f"{len(source)} bytes in memory")
     else:
         _require_file_ends(source, file_state(source))
 
@@ -61,17 +65,26 @@ def _require_file_ends(path: Path, state: tuple[int, ...] | None) -> None:  # no
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                _require_ends(data, str(path))
+                _require_ends(data, _heaps(file), str(path))
 
 
-def _require_ends(data: Buffer, where: str) -> None:
+def _heaps(file: IO[bytes]) -> Iterator[int]:
+    """Where each heap of a file begins, or what looks like one."""
+    size = os.fstat(file.fileno()).st_size
+    for at in range(0, size, _WINDOW):
+        length = min(_WINDOW + _SIGNATURE_OF_HEAP - 1, size - at)
+        with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=at) as window:
+            yield from [at + heap.start() for heap in _HEAP.finditer(window)]
+
+
+def _require_ends(data: Buffer, heaps: Iterable[int], where: str) -> None:
     begin = signature_at(io.BytesIO(data) if isinstance(data, bytes) else data)
     if begin is None or len(data) < begin + 4 * _HEAP_HEADER:
         return
     length_at = _LENGTH_AT.get(data[begin + _VERSION_AT])
     if length_at is None or data[begin + length_at] != _WORD:
         return
-    for start in [heap.start() for heap in _HEAP.finditer(data)]:
+    for start in heaps:
         at = _caught_at(data, start)
         if at is not None:
             what = "the HDF5 file is damaged: its texts cannot be read to an end"

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy.typing as npt
+from upath import UPath
 
 from atlas_assets.errors import SettingsError
-from atlas_assets.files.locations import Source, label, local_path
+from atlas_assets.files import atomic
+from atlas_assets.files.locations import Source, file_digest, file_size, label, local_path
 from atlas_assets.stages.concepts import Kind, kinds_of, of_kind
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage.codec import Codec, Value, within
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
+from atlas_assets.storage.hdf5.stacked import Stacked
 from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer
 from atlas_assets.storage.provenance import Provenance
+from atlas_assets.storage.trust import note_harmless
 
 #: how the release spells C, by the notebook that wrote the file
 CONSISTENCY_SPELLINGS = ("consistency_thresh", "consistency_threshold")
@@ -26,6 +32,9 @@ LISTS: Mapping[Kind, str] = {
     "builtin": "builtin_objs",
     "own": "own_concepts",
 }
+
+#: the list of ``/metadata`` that names all units, where layers are not groups of them
+UNITS = "units"
 
 #: attributes of ``/metadata``, and the lists of names in it
 Metadata = tuple[Mapping[str, str | int | float], Mapping[str, Sequence[str]]]
@@ -56,13 +65,45 @@ class Hdf5Codec(Codec[Value]):
         """Return the SHA-256 (hex) over the whole value, as the value itself gives it."""
         return str(value.digest())
 
+    def streams(self, value: Value) -> bool:  # noqa: ARG002
+        """Whether a value is so large that its file is never held in memory."""
+        return False
+
     def encode(self, value: Value, provenance: Provenance) -> bytes:
         """Return the bytes of an HDF5 file that holds the value and its provenance."""
+        writer = self._filled(value, provenance)
+        if not self.streams(value):
+            return writer.finish()
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "file.h5"
+            file.touch()
+            writer.finish_at(file)
+            return file.read_bytes()
+
+    def write(self, path: UPath | Path, value: Value, provenance: Provenance) -> int:
+        """Put the value at ``path`` in one step, as every format does; return the file's size.
+
+        What is written block by block is read back whole, and its content compared.
+        """
+        local = local_path(path)
+        if local is None or not self.streams(value):
+            return super().write(path, value, provenance)
+        self.check(value, where=provenance.artifact)
+
+        def arrived(there: Path) -> bool:
+            note_harmless(file_digest(there), self.kind)
+            return self.payload_digest(self.decode(there)) == provenance.payload_sha256
+
+        writer = self._filled(value, provenance)
+        atomic.write_large(local, writer.finish_at, arrived, what=provenance.artifact)
+        return file_size(path)
+
+    def _filled(self, value: Value, provenance: Provenance) -> Hdf5Writer:
         writer = Hdf5Writer()
         attributes, lists = self.fill(writer, value, provenance)
         record, version = provenance.to_json(), provenance.format_version
         writer.metadata({**attributes, "provenance": record, "format_version": version}, lists)
-        return writer.finish()
+        return writer
 
     def decode(self, source: Source, *, part: str | None = None) -> Value:
         """Read the value in a file, or a part of it, and validate it."""
@@ -97,6 +138,21 @@ def read_vectors(
     """Read a group as `Hdf5Reader.vectors` does, as many layers and as wide as a file says."""
     n_layers, width = whole_number(reader, "n_layers"), whole_number(reader, "width")
     return reader.vectors(group, dtype, n_layers=n_layers, width=width, layer=layer)
+
+
+def read_stacked(
+    reader: Hdf5Reader, group: str, dtype: npt.DTypeLike
+) -> tuple[tuple[str, ...], Stacked] | None:
+    """Return the units of a group with their values, not read yet, where layers are datasets."""
+    values = reader.stacked(group, dtype)
+    if values is None:
+        return None
+    names = reader.name_list(UNITS) or ()
+    require_count(reader, group, len(names))
+    if values.shape[:2] != (len(names), whole_number(reader, "n_layers")):
+        expected = f"as many units as /{METADATA}/{UNITS} names, in n_layers layers"
+        reader.fail(f"/{group}", expected, f"shape {values.shape}")
+    return names, values
 
 
 def whole_number(reader: Hdf5Reader, key: str) -> int | None:

@@ -23,6 +23,7 @@ from atlas_assets.files.locations import Source, content, label, local_path, ope
 from atlas_assets.files.steady import busy
 from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end, signature_at
+from atlas_assets.storage.hdf5.stacked import Stacked
 from atlas_assets.storage.hdf5.writer import METADATA, Array
 
 #: what h5py raises for a damaged file, depending on where the damage is met
@@ -46,6 +47,7 @@ class Hdf5Reader:
     def __init__(self, source: Source) -> None:
         self.label = label(source)
         self._file = self._open(source)
+        self._source = source
         self._largest = structure.most_values(self._file.id)
         try:
             with self._about(""):
@@ -113,6 +115,27 @@ class Hdf5Reader:
         if values.dtype == np.bool_:
             self._require_booleans(group, layers, names, values.view(np.int8))
         return names, values
+
+    def stacked(self, group: str, dtype: npt.DTypeLike) -> Stacked | None:
+        """Return the values of all datasets ``/{group}/layer_{L}``, which are not read yet.
+
+        Each is ``[units, width]`` of just that type; ``None`` where layers are groups, as in the
+        published layout.
+        """
+        layers = self._layers(group, None)
+        if self.is_group(f"{group}/{layers[0]}"):
+            return None
+        shape: tuple[int, ...] | None = None
+        for folder in layers:
+            dataset = self._dataset(f"{group}/{folder}")
+            shape = shape or (dataset.shape if dataset else None)
+            if dataset is None or dataset.shape != shape or dataset.ndim != 2:
+                had = None if dataset is None else dataset.shape
+                self.fail(f"/{group}/{folder}", f"[units, width], as layer_0: {shape}", f"{had}")
+            if dataset.dtype != np.dtype(dtype):
+                self.fail(f"/{group}/{folder}", f"{np.dtype(dtype)}", f"{dataset.dtype}")
+        with self._about(group):
+            return Stacked(self._source, group, len(layers))
 
     def scalars(self, group: str, names: Sequence[str]) -> npt.NDArray[np.int64]:
         """Read ``/{group}/{name}`` for all names, each one whole number, whatever its type."""
@@ -257,6 +280,12 @@ class Hdf5Reader:
             if name is not last:
                 folder = h5g.open(folder, name)
         return folder, last
+
+    def is_group(self, key: str) -> bool:
+        """Whether ``/{key}`` is a group."""
+        with self._about(key):
+            found = self._find(key)
+            return found is not None and bool(h5o.get_info(*found).type == h5o.TYPE_GROUP)
 
     def _group(self, key: str) -> Any:
         found = self._find(key)

@@ -13,12 +13,15 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5f, h5fd, h5g, h5p, h5s, h5t
+
+from atlas_assets.stages.blocks import Rows, slices_of
 
 Array = npt.NDArray[Any]
 
@@ -48,6 +51,11 @@ class Hdf5Writer:
         self._vectors: list[_Vectors] = []
         self._values: list[Array] = []
         self._rest: list[Callable[[Any], None]] = []
+        self._stacked: list[tuple[str, Rows]] = []
+
+    def stacked(self, group: str, values: Rows) -> None:
+        """Add ``/{group}/layer_{L}`` for all layers, each ``[units, width]``, for `finish_at`."""
+        self._stacked.append((group, values))
 
     def vectors(self, group: str, names: Sequence[str], values: Array) -> None:
         """Add ``/{group}/layer_{L}/{name}`` for all layers and names.
@@ -115,6 +123,30 @@ class Hdf5Writer:
                 image[place : place + row.nbytes] = row
         return memory.getvalue()
 
+    def finish_at(self, path: Path) -> None:
+        """Write the file to ``path``, where one is, without holding it in memory.
+
+        What lies there does not depend on how large the blocks of `stacked` values are.
+        """
+        with path.open("r+b", buffering=0) as image:
+            taking = _Taking(image)
+            file = _new_file(b"large.h5", taking)
+            places = tuple(place for of in self._vectors for place in _created(file, of))
+            for write in self._rest:
+                write(file)
+            stacks = [(values, _reserved(file, group, values)) for group, values in self._stacked]
+            h5f.flush(file)
+            size = file.get_filesize()
+            file.close()
+            taking.raise_refusal()
+            image.truncate(size)
+        with path.open("r+b") as image:
+            for place, row in zip(places, self._rows(), strict=True):
+                image.seek(place)
+                image.write(row)
+            for values, of_layers in stacks:
+                _put(image, values, of_layers)
+
     def _rows(self) -> Iterator[memoryview]:
         """The values of each vector as bytes, in the order of `_created`."""
         for values in self._values:
@@ -125,15 +157,10 @@ class Hdf5Writer:
 
 def _skeleton(vectors: tuple[_Vectors, ...]) -> tuple[bytes, tuple[int, ...]]:
     """A file whose vectors have no values yet, and their offsets in the order of creation."""
-    creation = h5p.create(h5p.FILE_CREATE)
-    creation.set_obj_track_times(False)
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
     # not HDF5's own files in memory: their images, taken while they are open for writing, carry a
     # stale checksum before HDF5 2.0
     memory = io.BytesIO()
-    access.set_fileobj_driver(h5fd.fileobj_driver, memory)
-    file = h5f.create(b"skeleton.h5", h5f.ACC_TRUNC, creation, access)
+    file = _new_file(b"skeleton.h5", memory)
     places = tuple(place for of in vectors for place in _created(file, of))
     h5f.flush(file)
     size = file.get_filesize()
@@ -148,18 +175,84 @@ _kept_skeleton = lru_cache(maxsize=_KEPT)(_skeleton)
 def _created(file: Any, vectors: _Vectors) -> Iterator[int]:
     """Creates the datasets, layer by layer, and gives the offset of each one's values."""
     file_type = h5t.py_create(np.dtype(vectors.dtype))
-    space = h5s.create_simple((vectors.width,))
+    space, creation = h5s.create_simple((vectors.width,)), _at_a_place()
+    parent = _create_group(file, vectors.group)
+    for layer in range(vectors.n_layers):
+        folder = _create_group(parent, f"layer_{layer}")
+        for name in vectors.names:
+            yield h5d.create(folder, name.encode(), file_type, space, creation).get_offset()
+
+
+def _at_a_place() -> Any:
+    """How datasets are created that have one place in the file, which is theirs from then on."""
     creation = h5p.create(h5p.DATASET_CREATE)
     creation.set_layout(h5d.CONTIGUOUS)
     # HDF5 gives a place only to what is allocated; every value there is written by us
     creation.set_alloc_time(h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5d.FILL_TIME_NEVER)
     creation.set_obj_track_times(False)
-    parent = _create_group(file, vectors.group)
-    for layer in range(vectors.n_layers):
-        folder = _create_group(parent, f"layer_{layer}")
-        for name in vectors.names:
-            yield h5d.create(folder, name.encode(), file_type, space, creation).get_offset()
+    return creation
+
+
+def _reserved(file: Any, group: str, values: Rows) -> list[int]:
+    """Creates a dataset per layer, and gives the offset of the values of each."""
+    units, n_layers, width = values.shape
+    file_type, creation = h5t.py_create(values.dtype.newbyteorder("<")), _at_a_place()
+    space, folder = h5s.create_simple((units, width)), _create_group(file, group)
+    return [
+        h5d.create(folder, b"layer_%d" % layer, file_type, space, creation).get_offset()
+        for layer in range(n_layers)
+    ]
+
+
+def _put(image: IO[bytes], values: Rows, places: Sequence[int]) -> None:
+    """Puts values in the places of their layers, some units at a time."""
+    little = values.dtype.newbyteorder("<")
+    for units in slices_of(values):
+        block = values[units].astype(little, copy=False)
+        for layer, place in enumerate(places):
+            rows = np.ascontiguousarray(block[:, layer])
+            image.seek(place + units.start * rows[0].nbytes)
+            image.write(rows.data)
+
+
+class _Taking:
+    """A file that takes all that HDF5 writes, which could not close what the disk refuses."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._refusal: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: memoryview) -> int:
+        return self._tried(self._file.write, data, len(data))
+
+    def truncate(self, size: int) -> int:
+        return self._tried(self._file.truncate, size, size)
+
+    def _tried(self, change: Callable[[Any], int], what: Any, done: int) -> int:
+        try:
+            return change(what)
+        except OSError as error:
+            self._refusal = self._refusal or error
+            return done
+
+    def raise_refusal(self) -> None:
+        """Raise the first error of the disk, if there was one."""
+        if self._refusal is not None:
+            raise self._refusal
+
+
+def _new_file(name: bytes, image: io.BytesIO | _Taking) -> Any:
+    """An empty HDF5 file in ``image``."""
+    creation = h5p.create(h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+    access.set_fileobj_driver(h5fd.fileobj_driver, image)
+    return h5f.create(name, h5f.ACC_TRUNC, creation, access)
 
 
 def _create_group(parent: Any, name: str) -> Any:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.stages.masks import integrity
-from atlas_assets.stages.masks.integrity import pack
 from atlas_assets.stages.masks.masks import Masks, sweep_masks, universal
+from atlas_assets.stages.masks.packed import pack
 from atlas_assets.stages.setting import Setting
 from atlas_assets_tests.stages import random_atlas
 from atlas_assets_tests.stages.random_atlas import SWEEP, flipped

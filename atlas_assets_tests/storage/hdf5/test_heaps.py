@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import h5py
 import pytest
 
 from atlas_assets.errors import ArtifactError
+from atlas_assets.storage.hdf5 import heaps
 from atlas_assets.storage.hdf5.heaps import require_heaps_that_end
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 
@@ -64,3 +66,16 @@ def test_what_hdf5_finds_itself_is_left_to_it(tmp_path: Path) -> None:
     for damaged in (b"", b"GCOL", bytes(100), beyond, data[: start + 20], data[: start + 5]):
         path.write_bytes(damaged)
         require_heaps_that_end(path)
+
+
+@pytest.mark.parametrize("before", [0, 1, 4, 7, 8])
+def test_a_heap_is_found_where_two_windows_of_the_search_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    monkeypatch.setattr(heaps, "_WINDOW", mmap.ALLOCATIONGRANULARITY)
+    data = with_texts(tmp_path / "a.h5")
+    start = 4 * mmap.ALLOCATIONGRANULARITY - before
+    free_space_of_nothing = b"GCOL\x01\0\0\0" + (64).to_bytes(8, "little") + bytes(64)
+    (tmp_path / "a.h5").write_bytes(data.ljust(start, b"\0") + free_space_of_nothing)
+    with pytest.raises(ArtifactError, match=f"at byte {start} that ends"):
+        require_heaps_that_end(tmp_path / "a.h5")

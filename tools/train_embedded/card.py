@@ -186,12 +186,13 @@ part of the held-out standard library. The two are of different text.
 
 
 def _limits(record: Record) -> str:
-    del record
-    return """
+    longest = max(record["recipe"]["windows"])
+    return f"""
 ## What it is not
 
 One small model on a small corpus: a subject for trying the atlas on, and no evidence on the paper's
-model. It was trained on prompts like those it is read with, which the paper's was not. Another
+model. It was trained on prompts like those it is read with, which the paper's was not, and on no
+window of more than {longest} tokens: what it makes of later positions is left to chance. Another
 model, in a folder of its own: `python -m tools.train_embedded FOLDER --states FOLDER --seed 1`; see
 also `--steps` and `--density`.
 """

@@ -91,4 +91,4 @@ def benjamini_hochberg(p_values: Reals) -> Reals:
     scaled = p_values[order] * n / np.arange(n, 0, -1)
     found = np.empty(n)
     found[order] = np.minimum(np.minimum.accumulate(scaled), 1.0)
-    return found
+    return np.maximum(found, p_values)  # p · n / n may be less than p by rounding

@@ -91,3 +91,10 @@ def test_q_values_equal_the_step_up_procedure() -> None:
             other * len(p_values) / sum(p_values <= other) for other in p_values if other >= p_value
         ]
         assert q_value == pytest.approx(min(1.0, *rates))
+
+
+def test_no_q_value_is_below_its_p_value() -> None:
+    """Nor by rounding: 0.973 · n / n is less than 0.973 for some n."""
+    for n in range(1, 200):
+        p_values = np.full(n, 0.973)
+        assert (statistics.benjamini_hochberg(p_values) >= p_values).all(), n

@@ -132,7 +132,9 @@ def _made(record: Record) -> str:
 - torch {made["torch"]}, numpy {made["numpy"]}, tokenizers {made["tokenizers"]}.
 
 The same recipe, corpus, versions and kind of processor give the same bytes, interrupted or not: the
-tests hold that on a small model, and no run of this size was repeated as a whole.
+tests hold that on a small model, and no run of this size was repeated as a whole. The checkpoint in
+the package is older than a change of the last bits of attention's gradient (a private function of
+torch was replaced): the program as it is would give other bytes.
 Elsewhere sums round differently, and training amplifies that: expect other weights of the same
 quality. SHA-256 of the weights: `{record["sha256"]["model.safetensors"]}`.
 """

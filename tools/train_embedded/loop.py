@@ -115,7 +115,8 @@ def take_step(state: State, recipe: Recipe, data: Mapping[str, TokenStream]) -> 
     def take(_: IntArray, result: tuple[float, tuple[Tensor, ...]]) -> None:
         losses.append(result[0])
         if total:
-            torch._foreach_add_(total, result[1])
+            for gradient, part in zip(total, result[1], strict=True):
+                gradient += part
         else:
             total.extend(result[1])
 

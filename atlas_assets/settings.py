@@ -13,16 +13,15 @@ import os
 import re
 import reprlib
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from atlas_assets import setting_values as values
 from atlas_assets.errors import SettingsError
 from atlas_assets.files.digests import file_digest, short_digest, with_digest
-from atlas_assets.files.remote import flaw_of, without_secrets
+from atlas_assets.files.remote import without_secrets
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -30,7 +29,6 @@ from atlas_assets.stages.setting import (
     Setting,
     grid,
     naming_values,
-    number,
 )
 
 if TYPE_CHECKING:
@@ -39,14 +37,11 @@ if TYPE_CHECKING:
 PREFIX = "ATLAS_"
 #: where the paper's frozen files are published, as the dataset card says
 DEFAULT_SOURCE = "piotrwilam/CSP-Atlas"
-#: characters of a folder's name and of a path, at most
-_LONGEST_NAME, _LONGEST_PATH = 200, 3000
+#: characters of a folder's name, at most
+_LONGEST_NAME = 200
 #: what is counted has at most this number
 _MOST = 10**9
-#: how the name of a file of own prompts ends
-STIMULI_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 _REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
-_SCHEDULER = re.compile(r"(tcp|tls)://[^\s/]+:[0-9]{1,5}")
 Readout = Literal["last_token", "published"]
 Site = Literal["mlp_out", "mlp_contribution", "mlp_neurons", "attn_out", "resid_post"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -64,10 +59,10 @@ class AtlasSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    data_dir: str = Field(
+    data_dir: values.DataFolder = Field(
         default="data", description="folder (or fsspec URL) that holds the atlases"
     )
-    work_dir: str | None = Field(
+    work_dir: values.WorkFolder | None = Field(
         default=None,
         min_length=1,
         description="folder on this machine for unfinished work, from which a run goes on after a "
@@ -82,7 +77,7 @@ class AtlasSettings(BaseModel):
         "is fetched from and of the model (and of whatever else departs from the defaults, so that "
         "two atlases never mix)",
     )
-    model: str = Field(
+    model: values.ReadablePath = Field(
         default="embedded",
         min_length=1,
         description="`embedded`, a folder with a checkpoint, or a Hub id; a folder of checkpoints' "
@@ -110,21 +105,21 @@ class AtlasSettings(BaseModel):
         description="whether prompts begin with the beginning-of-sequence token: `auto` (as the "
         "tokenizer's post-processor does), `always`, `never`; circuitgpt has none",
     )
-    mlp: tuple[str, ...] | None = Field(
+    mlp: values.Names | None = Field(
         default=None,
         min_length=1,
         description="names of the modules that make up a block's MLP, * for the layer "
         "(`model.layers.*.mlp`); the outputs of several are added up; default: found by name",
     )
-    epsilons: tuple[float, ...] = Field(
+    epsilons: values.Numbers = Field(
         default=PUBLISHED_EPSILONS, min_length=1, description="ε values of the sweep, each ≥ 0"
     )
-    consistencies: tuple[float, ...] = Field(
+    consistencies: values.Numbers = Field(
         default=PUBLISHED_CONSISTENCIES,
         min_length=1,
         description="C values of the sweep, in (0, 1]",
     )
-    token_checker_setting: tuple[float, float] = Field(
+    token_checker_setting: values.Couple = Field(
         default=(REFERENCE.epsilon, REFERENCE.consistency),
         description="ε,C of token_checker_masks (the card says 0.5,0.8; the release's notebook "
         "0.001,0.8)",
@@ -133,7 +128,7 @@ class AtlasSettings(BaseModel):
         default="auto", description="`auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`"
     )
     dtype: Dtype = Field(default="float32", description="precision of the model's weights")
-    engine: str | None = Field(
+    engine: values.Scheduler | None = Field(
         default=None,
         min_length=1,
         description="scheduler of dask.distributed whose workers run the prompts: its address "
@@ -159,16 +154,16 @@ class AtlasSettings(BaseModel):
         description="a pair whose mean loss (nats) exceeds it is dropped; default: the "
         "model's own value in its config; else 3.0 with the paper's vocabulary, and no filter",
     )
-    stimuli: str | None = Field(
+    stimuli: values.PromptsFile | None = Field(
         default=None,
         min_length=1,
         description="file with own prompts and concepts (parquet, CSV or JSON lines: "
         "docs/own_prompts.md); default: the paper's",
     )
-    ast_nodes: tuple[str, ...] | None = Field(
+    ast_nodes: values.Names | None = Field(
         default=None, min_length=1, description="only these AST nodes (a quick look)"
     )
-    builtins: tuple[str, ...] | None = Field(
+    builtins: values.Names | None = Field(
         default=None, min_length=1, description="only these builtins (a quick look)"
     )
     variations: int = Field(
@@ -184,7 +179,7 @@ class AtlasSettings(BaseModel):
         description="randomised circuits per layer in modularity_null; the smallest p-value "
         "is 1 / (1 + permutations)",
     )
-    circuits: str | None = Field(
+    circuits: values.ExistingFile | None = Field(
         default=None,
         min_length=1,
         description="a parquet file `concept, layer, neuron` with circuits of one's own, which are "
@@ -221,98 +216,10 @@ class AtlasSettings(BaseModel):
         description="cron schedule on which the model's head is looked up",
     )
 
-    @field_validator("ast_nodes", "builtins", "mlp", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("epsilons", "consistencies", "token_checker_setting", mode="before")
-    @classmethod
-    def _numbers(cls, value: Any) -> Any:
-        parts = cls._split(value)
-        return tuple(map(number, parts)) if isinstance(value, str) else parts
-
     @field_validator("*", mode="before")
     @classmethod
     def _is_plain(cls, value: Any) -> Any:
-        """Refuse what a text has from the file or the shell that it was set in."""
-        if not isinstance(value, str):
-            return value
-        if not value.isprintable():
-            raise ValueError("it has a character that does not print, such as the end of a line")
-        if value != value.strip() or (len(value) > 1 and value[0] == value[-1] in "'\""):
-            raise ValueError("the blanks or quotes around it are part of it; leave them out")
-        return value
-
-    @field_validator("stimuli")
-    @classmethod
-    def _is_a_table(cls, value: str | None) -> str | None:
-        if value is not None and Path(value).suffix.lower() not in STIMULI_ENDINGS:
-            raise ValueError(f"its name ends in none of {', '.join(STIMULI_ENDINGS)}")
-        return value
-
-    @field_validator("circuits")
-    @classmethod
-    def _is_a_file(cls, value: str | None) -> str | None:
-        path = Path(cls._can_be_a_path(value) or "").expanduser()
-        if value is not None and not path.is_file():
-            raise ValueError("it is no file" if path.exists() else "there is no such file")
-        return value
-
-    @field_validator("engine")
-    @classmethod
-    def _is_scheduler(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if find_spec("distributed") is None:
-            raise ValueError("it needs dask.distributed: pip install 'atlas-assets[dask]'")
-        if not _SCHEDULER.fullmatch(value) and not Path(cls._can_be_a_path(value) or "").is_file():
-            raise ValueError("it is neither an address (tcp://host:port) nor a file")
-        return value
-
-    @field_validator("data_dir", "work_dir", "model", "stimuli")
-    @classmethod
-    def _can_be_a_path(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if len(value) > _LONGEST_PATH or max(len(part.encode()) for part in value.split("/")) > 255:
-            raise ValueError("it is too long for the name of a folder or a file")
-        try:
-            path = Path(value).expanduser()
-            is_folder = S_ISDIR(path.stat().st_mode)
-        except RuntimeError:
-            raise ValueError("there is no home folder that ~ stands for") from None
-        except (FileNotFoundError, NotADirectoryError):
-            return value  # it is a Hub id, or will be made
-        except OSError as error:
-            raise ValueError(f"it cannot be looked at: {error.strerror}") from None
-        if not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
-            raise ValueError("it may not be read")
-        return value
-
-    @field_validator("work_dir")
-    @classmethod
-    def _is_on_this_machine(cls, value: str | None) -> str | None:
-        if value and "://" in value:
-            raise ValueError("it must be a folder on this machine, and not a URL")
-        return value and cls._is_folder(value)
-
-    @field_validator("data_dir")
-    @classmethod
-    def _is_folder(cls, value: str) -> str:
-        if "://" in value:
-            flaw = flaw_of(value)
-            if flaw is not None:
-                raise ValueError(flaw)
-            return value
-        if value.startswith("~"):
-            raise ValueError("the shell replaces ~ only where it is not in quotes; name the folder")
-        there = (path for path in (Path(value), *Path(value).parents) if path.exists())
-        if not next(there, Path("/")).is_dir():
-            raise ValueError("there is a file of that name, or of that of a folder above")
-        return value
+        return values.plain(value)
 
     @model_validator(mode="after")
     def _in_range(self) -> AtlasSettings:
@@ -332,10 +239,10 @@ class AtlasSettings(BaseModel):
         return self
 
     @classmethod
-    def build(cls, **values: Any) -> AtlasSettings:
+    def build(cls, **given: Any) -> AtlasSettings:
         """Make settings from Python values by field; errors name the variable of a field."""
         try:
-            return cls(**values)
+            return cls(**given)
         except ValidationError as error:
             raise _explain(error) from None
 

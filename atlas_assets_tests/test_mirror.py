@@ -36,8 +36,8 @@ TESTED_IN = {
         "extraction/tree_attention.py",
     ),
     "extraction/test_shards.py": ("files/scratch.py",),
-    # digests are in the names of folders
-    "test_settings.py": ("files/digests.py",),
+    # values are tried on settings, and digests are in the names of folders
+    "test_settings.py": ("files/digests.py", "setting_values.py"),
     # answers and failures of the Hub are seen through the client
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
     # layers and kernels are held to the whole network

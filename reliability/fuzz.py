@@ -28,8 +28,10 @@ from atlas_assets.hub import card
 from atlas_assets.hub.manifest import FileRecord, Manifest, manifest_of
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.masks.packed import object_masks_of
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import codec_named
+from atlas_assets.storage.masks import layer_part
 from atlas_assets.storage.sidecar import FOLDER
 from atlas_assets_tests.storage import samples
 from reliability import children, inputs, mutations
@@ -76,6 +78,9 @@ def subjects() -> list[Subject]:
         _artifact("HDF5, object masks", 1500, mutations.of_hdf5, "object_masks"),
         _artifact("HDF5, universal masks", 1500, mutations.of_hdf5, "universal_masks"),
         _artifact("HDF5, activations", 1500, mutations.of_hdf5, "object_activations"),
+        _by_layer("HDF5, activations by layer", 3000, "object_activations"),
+        _by_layer("HDF5, packed masks", 3000, "object_masks"),
+        _by_layer("HDF5, a layer of packed masks", 1500, "object_masks", layer_part(2)),
         _artifact("HDF5, Jaccard matrices", 1500, mutations.of_hdf5, "jaccard_matrices"),
         _artifact("parquet", 2000, mutations.of_parquet, "object_prompts"),
         _artifact("parquet, circuits", 1500, mutations.of_parquet, "circuits"),
@@ -292,6 +297,25 @@ def _artifact(
         return None if record is None else value
 
     return Subject(name, share, mutate, make, read, file != "released", samples.equal)
+
+
+def _by_layer(name: str, share: int, key: str, part: str | None = None) -> Subject:
+    """A file, or a part of it, that holds a dataset per layer and is read where it lies."""
+    codec, setting = codec_named(key), samples.cells(key)[-1]
+
+    def make(here: Path) -> Path:
+        store, kept = samples.store_at(here), samples.in_blocks()
+        value = kept if setting is None else object_masks_of(kept, samples.SETTING)
+        return Path(store.write(key, value, setting, inputs={}).path.path)
+
+    def read(here: Path, data: bytes) -> Any:
+        del data
+        value, record = codec.read(samples.store_at(here).path(key, setting), part=part)
+        return codec.describe(value) and None if record is None else value
+
+    return Subject(
+        name, share, mutations.of_hdf5, make, read, has_digest=True, is_equal=samples.equal
+    )
 
 
 def _make_source(here: Path) -> Path:

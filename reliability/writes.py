@@ -23,6 +23,7 @@ from atlas_assets.errors import ArtifactError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.figures.drawing import Drawing
+from atlas_assets.stages.masks.packed import object_masks_of
 from atlas_assets.stages.setting import Setting
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import codec_named
@@ -32,7 +33,7 @@ from reliability import children
 from reliability.children import Ready
 from reliability.rows import Row, Seen, draw
 
-CASES = 2400
+CASES = 2800
 #: format → an artifact of it
 ARTIFACTS_OF = {
     "HDF5, object masks": "object_masks",
@@ -44,6 +45,11 @@ ARTIFACTS_OF = {
     "PNG and PDF": "figure_sweep",
     "HTML": "atlas_report",
     "Markdown": "claims_report",
+}
+#: the same of those that hold a dataset per layer
+BY_LAYER = {
+    "HDF5, activations by layer": "object_activations",
+    "HDF5, packed masks": "object_masks",
 }
 
 
@@ -85,8 +91,13 @@ def subjects() -> list[Subject]:
         Subject(name, partial(_write_artifact, key), partial(_state_of_artifact, key))
         for name, key in ARTIFACTS_OF.items()
     ]
+    by_layer = [
+        Subject(name, partial(_write_by_layer, key), partial(_state_of_artifact, key))
+        for name, key in BY_LAYER.items()
+    ]
     return [
         *of_artifacts,
+        *by_layer,
         Subject("CSV and its record over a CSV without one", _write_over_release, release),
         Subject("JSON, a pin", _write_pin, _state_of_pin),
         Subject("JSON, a source record", _write_source, _state_of_source),
@@ -220,6 +231,13 @@ def _write_artifact(key: str, place: Path, new: bool, ready: Ready) -> None:
     value = _value(key, new)
     # once per process polars looks numpy up, in native code that panics if it is interrupted there
     pl.Series([0.0]).to_numpy()
+    ready()
+    samples.store_at(place).write(key, value, _at(key), inputs={})
+
+
+def _write_by_layer(key: str, place: Path, new: bool, ready: Ready) -> None:
+    kept = samples.in_blocks(seed=2 if new else 0)
+    value = kept if key == "object_activations" else object_masks_of(kept, samples.SETTING)
     ready()
     samples.store_at(place).write(key, value, _at(key), inputs={})
 

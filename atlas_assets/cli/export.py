@@ -96,9 +96,12 @@ def _target(typed: str) -> Path:
 def _require_free(target: Path, of_folder: bool, overwrite: bool) -> None:
     """Refuse a target at which something is that must stay, whole or in part."""
     from atlas_assets.atlas.exporting import not_of_neuronpedia
+    from atlas_assets.files.atomic import settle_folder
     from atlas_assets.files.locations import explained
 
     with explained(target):
+        if of_folder and not os.path.lexists(target):
+            settle_folder(target)  # a killed export may have moved it aside
         if not os.path.lexists(target):
             return
         is_folder, is_file = target.is_dir(), target.is_file()

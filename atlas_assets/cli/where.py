@@ -40,7 +40,11 @@ def where() -> Answer:
     if series:
         folders = {one.label: str(folder_in_force(one.settings)) for one in series}
         of_series = {"folder": str(folder), "checkpoints": folders}
-        return Answer("atlas.where/1", of_series, lambda: _text_of_series(str(folder), folders))
+        begun = files or any(file_names(folder_in_force(one.settings)) for one in series)
+        state = OK if begun else FINDING
+        return Answer(
+            "atlas.where/1", of_series, lambda: _text_of_series(str(folder), folders, state), state
+        )
 
     def text() -> Iterator[str]:
         yield f"atlas: {folder}"
@@ -55,8 +59,11 @@ def where() -> Answer:
     return Answer("atlas.where/1", document, text, OK if files else FINDING)
 
 
-def _text_of_series(folder: str, folders: Mapping[str, str]) -> Iterator[str]:
+def _text_of_series(folder: str, folders: Mapping[str, str], state: int) -> Iterator[str]:
     yield f"over {len(folders)} checkpoints: {folder}"
     for label, of_one in folders.items():
         yield f"  {label}: {of_one}"
-    yield "compare them: `atlas stability`, with the same settings and without a folder"
+    if state == OK:
+        yield "compare them: `atlas stability`, with the same settings and without a folder"
+    else:
+        yield "no files yet: run `atlas build`"

@@ -17,6 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,13 +25,15 @@ from upath import UPath
 
 from atlas_assets.errors import ArtifactWriteError, AtlasError
 from atlas_assets.files.locations import State, file_state, local_path
-from atlas_assets.files.locks import opened_mark
+from atlas_assets.files.locks import lock, opened_mark
 from atlas_assets.files.remote import is_object_store, said_by
 
 #: a temporary file this old (seconds) was left by a writer, where no lock can tell
 _ABANDONED_AFTER = 3600.0
 #: the file that is locked as long as the process lives that made a temporary folder
 _ALIVE = ".alive"
+#: what is in a folder beside the one that is written: the new one, and the one that was there
+_MADE, _EARLIER = "made", "earlier"
 #: bytes that are read back at a time
 _BLOCK = 1 << 20
 #: stores that are asked to write only where a file is still the one that was read
@@ -72,8 +75,8 @@ def write_bytes(
 def write_folder(folder: Path, files: Iterable[tuple[str, bytes]], *, what: str) -> dict[Path, int]:
     """Put a folder of files in the place of the one there, if any, as a whole.
 
-    They are written beside it first. Where that fails, an earlier folder is as it was; of a process
-    that is killed between the last two steps, it lies beside its place, in ``.NAME.….tmp/earlier``.
+    They are written beside it first. Where that fails, an earlier folder is as it was; where a
+    process is killed between the last two steps, `settle_folder` brings it back.
 
     Args:
         folder: on this machine's disk.
@@ -87,26 +90,43 @@ def write_folder(folder: Path, files: Iterable[tuple[str, bytes]], *, what: str)
         ArtifactWriteError: as for `write_bytes`, or the folder cannot be moved.
     """
     folder = folder.resolve()
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    made, earlier, sizes = aside / "made", aside / "earlier", {}
+    sizes: dict[Path, int] = {}
+    settle_folder(folder)
     try:
-        for name, data in files:
-            _write_local(made / name, data, lambda: None)
-            sizes[folder / name] = len(data)
-        try:
-            if folder.exists():
-                folder.replace(earlier)
-            made.replace(folder)
-        except BaseException:
-            if earlier.exists() and not folder.exists():
-                earlier.replace(folder)
-            raise
+        with _held(partial(_folder_beside, folder)) as aside:
+            for name, data in files:
+                _write_local(aside / _MADE / name, data, lambda: None)
+                sizes[folder / name] = len(data)
+            try:
+                if folder.exists():
+                    folder.replace(aside / _EARLIER)
+                (aside / _MADE).replace(folder)
+            except BaseException:
+                _put_back(aside, folder)
+                raise
         _sync_folder(folder.parent)
     except OSError as error:
         raise _explain(error, folder, sum(sizes.values()), what) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return sizes
+
+
+def settle_folder(folder: Path) -> None:
+    """Undo what killed calls of `write_folder` began: the earlier folder is in its place again."""
+    folder = folder.resolve()
+    for aside in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp")):
+        with contextlib.suppress(OSError):
+            _remove_unless_alive(aside, partial(_put_back, aside, folder))
+
+
+def _put_back(aside: Path, folder: Path) -> None:
+    if (aside / _EARLIER).exists() and not folder.exists():
+        (aside / _EARLIER).replace(folder)
+
+
+def _folder_beside(folder: Path) -> Path:
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    aside.mkdir(parents=True)
+    return aside
 
 
 def write_large(
@@ -183,7 +203,14 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
     for left in Path(tempfile.gettempdir()).glob(f"{glob.escape(prefix)}*"):
         with contextlib.suppress(OSError):
             _remove_unless_alive(left)
-    folder, descriptor = _made_folder(prefix)
+    with _held(lambda: Path(tempfile.mkdtemp(prefix=prefix))) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _held(make: Callable[[], Path]) -> Iterator[Path]:
+    """A new folder that `_remove_unless_alive` of other processes leaves alone; it is removed."""
+    folder, descriptor = _made_folder(make)
     try:
         yield folder
     finally:
@@ -194,19 +221,20 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
             _remove_emptied(folder)
 
 
-def _made_folder(prefix: str) -> tuple[Path, int]:
+def _made_folder(make: Callable[[], Path]) -> tuple[Path, int]:
     """A new folder, and the descriptor of the file in it that is locked as long as we live."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        folder = make()
         # without its mark, another process takes the folder for one that was left, and removes it
         with contextlib.suppress(FileNotFoundError):
             descriptor = opened_mark(folder / _ALIVE, os.O_CREAT | os.O_EXCL | os.O_RDWR)
-            if _lock(descriptor, wait=False) is not False and (folder / _ALIVE).exists():
+            if lock(descriptor, wait=False) is not False and (folder / _ALIVE).exists():
                 return folder, descriptor
             os.close(descriptor)
 
 
-def _remove_unless_alive(folder: Path) -> None:
+def _remove_unless_alive(folder: Path, before: Callable[[], None] = lambda: None) -> None:
+    """Remove a folder of `_held` whose process was killed, after ``before`` was called."""
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != getattr(os, "geteuid", lambda: 0)():
         return
@@ -215,7 +243,8 @@ def _remove_unless_alive(folder: Path) -> None:
         return
     descriptor = opened_mark(folder / _ALIVE)
     try:
-        if _lock(descriptor, wait=False):
+        if lock(descriptor, wait=False):
+            before()
             _empty(folder)
             _remove_emptied(folder)
     finally:
@@ -309,7 +338,7 @@ def _remove_abandoned(path: Path) -> None:
         with contextlib.suppress(OSError):
             age = time.time() - left.stat().st_mtime
             with os.fdopen(opened_mark(left), "rb") as file:
-                nobodys = _lock(file.fileno(), wait=False)
+                nobodys = lock(file.fileno(), wait=False)
                 if nobodys or (nobodys is None and age > _ABANDONED_AFTER):
                     left.unlink()
 
@@ -319,25 +348,10 @@ def _created(temporary: Path) -> int:
     while True:
         # 0o666 less the umask: other members of a group may read an atlas
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        _lock(descriptor, wait=True)
+        lock(descriptor, wait=True)
         if temporary.exists():
             return descriptor
         os.close(descriptor)  # another writer took it for abandoned before it was locked
-
-
-def _lock(descriptor: int, *, wait: bool) -> bool | None:
-    """Lock an open file until it is closed; return whether it is ours now, if that is known."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError:  # the disk knows no locks
-        return None
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

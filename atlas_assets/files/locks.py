@@ -33,6 +33,21 @@ def opened_mark(path: Path, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
+def lock(descriptor: int, *, wait: bool) -> bool | None:
+    """Lock an open file until it is closed; return whether it is ours now, if that is known."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:  # the disk knows no locks
+        return None
+    return True
+
+
 @contextmanager
 def exclusive(path: UPath | Path, *, what: str) -> Iterator[None]:
     """Let no other process that asks for the same path run until the block has ended.

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import REFERENCE
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets_tests import sample_atlas
+from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.storage.samples import provenance
 
 Atlas = Callable[..., subprocess.CompletedProcess[str]]
@@ -107,3 +109,16 @@ def test_show_answers_within_a_second_at_the_size_of_the_paper(tmp_path: Path) -
         codec_of(ARTIFACTS[key]).write(path, value, provenance(key, payload_sha256=value.digest()))
     env = {"ATLAS_DATA_DIR": str(tmp_path), "ATLAS_NAME": "full"}
     assert min(cpu_seconds("show", "For", **env) for _ in range(3)) < 1
+
+
+def test_where_of_a_series_says_whether_files_are_there(tmp_path: Path, call: Call) -> None:
+    for step in ("step-1", "step-2"):
+        (tmp_path / "run" / step).mkdir(parents=True)
+        (tmp_path / "run" / step / "config.json").touch()
+    asked = partial(call, tmp_path / "data", "where", model=str(tmp_path / "run"))
+    nothing = asked()
+    assert (nothing.code, "atlas build" in nothing.out) == (1, True)
+    folder = Path(asked("--json").json["checkpoints"]["step-2"])
+    folder.mkdir(parents=True)
+    (folder / "15_summary.csv").touch()
+    assert (asked().code, "atlas stability" in asked().out) == (0, True)

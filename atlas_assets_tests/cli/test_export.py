@@ -92,3 +92,14 @@ def test_an_export_of_neuronpedia_replaces_another_as_a_whole(
     assert again.code == 0, again.err
     assert sorted(map(str, (tmp_path / "set").rglob("*.*"))) == sorted(files)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_what_a_killed_export_moved_aside_is_in_the_way(
+    made: Path, call: Call, tmp_path: Path
+) -> None:
+    aside = tmp_path / f".set.{'0' * 32}.tmp"
+    (aside / "earlier").mkdir(parents=True)
+    (aside / ".alive").touch()
+    refused = call(made, "export", "neuronpedia", "--into", str(tmp_path / "set"), "--json")
+    assert (refused.code, refused.json["error"]["found"]) == (3, "a folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]

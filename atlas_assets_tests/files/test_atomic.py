@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -103,6 +104,32 @@ def test_a_folder_is_replaced_as_a_whole_or_not(tmp_path: Path, interrupted: boo
     assert names(folder) == ["old"]
     atomic.write_folder(folder, files(until=0), what="an export")
     assert (names(folder), names(tmp_path)) == (["b", "new"], ["folder"])
+
+
+_KILLED_BETWEEN_THE_RENAMES = """
+import os, sys
+from pathlib import Path
+from atlas_assets.files import atomic
+
+renamed = Path.replace
+Path.replace = lambda path, to: os._exit(9) if path.name == "made" else renamed(path, to)
+atomic.write_folder(Path(sys.argv[1]), [("b", b"")], what="an export")
+"""
+
+
+def test_a_folder_that_a_killed_writer_moved_aside_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "[1]"
+    atomic.write_folder(folder, [("a", b"")], what="an export")
+    for settle in (
+        lambda: atomic.settle_folder(folder),
+        lambda: atomic.write_folder(folder, [("a", b"")], what="an export"),
+    ):
+        command = [sys.executable, "-c", _KILLED_BETWEEN_THE_RENAMES, str(folder)]
+        assert subprocess.run(command, check=False).returncode == 9
+        assert len(names(tmp_path)) == 1
+        assert not folder.exists()
+        settle()
+        assert (names(tmp_path), names(folder)) == (["[1]"], ["a"])
 
 
 def test_a_tiny_disk_leaves_the_earlier_file_and_no_temporary_one(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from atlas_assets.stages.activations.positions import (
     PositionActivations,
     table_of,
 )
+from atlas_assets.stages.activations.stored import StoredActivations
 from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.circuits import circuits, half_circuits, wiring
@@ -80,6 +81,12 @@ def activations(
     counts = rng.integers(0, n_prompts[:, None, None] + 1, shape).astype(np.int32)
     sums = (counts * rng.random(shape) * 3).astype(np.float32)
     return Activations(names, n_prompts, sums, counts)
+
+
+def in_blocks(*, seed: int = 0, width: int = WIDTH + 3) -> StoredActivations:
+    """Activations whose files, and those of their masks, hold a dataset per layer."""
+    found = activations(seed=seed, width=width)
+    return StoredActivations(found.names, found.n_prompts, found.sums, found.counts)
 
 
 def position_activations() -> pl.DataFrame:

@@ -118,7 +118,11 @@ class _Bits:
         return np.dtype(np.bool_)
 
     def __getitem__(self, units: slice, /) -> npt.NDArray[np.bool_]:
-        return np.unpackbits(self.words[units], axis=-1, count=self.width).view(np.bool_)
+        words = self.words[units]
+        if self.width % 8 and (words[..., -1] & (0xFF >> self.width % 8)).any():
+            found = "bits beyond the last neuron"
+            raise _unsound("words", f"bits of {self.width} neurons, and zeros", found)
+        return np.unpackbits(words, axis=-1, count=self.width).view(np.bool_)
 
 
 def pack(masks: Masks) -> PackedMasks:

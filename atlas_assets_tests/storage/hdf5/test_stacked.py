@@ -10,7 +10,7 @@ import pytest
 
 from atlas_assets import io
 from atlas_assets.atlas.status import survey
-from atlas_assets.errors import ArtifactError, ArtifactWriteError
+from atlas_assets.errors import ArtifactError, ArtifactWriteError, BusyArtifactError
 from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of, judge
 from atlas_assets.stages import blocks
 from atlas_assets.stages.activations import stored
@@ -25,6 +25,7 @@ from atlas_assets_tests.storage.samples import (
     PAIRS,
     SWEEP,
     activations,
+    in_blocks,
     provenance,
     record_of,
     store_at,
@@ -32,8 +33,8 @@ from atlas_assets_tests.storage.samples import (
 
 FILE, MASKS = ActivationsFile("pairs", "11A_object_prompts.parquet"), ObjectMasksFile()
 WIDTH = 19
-FOUND = activations(width=WIDTH)
-KEPT = StoredActivations(FOUND.names, FOUND.n_prompts, FOUND.sums, FOUND.counts)
+KEPT = in_blocks(width=WIDTH)
+FOUND = KEPT.whole()
 
 
 @pytest.fixture(params=[1, 500, 1 << 26], autouse=True)
@@ -113,6 +114,36 @@ def test_damage_is_named(path: Path, damage: str) -> None:
             file["pair_masks/layer_0"] = np.zeros((len(PAIRS), 3), np.int8)
     with pytest.raises(ArtifactError, match=str(path)):
         MASKS.read(path)
+
+
+def test_what_a_program_writes_into_a_file_that_is_held_is_not_read(path: Path) -> None:
+    FILE.write(path, KEPT, provenance("object_activations", payload_sha256=FOUND.digest()))
+    held = FILE.read(path)[0]
+    with path.open("r+b") as file:
+        file.seek(len(path.read_bytes()) // 2)
+        file.write(b"\1")
+    with pytest.raises(BusyArtifactError, match=f"{path}.*activations"):
+        held.whole()
+
+
+def test_a_rewrite_leaves_a_file_that_is_held(path: Path) -> None:
+    record = provenance("object_activations", payload_sha256=FOUND.digest())
+    FILE.write(path, KEPT, record)
+    held = FILE.read(path)[0]
+    FILE.write(
+        path, in_blocks(seed=9, width=WIDTH), record_of(FILE, in_blocks(seed=9, width=WIDTH))
+    )
+    assert held.digest() == FOUND.digest()
+
+
+def test_bits_that_are_no_neurons_are_refused(path: Path) -> None:
+    value = object_masks_of(KEPT, SWEEP[0])
+    MASKS.write(path, value, record_of(MASKS, value))
+    with h5py.File(path, "r+") as file:
+        file["pair_masks/layer_3"][2, -1] |= 1  # 19 neurons take 2 bytes and 3 bits
+    for part in (None, layer_part(3)):
+        with pytest.raises(ArtifactError, match="beyond the last neuron"):
+            MASKS.read(path, part=part)
 
 
 def test_an_atlas_of_them(tmp_path: Path) -> None:

@@ -17,15 +17,18 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.hub.staging import hdf5_layout
+from atlas_assets.stages.masks.packed import object_masks_of
 from atlas_assets.storage.activations import ActivationsFile
 from atlas_assets.storage.codecs import codec_named
 from atlas_assets.storage.masks import ObjectMasksFile
 from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.release_files import write_activations, write_object_masks
 from atlas_assets_tests.storage.samples import (
+    SETTING,
     WIDTH,
     activations,
     equal,
+    in_blocks,
     objects,
     provenance,
     record_of,
@@ -35,6 +38,7 @@ from atlas_assets_tests.storage.samples import (
 MASKS, ACTIVATIONS = ObjectMasksFile(), ActivationsFile("pairs", "11A_object_prompts.parquet")
 PAIR, UNIVERSAL = "pair_masks/layer_3/For__list", "universal_masks/layer_3/ast__For"
 MATRIX, NAMES, COUNT = "metrics/jaccard_ast_matrix", "metadata/ast_nodes", "n_prompts/For__len"
+UNITS = "metadata/units"
 #: of a local file that must not find its way into an atlas
 SECRET = b"\1" * 4096
 Edit = Callable[[h5py.File, str], None]
@@ -51,13 +55,18 @@ def path(tmp_path: Path) -> Path:
 
 @cache
 def sound(kind: str) -> bytes:
-    """The bytes of a file of ours, of one as the release writes it, or of one with counts."""
+    """The bytes of a file of ours, with a dataset per layer or not, or as the release writes it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.h5"
         if kind == "ours":
             MASKS.write(path, objects(), record_of(MASKS, objects()))
+        elif kind == "packed":
+            packed = object_masks_of(in_blocks(), SETTING)
+            MASKS.write(path, packed, record_of(MASKS, packed))
         elif kind == "foreign":
             write_object_masks(path, objects())
+        elif kind == "by layer":
+            ACTIVATIONS.write(path, in_blocks(), record_of(ACTIVATIONS, in_blocks()))
         else:
             write_activations(path, activations())
         return path.read_bytes()
@@ -167,6 +176,23 @@ def test_activations_from_elsewhere_are_refused(path: Path, edit: Edit, key: str
             ACTIVATIONS.read(edited(path, "counts", edit, key))
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(external_storage, virtual, external_link, soft_link, unknown_filter, named_type),
+        *(of_its_group(external_link), of_its_group(soft_link)),
+    ],
+)
+def test_layers_from_elsewhere_are_refused(path: Path, edit: Edit) -> None:
+    for key in ("activations/layer_2", "firing_counts/layer_0", UNITS):
+        if (edit, key) != (virtual, UNITS):  # HDF5 has no virtual datasets of texts
+            with pytest.raises(ArtifactError, match=key.partition("/")[0]):
+                ACTIVATIONS.read(edited(path, "by layer", edit, key))
+    for part in (None, "layer_3"):
+        with pytest.raises(ArtifactError, match="pair_masks"):
+            MASKS.read(edited(path, "packed", edit, "pair_masks/layer_3"), part=part)
+
+
 @pytest.mark.parametrize("edit", [virtual, external_link, soft_link, unknown_filter, named_type])
 def test_matrices_from_elsewhere_are_refused(path: Path, edit: Edit) -> None:
     codec = codec_named("jaccard_matrices")
@@ -259,17 +285,24 @@ def count(value: int) -> Edit:
     return edit
 
 
-@pytest.mark.parametrize("kind", ["ours", "foreign"])
+DECLARED = [
+    (declared((17_000, 17_000)), MATRIX),
+    (declared((1 << 40,)), "universal_masks/layer_0/ast__For"),
+    (declared((1 << 40,)), "pair_masks/layer_0/For__len"),
+    (declared((1 << 40,)), NAMES),
+    (count(10_000_000), "n_layers"),
+    (count(1 << 40), "n_layers"),
+    (count(1 << 40), "width"),
+]
+
+
 @pytest.mark.parametrize(
-    ("edit", "key"),
+    ("kind", "edit", "key"),
     [
-        (declared((17_000, 17_000)), MATRIX),
-        (declared((1 << 40,)), "universal_masks/layer_0/ast__For"),
-        (declared((1 << 40,)), "pair_masks/layer_0/For__len"),
-        (declared((1 << 40,)), NAMES),
-        (count(10_000_000), "n_layers"),
-        (count(1 << 40), "n_layers"),
-        (count(1 << 40), "width"),
+        *((kind, *case) for kind in ("ours", "foreign") for case in DECLARED),
+        *(("packed", *case) for case in DECLARED[4:]),
+        ("packed", declared((1 << 20, 1 << 20)), "pair_masks/layer_0"),
+        ("packed", declared((1 << 40,)), UNITS),
     ],
 )
 def test_declared_sizes_cost_nothing(path: Path, kind: str, edit: Edit, key: str) -> None:

@@ -64,8 +64,9 @@ def _require_file_ends(path: Path, state: tuple[int, ...] | None) -> None:  # no
     """As `require_heaps_that_end`; ``state`` is another whenever the file may be another."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                _require_ends(data, _heaps(file), str(path))
+            # not closed by `with`: while an interrupt is told, parts of it are still looked at
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            _require_ends(data, _heaps(file), str(path))
 
 
 def _heaps(file: IO[bytes]) -> Iterator[int]:
@@ -73,8 +74,8 @@ def _heaps(file: IO[bytes]) -> Iterator[int]:
     size = os.fstat(file.fileno()).st_size
     for at in range(0, size, _WINDOW):
         length = min(_WINDOW + _SIGNATURE_OF_HEAP - 1, size - at)
-        with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=at) as window:
-            yield from [at + heap.start() for heap in _HEAP.finditer(window)]
+        window = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=at)
+        yield from [at + heap.start() for heap in _HEAP.finditer(window)]
 
 
 def _require_ends(data: Buffer, heaps: Iterable[int], where: str) -> None:

@@ -130,15 +130,19 @@ class Hdf5Writer:
         """
         with path.open("r+b", buffering=0) as image:
             taking = _Taking(image)
-            file = _new_file(b"large.h5", taking)
-            places = tuple(place for of in self._vectors for place in _created(file, of))
-            for write in self._rest:
-                write(file)
-            stacks = [(values, _reserved(file, group, values)) for group, values in self._stacked]
-            h5f.flush(file)
-            size = file.get_filesize()
-            file.close()
-            taking.raise_refusal()
+            try:
+                file = _new_file(b"large.h5", taking)
+                places = tuple(place for of in self._vectors for place in _created(file, of))
+                for write in self._rest:
+                    write(file)
+                stacks = [
+                    (values, _reserved(file, group, values)) for group, values in self._stacked
+                ]
+                h5f.flush(file)
+                size = file.get_filesize()
+                file.close()
+            finally:  # it is the reason of what HDF5 then finds
+                taking.raise_refusal()
             image.truncate(size)
         with path.open("r+b") as image:
             for place, row in zip(places, self._rows(), strict=True):
@@ -217,11 +221,14 @@ def _put(image: IO[bytes], values: Rows, places: Sequence[int]) -> None:
 
 
 class _Taking:
-    """A file that takes all that HDF5 writes, which could not close what the disk refuses."""
+    """A file that takes all that HDF5 writes, which could not close what the disk refuses.
+
+    Nor would it hand on an interrupt: that too is raised when the file is closed.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._refusal: OSError | None = None
+        self._refusal: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -235,12 +242,12 @@ class _Taking:
     def _tried(self, change: Callable[[Any], int], what: Any, done: int) -> int:
         try:
             return change(what)
-        except OSError as error:
+        except BaseException as error:
             self._refusal = self._refusal or error
             return done
 
     def raise_refusal(self) -> None:
-        """Raise the first error of the disk, if there was one."""
+        """Raise the first error of the disk or interrupt, if there was one."""
         if self._refusal is not None:
             raise self._refusal
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -96,6 +97,42 @@ def test_a_full_disk_leaves_the_earlier_file(path: Path) -> None:
         FILE.write(path, KEPT, record)
     assert path.read_bytes() == before
     assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+
+def test_an_interrupt_while_hdf5_writes_is_that_interrupt(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FILE.write(path, KEPT, provenance("object_activations", payload_sha256=FOUND.digest()))
+    before, opened = path.read_bytes(), Path.open
+
+    def interrupted(self: Path, mode: str = "r", buffering: int = -1) -> Any:
+        file = opened(self, mode, buffering)
+        return Interrupted(file) if (mode, buffering) == ("r+b", 0) else file
+
+    monkeypatch.setattr(Path, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        FILE.write(path, KEPT, provenance("object_activations", payload_sha256=FOUND.digest()))
+    assert [path.read_bytes(), *path.parent.iterdir()] == [before, path]
+
+
+class Interrupted:
+    """A file in which somebody presses Control-C while it is written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> Interrupted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, data: bytes) -> int:
+        del data
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("damage", ["value", "width", "units", "type"])

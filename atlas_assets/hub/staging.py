@@ -379,10 +379,14 @@ def _lines(group: h5py.Group, prefix: str) -> Iterator[str]:
     # layer_2 before layer_10
     names = structure.names(group.id)  # a link may lead to another file
     names.sort(key=lambda name: (len(name) if _LAYER.fullmatch(name) else 0, name))
-    if len(names) > 1 and all(_LAYER.fullmatch(name) for name in names):
-        yield from _lines(group[names[0]], f"{prefix}/{names[0]} … {names[-1]}")
-        return
     datasets = [name for name in names if group.get(name, getclass=True) is h5py.Dataset]
+    if len(names) > 1 and all(_LAYER.fullmatch(name) for name in names):
+        layers, first = f"{prefix}/{names[0]} … {names[-1]}", group[names[0]]
+        if names[0] in datasets:
+            yield f"{layers}: {_type_and_shape(first)}"
+        else:
+            yield from _lines(first, layers)
+        return
     if len(datasets) > _NAMED:
         told = f"{datasets[0]} … {datasets[-1]} ({len(datasets):,})"
         yield f"{prefix}/{told}: {_type_and_shape(group[datasets[0]])}"

@@ -19,6 +19,7 @@ from atlas_assets_tests.hub.fetching import MASKS
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Atlas
 from atlas_assets_tests.soundness import sound_atlas
+from atlas_assets_tests.storage import samples
 
 
 def test_what_is_not_fit_is_left_out_with_its_reason(
@@ -132,3 +133,11 @@ def test_layers_and_many_units_are_told_once(release: Path) -> None:
     )
     counts = hdf5_layout(release / "12_object_activations.h5")[-1]
     assert counts == "/n_prompts/For__len … Import___isolated_ (5): int64, one value"
+
+
+def test_layers_that_are_datasets_are_told_once(tmp_path: Path) -> None:
+    store = samples.store_at(tmp_path)
+    written = store.write("object_activations", samples.in_blocks(), inputs={})
+    lines = hdf5_layout(Path(written.path.path))
+    assert lines[0] == "/activations/layer_0 … layer_5: float32 (5 × 19)"
+    assert "/metadata/units: string (5)" in lines

@@ -224,6 +224,26 @@ def unsound(what: str, where: str, expected: str, found: str) -> DamagedArtifact
     return DamagedArtifactError(what, where=where, expected=expected, found=found, remedy=remedy)
 
 
+@contextmanager
+def within(where: str) -> Iterator[None]:
+    """Add to errors about content the file or asset ``where`` that the content belongs to."""
+    try:
+        yield
+    except AtlasError as error:
+        if where in (error.where or ""):
+            raise
+        # an error of a value that is none of a file says that the content is wrong
+        known = isinstance(error, ArtifactError) and type(error) is not ArtifactError
+        kind = type(error) if known else DamagedArtifactError
+        raise kind(
+            error.what,
+            where=f"{where}, {error.where}" if error.where else where,
+            expected=error.expected,
+            found=error.found,
+            remedy=error.remedy,
+        ) from error
+
+
 def require_downloaded(
     head: bytes, where: object, error: type[AtlasError] = ForeignArtifactError
 ) -> None:

@@ -18,7 +18,14 @@ from typing import Any
 import h5py
 from upath import UPath
 
-from atlas_assets.errors import ArtifactError, ArtifactWriteError, AtlasError, SettingsError, expect
+from atlas_assets.errors import (
+    ArtifactError,
+    ArtifactWriteError,
+    AtlasError,
+    SettingsError,
+    expect,
+    within,
+)
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import content, is_there, local_path, names_in
 from atlas_assets.files.steady import read_steadily, require_not_written_to
@@ -33,7 +40,6 @@ from atlas_assets.soundness.subject import Cell, subject_of_atlas
 from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, ON_DEMAND, skipped_under
 from atlas_assets.stages.check import NotApplicableError, NotComparedError
 from atlas_assets.storage import sidecar
-from atlas_assets.storage.codec import within
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import partitions_present
 from atlas_assets.storage.hdf5 import structure

@@ -28,6 +28,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from atlas_assets.errors import within
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.activations.stored import (
     AnyActivations,
@@ -35,7 +36,6 @@ from atlas_assets.stages.activations.stored import (
     are_large,
 )
 from atlas_assets.stages.concepts import pairs_of_concepts
-from atlas_assets.storage.codec import within
 from atlas_assets.storage.hdf5.metadata import (
     UNITS,
     Hdf5Codec,
@@ -131,7 +131,8 @@ class ActivationsFile(Hdf5Codec[AnyActivations]):
         counted = read_stacked(reader, "firing_counts", np.int32)
         if counted is None:
             reader.fail("/firing_counts/layer_0", "a dataset, as in /activations", "a group")
-        value = StoredActivations(names, _n_prompts(reader, names), sums, counted[1])
+        n_prompts = _n_prompts(reader, names)
+        value = StoredActivations(names, n_prompts, sums, counted[1], where=reader.label)
         self._name_lists(value)
         return value
 

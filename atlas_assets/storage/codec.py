@@ -12,7 +12,6 @@ from upath import UPath
 
 from atlas_assets.errors import (
     ArtifactError,
-    AtlasError,
     DamagedArtifactError,
     ForeignArtifactError,
 )
@@ -283,23 +282,3 @@ def _discreet(source: Source) -> Iterator[None]:
             found="a symbolic link to a file whose content is not quoted",
             remedy=error.remedy,
         ) from None
-
-
-@contextmanager
-def within(where: str) -> Iterator[None]:
-    """Add to errors about content the file or asset ``where`` that the content belongs to."""
-    try:
-        yield
-    except AtlasError as error:
-        if where in (error.where or ""):
-            raise
-        # an error of a value that is none of a file says that the content is wrong
-        known = isinstance(error, ArtifactError) and type(error) is not ArtifactError
-        kind = type(error) if known else DamagedArtifactError
-        raise kind(
-            error.what,
-            where=f"{where}, {error.where}" if error.where else where,
-            expected=error.expected,
-            found=error.found,
-            remedy=error.remedy,
-        ) from error

@@ -31,14 +31,13 @@ from itertools import chain
 
 import numpy as np
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, within
 from atlas_assets.stages.activations.activations import payload_digest
 from atlas_assets.stages.concepts import Kind, kinds_of
 from atlas_assets.stages.masks.masks import CheckerMasks, Masks, ObjectMasks, published_layer
 from atlas_assets.stages.masks.packed import PackedMasks
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import within
 from atlas_assets.storage.hdf5.metadata import (
     CONSISTENCY_SPELLINGS,
     UNITS,

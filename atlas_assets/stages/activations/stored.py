@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from atlas_assets.errors import within
 from atlas_assets.stages.activations.activations import (
     Activations,
     payload_digest,
@@ -32,6 +33,7 @@ class StoredActivations:
         sums: float32 ``[units, layers, width]``.
         counts: int32 ``[units, layers, width]``.
         remark: As in `Activations`.
+        where: The file that they are in, for errors.
 
     Raises:
         ArtifactError: Names, a shape or a dtype are not as above. What a value breaks is found when
@@ -43,6 +45,7 @@ class StoredActivations:
     sums: Rows
     counts: Rows
     remark: str = ""
+    where: str = ""
 
     def __post_init__(self) -> None:
         require_shapes(self.names, self.n_prompts, self.sums, self.counts)
@@ -73,7 +76,8 @@ class StoredActivations:
 
     def _of(self, units: slice) -> Activations:
         arrays = (self.n_prompts[units], self.sums[units], self.counts[units])
-        return Activations(self.names[units], *arrays, self.remark)
+        with within(self.where):
+            return Activations(self.names[units], *arrays, self.remark)
 
 
 AnyActivations = Activations | StoredActivations

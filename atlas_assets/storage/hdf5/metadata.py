@@ -11,12 +11,12 @@ from typing import Any
 import numpy.typing as npt
 from upath import UPath
 
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, within
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import Source, file_digest, file_size, label, local_path
 from atlas_assets.stages.concepts import Kind, kinds_of, of_kind
 from atlas_assets.stages.setting import Setting
-from atlas_assets.storage.codec import Codec, Value, within
+from atlas_assets.storage.codec import Codec, Value
 from atlas_assets.storage.hdf5.reader import Hdf5Reader
 from atlas_assets.storage.hdf5.stacked import Stacked
 from atlas_assets.storage.hdf5.writer import METADATA, Array, Hdf5Writer

@@ -183,6 +183,15 @@ def test_bits_that_are_no_neurons_are_refused(path: Path) -> None:
             MASKS.read(path, part=part)
 
 
+def test_a_value_that_is_wrong_is_named_with_its_file(path: Path) -> None:
+    FILE.write(path, KEPT, provenance("object_activations", payload_sha256=FOUND.digest()))
+    with h5py.File(path, "r+") as file:
+        del file["metadata"].attrs["provenance"]
+        file["firing_counts/layer_1"][2, 3] = 10**6
+    with pytest.raises(ArtifactError, match=f"{path}, counts of {PAIRS[2]}, layer 1, neuron 3"):
+        FILE.read(path)[0].whole()
+
+
 def test_an_atlas_of_them(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     store.write("object_activations", KEPT, inputs={})

@@ -51,7 +51,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             model_spec(settings),
-            *assets_of(settings, partitions, resources),
+            *assets_of(settings, partitions, integrity, resources),
             version_asset(settings),
         ],
         asset_checks=[*integrity, *claim_checks()],

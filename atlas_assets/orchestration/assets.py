@@ -7,13 +7,13 @@ What runs the model depends on the external asset ``model``.
 
 import inspect
 import warnings
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from atlas_assets.models.memory import short_of_memory
+from atlas_assets.models.memory import give_back, short_of_memory
 from atlas_assets.orchestration.data_versions import MODEL, data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
 from atlas_assets.orchestration.making import Step
@@ -34,6 +34,7 @@ MODEL_POOL = "model"
 def assets_of(
     settings: AtlasSettings,
     partitions: Partitions,
+    checks: Sequence[dg.AssetChecksDefinition],
     resources: Mapping[str, Any],
 ) -> list[dg.AssetsDefinition]:
     """Return the assets of the whole catalogue.
@@ -41,13 +42,17 @@ def assets_of(
     Args:
         settings: the settings in force; code versions that depend on them hold their values.
         partitions: the partitions of every space.
+        checks: the checks of each artifact, in the order of the catalogue.
         resources: what the runs are given in which an asset materialises others.
     """
     found: list[dg.AssetsDefinition] = []
+    checked_apart: list[dg.AssetChecksDefinition] = []
     skipped = skipped_under(settings)
-    for artifact in ARTIFACTS.values():
-        materialise = partial(dg.materialize, list(found), resources=resources)
+    for artifact, its_checks in zip(ARTIFACTS.values(), checks, strict=True):
+        materialise = partial(dg.materialize, [*found, *checked_apart], resources=resources)
         found.append(_asset(artifact, settings, partitions, materialise, skipped))
+        if artifact.partitions is DEFINITIONS:
+            checked_apart.append(its_checks)
     return found
 
 
@@ -136,6 +141,9 @@ def _computed(artifact: Artifact, step: Step) -> Any:
         if told is None:
             raise
         raise told from error
+    finally:
+        if artifact.model is Model.NETWORK:
+            give_back()
 
 
 def _per_partition(

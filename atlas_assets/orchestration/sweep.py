@@ -18,18 +18,20 @@ from atlas_assets.errors import (
 from atlas_assets.orchestration.partitions import range_tags
 from atlas_assets.stages.artifact import Artifact
 from atlas_assets.stages.catalog import ARTIFACTS, skipped_under
-from atlas_assets.stages.setting import Partition, Setting
+from atlas_assets.stages.setting import DEFINITIONS, Partition, Setting
 from atlas_assets.storage.store import AtlasStore
 
 #: {partition: {artifact: why it must be made}}
 Outdated = Mapping[Partition, Mapping[str, str]]
 #: the first and the last setting of a rectangle of the grid
 Block = tuple[Setting, Setting]
-#: `dagster.materialize` with the assets that are completed, what feeds them, and their resources.
-#: Their checks are not among them: reading the masks back takes longer than making them
+#: `dagster.materialize` with the assets that are completed, what feeds them, their checks and
+#: their resources
 Materialise = Callable[..., Any]
 #: how much of such a run is printed
 _ONLY_WARNINGS = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+#: on a run of checks, the run that asked for it
+_CHECKS_OF_RUN = "atlas/checks_of_run"
 
 
 def outdated_partitions(
@@ -65,8 +67,10 @@ def complete_sweep(
 ) -> None:
     """Materialise the missing and stale partitions of what ``artifact`` completes, in few runs.
 
-    Every read validates what it reads; the checks run with the job ``atlas``. Raises
-    MissingArtifactError where a partition must be made and its activations are not there.
+    Every read validates what it reads. The checks of masks run with the job ``atlas``, which makes
+    them: reading them back takes longer than making them. Circuits are in no run but such ones, so
+    their checks run here, once for each run that asks. Raises MissingArtifactError where a
+    partition must be made and its activations are not there.
     """
     store: AtlasStore = context.resources.store
     skipped = skipped_under(context.resources.settings)
@@ -75,7 +79,6 @@ def complete_sweep(
     outdated = outdated_partitions(store, completes, whole)
     if not outdated:
         context.log.info(f"every partition of {', '.join(artifact.completes)} is up to date")
-        return
     _require_inputs(store, outdated)
     for setting, reasons in outdated.items():
         for key, reason in reasons.items():
@@ -88,8 +91,31 @@ def complete_sweep(
             }
             # what it writes is logged by the run that asks for it
             materialise(
-                selection=keys, instance=context.instance, tags=tags, run_config=_ONLY_WARNINGS
+                selection=dg.AssetSelection.assets(*keys).without_checks(),
+                instance=context.instance,
+                tags=tags,
+                run_config=_ONLY_WARNINGS,
             )
+    apart = [key for key in completes if ARTIFACTS[key].partitions is DEFINITIONS]
+    if apart:
+        _check_once(context, apart, (whole[0], whole[-1]), materialise)
+
+
+def _check_once(
+    context: dg.AssetExecutionContext,
+    keys: Sequence[str],
+    ends: tuple[Partition, Partition],
+    materialise: Materialise,
+) -> None:
+    """Run the checks of all partitions, unless another step of the run in progress had them run."""
+    of_this_run = {_CHECKS_OF_RUN: context.run.run_id}
+    if not context.instance.get_runs_count(dg.RunsFilter(tags=of_this_run)):
+        materialise(
+            selection=dg.AssetSelection.checks_for_assets(*keys),
+            instance=context.instance,
+            tags={**range_tags(*ends), **of_this_run},
+            run_config=_ONLY_WARNINGS,
+        )
 
 
 def _runs(

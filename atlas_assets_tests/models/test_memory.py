@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import resource
+import sys
+from pathlib import Path
 
 import pytest
 
 from atlas_assets.errors import ModelError
-from atlas_assets.models.memory import require_memory, short_of_memory
+from atlas_assets.models.memory import give_back, require_memory, short_of_memory
 
 
 @pytest.mark.parametrize("which", [resource.RLIMIT_AS, resource.RLIMIT_DATA])
@@ -29,3 +31,17 @@ def test_errors_that_speak_of_memory_are_told_apart() -> None:
     for error in (MemoryError(), torch, RuntimeError("CUDA out of memory. Tried 2 GiB")):
         assert "too little memory" in str(short_of_memory(error))
     assert short_of_memory(RuntimeError("shapes do not fit")) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked; lift it there")
+def test_memory_that_was_freed_between_what_is_in_use_goes_back_to_the_system() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    taken = [bytes(1000) for _ in range(100_000)]
+    in_use = taken[::100]
+    del taken
+    before = resident()
+    give_back()
+    assert before - resident() > 50 << 20
+    assert all(map(len, in_use))

@@ -141,6 +141,34 @@ def test_circuits_of_every_definition_are_judged_alike(folder: Path) -> None:
     assert set(sample["domain"].unique()) <= {1, 3}
 
 
+def test_circuits_of_every_definition_are_checked_once_with_the_job_atlas(
+    result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance
+) -> None:
+    (run,) = instance.get_runs(dg.RunsFilter(tags={"atlas/checks_of_run": result.run_id}))
+    events = [entry.dagster_event for entry in instance.all_logs(run.run_id)]
+    seen = [
+        (found.check_name, found.partition, found.passed)
+        for event in events
+        if event and isinstance(found := event.event_specific_data, dg.AssetCheckEvaluation)
+    ]
+    every = [at.partition_key for at in PARTITIONS[DEFINITIONS]]
+    assert sorted(seen) == sorted(
+        (check, at, True) for check in ("agrees_with_inputs", "schema") for at in every
+    )
+
+
+def test_circuits_that_do_not_follow_from_their_inputs_fail_what_completes_them(
+    folder: Path, settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / folder.name)
+    copied = settings.model_copy(update={"data_dir": str(tmp_path)})
+    store, at = open_with_model(copied), Definition("contrastive")
+    store.write("circuits", store.read("circuits", at)[1:], at)
+    failed = materialize(copied, instance, ["ablation_sample"])
+    assert not failed.success
+    assert "agrees_with_inputs" in failure_text(failed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("site", ["mlp_neurons", "attn_out", "resid_post"])
 def test_another_site_gives_everything_too_circuits_and_their_yardsticks_included(

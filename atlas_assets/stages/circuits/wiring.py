@@ -212,10 +212,13 @@ def edges(table: pl.DataFrame, definitions: Iterable[str], names: Sequence[str])
         schema=("definition", "concept", "type"),
         orient="row",
     )
-    counted = table.group_by("definition", "concept").agg(
-        *(_different(kind).alias(column) for kind, column in _COUNTED.items()),
-        edges=pl.len().cast(pl.Int64),
-    )
+    # one circuit at a time: counted together, all edges would be in memory several times over
+    rows = [
+        (*circuit, *its.select(*map(_different, _COUNTED)).row(0), its.height)
+        for circuit, its in table.group_by("definition", "concept")
+    ]
+    columns = {name: EDGES.polars[name] for name in EDGES.polars if name != "type"}
+    counted = pl.DataFrame(rows, schema=columns, orient="row")
     found = circuits.join(counted, on=("definition", "concept"), how="left")
     return found.with_columns(pl.col(*_COUNTED.values(), "edges").fill_null(0)).select(
         EDGES.polars.names()
@@ -233,7 +236,7 @@ def _different(kind: str) -> pl.Expr:
         )
         for end in ("source", "target")
     ]
-    return at[0].append(at[1]).n_unique().cast(pl.Int64)
+    return at[0].append(at[1]).n_unique().cast(pl.Int64).alias(kind)
 
 
 def _wiring(making: Making) -> pl.DataFrame:

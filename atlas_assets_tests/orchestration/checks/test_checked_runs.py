@@ -84,8 +84,8 @@ def checks_seen(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str, str |
 def test_the_job_of_the_whole_atlas_has_every_check(settings: AtlasSettings) -> None:
     definitions = build_definitions(settings)
     checks = {found.op.name for found in definitions.asset_checks or []}
-    # a run of Dagster's has partitions of one space, which here is the sweep; and what is made on
-    # demand is checked by the job that makes it
+    # a run of Dagster's has partitions of one space, which here is the sweep: circuits are checked
+    # in a run within it. What is made on demand is checked by the job that makes it
     apart = {f"{key}_integrity" for key in ("circuits", *ON_DEMAND)}
     assert checks - apart <= set(definitions.resolve_job_def("atlas").graph.node_dict)
     assert len(checks) > len(ARTIFACTS)

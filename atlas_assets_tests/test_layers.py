@@ -107,6 +107,25 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
     assert not upward
 
 
+def test_who_asks_for_own_prompts_has_the_judge_of_their_file_too() -> None:
+    """Stages cannot import `storage.trust`, which has parquet read by another process first."""
+    wanted, judge = "atlas_assets.stages.prompts.inventory.", "atlas_assets.storage.trust"
+    asking = [m for m in modules() if room_of(m) != "stages" and _imports(m, wanted)]
+    assert len(asking) > 4
+    for module in asking:
+        reached, left = {module}, [module]
+        while left:
+            targets = {t for name in imported(left.pop()) for t in (name, name.rpartition(".")[0])}
+            found = targets & modules().keys() - reached
+            reached |= found
+            left += found
+        assert judge in reached, module
+
+
+def _imports(module: str, prefix: str) -> bool:
+    return any(target.startswith(prefix) for target in imported(module))
+
+
 def test_networks_know_of_the_stages_only_what_a_tokenizer_is() -> None:
     found = {target for _, target in of_room("models") if room_of(target) == "stages"}
     assert found == OF_STAGES_IN_MODELS

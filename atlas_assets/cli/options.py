@@ -130,6 +130,7 @@ def complete_concept(
     from atlas_assets.atlas.concept_names import bare_name
     from atlas_assets.settings import AtlasSettings
     from atlas_assets.stages.prompts.inventory import inventory_of
+    from atlas_assets.storage import trust  # noqa: F401 - judges a file of own prompts
 
     return [
         CompletionItem(word)

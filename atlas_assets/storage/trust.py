@@ -43,6 +43,7 @@ from atlas_assets.files.locations import (
     local_path,
 )
 from atlas_assets.files.locks import opened_mark
+from atlas_assets.stages.prompts import own_file
 
 #: seconds of processor time that reading may take, and more per byte of the file
 SECONDS, SECONDS_PER_BYTE = 10, 2e-6
@@ -304,3 +305,7 @@ def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     if child.stdin is None or child.stdout is None:
         raise ValueError("the process was started without pipes")
     return child.stdin, child.stdout
+
+
+# a stage, which reads the files that a user names, imports nothing of this room
+own_file.judge_with(require_harmless)

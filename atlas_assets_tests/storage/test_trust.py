@@ -15,7 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from atlas_assets.errors import ArtifactError, ForeignArtifactError, MissingArtifactError
+from atlas_assets.errors import (
+    ArtifactError,
+    ForeignArtifactError,
+    MissingArtifactError,
+    StimulusError,
+)
+from atlas_assets.stages.circuits.own_circuits import read_own
+from atlas_assets.stages.masks.masks import Masks
+from atlas_assets.stages.prompts import own_prompts
 from atlas_assets.storage import trust
 from atlas_assets.storage.codecs import codec_named
 from atlas_assets_tests.storage.samples import record_of
@@ -105,6 +113,24 @@ def test_a_file_that_needs_too_much_memory_is_refused(cache: Path, bomb: Path) -
         codec_named("object_prompts").read(bomb)
     assert str(bomb) in str(caught.value)
     assert not cache.exists()
+
+
+def test_files_that_a_user_names_are_examined_too(
+    cache: Path, bomb: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StimulusError, match="reading it ") as caught:
+        own_prompts.read(bomb)
+    assert str(bomb) in str(caught.value)
+    assert not cache.exists()
+    caplog.set_level("INFO")
+    caplog.clear()
+    path = tmp_path / "own.parquet"
+    pq.write_table(pa.table({"concept": ["For"], "prompt_text": ["for"]}), path)
+    assert own_prompts.read(path).concepts == ("own__For",)
+    pq.write_table(pa.table({"concept": ["ast__For"], "layer": [1], "neuron": [4]}), path)
+    found = read_own(str(path), Masks(("ast__For",), np.zeros((1, 2, 5), np.bool_)))
+    assert np.argwhere(found.bits).tolist() == [[0, 1, 4]]
+    assert caplog.text.count("a process of its own reads it first") == 2
 
 
 def test_what_is_harmless_in_one_format_is_examined_again_in_another(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +9,7 @@ import polars as pl
 from atlas_assets.errors import SettingsError
 from atlas_assets.stages.circuits import circuits
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.prompts.own_file import POLARS_ERRORS, bytes_of
+from atlas_assets.stages.prompts.own_file import POLARS_ERRORS, bytes_of, parquet_of
 
 #: rows at most: every neuron of a hundred circuits of a large model
 MOST_ROWS = 50_000_000
@@ -35,7 +34,7 @@ def read_own(file: str, like: Masks) -> Masks:
         ArtifactError: It is not about this atlas's concepts, layers and neurons.
     """
     path = Path(file).expanduser()
-    data = io.BytesIO(bytes_of(path, SettingsError, _refused))
+    data = parquet_of(bytes_of(path, SettingsError, _refused), path, _refused)
     try:
         schema = pl.read_parquet_schema(data)
         for name, (wanted, types) in _TYPES.items():

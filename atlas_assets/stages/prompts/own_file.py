@@ -20,6 +20,8 @@ MOST_BYTES, MOST_ROWS = 256 * 2**20, 1_000_000
 Row = tuple[int, dict[str, Any]]
 # a damaged parquet file makes polars raise either; the second is no Exception
 POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
+#: refuses bytes of a format that harm the process which reads them; see `judge_with`
+_judge: Callable[[bytes, str], None] | None = None
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 _NUMBER = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 #: the types that a column of parquet may have; pandas writes numbers with gaps as decimals
@@ -27,6 +29,16 @@ _TYPES: Mapping[str, tuple[Any, ...]] = {
     "start": (*_NUMBER, pl.Float32, pl.Float64, pl.Null),
     "end": (*_NUMBER, pl.Float32, pl.Float64, pl.Null),
 }
+
+
+def judge_with(judge: Callable[[bytes, str], None]) -> None:
+    """Let ``judge`` see the bytes of a user's parquet files before this process reads them.
+
+    It is given the bytes and ``"parquet"``, and raises an AtlasError where they do harm. It is
+    `storage.trust.require_harmless`, which a stage may not know of.
+    """
+    global _judge
+    _judge = judge
 
 
 def numbered_rows(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[Row]:
@@ -77,6 +89,19 @@ def bytes_of(
     return data
 
 
+def parquet_of(
+    data: bytes, path: Path, refused: Callable[[object, str, str], AtlasError]
+) -> io.BytesIO:
+    """Return a user's parquet to read it, or raise what `bytes_of` does: it harms its reader."""
+    if _judge is not None:
+        try:
+            _judge(data, "parquet")
+        except AtlasError as error:
+            found = error.found or error.what
+            raise refused(path, "a complete parquet file", found) from error
+    return io.BytesIO(data)
+
+
 def _from_csv(
     data: bytes, path: Path, columns: Sequence[str], required: Sequence[str]
 ) -> Iterator[Row]:
@@ -115,17 +140,18 @@ def _from_lines(
 def _from_parquet(
     data: bytes, path: Path, columns: Sequence[str], required: Sequence[str]
 ) -> Iterator[Row]:
+    file = parquet_of(data, path, _refused)
     try:
-        schema = pl.read_parquet_schema(io.BytesIO(data))
+        schema = pl.read_parquet_schema(file)
         _require_columns(list(schema), path, columns, required)
         for name, dtype in schema.items():
             if not isinstance(dtype, _TYPES.get(name, (*_TEXT, pl.Null))):
                 wanted = "whole numbers" if name in _TYPES else "text"
                 raise _refused(f"{path}, column {name!r}", wanted, f"type {dtype}")
-        height = pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item()
+        height = pl.scan_parquet(file).select(pl.len()).collect().item()
         if height > MOST_ROWS:
             raise _refused(path, f"at most {MOST_ROWS:,} rows", f"{height:,}")
-        frame = pl.read_parquet(io.BytesIO(data))
+        frame = pl.read_parquet(file)
     except POLARS_ERRORS as error:
         found = (str(error).splitlines() or [type(error).__name__])[0]
         raise _refused(path, "a complete parquet file", found) from error

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas_assets.atlas.versions import lies_on_hub
-from atlas_assets.errors import SettingsError
+from atlas_assets.errors import SettingsError, expect
+from atlas_assets.files.digests import short_digest
 from atlas_assets.settings import AtlasSettings
 
 _CONFIG = "config.json"
 #: how many checkpoints a message names
 _NAMED = 5
+#: of the folder of an atlas
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,33 @@ def checkpoints(settings: AtlasSettings) -> tuple[Checkpoint, ...]:
         return ()
     found = []
     for label, value in names.items():
+        _require_name(label)
         changes = {field: value}
         if settings.name is not None:
-            changes["name"] = f"{settings.name}--{re.sub('[^A-Za-z0-9._-]+', '-', label)}"
+            changes["name"] = _named(settings.name, label)
         found.append(Checkpoint(label, settings.model_copy(update=changes)))
     return tuple(found)
+
+
+def _named(name: str, label: str) -> str:
+    """The name of a checkpoint's folder of files, other than that of any other label."""
+    cleaned = f"{name}--{re.sub('[^A-Za-z0-9._-]+', '-', label)}"
+    if cleaned.endswith(label) and len(cleaned) <= _LONGEST_NAME:
+        return cleaned
+    return f"{cleaned[: _LONGEST_NAME - 7]}-{short_digest(label)}"
+
+
+def _require_name(label: str) -> None:
+    """Refuse what cannot be the key of a partition."""
+    expect(
+        label.isprintable() and "..." not in label,
+        SettingsError,
+        "a checkpoint has a name that cannot be used",
+        where="ATLAS_MODEL",
+        expected="printable characters without three dots in a row",
+        found=repr(label),
+        remedy="rename the checkpoint's folder",
+    )
 
 
 def require_one_model(settings: AtlasSettings) -> None:

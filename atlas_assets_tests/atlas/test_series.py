@@ -37,6 +37,24 @@ def test_folders_come_in_the_order_of_their_numbers(run: Path) -> None:
     ]
 
 
+def test_odd_names_of_folders_stay_apart_or_are_refused(tmp_path: Path) -> None:
+    names = ("step 1", "step-1", "step_1", "шаг 1", "step%1", "step.1", "1" * 200)
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    for given in ({}, {"name": "mine"}):
+        series = checkpoints(AtlasSettings.build(model=str(tmp_path), **given))
+        assert {one.label for one in series} == {*names}
+        assert len({one.settings.atlas_name for one in series}) == len(names)
+        for one in series:  # names are as those that users give
+            AtlasSettings.build(name=one.settings.atlas_name)
+    for odd in ("step...2", "step\n2"):
+        folder = (tmp_path / "step 1").rename(tmp_path / odd)
+        with pytest.raises(SettingsError, match="three dots in a row"):
+            checkpoints(AtlasSettings.build(model=str(tmp_path)))
+        folder.rename(tmp_path / "step 1")
+
+
 def test_revisions_come_in_the_order_in_which_they_are_named() -> None:
     settings = AtlasSettings.build(model="you/model", model_revision="step2000, main,step143")
     series = checkpoints(settings)

@@ -230,6 +230,27 @@ def test_ablation_holds_back_what_is_read(made: Any, site: Site, watch: Any) -> 
     assert abs(wanted - whole) > 2e-5
 
 
+def stream_after_blocks(model_type: str) -> None:
+    """The site `resid_post` is what the network itself calls its hidden states."""
+    network = families.build(model_type)
+    points, _ = points_at(network, network.base_model, mlps_of(network), "resid_post")
+    seen: list[Any] = []
+    for point in points:
+        point.register_forward_hook(lambda _m, _i, output: seen.append(first(output).clone()))
+    with torch.no_grad():
+        told = network(torch.arange(5, 12)[None], output_hidden_states=True, use_cache=False)
+    # the embeddings come first but in RWKV; what a norm follows is shown after it
+    after = told.hidden_states[model_type != "rwkv" :]
+    assert len(seen) == network.config.get_text_config().num_hidden_layers
+    for found, wanted in zip(seen[:-1], after, strict=False):
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_the_stream_is_that_of_the_networks_own_hidden_states() -> None:
+    for model_type in ("rwkv", "gpt_neox", "qwen3_next"):
+        stream_after_blocks(model_type)
+
+
 def test_sites_that_cannot_be_told_are_refused() -> None:
     experts = of_transformers("qwen2_moe", moe_intermediate_size=8, num_experts=4)
     with pytest.raises(ModelError, match="an MLP whose last matrix, called once") as caught:

@@ -162,6 +162,7 @@ class CheckpointTokenizer:
         told = _told_of_tokenizer(folder)
         self.vocab_size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.largest_id: int = max(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        self._lacking = _lacking(self._tokenizer, folder, told)
         self._n_embedded: int | None = None
         self.pad_id: int | None = self._find_pad_id(told, config)
         self.prefix: tuple[int, ...] = prefix_of(
@@ -193,6 +194,16 @@ class CheckpointTokenizer:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def _embedded(self, text: str, ids: Sequence[int]) -> list[int]:
+        for token in self._lacking:
+            if token in text:
+                raise ModelError(
+                    "the model's tokenizer files contradict each other",
+                    where=f"the text {shortened(repr(text), 60)}",
+                    expected=f"text without {token!r:.60}, of which the files say different ids",
+                    found=repr(token)[:60],
+                    remedy="save the tokenizer anew with transformers' save_pretrained, or leave "
+                    "the token out of the prompts",
+                )
         if self._n_embedded is not None and ids and max(ids) >= self._n_embedded:
             raise ModelError(
                 "the tokenizer does not belong to the model",
@@ -221,6 +232,21 @@ def _told_of_tokenizer(folder: Path) -> dict[str, Any]:
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         told |= _read_json(folder / name) if (folder / name).is_file() else {}
     return told
+
+
+def _lacking(tokenizer: TokenizerFile, folder: Path, told: Mapping[str, Any]) -> list[str]:
+    """The added tokens that other files name and the tokenizer does not know by the same id."""
+    beside, added = folder / "added_tokens.json", told.get("added_tokens_decoder")
+    named = _read_json(beside) if beside.is_file() else {}
+    for number, token in (added if isinstance(added, dict) else {}).items():
+        text = token.get("content") if isinstance(token, dict) else token
+        if isinstance(text, str):
+            named[text] = number
+    return [
+        token
+        for token, number in named.items()
+        if token and str(tokenizer.token_to_id(token)) != str(number)
+    ]
 
 
 def check_loaded(info: Mapping[str, Any], *, where: str, extra_allowed: bool = False) -> None:

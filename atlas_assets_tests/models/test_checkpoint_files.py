@@ -91,6 +91,29 @@ def test_two_files_are_used_as_transformers_uses_them(folder: Path, model_type: 
     assert names == ["vocab.json", "merges.txt", "added_tokens.json"]
 
 
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("added_tokens.json", {"<here>": 257, "": 3, END_OF_TEXT: 256}),
+        (
+            "tokenizer_config.json",
+            {"added_tokens_decoder": {"257": {"content": "<here>"}, "256": END_OF_TEXT}},
+        ),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"9": "<here>", "x": 3}}),
+    ],
+)
+def test_texts_with_tokens_that_tokenizer_json_lacks_are_refused(
+    folder: Path, file: str, named: Any
+) -> None:
+    (folder / file).write_text(json.dumps(named))
+    found = tokenizer_of(folder)
+    assert found.encode(TEXT + END_OF_TEXT)[-1] == 256
+    for encode in (found.encode, lambda text: found.encode_all([text])):
+        with pytest.raises(ModelError, match="<here>") as caught:
+            encode("it is <here>")
+        assert len(str(caught.value)) < 600
+
+
 @pytest.mark.parametrize("model_type", ["bert", "circuitgpt", "unheard_of"])
 def test_two_files_that_transformers_cannot_use_are_refused(folder: Path, model_type: str) -> None:
     two_files(folder, model_type, **(tiny.OPTIONS if model_type == "circuitgpt" else {}))

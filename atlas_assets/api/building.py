@@ -16,7 +16,7 @@ from atlas_assets.atlas.open import open_in_force
 from atlas_assets.atlas.series import checkpoints, require_one_model
 from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import SettingsError, expect, naming
-from atlas_assets.orchestration.instance import prepare_home
+from atlas_assets.orchestration.instance import databases_open, prepare_home
 from atlas_assets.orchestration.telling import Listener, Told, run_and_tell
 from atlas_assets.progress import bar_of
 from atlas_assets.settings import AtlasSettings, env_name
@@ -117,9 +117,10 @@ def build_and_tell(settings: AtlasSettings, listener: Callable[[int], Listener])
         settings: the settings in force.
         listener: is given the number of assets that are to be made, and gives who is told.
     """
-    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
+    home = dagster_home()
+    with dg.DagsterInstance.from_config(str(home)) as instance, databases_open(home) as keep_open:
         job, assets = _job(settings)
-        return run_and_tell(job, instance, assets, listener(len(assets)))
+        return run_and_tell(job, instance, assets, listener(len(assets)), begun=keep_open)
 
 
 def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:

@@ -5,7 +5,10 @@ versions of one database in it, after which nothing opens the instance any more.
 """
 
 import os
+import sqlite3
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -75,6 +78,29 @@ def create_instance(home: Path) -> None:
                 f"'{home}/history' '{home}/schedules'`: the list of runs and what is switched on "
                 "are lost, the files of the atlas stay; then run this command again",
             ) from error
+
+
+@contextmanager
+def databases_open(home: Path) -> Iterator[Callable[[str], None]]:
+    """Keep connections to the SQLite databases of the instance in ``home`` that a run writes to.
+
+    Dagster connects anew for every event. When the last connection to a database closes, SQLite
+    copies its log into the database and removes it, which takes longer than the event. What is
+    given opens the database of a run, by its id, once that has begun.
+    """
+    with ExitStack() as connections:
+
+        def keep_open(name: str) -> None:
+            for path in (home / "history").rglob(f"{name}.db"):
+                # without this connection an event only takes longer
+                with suppress(sqlite3.Error):
+                    opened = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
+                    connections.enter_context(closing(opened))
+                    opened.execute("SELECT count(*) FROM sqlite_master").fetchall()
+
+        keep_open("runs")
+        keep_open("index")
+        yield keep_open
 
 
 def main() -> int:

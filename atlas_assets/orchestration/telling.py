@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,7 @@ def run_and_tell(
     listener: Listener,
     *,
     raise_on_error: bool = False,
+    begun: Callable[[str], None] | None = None,
 ) -> Told:
     """Run a job in this process; its log goes to the instance and, in short, to a listener.
 
@@ -60,8 +61,9 @@ def run_and_tell(
         listener: hears what happens.
         raise_on_error: whether the first error ends the run, and is raised; otherwise what does
             not depend on the step that failed is still made.
+        begun: is given the run's id when its first step begins.
     """
-    told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener)})
+    told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener, begun)})
     result = told.execute_in_process(
         instance=instance,
         run_config={"loggers": {_LOGGER: {"config": {}}}},
@@ -93,19 +95,24 @@ def _cause(error: Any) -> str:
     return re.sub(rf"^[\w.]*\b{re.escape(str(error.cls_name))}: ", "", text)
 
 
-def _logger(assets: frozenset[str], listener: Listener) -> dg.LoggerDefinition:
+def _logger(
+    assets: frozenset[str], listener: Listener, begun: Callable[[str], None] | None
+) -> dg.LoggerDefinition:
     @dg.logger(config_schema=dict)
     def tell(_context: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("atlas", logging.DEBUG)
-        logger.addHandler(_Handler(assets, listener))
+        logger.addHandler(_Handler(assets, listener, begun))
         return logger
 
     return tell
 
 
 class _Handler(logging.Handler):
-    def __init__(self, assets: frozenset[str], listener: Listener) -> None:
+    def __init__(
+        self, assets: frozenset[str], listener: Listener, begun: Callable[[str], None] | None
+    ) -> None:
         super().__init__()
+        self._on_begin = begun
         self._assets = assets
         self._listener = listener
         self._begun: dict[str, float] = {}
@@ -118,6 +125,8 @@ class _Handler(logging.Handler):
             if step in self._begun and record.levelno >= logging.WARNING:
                 self._listener.warned(step, str(meta.get("orig_message") or record.getMessage()))
         elif event.event_type is dg.DagsterEventType.STEP_START:
+            if self._on_begin is not None and not self._begun:
+                self._on_begin(str(meta["run_id"]))
             self._begun[step] = record.created
         elif step not in self._assets:
             return

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.orchestration.instance import create_instance
+from atlas_assets.orchestration.instance import create_instance, databases_open
 
 #: so many processes at once; they are copies of one that has loaded Dagster, and need no start-up
 RACE = """
@@ -67,3 +68,24 @@ def test_what_two_first_processes_have_damaged_is_named_with_its_remedy(tmp_path
     assert f"rm -r '{tmp_path}/history' '{tmp_path}/schedules'" in told.stderr
     with pytest.raises(ArtifactError, match="two first processes"):
         create_instance(tmp_path)
+
+
+def test_a_database_that_is_kept_open_keeps_its_log_until_then(tmp_path: Path) -> None:
+    create_instance(tmp_path)
+    runs = tmp_path / "history" / "runs.db"
+    log = runs.with_name("runs.db-wal")
+
+    def write(table: str) -> None:
+        with closing(sqlite3.connect(runs)) as database:
+            database.execute(f"create table {table} (number)")
+            database.commit()
+
+    write("before")
+    assert not log.exists()
+    with databases_open(tmp_path):
+        write("meanwhile")
+        assert log.exists()
+    assert not log.exists()
+    with closing(sqlite3.connect(runs)) as database:
+        tables = {name for (name,) in database.execute("select name from sqlite_master")}
+    assert {"before", "meanwhile"} <= tables

@@ -33,7 +33,7 @@ FIGURES = {"concept_fraction.png": ("figure_concept_fraction", ("target_checker"
 #: seconds in which a page draws what it shows
 DRAWN_S = 8
 #: the artifacts that the findings of the README are read off
-TOLD_OF = ("masks", "summary", "circuit_leaderboard")
+TOLD_OF = ("masks", "checker_masks", "circuit_leaderboard")
 
 
 def main() -> None:

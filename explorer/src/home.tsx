@@ -36,8 +36,8 @@ function Shared() {
       place={place}
     >
       Circuits are {definitionName(definition)}. {several(core, "neuron")} of {held.length.toLocaleString("en")} are
-      in at least 90% of the {n} circuits. A neuron that nearly all circuits hold says that the
-      model is reading code, and is no evidence of any one concept.
+      in at least 90% of the {n} circuits. A neuron that nearly all circuits hold says nothing of
+      the prompt: it is no evidence of a concept, nor of code.
     </Strip>
     <NeuronList neurons={marks.map((mark) => mark.neuron)} words="These neurons" name="shared_neurons" />
     </>
@@ -98,8 +98,10 @@ function Keyword() {
       })}
     >
       Means over the concepts that have a keyword, by layer. The upper part fires for the keyword
-      in a string or a comment as well. That the lower part does not is no proof that it stands for
-      the concept: it may follow anything else in which the two kinds of prompts differ.
+      in a string or a comment as well, which other concepts’ keywords may make it do, too: the
+      sentence above has how much of a circuit fires for those. That the lower part does not is no
+      proof that it stands for the concept: it may follow anything else in which the two kinds of
+      prompts differ.
     </Figure>
   );
 }

@@ -64,7 +64,7 @@ def explorer_data(making: Making, page: Page) -> dict[str, Any]:
         "sections": [_section(section) for section in (*page.analyses, page.provenance)],
         "missing": page.missing,
     }
-    universal, setting = None, None
+    universal, setting, checker = None, None, None
     masks = _read(making, "masks")
     if masks is not None:
         settings = [Setting(*row) for row in masks.select("epsilon", "consistency").unique().rows()]
@@ -73,10 +73,11 @@ def explorer_data(making: Making, page: Page) -> dict[str, Any]:
         setting = settings[0]
         universal = universal_from_table(masks, setting)
         data |= _circuits(making, masks, settings, universal)
+        checker = _read(making, "checker_masks", setting)
     data["findings"] = [
         {"topic": finding.topic, "text": finding.text}
         for finding in findings(
-            universal, setting, tables["summary"], tables["circuit_leaderboard"]
+            universal, setting, checker and checker.masks, tables["circuit_leaderboard"]
         )
     ]
     prompts = _read(making, "object_prompts")

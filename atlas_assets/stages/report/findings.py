@@ -11,11 +11,16 @@ import polars as pl
 
 from atlas_assets.stages.circuits.quality import core_of
 from atlas_assets.stages.circuits.yardsticks import identifying
+from atlas_assets.stages.concepts import Kind, kinds_of
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.setting import PUBLISHED, Setting
 
-#: types of concepts in the columns of the summary, with what they are called
-_OF_TYPE = {"ast": "an AST node’s circuit", "blt": "a builtin’s"}
+#: kinds of concepts, with what their circuits are called
+_OF_KIND: dict[Kind, str] = {
+    "ast": "an AST node’s circuit",
+    "builtin": "a builtin’s",
+    "own": "a concept’s circuit",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Finding:
 def findings(
     universal: Masks | None,
     setting: Setting | None,
-    summary: pl.DataFrame | None,
+    checker: Masks | None,
     leaderboard: pl.DataFrame | None,
 ) -> list[Finding]:
     """Return what can be said of an atlas; what it has no numbers of is left out.
@@ -42,16 +47,14 @@ def findings(
     Args:
         universal: The universal masks at ``setting``.
         setting: The setting that is spoken of.
-        summary: The table ``summary``.
+        checker: The masks of the keywords of concepts at ``setting``.
         leaderboard: The table ``circuit_leaderboard``.
     """
     found: list[Finding] = []
     if universal is not None and setting is not None and universal.names:
         found.append(Finding("shared", _shared(universal, setting)))
-        if summary is not None:
-            at = {"epsilon": setting.epsilon, "consistency": setting.consistency}
-            rows = summary.filter(**at).rows(named=True)
-            found += [Finding("keyword", _keyword(row)) for row in rows]
+        if checker is not None:
+            found.append(Finding("keyword", _keyword(in_keywords(universal, checker))))
     if leaderboard is not None:
         found += [Finding("identification", text) for text in identifying(leaderboard)]
         found += [Finding("ablation", text) for text in _ablation(leaderboard)]
@@ -73,20 +76,64 @@ def _shared(universal: Masks, setting: Setting) -> str:
     )
 
 
-def _keyword(row: dict[str, Any]) -> str:
-    if row["mean_token_fraction"] is None:
+@dataclass(frozen=True)
+class InKeywords:
+    """How much of a circuit lies in the masks of keywords, on average over layers and concepts.
+
+    Attributes:
+        own: The share in the mask of the concept's own keyword, as ``token_fraction`` of the table
+            ``summary`` has it: 0 in a layer in which the circuit has no neuron.
+        others: The mean share in the masks of the other concepts' keywords, of the same kind: what
+            any keyword would do. ``None`` where no other concept of the kind has a keyword.
+    """
+
+    own: float
+    others: float | None
+
+
+def in_keywords(universal: Masks, checker: Masks) -> dict[Kind, InKeywords]:
+    """Return it for each kind of concept that has keywords.
+
+    Args:
+        universal: The circuits.
+        checker: The masks of keywords, of prompts that do not use the concept, by concept.
+    """
+    both = sorted(set(universal.names) & set(checker.names))
+    found: dict[Kind, InKeywords] = {}
+    for kind in kinds_of(both):
+        circuits = universal.select(both).of_kind(kind)
+        keywords = checker.select(circuits.names)
+        n = len(circuits.names)
+        if not n:
+            continue
+        shares = np.zeros((n, n))
+        for layer, sizes in enumerate(circuits.sizes().T):
+            of_layer = (masks.bits[:, layer].astype(np.float32) for masks in (circuits, keywords))
+            circuit, keyword = of_layer
+            shares += (circuit @ keyword.T) / np.maximum(sizes, 1)[:, np.newaxis]
+        shares /= circuits.n_layers
+        own = float(np.trace(shares))
+        others = (float(shares.sum()) - own) / (n * (n - 1)) if n > 1 else None
+        found[kind] = InKeywords(own / n, others)
+    return found
+
+
+def _keyword(found: dict[Kind, InKeywords]) -> str:
+    if not found:
         return "No concept of this atlas has checker prompts to compare its circuit with."
-    told = [
-        f"{row[f'{kind}_concept_fraction']:.1%} of {words}"
-        for kind, words in _OF_TYPE.items()
-        if row.get(f"{kind}_concept_fraction") is not None
-    ]
-    left = " and ".join(told) or f"{row['mean_concept_fraction']:.1%}"
-    alone = "the keyword alone" if told else "the checker prompts"
-    how_much = "Most" if row["mean_token_fraction"] > 1 / 2 else "A part"
+    own = " and ".join(f"{each.own:.1%} of {_OF_KIND[kind]}" for kind, each in found.items())
+    compared = [each.others for each in found.values() if each.others is not None]
+    if compared and min(compared) > 1 / 2:
+        begin = "Most of a circuit also fires for any other keyword"
+    elif min(each.own for each in found.values()) > 1 / 2:
+        begin = "Most of a circuit fires for the keyword alone as well"
+    else:
+        begin = "A part of a circuit fires for the keyword alone as well"
+    others = " and ".join(f"{share:.1%}" for share in compared)
+    control = f", and {others} for the keyword of another concept" if compared else ""
     return (
-        f"{how_much} of a circuit fires for {alone} as well, in text that does not use the "
-        f"concept: what is left to the concept itself is {left}, on average over layers."
+        f"{begin}: in text that does not use the concept, {own} fire for its own keyword{control}, "
+        "on average over layers."
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 
 from atlas_assets.stages.circuits.quality import LEADERBOARD
 from atlas_assets.stages.masks.masks import Masks
-from atlas_assets.stages.report.findings import findings
+from atlas_assets.stages.report.findings import InKeywords, findings, in_keywords
 from atlas_assets.stages.setting import Setting
-from atlas_assets_tests.storage.samples import sample
+from atlas_assets_tests.storage.samples import checkers, objects, sample
 
 SETTING = Setting(0.5, 0.8)
 
@@ -43,16 +44,49 @@ def test_the_shared_neurons_are_counted() -> None:
     assert found.text.startswith("At ε=0.5, C=0.8, a concept’s circuit has 1 of")
 
 
-def test_the_share_of_the_concept_is_the_summarys() -> None:
-    summary = sample("summary", SETTING)
-    row = summary.row(0, named=True)
+def masks(bits: object) -> Masks:
+    return Masks(("ast__For", "ast__If", "builtin__len"), np.array(bits, dtype=np.bool_))
+
+
+def test_what_fires_for_a_keyword_is_said_beside_what_fires_for_any_other() -> None:
+    """Counted by hand: 2 layers of 4 neurons, circuits of 2 and 2, 4 and 0, 1 and 1 neurons."""
+    circuits = masks(
+        [
+            [[1, 1, 0, 0], [0, 0, 1, 1]],
+            [[1, 1, 1, 1], [0, 0, 0, 0]],
+            [[1, 0, 0, 0], [0, 1, 0, 0]],
+        ]
+    )
+    keywords = masks(
+        [
+            [[1, 0, 0, 0], [0, 0, 1, 1]],
+            [[1, 1, 1, 0], [0, 0, 0, 1]],
+            [[0, 0, 0, 0], [0, 1, 0, 0]],
+        ]
+    )
+    found = in_keywords(circuits, keywords)
+    # own: (1/2 + 1) / 2 and (3/4 + 0) / 2; other: (1 + 1/2) / 2 and (1/4 + 0) / 2
+    assert found == {"ast": InKeywords(0.5625, 0.4375), "builtin": InKeywords(0.5, None)}
+    told = {each.topic: each.text for each in findings(circuits, SETTING, keywords, None)}
+    assert told["keyword"] == (
+        "A part of a circuit fires for the keyword alone as well: in text that does not use the "
+        "concept, 56.2% of an AST node’s circuit and 50.0% of a builtin’s fire for its own "
+        "keyword, and 43.8% for the keyword of another concept, on average over layers."
+    )
+    every = masks(np.ones((3, 2, 4)))
+    (_, keyword) = findings(circuits, SETTING, every, None)
+    assert keyword.text.startswith("Most of a circuit also fires for any other keyword: ")
+
+
+def test_the_share_in_its_own_keyword_is_the_summarys() -> None:
+    row = sample("summary", SETTING).row(0, named=True)
     at = Setting(row["epsilon"], row["consistency"])
-    masks = Masks(("ast__For",), np.ones((1, 1, 4), dtype=np.bool_))
-    told = {each.topic: each.text for each in findings(masks, at, summary, None)}["keyword"]
-    assert f"{row['ast_concept_fraction']:.1%} of an AST node’s circuit" in told
-    assert f"{row['blt_concept_fraction']:.1%} of a builtin’s" in told
-    most = row["mean_token_fraction"] > 0.5
-    assert told.startswith("Most" if most else "A part")
+    found = in_keywords(objects(at).universal, checkers(at).masks)
+    assert found["ast"].own == pytest.approx(row["ast_token_fraction"], abs=1e-4)
+    assert found["builtin"].own == pytest.approx(row["blt_token_fraction"], abs=1e-4)
+    none = Masks((), np.zeros((0, 1, 4), dtype=np.bool_))
+    (_, keyword) = findings(objects(at).universal, at, none, None)
+    assert keyword.text.startswith("No concept of this atlas has checker prompts")
 
 
 def test_what_cannot_be_told_from_nothing_is_said_to_be() -> None:
@@ -68,7 +102,7 @@ def test_what_cannot_be_told_from_nothing_is_said_to_be() -> None:
 
 def test_nothing_is_said_of_what_is_not_there() -> None:
     assert findings(None, None, None, None) == []
-    assert findings(None, None, sample("summary", SETTING), board()) == []
+    assert findings(None, None, checkers().masks, board()) == []
 
 
 def test_what_identifies_is_said_with_what_does_so_by_chance() -> None:

@@ -28,8 +28,10 @@ def leaderboard(everything: bool) -> Answer:
 
     Necessity is how much the loss rises, in nats per token, on prompts of the concept when its
     circuit is put to its mean; specificity is that less the rise on prompts of other concepts; over
-    matched is that less the rise by other neurons that are as strong. Brackets are 95% intervals
-    over (pair, subject area), of identified over concepts.
+    matched is that less the rise by the neurons nearest in strength that are left, which are weaker
+    where a circuit has taken the strongest. Identified is the share of a concept's pairs, on
+    average over concepts. Brackets are 95% intervals over (pair, subject area), of identified over
+    concepts.
     """
     from atlas_assets.atlas.open import open_in_force, require_file
     from atlas_assets.settings import AtlasSettings

@@ -14,6 +14,9 @@ from atlas_assets.cli.text import table
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.stages.setting import PUBLISHED
 
+#: own prompts of a concept that its intervals take
+LEAST_PROMPTS = 20
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -82,6 +85,15 @@ def _text(document: dict[str, Any], heads: str) -> Iterator[str]:
     yield f"{document['about']}, in the atlas {document['folder']}"
     yield ""
     yield from table((heads, *_HEADER), (_row(row, heads) for row in document["quality"]))
+    if any(0 < row["n_prompts"] < LEAST_PROMPTS for row in document["quality"]):
+        yield ""
+        yield "too few prompts for an interval; the job validate runs more"
+
+
+def _measured(row: dict[str, Any], name: str) -> str | None:
+    if row["n_prompts"] < LEAST_PROMPTS:  # an interval of so few does not cover what it should
+        return None if row[name] is None else f"{row[name]:+.3f}"
+    return with_interval(row, name)
 
 
 def _row(row: dict[str, Any], heads: str) -> tuple[object, ...]:
@@ -92,6 +104,6 @@ def _row(row: dict[str, Any], heads: str) -> tuple[object, ...]:
         row["identification_top1"],
         row["identification_rank"],
         row["split_half"],
-        *(with_interval(row, name) for name in ("necessity", "specificity", "over_matched")),
+        *(_measured(row, name) for name in ("necessity", "specificity", "over_matched")),
         row["q_value"],
     )

@@ -217,7 +217,8 @@ def attributions(
 ) -> Doubles:
     """Return a = −∂L/∂g at g = 1, summed over groups of prompts: ``[groups, layers, width]``.
 
-    It estimates by how many nats per token the loss of a prompt rises when a neuron is ablated.
+    It is a first-order score, in nats per token, to rank neurons by; what ablating a single neuron
+    costs it does not estimate.
 
     Args:
         model: a loaded causal LM.

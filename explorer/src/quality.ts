@@ -22,13 +22,13 @@ export const YARDSTICKS: Yardstick[] = [
   { name: "specificity", label: "specificity", show: nats, interval: true,
     meaning: "necessity less the rise on other concepts’ prompts, nats per token" },
   { name: "over_matched", label: "over matched", show: nats, interval: true,
-    meaning: "necessity less the rise when as many similar neurons outside the circuit are put to their means" },
+    meaning: "necessity less the rise when as many neurons outside the circuit are put to their means, the nearest in strength that are left, which may be weaker" },
   { name: "faithfulness_own", label: "faithfulness", show: share,
     meaning: "how much of what the MLPs contribute is left with the circuit alone, on own prompts" },
   { name: "faithfulness_other", label: "faithfulness, other prompts", show: share,
     meaning: "the same on prompts of other concepts" },
   { name: "identification_top1", label: "identified", show: share,
-    meaning: "share of prompts’ pairs held out that rank this circuit first" },
+    meaning: "share of prompts’ pairs held out that rank this circuit first; of a definition, the mean of that share over concepts" },
   { name: "chance_top1", label: "identified by chance", show: share,
     meaning: "that share if circuits were ranked at random" },
   { name: "centroid_top1", label: "identified, nearest centroid", show: share,
@@ -37,8 +37,8 @@ export const YARDSTICKS: Yardstick[] = [
     meaning: "that share by the id of the token that is read alone, without the model" },
   { name: "split_half", label: "agreement of halves", show: share,
     meaning: "Jaccard similarity of its circuits from two halves of the prompts" },
-  { name: "null_p", label: "p of its size", show: (value) => number(value, 3),
-    meaning: "share of circuits of randomly chosen pairs that are at least as large" },
+  { name: "null_q", label: "q of its size", show: (value) => number(value, 3),
+    meaning: "share of circuits of randomly chosen pairs that are at least as large, after Benjamini and Hochberg over the concepts" },
   { name: "q_value", label: "q over matched", show: (value) => number(value, 3),
     meaning: "p-value of over matched > 0, after Benjamini and Hochberg" },
   { name: "n_prompts", label: "prompts ablated", show: (value) => number(value, 0),
@@ -47,6 +47,24 @@ export const YARDSTICKS: Yardstick[] = [
 
 const known = new WeakMap<Atlas, Map<string, Row>>();
 
+/** A concept’s interval from fewer own prompts does not cover what it should. */
+const LEAST_PROMPTS = 20;
+
+export function intervalTold(row: Row): boolean {
+  return Number(row.n_prompts ?? 0) >= LEAST_PROMPTS;
+}
+
+/** Adds to the rows of one definition the q-values of sizes, after Benjamini and Hochberg. */
+function qOfSizes(rows: Row[]): void {
+  const tested = rows.filter((row) => typeof row.null_p === "number");
+  tested.sort((a, b) => Number(b.null_p) - Number(a.null_p));
+  let least = 1;
+  tested.forEach((row, at) => {
+    least = Math.min(least, (Number(row.null_p) * tested.length) / (tested.length - at));
+    row.null_q = least;
+  });
+}
+
 /** What is known of a concept’s circuit by a definition. */
 export function qualityOf(atlas: Atlas, definition: Definition, concept: string): Row | null {
   let rows = known.get(atlas);
@@ -54,6 +72,8 @@ export function qualityOf(atlas: Atlas, definition: Definition, concept: string)
     rows = new Map(
       rowsOf(atlas, "quality").map((row) => [`${row.definition}\n${row.concept}`, row]),
     );
+    const definitions = new Set([...rows.values()].map((row) => row.definition));
+    for (const each of definitions) qOfSizes([...rows.values()].filter((row) => row.definition === each));
     known.set(atlas, rows);
   }
   return rows.get(`${definition.key}\n${concept}`) ?? null;

@@ -54,7 +54,7 @@ export const MEANING: Record<string, string> = {
   calibrated:
     "neurons that fire above 0.3 of their layer’s scale where the concept ends, on most prompts of 80% of its pairs",
   contrastive:
-    "as many neurons as published has, those whose removal is estimated to cost this concept most above the others",
-  matched: "a control: as many neurons per layer, of similar strength, none of them published",
+    "as many neurons as published has, those ranked first by attribution to this concept above the others: a first-order score, no estimate of what removing one costs",
+  matched: "a control: as many neurons per layer, none of them published, the nearest in strength that are left: weaker ones where published has the strongest",
   own: "a user’s own circuits",
 };

@@ -47,8 +47,8 @@ _ATTRIBUTED = TableSchema(
         Column(
             "attribution",
             pl.Float64(),
-            "−∂L/∂g at g = 1: by about how many nats per token the mean loss of the concept's "
-            "prompts rises when the neuron is put to its mean",
+            "−∂L/∂g at g = 1, L the mean loss of the concept's prompts: a first-order score to "
+            "rank neurons by, no estimate of what ablating a single one costs",
         ),
         Column("mean_readout", pl.Float64(), "mean readout of the neuron over all tokens"),
     ),
@@ -173,7 +173,8 @@ ATTRIBUTION = Artifact(
     group="stage_15_downstream",
     description="Attribution patching: a = −∂L/∂g at g = 1 with readouts μ + g·(readout − μ), L "
     "the mean loss of a concept's prompts of the domains that discover, μ the mean readout over "
-    "all tokens. It estimates what ablating each neuron costs.",
+    "all tokens. It is a first-order score to rank neurons by, no estimate of what ablating a "
+    "single one costs.",
     compute=_attribution,
     inputs=("object_prompts",),
     model=Model.NETWORK,

@@ -6,7 +6,8 @@
 ``contrastive``  the k neurons whose attribution is highest above its mean over all concepts, with
                  k the size of the concept's published circuit
 ``matched``      a control: per layer as many neurons as the published circuit has, none of them its
-                 own, of similar mean |readout|
+                 own, the nearest in mean |readout| that are left: weaker ones, as the published
+                 circuit takes the strongest of a layer
 """
 
 from __future__ import annotations
@@ -86,10 +87,11 @@ def contrastive(attributions: Reals, published: Masks) -> Masks:
 
 
 def matched(circuits: Masks, strength: Reals, *, draw: int = 0, seed: int = 42) -> Masks:
-    """Return for each circuit one of other neurons with similar mean |readout|, of the same size.
+    """Return for each circuit one of other neurons, the nearest in mean |readout| that are left.
 
     The neurons of a layer's circuit, in random order, are each replaced by one of the five nearest
-    that are neither in the circuit nor taken; where a layer has no others left, it gets fewer.
+    that are neither in the circuit nor taken; where a layer has no others left, it gets fewer. Of a
+    circuit of the strongest neurons the control is weaker: nothing as strong is left.
 
     Args:
         circuits: The circuits.

@@ -92,7 +92,9 @@ LEADERBOARD = TableSchema(
         col.count("distinct_min", "different circuits in the layer that has fewest"),
         col.mean("entropy", "mean over layers of −Σ p log2 p over the different circuits, bits"),
         col.share(
-            "identification_top1", "mean share of held-out pairs ranked first", nullable=True
+            "identification_top1",
+            "share of a concept's held-out pairs ranked first, on average over concepts",
+            nullable=True,
         ),
         _number("identification_top1_low", "its 2.5th percentile over resamples of concepts"),
         _number("identification_top1_high", "its 97.5th percentile over resamples of concepts"),

@@ -15,7 +15,11 @@ edges   hidden (l, m) → readout (l, c) of weight ``mlp.c_proj`` W[c, m], where
 with k the last layer before l that has (k, c) in the circuit: the residual stream carries a channel
 on, so that what earlier layers wrote into it arrives with it, and each weight is one edge. Queries
 and keys, position embeddings and channels that the circuit does not write are no nodes. The number
-of edges is the size of a circuit in Gao et al. 2025 (arXiv:2511.13653), there of pruned ones.
+of edges is named after the size of a circuit in Gao et al. 2025 (arXiv:2511.13653) and not
+comparable with it, as theirs are pruned.
+
+Left out is what the attention of a layer writes and the MLP of the same layer reads. Gains of norms
+are not in the weights: a channel that a norm nearly takes away has its edges all the same.
 """
 
 from __future__ import annotations
@@ -309,8 +313,8 @@ CIRCUIT_EDGES = Artifact(
     filename="circuit_edges.csv",
     content=EDGES,
     description="How many nodes and edges the wiring of each circuit has; the geometric mean of "
-    "the edges over concepts is the size measure of Gao et al. 2025. Not applicable to dense "
-    "models: no row.",
+    "the edges over concepts is named after the measure of Gao et al. 2025 and not comparable with "
+    "it: these circuits are not pruned. Not applicable to dense models: no row.",
     compute=_edges,
     inputs=("masks", "circuit_wiring"),
     setting=REFERENCE,

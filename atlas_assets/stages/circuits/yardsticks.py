@@ -10,7 +10,14 @@ import polars as pl
 from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.positions import PositionActivations
 from atlas_assets.stages.artifact import Artifact, Entry, Needs
-from atlas_assets.stages.circuits import definitions, effects, half_circuits, halves, quality
+from atlas_assets.stages.circuits import (
+    ablation,
+    definitions,
+    effects,
+    half_circuits,
+    halves,
+    quality,
+)
 from atlas_assets.stages.circuits.artifacts import circuits_of
 from atlas_assets.stages.circuits.identification import centroids, identify
 from atlas_assets.stages.circuits.label_null import SCHEMA as NULL
@@ -142,11 +149,11 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
         rows,
         places=3,
         places_of={"size": 1},
-        note="Identified: pairs held out that rank the concept first, with the 95% interval over "
-        "concepts. Necessity: rise of the loss on own prompts when the circuit is ablated, nats "
-        "per token; specificity: that less the rise on other concepts' prompts; over matched: that "
-        "less the rise by matched controls, each with its 95% interval over (pair, domain). Above "
-        "matched: concepts with q < 0.05.",
+        note="Identified: pairs held out that rank the concept first, on average over concepts, "
+        "with the 95% interval over these. Necessity: rise of the loss on own prompts when the "
+        "circuit is ablated, nats per token; specificity: that less the rise on other concepts' "
+        "prompts; over matched: that less the rise by matched controls, each with its 95% interval "
+        "over (pair, domain). Above matched: concepts with q < 0.05.",
     )
 
 
@@ -180,9 +187,40 @@ def in_words(board: pl.DataFrame) -> str:
             f"ablated are by definition: {told}."
             if told
             else f"Of {_TOLD[kind]}, the circuits of no definition cost their own concept more "
-            "than others when ablated: none rises above chance."
+            f"than others when ablated: {_no_difference(of_kind)}."
         )
+        said += _against_control(of_kind, kind)
     return " ".join(said)
+
+
+def _no_difference(of_kind: pl.DataFrame) -> str:
+    """Return what it means that no interval is above 0: of the sample, little."""
+    if of_kind["n_significant"].is_null().all():
+        return (
+            f"no difference was measured with {ablation.SAMPLED.own} prompts of each concept; the "
+            "job validate runs more"
+        )
+    return "no difference was measured"
+
+
+def _against_control(of_kind: pl.DataFrame, kind: str) -> list[str]:
+    """Return which definitions identify no better than their control, by its interval."""
+    known = of_kind.drop_nulls(("identification_top1", "identification_top1_high"))
+    control = known.filter(definition="matched")
+    if control.is_empty():
+        return []
+    high = control["identification_top1_high"].item()
+    level = known.filter(
+        (pl.col("definition") != "matched") & (pl.col("identification_top1") <= high)
+    )
+    if level.is_empty():
+        return []
+    told = ", ".join(
+        f"{row['definition']} ({_share_with_interval(row)})" for row in level.rows(named=True)
+    )
+    (row,) = control.rows(named=True)
+    beside = f"the control (matched, {_share_with_interval(row)})"
+    return [f"Of {_TOLD[kind]}, no better than {beside} is the identification by: {told}."]
 
 
 def identifying(board: pl.DataFrame) -> list[str]:
@@ -201,7 +239,7 @@ def _identifying(row: dict[str, Any], kind: str) -> str:
     for name, told in (("centroid_top1", "nearest centroid"), ("token_top1", "the read token")):
         if row[name] is not None:
             beside.append(f"{row[name]:.1%} by {told}")
-    ranked = f"{found} of the pairs held out first ({', '.join(beside)})"
+    ranked = f"{found} of the pairs held out first, on average over concepts ({', '.join(beside)})"
     best, low = row["definition"], row["identification_top1_low"]
     if low is None or low <= row["chance_top1"]:
         return (

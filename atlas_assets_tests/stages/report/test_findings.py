@@ -114,5 +114,6 @@ def test_what_identifies_is_said_with_what_does_so_by_chance() -> None:
     assert found.topic == "identification"
     assert found.text == (
         "Of AST nodes, calibrated circuits identify best: they rank 77.1% [65.5%, 87.3%] of the "
-        "pairs held out first (2.3% by chance, 76.9% by nearest centroid, 38.9% by the read token)."
+        "pairs held out first, on average over concepts (2.3% by chance, 76.9% by nearest "
+        "centroid, 38.9% by the read token)."
     )

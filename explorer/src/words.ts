@@ -52,7 +52,7 @@ export const MEANING: Record<string, string> = {
   published:
     "neurons that fire above ε on at least a share C of the prompts of every pair of the concept",
   calibrated:
-    "neurons that fire above 0.3 of their layer’s scale where the concept ends, on most prompts of 80% of its pairs",
+    "neurons that fire above κ times their layer’s scale where the concept ends, on most prompts of at least a share π of its pairs",
   contrastive:
     "as many neurons as published has, those ranked first by attribution to this concept above the others: a first-order score, no estimate of what removing one costs",
   matched: "a control: as many neurons per layer, none of them published, the nearest in strength that are left: weaker ones where published has the strongest",

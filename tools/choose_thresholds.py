@@ -74,10 +74,7 @@ def read(model_id: str, prompts: pl.DataFrame) -> dict[str, ByDomain]:
     readings = read_prompts(
         model,
         units_of_object_prompts(some),
-        {
-            position: occurrences_at(model.tokenizer, found.texts, ends, units, n_units)
-            for position, ends in found.ends.items()
-        },
+        occurrences_at(model.tokenizer, found.texts, found.ends, units, n_units),
         scored=False,
         shards=ShardStore(None, "0" * 8),
         progress=Progress("prompts read"),

@@ -12,7 +12,8 @@ from typing import Any
 from atlas_assets.errors import SettingsError, expect
 from tools.train_embedded.untrained import Scales
 
-#: the keys of the embedded model's ``config.json``, without the loss threshold
+#: the keys of the embedded model's ``config.json``, without the loss threshold. Linear layers have
+#: no bias: what an MLP's output bias writes is read on every prompt and would be in every circuit
 OPTIONS: Mapping[str, Any] = {
     "block_size": 512,
     "vocab_size": 2048,
@@ -21,7 +22,7 @@ OPTIONS: Mapping[str, Any] = {
     "d_head": 32,
     "d_model": 192,
     "d_mlp": 512,
-    "bias": True,
+    "bias": False,
     "ln_bias": True,
     "rms_norm": True,
     "residual_activation_type": "identity",
@@ -40,7 +41,7 @@ OPTIONS: Mapping[str, Any] = {
 START = Scales(density=1.0, gain=1.0, readout=0.3, readout_spread=0.0, readout_bias=0.0, logits=0.3)
 
 #: of the batches' windows: the standard library, packages, and prompts of the discovery domains
-SHARES: Mapping[str, float] = {"library": 0.25, "packages": 0.71, "prompts": 0.04}
+SHARES: Mapping[str, float] = {"library": 0.25, "packages": 0.73, "prompts": 0.02}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=lambda: dict(OPTIONS))
     start: Scales = START
     seed: int = 0
-    steps: int = 6500
+    steps: int = 5500
     warmup_steps: int = 100
     learning_rate: float = 0.016
     optimiser: str = "muon"
@@ -85,7 +86,7 @@ class Recipe:
     clip: float = 1.0
     density: float = 0.2
     dense_steps: int = 200
-    annealed_step: int = 2600
+    annealed_step: int = 2200
     row_floor: int = 2
     windows: tuple[int, ...] = (128,) * 6 + (256,) * 2
     part_tokens: int = 1024

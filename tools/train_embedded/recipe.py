@@ -56,7 +56,8 @@ class Recipe:
         warmup_steps: steps in which the learning rate rises linearly.
         learning_rate: after them; from ``annealed_step`` it falls linearly, to nearly zero at the
             last step.
-        optimiser: of the matrices inside the blocks, ``muon`` or ``adamw``; AdamW serves the rest.
+        optimiser: of the matrices inside the blocks, ``muon`` (Jordan et al. 2024, with updates of
+            AdamW's size as in arXiv:2502.16982) or ``adamw``; AdamW serves the rest.
         weight_decay: of matrices only, per unit of learning rate.
         betas: AdamW's decay rates of the two moments.
         clip: largest Euclidean norm of the whole gradient.

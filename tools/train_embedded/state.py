@@ -18,7 +18,6 @@ from atlas_assets.errors import ModelError, expect
 from atlas_assets.files.atomic import write_bytes
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
-from tools.train_embedded.muon import Muon
 from tools.train_embedded.network import for_training
 from tools.train_embedded.recipe import Recipe
 from tools.train_embedded.untrained import untrained
@@ -98,9 +97,12 @@ def fresh(recipe: Recipe) -> State:
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(groups, lr=0.0, betas=recipe.betas, weight_decay=decay, fused=True)
     ]
-    if inside:  # c_attn is query, key and value, one below the other
-        cut = [{"params": [t], "parts": 3 if "c_attn" in name else 1} for name, t in inside.items()]
-        optimizers.append(Muon(cut, weight_decay=decay))
+    if inside:  # updates as large as AdamW's, so that one learning rate serves both
+        optimizers.append(
+            torch.optim.Muon(
+                inside.values(), lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+            )
+        )
     return State(for_training(network), optimizers)
 
 

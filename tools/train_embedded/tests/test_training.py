@@ -125,7 +125,7 @@ def test_either_optimiser_goes_on_from_a_state(tmp_path: Path, optimiser: str) -
     assert kept == sorted(step for step in recipe.kept_steps if step <= 18)
     restored = restore(tmp_path, recipe, "corpus")
     kinds = {tuple(sorted(restored.moments(matrix))) for matrix in restored.matrices}
-    adamw, muon = ("exp_avg", "exp_avg_sq", "step"), ("momentum",)
+    adamw, muon = ("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",)
     assert kinds == ({adamw, muon} if optimiser == "muon" else {adamw})
 
 

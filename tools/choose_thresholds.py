@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,11 +118,12 @@ def lines(found: dict[tuple[float, float, float], dict[str, float]]) -> Iterator
     yield "| κ | C | π | AST nodes | builtins | all |"
     yield "|---|---|---|---|---|---|"
     for setting, tops in found.items():
-        means = [
-            float(np.mean([top for name, top in tops.items() if split_concept(name)[0] in kinds]))
+        shares = [
+            [top for name, top in tops.items() if split_concept(name)[0] in kinds]
             for kinds in (("ast",), ("builtin",), ("ast", "builtin"))
         ]
-        cells = [*(f"{value:g}" for value in setting), *(f"{mean:.1%}" for mean in means)]
+        means = [f"{np.mean(of_kind):.1%}" if of_kind else "–" for of_kind in shares]
+        cells = [*(f"{value:g}" for value in setting), *means]
         yield f"| {' | '.join(cells)} |"
     best = max(found, key=lambda setting: float(np.mean(list(found[setting].values()))))
     more = np.array(list(found[best].values())) - np.array(list(found[DEFAULT].values()))
@@ -134,12 +135,12 @@ def lines(found: dict[tuple[float, float, float], dict[str, float]]) -> Iterator
     )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table of each position that is read."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("prompts", type=Path, help="the object prompts of an atlas")
     parser.add_argument("--model", default="embedded", help="a folder, a Hub id, or embedded")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     firings = read(chosen.model, pl.read_parquet(chosen.prompts))
     for position in POSITIONS:
         sys.stdout.write(f"\nRead at the {position}\n\n")

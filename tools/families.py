@@ -119,7 +119,8 @@ def build(model_type: str, **changes: Any) -> Any:
         default.pop(name, None)
     options = _shrunk(default) | dict(CHANGES.get(model_type, {})) | changes
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(kind.from_dict(options)).eval()
+    make: Any = AutoModelForCausalLM.from_config  # has no types
+    return make(kind.from_dict(options)).eval()
 
 
 def _shrunk(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +183,8 @@ def table(families: Iterator[Family] | list[Family]) -> str:
 def main() -> None:
     """Write the table into the page."""
     warnings.simplefilter("ignore")
-    transformers.logging.set_verbosity_error()
+    quiet: Any = transformers.logging.set_verbosity_error  # has no types
+    quiet()
     families = [examine(model_type) for model_type in model_types()]
     built = [family for family in families if family.built]
     read = sum(bool(family.read) for family in built)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from atlas_assets.stages.activations.positions import LEVELS
 from atlas_assets.stages.circuits.definitions import KAPPAS, SHARES
+from atlas_assets.stages.prompts import object_prompts
+from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets_tests.stages.circuits import planted
 from tools import choose_thresholds
 
@@ -40,3 +43,15 @@ def test_pairs_of_the_domain_held_out_find_planted_circuits_only(shuffled: bool)
     told = list(choose_thresholds.lines(found))
     assert len(told) == 2 + len(found) + 1
     assert told[-1].startswith("best: κ = ")
+
+
+def test_prompts_are_run_through_the_embedded_model_and_their_firings_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = object_prompts.generate(
+        load_stimuli(), ast_nodes=["For", "If", "While"], builtins=["len", "list", "max"]
+    )
+    prompts.write_parquet(tmp_path / "prompts.parquet")
+    assert choose_thresholds.main([str(tmp_path / "prompts.parquet")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("best: κ = ") == shown.count("Read at the ") == 2

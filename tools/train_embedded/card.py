@@ -62,10 +62,11 @@ def _sizes(record: Record) -> str:
 {record["object_prompts"]["longest"]} |
 | vocabulary | {options["vocab_size"]} byte-level BPE ids; the last is `{_IN_A_CELL}` |
 | matrix entries that are not zero | {matrices["nonzero"] / matrices["entries"]:.1%} of \
-{matrices["entries"]:,}; biases, norms and sinks are dense |
+{matrices["entries"]:,}; norms, sinks and the logits' bias are dense |
 | activations kept | {options["afrac"]:.0%} at {places} |
 | position embedding | width {options["d_pos_emb"]}, concatenated |
-| also | RMSNorm, attention sink, untied unembedding, no bigram table |
+| also | RMSNorm, attention sink, untied unembedding, no bigram table; linear layers without \
+biases, as what an MLP's bias writes would be in every circuit |
 | stored as | float16 |
 """
 
@@ -132,9 +133,7 @@ def _made(record: Record) -> str:
 - torch {made["torch"]}, numpy {made["numpy"]}, tokenizers {made["tokenizers"]}.
 
 The same recipe, corpus, versions and kind of processor give the same bytes, interrupted or not: the
-tests hold that on a small model, and no run of this size was repeated as a whole. The checkpoint in
-the package is older than a change of the last bits of attention's gradient (a private function of
-torch was replaced): the program as it is would give other bytes.
+tests hold that on a small model, and no run of this size was repeated as a whole.
 Elsewhere sums round differently, and training amplifies that: expect other weights of the same
 quality. SHA-256 of the weights: `{record["sha256"]["model.safetensors"]}`.
 """

@@ -189,10 +189,11 @@ CIRCUITS = Artifact(
     content=circuits.SCHEMA,
     description="The circuits of all concepts, a row per neuron, by one definition each: published "
     "(the universal mask at the reference setting, or at another one of the sweep), calibrated "
-    "(neurons that fire above 0.3 of their layer's scale at the concept's last token, on at least "
-    "half of the prompts of at least 80% of the concept's pairs), contrastive "
+    "(neurons that fire above 0.1 of their layer's scale at the concept's last token, on at least "
+    "half of the prompts of at least half of the concept's pairs), contrastive "
     "(as many neurons of the highest attribution above the mean over concepts), matched (a "
     "control), or a user's own file. Concepts without a neuron are named in the record.",
+    code_version="2",
     compute=_circuits,
     inputs=("masks", "object_activations", "position_activations", "attribution"),
     partitions=DEFINITIONS,

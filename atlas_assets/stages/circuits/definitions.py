@@ -24,12 +24,12 @@ from atlas_assets.stages.rounding import Reals
 Counts = npt.NDArray[np.int32]
 #: κ: a neuron fires where |readout| exceeds κ times the scale of its layer
 KAPPAS = (0.1, 0.3, 1.0)
-KAPPA = 0.3
+KAPPA = 0.1
 #: C: the share of a pair's prompts on which a neuron of its mask fires
 CONSISTENCY = 0.5
 #: π: the share of a concept's pairs whose masks hold a neuron of its circuit
 SHARES = (0.5, 0.8, 1.0)
-SHARE = 0.8
+SHARE = 0.5
 #: a matched neuron is drawn from this many of the nearest ones
 NEAREST = 5
 #: how often the control is drawn

@@ -286,6 +286,7 @@ LABEL_NULL = Artifact(
     description="Per concept, the size of its circuit against 999 circuits of as many pairs drawn "
     "at random: p = (1 + #{null ≥ size}) / 1000, and q after Benjamini and Hochberg.",
     compute=_label_null,
+    code_version="2",
     inputs=("object_masks", "position_activations"),
     setting=REFERENCE,
     needs=Needs.GRID,
@@ -300,7 +301,7 @@ CIRCUIT_QUALITY = Artifact(
     "from exact ablation necessity, specificity and faithfulness with intervals (the sample of the "
     "job atlas, or all of the job validate).",
     compute=_quality,
-    code_version="2",
+    code_version="3",
     inputs=(*_ABLATED, "position_activations", *_BESIDE),
     inputs_may_be_absent=True,
     setting=REFERENCE,

@@ -17,7 +17,7 @@ def board(seed: int, *, shuffled: bool) -> pl.DataFrame:
     discovered, held_out = planted.pair_masks(seed)
     if shuffled:
         discovered = planted.shuffled(discovered, seed)
-    circuits = calibrated(discovered)
+    circuits = calibrated(discovered, 0.8)
     names = {f"ast__C{n}": f"ast__N{n}" for n in range(6)}
     losses = test_effects.losses(seed, shuffled=shuffled, controls=5)
     losses = losses.with_columns(pl.col("concept", "prompts_of").replace(names))

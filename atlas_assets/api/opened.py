@@ -61,11 +61,12 @@ class Atlas:
     def show(
         self, concept: str, *, eps: float = REFERENCE.epsilon, cons: float = REFERENCE.consistency
     ) -> pl.DataFrame:
-        """Return the circuit of one concept, a row per layer, as ``atlas show`` does.
+        """Return the circuit of one concept, a row per layer, as ``atlas show --reference`` does.
 
         Args:
             concept: its full name (``ast__For``), or the bare one (``For``) where that is clear.
-            eps, cons: the ε and C of the setting.
+            eps, cons: the ε and C of the setting. ``atlas show`` without ``--reference`` takes the
+                one where circuits differ most, and names it.
 
         Returns:
             ``concept``, ``layer``, ``size``; the neurons ``concept_only`` (A∖B), ``shared`` (A∩B)

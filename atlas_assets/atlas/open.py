@@ -195,7 +195,8 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
             f"make it with `dagster asset materialize -m atlas_assets.definitions --select {key}`"
         )
     if there and isinstance(setting, Setting):
-        make = "compute this one (`atlas sweep --write`)"
+        at = f"--epsilon {setting.epsilon} --consistency {setting.consistency}"
+        make = f"compute this one (`atlas sweep {at} --write`)"
     raise MissingArtifactError(
         f"the atlas has no {key}" + (f" at {setting}" if setting else ""),
         where=str(store.path(key, setting)),

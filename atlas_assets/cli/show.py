@@ -168,6 +168,9 @@ def _text(
         yield ""
         yield "neurons"
         yield from paragraph(" ".join(map(str, neurons)) or "none", hanging=0)
+    else:
+        yield ""
+        yield f"--layer {document['layers'][-1]['layer']} lists the neurons of that layer"
 
 
 def _layer_table(layers: list[dict[str, Any]]) -> list[str]:

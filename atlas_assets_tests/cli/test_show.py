@@ -93,6 +93,7 @@ def test_why_there_is_no_decomposition(data: Path, call: Call) -> None:
     shown = call(data, "show", "For")
     assert shown.code == 0
     assert "no checker masks at ε=0.5, C=0.8" in shown.out
+    assert shown.out.splitlines()[-1].endswith("lists the neurons of that layer")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_why_there_is_no_decomposition(data: Path, call: Call) -> None:
         ("For --consistency 2", 2, "Invalid value for '--consistency'"),
         ("For --consistency 2", 2, "0<x<=1"),
         ("For --epsilon 0.2", 3, "ε=0.1, C=0.8; ε=0.5, C=0.8"),
-        ("For --epsilon 0.2", 3, "atlas sweep --write"),
+        ("For --epsilon 0.2", 3, "atlas sweep --epsilon 0.2 --consistency 0.8 --write"),
         ("For --epsilon nan", 2, "where: --epsilon"),
         ("For --setting eps=-1,C=0.8", 2, "where: --setting"),
         ("For --setting 0.8|0.5", 2, "with |, C comes first"),

@@ -50,7 +50,7 @@ export function definitionName(definition: {
 
 export const MEANING: Record<string, string> = {
   published:
-    "neurons that fire above ε on at least a share C of the prompts of every pair of the concept",
+    "neurons whose mean |readout| exceeds ε and that fire (are not zero) on at least a share C of the prompts, in every pair of the concept",
   calibrated:
     "neurons that fire above κ times their layer’s scale where the concept ends, on most prompts of at least a share π of its pairs",
   contrastive:

@@ -228,7 +228,8 @@ def identifying(board: pl.DataFrame) -> list[str]:
     said = []
     for kind in ("ast", "builtin"):
         of_kind = board.filter((pl.col("type") == kind) & ~pl.col("definition").str.contains("@"))
-        best = of_kind.drop_nulls("identification_top1").sort("identification_top1")[-1:]
+        judged = of_kind.filter(pl.col("definition") != "matched")  # a control is no answer
+        best = judged.drop_nulls("identification_top1").sort("identification_top1")[-1:]
         said += [_identifying(row, kind) for row in best.rows(named=True)]
     return said
 

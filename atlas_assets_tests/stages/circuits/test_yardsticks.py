@@ -88,3 +88,13 @@ def test_definitions_that_identify_no_better_than_their_control_are_named() -> N
         "Of AST nodes, no better than the control (matched, 13.5% [6.8%, 23.5%]) is the "
         "identification by: published (10.8% [5.4%, 20.8%])."
     )
+
+
+def test_a_control_is_never_said_to_identify_best() -> None:
+    empty = dict.fromkeys(quality.LEADERBOARD.polars, None)
+    interval = {"identification_top1_low": 0.5, "identification_top1_high": 1.0}
+    row = empty | {"type": "ast", "chance_top1": 1 / 43} | interval
+    shares = {"published": 0.6, "matched": 0.9}
+    rows = [row | {"definition": name, "identification_top1": of} for name, of in shares.items()]
+    (said,) = yardsticks.identifying(pl.DataFrame(rows, schema=quality.LEADERBOARD.polars))
+    assert said.startswith("Of AST nodes, published circuits identify best")

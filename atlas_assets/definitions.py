@@ -34,6 +34,10 @@ from atlas_assets.orchestration.version import version_asset
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import definitions_of
 
+#: by the setting; in one process the model is loaded once, and a laptop's memory holds one copy of
+#: everything
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+
 
 def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     """Fresh definitions of one atlas: assets, jobs, what starts them, resources.
@@ -63,8 +67,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
             hub_sync_sensor(settings, publish, resources["hub"]),
         ],
         resources=resources,
-        # one process: the model is loaded once, and a laptop's memory holds one copy of everything
-        executor=dg.in_process_executor,
+        executor=EXECUTORS[settings.executor],
         metadata={"settings": dg.MetadataValue.json(settings.model_dump(mode="json"))},
     )
 

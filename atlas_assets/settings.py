@@ -135,6 +135,11 @@ class AtlasSettings(BaseModel):
         "(`tcp://host:8786`) or its scheduler file (docs/cluster.md); default: threads of this "
         "process",
     )
+    executor: Literal["in_process", "multiprocess"] = Field(
+        default="in_process",
+        description="where Dagster runs the steps of a job: `in_process`, all in the run's own "
+        "process; `multiprocess`, each in one of its own (docs/dagster.md)",
+    )
     batch_tokens: int | None = Field(
         default=None,
         ge=1,

@@ -96,12 +96,12 @@ def read(
         with naming(_ARGUMENTS, "argument"):
             source = resolve(str(model), revision)
             loaded = load(source, device=device, dtype=dtype, mlp=tuple(mlp), bos=bos, site=site)
-            return extract(loaded, units, readout=position, **running)
+            return extract(loaded, units, readout=position, **running).whole()
     with (
         naming(_ARGUMENTS, "argument"),
         in_memory(model, tokenizer, mlp=tuple(mlp), bos=bos, site=site) as lent,
     ):
-        return extract(lent, units, readout=position, **running)
+        return extract(lent, units, readout=position, **running).whole()
 
 
 def _require_one_of(name: str, value: object, known: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from typing import Literal, NotRequired, TypedDict, Unpack
 
 import numpy as np
 
-from atlas_assets.extraction import plain_pass, tree_model, tree_pass, tree_probe
+from atlas_assets.extraction import plain_pass, tree_model, tree_pass, tree_probe, unit_shards
 from atlas_assets.extraction.engine import THREADS, Engine
 from atlas_assets.extraction.losses import LOSS_OF_SHORT_PROMPT, MAX_SCORED_TOKENS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
@@ -46,7 +46,7 @@ from atlas_assets.extraction.spots import Occurrences, Spots
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress
-from atlas_assets.stages.activations.activations import Activations
+from atlas_assets.stages.activations.stored import AnyActivations, activations_of, is_large
 
 #: distinct texts that are scored as one unit, which in padded batches makes them one shard
 UNIT_PROMPTS = 2048
@@ -84,13 +84,13 @@ class PromptReadings:
     """What one pass over the prompts of units gives.
 
     Attributes:
-        activations: sums and counts of all units.
+        activations: sums and counts of all units; those of a large atlas lie on disk.
         losses: per unit, float64 ``[prompts]`` in prompt order: ``sequence_loss`` in nats.
         lengths: per unit, int64 ``[prompts]``: tokens of the whole prompt.
         positions: what was read at other positions, by name.
     """
 
-    activations: Activations
+    activations: AnyActivations
     losses: Mapping[str, Doubles]
     lengths: Mapping[str, IntArray]
     positions: Mapping[str, PositionReadings]
@@ -102,8 +102,10 @@ def extract(
     *,
     readout: Readout = "last_token",
     **running: Unpack[Running],
-) -> Activations:
+) -> AnyActivations:
     """Return the readouts of the prompts of all units, added up per unit, sorted by name.
+
+    Those of a large atlas (`stored.is_large`) lie in the store's folder, where it has one.
 
     Args:
         model: a loaded causal LM.
@@ -118,7 +120,7 @@ def extract(
     """
     prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
     done = run_pass(model, prompts, readout=readout, **running)
-    return Activations(prompts.names, prompts.n_prompts, done.sums, done.counts, done.remark)
+    return activations_of(prompts.names, prompts.n_prompts, done.sums, done.counts, done.remark)
 
 
 def read_prompts(
@@ -154,7 +156,7 @@ def read_prompts(
     rows = dict(zip(prompts.names, prompts.rows, strict=True))
     places = {name: np.searchsorted(prompts.distinct, of_unit) for name, of_unit in rows.items()}
     return PromptReadings(
-        activations=Activations(
+        activations=activations_of(
             prompts.names, prompts.n_prompts, done.sums, done.counts, done.remark
         ),
         losses={name: done.losses[of_unit] for name, of_unit in places.items()} if scored else {},
@@ -219,7 +221,11 @@ def run_pass(
     with running["progress"].track(to_run) as track:
         shards, engine = running["shards"], running.get("engine", THREADS)
         task = Pass(model, prompts, readout, scored, budget, shards, track, spots, tree, engine)
-        done = tree_pass.run(task) if on_tree else plain_pass.run(task)
+        large = is_large(int(prompts.n_prompts.sum(dtype=np.int64)), *task.shape)
+        if large and shards.folder is not None and not spots:
+            done = unit_shards.run(task, on_tree)
+        else:
+            done = tree_pass.run(task) if on_tree else plain_pass.run(task)
     return replace(done, remark=remark) if remark else done
 
 

@@ -15,6 +15,7 @@ from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.spots import Spots
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Track
+from atlas_assets.stages.blocks import Rows
 
 Doubles = npt.NDArray[np.float64]
 Readout = Literal["last_token", "published"]
@@ -25,16 +26,16 @@ class UnitSums:
     """The result of a pass: readouts added up per unit, and the losses of the prompts.
 
     Attributes:
-        sums: float32 ``[units, layers, width]``.
-        counts: int32 ``[units, layers, width]``.
+        sums: float32 ``[units, layers, width]``; of a large atlas, on disk.
+        counts: int32 ``[units, layers, width]``, likewise.
         losses: float64 ``[distinct prompts]`` in nats per token; empty where none were asked for.
         remark: why the prompts did not run on their prefix tree, where a tree was asked for.
         at_spots: the same sums, and int32 counts ``[levels, units, layers, width]``, of each of
             the pass's `Spots`.
     """
 
-    sums: npt.NDArray[np.float32]
-    counts: npt.NDArray[np.int32]
+    sums: Rows
+    counts: Rows
     losses: Doubles
     remark: str = ""
     at_spots: tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]], ...] = ()

@@ -117,6 +117,12 @@ class UnitPrompts:
         names, rows = zip(*((self.names[unit], self.rows[unit]) for unit in units), strict=True)
         return replace(self, names=names, rows=rows)
 
+    def compact(self) -> UnitPrompts:
+        """Return the units with a table of their own sequences alone, in the same order."""
+        sequences = [self.table.sequence(row) for row in self.distinct.tolist()]
+        rows = tuple(np.searchsorted(self.distinct, of_unit) for of_unit in self.rows)
+        return UnitPrompts(self.names, table_of(sequences), rows)
+
     def where(self, row: int) -> str:
         """Name the first unit that holds sequence ``row``, and the prompt's place in it."""
         return next(
@@ -187,12 +193,14 @@ def require_fit(prompts: UnitPrompts, max_positions: int, what: str) -> None:
         )
 
 
-def cut_into_shards(prompts: UnitPrompts, target: int) -> Iterator[UnitPrompts]:
+def cut_into_shards(
+    prompts: UnitPrompts, target: int, most_units: int | None = None
+) -> Iterator[UnitPrompts]:
     """Cut the units into shards such that no prompt occurs in two of them.
 
     Units are connected when they share a prompt; the connected groups, ordered by their first
-    unit's name, are packed until a shard holds ``target`` distinct prompts. The result depends on
-    the prompts alone.
+    unit's name, are packed until a shard holds ``target`` distinct prompts, or ``most_units``. The
+    result depends on the prompts alone.
     """
     incidence = prompts.multiplicity
     _, labels = connected_components(incidence @ incidence.T, directed=False)
@@ -204,7 +212,7 @@ def cut_into_shards(prompts: UnitPrompts, target: int) -> Iterator[UnitPrompts]:
     for group in groups.values():
         packed += group
         held += len(prompts.select(group).distinct)
-        if held >= target:
+        if held >= target or (most_units is not None and len(packed) >= most_units):
             yield prompts.select(sorted(packed))
             packed, held = [], 0
     if packed:

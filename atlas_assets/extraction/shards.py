@@ -85,9 +85,13 @@ class ShardStore:
         """Store a finished shard, whole or not at all (ArtifactWriteError)."""
         path = self._path(key, to_write=True)
         if path is not None:
-            kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-            data = save(kept, metadata={"sha256": payload_digest((), kept)})
-            write_bytes(path, data, what=f"shard {key}")
+            write_shard(path, arrays)
+
+    def opened(self) -> Path:
+        """Return the folder of the shards, which is made and held, of a store that keeps them."""
+        path = self._path("any", to_write=True)
+        assert path is not None, "this store keeps nothing"
+        return path.parent.resolve()
 
     def _path(self, key: str, *, to_write: bool = False) -> Path | None:
         if self.folder is None:
@@ -100,6 +104,24 @@ class ShardStore:
             if to_write or folder.is_dir():
                 hold(folder)
         return folder / f"{key}.safetensors"
+
+
+def write_shard(path: Path, arrays: Mapping[str, Array]) -> str:
+    """Write a shard, whole or not at all (ArtifactWriteError); return the digest of its content."""
+    kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    digest = payload_digest((), kept)
+    write_bytes(path, save(kept, metadata={"sha256": digest}), what=f"shard {path.stem}")
+    return digest
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the digest that a shard was written with; None where there is no sound file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            digest: str | None = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return digest
 
 
 def _read(path: Path, like: Mapping[str, Array]) -> Arrays:

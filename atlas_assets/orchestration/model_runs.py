@@ -17,10 +17,12 @@ import numpy as np
 import polars as pl
 
 from atlas_assets.atlas.model import AtlasModel
+from atlas_assets.errors import ModelError
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations, Units, units_of_object_prompts
+from atlas_assets.stages.activations.stored import LARGE, AnyActivations, is_large
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.circuits.wiring import Entries, Weights
 from atlas_assets.stages.prompts.inventory import inventory_of
@@ -31,6 +33,7 @@ from atlas_assets.storage.store import AtlasStore
 if TYPE_CHECKING:
     from atlas_assets.extraction.engine import Engine
     from atlas_assets.extraction.extraction import NetworkPath, PromptReadings
+    from atlas_assets.extraction.spots import Occurrences
     from atlas_assets.stages.activations.positions import PositionActivations
     from atlas_assets.stages.circuits.samples import Sample
     from atlas_assets.stages.circuits.statistics import Indices
@@ -106,7 +109,7 @@ class ModelRuns:
             token_length=pl.Series(lengths.astype(np.int64), dtype=pl.Int64),
         )
 
-    def read_object_prompts(self, prompts: pl.DataFrame) -> Activations:
+    def read_object_prompts(self, prompts: pl.DataFrame) -> AnyActivations:
         """Return the activations (sums and counts) of the pairs of ``prompts``.
 
         Pairs that are candidates with all their prompts are taken from the pass over all
@@ -124,6 +127,14 @@ class ModelRuns:
         The release's readout has no pass to share, and the prompts are then run for this alone.
         """
         units = units_of_object_prompts(prompts)
+        if self._is_large(prompts, units):
+            raise ModelError(
+                "activations at concepts and names are not made of an atlas of this size",
+                where=self._key,
+                expected=f"readouts of at most {LARGE / 1e9:g} GB",
+                found=f"{len(prompts):,} prompts of {len(units):,} pairs",
+                remedy="make what needs none of them (atlas build --select), or fewer prompts",
+            )
         if self._settings.readout == "last_token" and _holds(self._candidates, units):
             _, found = self._read_candidates(self._candidates)
             _PASSES.pop(self._model, None)  # no other asset takes from it
@@ -150,7 +161,7 @@ class ModelRuns:
             engine=self._engine,
             shards=self._shards(self._key),
             progress=self._progress("prompts read"),
-        )
+        ).whole()
 
     def attribute(self, sample: Sample) -> tuple[Reals, Reals]:
         """Return the mean attributions of each concept's prompts, and the mean readouts."""
@@ -221,19 +232,29 @@ class ModelRuns:
         from atlas_assets.extraction.extraction import read_prompts  # imports torch
         from atlas_assets.extraction.positions import by_pair, occurrences_in
 
-        names, occurrences = occurrences_in(self._model.tokenizer, prompts)
+        units = units_of_object_prompts(prompts)
+        large = self._is_large(prompts, units)
+        names: tuple[str, ...] = ()
+        occurrences: dict[str, Occurrences] = {}
+        if not large:
+            names, occurrences = occurrences_in(self._model.tokenizer, prompts)
         readings = read_prompts(
             self._model.loaded,
-            units_of_object_prompts(prompts),
+            units,
             occurrences,
             scored=scored,
             batch_tokens=self._settings.batch_tokens,
             path=self._path,
             engine=self._engine,
-            shards=self._shards(_POSITIONS),
+            # what lies in shards is taken from there until the activations are written
+            shards=self._shards("object_activations" if large else _POSITIONS),
             progress=self._progress("prompts read and scored" if scored else "prompts read"),
         )
-        return readings, by_pair(names, readings.positions)
+        return readings, () if large else by_pair(names, readings.positions)
+
+    def _is_large(self, prompts: pl.DataFrame, units: Units) -> bool:
+        loaded = self._model.loaded
+        return is_large(len(prompts), len(units), loaded.n_layers, loaded.width)
 
     @property
     def _path(self) -> NetworkPath:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from atlas_assets.errors import AtlasError
 from atlas_assets.stages.activations.activations import Activations, Units
+from atlas_assets.stages.activations.stored import AnyActivations
 from atlas_assets.stages.masks.masks import Bits, CheckerMasks, Masks, ObjectMasks
 from atlas_assets.stages.prompts.tokens import Tokenizer
 from atlas_assets.stages.rounding import Reals
@@ -49,7 +50,7 @@ class Model(Protocol):
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
 
-    def read_object_prompts(self, prompts: pl.DataFrame) -> Activations:
+    def read_object_prompts(self, prompts: pl.DataFrame) -> AnyActivations:
         """Return the sums and counts of every pair of the object prompts."""
 
     def read(self, units: Units) -> Activations:

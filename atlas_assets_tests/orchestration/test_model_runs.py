@@ -17,6 +17,7 @@ from atlas_assets.orchestration.data_versions import model_version
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.positions import PositionActivations
+from atlas_assets.stages.activations.stored import StoredActivations
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.orchestration.tiny_atlas import (
     failure_text,
@@ -61,6 +62,26 @@ def store_of(settings: AtlasSettings) -> AtlasStore:
 
 def notes(folder: Path) -> list[Path]:
     return sorted((folder / ".work").rglob("*.safetensors"))
+
+
+def test_a_large_atlas_is_added_up_on_disk_and_says_what_is_not_made_of_it(
+    settings: AtlasSettings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(settings, instance, "object_prompts", "object_activations")
+    published = store_of(settings).read("object_activations")
+    prompts = (whole / "11A_object_prompts.parquet").read_bytes()
+    (whole / NAME).unlink()
+    monkeypatch.setattr("atlas_assets.stages.activations.stored.LARGE", 1)
+    folder = make(settings, instance, "object_prompts")
+    assert [note.name for note in notes(folder)].count("00000.safetensors") == 1
+    make(settings, instance, "object_activations")
+    assert notes(folder) == []
+    assert (folder / "11A_object_prompts.parquet").read_bytes() == prompts
+    found = store_of(settings).read("object_activations")
+    assert isinstance(found, StoredActivations)
+    assert found.digest() == published.digest()
+    result = materialize(settings, instance, ["position_activations"])
+    assert "are not made of an atlas of this size" in failure_text(result)
 
 
 def test_the_pass_of_the_prompts_is_the_pass_of_the_activations(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from atlas_assets.errors import ArtifactError
@@ -47,6 +49,25 @@ def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     counts[7, 1, 2] = 1000
     with pytest.raises(ArtifactError, match=f"{kept.names[7]}, layer 1, neuron 2"):
         list(replace(kept, counts=counts).blocks())
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Values that no machine has the memory for."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...] = (9, 1, 1 << 44)
+
+    def __getitem__(self, units: slice, /) -> npt.NDArray[Any]:
+        raise AssertionError(f"{units} are read")
+
+
+def test_what_does_not_fit_into_memory_is_not_read() -> None:
+    found, kinds = in_memory(), (np.dtype(np.float32), np.dtype(np.int32))
+    kept = stored.StoredActivations(found.names, found.n_prompts, *map(Endless, kinds))
+    with pytest.raises(ArtifactError, match="do not fit into memory") as caught:
+        kept.whole()
+    assert "GB free" in str(caught.value)
 
 
 def test_the_rule_is_of_readouts_or_of_units(monkeypatch: pytest.MonkeyPatch) -> None:

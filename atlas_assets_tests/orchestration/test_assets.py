@@ -64,6 +64,12 @@ def test_the_sweep_is_a_setting() -> None:
     assert sorted(partitions.get_partition_keys()) == ["0.9|0.2", "1.0|0.2"]
 
 
+def test_the_executor_is_a_setting() -> None:
+    in_processes = build_definitions(AtlasSettings.build(executor="multiprocess"))
+    assert in_processes.executor is dg.multiprocess_executor
+    assert build_definitions(AtlasSettings()).executor is dg.in_process_executor
+
+
 def test_definitions_are_built_fresh_and_load_without_the_model_libraries() -> None:
     """Listing the graph must not cost the import of torch."""
     code = (

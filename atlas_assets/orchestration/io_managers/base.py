@@ -51,10 +51,12 @@ class AtlasIOManager(dg.IOManager):
         """Write one value, or one per partition of the run."""
         artifact = self._artifact(context)
         if not artifact.partitioned or not context.has_asset_partitions:
+            # before it is written: what lies in unfinished work is gone afterwards
+            content = content_metadata(artifact, obj)
             written = self.store.write(artifact.key, obj)
             _warn_of_fetched(context, written)
             context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
-            context.add_output_metadata(_metadata(artifact, obj, written))
+            context.add_output_metadata({**content, **file_metadata(written)})
             return
         # Dagster gives them in no particular order
         keys = sorted(context.asset_partition_keys)

@@ -14,6 +14,7 @@ import dagster as dg
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.orchestration.io_managers.metadata import content_metadata, file_metadata
+from atlas_assets.stages.activations.stored import StoredActivations
 from atlas_assets.stages.artifact import Artifact, Kind
 from atlas_assets.storage.codecs import artifact_named
 from atlas_assets.storage.store import AtlasStore, Written
@@ -51,11 +52,13 @@ class AtlasIOManager(dg.IOManager):
         """Write one value, or one per partition of the run."""
         artifact = self._artifact(context)
         if not artifact.partitioned or not context.has_asset_partitions:
-            # before it is written: what lies in unfinished work is gone afterwards
-            content = content_metadata(artifact, obj)
+            # sums that lie in unfinished work are gone when they are written
+            on_disk = isinstance(obj, StoredActivations)
+            content = content_metadata(artifact, obj) if on_disk else {}
             written = self.store.write(artifact.key, obj)
             _warn_of_fetched(context, written)
             context.log.info(f"wrote {written.path} ({written.size_bytes:,} bytes)")
+            content = content or content_metadata(artifact, obj)
             context.add_output_metadata({**content, **file_metadata(written)})
             return
         # Dagster gives them in no particular order

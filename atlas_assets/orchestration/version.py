@@ -30,6 +30,7 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
         "that is complete, fresh and has passed its blocking checks takes the place of the one "
         "before, whose files stay.",
         kinds={"json"},
+        tags={"needs": "files"},
         owners=OWNERS,
         code_version="1",
         deps=[key for key in ARTIFACTS if key not in {*skipped, *ON_DEMAND}],

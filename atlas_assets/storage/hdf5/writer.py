@@ -223,28 +223,50 @@ def _put(image: IO[bytes], values: Rows, places: Sequence[int]) -> None:
 class _Taking:
     """A file that takes all that HDF5 writes, which could not close what the disk refuses.
 
-    Nor would it hand on an interrupt: that too is raised when the file is closed.
+    Nor would it hand on an interrupt: that too is raised when the file is closed. What was refused,
+    and what is written after it, is kept in memory, since HDF5 reads it again and trusts it.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._at = 0
         self._refusal: BaseException | None = None
+        self._kept: list[tuple[int, bytes]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = self._file.seek(offset, whence)
+        if whence == io.SEEK_END:
+            self._at = max([self._at, *(start + len(data) for start, data in self._kept)])
+        return self._at
+
     def write(self, data: memoryview) -> int:
-        return self._tried(self._file.write, data, len(data))
+        if self._refusal is None:
+            try:
+                return self._file.write(data)
+            except BaseException as error:
+                self._refusal = error
+        self._kept.append((self._at, bytes(data)))
+        return len(data)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        self._file.readinto(view)  # type: ignore[attr-defined]
+        for start, data in self._kept:
+            low, high = max(start, self._at), min(start + len(data), self._at + len(view))
+            if low < high:
+                view[low - self._at : high - self._at] = data[low - start : high - start]
+        return len(view)
 
     def truncate(self, size: int) -> int:
-        return self._tried(self._file.truncate, size, size)
-
-    def _tried(self, change: Callable[[Any], int], what: Any, done: int) -> int:
-        try:
-            return change(what)
-        except BaseException as error:
-            self._refusal = self._refusal or error
-            return done
+        if self._refusal is None:
+            try:
+                return self._file.truncate(size)
+            except BaseException as error:
+                self._refusal = error
+        return size
 
     def raise_refusal(self) -> None:
         """Raise the first error of the disk or interrupt, if there was one."""

@@ -113,8 +113,8 @@ def test_masks_follow_from_the_prompts_of_the_file(folder: Path) -> None:
     assert prompts.select("concept", "unit").n_unique() == 6
     with h5py.File(folder / "13_object_masks_eps0.5_cons0.8.h5") as file:
         assert file["metadata/own_concepts"].asstr()[:].tolist() == ["LIMIT", "ORDER BY", "WHERE"]
-        universal = file["universal_masks/layer_0/own__WHERE"][:]
-        pairs = file["pair_masks/layer_0"]
+        universal = file["universal_masks/layer_3/own__WHERE"][:]
+        pairs = file["pair_masks/layer_3"]
         of_units = [pairs[f"own__WHERE__{unit}"][:] for unit in ("orders", "users")]
         assert file["metrics/jaccard_own_matrix"].shape == (3, 3)
     assert universal.any()

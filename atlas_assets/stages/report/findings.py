@@ -123,13 +123,19 @@ def _keyword(found: dict[Kind, InKeywords]) -> str:
         return "No concept of this atlas has checker prompts to compare its circuit with."
     own = " and ".join(f"{each.own:.1%} of {_OF_KIND[kind]}" for kind, each in found.items())
     compared = [each.others for each in found.values() if each.others is not None]
+    others = " and ".join(f"{share:.1%}" for share in compared)
+    if "own" in found:
+        control = f", and {others} for those of another concept" if compared else ""
+        return (
+            f"Without the concept, {own} fire for its own checker prompts{control}, on average "
+            "over layers."
+        )
     if compared and min(compared) > 1 / 2:
         begin = "Most of a circuit also fires for any other keyword"
     elif min(each.own for each in found.values()) > 1 / 2:
         begin = "Most of a circuit fires for the keyword alone as well"
     else:
         begin = "A part of a circuit fires for the keyword alone as well"
-    others = " and ".join(f"{share:.1%}" for share in compared)
     control = f", and {others} for the keyword of another concept" if compared else ""
     return (
         f"{begin}: in text that does not use the concept, {own} fire for its own keyword{control}, "

@@ -38,7 +38,7 @@ PREFIX = "ATLAS_"
 #: where the paper's frozen files are published, as the dataset card says
 DEFAULT_SOURCE = "piotrwilam/CSP-Atlas"
 #: characters of a folder's name, at most
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
 #: what is counted has at most this number
 _MOST = 10**9
 _REPO_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -72,7 +72,7 @@ class AtlasSettings(BaseModel):
     name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        max_length=_LONGEST_NAME,
+        max_length=LONGEST_NAME,
         description="folder of this atlas under the data dir; default: a slug of the repository it "
         "is fetched from and of the model (and of whatever else departs from the defaults, so that "
         "two atlases never mix)",
@@ -361,8 +361,8 @@ def _slug(settings: AtlasSettings) -> str:
     ]
     text = "--".join(part for part in parts if part)
     name = re.sub(r"[^A-Za-z0-9._-]+", "--", text).strip("-.").lower() or "atlas"
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[: _LONGEST_NAME - 7]}-{short_digest(text)}"
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 7]}-{short_digest(text)}"
     return name
 
 

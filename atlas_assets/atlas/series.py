@@ -15,13 +15,11 @@ from pathlib import Path
 from atlas_assets.atlas.versions import lies_on_hub
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.files.digests import short_digest
-from atlas_assets.settings import AtlasSettings
+from atlas_assets.settings import LONGEST_NAME, AtlasSettings
 
 _CONFIG = "config.json"
 #: how many checkpoints a message names
 _NAMED = 5
-#: of the folder of an atlas
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,9 @@ def checkpoints(settings: AtlasSettings) -> tuple[Checkpoint, ...]:
 def _named(name: str, label: str) -> str:
     """The name of a checkpoint's folder of files, other than that of any other label."""
     cleaned = f"{name}--{re.sub('[^A-Za-z0-9._-]+', '-', label)}"
-    if cleaned.endswith(label) and len(cleaned) <= _LONGEST_NAME:
+    if cleaned.endswith(label) and len(cleaned) <= LONGEST_NAME:
         return cleaned
-    return f"{cleaned[: _LONGEST_NAME - 7]}-{short_digest(label)}"
+    return f"{cleaned[: LONGEST_NAME - 7]}-{short_digest(label)}"
 
 
 def _require_name(label: str) -> None:

@@ -78,11 +78,14 @@ def _shared(universal: Masks, setting: Setting) -> str:
 
 @dataclass(frozen=True)
 class InKeywords:
-    """How much of a circuit lies in the masks of keywords, on average over layers and concepts.
+    """How much of a circuit lies in the masks of keywords, on average over concepts.
+
+    A share is of all neurons of a concept's circuit, whatever their layer; concepts without a
+    neuron have none. (``token_fraction`` of the table ``summary`` is another number, the mean over
+    layers, with 0 for a layer in which the circuit has no neuron.)
 
     Attributes:
-        own: The share in the mask of the concept's own keyword, as ``token_fraction`` of the table
-            ``summary`` has it: 0 in a layer in which the circuit has no neuron.
+        own: The share in the mask of the concept's own keyword.
         others: The mean share in the masks of the other concepts' keywords, of the same kind: what
             any keyword would do. ``None`` where no other concept of the kind has a keyword.
     """
@@ -92,7 +95,7 @@ class InKeywords:
 
 
 def in_keywords(universal: Masks, checker: Masks) -> dict[Kind, InKeywords]:
-    """Return it for each kind of concept that has keywords.
+    """Return it for each kind of concept that has keywords, and a circuit with a neuron.
 
     Args:
         universal: The circuits.
@@ -104,17 +107,17 @@ def in_keywords(universal: Masks, checker: Masks) -> dict[Kind, InKeywords]:
         circuits = universal.select(both).of_kind(kind)
         keywords = checker.select(circuits.names)
         n = len(circuits.names)
-        if not n:
+        sizes = circuits.sizes().sum(axis=1)
+        there = np.flatnonzero(sizes)
+        if not len(there):
             continue
-        shares = np.zeros((n, n))
-        for layer, sizes in enumerate(circuits.sizes().T):
-            of_layer = (masks.bits[:, layer].astype(np.float32) for masks in (circuits, keywords))
-            circuit, keyword = of_layer
-            shares += (circuit @ keyword.T) / np.maximum(sizes, 1)[:, np.newaxis]
-        shares /= circuits.n_layers
-        own = float(np.trace(shares))
-        others = (float(shares.sum()) - own) / (n * (n - 1)) if n > 1 else None
-        found[kind] = InKeywords(own / n, others)
+        circuit, keyword = (
+            masks.bits.reshape(n, -1).astype(np.float32) for masks in (circuits, keywords)
+        )
+        shares = (circuit @ keyword.T)[there] / sizes[there, np.newaxis]
+        own = shares[np.arange(len(there)), there]
+        others = float(np.mean((shares.sum(axis=1) - own) / (n - 1))) if n > 1 else None
+        found[kind] = InKeywords(float(own.mean()), others)
     return found
 
 
@@ -128,7 +131,7 @@ def _keyword(found: dict[Kind, InKeywords]) -> str:
         control = f", and {others} for those of another concept" if compared else ""
         return (
             f"Without the concept, {own} fire for its own checker prompts{control}, on average "
-            "over layers."
+            "over concepts."
         )
     if compared and min(compared) > 1 / 2:
         begin = "Most of a circuit also fires for any other keyword"
@@ -139,7 +142,7 @@ def _keyword(found: dict[Kind, InKeywords]) -> str:
     control = f", and {others} for the keyword of another concept" if compared else ""
     return (
         f"{begin}: in text that does not use the concept, {own} fire for its own keyword{control}, "
-        "on average over layers."
+        "on average over concepts."
     )
 
 

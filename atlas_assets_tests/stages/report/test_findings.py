@@ -65,27 +65,61 @@ def test_what_fires_for_a_keyword_is_said_beside_what_fires_for_any_other() -> N
         ]
     )
     found = in_keywords(circuits, keywords)
-    # own: (1/2 + 1) / 2 and (3/4 + 0) / 2; other: (1 + 1/2) / 2 and (1/4 + 0) / 2
-    assert found == {"ast": InKeywords(0.5625, 0.4375), "builtin": InKeywords(0.5, None)}
+    # own: (1 + 2) / 4 and (3 + 0) / 4; other: (2 + 1) / 4 and (1 + 0) / 4
+    assert found == {"ast": InKeywords(0.75, 0.5), "builtin": InKeywords(0.5, None)}
     told = {each.topic: each.text for each in findings(circuits, SETTING, keywords, None)}
     assert told["keyword"] == (
         "A part of a circuit fires for the keyword alone as well: in text that does not use the "
-        "concept, 56.2% of an AST node’s circuit and 50.0% of a builtin’s fire for its own "
-        "keyword, and 43.8% for the keyword of another concept, on average over layers."
+        "concept, 75.0% of an AST node’s circuit and 50.0% of a builtin’s fire for its own "
+        "keyword, and 50.0% for the keyword of another concept, on average over concepts."
     )
     every = masks(np.ones((3, 2, 4)))
     (_, keyword) = findings(circuits, SETTING, every, None)
     assert keyword.text.startswith("Most of a circuit also fires for any other keyword: ")
 
 
-def test_the_share_in_its_own_keyword_is_the_summarys() -> None:
+def test_a_concept_without_a_neuron_has_no_share_and_its_keyword_is_still_another_one() -> None:
+    circuits = masks(np.zeros((3, 2, 4)))
+    circuits.bits[0, 1, :2] = True
+    keywords = masks(np.zeros((3, 2, 4)))
+    keywords.bits[0, 1, 0] = keywords.bits[1, 1, 1] = keywords.bits[1, 0] = True
+    assert in_keywords(circuits, keywords) == {"ast": InKeywords(0.5, 0.5)}
+
+
+def shares_one_by_one(circuits: Masks, keywords: Masks, kind: str) -> InKeywords:
+    """The own and the others' share, by loops over concepts and sets of neurons."""
+    sets = [
+        {
+            name: {tuple(place) for place in np.argwhere(bits)}
+            for name, bits in zip(of.names, of.bits, strict=True)
+        }
+        for of in (circuits, keywords)
+    ]
+    circuit_of, keyword_of = sets
+    names = [name for name in circuit_of if name in keyword_of and name.startswith(kind)]
+    own, others = [], []
+    for name in names:
+        if circuit := circuit_of[name]:
+            shares = {other: len(circuit & keyword_of[other]) / len(circuit) for other in names}
+            own.append(shares.pop(name))
+            others += [sum(shares.values()) / len(shares)] if shares else []
+    return InKeywords(sum(own) / len(own), sum(others) / len(others) if others else None)
+
+
+def test_the_shares_are_those_of_sets_of_neurons() -> None:
     row = sample("summary", SETTING).row(0, named=True)
     at = Setting(row["epsilon"], row["consistency"])
-    found = in_keywords(objects(at).universal, checkers(at).masks)
-    assert found["ast"].own == pytest.approx(row["ast_token_fraction"], abs=1e-4)
-    assert found["builtin"].own == pytest.approx(row["blt_token_fraction"], abs=1e-4)
+    circuits, keywords = objects(at).universal, checkers(at).masks
+    found = in_keywords(circuits, keywords)
+    for kind in ("ast", "builtin"):
+        counted = shares_one_by_one(circuits, keywords, kind)
+        assert found[kind].own == pytest.approx(counted.own), kind
+        assert found[kind].others == pytest.approx(counted.others), kind
+
+
+def test_an_atlas_without_keywords_has_nothing_to_compare_circuits_with() -> None:
     none = Masks((), np.zeros((0, 1, 4), dtype=np.bool_))
-    (_, keyword) = findings(objects(at).universal, at, none, None)
+    (_, keyword) = findings(objects(SETTING).universal, SETTING, none, None)
     assert keyword.text.startswith("No concept of this atlas has checker prompts")
 
 

@@ -245,7 +245,10 @@ class _Taking:
     def write(self, data: memoryview) -> int:
         if self._refusal is None:
             try:
-                return self._file.write(data)
+                left = memoryview(data).cast("B")
+                while left:  # the last bytes of a disk, or a signal, end a write before its end
+                    left = left[self._file.write(left) :]
+                return len(data)
             except BaseException as error:
                 self._refusal = error
         self._kept.append((self._at, bytes(data)))

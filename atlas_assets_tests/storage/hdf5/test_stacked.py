@@ -103,20 +103,38 @@ def test_an_interrupt_while_hdf5_writes_is_that_interrupt(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FILE.write(path, KEPT, provenance("object_activations", payload_sha256=FOUND.digest()))
-    before, opened = path.read_bytes(), Path.open
-
-    def interrupted(self: Path, mode: str = "r", buffering: int = -1) -> Any:
-        file = opened(self, mode, buffering)
-        return Interrupted(file) if (mode, buffering) == ("r+b", 0) else file
-
-    monkeypatch.setattr(Path, "open", interrupted)
+    before = path.read_bytes()
+    write_through(Interrupted, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         FILE.write(path, KEPT, provenance("object_activations", payload_sha256=FOUND.digest()))
     assert [path.read_bytes(), *path.parent.iterdir()] == [before, path]
 
 
-class Interrupted:
-    """A file in which somebody presses Control-C while it is written."""
+def test_a_disk_that_takes_less_than_it_is_given_is_given_the_rest(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = provenance("object_activations", payload_sha256=FOUND.digest())
+    FILE.write(path, KEPT, record)
+    before = path.read_bytes()
+    path.unlink()
+    write_through(InParts, monkeypatch)
+    FILE.write(path, KEPT, record)
+    assert path.read_bytes() == before
+
+
+def write_through(kind: type[Wrapped], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open the files that HDF5 itself writes as ``kind``."""
+    opened = Path.open
+
+    def wrapped(self: Path, mode: str = "r", buffering: int = -1) -> Any:
+        file = opened(self, mode, buffering)
+        return kind(file) if (mode, buffering) == ("r+b", 0) else file
+
+    monkeypatch.setattr(Path, "open", wrapped)
+
+
+class Wrapped:
+    """A file through which another is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -124,15 +142,29 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    def __enter__(self) -> Interrupted:
+    def __enter__(self) -> Wrapped:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: memoryview) -> int:
+        return self._file.write(data)
+
+
+class Interrupted(Wrapped):
+    """A file in which somebody presses Control-C while it is written."""
+
+    def write(self, data: memoryview) -> int:
         del data
         raise KeyboardInterrupt
+
+
+class InParts(Wrapped):
+    """A file that takes no more than 100 bytes at once."""
+
+    def write(self, data: memoryview) -> int:
+        return self._file.write(data[:100])
 
 
 @pytest.mark.parametrize("damage", ["value", "width", "units", "type"])

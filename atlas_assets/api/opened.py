@@ -29,7 +29,7 @@ _CIRCUIT = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Atlas:
     """An atlas opened for reading; made by `build` and `open_atlas`.
 
@@ -41,6 +41,10 @@ class Atlas:
     """
 
     store: AtlasStore
+
+    def __repr__(self) -> str:
+        """Say where it lies and what can be asked of it."""
+        return f"<Atlas {self.folder}: .summary(), .show(concept), .circuits(definition)>"
 
     @property
     def folder(self) -> UPath:

@@ -127,7 +127,8 @@ def masks(
     share ``consistency`` of the unit's prompts.
 
     Returns:
-        ``names`` of the units, sorted, and ``bits``, bool ``[units, layers, width]``.
+        ``names`` of the units, sorted, and ``bits``, bool ``[units, layers, width]``;
+        ``neurons(name)`` gives the numbers of a unit's neurons, for each layer.
 
     Raises:
         SettingsError: a threshold is out of range.

@@ -148,11 +148,12 @@ def require_folder(root: UPath) -> None:
         if is_folder(root):
             return
         is_file = root.exists()
+        beside = "" if is_file else _told(_atlases_in(root.parent), "but beside it")
     raise MissingArtifactError(
         "there is no atlas",
         where=str(root),
         expected="a folder with the files of an atlas",
-        found="a file" if is_file else "nothing at that path",
+        found="a file" if is_file else f"nothing at that path{beside}",
         remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `atlas build` builds one",
     )
 
@@ -162,15 +163,27 @@ def require_atlas(folder: UPath) -> None:
     require_folder(folder)
     if any(map(artifact_of_file, file_names(folder))):
         return
-    below = [] if is_remote(folder) else folder.iterdir()
-    atlases = sorted(path.name for path in below if _holds_an_atlas(path))
+    atlases = _atlases_in(folder)
     raise MissingArtifactError(
         "the folder is no atlas",
         where=str(folder),
         expected="a folder with the files of an atlas, by their published names",
-        found="no file of an atlas" + (f", but the atlases {', '.join(atlases)}" * bool(atlases)),
+        found=f"no file of an atlas{_told(atlases, 'but')}",
         remedy=f"name one of those, as {folder / atlases[0]}" if atlases else "correct the path",
     )
+
+
+def _atlases_in(folder: UPath) -> list[str]:
+    """The names of the folders in a folder on this machine that hold an atlas, sorted."""
+    if is_remote(folder) or not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if _holds_an_atlas(path))
+
+
+def _told(atlases: list[str], where: str) -> str:
+    """The end of a sentence that names atlases; nothing where there are none."""
+    what = "the atlas" if len(atlases) == 1 else "the atlases"
+    return f", {where} {what} {', '.join(atlases)}" if atlases else ""
 
 
 def _holds_an_atlas(path: UPath) -> bool:
@@ -203,10 +216,18 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
         expected="a file of that name",
         found=f"the {'settings' if isinstance(setting, Setting) else 'definitions'} {there}"
         if there
-        else "none",
+        else f"none{_elsewhere(store.root)}",
         remedy=f"{'ask for one of those, ' if there else ''}{make}, or look into another folder "
         "(data_root=, or ATLAS_DATA_DIR and ATLAS_NAME)",
     )
+
+
+def _elsewhere(root: UPath) -> str:
+    """The other atlases beside a folder in which there is no file of one."""
+    with suppress(OSError, UnreadableArtifactError):
+        if not (is_folder(root) and _holds_an_atlas(root)):
+            return _told(_atlases_in(root.parent), "but beside it")
+    return ""
 
 
 def _require_applicable(store: AtlasStore, key: str) -> None:

@@ -50,6 +50,12 @@ def test_the_atlas_in_force_and_its_folder_are_the_same(
     assert isinstance(in_force.summary(), pl.DataFrame)
 
 
+def test_it_says_where_it_lies_and_what_can_be_asked(made: Path) -> None:
+    told = repr(aa.open_atlas(made / NAME))
+    assert str(made / NAME) in told
+    assert ".show(concept)" in told
+
+
 def test_circuits_are_those_of_a_definition(data: Path) -> None:
     store = open_with_model(settings_in(data))
     universal = store.read("object_masks", REFERENCE, part="universal").universal

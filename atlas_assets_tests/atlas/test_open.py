@@ -90,6 +90,17 @@ def test_a_missing_artifact_without_settings(data: Path) -> None:
     require_file(store_in(data), "summary")
 
 
+def test_where_there_is_no_atlas_those_beside_it_are_named(data: Path) -> None:
+    beside = f"but beside it the atlas {sample_atlas.NAME}"
+    nothing = open_in_force(sample_atlas.settings_in(data).model_copy(update={"name": "other"}))
+    with pytest.raises(MissingArtifactError, match=f"found: none, {beside}"):
+        require_file(nothing, "summary")
+    with pytest.raises(MissingArtifactError, match=f"nothing at that path, {beside}"):
+        open_folder(data / "other")
+    with pytest.raises(MissingArtifactError, match="found: none\n"):
+        require_file(store_in(data), "token_checker_masks")
+
+
 def test_an_ad_hoc_setting_does_not_change_the_sweep_of_a_folder(data: Path) -> None:
     folder = data / sample_atlas.NAME
     off = Setting(0.3, 0.6)

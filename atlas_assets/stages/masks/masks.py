@@ -129,6 +129,13 @@ class Masks:
         sizes: npt.NDArray[np.int64] = np.count_nonzero(self.bits, axis=2).astype(np.int64)
         return sizes
 
+    def neurons(self, name: str) -> list[list[int]]:
+        """Return the neurons of a unit's mask: for each layer their numbers, from 0 and ascending.
+
+        That there is no such unit is an ArtifactError that names near matches.
+        """
+        return [np.flatnonzero(layer).tolist() for layer in self.bits[self.index(name)]]
+
     def index(self, name: str) -> int:
         """Return the position of a unit along the first axis.
 

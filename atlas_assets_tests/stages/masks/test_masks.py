@@ -89,6 +89,8 @@ def test_sizes_selection_and_digest():
     circuits = naive.from_bits(found)
     assert found.sizes().tolist() == [[len(at) for at in circuits[name]] for name in found.names]
     assert found.sizes().dtype == np.int64
+    for name in found.names:
+        assert found.neurons(name) == [sorted(layer) for layer in circuits[name]]
     chosen = found.select([found.names[3], found.names[0], found.names[3]])
     assert chosen.names == (found.names[0], found.names[3])
     np.testing.assert_array_equal(chosen.bits, found.bits[[0, 3]])

@@ -2,7 +2,7 @@
 
 An engine runs every batch somewhere and hands the results over in the order of the batches, in the
 calling thread. What a batch yields does not depend on where it runs, so neither do the bytes of
-whatever is made of the results. `Threads` runs them in this process; `atlas.dask_engine` asks
+whatever is made of the results. `Threads` runs them in this process; `engines.dask_engine` asks
 workers elsewhere, where there is no more of the computation than its `Work`.
 """
 

@@ -3,8 +3,9 @@
 Readouts of a large atlas (`stored.is_large`) do not fit one process. Its units are cut into shards
 of units that share no prompt, by the prompts, layers and width alone. Whoever runs a shard, this
 process or a worker, adds it up and writes it to the folder for unfinished work, which they share;
-what comes back are the losses and a digest. So neither the result nor the memory that this process
-takes depends on how many workers there are or on how many units.
+what comes back are the losses and a digest, which goes into the manifest beside the shards. So
+neither the result nor the memory that this process takes depends on how many workers there are or
+on how many units.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from atlas_assets.extraction import plain_pass, tree_pass
 from atlas_assets.extraction.engine import THREADS
 from atlas_assets.extraction.passes import Doubles, Pass, Readout, UnitSums
 from atlas_assets.extraction.prompts import IntArray, UnitPrompts, cut_into_shards
+from atlas_assets.extraction.shard_manifest import Entry, Manifest
 from atlas_assets.extraction.shards import Arrays, ShardStore, digest_of, write_shard
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress, Track
@@ -47,6 +49,7 @@ def run(task: Pass, on_tree: bool) -> UnitSums:
     """
     store = task.store(f"unit shards {PLAN_VERSION}, {SHARD_PROMPTS} prompts, {SHARD_BYTES} bytes")
     folder = store.opened()
+    manifest = Manifest(folder)
     units, layers, width = task.shape
     places = np.zeros((units, 2), np.int64)
     paths: list[Path] = []
@@ -64,19 +67,21 @@ def run(task: Pass, on_tree: bool) -> UnitSums:
             )
             paths.append(folder / f"{shard.key}.safetensors")
             done = store.get(shard.key, like=_nothing(replace(task, prompts=shard.prompts)))
-            if done is None:
+            digest = digest_of(paths[-1]) if done else None
+            if done is None or digest is None or not manifest.fits(shard.key, digest):
                 yield shard
             else:
-                keep(shard, done["losses"])
+                keep(shard, done["losses"], digest)
                 task.track.skip(len(shard.rows))
 
-    def keep(shard: _Shard, found: Doubles) -> None:
+    def keep(shard: _Shard, found: Doubles, digest: str) -> None:
+        manifest.enter(shard.key, Entry(len(shard.prompts.names), len(shard.rows), digest))
         if task.scored:
             losses[np.searchsorted(task.prompts.distinct, shard.rows)] = found
 
     def take(shard: _Shard, result: _Written) -> None:
-        found, digest = result
-        if digest_of(folder / f"{shard.key}.safetensors") != digest.tobytes().hex():
+        found, digest = result[0], result[1].tobytes().hex()
+        if digest_of(folder / f"{shard.key}.safetensors") != digest:
             raise EngineError(
                 "a worker did not write what it added up where this process looks for it",
                 where=str(folder / f"{shard.key}.safetensors"),
@@ -84,7 +89,7 @@ def run(task: Pass, on_tree: bool) -> UnitSums:
                 found="no such file, or another one",
                 remedy="set ATLAS_WORK_DIR to a folder that all of them share",
             )
-        keep(shard, found)
+        keep(shard, found, digest)
 
     def take_elsewhere(shard: _Shard, result: _Written) -> None:
         take(shard, result)

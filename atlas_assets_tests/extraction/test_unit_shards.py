@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from atlas_assets.errors import EngineError
-from atlas_assets.extraction import unit_shards
+from atlas_assets.extraction import shard_manifest, unit_shards
 from atlas_assets.extraction.engine import THREADS, Engine
 from atlas_assets.extraction.extraction import PromptReadings, read_prompts
-from atlas_assets.extraction.shards import ShardStore
+from atlas_assets.extraction.shard_manifest import Manifest
+from atlas_assets.extraction.shards import ShardStore, digest_of, write_shard
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress
 from atlas_assets.stages.activations import stored
@@ -103,6 +105,29 @@ def test_a_shard_that_is_there_is_not_run_again_and_a_damaged_one_is(
     assert "taken from an earlier run" in lines[-1]
     assert again.activations.digest() == first.activations.digest()
     assert all(np.array_equal(again.losses[unit], first.losses[unit]) for unit in UNITS)
+
+
+def test_the_manifest_names_every_shard_and_no_other_file_is_taken_for_one(
+    tmp_path: Path, large: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = read(tmp_path)
+    shards = {shard.stem: shard for shard in tmp_path.glob("*/0*.safetensors")}
+    (listed,) = tmp_path.glob(f"*/{shard_manifest.NAME}")
+    before, entries = listed.read_bytes(), Manifest(listed.parent).entries
+    assert entries.keys() == shards.keys()
+    assert sum(entry.units for entry in entries.values()) == len(UNITS)
+    assert {key: entry.sha256 for key, entry in entries.items()} == {
+        key: digest_of(shard) for key, shard in shards.items()
+    }
+    # a sound shard with other numbers, as of a program that was changed meanwhile
+    with safe_open(shards["00001"], framework="numpy") as file:
+        other = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    other["sums"] = other["sums"] + 1
+    write_shard(shards["00001"], other)
+    again = read(tmp_path)
+    assert "00001" in caplog.text and "another than was written" in caplog.text
+    assert again.activations.digest() == first.activations.digest()
+    assert listed.read_bytes() == before
 
 
 def test_a_shard_has_no_more_units_than_fit(

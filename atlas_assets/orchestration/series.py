@@ -17,6 +17,7 @@ from atlas_assets.orchestration.partitions import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
+from atlas_assets.orchestration.version import CHECKPOINT_TAG
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ON_DEMAND, skipped_under
 from atlas_assets.stages.figures.caption import Caption
@@ -94,7 +95,7 @@ def _atlases(
                 context.log.info(f"{label}: the atlas is complete and fresh")
             else:
                 context.log.info(f"{label}: building the atlas")
-                tags = {"atlas/checkpoint": label, "atlas/series_of_run": context.run.run_id}
+                tags = {CHECKPOINT_TAG: label, "atlas/series_of_run": context.run.run_id}
                 job = definitions_of(one).resolve_job_def("atlas")
                 job.execute_in_process(instance=context.instance, tags=tags, run_config=quiet)
             context.add_asset_metadata(

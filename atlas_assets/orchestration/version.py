@@ -16,6 +16,8 @@ from atlas_assets.stages.catalog import ARTIFACTS, ON_DEMAND, skipped_under
 from atlas_assets.storage.store import AtlasStore
 
 KEY = "atlas_version"
+#: tells which checkpoint of a series a run makes the atlas of
+CHECKPOINT_TAG = "atlas/checkpoint"
 GROUP = "18_version"
 
 
@@ -47,11 +49,26 @@ def version_asset(settings: AtlasSettings) -> dg.AssetsDefinition:
             _require_sound(store, skipped_under(settings))
             versions.promote(settings, sha)
             context.log.info(f"{store.root} is in force now: made with {settings.model} at {sha}")
+        if pin is None and CHECKPOINT_TAG not in context.run.tags:
+            _warn_of_another(context, str(store.root))
         return dg.MaterializeResult(
             metadata={"folder": str(store.root), **({"model_sha": sha} if sha else {})}
         )
 
     return atlas_version
+
+
+def _warn_of_another(context: dg.AssetExecutionContext, folder: str) -> None:
+    """Warn where the instance's history is of another atlas, too: all have the same asset keys."""
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(KEY))
+    last = event.asset_materialization if event else None
+    before = last.metadata.get("folder") if last else None
+    if before is not None and before.value != folder:
+        context.log.warning(
+            f"this Dagster instance remembers another atlas, {before.value}: its pages show the "
+            "runs, checks and metadata of both under the same names. The files are apart. To have "
+            "a history for each, give each atlas a DAGSTER_HOME of its own"
+        )
 
 
 def _require_sound(store: AtlasStore, skipped: Collection[str]) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +13,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
+
+from atlas_assets_tests.ui.server import end, free_port, wait_for
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 MISSING = (
@@ -77,39 +74,6 @@ def dagster_dev(env: dict[str, str], cwd: Path) -> Iterator[str]:
             yield url
         finally:
             end(process)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/server_info", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"dagster dev does not answer:\n{log.read_text()[-3000:]}")
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the whole process group: politely, then not."""
-    group = process.pid
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(group, how)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            continue
-        if how is signal.SIGTERM:
-            time.sleep(0.5)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def text_once(driver: webdriver.Chrome, *wanted: str, timeout: float = 60) -> str:

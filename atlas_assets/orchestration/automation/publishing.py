@@ -106,7 +106,7 @@ def hub_sync_sensor(
 ) -> dg.SensorDefinition:
     """Return the sensor that requests ``job``, which publishes, after runs.
 
-    It is on from the start, and idle until there are a target and a token.
+    Where there is a target it is on from the start, and idle until there is a token.
     """
 
     @dg.run_status_sensor(
@@ -116,7 +116,9 @@ def hub_sync_sensor(
         # runs that a command line started belong to no code location
         monitor_all_code_locations=True,
         minimum_interval_seconds=INTERVAL,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=dg.DefaultSensorStatus.RUNNING
+        if settings.hub_target
+        else dg.DefaultSensorStatus.STOPPED,
         description="When runs have ended and what they materialised has passed its blocking "
         "checks, publishes it in one run. Needs ATLAS_HUB_TARGET and a token of the Hub.",
     )

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as TokenizerFile
 
 from atlas_assets.errors import HEAD, ModelError, expect, require_downloaded, shortened
 from atlas_assets.models.kinds import require_readable_kind
+from atlas_assets.models.second_tokenizer import SecondTokenizer, made_by_transformers
 from atlas_assets.models.special_tokens import Bos, prefix_of
 
 END_OF_TEXT = "<|endoftext|>"
@@ -142,7 +143,7 @@ class CheckpointTokenizer:
 
     Raises:
         ModelError: no tokenizer, or an unreadable one; from the methods that encode: the text has
-            an id that the model has no embedding of.
+            an id that the model has no embedding of, or other ids by transformers' own tokenizer.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], bos: Bos = "auto") -> None:
@@ -165,18 +166,23 @@ class CheckpointTokenizer:
         self._lacking = _lacking(self._tokenizer, folder, told)
         self._n_embedded: int | None = None
         self.pad_id: int | None = self._find_pad_id(told, config)
+        known = made_by_transformers(folder)
+        self._second = None if known is None else SecondTokenizer(self._tokenizer, known, told)
         self.prefix: tuple[int, ...] = prefix_of(
-            self._tokenizer, bos, config=config, told=told, where=str(folder)
+            self._tokenizer, bos, config=config, told=told, where=str(folder), known=known
         )
 
     def encode(self, text: str, /) -> list[int]:
         """Return the token ids of ``text``, without special tokens."""
-        return self._embedded(text, self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return self.encode_all([text])[0]
 
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
         """Return the token ids of every text, encoded on all cores at once."""
         found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [self._embedded(text, each.ids) for text, each in zip(texts, found, strict=True)]
+        ids = [self._embedded(text, each.ids) for text, each in zip(texts, found, strict=True)]
+        if self._second is not None:
+            self._second.require_same(texts, ids)
+        return ids
 
     def fit(self, n_embedded: int) -> None:
         """Refuse, from now on, texts with ids from ``n_embedded`` on, and pad with none of them."""

@@ -20,6 +20,7 @@ def prefix_of(
     config: Mapping[str, Any],
     told: Mapping[str, Any],
     where: str,
+    known: Any = None,
 ) -> tuple[int, ...]:
     """Return the ids that every prompt begins with.
 
@@ -29,14 +30,19 @@ def prefix_of(
         config: ``config.json``.
         told: ``tokenizer_config.json``, and what ``special_tokens_map.json`` adds to it.
         where: the checkpoint, for the message.
+        known: transformers' tokenizer of the checkpoint, whose beginning is followed where it is
+            given; else that of ``tokenizer`` and ``told``.
 
     Raises ModelError where ``bos`` is ``always`` and the model has no such token. The family
     circuitgpt has none.
     """
     if config.get("model_type") == "circuitgpt":
         return before_text(bos, (), None, where=where)
+    named = _named(tokenizer, config, told)
+    if known is not None:
+        return before_text(bos, before_by(known), named, where=where)
     whole, plain = (tokenizer.encode("a", add_special_tokens=added).ids for added in (True, False))
-    own, named = before(whole, plain), _named(tokenizer, config, told)
+    own = before(whole, plain)
     asked = told.get("add_bos_token")
     if bos == "auto" and isinstance(asked, bool):
         bos = "always" if asked and named is not None else "never"  # as transformers takes it
@@ -48,6 +54,12 @@ def before(whole: Sequence[int], plain: Sequence[int]) -> tuple[int, ...]:
     starts = range(len(whole) - len(plain) + 1) if plain else ()
     first = next((at for at in starts if list(whole[at : at + len(plain)]) == list(plain)), 0)
     return tuple(whole[:first])
+
+
+def before_by(known: Any) -> tuple[int, ...]:
+    """Return the ids that a tokenizer of transformers puts before a text."""
+    whole, plain = (known("a", add_special_tokens=added)["input_ids"] for added in (True, False))
+    return before(whole, plain)
 
 
 def before_text(

@@ -151,7 +151,8 @@ def test_prompts_begin_as_the_post_processor_says_or_as_asked(folder: Path) -> N
     (folder / "config.json").write_text('{"model_type": "llama", "bos_token_id": 7}')
     assert [begun(folder, bos) for bos in ("auto", "never", "always")] == [(), (), (7,)]
     assert begun(folder, "always", bos_token="<|endoftext|>") == (256,)
-    assert begun(folder, "auto", add_bos_token=True) == (7,)
+    # beside a tokenizer.json, transformers looks at its post-processor alone
+    assert begun(folder, "auto", add_bos_token=True) == ()
     tokenizer = tiny.byte_tokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{END_OF_TEXT} $A {END_OF_TEXT}", special_tokens=[(END_OF_TEXT, 256)]
@@ -159,8 +160,14 @@ def test_prompts_begin_as_the_post_processor_says_or_as_asked(folder: Path) -> N
     tokenizer.save(str(folder / "tokenizer.json"))
     found = [begun(folder, bos) for bos in ("auto", "never", "always")]
     assert found == [(256,), (), (256,)]
-    assert begun(folder, "auto", add_bos_token=False) == ()
+    assert begun(folder, "auto", add_bos_token=False) == (256,)
     assert CheckpointTokenizer(folder, read_config(folder)).encode("a") == [64]
+    # of a tokenizer that needs code of its own, its files say
+    code = {"auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    assert [begun(folder, "auto", add_bos_token=added, **code) for added in (True, False)] == [
+        (256,),
+        (),
+    ]
     (folder / "config.json").write_text('{"model_type": "circuitgpt", "bos_token_id": 7}')
     assert [begun(folder, bos, add_bos_token=True) for bos in ("auto", "never")] == [(), ()]
     with pytest.raises(ModelError, match="no beginning-of-sequence token") as caught:

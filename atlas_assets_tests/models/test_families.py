@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ SOME: dict[str, tuple[str, ...]] = {
 def saved(folder: Path, network: Any) -> Path:
     network.save_pretrained(folder)
     tiny.byte_tokenizer().save(str(folder / "tokenizer.json"))
+    told = {"tokenizer_class": "PreTrainedTokenizerFast"}  # not the class of each family
+    (folder / "tokenizer_config.json").write_text(json.dumps(told), encoding="utf-8")
     return folder
 
 

@@ -1,0 +1,116 @@
+"""The tokenizer that transformers makes of a checkpoint's folder, beside ``tokenizer.json``.
+
+Several classes of transformers build a tokenizer anew from the vocabulary in ``tokenizer.json`` and
+the keys of ``tokenizer_config.json``; what ``tokenizer.json`` says of splitting and normalising
+then has no effect there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as TokenizerFile
+
+from atlas_assets.errors import ModelError, shortened
+
+#: what decides which ids a text has
+_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "model")
+#: keys of tokenizer_config.json that classes of transformers follow
+_KEYS = (
+    "tokenizer_class",
+    "add_prefix_space",
+    "do_lower_case",
+    "strip_accents",
+    "tokenize_chinese_chars",
+    "legacy",
+    "split_special_tokens",
+)
+_SHOWN_IDS = 6
+
+
+def made_by_transformers(folder: Path) -> Any | None:
+    """Return the tokenizer that transformers makes of a folder, without code of its own.
+
+    None where it makes none, or one that encodes nothing or is not of the tokenizers library.
+    """
+    from transformers import AutoTokenizer  # takes a second to import
+
+    try:
+        with _silent():
+            known: Any = AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
+            known("a")  # one of another kind than the file is of may encode nothing
+    except Exception:  # transformers raises OSError, ValueError, ImportError and more
+        return None
+    if not isinstance(getattr(known, "backend_tokenizer", None), TokenizerFile):
+        return None
+    known.backend_tokenizer.no_padding()
+    known.backend_tokenizer.no_truncation()
+    return known
+
+
+class SecondTokenizer:
+    """What transformers' tokenizer says of the texts that ``tokenizer.json`` encodes.
+
+    Args:
+        first: the tokenizer of ``tokenizer.json``.
+        known: transformers' tokenizer of the same folder.
+        told: ``tokenizer_config.json``, for the message.
+    """
+
+    def __init__(self, first: TokenizerFile, known: Any, told: Mapping[str, Any]) -> None:
+        second = known.backend_tokenizer
+        ours, theirs = (json.loads(each.to_str()) for each in (first, second))
+        self._parts = [part for part in _PARTS if ours[part] != theirs[part]]
+        splits = first.encode_special_tokens != second.encode_special_tokens
+        self._backend = second if self._parts or splits else None
+        self._name = type(known).__name__
+        self._keys = [f"{key}={told[key]!r}"[:50] for key in _KEYS if key in told]
+
+    def require_same(self, texts: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
+        """Raise ModelError where transformers gives a text other ids than ``ids``, one per text."""
+        if self._backend is None:
+            return
+        try:
+            found = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:  # the library raises nothing more specific
+            raise self._differs(texts[0], shortened(str(error), 60), ids[0]) from error
+        for text, ours, theirs in zip(texts, ids, found, strict=True):
+            if list(ours) != theirs.ids:
+                raise self._differs(text, _some(theirs.ids), ours)
+
+    def _differs(self, text: str, theirs: str, ours: Sequence[int]) -> ModelError:
+        keys = ", ".join(self._keys) or "no key of it"
+        return ModelError(
+            "tokenizer.json and transformers' own tokenizer give a text different ids",
+            where=f"the text {shortened(repr(text), 40)}; {', '.join(self._parts)} differ "
+            f"(tokenizer_config.json: {shortened(keys, 110)})",
+            expected=f"{theirs}, by transformers' {self._name}",
+            found=f"{_some(ours)}, by tokenizer.json",
+            remedy="in a folder of the model, save AutoTokenizer's, or, to follow tokenizer.json, "
+            "set tokenizer_class to PreTrainedTokenizerFast in tokenizer_config.json",
+        )
+
+
+def _some(ids: Sequence[int]) -> str:
+    more = " …" if len(ids) > _SHOWN_IDS else ""
+    return f"ids {' '.join(map(str, ids[:_SHOWN_IDS]))}{more}"
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Hide what transformers says of a tokenizer for a while: the difference is looked at here."""
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)

@@ -1,0 +1,111 @@
+"""What the two files of a tokenizer say differently: read as transformers does, or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer as TokenizerFile
+from tokenizers import normalizers, processors
+from transformers import AutoTokenizer
+
+from atlas_assets.errors import ModelError
+from atlas_assets.models.checkpoint_files import END_OF_TEXT, CheckpointTokenizer, read_config
+from atlas_assets_tests.models import tiny
+
+TEXTS = (
+    "for i in range(10):",
+    " x",
+    "É e\u0301 \u212b",
+    f"a{END_OF_TEXT}b",
+    "it's 12 345 \n\n  y",
+    "",
+)
+#: model_type of config.json
+TYPES = ("gpt2", "qwen2", "gpt_neox", "llama", "codegen", "unheard_of")
+#: keys of tokenizer_config.json
+TOLD: tuple[dict[str, Any], ...] = (
+    {},
+    {"add_prefix_space": True},
+    {"add_prefix_space": False},
+    {"do_lower_case": True, "clean_up_tokenization_spaces": True},
+    {"legacy": True},
+    {"split_special_tokens": True},
+    {"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": True},
+    {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": True},
+    {"tokenizer_class": "Unheard"},
+    {"add_bos_token": True, "bos_token": END_OF_TEXT},
+    {"add_bos_token": False, "bos_token": END_OF_TEXT},
+    {"add_eos_token": False, "bos_token": END_OF_TEXT},
+    {"auto_map": {"AutoTokenizer": ["own.Own", None]}},
+)
+
+
+def folder_of(folder: Path, model_type: str, told: dict[str, Any], **parts: Any) -> Path:
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    tokenizer = tiny.byte_tokenizer()
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("told", TOLD, ids=lambda told: "-".join(map(str, told)) or "none")
+@pytest.mark.parametrize("lowered", [False, True], ids=["as it is", "lowered"])
+def test_ids_are_those_of_transformers_or_refused(
+    tmp_path: Path, model_type: str, told: dict[str, Any], lowered: bool
+) -> None:
+    parts: dict[str, Any] = {
+        "post_processor": processors.TemplateProcessing(
+            single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, 256)]
+        )
+    }
+    if lowered:
+        parts["normalizer"] = normalizers.Lowercase()
+    folder = folder_of(tmp_path, model_type, told, **parts)
+    found = CheckpointTokenizer(folder, read_config(folder))
+    written = TokenizerFile.from_file(str(folder / "tokenizer.json"))
+    try:
+        known = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except ValueError:  # code that is not run: tokenizer.json is all there is
+        assert "auto_map" in told
+        for text in TEXTS:
+            assert found.encode(text) == written.encode(text, add_special_tokens=False).ids
+        return
+    assert [*found.prefix, *known("a", add_special_tokens=False).input_ids] == known("a").input_ids
+    for text in TEXTS:
+        wanted = known(text, add_special_tokens=False).input_ids
+        if written.encode(text, add_special_tokens=False).ids == wanted:
+            assert found.encode(text) == wanted
+            continue
+        with pytest.raises(ModelError, match="different ids") as caught:
+            found.encode(text)
+        assert len(str(caught.value)) < 600
+
+
+def test_a_difference_is_named_with_its_cause_and_remedy(tmp_path: Path) -> None:
+    told = {"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": True}
+    folder = folder_of(tmp_path, "gpt2", told)
+    with pytest.raises(ModelError, match="different ids") as caught:
+        CheckpointTokenizer(folder, read_config(folder)).encode("x" * 9_000)
+    for named in ("add_prefix_space=True", "pre_tokenizer", "GPT2Tokenizer", "tokenizer.json"):
+        assert named in str(caught.value)
+    assert len(str(caught.value)) < 600
+    # what the message says to do is done, either way
+    folder_of(tmp_path, "gpt2", {**told, "tokenizer_class": "PreTrainedTokenizerFast"})
+    assert CheckpointTokenizer(folder, read_config(folder)).encode("x") == [87]
+    folder_of(tmp_path, "gpt2", told)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    assert CheckpointTokenizer(folder, read_config(folder)).encode("x") == [220, 87]
+
+
+def test_texts_of_which_both_say_the_same_are_read(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "qwen2", {})  # Qwen2Tokenizer composes characters
+    found = CheckpointTokenizer(folder, read_config(folder))
+    assert len(found.encode("\u00e9")) == 2
+    with pytest.raises(ModelError, match="normalizer"):
+        found.encode("e\u0301")

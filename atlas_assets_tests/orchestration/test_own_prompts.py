@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,10 @@ from atlas_assets.hub.card import render
 from atlas_assets.hub.staging import staged
 from atlas_assets.orchestration.automation.model_watch import poll
 from atlas_assets.orchestration.automation.plan import Verdicts, plan_of
+from atlas_assets.orchestration.checks.integrity import integrity_checks
+from atlas_assets.orchestration.partitions import partitions_of
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.catalog import skipped_under
+from atlas_assets.stages.catalog import definitions_of, skipped_under
 from atlas_assets_tests.orchestration.tiny_atlas import failure_text, run_job
 from atlas_assets_tests.stages.report.reading import data_of
 
@@ -103,6 +106,15 @@ def test_what_is_about_the_papers_inventory_is_not_applicable_and_fails_nothing(
     assert report["prompts"]["of"].keys() == set(report["concepts"])
     told = [finding["text"] for finding in report["findings"]]
     assert "keyword" not in json.dumps([told, report["sections"]])
+
+
+def test_nothing_waits_for_checks_of_what_is_not_made(settings: AtlasSettings) -> None:
+    """Dagster warns of a check that blocks and has no result."""
+    skipped = skipped_under(settings)
+    assert skipped.keys() >= NOT_APPLICABLE
+    space = partitions_of(settings.sweep, definitions_of(settings))
+    specs = [spec for each in integrity_checks(settings, space) for spec in each.check_specs]
+    assert all(spec.blocking != (spec.asset_key.to_user_string() in skipped) for spec in specs)
 
 
 def test_masks_follow_from_the_prompts_of_the_file(folder: Path) -> None:
@@ -187,7 +199,9 @@ def test_other_rows_make_the_atlas_stale_and_another_file_is_another_atlas(
 
 
 @pytest.mark.slow
-def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_path: Path) -> None:
+def test_without_checker_prompts_there_is_an_atlas_without_decomposition(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     stimuli = tmp_path / "слова.jsonl"
     rows = [
         {
@@ -197,7 +211,7 @@ def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_pat
             "start": len(unit) + 1,
             "end": len(unit) + 1 + len(concept),
         }
-        for concept in ("если", "пока")
+        for concept in ("если", "如果")  # no font of figures has the second
         for unit in ("да", "нет")
         for number in range(3)
     ]
@@ -208,6 +222,7 @@ def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_pat
         again = run_job(settings, instance)
     assert result.success, failure_text(result)
     assert again.success, failure_text(again)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     states = {
         s.artifact: s for s in survey(open_with_model(settings), skipped=skipped_under(settings))
     }
@@ -218,6 +233,6 @@ def test_without_checker_prompts_there_is_an_atlas_without_decomposition(tmp_pat
     folder = Path(settings.data_dir) / settings.atlas_name
     positions = pl.read_parquet(folder / "12_position_activations.parquet")
     assert positions["pair"].unique().sort()[0] == "own__если__да"
-    assert list(io.load_universal_masks(data_root=folder)) == ["own__если", "own__пока"]
+    assert list(io.load_universal_masks(data_root=folder)) == ["own__если", "own__如果"]
     page = (folder / "atlas_explorer.html").read_text(encoding="utf-8")
     assert data_of(page)["missing"] == []

@@ -43,7 +43,8 @@ def _checks(
                 check.name,
                 asset=artifact.key,
                 description=check.statement,
-                blocking=True,
+                # where nothing is made there is no result that what follows could wait for
+                blocking=not skipped,
                 additional_deps=check.beside,
                 partitions_def=every[space.name] if space else None,
             )

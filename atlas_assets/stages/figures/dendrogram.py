@@ -195,7 +195,7 @@ def _highlight(left: float, bottom: float, width: float, height: float, size: fl
 def leaf_width(concept: str, size: float) -> float:
     """Return the width in points of what `label_leaf` writes."""
     weight = "bold" if concept in atomicity.ATOMIC_CONCEPTS else "normal"
-    return style.text_width(style.bare(concept), size, weight, style.kind_of(concept).slant)
+    return style.text_width(style.label_of(concept), size, weight, style.kind_of(concept).slant)
 
 
 def _draw_tree(axes: Axes, found: Tree, rows: int, pitch: float) -> None:
@@ -206,7 +206,7 @@ def _draw_tree(axes: Axes, found: Tree, rows: int, pitch: float) -> None:
     axes.set_xlabel("Ward distance, on 1 − Jaccard similarity")
     axes.spines["left"].set_visible(False)
     axes.yaxis.tick_right()
-    axes.set_yticks(range(n), [style.bare(name) for name in found.names])
+    axes.set_yticks(range(n), [style.label_of(name) for name in found.names])
     axes.tick_params(axis="y", length=0, pad=pitch * 0.7 + 1.5)
     for label, name in zip(axes.get_yticklabels(), found.names, strict=True):
         label_leaf(label, name, size=min(7.0, pitch - 0.5))
@@ -276,7 +276,8 @@ def _why_nothing(found: Tree | None, layer: int, n_layers: int) -> str:
         return no_layer(layer, n_layers)
     if not found.names:
         return f"Every circuit is empty\nat layer {layer}."
-    return f"Only {style.bare(found.names[0])} has a circuit\nat layer {layer}: nothing to compare."
+    only = style.label_of(found.names[0])
+    return f"Only {only} has a circuit\nat layer {layer}: nothing to compare."
 
 
 def _footnotes(trees: Sequence[Tree | None], layers: Sequence[int]) -> list[str]:

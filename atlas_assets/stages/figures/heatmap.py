@@ -79,7 +79,7 @@ def _draw_matrix(
 
 def label_rows(axes: Axes, names: Sequence[str], rows: range, pitch: float) -> None:
     """Label some rows of a matrix of concepts, ``pitch`` points high each."""
-    axes.set_yticks(list(rows), [style.bare(names[i]) for i in rows])
+    axes.set_yticks(list(rows), [style.label_of(names[i]) for i in rows])
     axes.set_xticks([])
     axes.tick_params(axis="y", length=3, width=0.4, pad=1.5)
     for spine in axes.spines.values():

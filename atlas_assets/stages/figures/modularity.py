@@ -39,7 +39,7 @@ def draw(scores: pl.DataFrame, caption: Caption, *, n_layers: int) -> Figure:
         panels = page.figure.subplots(1, len(TRIMS), sharey=True)
         for axes, trim in zip(panels, TRIMS, strict=True):
             _draw_trim(axes, rows, trim, n_layers)
-        names = [style.bare(name) for name in rows["index"]]
+        names = [style.label_of(name) for name in rows["index"]]
         panels[0].set_yticks(range(rows.height), names)
         panels[0].set_ylim(rows.height - 0.4, -0.6)
         for label, name in zip(panels[0].get_yticklabels(), rows["index"], strict=True):

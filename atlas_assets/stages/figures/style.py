@@ -27,6 +27,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from atlas_assets.stages.concepts import split_concept
+from atlas_assets.stages.figures import letters
 from atlas_assets.stages.figures.caption import SEPARATOR, Caption, sentences
 
 #: widths of a journal's single and double column, inches
@@ -76,7 +77,7 @@ KINDS = {
 }
 
 _PAPER: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": letters.FONT,
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.labelsize": 7,
@@ -264,6 +265,11 @@ def bare(concept: str) -> str:
     return split_concept(concept)[1]
 
 
+def label_of(concept: str) -> str:
+    """Return the concept without its prefix as a figure can write it, at most 24 letters long."""
+    return letters.label(bare(concept))
+
+
 def say(axes: Axes, text: str) -> None:
     """Write ``text`` where the plot would be, for data that have nothing to plot."""
     axes.set_axis_off()
@@ -290,7 +296,7 @@ def _lines(text: str, size: float, weight: str, room: float) -> list[Line]:
     A line ends between two parts of a caption, else at a space, else within a path, else anywhere.
     """
     lines = [""]
-    for piece in _pieces(" ".join(text.split()), size, weight, room):
+    for piece in _pieces(letters.drawable(" ".join(text.split())), size, weight, room):
         longer = lines[-1] + piece
         if lines[-1] and text_width(longer.rstrip(), size, weight) > room:
             lines.append(piece.lstrip())
@@ -317,7 +323,7 @@ def text_width(text: str, size: float, weight: str = "normal", slant: Slant = "n
     """Return the width in points of one line of text in a font of ``size`` points."""
     if not text.strip():
         return 0.0
-    font = FontProperties(family="DejaVu Sans", size=size, weight=weight, style=slant)
+    font = FontProperties(family=letters.FONT, size=size, weight=weight, style=slant)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width)
 

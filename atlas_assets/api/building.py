@@ -61,9 +61,12 @@ def build_series(
     training are written beside them.
 
     Args:
-        instance, **settings: as for `build`, like the errors; ``model`` is a folder of
+        instance, **settings: as for `build`, like other errors; ``model`` is a folder of
             checkpoints' folders, or ``model_revision`` names several revisions of a Hub model,
             with commas between them.
+
+    Raises:
+        ModelError: checkpoints have no atlas, each with its cause; those of all others are built.
 
     Returns:
         name of the checkpoint's folder, or its revision → its atlas, in the order of training.

@@ -11,6 +11,7 @@ from atlas_assets.atlas.open import open_in_force, open_to_build, require_file
 from atlas_assets.atlas.series import Checkpoint
 from atlas_assets.atlas.status import survey
 from atlas_assets.atlas.versions import lies_on_hub
+from atlas_assets.errors import ModelError, shortened
 from atlas_assets.files.remote import folder_at
 from atlas_assets.orchestration.assets import OWNERS
 from atlas_assets.orchestration.partitions import (
@@ -48,7 +49,7 @@ def series_definitions(
         definitions_of: gives the definitions of one atlas.
     """
     of_label = {checkpoint.label: checkpoint for checkpoint in series}
-    atlases = _atlases(of_label, definitions_of)
+    atlases = _atlases(settings, of_label, definitions_of)
     over_all = _over_training(settings, series)
     whole = {
         ASSET_PARTITION_RANGE_START_TAG: series[0].label,
@@ -69,7 +70,9 @@ def series_definitions(
 
 
 def _atlases(
-    of_label: dict[str, Checkpoint], definitions_of: Callable[[AtlasSettings], dg.Definitions]
+    settings: AtlasSettings,
+    of_label: dict[str, Checkpoint],
+    definitions_of: Callable[[AtlasSettings], dg.Definitions],
 ) -> dg.AssetsDefinition:
     with warnings.catch_warnings():
         # backfill_policy is beta in Dagster; the tests run through it
@@ -78,7 +81,7 @@ def _atlases(
             key=ATLASES,
             group_name=GROUP,
             description="The atlas of each checkpoint, in a folder of its own; one that is "
-            "complete and fresh is left as it is.",
+            "complete and fresh is left as it is, and one that cannot be built stops no other.",
             kinds={"dagster"},
             owners=OWNERS,
             code_version=_VERSION,
@@ -87,23 +90,65 @@ def _atlases(
         )
 
     def checkpoint_atlases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        # nested runs say as much as this one does
-        quiet = {"loggers": context.run.run_config.get("loggers", {})}
+        failed: dict[str, Exception] = {}
         for label in context.partition_keys:
-            one = of_label[label].settings
-            if _is_done(one):
-                context.log.info(f"{label}: the atlas is complete and fresh")
-            else:
-                context.log.info(f"{label}: building the atlas")
-                tags = {CHECKPOINT_TAG: label, "atlas/series_of_run": context.run.run_id}
-                job = definitions_of(one).resolve_job_def("atlas")
-                job.execute_in_process(instance=context.instance, tags=tags, run_config=quiet)
-            context.add_asset_metadata(
-                {"folder": str(open_in_force(one).root)}, partition_key=label
-            )
+            try:
+                _build(context, of_label[label], definitions_of)
+            except Exception as error:  # the other checkpoints have nothing to do with it
+                failed[label] = _cause(error)
+                context.log.warning(f"{label} has no atlas: {shortened(str(failed[label]))}")
+        made = [label for label in context.partition_keys if label not in failed]
+        if failed:
+            # of a step that fails, Dagster keeps what has been logged
+            for label in made:
+                context.log_event(dg.AssetMaterialization(ATLASES, partition=label))
+            if made and len(made) + len(failed) == len(of_label):
+                for key, told in _compare(settings, [of_label[label] for label in made]).items():
+                    context.log_event(dg.AssetMaterialization(key, metadata=told))
+            raise _without_atlas(failed, len(made)) from next(iter(failed.values()))
+        for label in made:
+            folder = str(open_in_force(of_label[label].settings).root)
+            context.add_asset_metadata({"folder": folder}, partition_key=label)
         return dg.MaterializeResult()
 
     return declare(checkpoint_atlases)
+
+
+def _build(
+    context: dg.AssetExecutionContext,
+    one: Checkpoint,
+    definitions_of: Callable[[AtlasSettings], dg.Definitions],
+) -> None:
+    """Build the atlas of a checkpoint in a run of its own, unless it is complete and fresh."""
+    if _is_done(one.settings):
+        context.log.info(f"{one.label}: the atlas is complete and fresh")
+        return
+    context.log.info(f"{one.label}: building the atlas")
+    tags = {CHECKPOINT_TAG: one.label, "atlas/series_of_run": context.run.run_id}
+    # nested runs say as much as this one does
+    quiet = {"loggers": context.run.run_config.get("loggers", {})}
+    job = definitions_of(one.settings).resolve_job_def("atlas")
+    job.execute_in_process(instance=context.instance, tags=tags, run_config=quiet)
+
+
+def _cause(error: Exception) -> Exception:
+    """What failed a run, which Dagster wraps in errors of its own."""
+    while isinstance(error, dg.DagsterError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
+def _without_atlas(failed: dict[str, Exception], n_made: int) -> ModelError:
+    causes = [f"{label}: {error}" for label, error in failed.items()]
+    others = f"{n_made} of the series were built, and compared where the run was of all"
+    return ModelError(
+        f"{len(failed)} of {len(failed) + n_made} checkpoints have no atlas"
+        + (f"; {others}" if n_made else ""),
+        where=", ".join(failed),
+        found="\n    ".join(line for cause in causes for line in cause.splitlines()),
+        remedy="do as said of each, or take it out of the series; then build again: atlases that "
+        "are complete are left as they are",
+    )
 
 
 def _is_done(settings: AtlasSettings) -> bool:
@@ -133,28 +178,33 @@ def _over_training(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dg.
         ],
     )
     def over_training() -> tuple[dg.MaterializeResult[None], dg.MaterializeResult[None]]:
-        from atlas_assets.stages.figures.series import make  # imports matplotlib
-
-        setting = REFERENCE if REFERENCE in settings.sweep else settings.sweep[0]
-        moments, inputs = _moments(series, setting)
-        table = circuits_over_training(moments, setting)
-        on_hub = lies_on_hub(settings)
-        model = settings.model if on_hub else UPath(settings.model).absolute().name
-        drawn = make(table, Caption(model, settings.read_at, setting))
-        folder = folder_at(settings.data_dir) / settings.atlas_name
-        written = (
-            (TABLE, CsvTable(SERIES_SCHEMA), table, folder / f"{TABLE}.csv"),
-            (FIGURE, FigureFile(), drawn, folder / f"{FIGURE}.png"),
-        )
-        for key, codec, value, path in written:
-            _write(key, codec, value, path, setting, inputs)
-        told: dict[str, Any] = {"folder": str(folder), "checkpoints": len(series)}
+        told = _compare(settings, series)
         return (
-            dg.MaterializeResult(asset_key=TABLE, metadata=told),
-            dg.MaterializeResult(asset_key=FIGURE, metadata=told),
+            dg.MaterializeResult(asset_key=TABLE, metadata=told[TABLE]),
+            dg.MaterializeResult(asset_key=FIGURE, metadata=told[FIGURE]),
         )
 
     return over_training
+
+
+def _compare(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dict[str, dict[str, Any]]:
+    """Write the table and the figure over checkpoints; return what to tell of each file."""
+    from atlas_assets.stages.figures.series import make  # imports matplotlib
+
+    setting = REFERENCE if REFERENCE in settings.sweep else settings.sweep[0]
+    moments, inputs = _moments(series, setting)
+    table = circuits_over_training(moments, setting)
+    on_hub = lies_on_hub(settings)
+    model = settings.model if on_hub else UPath(settings.model).absolute().name
+    drawn = make(table, Caption(model, settings.read_at, setting))
+    folder = folder_at(settings.data_dir) / settings.atlas_name
+    written = (
+        (TABLE, CsvTable(SERIES_SCHEMA), table, folder / f"{TABLE}.csv"),
+        (FIGURE, FigureFile(), drawn, folder / f"{FIGURE}.png"),
+    )
+    for key, codec, value, path in written:
+        _write(key, codec, value, path, setting, inputs)
+    return {key: {"folder": str(folder), "checkpoints": len(series)} for key, *_ in written}
 
 
 def _moments(series: Sequence[Checkpoint], setting: Setting) -> tuple[list[Moment], dict[str, str]]:

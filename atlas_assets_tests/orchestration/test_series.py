@@ -12,7 +12,7 @@ import pytest
 import atlas_assets as aa
 from atlas_assets.atlas.series import checkpoints
 from atlas_assets.definitions import build_definitions
-from atlas_assets.errors import MissingArtifactError, SettingsError
+from atlas_assets.errors import MissingArtifactError, ModelError, SettingsError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.series import SERIES_SCHEMA
 from atlas_assets.storage.figures import FigureFile
@@ -76,6 +76,38 @@ def test_a_series_is_asked_for_by_its_name(run: Path) -> None:
         aa.build(model=str(run))
     with pytest.raises(SettingsError, match="no series"):
         aa.build_series(model=str(run / STEPS[0]))
+
+
+def test_checkpoints_that_cannot_be_read_are_all_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="2 of 2 checkpoints have no atlas") as caught:
+        aa.build_series(model=str(run), data_dir=str(tmp_path / "data"))
+    for step in STEPS:
+        assert f"{step}: the model's config.json names no model type" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_stops_no_other(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    for step in (*STEPS, "step-5"):
+        shutil.copytree(EMBEDDED, run / step, dirs_exist_ok=True)
+    weights = run / STEPS[0] / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:9_999])
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    cut = {"ast_nodes": "For,Pass", "builtins": "list,_isolated_", "variations": "2"}
+    data = tmp_path / "data"
+    for _ in range(2):
+        told = call(data, "build", "--json", model=str(run), **cut)
+        assert told.code == 3
+        (message,) = told.json["failures"].values()
+        assert "1 of 3 checkpoints have no atlas; 2 of the series were built" in message
+        assert "step-1: the model cannot be loaded" in message
+        assert "fetch it again" in message
+        (folder,) = data.glob("*/circuits_over_training.csv")
+        assert set(pl.read_csv(folder)["checkpoint"]) == {"step-5", "step-10"}
+    shutil.copy(EMBEDDED / "model.safetensors", weights)
+    assert call(data, "build", "--json", model=str(run), **cut).code == 0
+    assert set(pl.read_csv(folder)["checkpoint"]) == {*STEPS, "step-5"}
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-s3 check audit bench reliability docs pictures train-embedded explorer format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-cluster test-s3 check audit bench reliability docs pictures train-embedded explorer format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,11 +71,19 @@ test-oldest: ## files, loaders, assets and checks with the lowest versions that 
 	  atlas_assets_tests/test_io.py atlas_assets_tests/orchestration/io_managers \
 	  atlas_assets_tests/orchestration/checks atlas_assets_tests/orchestration/test_assets.py
 
+test-cluster: $(VENV)/.dev ## runs on Dask's workers and in PostgreSQL that are killed or stopped
+	-$(BIN)/python $(PIP) -c constraints.txt -e '.[postgres]'
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --run-slow \
+	  atlas_assets_tests/engines atlas_assets_tests/deploy
+
 # the server needs a botocore that s3fs does not allow
-test-s3: ## atlases in an object store, against a real S3 server on 127.0.0.1
+$(S3)/.made: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(S3) $(S3)/server
 	$(S3)/bin/python $(PIP) -c constraints.txt -e '.[dev,s3]'
 	$(S3)/server/bin/python $(PIP) 'moto[server]==5.2.5'
+	@touch $@
+
+test-s3: $(S3)/.made ## atlases in an object store, against a real S3 server on 127.0.0.1
 	ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/server/bin/moto_server \
 	  $(S3)/bin/python -m pytest --run-s3 atlas_assets_tests/remote
 

@@ -8,6 +8,7 @@ workers nor the loss of one can change a byte.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -208,12 +209,25 @@ class DaskEngine:
     def _heard(self, client: Client) -> Iterator[None]:
         """Pass on what this package says on workers."""
         heard, logger = _Heard(self.log), logging.getLogger("atlas_assets")
-        client.forward_logging(logger.name, logging.INFO)
+        _forward(client, logger.name)
         logger.addHandler(heard)
         try:
             yield
         finally:
             logger.removeHandler(heard)
+
+
+def _forward(client: Client, logger: str) -> None:
+    """Have every worker send what it logs; ask again where one is lost at that moment."""
+    for wait in (1, 5, None):
+        try:
+            client.forward_logging(logger, logging.INFO)
+        except OSError as error:
+            if wait is None:
+                raise _LostError(shortened(str(error)) or type(error).__name__) from error
+            time.sleep(wait)
+        else:
+            return
 
 
 @contextmanager

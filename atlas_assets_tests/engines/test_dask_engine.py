@@ -8,10 +8,10 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +21,9 @@ from atlas_assets.errors import EngineError
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets_tests.engines.cluster import Cluster, cluster
+
+if TYPE_CHECKING:
+    from atlas_assets.extraction.extraction import PromptReadings
 
 BATCH = 192
 
@@ -43,6 +46,19 @@ def read(
     folder: Path | None = None,
 ) -> str:
     """Run the prompts and return a digest of everything that was read."""
+    return digest_of(readings(scheduler, path=path, log=log, model=model, folder=folder))
+
+
+def readings(
+    scheduler: str | None,
+    *,
+    path: str = "tree",
+    log: Callable[[str], object] = print,
+    model: str = "embedded",
+    folder: Path | None = None,
+    of: Mapping[str, Sequence[str]] | None = None,
+) -> PromptReadings:
+    """Run the prompts of the units that are given, or of `units`."""
     from atlas_assets.engines.dask_engine import engine_of
     from atlas_assets.extraction.extraction import Running, read_prompts
     from atlas_assets.extraction.shards import ShardStore
@@ -56,9 +72,12 @@ def read(
         "path": path,  # type: ignore[typeddict-item]
         "engine": engine_of(settings, atlas_model, log),
     }
-    found = read_prompts(atlas_model.loaded, units(), **running)
-    digest = hashlib.sha256()
-    arrays: list[Any] = [found.activations.sums, found.activations.counts, *found.losses.values()]
+    return read_prompts(atlas_model.loaded, of or units(), **running)
+
+
+def digest_of(found: PromptReadings) -> str:
+    digest, activations = hashlib.sha256(), found.activations.whole()
+    arrays: list[Any] = [activations.sums, activations.counts, *found.losses.values()]
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -5,6 +5,9 @@ the prompts of domains 0, 2 and 4 alone. Each of these domains is held out in tu
 from the prompts of the other two, and are judged by how many pairs of the one held out rank the
 right concept first (`stages.circuits.identification`). The criterion is the mean of that share over
 all concepts of both types and the three domains. What tests circuits is never looked at.
+
+Of the setting in use and of the best it also prints how many different circuits there are at each
+layer, and how many neurons all concepts have in common, of circuits from all three domains.
 """
 
 from __future__ import annotations
@@ -113,6 +116,13 @@ def judged(firings: ByDomain) -> Iterator[tuple[tuple[float, float, float], dict
             yield (kappa, consistency, share), means
 
 
+def best_of(
+    found: dict[tuple[float, float, float], dict[str, float]],
+) -> tuple[float, float, float]:
+    """Return the setting of the highest criterion, the first of several."""
+    return max(found, key=lambda setting: float(np.mean(list(found[setting].values()))))
+
+
 def lines(found: dict[tuple[float, float, float], dict[str, float]]) -> Iterator[str]:
     """Yield a table of the criterion by setting, and how the best differs from the default."""
     yield "| κ | C | π | AST nodes | builtins | all |"
@@ -125,13 +135,26 @@ def lines(found: dict[tuple[float, float, float], dict[str, float]]) -> Iterator
         means = [f"{np.mean(of_kind):.1%}" if of_kind else "–" for of_kind in shares]
         cells = [*(f"{value:g}" for value in setting), *means]
         yield f"| {' | '.join(cells)} |"
-    best = max(found, key=lambda setting: float(np.mean(list(found[setting].values()))))
+    best = best_of(found)
     more = np.array(list(found[best].values())) - np.array(list(found[DEFAULT].values()))
     drawn = np.random.default_rng(42).integers(0, len(more), (DRAWS, len(more)))
     low, high = np.percentile(more[drawn].mean(axis=1), [2.5, 97.5])
     yield (
         f"best: κ = {best[0]:g}, C = {best[1]:g}, π = {best[2]:g}; over the default "
         f"{more.mean():+.1%} [{low:+.1%}, {high:+.1%}] (concepts resampled)"
+    )
+
+
+def told_apart(circuits: Masks) -> str:
+    """Return how many different circuits each layer has, and what is common to all concepts."""
+    layers = range(circuits.n_layers)
+    different = [len(np.unique(circuits.bits[:, layer], axis=0)) for layer in layers]
+    size = circuits.sizes().sum(axis=1).mean()
+    common = int(circuits.bits.all(axis=0).sum())
+    return (
+        f"{', '.join(map(str, different))} distinct circuits at layers 0 to {circuits.n_layers - 1}"
+        f", of {len(circuits.names)}; mean size {size:.1f}; neurons common to all {common} "
+        f"({common / max(size, 1):.0%})"
     )
 
 
@@ -144,8 +167,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     firings = read(chosen.model, pl.read_parquet(chosen.prompts))
     for position in POSITIONS:
         sys.stdout.write(f"\nRead at the {position}\n\n")
-        for line in lines(dict(judged(firings[position]))):
+        found = dict(judged(firings[position]))
+        for line in lines(found):
             sys.stdout.write(line + "\n")
+        for kappa, consistency, share in dict.fromkeys((DEFAULT, best_of(found))):
+            pairs = firings[position].masks(list(range(len(DISCOVERY))), kappa, consistency)
+            told = told_apart(definitions.calibrated(pairs, share))
+            sys.stdout.write(f"κ = {kappa:g}, C = {consistency:g}, π = {share:g}: {told}\n")
     return 0
 
 

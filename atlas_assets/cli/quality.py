@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,12 +10,9 @@ import click
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
 from atlas_assets.cli.leaderboard import with_interval
 from atlas_assets.cli.options import complete_concept, typed_definition
-from atlas_assets.cli.text import table
+from atlas_assets.cli.text import paragraph, table
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.stages.setting import PUBLISHED
-
-#: own prompts of a concept that its intervals take
-LEAST_PROMPTS = 20
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,15 +82,32 @@ def _text(document: dict[str, Any], heads: str) -> Iterator[str]:
     yield f"{document['about']}, in the atlas {document['folder']}"
     yield ""
     yield from table((heads, *_HEADER), (_row(row, heads) for row in document["quality"]))
-    if any(0 < row["n_prompts"] < LEAST_PROMPTS for row in document["quality"]):
+    if lacking := without_interval(document["quality"]):
         yield ""
-        yield "too few prompts for an interval; the job validate runs more"
+        yield from paragraph(lacking, indent=0, hanging=0)
 
 
-def _measured(row: dict[str, Any], name: str) -> str | None:
-    if row["n_prompts"] < LEAST_PROMPTS:  # an interval of so few does not cover what it should
-        return None if row[name] is None else f"{row[name]:+.3f}"
-    return with_interval(row, name)
+def without_interval(rows: Iterable[dict[str, Any]]) -> str:
+    """Return what the rows that lack intervals had too few of; empty where none lacks them."""
+    from atlas_assets.stages.circuits.ablation import EXACT
+    from atlas_assets.stages.circuits.quality import LEAST_CLUSTERS, LEAST_PROMPTS
+
+    lacking = [row for row in rows if row["n_prompts"] and row["necessity_low"] is None]
+    if not lacking:
+        return ""
+    counted = []
+    for name, least, of in (
+        ("n_prompts", LEAST_PROMPTS, "own prompts"),
+        ("n_clusters", LEAST_CLUSTERS, "pairs and subject areas"),
+    ):
+        numbers = [row[name] for row in lacking if row[name] < least]
+        if numbers:
+            low, high = min(numbers), max(numbers)
+            found = f"{low}" if low == high else f"{low} to {high}"
+            counted.append(f"{least} {of}, of which there were {found}")
+    more = f"; the job validate runs up to {EXACT.own} own prompts of each concept"
+    few = any(row["n_prompts"] < LEAST_PROMPTS for row in lacking)
+    return f"An interval takes {' and '.join(counted)}{more if few else ''}."
 
 
 def _row(row: dict[str, Any], heads: str) -> tuple[object, ...]:
@@ -104,6 +118,6 @@ def _row(row: dict[str, Any], heads: str) -> tuple[object, ...]:
         row["identification_top1"],
         row["identification_rank"],
         row["split_half"],
-        *(_measured(row, name) for name in ("necessity", "specificity", "over_matched")),
+        *(with_interval(row, name) for name in ("necessity", "specificity", "over_matched")),
         row["q_value"],
     )

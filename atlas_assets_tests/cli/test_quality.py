@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from atlas_assets.atlas.open import open_with_model
+from atlas_assets.cli.quality import without_interval
 from atlas_assets.stages.circuits.quality import quality
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import settings_in
@@ -44,6 +45,24 @@ def test_what_is_shown(
     shown = call(with_quality, "quality", *arguments.split(), "--json").json["quality"]
     assert tuple(dict.fromkeys(row["definition"] for row in shown)) == definitions
     assert ({row["concept"] for row in shown} == {"ast__C1"}) == ("C1" in arguments)
+
+
+def of_one(n_prompts: int, n_clusters: int, low: float | None = None) -> dict[str, object]:
+    return {"n_prompts": n_prompts, "n_clusters": n_clusters, "necessity_low": low}
+
+
+def test_what_an_interval_lacks_is_said() -> None:
+    """Too few prompts, too few pairs and subject areas although there are prompts enough, both."""
+    sample = without_interval([of_one(5, 5), of_one(3, 5)])
+    assert sample == (
+        "An interval takes 20 own prompts, of which there were 3 to 5; the job validate runs up to "
+        "64 own prompts of each concept."
+    )
+    validated = without_interval([of_one(64, 12, 0.1), of_one(64, 2), of_one(0, 0)])
+    assert validated == "An interval takes 5 pairs and subject areas, of which there were 2."
+    both = without_interval([of_one(8, 2)])
+    assert both.startswith("An interval takes 20 own prompts, of which there were 8 and 5 pairs")
+    assert without_interval([of_one(64, 12, 0.1)]) == ""
 
 
 @pytest.mark.parametrize("wrong", ["nope", "", "published@2", "published@-1,0.8"])

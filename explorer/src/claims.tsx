@@ -22,6 +22,7 @@ export function ClaimsPage({ atlas }: { atlas: Atlas }) {
   const counts = new Map<string, number>();
   for (const claim of atlas.claims)
     counts.set(claim.as_in_paper, (counts.get(claim.as_in_paper) ?? 0) + 1);
+  const counted = Object.keys(SIGNS).map((verdict) => counts.get(verdict) ?? 0);
   const claimed = atlas.claims.some((claim) => claim.verdict === "holds" || claim.verdict === "broken");
   const rows = atlas.claims.filter((claim) => only === "all" || claim.as_in_paper === only);
   return (
@@ -33,6 +34,7 @@ export function ClaimsPage({ atlas }: { atlas: Atlas }) {
         {claimed
           ? "This is the atlas that the paper speaks of."
           : "The paper does not speak of this atlas: that a claim does not hold here is an observation about another model or readout, and no failure."}
+        {!claimed && ` ${counted[0]} of ${atlas.claims.length} claims hold as in the paper, ${counted[1]} do not, and ${counted[2]} are not applicable.`}
       </p>
       <fieldset class="group filter">
         <legend>show</legend>

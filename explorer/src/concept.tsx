@@ -8,7 +8,7 @@ import { intervals, type Interval } from "./intervals";
 import { NeuronList } from "./neurons";
 import { go, link } from "./place";
 import { Prompts, ReadMarks } from "./prompts";
-import { intervalTold, measured, qualityOf, withInterval, YARDSTICKS } from "./quality";
+import { measured, qualityOf, withInterval, YARDSTICKS } from "./quality";
 import { Strip, type Mark } from "./strip";
 import { DataTable, TakeCsv } from "./table";
 import { ConceptWiring } from "./wiring";
@@ -112,15 +112,15 @@ function Yardsticks({ name }: { name: string }) {
     return <p class="note">The circuits of this atlas were not judged.</p>;
   if (!row || !sticks.length)
     return <p class="note">No yardstick was taken of {definitionName(definition)}.</p>;
-  const enough = intervalTold(row);
   const rows: Interval[] = sticks
     .filter((stick) => stick.interval)
     .map((stick) => ({
       label: stick.label,
       value: row[stick.name] as number,
-      low: enough ? ((row[`${stick.name}_low`] as number | null) ?? null) : null,
-      high: enough ? ((row[`${stick.name}_high`] as number | null) ?? null) : null,
+      low: (row[`${stick.name}_low`] as number | null) ?? null,
+      high: (row[`${stick.name}_high`] as number | null) ?? null,
     }));
+  const told = rows.some((each) => each.low !== null);
   return (
     <>
       {rows.length > 0 && (
@@ -134,10 +134,10 @@ function Yardsticks({ name }: { name: string }) {
             height: 154,
           })}
         >
-          {enough
+          {told
             ? "With 95% intervals over pairs and subject areas, coloured where above 0, from "
-            : "Too few prompts for an interval; the job validate runs more: "}
-          {several(Number(row.n_prompts ?? 0), "own prompt")}. A cost on own prompts alone (necessity) is no evidence of a concept: removing any
+            : "Without an interval, which takes 20 own prompts of 5 pairs and subject areas (the job validate runs up to 64 prompts), from "}
+          {several(Number(row.n_prompts ?? 0), "own prompt")} of {Number(row.n_clusters ?? 0)}. A cost on own prompts alone (necessity) is no evidence of a concept: removing any
           strong neurons costs something.
         </Figure>
       )}
@@ -157,7 +157,7 @@ function Yardsticks({ name }: { name: string }) {
               </>
             ),
           },
-          { label: "value", numeric: true, value: (stick) => row[stick.name] ?? null, show: (stick) => (enough ? withInterval(row, stick) : stick.show(row[stick.name] ?? null)) },
+          { label: "value", numeric: true, value: (stick) => row[stick.name] ?? null, show: (stick) => withInterval(row, stick) },
         ]}
       />
     </>

@@ -41,29 +41,15 @@ export const YARDSTICKS: Yardstick[] = [
     meaning: "share of circuits of randomly chosen pairs that are at least as large, after Benjamini and Hochberg over the concepts" },
   { name: "q_value", label: "q over matched", show: (value) => number(value, 3),
     meaning: "p-value of over matched > 0, after Benjamini and Hochberg" },
+  { name: "matched_ratio", label: "strength of its control", show: (value) => number(value, 2),
+    meaning: "mean |readout| of the neurons of a matched control over that of the circuit’s: below 1 the control is weaker" },
   { name: "n_prompts", label: "prompts ablated", show: (value) => number(value, 0),
-    meaning: "own prompts that were run without the circuit" },
+    meaning: "own prompts that were run without the circuit; an interval takes 20" },
+  { name: "n_clusters", label: "pairs and subject areas", show: (value) => number(value, 0),
+    meaning: "how many different ones these prompts are of; an interval takes 5" },
 ];
 
 const known = new WeakMap<Atlas, Map<string, Row>>();
-
-/** A concept’s interval from fewer own prompts does not cover what it should. */
-const LEAST_PROMPTS = 20;
-
-export function intervalTold(row: Row): boolean {
-  return Number(row.n_prompts ?? 0) >= LEAST_PROMPTS;
-}
-
-/** Adds to the rows of one definition the q-values of sizes, after Benjamini and Hochberg. */
-function qOfSizes(rows: Row[]): void {
-  const tested = rows.filter((row) => typeof row.null_p === "number");
-  tested.sort((a, b) => Number(b.null_p) - Number(a.null_p));
-  let least = 1;
-  tested.forEach((row, at) => {
-    least = Math.min(least, (Number(row.null_p) * tested.length) / (tested.length - at));
-    row.null_q = least;
-  });
-}
 
 /** What is known of a concept’s circuit by a definition. */
 export function qualityOf(atlas: Atlas, definition: Definition, concept: string): Row | null {
@@ -72,8 +58,6 @@ export function qualityOf(atlas: Atlas, definition: Definition, concept: string)
     rows = new Map(
       rowsOf(atlas, "quality").map((row) => [`${row.definition}\n${row.concept}`, row]),
     );
-    const definitions = new Set([...rows.values()].map((row) => row.definition));
-    for (const each of definitions) qOfSizes([...rows.values()].filter((row) => row.definition === each));
     known.set(atlas, rows);
   }
   return rows.get(`${definition.key}\n${concept}`) ?? null;

@@ -10,6 +10,7 @@ import pytest
 
 from atlas_assets.stages.activations.positions import LEVELS
 from atlas_assets.stages.circuits.definitions import KAPPAS, SHARES
+from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets_tests.stages.circuits import planted
@@ -55,3 +56,20 @@ def test_prompts_are_run_through_the_embedded_model_and_their_firings_judged(
     assert choose_thresholds.main([str(tmp_path / "prompts.parquet")]) == 0
     shown = capsys.readouterr().out
     assert shown.count("best: κ = ") == shown.count("Read at the ") == 2
+    assert shown.count("distinct circuits at layers 0 to 3, of 6; mean size ") in range(2, 5)
+
+
+def test_different_circuits_and_common_neurons_are_counted() -> None:
+    """By hand: 3 concepts, 2 layers of 3; at layer 0 one circuit, at layer 1 two; 7 neurons."""
+    bits = np.array(
+        [[[1, 0, 0], [1, 1, 0]], [[1, 0, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 0]]], dtype=np.bool_
+    )
+    told = choose_thresholds.told_apart(Masks(("ast__A", "ast__B", "ast__C"), bits))
+    assert told == (
+        "1, 2 distinct circuits at layers 0 to 1, of 3; mean size 2.3; "
+        "neurons common to all 2 (86%)"
+    )
+    bits[:] = False
+    assert choose_thresholds.told_apart(Masks(("ast__A", "ast__B", "ast__C"), bits)).endswith(
+        "mean size 0.0; neurons common to all 0 (0%)"
+    )

@@ -37,6 +37,8 @@ from atlas_assets.stages.setting import DEFINITIONS, PUBLISHED, REFERENCE, Defin
 
 #: the definitions that there always are, in the order in which they are told
 DEFINED = (PUBLISHED, "calibrated", "contrastive", "matched")
+#: the definition that is a control of the published one
+CONTROL = "matched"
 #: the definition of circuits that a user's own file holds
 OWN = "own"
 _ATTRIBUTED = TableSchema(
@@ -86,7 +88,7 @@ def _cube(table: pl.DataFrame, column: str, like: Masks) -> Reals:
     return table[column].to_numpy().reshape(like.bits.shape)
 
 
-def _strength(making: Making, like: Masks) -> Reals:
+def strength_of(making: Making, like: Masks) -> Reals:
     """Return the mean |readout| of each concept's prompts, float64 of the shape of ``like``."""
     activations: Activations = making.read("object_activations").whole()
     found = definitions.concept_means(
@@ -108,7 +110,7 @@ def _circuits(making: Making) -> pl.DataFrame:
         scores = _cube(making.read("attribution"), "attribution", published)
         found = definitions.contrastive(scores, published)
     elif definition.name == "matched":
-        found = definitions.matched(published, _strength(making, published))
+        found = definitions.matched(published, strength_of(making, published))
     elif definition.name == OWN:
         found = read_own(str(making.settings.circuits), published)
     empty = [name for name, bits in zip(found.names, found.bits, strict=True) if not bits.any()]
@@ -134,7 +136,7 @@ def _ablated(making: Making, extent: ablation.Extent, some: Iterable[Definition]
     means = _cube(table, "mean_readout", like)[0]
     if making.settings.ablation == "zero":
         means = np.zeros_like(means)
-    strength = _strength(making, like)
+    strength = strength_of(making, like)
     plans = {name: ablation.plan(masks, strength, sample, extent) for name, masks in found.items()}
     return ablation.run(making.model.ablate, sample, plans, means)
 

@@ -109,6 +109,26 @@ def matched(circuits: Masks, strength: Reals, *, draw: int = 0, seed: int = 42) 
     return Masks(circuits.names, bits)
 
 
+def matched_ratios(circuits: Masks, strength: Reals) -> dict[str, float]:
+    """Return how strong each circuit's first control is, by concept.
+
+    That is the mean |readout| of the control's neurons over that of the circuit's: 1 where they are
+    as strong. Circuits without a neuron, or without a control, have none.
+
+    Args:
+        circuits: The circuits.
+        strength: float64 ``[concepts, layers, width]``, the mean |readout| over each concept.
+    """
+    found = {}
+    controls = matched(circuits, strength).bits
+    for name, own, control, levels in zip(
+        circuits.names, circuits.bits, controls, strength, strict=True
+    ):
+        if own.any() and control.any() and (of_own := levels[own].mean()):
+            found[name] = float(levels[control].mean() / of_own)
+    return found
+
+
 def _matched_of_layer(own: Bits, strength: Reals, stream: np.random.Generator) -> list[int]:
     free = np.flatnonzero(~own)
     free = free[np.argsort(strength[free], kind="stable")]

@@ -14,7 +14,7 @@ trapezoidal rule over 0.1% to 100% (MIB benchmark, circuit track); with all neur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -56,6 +56,14 @@ class Effects:
     faithfulness_other: Reals
     cpr: Reals
     cmd: Reals
+
+    def without_controls(self) -> Effects:
+        """Return the same with nothing known of what exceeds matched controls."""
+        unknown = Effect(
+            np.full_like(self.over_matched.values, np.nan),
+            np.full_like(self.over_matched.draws, np.nan),
+        )
+        return replace(self, over_matched=unknown)
 
 
 def effects(

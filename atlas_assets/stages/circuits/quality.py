@@ -18,9 +18,9 @@ from atlas_assets.stages.masks.masks import Bits, Masks
 from atlas_assets.stages.rounding import Reals
 from atlas_assets.stages.schema import Column, TableSchema
 
-#: prompts that a p-value takes
+#: own prompts of a concept that its p-value and its intervals take
 LEAST_PROMPTS = 20
-#: (pair, domain) of a concept that its intervals take: resamples of fewer are too alike
+#: (pair, domain) of these that its intervals take: resamples of fewer are too alike
 LEAST_CLUSTERS = 5
 #: a neuron is of the core where at least this share of all circuits hold it, in tenths
 CORE_TENTHS = 9
@@ -46,10 +46,22 @@ _BESIDE = ("identification_rank", "chance_top1", "centroid_top1", "token_top1", 
 _EFFECTS = (
     *_with_interval("necessity", "ΔL of ablating the circuit on own prompts, nats per token"),
     *_with_interval("specificity", "necessity less the mean ΔL on prompts of other concepts"),
-    *_with_interval("over_matched", "necessity less the mean ΔL of matched controls"),
+    *_with_interval(
+        "over_matched",
+        "necessity less the mean ΔL of matched controls; none known of matched circuits, which are "
+        "controls themselves",
+    ),
+)
+_MATCHED_RATIO = _number(
+    "matched_ratio",
+    "mean |readout| of the neurons of the first matched control over that of the circuit's",
 )
 _FAITHFULNESS = (
-    _number("faithfulness_own", "1 − ΔL(all but the circuit) / ΔL(all MLPs), own prompts"),
+    _number(
+        "faithfulness_own",
+        "1 − ΔL(all but the circuit) / ΔL(all MLPs), each a mean over the concept's own prompts; "
+        "of several concepts, the mean of their ratios",
+    ),
     _number("faithfulness_other", "the same on prompts of other concepts"),
     _number("cpr", "area under faithfulness over the share of neurons that is kept"),
     _number("cmd", "area of |1 − faithfulness| over that share"),
@@ -68,7 +80,11 @@ QUALITY = TableSchema(
         col.share("token_top1", "the share by the read token's id alone", nullable=True),
         col.share("split_half", "Jaccard of its circuits from two halves", nullable=True),
         col.share("null_p", "p-value of its size among circuits of random pairs", nullable=True),
+        col.share(
+            "null_q", "null_p after Benjamini and Hochberg, over the concepts", nullable=True
+        ),
         *_EFFECTS,
+        _MATCHED_RATIO,
         col.share(
             "p_value",
             "p-value of over_matched, among what the matched controls of all concepts cost more "
@@ -77,7 +93,13 @@ QUALITY = TableSchema(
         ),
         col.share("q_value", "p_value after Benjamini and Hochberg", nullable=True),
         *_FAITHFULNESS,
-        col.count("n_prompts", "own prompts that were run with its circuit ablated"),
+        col.count(
+            "n_prompts",
+            "own prompts that were run with its circuit ablated; its intervals take 20 of them",
+        ),
+        col.count(
+            "n_clusters", "different (pair, domain) of these prompts; its intervals take 5 of them"
+        ),
     ),
     key=("definition", "concept"),
     series=Column("L", pl.Int64(), "neurons of the circuit in layer {}", minimum=0),
@@ -104,6 +126,7 @@ LEADERBOARD = TableSchema(
         col.share("token_top1", "mean share by the read token's id alone", nullable=True),
         col.share("split_half", "mean Jaccard of circuits from two halves", nullable=True),
         *_EFFECTS,
+        _MATCHED_RATIO,
         *_FAITHFULNESS,
         col.count("n_concepts", "concepts"),
         Column(
@@ -130,7 +153,8 @@ class Judged:
         centroid: The same for the nearest centroid.
         token: The same for the id of the read token.
         split_half: The Jaccard similarity of each concept's circuits from two halves, by concept.
-        null_p: The p-value of each circuit's size, by concept.
+        null: The p-value and the q-value of each circuit's size, by concept.
+        matched_ratio: How strong the control of each circuit is, by concept.
         effects: What ablation shows of them.
         n_prompts: int64 ``[concepts]``, own prompts that were run.
     """
@@ -141,7 +165,8 @@ class Judged:
     centroid: Mapping[str, Identified]
     token: Mapping[str, Identified]
     split_half: Mapping[str, float]
-    null_p: Mapping[str, float]
+    null: Mapping[str, tuple[float, float]]
+    matched_ratio: Mapping[str, float]
     effects: Effects | None
     n_prompts: Mapping[str, int]
 
@@ -163,7 +188,9 @@ def quality(judged: Judged) -> pl.DataFrame:
         "centroid_top1": _top1(judged.centroid, names),
         "token_top1": _top1(judged.token, names),
         "split_half": [judged.split_half.get(name) for name in names],
-        "null_p": [judged.null_p.get(name) for name in names],
+        "null_p": [judged.null.get(name, (None, None))[0] for name in names],
+        "null_q": [judged.null.get(name, (None, None))[1] for name in names],
+        "matched_ratio": [judged.matched_ratio.get(name) for name in names],
         **_effect_columns(judged, names),
         "n_prompts": [judged.n_prompts.get(name, 0) for name in names],
         **{f"L{layer}": sizes for layer, sizes in enumerate(circuits.sizes().T)},
@@ -180,20 +207,21 @@ def _effect_columns(judged: Judged, names: tuple[str, ...]) -> dict[str, object]
     effects, n = judged.effects, len(names)
     if effects is None:
         empty = [column.name for column in (*_EFFECTS, *_FAITHFULNESS)]
-        return {name: [None] * n for name in (*empty, "p_value", "q_value")}
-    columns: dict[str, object] = {}
+        unknown = {name: [None] * n for name in (*empty, "p_value", "q_value")}
+        return {**unknown, "n_clusters": [0] * n}
+    columns: dict[str, object] = {"n_clusters": effects.clusters}
+    enough = np.array([judged.n_prompts.get(name, 0) for name in names]) >= LEAST_PROMPTS
+    with_interval = enough & (effects.clusters >= LEAST_CLUSTERS)
     for name in MEASURED:
         effect: Effect = getattr(effects, name)
         low, high = statistics.interval(effect.draws)
-        unknown = np.isnan(effect.values) | (effects.clusters < LEAST_CLUSTERS)
+        known = with_interval & ~np.isnan(effect.values)
         columns |= {
             name: effect.values,
-            f"{name}_low": np.where(unknown, np.nan, low),
-            f"{name}_high": np.where(unknown, np.nan, high),
+            f"{name}_low": np.where(known, low, np.nan),
+            f"{name}_high": np.where(known, high, np.nan),
         }
-    tested = judged.circuits.bits.any(axis=(1, 2)) & (
-        np.array([judged.n_prompts.get(name, 0) for name in names]) >= LEAST_PROMPTS
-    )
+    tested = judged.circuits.bits.any(axis=(1, 2)) & enough
     excess = np.where(tested, effects.over_matched.values, np.nan)
     p_values = statistics.p_above_controls(excess, effects.controls)
     q_values, known = np.full(n, np.nan), ~np.isnan(p_values)
@@ -241,7 +269,7 @@ def _row(
     row += [table[name].mean() for name in _BESIDE]
     for name in MEASURED:
         row += _mean_with_interval(effects, name, chosen)
-    row += [table[column.name].mean() for column in _FAITHFULNESS]
+    row += [table[column.name].mean() for column in (_MATCHED_RATIO, *_FAITHFULNESS)]
     significant = table.filter(pl.col("q_value") < statistics.LEVEL).height
     tested = not table["q_value"].is_null().all()
     return [*row, table.height, significant if tested else None]

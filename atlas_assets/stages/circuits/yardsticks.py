@@ -18,7 +18,7 @@ from atlas_assets.stages.circuits import (
     halves,
     quality,
 )
-from atlas_assets.stages.circuits.artifacts import circuits_of
+from atlas_assets.stages.circuits.artifacts import CONTROL, circuits_of, strength_of
 from atlas_assets.stages.circuits.identification import centroids, identify
 from atlas_assets.stages.circuits.label_null import SCHEMA as NULL
 from atlas_assets.stages.circuits.label_null import label_null
@@ -84,6 +84,7 @@ def _quality(making: Making) -> pl.DataFrame:
         else {}
     )
     found = circuits_of(making, making.definitions)
+    strength = strength_of(making, found[PUBLISHED])
     agreed = {"calibrated": dict(at_defaults.select("concept", "jaccard").rows())}
     if making.is_fresh("half_circuits"):
         agreed |= half_circuits.agreements(making.read("half_circuits"), found[PUBLISHED])
@@ -91,6 +92,7 @@ def _quality(making: Making) -> pl.DataFrame:
     for definition, masks in found.items():
         null = nulls.filter(pl.col("definition") == definition)
         counted = own.filter(pl.col("definition") == definition)["concept"].value_counts()
+        ablated = _effects(losses, definition, masks)
         judged = quality.Judged(
             definition=definition,
             circuits=masks,
@@ -98,8 +100,12 @@ def _quality(making: Making) -> pl.DataFrame:
             centroid=centroid,
             token=token,
             split_half=agreed.get(definition, {}),
-            null_p=dict(null.select("concept", "p_value").rows()),
-            effects=_effects(losses, definition, masks),
+            null={
+                name: (p, q) for name, p, q in null.select("concept", "p_value", "q_value").rows()
+            },
+            # of the definitions that are ablated, as its controls are
+            matched_ratio=definitions.matched_ratios(masks, strength) if ablated else {},
+            effects=ablated,
             n_prompts=dict(counted.rows()),
         )
         tables.append(quality.quality(judged))
@@ -108,7 +114,11 @@ def _quality(making: Making) -> pl.DataFrame:
 
 def _effects(losses: pl.DataFrame, definition: str, circuits: Masks) -> effects.Effects | None:
     mine = losses.filter(pl.col("definition") == definition)
-    return effects.effects(mine, circuits.names) if mine.height else None
+    if not mine.height:
+        return None
+    found = effects.effects(mine, circuits.names)
+    # a control of a control compares nothing
+    return found.without_controls() if definition == CONTROL else found
 
 
 def _leaderboard(making: Making) -> pl.DataFrame:
@@ -299,11 +309,12 @@ CIRCUIT_QUALITY = Artifact(
     content=quality.QUALITY,
     description="Every yardstick of every concept's circuit by every definition: size and core, "
     "identification on held-out pairs, agreement of two halves, size against random labels, and "
-    "from exact ablation necessity, specificity and faithfulness with intervals (the sample of the "
-    "job atlas, or all of the job validate).",
+    "from exact ablation necessity, specificity and faithfulness (the sample of the job atlas, or "
+    "all of the job validate), with intervals of concepts that had 20 own prompts of 5 (pair, "
+    "domain).",
     compute=_quality,
-    code_version="3",
-    inputs=(*_ABLATED, "position_activations", *_BESIDE),
+    code_version="4",
+    inputs=(*_ABLATED, "object_activations", "position_activations", *_BESIDE),
     inputs_may_be_absent=True,
     setting=REFERENCE,
     needs=Needs.GRID,
@@ -316,7 +327,7 @@ CIRCUIT_LEADERBOARD = Artifact(
     description="What the yardsticks of circuit_quality come to per definition and type, with 95% "
     "intervals over (pair, domain).",
     compute=_leaderboard,
-    code_version="2",
+    code_version="3",
     inputs=(*_ABLATED, "circuit_quality"),
     inputs_may_be_absent=True,
     setting=REFERENCE,

@@ -116,12 +116,21 @@ def similarity(
     return float(values.max() if name == "max" else values.mean())
 
 
-def mean_sizes(evidence: Evidence, kind: str) -> tuple[float, ...]:
-    """Return the mean circuit size at each layer, of ``pair``, ``ast`` or ``builtin`` circuits."""
+def mean_sizes(evidence: Evidence, kind: str, n_layers: int) -> tuple[float, ...]:
+    """Return the mean circuit size at each layer, of ``pair``, ``ast`` or ``builtin`` circuits.
+
+    Of a model of another number of layers than ``n_layers`` there is no such claim.
+    """
     rows = evidence.table("layer_profile").filter(type=kind).sort("layer")
     if rows.is_empty():
         _lacking("layer_profile", f"{kind} circuits", "none")
+    _require_layers("layer_profile", rows.height, n_layers)
     return tuple(rows["mean_size"].to_list())
+
+
+def _require_layers(where: str, found: int, expected: int) -> None:
+    if found != expected:
+        _lacking(where, f"the {expected} layers that the claim names", f"{found} layers")
 
 
 def _at_layer(table: pl.DataFrame, column: str, layer: int) -> Reals:
@@ -151,6 +160,12 @@ def peak_height(evidence: Evidence) -> float:
 def peak_layer(evidence: Evidence) -> int:
     """Return the layer of `peak_height`; the first of several."""
     return int(_mean_fractions(evidence, "ast").argmax())
+
+
+def peak_layer_of(evidence: Evidence, n_layers: int) -> int:
+    """Return `peak_layer`; of a model of another number of layers there is no such claim."""
+    _require_layers("target_checker", len(_mean_fractions(evidence, "ast")), n_layers)
+    return peak_layer(evidence)
 
 
 def builtins_at_peak(evidence: Evidence) -> float:

@@ -37,6 +37,7 @@ PAPER_READOUT = "published"
 PAPER_VARIATIONS = 50
 
 _LAYER = 4
+_LAYERS = 8
 _SWEEP = grid(PUBLISHED_EPSILONS, PUBLISHED_CONSISTENCIES)
 _NONE = "token_independence_no_keyword"
 _CONCEPTS = "concepts that have a universal mask, empty or not"
@@ -127,7 +128,7 @@ def _sizes(kind: str, names: str, *sizes: float) -> _Fact:
     statement = f"mean circuit sizes of {names} at layers 0 to 7: {' '.join(map(str, sizes))}"
     computed = "mean number of neurons of the circuits at each layer"
     expected = Near(sizes, places=1, tolerance=0.05)
-    return kind, statement, expected, computed, measure.mean_sizes, kind
+    return kind, statement, expected, computed, measure.mean_sizes, kind, _LAYERS
 
 
 #: every claim, in the order of the table of claims
@@ -182,7 +183,8 @@ CLAIMS: tuple[Claim, ...] = (
             "the AST nodes' concept-only fraction peaks at a mid-to-late layer",
             Between(3, 7, tolerance=0),
             f"layer of the largest {_FRACTION} AST nodes; beyond the first third of 8",
-            measure.peak_layer,
+            measure.peak_layer_of,
+            _LAYERS,
         ),
         (
             "builtin",

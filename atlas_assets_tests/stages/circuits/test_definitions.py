@@ -79,6 +79,15 @@ def test_matched_circuits_are_others_of_similar_strength() -> None:
             assert apart.sum() <= 0.15 * own.size
 
 
+def test_how_strong_a_control_is() -> None:
+    """Of 8 and 6 the two strongest of a layer: the control has 4 and 2. Of none there is none."""
+    bits = np.zeros((2, 1, 4), dtype=np.bool_)
+    bits[0, 0, :2] = True
+    strength = np.array([[[8.0, 6.0, 4.0, 2.0]]] * 2)
+    found = definitions.matched_ratios(Masks(("ast__A", "ast__B"), bits), strength)
+    assert found == {"ast__A": pytest.approx(3 / 7)}
+
+
 def test_a_layer_without_others_has_fewer_matched_neurons() -> None:
     bits = np.ones((1, 1, 5), dtype=np.bool_)
     bits[0, 0, 3] = False

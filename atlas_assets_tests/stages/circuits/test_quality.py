@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -32,7 +34,8 @@ def judged(*, effect: bool = True, losses: pl.DataFrame | None = None) -> qualit
         centroid=identified,
         token={},
         split_half=dict.fromkeys(names.values(), 0.5),
-        null_p={"ast__C1": 0.25},
+        null={"ast__C1": (0.25, 0.5)},
+        matched_ratio={"ast__C2": 0.75},
         effects=effects.effects(losses, circuits.names, draws=99) if effect else None,
         n_prompts={"ast__C0": 8, **dict.fromkeys(test_effects.CONCEPTS[1:], 30)},
     )
@@ -64,6 +67,10 @@ def test_a_concept_has_its_sizes_and_its_core() -> None:
         assert row["core"] == len(held & set(common))
         assert row["chance_top1"] == 1 / 8
     assert table["null_p"].to_list() == [None, 0.25, None, None, None, None]
+    assert table["null_q"].to_list() == [None, 0.5, None, None, None, None]
+    assert table["matched_ratio"].to_list() == [None, None, 0.75, None, None, None]
+    # of 8 prompts, numbers 0 to 3 are of a pair each in one domain, 4 to 7 in the other
+    assert table["n_clusters"].to_list() == [8] * 6
     assert table["n_prompts"].to_list() == [8, 30, 30, 30, 30, 30]
 
 
@@ -84,21 +91,47 @@ def test_the_leaderboard_averages_and_keeps_intervals_around_the_means() -> None
         assert row[name] == pytest.approx(np.mean(table[name].to_list()))
         assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
         # of a mean over concepts the interval is narrower than of one concept
-        assert row[f"{name}_low"] > min(table[f"{name}_low"])
+        assert row[f"{name}_low"] > min(table[f"{name}_low"].drop_nulls())
     assert row["n_significant"] == sum(value < 0.05 for value in table["q_value"][1:]) == 5
     assert table["q_value"][0] is None
+
+
+def test_what_few_prompts_show_has_no_interval() -> None:
+    """The first concept had 8 own prompts, the others 30."""
+    table = quality.quality(judged())
+    for name in quality.MEASURED:
+        assert table[name].null_count() == 0
+        for end in ("low", "high"):
+            known = table[f"{name}_{end}"].is_not_null()
+            assert known.to_list() == [False, True, True, True, True, True], name
+
+
+def test_a_control_has_no_control() -> None:
+    one = judged()
+    assert one.effects is not None
+    one = replace(one, effects=one.effects.without_controls())
+    table = quality.quality(one)
+    quality.QUALITY.check(table, where="circuit_quality")
+    for name in ("over_matched", "over_matched_low", "p_value", "q_value"):
+        assert table[name].null_count() == table.height, name
+    assert table["specificity"].null_count() == 0
+    (row, _) = quality.leaderboard(*_of(one), table).rows(named=True)
+    assert row["over_matched"] is row["over_matched_high"] is row["n_significant"] is None
+    assert row["matched_ratio"] == 0.75
 
 
 def test_what_few_pairs_and_domains_show_has_no_interval() -> None:
     losses = test_effects.losses(0)
     few = pl.col("prompts_of") == "ast__C2"
+    few_of = ("ast__C0", "ast__C2")  # of few prompts, and of few pairs and domains
     losses = losses.with_columns(
         pair=pl.when(few).then(pl.lit("C2__len")).otherwise("pair"),
         domain=pl.when(few).then(pl.col("prompt") % 2).otherwise("domain"),
     )
     table = quality.quality(judged(losses=losses))
     known = table["specificity_low"].is_not_null()
-    assert known.to_list() == [concept != "ast__C2" for concept in table["concept"]]
+    assert known.to_list() == [concept not in few_of for concept in table["concept"]]
+    assert table["n_clusters"].to_list() == [8, 8, 2, 8, 8, 8]
     assert table["specificity"].null_count() == 0
 
 

@@ -28,7 +28,8 @@ def board(seed: int, *, shuffled: bool) -> pl.DataFrame:
         centroid=identify(*centroids(discovered), held_out),
         token={},
         split_half={},
-        null_p={},
+        null={},
+        matched_ratio={},
         effects=effects.effects(losses, circuits.names, draws=99),
         n_prompts=dict.fromkeys(circuits.names, 30),
     )

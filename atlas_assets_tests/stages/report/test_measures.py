@@ -65,7 +65,10 @@ def test_fractions(seed: int) -> None:
         (measure.atomic_clusters, (STANDALONE, 8)),
         (measure.significant_layers, ("ast__Nothing",)),
         (measure.fraction_ratio, (Setting(0.3, 0.3),)),
-        (measure.mean_sizes, ("neither",)),
+        (measure.mean_sizes, ("neither", 8)),
+        # the evidence is of eight layers, and claims of others are not about it
+        (measure.mean_sizes, ("ast", 4)),
+        (measure.peak_layer_of, (4,)),
     ],
 )
 def test_what_the_atlas_does_not_hold_is_no_observation(observe, arguments) -> None:

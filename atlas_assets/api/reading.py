@@ -158,7 +158,26 @@ def _units(prompts: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
             found=repr(prompts)[:80],
             remedy="give a list of prompts for each unit",
         )
-    return {name: list(of_unit) for name, of_unit in prompts.items()}
+    units = {name: list(of_unit) for name, of_unit in prompts.items()}
+    for name, of_unit in units.items():
+        for number, text in enumerate(of_unit):
+            _require_text(text, f"unit {name!r}, prompt {number}")
+        _require_text(name, "the name of a unit")
+    return units
+
+
+def _require_text(text: str, where: str) -> None:
+    """Refuse half of a surrogate pair, which is no character and which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise StimulusError(
+            "a prompt or its unit holds what is no text",
+            where=where,
+            expected="characters that UTF-8 can write",
+            found=repr(text[error.start]),
+            remedy="read the text again in its own encoding, or take the character out",
+        ) from error
 
 
 def _is_unit(item: tuple[Any, Any]) -> bool:

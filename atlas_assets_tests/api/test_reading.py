@@ -131,6 +131,9 @@ def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -
     for wrong in ({"a": [3]}, {3: ["x"]}, {"a": None}, {"a": b"xy"}, [("a", ["x"])]):
         with refusing(StimulusError, "where: prompts", repr(wrong)):
             aa.read(network, tokenizer, wrong)  # type: ignore[arg-type]
+    for halves in ({"mine": ["x", "\ud800"]}, {"\ud800": ["x"]}):
+        with refusing(StimulusError, "is no text", "UTF-8"):
+            aa.read("embedded", prompts=halves)
     with refusing(StimulusError, "no prompts", "unit mine"):
         aa.read(network, tokenizer, {"mine": []})
     with refusing(ModelError, "no tokenizer", "NoneType"):

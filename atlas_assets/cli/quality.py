@@ -39,9 +39,9 @@ def quality(concept: str | None, definition: str | None) -> Answer:
     """Judge the circuits of one CONCEPT by every definition, or of all concepts by one definition.
 
     The yardsticks are those of `atlas leaderboard`. Core: neurons that at least 90% of all circuits
-    hold; identified and rank: how the concept's pairs in other subject areas rank its circuit among
-    those of its type; halves: Jaccard similarity of its circuits from two halves of the prompts;
-    q: of over matched, after Benjamini and Hochberg.
+    hold; identified: the share of the concept's pairs, in other subject areas, that rank its
+    circuit first among those of its type; rank: its mean rank; halves: Jaccard similarity of its
+    circuits from two halves of the prompts; q: of over matched, after Benjamini and Hochberg.
     """
     from atlas_assets.atlas.concept_names import find_concept
     from atlas_assets.atlas.open import open_in_force, require_file
@@ -115,9 +115,13 @@ def _row(row: dict[str, Any], heads: str) -> tuple[object, ...]:
         row[heads],
         row["size"],
         row["core"],
-        row["identification_top1"],
-        row["identification_rank"],
-        row["split_half"],
+        _shown(row["identification_top1"], ".1%"),
+        _shown(row["identification_rank"], ".1f"),
+        _shown(row["split_half"], ".2f"),
         *(with_interval(row, name) for name in ("necessity", "specificity", "over_matched")),
-        row["q_value"],
+        _shown(row["q_value"], ".3f"),
     )
+
+
+def _shown(value: float | None, form: str) -> str | None:
+    return None if value is None else format(value, form)

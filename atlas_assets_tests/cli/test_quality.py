@@ -65,6 +65,14 @@ def test_what_an_interval_lacks_is_said() -> None:
     assert without_interval([of_one(64, 12, 0.1)]) == ""
 
 
+def test_shares_are_percentages(with_quality: Path, call: Call) -> None:
+    asked = ("quality", "C1", "-d", "published")
+    (row,) = call(with_quality, *asked, "--json").json["quality"]
+    shown = call(with_quality, *asked).out
+    assert f"{row['identification_top1']:.1%}" in shown
+    assert f"{row['identification_rank']:.1f}" in shown
+
+
 @pytest.mark.parametrize("wrong", ["nope", "", "published@2", "published@-1,0.8"])
 @pytest.mark.parametrize("concept", [(), ("C1",)])
 def test_another_definition_is_refused(

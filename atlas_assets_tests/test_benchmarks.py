@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import torch
 
 from atlas_assets.definitions import build_definitions, build_resources
@@ -13,7 +14,7 @@ from atlas_assets.stages.masks.masks import checker_masks
 from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.orchestration.test_sweep import CONCEPTS, PAIRS
 from atlas_assets_tests.orchestration.tiny_atlas import activations, files_of, tiny_settings
-from benchmarks import direct_sweep, report
+from benchmarks import direct_sweep, engines, report
 from benchmarks.__main__ import SECTIONS
 from benchmarks.extraction import selection_of_torch
 from benchmarks.measure import Findings, Measurement, Table
@@ -71,3 +72,26 @@ def test_the_plain_network_of_the_benchmark_computes_the_same() -> None:
         with selection_of_torch():
             found = model.network(ids).logits
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_engines_are_compared_with_threads_of_the_same_turn() -> None:
+    runs = {
+        "threads": [engines.Run(1, 2, 0, ""), engines.Run(2, 4, 0, ""), engines.Run(9, 9, 0, "")],
+        "1 worker": [engines.Run(3, 1, 2, ""), engines.Run(3, 1, 4, ""), engines.Run(9, 1, 8, "")],
+    }
+    found = engines.findings(runs, prompts=100)
+    threads, worker = found.tables[0].rows
+    assert threads == ("threads", 2, 4, 0, 25, 1)
+    assert worker == ("1 worker", 3, 1, 4, 20, 1.25)
+    assert [(bar.seen, bar.limit) for bar in found.measurements] == [(1.25, engines.MOST)]
+
+
+@pytest.mark.slow
+def test_a_quick_look_at_the_engines_counts_the_processor_time_of_workers() -> None:
+    found = engines.measured(pairs=2, workers=[1], rounds=1)
+    (table,) = found.tables
+    (name, _, driver, others, rate, ratio), worker = table.rows
+    assert (name, others, ratio) == ("threads", 0, 1) and float(driver) > 0 and float(rate) > 0
+    assert worker[0] == "1 worker" and float(worker[3]) > 0
+    (bar,) = found.measurements
+    assert bar.seen == worker[-1] and bar.limit == engines.MOST

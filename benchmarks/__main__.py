@@ -24,6 +24,7 @@ SECTIONS = {
     "packing": "the smallest matrices that run packed, on the prefix tree",
     "extraction": "the prefix tree with sparse weights, against padded batches of a pair",
     "tree": "any model of transformers on the prefix tree, against its padded batches",
+    "engines": "the same prompts on threads and on workers of Dask, in turns",
     "growth": "how the cost of extraction and sweep grows, beside what the machine can do",
     "memory": "peak memory of extraction at the width of the paper's model",
     "scale": "masks, summary and status of an atlas that is kept and computed in blocks",

@@ -17,6 +17,8 @@ from atlas_assets.stages.setting import PUBLISHED
 if TYPE_CHECKING:
     import polars as pl
 
+    from atlas_assets.storage.store import AtlasStore
+
 _HEADER = (
     *("size", "core", "identified", "rank", "halves"),
     *("necessity", "specificity", "over matched", "q"),
@@ -60,7 +62,19 @@ def quality(concept: str | None, definition: str | None) -> Answer:
     if concept is None:
         about, heads = only, "concept"
     document = {"folder": str(store.root), "about": about, "quality": rows.rows(named=True)}
+    if concept is not None:
+        document["pruned"] = _pruned(store, about, rows["definition"].to_list())
     return Answer("atlas.quality/1", document, lambda: _text(document, heads))
+
+
+def _pruned(store: AtlasStore, concept: str, definitions: list[str]) -> list[dict[str, Any]]:
+    """Return the smallest faithful parts of a concept's circuits, where they are up to date."""
+    key = "pruned_circuits"
+    if not store.exists(key) or store.stale_reason(key) is not None:
+        return []
+    table: pl.DataFrame = store.read(key)
+    rows = table.filter(concept=concept).rows(named=True)
+    return [row for row in rows if row["definition"] in definitions]
 
 
 def _definition(typed: str, judged: pl.DataFrame) -> str:
@@ -82,9 +96,30 @@ def _text(document: dict[str, Any], heads: str) -> Iterator[str]:
     yield f"{document['about']}, in the atlas {document['folder']}"
     yield ""
     yield from table((heads, *_HEADER), (_row(row, heads) for row in document["quality"]))
+    for row in document.get("pruned", ()):
+        yield ""
+        yield from paragraph(_part_told(row), indent=0, hanging=2)
     if lacking := without_interval(document["quality"]):
         yield ""
         yield from paragraph(lacking, indent=0, hanging=0)
+
+
+def _part_told(row: dict[str, Any]) -> str:
+    """Return what is left of a circuit in words."""
+    start = f"smallest faithful part of {row['definition']}:"
+    if row["kept"] is None:
+        return f"{start} none, for the circuit is empty, or not faithful on the prompts tried"
+    test, whole = row["kept_test"], row["faithfulness_test"]
+    kept = (
+        f"; on prompts of other domains {test:.2f}, of the whole {whole:.2f}"
+        if test is not None and whole is not None
+        else ""
+    )
+    return (
+        f"{start} {row['kept']} of {row['size']} neurons, with faithfulness "
+        f"{row['kept_sought']:.2f} of {row['faithfulness_sought']:.2f} where it was sought{kept}: "
+        f"{row['neurons']}"
+    )
 
 
 def without_interval(rows: Iterable[dict[str, Any]]) -> str:

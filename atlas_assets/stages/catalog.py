@@ -57,6 +57,7 @@ CIRCUITS = (
     wiring.CIRCUIT_WIRING,
     circuits.READ_TOKENS,
     circuits.HALF_CIRCUITS,
+    circuits.PRUNED_CIRCUITS,
 )
 _ALL = (
     prompts.OBJECT_PROMPTS,

@@ -9,6 +9,7 @@ import pytest
 
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.cli.quality import without_interval
+from atlas_assets.stages.circuits.pruning import SCHEMA as PRUNED
 from atlas_assets.stages.circuits.quality import quality
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import settings_in
@@ -45,6 +46,27 @@ def test_what_is_shown(
     shown = call(with_quality, "quality", *arguments.split(), "--json").json["quality"]
     assert tuple(dict.fromkeys(row["definition"] for row in shown)) == definitions
     assert ({row["concept"] for row in shown} == {"ast__C1"}) == ("C1" in arguments)
+
+
+def test_the_smallest_faithful_part_is_told_where_it_is_known(
+    with_quality: Path, call: Call
+) -> None:
+    """Of two circuits of the concept; of another concept, and of all, nothing is said."""
+    row = ("ast__C1", 18, 2, "1:3 0:7", 0.5, 0.46, 0.4, 0.375, 8)
+    nothing = ("ast__C1", 4, None, None, -0.1, None, -0.2, None, 8)
+    other = ("ast__C2", 1, 1, "1:1", 0.5, 0.5, 0.5, 0.5, 8)
+    rows = [("calibrated", *nothing), ("published", *row), ("published", *other)]
+    table = pl.DataFrame(rows, schema=PRUNED.polars, orient="row")
+    open_with_model(settings_in(with_quality)).write("pruned_circuits", table, inputs={})
+    shown = " ".join(call(with_quality, "quality", "C1").out.split())
+    assert (
+        "smallest faithful part of published: 2 of 18 neurons, with faithfulness 0.46 of 0.50 "
+        "where it was sought; on prompts of other domains 0.38, of the whole 0.40: 1:3 0:7"
+    ) in shown
+    assert "smallest faithful part of calibrated: none, for the circuit is empty" in shown
+    one = call(with_quality, "quality", "C2", "-d", "published", "--json").json["pruned"]
+    assert [each["neurons"] for each in one] == ["1:1"]
+    assert "pruned" not in call(with_quality, "quality", "--json").json
 
 
 def of_one(n_prompts: int, n_clusters: int, low: float | None = None) -> dict[str, object]:

@@ -229,6 +229,14 @@ def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
     at_defaults = main.filter(type="ast").select("definition", "split_half", "token_top1")
     assert at_defaults["token_top1"].null_count() == 0
     assert at_defaults.filter(pl.col("split_half").is_null())["definition"].to_list() == ["matched"]
+    pruned = pl.read_csv(validated / "pruned_circuits.csv")
+    assert pruned["definition"].unique().sort().to_list() == [
+        *("calibrated", "contrastive", "published")
+    ]
+    parts = pruned.filter(pl.col("kept").is_not_null())
+    assert parts.height
+    assert (parts["kept"] <= parts["size"]).all()
+    assert (parts["kept_sought"] >= 0.9 * parts["faithfulness_sought"]).all()
     halves = pl.read_parquet(validated / "half_circuits.parquet")
     prompts = io.load_prompts("object", data_root=folder)
     discovering = prompts.filter((pl.col("variation_id") % 5).is_in([0, 2, 4]))

@@ -15,7 +15,7 @@ MODULE := atlas_assets.definitions
 ATLAS_DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-cluster test-s3 check audit bench reliability docs pictures train-embedded explorer format clean
+.PHONY: help atlas sweep analyses ui test test-newest test-oldest test-cluster test-s3 check audit bench bench-s3 reliability docs pictures train-embedded explorer format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,9 @@ $(S3)/.made: pyproject.toml constraints.txt
 test-s3: $(S3)/.made ## atlases in an object store, against a real S3 server on 127.0.0.1
 	ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/server/bin/moto_server \
 	  $(S3)/bin/python -m pytest --run-s3 atlas_assets_tests/remote
+
+bench-s3: $(S3)/.made ## requests, bytes and events of an atlas in an object store
+	ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/server/bin/moto_server $(S3)/bin/python -m benchmarks.object_store
 
 check: $(VENV)/.dev ## lint, format check, types, dependencies declared as they are imported
 	$(BIN)/ruff check .

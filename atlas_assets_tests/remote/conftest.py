@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +41,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     command = shutil.which(os.environ.get(SERVER, "moto_server"))
     if command is None:
         pytest.skip(f"needs an S3 server, named by {SERVER}; `make test-s3` installs one")
+    with server(command, tmp_path_factory.mktemp("s3")) as started:
+        yield started
+
+
+@contextmanager
+def server(command: str, folder: Path) -> Iterator[S3]:
+    """Start a server with an empty bucket ``atlas``; its log lies in a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    folder = tmp_path_factory.mktemp("s3")
     address, log = f"http://127.0.0.1:{port}", folder / "log"
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     environment = {
@@ -53,7 +60,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         "XDG_CACHE_HOME": str(folder),
     }
     with log.open("wb") as out:
-        server = subprocess.Popen(
+        process = subprocess.Popen(
             [command, "-H", "127.0.0.1", "-p", port],
             env={**os.environ, **keys},
             stdout=out,
@@ -65,8 +72,8 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         urllib.request.urlopen(bucket, timeout=30).close()
         yield S3(environment, log)
     finally:
-        server.terminate()
-        server.wait(30)
+        process.terminate()
+        process.wait(30)
 
 
 def _wait_for(address: str) -> None:

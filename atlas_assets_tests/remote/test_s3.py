@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from atlas_assets_tests.orchestration.tiny_atlas import environment
-from atlas_assets_tests.remote import flaky
+from atlas_assets_tests.remote import proxy
 from atlas_assets_tests.remote.conftest import S3
 
 pytestmark = pytest.mark.s3
@@ -185,11 +185,11 @@ def test_no_change_of_two_processes_is_lost(s3: S3) -> None:
 
 
 def test_a_store_that_is_busy_or_breaks_off_is_asked_again(s3: S3) -> None:
-    with flaky.in_front_of(s3.environment["AWS_ENDPOINT_URL"]) as (address, refused):
+    with proxy.in_front_of(s3.environment["AWS_ENDPOINT_URL"], refuse_every=4) as (address, seen):
         env = {**os.environ, **s3.environment, "AWS_ENDPOINT_URL": address}
         run(env, "python", "-c", COUNT, "s3://atlas/flaky", "10")
         assert run(env, "python", "-c", READ_ALL, "s3://atlas/flaky").startswith("number ")
-    assert set(refused) == {"broken", "busy"}
+    assert set(seen.refused) == {"broken", "busy"}
     read = "from atlas_assets.files.remote import folder_at\n"
     read += "print(folder_at('s3://atlas/flaky').fs.cat_file('atlas/flaky/number'))"
     assert run({**os.environ, **s3.environment}, "python", "-c", read) == "b'10'\n"

@@ -74,8 +74,11 @@ def test_where_bits_differ_batches_are_run_and_the_log_says_so(
 ) -> None:
     model = tiny_models.circuitgpt(**MODELS["with a sink"])
     plain = extracted(model, UNITS, readout="published", path="plain")
-    # with every key taken for one that fills a register, the last keys are added in another order
-    monkeypatch.setattr(published_tree, "KEY_MULTIPLE", 1)
+    # whether another order of sums gives other bits depends on the machine: here all differ
+    run = published_tree._ReadChunks._run
+    monkeypatch.setattr(
+        published_tree._ReadChunks, "_run", lambda *given: run(*given) * (1 + 2**-20)
+    )
     units = {"longest 95": UNITS["longest 95"]}
     with caplog.at_level(logging.INFO):
         found = [extracted(model, units, readout="published") for _ in range(2)]

@@ -28,7 +28,7 @@ from atlas_assets.settings import AtlasSettings
 Client: TypeAlias = Any
 Future: TypeAlias = Any
 
-#: seconds to wait for the scheduler and for a worker
+#: seconds to wait for the scheduler, for a worker, and for a result before workers are looked for
 PATIENCE = 60
 #: batches of a task: on a CPU one is half a second of work, less than what a task costs besides
 CPU_BATCHES, ACCELERATOR_BATCHES = 2, 1
@@ -88,8 +88,9 @@ class DaskEngine:
         A scheduler that is lost is waited for once; what it had not given back is asked for again.
 
         Raises:
-            EngineError: there is no scheduler or no worker, a worker has other weights, versions
-                or kernels than this process, or a task took its worker down several times.
+            EngineError: there is no scheduler, no worker was there for `PATIENCE` seconds, a worker
+                has other weights, versions or kernels than this process, or a task took its worker
+                down several times.
         """
         size = CPU_BATCHES if model.device.type == "cpu" else ACCELERATOR_BATCHES
         left = _Left(iter(batches), size)
@@ -139,7 +140,7 @@ class DaskEngine:
                         submit(task)
                     if not futures:
                         return
-                    found = self._result(futures[0], expected)
+                    found = self._result(client, futures[0], expected)
                     for batch, result in zip(left.asked.popleft(), found, strict=True):
                         take(batch, on_worker.unpacked(result, model.device))
                     futures.popleft()
@@ -147,11 +148,13 @@ class DaskEngine:
                 if futures and client.status == "running":
                     client.cancel(list(futures), force=True)
 
-    def _result(self, future: Future, expected: Mapping[str, str]) -> list[Any]:
+    def _result(self, client: Client, future: Future, expected: Mapping[str, str]) -> list[Any]:
         from distributed import KilledWorker
 
         try:
-            found: list[Any] | on_worker.Unlike = future.result()
+            found: list[Any] | on_worker.Unlike = self._waited_for(client, future)
+        except (EngineError, _LostError):
+            raise
         except KilledWorker as error:
             raise EngineError(
                 "a task took down every worker that tried it",
@@ -175,6 +178,27 @@ class DaskEngine:
             )
         return found
 
+    def _waited_for(self, client: Client, future: Future) -> Any:
+        """Wait for a result as long as there is a worker, or one comes within `PATIENCE`."""
+        while True:
+            try:
+                return future.result(timeout=PATIENCE)
+            except TimeoutError:
+                if future.status == "error":  # what the task itself raised
+                    return future.result()
+            with _in_touch():
+                workers = client.nthreads()
+            if not workers:
+                self.log(f"no worker of {self.scheduler} is left; waiting {PATIENCE} s for one")
+                self._wait_for_a_worker(client, "there is no worker any more")
+
+    def _wait_for_a_worker(self, client: Client, otherwise: str) -> None:
+        with _in_touch():
+            try:
+                client.wait_for_workers(1, timeout=PATIENCE)
+            except TimeoutError as error:
+                raise self._unreachable(otherwise, error) from error
+
     @contextmanager
     def _client(self) -> Iterator[Client]:
         """Connect to the scheduler and wait for a worker; disconnect at the end."""
@@ -190,10 +214,7 @@ class DaskEngine:
                 "the scheduler of the workers does not answer", error
             ) from error
         with client, self._heard(client):
-            try:
-                client.wait_for_workers(1, timeout=PATIENCE)
-            except TimeoutError as error:
-                raise self._unreachable("there is no worker", error) from error
+            self._wait_for_a_worker(client, "there is no worker")
             yield client
 
     def _unreachable(self, what: str, error: Exception) -> EngineError:
@@ -202,7 +223,9 @@ class DaskEngine:
             where=self.scheduler,
             expected=f"a scheduler of dask.distributed with workers, within {PATIENCE} s",
             found=shortened(str(error)) or type(error).__name__,
-            remedy="start it (dask scheduler; dask worker), correct ATLAS_ENGINE, or unset it",
+            remedy="start it (dask scheduler; dask worker), correct ATLAS_ENGINE, or unset it; of "
+            "workers that are gone, read the logs; a run that is started again goes on from its "
+            "last note",
         )
 
     @contextmanager

@@ -10,6 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+#: as in docs/cluster.md: nobody imports torch while others wait for an answer
+PRELOAD = {
+    f"DASK_DISTRIBUTED__{who}__PRELOAD": '["atlas_assets.engines.on_worker"]'
+    for who in ("WORKER", "SCHEDULER")
+}
+
 
 class Cluster:
     """Processes that are started one by one, and all stopped at the end."""
@@ -42,7 +48,7 @@ class Cluster:
             return subprocess.Popen(
                 [sys.executable, "-m", "dask", *command],
                 cwd=self._folder,
-                env={**os.environ, **environ},
+                env={**os.environ, **PRELOAD, **environ},
                 stdout=log,
                 stderr=log,
             )

@@ -155,6 +155,35 @@ def test_a_worker_that_is_killed_changes_no_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("another_comes", [False, True])
+def test_a_run_whose_workers_are_gone_ends_unless_another_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, another_comes: bool
+) -> None:
+    patience = "atlas_assets.engines.dask_engine.PATIENCE"
+    monkeypatch.setattr(patience, 30)  # as long as a wait that begins before the worker is killed
+    lines: list[str] = []
+    with cluster(tmp_path, workers=1) as started:
+        wait_for(started.file)
+
+        def lose(line: str) -> None:
+            lines.append(line)
+            if "loaded embedded" in line and len(started.workers) == 1:
+                monkeypatch.setattr(patience, 3)
+                started.workers[0].kill()
+            elif "waiting" in line and another_comes:
+                monkeypatch.setattr(patience, 60)
+                started.start_worker()
+
+        if another_comes:
+            assert read(str(started.file), log=lose) == here()
+        else:
+            with pytest.raises(EngineError, match="there is no worker any more") as caught:
+                read(str(started.file), log=lose)
+            assert "dask worker" in str(caught.value)
+    assert any("no worker of" in line for line in lines)
+
+
+@pytest.mark.slow
 def test_an_interrupt_here_cancels_what_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

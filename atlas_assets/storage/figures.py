@@ -82,7 +82,10 @@ class FigureFile(SidecarCodec[Drawing]):
             raise _unsound(label(source), "a path, beside which the PDF is", "bytes")
         path = source.path if isinstance(source, Fetched) else source
         beside = self.files(path)[1]
-        pdf = content(self._place_of_pdf(path, png))
+        try:
+            pdf = content(self._place_of_pdf(path, png))
+        except FileNotFoundError:  # what waited has taken its place meanwhile
+            pdf = content(beside)
         _check_pdf(pdf, label(beside))
         return Drawing(png, pdf)
 

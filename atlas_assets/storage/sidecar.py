@@ -11,6 +11,10 @@ earlier set stays; after it the new one holds, and what still waits (`waiting`) 
 Where only the others change, the moment is that in which the file's record is replaced: what waits
 and what is in place are then told apart by what fits the record.
 Other programs see the new file beside the earlier others until the next write, which finishes.
+
+On a disk one process at a time writes a set. An object store has no locks: what waits has a name of
+its own for each writer, and one leaves alone what waits with the content that it has put in place
+itself, since another who writes the same set may be about to move it.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import contextlib
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -27,7 +32,7 @@ from upath import UPath
 from atlas_assets.errors import ArtifactError, ArtifactWriteError, DamagedArtifactError
 from atlas_assets.files import atomic
 from atlas_assets.files.json_text import sealed
-from atlas_assets.files.locations import content, is_there, label, names_in
+from atlas_assets.files.locations import content, is_there, label, local_path, names_in
 from atlas_assets.files.locks import exclusive
 from atlas_assets.storage.provenance import Provenance
 
@@ -45,7 +50,8 @@ def put(
 ) -> None:
     """Put ``data`` at ``path``, its provenance (``None``: it has none) with it, as one set.
 
-    One process at a time writes the same file.
+    One process at a time writes the same file on a disk. In an object store several may, if they
+    all write the same set.
 
     Args:
         path, data: the file that the set is known by.
@@ -100,8 +106,11 @@ def _put(
     for file, there in staged.items():
         _move(there, file, what)
     for file, new in files.items():
-        own = _sidecar(file, new).name
-        _remove([other for other in _siblings(file, "json|waiting") if other.name != own])
+        kept = [_sidecar(file, new).name]
+        if local_path(file) is None:  # nothing tells whether another writer of the same set lives
+            kept.append(_beginning(file, data, new))
+        left = _siblings(file, "json|waiting")
+        _remove([other for other in left if not other.name.startswith(tuple(kept))])
 
 
 def _move(waits: UPath | Path, path: UPath | Path, what: str) -> None:
@@ -118,14 +127,17 @@ def _move(waits: UPath | Path, path: UPath | Path, what: str) -> None:
         ) from error
 
 
-def waiting(path: UPath | Path, data: bytes | None = None) -> list[UPath | Path]:
-    """Return the contents that wait to take the place at ``path``, beside a file of ``data``.
+def waiting(path: UPath | Path, *contents: bytes) -> list[UPath | Path]:
+    """Return the files that wait to take the place at ``path``.
 
-    There is more than one only after a writer of another such content was killed. Without
-    ``data``, those beside any file.
+    There is more than one only after a writer was killed, or in an object store.
+
+    Args:
+        path: the place.
+        contents: of the file that it is beside, and of what waits; as many as are given must fit.
     """
-    beside = "" if data is None else f"{path.name}.{_short(data)}."
-    return [there for there in _siblings(path, "waiting") if there.name.startswith(beside)]
+    begins = _beginning(path, *contents)
+    return [there for there in _siblings(path, "waiting") if there.name.startswith(begins)]
 
 
 def read(path: UPath | Path, data: bytes) -> Provenance | None:
@@ -166,11 +178,17 @@ def _without_record(data: bytes) -> bytes:
 
 
 def _sidecar(path: UPath | Path, data: bytes) -> UPath | Path:
-    return path.parent / FOLDER / f"{path.name}.{_short(data)}.json"
+    return path.parent / FOLDER / f"{_beginning(path, data)}json"
 
 
 def _waiting(path: UPath | Path, beside: bytes, data: bytes) -> UPath | Path:
-    return path.parent / FOLDER / f"{path.name}.{_short(beside)}.{_short(data)}.waiting"
+    own = uuid.uuid4().hex[:16]
+    return path.parent / FOLDER / f"{_beginning(path, beside, data)}{own}.waiting"
+
+
+def _beginning(path: UPath | Path, *contents: bytes) -> str:
+    """How the names of those sidecars begin that are about these contents."""
+    return "".join(f"{part}." for part in (path.name, *map(_short, contents)))
 
 
 def _short(data: bytes) -> str:

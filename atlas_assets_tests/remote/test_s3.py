@@ -68,6 +68,18 @@ for _ in range(int(sys.argv[2])):
             break
 """
 
+#: writes the same figure as often as it is told, and reads it each time
+DRAW = """
+import sys
+from atlas_assets.files.remote import folder_at
+from atlas_assets.storage.figures import FigureFile
+from atlas_assets_tests.storage.samples import drawing, record_of
+path, form, drawn = folder_at(sys.argv[1]) / "f.png", FigureFile(), drawing()
+for _ in range(int(sys.argv[2])):
+    form.write(path, drawn, record_of(form, drawn, "f"))
+    assert form.read(path)[0].pdf == drawn.pdf
+"""
+
 
 def variables(s3: S3, home: Path, data: str) -> dict[str, str]:
     home.mkdir(exist_ok=True)
@@ -214,3 +226,35 @@ def test_a_store_that_cannot_be_used_is_refused_in_words(
     assert found in done.stderr and "hidden" not in done.stderr
     for part in ("where: ", "expected: ", "found: ", "what to do: "):
         assert part in done.stderr
+
+
+def test_two_processes_that_write_the_same_figure_at_once_both_end_well(s3: S3) -> None:
+    env, folder = {**os.environ, **s3.environment}, "s3://atlas/drawn"
+    command = [sys.executable, "-c", DRAW, folder, "20"]
+    both = [subprocess.Popen(command, env=env) for _ in range(2)]
+    assert [process.wait(300) for process in both] == [0, 0]
+    names = names_of(run(env, "python", "-c", READ_ALL, folder))
+    assert [name.rpartition(".")[2] for name in names] == ["pdf", "png", "json", "json"]
+
+
+def test_two_runs_at_once_both_end_well_with_whole_files(
+    s3: S3, on_disk: OnDisk, tmp_path: Path
+) -> None:
+    place = "s3://atlas/twice"
+    runs = list[subprocess.Popen[str]]()
+    for name in ("one", "two"):
+        env = variables(s3, tmp_path / name, place)
+        env["ATLAS_WORK_DIR"] = str(tmp_path / f"work {name}")  # as on two machines
+        command = [str(BIN / JOB[0]), *JOB[1:]]
+        with (tmp_path / f"{name}.log").open("w") as log:
+            runs.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, text=True))
+    try:
+        ends = [each.wait(PATIENCE) for each in runs]
+    finally:
+        for each in runs:
+            each.kill()
+    said = [(tmp_path / f"{name}.log").read_text()[-3000:] for name in ("one", "two")]
+    assert ends == [0, 0], "\n".join(said)
+    assert run(env, "python", "-c", READ_ALL, f"{place}/tiny") == on_disk.files
+    told = run(env, "atlas", "status", "--json")
+    assert told.replace(place, str(on_disk.data)) == on_disk.status

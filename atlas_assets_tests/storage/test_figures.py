@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+from upath import UPath
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
 from atlas_assets.files import atomic
@@ -21,7 +25,7 @@ from atlas_assets_tests.storage.samples import drawing, record_of
 FORMAT = FigureFile()
 
 
-def write(path: Path, value: Drawing) -> None:
+def write(path: Path | UPath, value: Drawing) -> None:
     FORMAT.write(path, value, record_of(FORMAT, value, "f"))
 
 
@@ -87,13 +91,13 @@ def test_equal_figures_have_equal_digests_whatever_their_previews() -> None:
     assert one != FORMAT.payload_digest(Drawing(drawing().png, drawing("black").pdf))
 
 
-def state(folder: Path, how: str) -> str:
+def state(folder: Path | UPath, how: str) -> str:
     """What a reader finds in both files, which always belong together."""
     drawn, _ = FORMAT.read(folder / "f.png")
     return FORMAT.payload_digest(drawn)[:6]
 
 
-def put(folder: Path, how: str, color: str) -> None:
+def put(folder: Path | UPath, how: str, color: str) -> None:
     """Write a figure as a run does, or as fetching does one whose making is not known."""
     drawn = drawing(color)
     if how == "only the PDF":  # what differs is smaller than a pixel
@@ -105,11 +109,11 @@ def put(folder: Path, how: str, color: str) -> None:
         sidecar.put(folder / "f.png", drawn.png, None, what="f", beside=beside)
 
 
-def put_white(folder: Path, how: str) -> None:
+def put_white(folder: Path | UPath, how: str) -> None:
     put(folder, how, "white")
 
 
-def put_black(folder: Path, how: str) -> None:
+def put_black(folder: Path | UPath, how: str) -> None:
     put(folder, how, "black")
 
 
@@ -163,3 +167,44 @@ def test_a_set_without_a_place_for_its_last_file_says_so_and_is_read(tmp_path: P
     (tmp_path / "f.pdf").rmdir()
     put_white(tmp_path, "without a record")
     assert (tmp_path / "f.pdf").read_bytes() == drawing("white").pdf
+
+
+def steps_at_which(
+    meanwhile: Callable[[], None], patch: pytest.MonkeyPatch, store: type, step: int
+) -> list[str]:
+    """Let something be done before one request to a store; the requests before it are returned."""
+    before = list[str]()
+
+    def at_that_step(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(*arguments: Any, **named: Any) -> Any:
+            before.append(ask.__name__)
+            if len(before) == step + 1:
+                meanwhile()
+            return ask(*arguments, **named)
+
+        return asked
+
+    for name in ("pipe_file", "cat_file", "cp_file", "rm_file", "_rm", "ls", "info"):
+        if hasattr(store, name):
+            patch.setattr(store, name, at_that_step(getattr(store, name)))
+    return before
+
+
+@pytest.mark.parametrize("how", ["recorded", "without a record"])
+def test_in_an_object_store_nobody_who_writes_or_reads_the_same_set_disturbs_another(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for doing in (put_white, state):
+        step, reached = 0, True
+        while reached:
+            folder = UPath(f"memory://{tmp_path.name}/{doing.__name__}/{step}")
+            if doing is state:
+                put_white(folder, how)
+            with monkeypatch.context() as patch:
+                write_meanwhile = partial(put_white, folder, how)
+                before = steps_at_which(write_meanwhile, patch, type(folder.fs), step)
+                doing(folder, how)
+            assert FORMAT.read(folder / "f.png")[0].pdf == drawing("white").pdf
+            assert not list((folder / ".provenance").glob("*.waiting"))
+            reached, step = len(before) > step, step + 1
+        assert step > 3

@@ -169,6 +169,16 @@ def ablation() -> pl.DataFrame:
     return table("ablation", rows)
 
 
+def pruned() -> pl.DataFrame:
+    """The parts of three circuits."""
+    parts = [
+        ("ast__For", 4, 2, "0:1 1:3", 0.8, 0.75, 0.7, 0.6, 8),
+        ("ast__If", 3, 3, "0:2 1:0 1:5", 0.5, 0.5, 0.4, None, 0),
+        ("builtin__list", 5, 5, "0:0 0:1 1:2 1:3 1:4", 1.0, 1.0, 0.9, 0.9, 6),
+    ]
+    return table("pruned_circuits", [("published", *part) for part in parts])
+
+
 def block_weights(share: float = 0.2) -> wiring.Weights:
     """Random weights between neurons and, per layer, 10 hidden units and 6 value channels."""
     rng, found = np.random.default_rng(6), []
@@ -221,6 +231,7 @@ def sample(key: str, partition: Partition | None = None) -> Any:
         "circuits": lambda: circuits.to_table(objects().universal),
         "ablation_sample": ablation,
         "ablation": ablation,
+        "pruned_circuits": pruned,
         "circuit_wiring": wired,
         "read_tokens": read_tokens,
         "half_circuits": lambda: half_circuits_of(objects().universal),

@@ -209,14 +209,7 @@ def unverified(evidence: Evidence) -> int:
 
 
 def unsound(evidence: Evidence, key: str) -> int:
-    """Return the number of checker prompts that do not parse, or show what they are to avoid.
-
-    Prompts that this program has written are not parsed again: it parses each to choose it, and a
-    check that blocks parses each once more.
-    """
-    if evidence.is_recorded(key):
-        evidence.table(key)
-        return 0
+    """Return the number of checker prompts that do not parse, or show what they are to avoid."""
     keywords = load_stimuli().checker_prompts.keyword_map
     texts = evidence.table(key).select("object", "prompt_text").rows()
     return sum(not avoids_concept(text, keywords[concept]) for concept, text in texts)

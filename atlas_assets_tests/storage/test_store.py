@@ -109,7 +109,7 @@ def test_what_is_missing_is_stale_and_its_error_says_how_to_make_it(store: Atlas
 def test_changed_inputs_make_exactly_their_dependants_stale(store: AtlasStore) -> None:
     store.write("object_activations", activations(seed=9))
     stale = {key for key in ARTIFACTS if store.stale_reason(key, cells(key)[0])}
-    of_circuits = {"circuits", "ablation_sample", "ablation"}
+    of_circuits = {"circuits", "circuit_quality", "ablation_sample", "ablation"}
     assert stale == {"object_masks", "position_activations", *of_circuits}
     assert store.stale_reason("object_masks", SWEEP[1]) == "object_activations has changed since"
     # the same content as before is no change

@@ -61,8 +61,28 @@ def run(network: nn.Module, ids: Tensor) -> Any:
 
 @torch.inference_mode()
 def require_causal(network: Any) -> None:
-    """Refuse a network whose logits at a position depend on later tokens, with a ModelError."""
+    """Refuse a network whose logits at a position depend on later tokens, with a ModelError.
+
+    So is one without weights, or whose logits are no numbers: nothing could be told of it.
+    """
+    if any(parameter.is_meta for parameter in network.parameters()):
+        raise ModelError(
+            "the model has no weights",
+            where=type(network).__name__,
+            expected="weights in the memory of this machine or of its accelerator",
+            found="parameters on torch's device meta, which have a shape alone",
+            remedy="load the weights (from_pretrained, without a device map that leaves some out)",
+        )
     logits = run(network, some_ids(network, 2, 6)).logits
+    if logits.isnan().any():
+        raise ModelError(
+            "the model gives logits that are no numbers",
+            where=type(network).__name__,
+            expected="numbers for any tokens",
+            found="nan",
+            remedy="look for weights that are nan or infinite, and load the checkpoint again; in "
+            "half precision values may overflow: try ATLAS_DTYPE=float32",
+        )
     if differ(logits[0, :-1], logits[1, :-1]):
         raise ModelError(
             "the model is not a causal language model",

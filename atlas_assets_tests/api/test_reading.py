@@ -53,6 +53,26 @@ def by_hand(network: Any, tokenizer: Any, texts: list[str]) -> tuple[np.ndarray,
     return strength.sum(axis=0), (strength > 0).sum(axis=0)
 
 
+@pytest.mark.parametrize("lacking", ["weights", "numbers"])
+def test_a_model_of_which_nothing_can_be_told_is_refused_by_its_cause(
+    network: Any, tokenizer: Any, lacking: str
+) -> None:
+    import copy
+
+    import torch
+
+    broken = copy.deepcopy(network)
+    if lacking == "weights":
+        broken = broken.to("meta")
+        told = ("the model has no weights", "device meta", "from_pretrained")
+    else:
+        with torch.no_grad():
+            broken.transformer.h[0].mlp.c_fc.weight[0, 0] = torch.nan
+        told = ("logits that are no numbers", "nan", "dtype=float32")
+    with refusing(ModelError, "GPT2LMHeadModel", *told):
+        aa.read(broken, tokenizer, prompts=PROMPTS)
+
+
 def test_a_model_in_memory_is_read_as_it_is_and_left_as_it_was(
     network: Any, tokenizer: Any
 ) -> None:

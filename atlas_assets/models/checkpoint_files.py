@@ -178,7 +178,16 @@ class CheckpointTokenizer:
 
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
         """Return the token ids of every text, encoded on all cores at once."""
-        found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        try:
+            found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:  # the library raises nothing more specific
+            raise ModelError(
+                "the model's tokenizer cannot encode a text",
+                where=f"one of {len(texts)} texts, the first is {shortened(repr(texts[0]), 60)}",
+                expected="texts of what its vocabulary has, where it has no token for the unknown",
+                found=shortened(str(error)),
+                remedy="take such texts out of the prompts, or choose another model",
+            ) from error
         ids = [self._embedded(text, each.ids) for text, each in zip(texts, found, strict=True)]
         if self._second is not None:
             self._second.require_same(texts, ids)

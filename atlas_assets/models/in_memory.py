@@ -15,7 +15,7 @@ from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.loading import max_positions, mlps_of
 from atlas_assets.models.sites import Site, points_at, release
-from atlas_assets.models.special_tokens import Bos, before_by, before_text
+from atlas_assets.models.special_tokens import Bos, before_of, before_text
 
 
 @contextmanager
@@ -89,7 +89,7 @@ class _MemoryTokenizer:
         named = tokenizer.get_vocab().get(END_OF_TEXT)
         candidates = (named, tokenizer.eos_token_id, tokenizer.pad_token_id)
         self.pad_id = next((i for i in candidates if i is not None and i < rows), None)
-        own, named = before_by(tokenizer), tokenizer.bos_token_id
+        own, named = before_of(tokenizer), tokenizer.bos_token_id
         if model_type == "circuitgpt":
             own, named = (), None
         self.prefix = before_text(bos, own, named, where="tokenizer")

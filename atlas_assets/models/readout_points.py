@@ -180,6 +180,9 @@ def width_of(name: str, outputs: Sequence[object], remedy: str) -> int:
         if not differ(one, other):
             return int(given.shape[-1])
         found = "another order of tokens, or readouts that depend on later tokens"
+        if given.isnan().any():
+            expected, found = "numbers", "nan"
+            remedy = "look for weights that are nan or infinite, and fetch the checkpoint again"
     raise ModelError(
         "a layer cannot be read",
         where=name,

@@ -71,6 +71,7 @@ class SecondTokenizer:
         splits = first.encode_special_tokens != second.encode_special_tokens
         self._backend = second if self._parts or splits else None
         self._name = type(known).__name__
+        self._follows = told.get("tokenizer_class") == "PreTrainedTokenizerFast"
         self._keys = [f"{key}={told[key]!r}"[:50] for key in _KEYS if key in told]
 
     def require_same(self, texts: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
@@ -83,24 +84,34 @@ class SecondTokenizer:
             raise self._differs(texts[0], shortened(str(error), 60), ids[0]) from error
         for text, ours, theirs in zip(texts, ids, found, strict=True):
             if list(ours) != theirs.ids:
-                raise self._differs(text, _some(theirs.ids), ours)
+                pairs = enumerate(zip(ours, theirs.ids, strict=False))
+                start = next((at for at, (one, other) in pairs if one != other), len(ours))
+                raise self._differs(text, _some(theirs.ids, start), ours, start)
 
-    def _differs(self, text: str, theirs: str, ours: Sequence[int]) -> ModelError:
+    def _differs(self, text: str, theirs: str, ours: Sequence[int], start: int = 0) -> ModelError:
         keys = ", ".join(self._keys) or "no key of it"
+        # some models' classes are chosen whatever the file says
+        other = (
+            ""
+            if self._follows
+            else ", or, to follow tokenizer.json, set tokenizer_class to PreTrainedTokenizerFast "
+            "in tokenizer_config.json"
+        )
         return ModelError(
             "tokenizer.json and transformers' own tokenizer give a text different ids",
             where=f"the text {shortened(repr(text), 40)}; {', '.join(self._parts)} differ "
             f"(tokenizer_config.json: {shortened(keys, 110)})",
             expected=f"{theirs}, by transformers' {self._name}",
-            found=f"{_some(ours)}, by tokenizer.json",
-            remedy="in a folder of the model, save AutoTokenizer's, or, to follow tokenizer.json, "
-            "set tokenizer_class to PreTrainedTokenizerFast in tokenizer_config.json",
+            found=f"{_some(ours, start)}, by tokenizer.json",
+            remedy=f"in a folder of the model, save AutoTokenizer's{other}",
         )
 
 
-def _some(ids: Sequence[int]) -> str:
-    more = " …" if len(ids) > _SHOWN_IDS else ""
-    return f"ids {' '.join(map(str, ids[:_SHOWN_IDS]))}{more}"
+def _some(ids: Sequence[int], start: int) -> str:
+    """Some of the ids, from the first one that differs."""
+    shown = ids[start : start + _SHOWN_IDS]
+    before, more = "… " if start else "", " …" if len(ids) > start + _SHOWN_IDS else ""
+    return f"ids {before}{' '.join(map(str, shown)) or '(no more)'}{more}"
 
 
 @contextmanager

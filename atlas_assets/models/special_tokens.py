@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from tokenizers import Tokenizer as TokenizerFile
@@ -40,9 +41,12 @@ def prefix_of(
         return before_text(bos, (), None, where=where)
     named = _named(tokenizer, config, told)
     if known is not None:
-        return before_text(bos, before_by(known), named, where=where)
-    whole, plain = (tokenizer.encode("a", add_special_tokens=added).ids for added in (True, False))
-    own = before(whole, plain)
+        return before_text(bos, before_of(known), named, where=where)
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    own = before_by(
+        lambda text, added: tokenizer.encode(text, add_special_tokens=added).ids,
+        (tokenizer.decode([number], skip_special_tokens=True) for number in range(size)),
+    )
     asked = told.get("add_bos_token")
     if bos == "auto" and isinstance(asked, bool):
         bos = "always" if asked and named is not None else "never"  # as transformers takes it
@@ -56,10 +60,31 @@ def before(whole: Sequence[int], plain: Sequence[int]) -> tuple[int, ...]:
     return tuple(whole[:first])
 
 
-def before_by(known: Any) -> tuple[int, ...]:
+def before_by(
+    encode: Callable[[str, bool], Sequence[int]], tokens: Iterable[str]
+) -> tuple[int, ...]:
+    """Return the ids that a tokenizer puts before a text, seen at the first text that it encodes.
+
+    Args:
+        encode: gives the ids of a text, with or without special tokens.
+        tokens: texts of its vocabulary, for one that has no ids for an ``a``.
+    """
+    for text in chain("a", tokens):
+        try:
+            plain = encode(text, False)
+        except Exception:  # noqa: S112 - the library has nothing more specific for a text it lacks
+            continue
+        if plain:
+            return before(encode(text, True), plain)
+    return ()
+
+
+def before_of(known: Any) -> tuple[int, ...]:
     """Return the ids that a tokenizer of transformers puts before a text."""
-    whole, plain = (known("a", add_special_tokens=added)["input_ids"] for added in (True, False))
-    return before(whole, plain)
+    return before_by(
+        lambda text, added: known(text, add_special_tokens=added)["input_ids"],
+        (known.decode([number], skip_special_tokens=True) for number in range(len(known))),
+    )
 
 
 def before_text(

@@ -11,7 +11,7 @@ from atlas_assets.atlas.open import open_in_force, open_to_build, require_file
 from atlas_assets.atlas.series import Checkpoint
 from atlas_assets.atlas.status import survey
 from atlas_assets.atlas.versions import lies_on_hub
-from atlas_assets.errors import ModelError, shortened
+from atlas_assets.errors import AtlasError, ModelError, shortened
 from atlas_assets.files.remote import folder_at
 from atlas_assets.orchestration.assets import OWNERS
 from atlas_assets.orchestration.partitions import (
@@ -103,7 +103,12 @@ def _atlases(
             for label in made:
                 context.log_event(dg.AssetMaterialization(ATLASES, partition=label))
             if made and len(made) + len(failed) == len(of_label):
-                for key, told in _compare(settings, [of_label[label] for label in made]).items():
+                try:
+                    compared = _compare(settings, [of_label[label] for label in made])
+                except AtlasError as error:  # what has no atlas is to be told all the same
+                    context.log.warning(f"not compared over training: {shortened(str(error))}")
+                    compared = {}
+                for key, told in compared.items():
                     context.log_event(dg.AssetMaterialization(key, metadata=told))
             raise _without_atlas(failed, len(made)) from next(iter(failed.values()))
         for label in made:
@@ -140,7 +145,7 @@ def _cause(error: Exception) -> Exception:
 
 def _without_atlas(failed: dict[str, Exception], n_made: int) -> ModelError:
     causes = [f"{label}: {error}" for label, error in failed.items()]
-    others = f"{n_made} of the series were built, and compared where the run was of all"
+    others = f"{n_made} of the series were built, and compared where they can be and all were run"
     return ModelError(
         f"{len(failed)} of {len(failed) + n_made} checkpoints have no atlas"
         + (f"; {others}" if n_made else ""),

@@ -82,7 +82,7 @@ def circuits_over_training(moments: Sequence[Moment], setting: Setting) -> pl.Da
                     *(moment.checkpoint, moment.step, kind, setting.epsilon, setting.consistency),
                     *(len(masks.names), int((sizes.sum(axis=1) == 0).sum())),
                     *(mean(sizes, places=1), _concept_fraction(moment, kind)),
-                    *(_similarity(masks, other.universal) if other else None for other in others),
+                    *(_similarity(masks, moment, other) if other else None for other in others),
                 )
             )
     return pl.DataFrame(rows, schema=SERIES_SCHEMA.polars, orient="row")
@@ -95,9 +95,11 @@ def _concept_fraction(moment: Moment, kind: str) -> float | None:
     return mean(tidy["concept_fraction"].to_numpy())
 
 
-def _similarity(masks: Masks, others: Masks) -> float | None:
-    """The mean Jaccard of the circuits of the concepts that both have."""
-    require_same_layers(masks, others, "the circuits of one checkpoint", "those of another")
+def _similarity(masks: Masks, moment: Moment, other: Moment) -> float | None:
+    """The mean Jaccard of the circuits of the concepts that another checkpoint has, too."""
+    others = other.universal
+    told = (f"circuits of checkpoint {each.checkpoint}" for each in (moment, other))
+    require_same_layers(masks, others, *told)
     common = set(masks.names) & set(others.names)
     left, right = masks.select(common).bits, others.select(common).bits
     shared, union = (left & right).sum(axis=2), (left | right).sum(axis=2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer as TokenizerFile
-from tokenizers import normalizers, processors
+from tokenizers import models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
 from atlas_assets.errors import ModelError
@@ -101,6 +101,40 @@ def test_a_difference_is_named_with_its_cause_and_remedy(tmp_path: Path) -> None
     folder_of(tmp_path, "gpt2", told)
     AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
     assert CheckpointTokenizer(folder, read_config(folder)).encode("x") == [220, 87]
+
+
+@pytest.mark.parametrize("told", [None, {"tokenizer_class": "PreTrainedTokenizerFast"}])
+@pytest.mark.parametrize("kind", [models.BPE, models.WordLevel])
+def test_a_vocabulary_without_letters_begins_prompts_as_transformers_does(
+    tmp_path: Path, told: dict[str, Any] | None, kind: Any
+) -> None:
+    """Neither can encode an ``a``: the one drops it, the other fails."""
+    ids = {"<s>": 0, **{digit: 1 + number for number, digit in enumerate("0123456789+")}}
+    tokenizer = TokenizerFile(kind(ids, []) if kind is models.BPE else kind(ids))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.add_special_tokens(["<s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    if told is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({**told, "bos_token": "<s>"}))
+    found = CheckpointTokenizer(tmp_path, read_config(tmp_path))
+    assert (
+        [*found.prefix, *found.encode("12+3")] == tokenizer.encode("12+3").ids == [0, 2, 3, 11, 4]
+    )
+    if kind is models.WordLevel:
+        with pytest.raises(ModelError, match="cannot encode a text"):
+            found.encode("1-2")
+
+
+def test_ids_are_shown_from_the_first_that_differs(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "qwen2", {"tokenizer_class": "PreTrainedTokenizerFast"})
+    with pytest.raises(ModelError, match="different ids") as caught:
+        CheckpointTokenizer(folder, read_config(folder)).encode("abcdefgh e\u0301")
+    assert "ids … 68 136 223, by tokenizer.json" in str(caught.value)  # an e and its accent
+    assert "set tokenizer_class" not in str(caught.value)  # it is set, and this class ignores it
 
 
 def test_texts_of_which_both_say_the_same_are_read(tmp_path: Path) -> None:

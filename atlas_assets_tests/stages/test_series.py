@@ -61,5 +61,7 @@ def test_a_row_per_checkpoint_and_type() -> None:
 
 def test_checkpoints_of_two_networks_are_refused() -> None:
     moments = [Moment("a", 1, masks(1), None), Moment("b", 2, masks(1, width=31), None)]
-    with pytest.raises(ArtifactError, match="31"):
+    with pytest.raises(ArtifactError, match="31") as caught:
         circuits_over_training(moments, REFERENCE)
+    assert "checkpoint a" in str(caught.value)
+    assert "checkpoint b" in str(caught.value)

@@ -123,7 +123,7 @@ def in_keywords(universal: Masks, checker: Masks) -> dict[Kind, InKeywords]:
 
 def _keyword(found: dict[Kind, InKeywords]) -> str:
     if not found:
-        return "No concept of this atlas has checker prompts to compare its circuit with."
+        return "No concept of this atlas has both a circuit and checker prompts to compare it with."
     own = " and ".join(f"{each.own:.1%} of {_OF_KIND[kind]}" for kind, each in found.items())
     compared = [each.others for each in found.values() if each.others is not None]
     others = " and ".join(f"{share:.1%}" for share in compared)

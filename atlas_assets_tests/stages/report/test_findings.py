@@ -120,7 +120,11 @@ def test_the_shares_are_those_of_sets_of_neurons() -> None:
 def test_an_atlas_without_keywords_has_nothing_to_compare_circuits_with() -> None:
     none = Masks((), np.zeros((0, 1, 4), dtype=np.bool_))
     (_, keyword) = findings(objects(SETTING).universal, SETTING, none, None)
-    assert keyword.text.startswith("No concept of this atlas has checker prompts")
+    said = "No concept of this atlas has both a circuit and checker prompts to compare it with."
+    assert keyword.text == said
+    empty = Masks(("ast__For", "ast__If"), np.zeros((2, 1, 4), dtype=np.bool_))
+    (_, keyword) = findings(empty, SETTING, empty, None)
+    assert keyword.text == said
 
 
 def test_what_cannot_be_told_from_nothing_is_said_to_be() -> None:

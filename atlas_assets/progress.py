@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.util import find_spec
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 #: seconds between two log lines
 LOG_INTERVAL = 10.0
+
+_kept: ContextVar[IO[str] | None] = ContextVar("standard error as it was", default=None)
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,38 @@ class Track:
             self._progress.log(f"{self._progress.task}: {line}")
 
 
+@contextmanager
+def standard_error_kept() -> Iterator[None]:
+    """Within, `kept_standard_error` is standard error as it is now, and bars are drawn on it.
+
+    Dagster puts a file in the place of a run's standard error, which is no terminal, and has a
+    process copy it out that is ended as soon as the run is: the last lines would be lost.
+    """
+    descriptor = None
+    # a stream that stands in for standard error, as in a notebook or a test, may have none
+    if "ipykernel" not in sys.modules:
+        with suppress(AttributeError, OSError, ValueError):
+            descriptor = os.dup(sys.stderr.fileno())
+    if descriptor is None:
+        yield
+        return
+    encoding, errors = sys.stderr.encoding, sys.stderr.errors
+    with os.fdopen(descriptor, "w", 1, encoding=encoding, errors=errors) as stream:
+        before = _kept.set(stream)
+        try:
+            yield
+        finally:
+            _kept.reset(before)
+
+
+def kept_standard_error() -> IO[str] | None:
+    """Standard error as it was when `standard_error_kept` began; ``None`` where none is kept."""
+    return _kept.get()
+
+
 def is_watched() -> bool:
     """Whether standard error is a terminal, or this is the kernel of a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return (_kept.get() or sys.stderr).isatty() or "ipykernel" in sys.modules
 
 
 def bar_of(total: int, task: str, unit: str, *, leave: bool = True) -> tqdm[None] | None:
@@ -117,7 +150,14 @@ def bar_of(total: int, task: str, unit: str, *, leave: bool = True) -> tqdm[None
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    return tqdm(total=total, desc=task, unit=f" {unit}", dynamic_ncols=True, leave=leave)
+    return tqdm(
+        total=total,
+        desc=task,
+        unit=f" {unit}",
+        dynamic_ncols=True,
+        leave=leave,
+        file=kept_standard_error(),
+    )
 
 
 def duration(seconds: float) -> str:

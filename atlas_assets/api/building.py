@@ -18,7 +18,7 @@ from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import SettingsError, expect, naming
 from atlas_assets.orchestration.instance import databases_open, prepare_home
 from atlas_assets.orchestration.telling import Listener, Told, run_and_tell
-from atlas_assets.progress import bar_of
+from atlas_assets.progress import bar_of, standard_error_kept
 from atlas_assets.settings import AtlasSettings, env_name
 
 if TYPE_CHECKING:
@@ -121,16 +121,23 @@ def build_and_tell(settings: AtlasSettings, listener: Callable[[int], Listener])
         listener: is given the number of assets that are to be made, and gives who is told.
     """
     home = dagster_home()
-    with dg.DagsterInstance.from_config(str(home)) as instance, databases_open(home) as keep_open:
+    with (
+        dg.DagsterInstance.from_config(str(home)) as instance,
+        databases_open(home) as keep_open,
+        standard_error_kept(),
+    ):
         job, assets = _job(settings)
         return run_and_tell(job, instance, assets, listener(len(assets)), begun=keep_open)
 
 
 def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
     job, assets = _job(settings)
-    bar = bar_of(len(assets), "building the atlas", "assets")
     opened = dg.DagsterInstance.ephemeral() if instance is None else nullcontext(instance)
-    with opened as remembering, bar or nullcontext():
+    with (
+        opened as remembering,
+        standard_error_kept(),
+        bar_of(len(assets), "building the atlas", "assets") or nullcontext() as bar,
+    ):
         run_and_tell(job, remembering, assets, _Bar(bar), raise_on_error=True)
 
 

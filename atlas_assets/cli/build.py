@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlas_assets.cli.colour import echo
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.cli.text import count, paragraph, printable, section
-from atlas_assets.progress import duration
+from atlas_assets.progress import duration, kept_standard_error
 
 if TYPE_CHECKING:
     from atlas_assets.settings import AtlasSettings
@@ -68,11 +67,14 @@ class _Display:
         self._done += 1
         number = str(self._done).rjust(len(str(self._total)))
         took = "  left out" if seconds is None else f"{seconds:8.1f} s"
-        click.echo(f"[{number}/{self._total}] {asset:<30}{took}", err=True)
+        self._print(f"[{number}/{self._total}] {asset:<30}{took}")
 
     def warned(self, step: str, sentence: str) -> None:
         for line in paragraph(f"{step}: {printable(sentence)}", indent=4, hanging=2):
-            echo([line], err=True)
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        click.echo(line, file=kept_standard_error(), err=True)
 
 
 def _opened(settings: AtlasSettings) -> dict[str, Any]:

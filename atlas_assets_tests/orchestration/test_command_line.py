@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -45,6 +47,27 @@ def run(env: dict[str, str], *command: str, cwd: Path) -> subprocess.CompletedPr
         text=True,
         timeout=600,
     )
+
+
+def run_in_a_terminal(env: dict[str, str], *command: str, cwd: Path) -> tuple[int, str, str]:
+    """The exit code, standard output, and what a terminal was shown by way of standard error."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
+    with subprocess.Popen(
+        [str(BIN / command[0]), *command[1:]],
+        env=env,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        # Linux ends the reading of a terminal that nobody holds with an error
+        with suppress(OSError), os.fdopen(ours, "rb", 0) as terminal:
+            while read := terminal.read(65536):
+                shown += read
+        output, _ = process.communicate(timeout=600)
+    return process.returncode, output.decode(), shown.decode().replace("\r\n", "\n")
 
 
 def test_the_commands_of_the_guide(env: dict[str, str], tmp_path: Path) -> None:
@@ -106,21 +129,22 @@ def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
     folder = tmp_path / "data" / "tiny"
     assert (folder / "11A_object_prompts.parquet").exists()
     assert not (folder / "14_summary.csv").exists()
-    again = run(here, "atlas", "build", "--json", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr[-3000:]
+    code, answer, told = run_in_a_terminal(here, "atlas", "build", "--json", cwd=tmp_path)
+    assert code == 0, told[-3000:]
     assert (folder / "14_summary.csv").exists()
-    document = json.loads(again.stdout)
+    document = json.loads(answer)
     assert document["folder"] == str(folder)
     assert document["report"] == str(folder / "atlas_explorer.html")
     assert document["failures"] == {}
     assert document["checks_not_passed"] == {}
     assert document["checks_passed"] > 100
     assert document["findings"]
-    made = re.findall(r"^\[ *(\d+)/(\d+)\] (\w+) +\d+\.\d s$", again.stderr, re.MULTILINE)
-    assert made, again.stderr[-3000:]
+    made = re.findall(r"\[ *(\d+)/(\d+)\] (\w+) +\d+\.\d s$", told, re.MULTILINE)
+    assert made, told[-3000:]
     number, total, last = made[-1]
-    assert (number, last) == (total, "atlas_version"), again.stderr[-3000:]
-    assert " - dagster - " not in again.stderr
+    assert (number, last) == (total, "atlas_version"), told[-3000:]
+    assert re.search(r"checker_activations: prompts read: +\d+%", told), told[-3000:]
+    assert " - dagster - " not in told
     with dg.DagsterInstance.from_config(str(home)) as instance:
         run_of_build = instance.get_run_by_id(document["run_id"])
         assert run_of_build is not None

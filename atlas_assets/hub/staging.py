@@ -9,13 +9,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 from upath import UPath
 
 from atlas_assets.errors import (
@@ -24,12 +22,12 @@ from atlas_assets.errors import (
     AtlasError,
     SettingsError,
     expect,
-    within,
 )
 from atlas_assets.files import atomic
 from atlas_assets.files.locations import content, is_there, local_path, names_in
 from atlas_assets.files.steady import read_steadily, require_not_written_to
 from atlas_assets.hub import viewer
+from atlas_assets.hub.hdf5_layout import hdf5_layout
 from atlas_assets.hub.manifest import ClaimRecord, FileRecord, Manifest, manifest_of
 from atlas_assets.hub_client.repository import digests_of
 from atlas_assets.settings import AtlasSettings
@@ -42,13 +40,9 @@ from atlas_assets.stages.check import NotApplicableError, NotComparedError
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import partitions_present
-from atlas_assets.storage.hdf5 import structure
 from atlas_assets.storage.store import AtlasStore
 
 _MISSING = "it is missing"
-#: datasets of a group of an HDF5 file that its layout names one by one
-_NAMED = 4
-_LAYER = re.compile(r"layer_\d+")
 
 
 @dataclass(frozen=True)
@@ -367,44 +361,3 @@ def _record(folder: Path, path: str, cell: Cell, **told: Any) -> FileRecord:
         partition=setting.partition_key if setting else None,
         **told,
     )
-
-
-def hdf5_layout(path: Path) -> tuple[str, ...]:
-    """Return groups, datasets and attributes of a file; layers, and units of a layer, once.
-
-    A line reads ``/universal_masks/layer_0 … layer_7/ast__AnnAssign … builtin__zip (106): bool
-    (2048)``.
-    """
-    with h5py.File(path, "r") as file, within(path.name):
-        return tuple(_lines(file, ""))
-
-
-def _lines(group: h5py.Group, prefix: str) -> Iterator[str]:
-    if group.attrs:
-        yield f"{prefix or '/'}: attributes {', '.join(sorted(group.attrs))}"
-    # layer_2 before layer_10
-    names = structure.names(group.id)  # a link may lead to another file
-    names.sort(key=lambda name: (len(name) if _LAYER.fullmatch(name) else 0, name))
-    datasets = [name for name in names if group.get(name, getclass=True) is h5py.Dataset]
-    if len(names) > 1 and all(_LAYER.fullmatch(name) for name in names):
-        layers, first = f"{prefix}/{names[0]} … {names[-1]}", group[names[0]]
-        if names[0] in datasets:
-            yield f"{layers}: {_type_and_shape(first)}"
-        else:
-            yield from _lines(first, layers)
-        return
-    if len(datasets) > _NAMED:
-        told = f"{datasets[0]} … {datasets[-1]} ({len(datasets):,})"
-        yield f"{prefix}/{told}: {_type_and_shape(group[datasets[0]])}"
-    else:
-        yield from (f"{prefix}/{name}: {_type_and_shape(group[name])}" for name in datasets)
-    for name in names:
-        if name not in datasets:
-            yield from _lines(group[name], f"{prefix}/{name}")
-
-
-def _type_and_shape(dataset: h5py.Dataset) -> str:
-    is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    dtype = "string" if is_text else dataset.dtype.name
-    shape = " × ".join(f"{length:,}" for length in dataset.shape)
-    return f"{dtype} ({shape})" if shape else f"{dtype}, one value"

@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from atlas_assets.files.locations import file_digest, local_path
 from atlas_assets.files.scratch import clear
 from atlas_assets.files.steady import require_not_written_to
 from atlas_assets.stages.activations.stored import AnyActivations
-from atlas_assets.stages.artifact import Artifact, Kind, Parameters
+from atlas_assets.stages.artifact import Artifact, Parameters
 from atlas_assets.stages.masks.masks import ObjectMasks
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
@@ -34,15 +32,10 @@ from atlas_assets.storage import provenance as records
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import artifact_named, codec_named
 from atlas_assets.storage.kept import Kept, States, read_only, readers_own, states_of
+from atlas_assets.storage.libraries import library_versions
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance
 from atlas_assets.storage.trust import cache_folder
 
-_LIBRARIES = ("atlas-assets", "h5py", "numpy", "polars")
-_MODEL_LIBRARIES = ("tokenizers", "torch", "transformers")
-_LIBRARIES_OF_KIND: Mapping[Kind, Sequence[str]] = {
-    "png": ("matplotlib", "pillow", "scipy"),
-    "html": ("jinja2",),
-}
 #: stands for the digest of a content that is not known yet
 _NO_CONTENT = "0" * 64
 #: marks the digest of a file that has no provenance, and so no digest of its content
@@ -313,7 +306,7 @@ class AtlasStore:
             setting=about or _setting_of(artifact, setting),
             inputs=dict(inputs),
             payload_sha256=_NO_CONTENT,
-            versions=_versions(artifact.kind, artifact.runs_model),
+            versions=library_versions(artifact.kind, artifact.runs_model),
         )
 
     def _descent(
@@ -397,13 +390,3 @@ def _setting_of(artifact: Artifact, partition: Partition | None) -> Setting | No
 
 def _name(key: str, setting: Partition | None) -> str:
     return f"{key} at {setting}" if setting else key
-
-
-@cache
-def _versions(kind: Kind, runs_model: bool) -> dict[str, str]:
-    used = [*_LIBRARIES, *_LIBRARIES_OF_KIND.get(kind, ())]
-    found = {}
-    for library in [*used, *(_MODEL_LIBRARIES if runs_model else ())]:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[library] = metadata.version(library)
-    return found

@@ -14,12 +14,10 @@ import pytest
 from atlas_assets.errors import ArtifactError
 from atlas_assets.hub.card import render
 from atlas_assets.hub.manifest import Manifest
-from atlas_assets.hub.staging import Stage, hdf5_layout, staged
-from atlas_assets_tests.hub.fetching import MASKS
+from atlas_assets.hub.staging import Stage, staged
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Atlas
 from atlas_assets_tests.soundness import sound_atlas
-from atlas_assets_tests.storage import samples
 
 
 def test_what_is_not_fit_is_left_out_with_its_reason(
@@ -119,25 +117,3 @@ def test_a_file_of_unknown_origin_is_said_to_be(atlas: Atlas) -> None:
     assert stage.manifest.version.startswith("atlas-unknown-")
     assert Manifest.from_bytes(stage.manifest.to_bytes(), where="x") == stage.manifest
     assert "| of unknown origin | – | – |" in render("", stage.manifest, REPO)
-
-
-def test_layers_and_many_units_are_told_once(release: Path) -> None:
-    assert hdf5_layout(release / "masks" / MASKS) == (
-        "/metadata: attributes consistency_thresh, epsilon, n_layers, n_pairs",
-        "/metadata/ast_nodes: string (3)",
-        "/metadata/builtin_objs: string (3)",
-        "/metrics/jaccard_ast_matrix: float64 (3 × 3)",
-        "/metrics/jaccard_builtin_matrix: float64 (3 × 3)",
-        "/pair_masks/layer_0 … layer_5/For__len … Import___isolated_ (5): bool (16)",
-        "/universal_masks/layer_0 … layer_5/ast__For … builtin__list (6): bool (16)",
-    )
-    counts = hdf5_layout(release / "12_object_activations.h5")[-1]
-    assert counts == "/n_prompts/For__len … Import___isolated_ (5): int64, one value"
-
-
-def test_layers_that_are_datasets_are_told_once(tmp_path: Path) -> None:
-    store = samples.store_at(tmp_path)
-    written = store.write("object_activations", samples.in_blocks(), inputs={})
-    lines = hdf5_layout(Path(written.path.path))
-    assert lines[0] == "/activations/layer_0 … layer_5: float32 (5 × 19)"
-    assert "/metadata/units: string (5)" in lines

@@ -16,7 +16,7 @@ import pytest
 from h5py import h5d, h5p, h5s, h5t, h5z
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.hub.staging import hdf5_layout
+from atlas_assets.hub.hdf5_layout import hdf5_layout
 from atlas_assets.stages.masks.packed import object_masks_of
 from atlas_assets.storage.activations import ActivationsFile
 from atlas_assets.storage.codecs import codec_named

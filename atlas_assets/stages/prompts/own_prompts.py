@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from atlas_assets.stages.artifact import Needs
 from atlas_assets.stages.concepts import SEPARATOR, concept_name
 from atlas_assets.stages.prompts.checker_prompts import OWN_SCHEMA as CHECKER_SCHEMA
 from atlas_assets.stages.prompts.checker_prompts import Variant
-from atlas_assets.stages.prompts.own_file import numbered_rows
+from atlas_assets.stages.prompts.own_file import Row, numbered_rows
 from atlas_assets.stages.prompts.tokens import Tokenizer
 
 REQUIRED = ("concept", "prompt_text")
@@ -37,6 +38,7 @@ MOST_CONCEPTS, MOST_UNITS = 1_000, 20_000
 LONGEST_NAME, LONGEST_PROMPT = 100, 100_000
 #: of all prompts together; a small file of parquet may hold very many
 MOST_CHARACTERS = 256 * 2**20
+_WHOLE = re.compile(r"([0-9]{1,9})(?:\.0+)?")
 #: columns of the object prompts before a model has scored them
 CANDIDATE_SCHEMA = {
     "concept": pl.String,
@@ -126,49 +128,50 @@ def _numbered(rows: Iterable[_Row], unit: Any) -> Iterator[tuple[_Row, int]]:
         yield row, number
 
 
-def _sound_rows(rows: Iterable[tuple[int, dict[str, Any]]], path: Path) -> list[_Row]:
+def _sound_rows(rows: Iterable[Row], path: Path) -> list[_Row]:
     """Judge every row, then what the rows say together; return them sorted."""
     sound: list[_Row] = []
     #: (concept, prompt) → (role, unit) → row
-    seen: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
+    seen: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
     #: concept without its capitals → concept, row
-    spelled: dict[str, tuple[str, int]] = {}
+    spelled: dict[str, tuple[str, str]] = {}
     characters = 0
-    for number, raw in rows:
-        judge = _Judge(f"{path}, row {number}")
-        row = judge.row(raw)
+    for numbered in rows:
+        at_row = str(numbered)
+        judge = _Judge(f"{path}, {at_row}")
+        row = judge.row(numbered.values)
         characters += len(row.prompt)
         if characters > MOST_CHARACTERS:
             raise judge.refused(f"prompts of at most {MOST_CHARACTERS:,} characters", "more")
-        _require_new(row, seen.setdefault((row.concept, row.prompt), {}), number, judge)
+        _require_new(row, seen.setdefault((row.concept, row.prompt), {}), at_row, judge)
         folded = unicodedata.normalize("NFKC", row.concept).casefold()
-        name, at = spelled.setdefault(folded, (row.concept, number))
+        name, at = spelled.setdefault(folded, (row.concept, at_row))
         if name != row.concept:
-            found = f"{row.concept!r}, and {name!r} in row {at}"
+            found = f"{row.concept!r}, and {name!r} in {at}"
             raise judge.refused("concepts that differ by more than capitals", found)
         sound.append(row)
     _require_whole(sound, dict(spelled.values()), path)
     return sorted(sound, key=lambda row: (row.role, row.concept, row.unit))
 
 
-def _require_new(row: _Row, places: dict[tuple[str, str], int], number: int, judge: _Judge) -> None:
+def _require_new(row: _Row, places: dict[tuple[str, str], str], at_row: str, judge: _Judge) -> None:
     """Refuse a prompt that its unit has already, or that shows its concept and lacks it."""
     place = (row.role, row.unit if row.role == "object" else "")
     others = [at for (role, _), at in places.items() if role != row.role]
     if place in places:
-        found = f"the prompt of row {places[place]} again"
+        found = f"the prompt of {places[place]} again"
         raise judge.refused("each prompt of a unit, and each checker prompt, once", found)
     if others:
-        found = f"the prompt of row {others[0]}, which has the other role"
+        found = f"the prompt of {others[0]}, which has the other role"
         raise judge.refused("a prompt that shows the concept, or one that does not", found)
-    places[place] = number
+    places[place] = at_row
 
 
-def _require_whole(rows: list[_Row], first_row: dict[str, int], path: Path) -> None:
+def _require_whole(rows: list[_Row], first_row: dict[str, str], path: Path) -> None:
     shown = {row.concept for row in rows if row.role == "object"}
     for row in rows:
         if row.concept not in shown:
-            where = f"{path}, row {first_row[row.concept]}"
+            where = f"{path}, {first_row[row.concept]}"
             found = f"{row.concept!r} has checker prompts only"
             raise _refused(where, "a concept that has object prompts", found)
     units = {(row.concept, row.unit) for row in rows if row.role == "object"}
@@ -235,15 +238,16 @@ class _Judge:
             expected = f"a prompt of at most {LONGEST_PROMPT:,} characters"
             raise self.refused(expected, f"{len(text):,}")
         if "\0" in text or (not text.isascii() and _half_a_pair(text)):
-            raise self.refused("text", _shown(text))
+            expected = "text without NUL characters and halves of surrogate pairs in prompt_text"
+            raise self.refused(expected, _shown(text))
         return text
 
     def _place(self, column: str, value: Any) -> int | None:
         """A whole number; pandas writes those of a column with gaps as decimals."""
         if value is None or value == "" or value != value:
             return None
-        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
-            return int(value)
+        if isinstance(value, str) and (digits := _WHOLE.fullmatch(value)):
+            return int(digits[1])
         if isinstance(value, float) and value.is_integer():
             return int(value)
         if isinstance(value, int) and not isinstance(value, bool):

@@ -28,32 +28,36 @@ def refused(path: Path) -> str:
 def test_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     path = tmp_path / "P.CSV"
     path.write_bytes('\ufeffprompt_text,concept\r\n"a ""b"",\r\nc",d\r\n'.encode())
-    assert rows(path) == [(1, {"prompt_text": 'a "b",\r\nc', "concept": "d"})]
+    assert rows(path) == [(1, {"prompt_text": 'a "b",\r\nc', "concept": "d"}, 2)]
 
 
 def test_numbers_as_pandas_writes_them_and_categories_are_read(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     frame = pl.DataFrame({"concept": ["a", "b"], "prompt_text": ["x", "y"], "start": [1.0, None]})
     frame.with_columns(pl.col("concept").cast(pl.Categorical)).write_parquet(path)
-    assert next(row for _, row in rows(path)) == {"concept": "a", "prompt_text": "x", "start": 1.0}
+    assert rows(path)[0].values == {"concept": "a", "prompt_text": "x", "start": 1.0}
 
 
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("p.csv", b"", "no concept among none"),
-        ("p.csv", b"concept;prompt_text\n", "no concept among concept;prompt_text"),
+        ("p.csv", b"", "found: an empty file"),
+        ("p.csv", b"concept;prompt_text\n", "semicolons between columns: 'concept;prompt_text'"),
         ("p.csv", b"concept,prompt_text\n", "expected: at least one row"),
         ("p.csv", b"concept,prompt_text,stat\n", "'stat'; did you mean start?"),
         ("p.csv", b"concept,prompt_text,concept\n", "a column twice"),
-        ("p.csv", b"concept,prompt_text\na,b\nc\n", "row 2\n  expected: 2 fields"),
-        ("p.csv", b'concept,prompt_text\na,"b\n', "row 1\n  expected: CSV"),
-        ("p.csv", b"concept,prompt_text\na," + b"x" * 200_000, "row 1\n  expected: CSV"),
-        ("p.csv", b"concept,prompt_text\na,b\nc,\xff\n", "other bytes in line 3"),
+        ("p.csv", b"concept,prompt_text\na,b\nc\n", "row 2 (line 3)\n  expected: 2 fields"),
+        ("p.csv", b'concept,prompt_text\na,"b\n', "none that ends it"),
+        ("p.csv", b"concept,prompt_text\na," + b"x" * 200_000, "at most 131,072 characters"),
+        (
+            "p.csv",
+            b"concept,prompt_text\na,b\nc,\xff\n",
+            "line 3, character 3\n  expected: text in UTF-8\n  found: the byte 0xFF",
+        ),
         ("p.csv", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         ("p.jsonl", b'\n{"concept": "a"}\n', "row 2\n  expected: the columns"),
-        ("p.jsonl", b"[1]\n", "row 1\n  expected: a JSON object\n  found: list"),
-        ("p.jsonl", b"{", "row 1\n  expected: a JSON object"),
+        ("p.jsonl", b"[1]\n", "row 1\n  expected: a JSON object, whole on its line\n  found: list"),
+        ("p.jsonl", b"{", "row 1, character 2\n  expected: a JSON object"),
         ("p.jsonl", b'{"concept": "a", "concept": "b"}', "a key occurs twice"),
         ("p.jsonl", b"[" * 100_000, "row 1\n  expected: a JSON object"),
         ("p.parquet", b"PAR1" + b"\0" * 40 + b"PAR1", "a complete parquet file"),

@@ -76,19 +76,19 @@ test-cluster: $(VENV)/.dev ## runs on Dask's workers and in PostgreSQL that are 
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --run-slow \
 	  atlas_assets_tests/engines atlas_assets_tests/deploy
 
-# the server needs a botocore that s3fs does not allow
-$(S3)/.made: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(S3) $(S3)/server
-	$(S3)/bin/python $(PIP) -c constraints.txt -e '.[dev,s3]'
-	$(S3)/server/bin/python $(PIP) 'moto[server]==5.2.5'
+# the server needs a botocore that s3fs does not allow, so it has an environment of its own
+$(S3)/.server: $(VENV)/.dev
+	$(PYTHON) -m venv $(S3)
+	$(S3)/bin/python $(PIP) 'moto[server]==5.2.5'
+	$(BIN)/python $(PIP) -c constraints.txt -e '.[s3]'
 	@touch $@
 
-test-s3: $(S3)/.made ## atlases in an object store, against a real S3 server on 127.0.0.1
-	ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/server/bin/moto_server \
-	  $(S3)/bin/python -m pytest --run-s3 atlas_assets_tests/remote
+test-s3: $(S3)/.server ## atlases in an object store, against a real S3 server on 127.0.0.1
+	env -u PYTHONDONTWRITEBYTECODE ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/bin/moto_server \
+	  $(BIN)/python -m pytest --run-s3 atlas_assets_tests/remote
 
-bench-s3: $(S3)/.made ## requests, bytes and events of an atlas in an object store
-	ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/server/bin/moto_server $(S3)/bin/python -m benchmarks.object_store
+bench-s3: $(S3)/.server ## requests, bytes and events of an atlas in an object store
+	ATLAS_TEST_S3_SERVER=$(CURDIR)/$(S3)/bin/moto_server $(BIN)/python -m benchmarks.object_store
 
 check: $(VENV)/.dev ## lint, format check, types, dependencies declared as they are imported
 	$(BIN)/ruff check .

@@ -117,7 +117,6 @@ def measured(pairs: int, workers: Sequence[int], rounds: int) -> Findings:
             folder = Path(name) / str(count)
             folder.mkdir()
             started = stack.enter_context(cluster(folder, count))
-            _wait_for(started)
             ways.append(_Way(f"{count} worker{'s' if count > 1 else ''}", started))
         for way in ways:
             way.run(model, units)
@@ -166,14 +165,6 @@ def findings(runs: Mapping[str, Sequence[Run]], prompts: int) -> Findings:
             )
         ],
     )
-
-
-def _wait_for(started: Cluster) -> None:
-    end = time.monotonic() + 600
-    while not started.file.exists():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{started.file} was not written")
-        time.sleep(0.05)
 
 
 def measure() -> Findings:

@@ -180,7 +180,12 @@ def _resident_kb(pid: int) -> int:
 
 def own_peak_gb() -> float:
     """Peak resident memory of this process so far, in GB, as the kernel kept it."""
-    return _status_kb(os.getpid(), "VmHWM") / 1e6
+    return peak_gb(os.getpid())
+
+
+def peak_gb(pid: int) -> float:
+    """Likewise, of another process."""
+    return _status_kb(pid, "VmHWM") / 1e6
 
 
 def _status_kb(pid: int, key: str) -> int:

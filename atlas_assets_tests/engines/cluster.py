@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+#: seconds for processes to import torch and find each other, where others keep the machine busy
+PATIENCE = 600
 #: as in docs/cluster.md: nobody imports torch while others wait for an answer
 PRELOAD = {
     f"DASK_DISTRIBUTED__{who}__PRELOAD": '["atlas_assets.engines.on_worker"]'
@@ -53,6 +56,20 @@ class Cluster:
                 stderr=log,
             )
 
+    def wait_for(self, workers: int = 0) -> None:
+        """Wait for the scheduler and so many workers."""
+        from distributed import Client
+
+        end = time.monotonic() + PATIENCE
+        while not self.file.exists():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.file} was not written")
+            time.sleep(0.05)
+        if workers:
+            file = str(self.file)
+            with Client(scheduler_file=file, timeout=PATIENCE, set_as_default=False) as client:
+                client.wait_for_workers(workers, timeout=PATIENCE)
+
     def stop(self) -> None:
         for process in (*self.workers, self.scheduler):
             with suppress(ProcessLookupError):
@@ -62,10 +79,12 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, workers: int, port: int = 0) -> Iterator[Cluster]:
+    """A scheduler that so many workers are connected to."""
     started = Cluster(folder, port)
     try:
         for _ in range(workers):
             started.start_worker()
+        started.wait_for(workers)
         yield started
     finally:
         started.stop()

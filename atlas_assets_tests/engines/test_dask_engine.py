@@ -20,7 +20,7 @@ from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.errors import EngineError
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
-from atlas_assets_tests.engines.cluster import Cluster, cluster
+from atlas_assets_tests.engines.cluster import PATIENCE, Cluster, cluster
 
 if TYPE_CHECKING:
     from atlas_assets.extraction.extraction import PromptReadings
@@ -115,7 +115,6 @@ def here(path: str = "tree") -> str:
 def test_two_workers_over_tcp_give_the_bytes_of_threads_and_are_heard(tmp_path: Path) -> None:
     lines: list[str] = []
     with cluster(tmp_path, workers=2) as started:
-        wait_for(started.file)
         assert read(str(started.file), log=lines.append) == here()
         assert read(str(started.file), path="plain") == here("plain")
         assert intervene(str(started.file)) == intervene(None)
@@ -135,8 +134,7 @@ def test_a_scheduler_without_workers_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with cluster(tmp_path, workers=0) as started:
-        wait_for(started.file)
-        monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 2)
+        monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 10)
         with pytest.raises(EngineError, match="there is no worker"):
             read(str(started.file))
 
@@ -144,7 +142,6 @@ def test_a_scheduler_without_workers_is_said(
 @pytest.mark.slow
 def test_a_worker_that_is_killed_changes_no_byte(tmp_path: Path) -> None:
     with cluster(tmp_path, workers=2) as started:
-        wait_for(started.file)
 
         def kill_one(line: str) -> None:
             if "loaded embedded" in line and started.workers[0].poll() is None:
@@ -163,7 +160,6 @@ def test_a_run_whose_workers_are_gone_ends_unless_another_comes(
     monkeypatch.setattr(patience, 30)  # as long as a wait that begins before the worker is killed
     lines: list[str] = []
     with cluster(tmp_path, workers=1) as started:
-        wait_for(started.file)
 
         def lose(line: str) -> None:
             lines.append(line)
@@ -171,7 +167,7 @@ def test_a_run_whose_workers_are_gone_ends_unless_another_comes(
                 monkeypatch.setattr(patience, 3)
                 started.workers[0].kill()
             elif "waiting" in line and another_comes:
-                monkeypatch.setattr(patience, 60)
+                monkeypatch.setattr(patience, PATIENCE)
                 started.start_worker()
 
         if another_comes:
@@ -194,11 +190,10 @@ def test_an_interrupt_here_cancels_what_was_asked_for(
 
     monkeypatch.setattr("atlas_assets.progress.Track.advance", interrupt)
     with cluster(tmp_path, workers=1) as started:
-        wait_for(started.file)
         with pytest.raises(KeyboardInterrupt):
             read(str(started.file))
         with Client(scheduler_file=str(started.file), set_as_default=False) as client:
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE
             while any(client.processing().values()):
                 assert time.monotonic() < end, "the worker is still asked for something"
                 time.sleep(0.1)
@@ -206,10 +201,12 @@ def test_an_interrupt_here_cancels_what_was_asked_for(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_lost_scheduler_is_asked_once_more(tmp_path: Path) -> None:
+def test_a_lost_scheduler_is_asked_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", PATIENCE)
     lines: list[str] = []
     with cluster(tmp_path, workers=1, port=free_port()) as started:
-        wait_for(started.file)
         address = address_of(started)
 
         def lose(line: str) -> None:
@@ -218,7 +215,7 @@ def test_a_lost_scheduler_is_asked_once_more(tmp_path: Path) -> None:
                 started.scheduler.kill()
                 started.scheduler.wait()
                 started.start_scheduler()
-                wait_for(started.file)
+                started.wait_for()
                 started.start_worker()
 
         assert read(address, log=lose) == here()
@@ -236,7 +233,6 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path: Path) -> None
         "m.version = lambda name: '0.0.1' if name == 'atlas-assets' else own(name)\n"
     )
     with cluster(tmp_path, workers=0) as started:
-        wait_for(started.file)
         path = f"{other}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         started.start_worker({"PYTHONPATH": path})
         with pytest.raises(EngineError, match="a worker has other atlas-assets") as caught:
@@ -246,13 +242,6 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path: Path) -> None
 
 def address_of(started: Cluster) -> str:
     return str(json.loads(started.file.read_text())["address"])
-
-
-def wait_for(file: Path) -> None:
-    end = time.monotonic() + 60
-    while not file.exists():
-        assert time.monotonic() < end, f"{file} was not written"
-        time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -23,7 +23,7 @@ from atlas_assets.stages.masks.packed import object_masks_of
 from atlas_assets.stages.setting import Setting
 from atlas_assets_tests.deploy.conftest import free_port, process
 from atlas_assets_tests.engines.cluster import cluster
-from atlas_assets_tests.engines.test_dask_engine import digest_of, here, read, readings, wait_for
+from atlas_assets_tests.engines.test_dask_engine import digest_of, here, read, readings
 from atlas_assets_tests.orchestration.tiny_atlas import environment
 from atlas_assets_tests.orchestration.webserver import Webserver, until
 
@@ -125,7 +125,6 @@ def test_a_run_that_is_terminated_in_the_ui_frees_the_workers_and_the_next_one_c
     from distributed import Client
 
     with cluster(tmp_path, workers=2) as started:
-        wait_for(started.file)
         env = environment(tmp_path / "workers", engine=str(started.file), **GRID)
         with (
             webserver(env, tmp_path / "home") as server,
@@ -170,7 +169,6 @@ def test_a_driver_that_is_killed_is_resumed_and_asks_only_for_what_is_left(
     monkeypatch.setattr("atlas_assets.extraction.tree_pass.CHUNKS_PER_LEG", LEG)
     asked = watched(monkeypatch)
     with cluster(tmp_path, workers=2) as started:
-        wait_for(started.file)
         scheduler = str(started.file)
         assert read(scheduler, folder=tmp_path / "whole") == here()
         in_all = sum(asked)
@@ -211,7 +209,6 @@ def test_shards_of_a_large_atlas_are_the_same_whoever_writes_them_and_whoever_is
     local = readings(None, folder=tmp_path / "here", of=APART)
     work, lines = tmp_path / "work", list[str]()
     with cluster(tmp_path, workers=2) as started:
-        wait_for(started.file)
         command = [sys.executable, "-c", LARGE_DRIVER, str(started.file), str(work)]
         assert subprocess.run(command).returncode == -signal.SIGKILL
         with Client(scheduler_file=str(started.file), set_as_default=False) as client:

@@ -190,7 +190,7 @@ def test_no_change_of_two_processes_is_lost(s3: S3) -> None:
     env, folder = {**os.environ, **s3.environment}, "s3://atlas/counted"
     command = [sys.executable, "-c", COUNT, folder, "15"]
     both = [subprocess.Popen(command, env=env) for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE) for process in both] == [0, 0]
     read = "from atlas_assets.files.remote import folder_at\n"
     read += f"print(folder_at({folder!r}).fs.cat_file('atlas/counted/number'))"
     assert run(env, "python", "-c", read) == "b'30'\n"
@@ -232,7 +232,7 @@ def test_two_processes_that_write_the_same_figure_at_once_both_end_well(s3: S3) 
     env, folder = {**os.environ, **s3.environment}, "s3://atlas/drawn"
     command = [sys.executable, "-c", DRAW, folder, "20"]
     both = [subprocess.Popen(command, env=env) for _ in range(2)]
-    assert [process.wait(300) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE) for process in both] == [0, 0]
     names = names_of(run(env, "python", "-c", READ_ALL, folder))
     assert [name.rpartition(".")[2] for name in names] == ["pdf", "png", "json", "json"]
 

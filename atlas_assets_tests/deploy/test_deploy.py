@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from contextlib import ExitStack
@@ -84,3 +85,16 @@ def test_the_files_of_the_deployment_are_yaml_and_name_the_same_settings() -> No
     assert files["workspace.yaml"]["load_from"][0]["grpc_server"]["host"]["env"] in given
     for service in ("code", "webserver", "daemon"):
         assert files["compose.yaml"]["services"][service]["image"] == "atlas-assets"
+    # Dagster's chart has names of its own for the same limits
+    chart, instance = files["helm-values.yaml"], files["dagster.yaml"]
+    assert chart["concurrency"]["pools"] == {
+        "granularity": instance["concurrency"]["pools"]["granularity"],
+        "defaultLimit": instance["concurrency"]["pools"]["default_limit"],
+    }
+    for part, name in (("runMonitoring", "run_monitoring"), ("runRetries", "run_retries")):
+        told = {_snake(key): value for key, value in chart["dagsterDaemon"][part].items()}
+        assert told == instance[name]
+
+
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)

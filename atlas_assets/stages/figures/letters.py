@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -10,6 +11,8 @@ FONT = "DejaVu Sans"
 _WEIGHTS = ("normal", "bold")
 _LONGEST_LABEL = 24
 _DOTS = "…"
+#: of a digest, in the place of what is left out: names that begin and end alike have other labels
+_DIGITS = 4
 
 
 def drawable(text: str) -> str:
@@ -18,12 +21,13 @@ def drawable(text: str) -> str:
 
 
 def label(name: str) -> str:
-    """Return a name as a label: `drawable`, its middle left out where it is long."""
+    """Return a name as a label: `drawable`, where it is long with a digest for its middle."""
     pieces = _pieces(name)
     if sum(map(len, pieces)) <= _LONGEST_LABEL:
         return "".join(pieces)
-    half = (_LONGEST_LABEL - len(_DOTS)) // 2
-    return f"{_fitting(pieces, half)}{_DOTS}{_fitting(pieces[::-1], half, backwards=True)}"
+    middle = f"{_DOTS}{hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]}{_DOTS}"
+    half = (_LONGEST_LABEL - len(middle)) // 2
+    return f"{_fitting(pieces, half)}{middle}{_fitting(pieces[::-1], half, backwards=True)}"
 
 
 def _pieces(text: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,16 @@ def test_labels_are_short_and_differ() -> None:
     assert max(map(len, labels)) <= 24
     assert len(set(labels)) == len(NAMES)
     assert letters.label("x" * 24) == "x" * 24
-    assert labels[-1] == "\\u5982…\\u5982"
+    assert re.fullmatch(r"\\u5982…[0-9a-f]{4}…\\u5982", labels[-1])
+
+
+def test_labels_of_names_that_begin_and_end_alike_differ() -> None:
+    names = ["循环函数定义", "循环变量定义", "循环义", "a loop over all lines of a file"]
+    names += [names[-1].replace("all", "some"), f"如{'果' * 60}x", f"如{'果' * 61}x"]
+    labels = [letters.label(name) for name in names]
+    assert max(map(len, labels)) <= 24
+    assert len(set(labels)) == len(names)
+    assert labels[2] == r"\u5faa\u73af\u4e49"
 
 
 @pytest.mark.parametrize("kind", ["dendrogram", "heatmap"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from atlas_assets.atlas.versions import lies_on_hub
 from atlas_assets.errors import SettingsError, expect
 from atlas_assets.files.digests import short_digest
 from atlas_assets.settings import LONGEST_NAME, AtlasSettings
+from atlas_assets.storage.provenance import Provenance
 
 _CONFIG = "config.json"
 #: how many checkpoints a message names
@@ -62,6 +63,52 @@ def checkpoints(settings: AtlasSettings) -> tuple[Checkpoint, ...]:
     return tuple(found)
 
 
+def passed_over(settings: AtlasSettings) -> tuple[str, ...]:
+    """Return the folders beside those of a series that are no checkpoints, by name.
+
+    They have no ``config.json``. Hidden ones are left out, and there are none where the settings
+    name revisions or one model.
+    """
+    series = checkpoints(settings)
+    if not series or lies_on_hub(settings):
+        return ()
+    taken = {checkpoint.label for checkpoint in series}
+    children = Path(settings.model).expanduser().iterdir()
+    others = [
+        child.name
+        for child in children
+        if child.name not in taken and not child.name.startswith(".") and child.is_dir()
+    ]
+    return tuple(sorted(others, key=_key))
+
+
+def other_tokenizers(records: Mapping[str, Provenance | None]) -> str | None:
+    """Say which checkpoints have another tokenizer than the first; nothing where none has.
+
+    Args:
+        records: label → what a file of its atlas says about its making.
+    """
+    known = {
+        label: record.lineage.model.tokenizer_sha256
+        for label, record in records.items()
+        if record and record.lineage and record.lineage.model
+        if record.lineage.model.tokenizer_sha256 is not None
+    }
+    first = next(iter(known), "")
+    others = [label for label, digest in known.items() if digest != known[first]]
+    if not others:
+        return None
+    return (
+        f"{listed(others)} {'has' if len(others) == 1 else 'have'} another file of the tokenizer "
+        f"than {first}: where prompts are other tokens, circuits differ by that too"
+    )
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Name checkpoints in a message: the first few, and that there are more."""
+    return ", ".join(labels[:_NAMED]) + (", …" if len(labels) > _NAMED else "")
+
+
 def _named(name: str, label: str) -> str:
     """The name of a checkpoint's folder of files, other than that of any other label."""
     cleaned = f"{name}--{re.sub('[^A-Za-z0-9._-]+', '-', label)}"
@@ -95,15 +142,10 @@ def require_one_model(settings: AtlasSettings) -> None:
             "the settings name several checkpoints, each of which has an atlas of its own",
             where="ATLAS_MODEL",
             expected="one model",
-            found=f"{len(series)} checkpoints: {_listed(series)}",
+            found=f"{len(series)} checkpoints: {listed([one.label for one in series])}",
             remedy=f"name one of them, as {which}; `atlas build` builds all, and `atlas stability` "
             "compares them",
         )
-
-
-def _listed(series: Sequence[Checkpoint]) -> str:
-    labels = [checkpoint.label for checkpoint in series]
-    return ", ".join(labels[:_NAMED]) + (", …" if len(labels) > _NAMED else "")
 
 
 def _revisions(settings: AtlasSettings) -> dict[str, str]:

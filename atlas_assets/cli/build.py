@@ -106,7 +106,7 @@ def _text(document: dict[str, Any]) -> Iterator[str]:
             part
             for step, error in document["failures"].items()
             for part in (
-                f"  {step}: {line}" if not n else f"    {line.strip()}"
+                f"  {step}: {line}" if not n else f"  {line}"
                 for n, line in enumerate(error.splitlines())
             )
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,10 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     Spearman's ρ between the atlases: whether circuit sizes, concept fractions and the similarity
     of two circuits put the concepts into the same order. What a file is missing for is left out,
     and named. A FOLDER may also be the name of an atlas under ATLAS_DATA_DIR. Without any, the
-    atlases of the checkpoints that ATLAS_MODEL names are compared.
+    atlases of the checkpoints that ATLAS_MODEL names are compared; those without are named.
     """
-    folders = folders or _of_series()
+    of_series = {} if folders else _of_series()
+    folders = folders or tuple(of_series.pop("folders", ()))
     if len(folders) < 2:
         raise click.UsageError("name two atlases or more")
     from atlas_assets.atlas.open import open_folder
@@ -55,19 +57,61 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
             for quantity, setting, found in result.ranks
         ],
         "not_ranked": result.not_ranked,
+        **of_series,
     }
     show = _markdown if markdown else _text
     return Answer("atlas.stability/1", document, lambda: show(document, names))
 
 
-def _of_series() -> tuple[str, ...]:
-    """The folders of the atlases of the series that the settings name, if they name one."""
-    from atlas_assets.atlas.series import checkpoints
-    from atlas_assets.atlas.versions import folder_in_force
-    from atlas_assets.settings import AtlasSettings
+def _of_series() -> dict[str, Any]:
+    """The atlases of the series that the settings name, if they name one; and which lack one.
 
-    series = checkpoints(AtlasSettings.from_env())
-    return tuple(str(folder_in_force(one.settings)) for one in series)
+    Keys: ``folders`` with masks, ``without_masks`` (names of checkpoints), ``notice`` (a sentence,
+    or None). Raises MissingArtifactError where fewer than two have masks.
+    """
+    from atlas_assets.atlas.open import open_folder
+    from atlas_assets.atlas.series import checkpoints, listed, other_tokenizers
+    from atlas_assets.atlas.versions import folder_in_force
+    from atlas_assets.errors import MissingArtifactError
+    from atlas_assets.settings import AtlasSettings
+    from atlas_assets.storage.folder import settings_present
+
+    settings = AtlasSettings.from_env()
+    series = checkpoints(settings)
+    if not series:
+        return {}
+    folders, records = {}, {}
+    for one in series:
+        folder = folder_in_force(one.settings)
+        with suppress(MissingArtifactError):
+            store = open_folder(folder)
+            present = settings_present(folder, "object_masks")
+            if present:
+                folders[one.label] = str(folder)
+                records[one.label] = store.provenance("object_masks", present[0])
+    lacking = [one.label for one in series if one.label not in folders]
+    if len(folders) < 2:
+        raise MissingArtifactError(
+            "fewer than two checkpoints have an atlas to compare",
+            where=settings.model,
+            expected="masks of two checkpoints or more",
+            found=f"none of {listed(lacking)}",
+            remedy="`atlas build` makes them, and says of each that it cannot make why",
+        )
+    return {
+        "folders": list(folders.values()),
+        "without_masks": lacking,
+        "notice": other_tokenizers(records),
+    }
+
+
+def _notices(document: dict[str, Any]) -> Iterator[str]:
+    """What is to be known of a series before its numbers are read."""
+    lacking = document.get("without_masks")
+    if lacking:
+        yield f"without an atlas to compare: {', '.join(lacking)}"
+    if document.get("notice"):
+        yield document["notice"]
 
 
 def _claim(results: Sequence[ClaimResult]) -> dict[str, Any]:
@@ -90,6 +134,8 @@ def _short(paths: Sequence[str]) -> list[str]:
 def _text(document: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
     for name, folder in zip(names, document["folders"], strict=True):
         yield f"{name}: {folder}"
+    for notice in _notices(document):
+        yield from paragraph(notice, 0, 2)
     yield ""
     yield from paragraph(_tally(document["claims"]), 0, 2)
     rows = [
@@ -130,6 +176,7 @@ def _markdown(document: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
 
     for name, folder in zip(names, document["folders"], strict=True):
         yield f"- `{name}`: `{folder}`"
+    yield from (f"- {notice}" for notice in _notices(document))
     yield ""
     rows = [
         (f"{claim['statement']} ({claim['section']})", claim["expected"], *claim["observed"])

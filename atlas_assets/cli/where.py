@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -15,7 +15,7 @@ from atlas_assets.cli.text import size
 )
 def where() -> Answer:
     """Say where the atlas in force lies and which files are there."""
-    from atlas_assets.atlas.series import checkpoints
+    from atlas_assets.atlas.series import checkpoints, passed_over
     from atlas_assets.atlas.versions import folder_in_force
     from atlas_assets.files.locations import file_size
     from atlas_assets.settings import AtlasSettings
@@ -39,11 +39,15 @@ def where() -> Answer:
 
     if series:
         folders = {one.label: str(folder_in_force(one.settings)) for one in series}
-        of_series = {"folder": str(folder), "checkpoints": folders}
+        others = passed_over(settings)
+        of_series = {"folder": str(folder), "checkpoints": folders, "passed_over": [*others]}
         begun = files or any(file_names(folder_in_force(one.settings)) for one in series)
         state = OK if begun else FINDING
         return Answer(
-            "atlas.where/1", of_series, lambda: _text_of_series(str(folder), folders, state), state
+            "atlas.where/1",
+            of_series,
+            lambda: _text_of_series(str(folder), folders, others, state),
+            state,
         )
 
     def text() -> Iterator[str]:
@@ -59,10 +63,14 @@ def where() -> Answer:
     return Answer("atlas.where/1", document, text, OK if files else FINDING)
 
 
-def _text_of_series(folder: str, folders: Mapping[str, str], state: int) -> Iterator[str]:
+def _text_of_series(
+    folder: str, folders: Mapping[str, str], passed_over: Sequence[str], state: int
+) -> Iterator[str]:
     yield f"over {len(folders)} checkpoints: {folder}"
     for label, of_one in folders.items():
         yield f"  {label}: {of_one}"
+    if passed_over:
+        yield f"passed over, without a config.json: {', '.join(passed_over)}"
     if state == OK:
         yield "compare them: `atlas stability`, with the same settings and without a folder"
     else:

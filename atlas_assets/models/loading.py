@@ -35,6 +35,7 @@ from atlas_assets.models.mlps import Names, find_mlps
 from atlas_assets.models.sites import Site, points_at
 from atlas_assets.models.sources import ModelSource, default_loss_threshold, identify, resolve
 from atlas_assets.models.special_tokens import Bos
+from atlas_assets.models.whole_weights import require_whole
 
 __all__ = ["ModelSource", "default_loss_threshold", "identify", "load", "resolve"]
 
@@ -88,8 +89,10 @@ def load(
     )
     where, precision = _device(device), DTYPES[dtype]
     config = checkpoint.read_config(source.folder)
+    weights = checkpoint.weight_files(source.folder)
+    require_whole(weights)
     identity = identify(source)
-    require_memory(sum(file.stat().st_size for file in checkpoint.weight_files(source.folder)))
+    require_memory(sum(file.stat().st_size for file in weights))
     tokenizer = checkpoint.CheckpointTokenizer(source.folder, config, bos)
     network = _read_network(source, config, precision).to(where)
     embedding = network.get_input_embeddings()

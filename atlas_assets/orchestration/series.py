@@ -2,13 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from textwrap import indent
 from typing import Any
 
 import dagster as dg
 from upath import UPath
 
 from atlas_assets.atlas.open import open_in_force, open_to_build, require_file
-from atlas_assets.atlas.series import Checkpoint
+from atlas_assets.atlas.series import Checkpoint, listed, other_tokenizers, passed_over
 from atlas_assets.atlas.status import survey
 from atlas_assets.atlas.versions import lies_on_hub
 from atlas_assets.errors import AtlasError, ModelError, shortened
@@ -18,6 +20,7 @@ from atlas_assets.orchestration.partitions import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
+from atlas_assets.orchestration.telling import run_and_tell
 from atlas_assets.orchestration.version import CHECKPOINT_TAG
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ON_DEMAND, skipped_under
@@ -91,6 +94,9 @@ def _atlases(
 
     def checkpoint_atlases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         failed: dict[str, Exception] = {}
+        others = passed_over(settings)
+        if others:
+            context.log.warning(f"passed over, without a config.json: {listed(others)}")
         for label in context.partition_keys:
             try:
                 _build(context, of_label[label], definitions_of)
@@ -104,7 +110,7 @@ def _atlases(
                 context.log_event(dg.AssetMaterialization(ATLASES, partition=label))
             if made and len(made) + len(failed) == len(of_label):
                 try:
-                    compared = _compare(settings, [of_label[label] for label in made])
+                    compared = _compare(context, settings, [of_label[label] for label in made])
                 except AtlasError as error:  # what has no atlas is to be told all the same
                     context.log.warning(f"not compared over training: {shortened(str(error))}")
                     compared = {}
@@ -130,10 +136,25 @@ def _build(
         return
     context.log.info(f"{one.label}: building the atlas")
     tags = {CHECKPOINT_TAG: one.label, "atlas/series_of_run": context.run.run_id}
-    # nested runs say as much as this one does
-    quiet = {"loggers": context.run.run_config.get("loggers", {})}
     job = definitions_of(one.settings).resolve_job_def("atlas")
-    job.execute_in_process(instance=context.instance, tags=tags, run_config=quiet)
+    # the whole log is that run's own; what failed it is raised, and told by this one
+    run_and_tell(
+        job, context.instance, (), _Warnings(context, one.label), raise_on_error=True, tags=tags
+    )
+
+
+@dataclass(frozen=True)
+class _Warnings:
+    """Logs the warnings of a checkpoint's run in that of the series, by its label."""
+
+    context: dg.AssetExecutionContext
+    label: str
+
+    def done(self, asset: str, seconds: float | None) -> None:
+        """Leave it to the run's own log."""
+
+    def warned(self, step: str, sentence: str) -> None:
+        self.context.log.warning(f"{self.label}: {step}: {sentence}")
 
 
 def _cause(error: Exception) -> Exception:
@@ -144,13 +165,13 @@ def _cause(error: Exception) -> Exception:
 
 
 def _without_atlas(failed: dict[str, Exception], n_made: int) -> ModelError:
-    causes = [f"{label}: {error}" for label, error in failed.items()]
+    causes = "\n".join(f"{label}: {error}" for label, error in failed.items())
     others = f"{n_made} of the series were built, and compared where they can be and all were run"
     return ModelError(
         f"{len(failed)} of {len(failed) + n_made} checkpoints have no atlas"
         + (f"; {others}" if n_made else ""),
         where=", ".join(failed),
-        found="\n    ".join(line for cause in causes for line in cause.splitlines()),
+        found=f"why, of each:\n{indent(causes, ' ' * 4)}",
         remedy="do as said of each, or take it out of the series; then build again: atlases that "
         "are complete are left as they are",
     )
@@ -182,8 +203,10 @@ def _over_training(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dg.
             )
         ],
     )
-    def over_training() -> tuple[dg.MaterializeResult[None], dg.MaterializeResult[None]]:
-        told = _compare(settings, series)
+    def over_training(
+        context: dg.AssetExecutionContext,
+    ) -> tuple[dg.MaterializeResult[None], dg.MaterializeResult[None]]:
+        told = _compare(context, settings, series)
         return (
             dg.MaterializeResult(asset_key=TABLE, metadata=told[TABLE]),
             dg.MaterializeResult(asset_key=FIGURE, metadata=told[FIGURE]),
@@ -192,16 +215,20 @@ def _over_training(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dg.
     return over_training
 
 
-def _compare(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dict[str, dict[str, Any]]:
+def _compare(
+    context: dg.AssetExecutionContext, settings: AtlasSettings, series: Sequence[Checkpoint]
+) -> dict[str, dict[str, Any]]:
     """Write the table and the figure over checkpoints; return what to tell of each file."""
     from atlas_assets.stages.figures.series import make  # imports matplotlib
 
     setting = REFERENCE if REFERENCE in settings.sweep else settings.sweep[0]
-    moments, inputs = _moments(series, setting)
+    moments, inputs, notice = _moments(series, setting)
+    if notice is not None:
+        context.log.warning(notice)
     table = circuits_over_training(moments, setting)
     on_hub = lies_on_hub(settings)
     model = settings.model if on_hub else UPath(settings.model).absolute().name
-    drawn = make(table, Caption(model, settings.read_at, setting))
+    drawn = make(table, Caption(model, settings.read_at, setting, notice))
     folder = folder_at(settings.data_dir) / settings.atlas_name
     written = (
         (TABLE, CsvTable(SERIES_SCHEMA), table, folder / f"{TABLE}.csv"),
@@ -209,12 +236,15 @@ def _compare(settings: AtlasSettings, series: Sequence[Checkpoint]) -> dict[str,
     )
     for key, codec, value, path in written:
         _write(key, codec, value, path, setting, inputs)
-    return {key: {"folder": str(folder), "checkpoints": len(series)} for key, *_ in written}
+    told = {"folder": str(folder), "checkpoints": len(series)}
+    return {key: told | ({"notice": notice} if notice else {}) for key, *_ in written}
 
 
-def _moments(series: Sequence[Checkpoint], setting: Setting) -> tuple[list[Moment], dict[str, str]]:
-    """What every checkpoint shows at the setting, and the digests of the masks that were read."""
-    moments, inputs = [], {}
+def _moments(
+    series: Sequence[Checkpoint], setting: Setting
+) -> tuple[list[Moment], dict[str, str], str | None]:
+    """What every checkpoint shows at the setting, the digests of the masks read, and a notice."""
+    moments, inputs, records = [], {}, {}
     for checkpoint in series:
         store = open_in_force(checkpoint.settings)
         require_file(store, "object_masks", setting)
@@ -223,7 +253,8 @@ def _moments(series: Sequence[Checkpoint], setting: Setting) -> tuple[list[Momen
         table = store.read("target_checker", setting) if decomposed else None
         moments.append(Moment(checkpoint.label, checkpoint.step, universal, table))
         inputs[checkpoint.label] = universal.digest()
-    return moments, inputs
+        records[checkpoint.label] = store.provenance("object_masks", setting)
+    return moments, inputs, other_tokenizers(records)
 
 
 def _write(

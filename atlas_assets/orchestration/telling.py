@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -51,6 +51,7 @@ def run_and_tell(
     *,
     raise_on_error: bool = False,
     begun: Callable[[str], None] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Told:
     """Run a job in this process; its log goes to the instance and, in short, to a listener.
 
@@ -62,12 +63,14 @@ def run_and_tell(
         raise_on_error: whether the first error ends the run, and is raised; otherwise what does
             not depend on the step that failed is still made.
         begun: is given the run's id when its first step begins.
+        tags: of the run.
     """
     told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener, begun)})
     result = told.execute_in_process(
         instance=instance,
         run_config={"loggers": {_LOGGER: {"config": {}}}},
         raise_on_error=raise_on_error,
+        tags=dict(tags or {}),
     )
     found = Told(result.run_id)
     for evaluation in result.get_asset_check_evaluations():

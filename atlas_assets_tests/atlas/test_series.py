@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from atlas_assets.atlas.open import open_in_force, open_to_build
-from atlas_assets.atlas.series import checkpoints
+from atlas_assets.atlas.series import checkpoints, other_tokenizers, passed_over
 from atlas_assets.errors import SettingsError
+from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.storage.provenance import Lineage, Provenance
 
 SHAS = ("a" * 40, "b" * 40)
 
@@ -53,6 +55,33 @@ def test_odd_names_of_folders_stay_apart_or_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="three dots in a row"):
             checkpoints(AtlasSettings.build(model=str(tmp_path)))
         folder.rename(tmp_path / "step 1")
+
+
+def test_folders_that_are_no_checkpoints_are_named(run: Path) -> None:
+    for name in ("step-11", "step-2", ".git"):
+        (run / name).mkdir()
+    (run / "notes.txt").touch()
+    settings = AtlasSettings.build(model=str(run))
+    assert passed_over(settings) == ("logs", "step-2", "step-11")
+    assert passed_over(AtlasSettings.build(model=str(run / "step-3"))) == ()
+    assert passed_over(AtlasSettings.build(model="you/model", model_revision="a,b")) == ()
+
+
+def test_another_tokenizer_than_the_firsts_is_told() -> None:
+    def made_with(digest: str | None) -> Provenance:
+        lineage = Lineage(model=ModelIdentity(model_id="m", tokenizer_sha256=digest))
+        record = {"artifact": "object_masks", "code_version": "1", "payload_sha256": "0"}
+        return Provenance(**record, origin="atlas", lineage=lineage)
+
+    records = {"a": None, "b": made_with("x"), "c": made_with(None), "d": made_with("x")}
+    assert other_tokenizers(records) is None
+    assert other_tokenizers({}) is None
+    told = other_tokenizers({**records, "e": made_with("y")})
+    assert told is not None
+    assert told.startswith("e has another file of the tokenizer than b: where")
+    told = other_tokenizers({**records, **dict.fromkeys("efghijk", made_with("y"))})
+    assert told is not None
+    assert told.startswith("e, f, g, h, i, … have another file of the tokenizer than b: where")
 
 
 def test_revisions_come_in_the_order_in_which_they_are_named() -> None:

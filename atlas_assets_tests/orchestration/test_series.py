@@ -81,8 +81,74 @@ def test_a_series_is_asked_for_by_its_name(run: Path) -> None:
 def test_checkpoints_that_cannot_be_read_are_all_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="2 of 2 checkpoints have no atlas") as caught:
         aa.build_series(model=str(run), data_dir=str(tmp_path / "data"))
+    said = str(caught.value).splitlines()
     for step in STEPS:
-        assert f"{step}: the model's config.json names no model type" in str(caught.value)
+        at = said.index(f"    {step}: the model's config.json names no model type")
+        assert said[at + 1] == f"      where: {run / step / 'config.json'}"
+        assert said[at + 4].startswith("      what to do: ")
+    assert said[-1].startswith("  what to do: do as said of each")
+
+
+def test_what_goes_wrong_with_a_checkpoint_is_told_in_words_alone(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    """Runs of checkpoints log to Dagster's instance, and not to the terminal."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    (run / "step-2").mkdir()
+    told = call(tmp_path / "data", "build", model=str(run))
+    assert told.code == 3
+    assert "checkpoint_atlases: passed over, without a config.json: step-2\n" in told.err
+    assert "Traceback" not in told.err
+    assert "Stack Trace" not in told.err
+    assert "\n      step-1: the model's config.json names no model type\n" in told.out
+    assert f"\n        where: {run / 'step-1' / 'config.json'}\n" in told.out
+    where = call(tmp_path / "data", "where", model=str(run))
+    assert "passed over, without a config.json: step-2\n" in where.out
+
+
+def test_a_series_is_compared_without_those_that_have_no_atlas(
+    run: Path, tmp_path: Path, call: Call
+) -> None:
+    data = tmp_path / "data"
+    for step in ("step-2", "step-3"):
+        (run / step).mkdir()
+        (run / step / "config.json").write_text("{}", encoding="utf-8")
+    settings = sample_atlas.settings_in(data, model=str(run))
+    refused = call(data, "stability", model=str(run))
+    assert refused.code == 3
+    assert "found: none of step-1, step-2, step-3, step-10\n" in refused.err
+    step_1, step_2, _, step_10 = checkpoints(settings)
+    for seed, one in enumerate((step_1, step_10)):
+        sample_atlas.make(data, seed=seed, name=one.settings.name, model=one.settings.model)
+    # one that failed before its masks
+    made = sample_atlas.make(data, name=step_2.settings.name, model=step_2.settings.model)
+    for path in Path(made.root).glob("*masks*"):
+        path.unlink()
+    told = call(data, "stability", "--json", model=str(run)).json
+    assert told["folders"] == [str(data / f"{NAME}--{step}") for step in STEPS]
+    assert told["without_masks"] == ["step-2", "step-3"]
+    assert told["notice"] is None
+    for flags in ([], ["--markdown"]):
+        text = call(data, "stability", *flags, model=str(run)).out
+        assert "without an atlas to compare: step-2, step-3\n" in text
+
+
+def test_another_tokenizer_in_a_series_is_told(
+    run: Path, tmp_path: Path, instance: dg.DagsterInstance, call: Call
+) -> None:
+    data = tmp_path / "data"
+    settings = sample_atlas.settings_in(data, model=str(run))
+    for seed, one in enumerate(checkpoints(settings)):
+        shutil.copytree(EMBEDDED, run / one.label, dirs_exist_ok=True)
+        if seed:
+            tokenizer = run / one.label / "tokenizer.json"
+            tokenizer.write_text(tokenizer.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        sample_atlas.make(data, seed=seed, name=one.settings.name, model=one.settings.model)
+    compared(settings, instance)
+    said = "step-10 has another file of the tokenizer than step-1"
+    assert said in call(data, "stability", model=str(run)).out
+    drawn, _ = FigureFile().read(data / NAME / "figure_training.png")
+    assert said in drawn.description
 
 
 @pytest.mark.slow
@@ -101,8 +167,9 @@ def test_a_damaged_checkpoint_stops_no_other(
         assert told.code == 3
         (message,) = told.json["failures"].values()
         assert "1 of 3 checkpoints have no atlas; 2 of the series were built" in message
-        assert "step-1: the model cannot be loaded" in message
-        assert "fetch it again" in message
+        assert "step-1: the model's weights are damaged" in message
+        assert "expected: " in message
+        assert "download or copy the file again" in message
         (folder,) = data.glob("*/circuits_over_training.csv")
         assert set(pl.read_csv(folder)["checkpoint"]) == {"step-5", "step-10"}
     shutil.copy(EMBEDDED / "model.safetensors", weights)

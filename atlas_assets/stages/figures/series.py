@@ -79,4 +79,7 @@ def in_words(table: pl.DataFrame) -> str:
 
 def make(table: pl.DataFrame, caption: Caption) -> Drawing:
     """Make the figure of a table of `atlas_assets.stages.series`, as PNG and PDF."""
-    return drawing([draw(table, caption)], in_words(table))
+    words = in_words(table)
+    if caption.note is not None:
+        words = f"{words} {caption.note}."
+    return drawing([draw(table, caption)], words)

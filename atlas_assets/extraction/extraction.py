@@ -43,7 +43,7 @@ from atlas_assets.extraction.prompts import (
 )
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.spots import Occurrences, Spots
-from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
+from atlas_assets.models.circuitgpt_network import CircuitGPTNetwork
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.progress import Progress
 from atlas_assets.stages.activations.stored import AnyActivations, activations_of, is_large
@@ -212,7 +212,7 @@ def run_pass(
     tree = running.get("path", "tree") == "tree"
     on_tree = tree and not published
     remark = "" if tree else "prompts ran in padded batches, as asked"
-    if on_tree and not isinstance(model.network, CircuitGPTForCausalLM):
+    if on_tree and not isinstance(model.network, CircuitGPTNetwork):
         nodes = min(budget, tree_model.most_nodes(model))
         remark = tree_probe.refusal(model, prompts, nodes) or ""
         on_tree = not remark

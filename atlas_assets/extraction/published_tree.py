@@ -29,8 +29,8 @@ from atlas_assets.extraction.prompts import IntArray, TokenTable, table_of
 from atlas_assets.extraction.readouts import tapped
 from atlas_assets.extraction.tree_attention import BLOCK_NODES
 from atlas_assets.extraction.tree_network import TreeNetwork
-from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_layers import KEY_MULTIPLE, in_authors_order
+from atlas_assets.models.circuitgpt_network import CircuitGPTNetwork
 from atlas_assets.models.loaded import LoadedModel
 
 #: the longest row that is run here: beyond it torch's attention cuts queries in another way
@@ -81,7 +81,7 @@ def read(task: Pass, batches: Sequence[IntArray]) -> PublishedReadouts | None:
     network = model.network
     if (
         not task.tree
-        or not isinstance(network, CircuitGPTForCausalLM)
+        or not isinstance(network, CircuitGPTNetwork)
         or (model.device.type, model.dtype) != ("cpu", torch.float32)
         or longest > LONGEST
         or tokens.min() < LEAST_TOKENS
@@ -107,14 +107,14 @@ class _ReadChunks:
     @contextmanager
     def on(self, model: LoadedModel) -> Iterator[Callable[[_Chunk], torch.Tensor]]:
         with tapped(model) as tap:
-            yield partial(self._run, TreeNetwork(cast(CircuitGPTForCausalLM, model.network), tap))
+            yield partial(self._run, TreeNetwork(cast(CircuitGPTNetwork, model.network), tap))
 
     def _run(self, network: TreeNetwork, chunk: _Chunk) -> torch.Tensor:
         return network.run(chunk[1], losses=False)[0]
 
 
 def _on_tree(
-    task: Pass, network: CircuitGPTForCausalLM, batches: Sequence[IntArray]
+    task: Pass, network: CircuitGPTNetwork, batches: Sequence[IntArray]
 ) -> PublishedReadouts:
     model, table = task.model, task.prompts.table
     vocabulary, sink = network.config.vocab_size, int(network.config.sink)

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from atlas_assets.extraction.batching import placed
 from atlas_assets.extraction.losses import LOGITS_PER_SLICE, tree_losses
@@ -119,6 +118,8 @@ def most_nodes(model: LoadedModel) -> int:
 
 def obstacle(model: LoadedModel) -> str | None:
     """Return why a network cannot be given a tree at all; None where it may be tried."""
+    from transformers import PreTrainedModel  # takes seconds to import, and a circuitgpt needs none
+
     network = model.network
     if not isinstance(network, PreTrainedModel):
         return "it is no network of transformers"

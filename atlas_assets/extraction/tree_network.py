@@ -22,9 +22,8 @@ from atlas_assets.extraction.prefix_tree import TreeChunk
 from atlas_assets.extraction.prompts import IntArray
 from atlas_assets.extraction.readouts import ReadoutTap
 from atlas_assets.extraction.tree_attention import ChunkAttention
-from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
-from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.circuitgpt_layers import Block
+from atlas_assets.models.circuitgpt_network import CircuitGPTNetwork
 
 #: logits held at a time, in float32 (4 MiB; 256 MiB)
 LOGITS_ON_CPU = 2**20
@@ -39,11 +38,11 @@ class TreeNetwork:
         tap: reads its layers.
     """
 
-    def __init__(self, network: CircuitGPTForCausalLM, tap: ReadoutTap) -> None:
+    def __init__(self, network: CircuitGPTNetwork, tap: ReadoutTap) -> None:
         self._network = network
         self._tap = tap
         self._stack = network.circuit_model.transformer
-        self._config = cast(CircuitGPTConfig, network.config)
+        self._config = network.config
         weight = self._stack.wte.weight
         self._device, self._dtype = weight.device, weight.dtype
         on_cpu = self._device.type == "cpu"

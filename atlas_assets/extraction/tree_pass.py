@@ -27,7 +27,7 @@ from atlas_assets.extraction.shards import Arrays
 from atlas_assets.extraction.spots import Spots
 from atlas_assets.extraction.tree_model import TreeModel
 from atlas_assets.extraction.tree_network import TreeNetwork
-from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
+from atlas_assets.models.circuitgpt_network import CircuitGPTNetwork
 from atlas_assets.models.loaded import LoadedModel
 
 #: the number of a chunk's first sequence, and one more than that of its last
@@ -117,7 +117,7 @@ class _ReadPieces:
     def on(self, model: LoadedModel) -> Iterator[Callable[[_Piece], _Readings]]:
         network = model.network
         with tapped(model) as tap:
-            if isinstance(network, CircuitGPTForCausalLM):
+            if isinstance(network, CircuitGPTNetwork):
                 yield partial(self._run, TreeNetwork(network, tap))
             else:
                 yield partial(self._run, TreeModel(model, tap))

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from atlas_assets.errors import ModelError, expect
 from atlas_assets.models.checkpoint_files import listed
-from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.circuitgpt_layers import MLP
+from atlas_assets.models.circuitgpt_network import CircuitGPTNetwork
 from atlas_assets.models.mlp_checks import block_of, checked, first_tensor, run, some_ids
 from atlas_assets.models.mlps import Names
 from atlas_assets.models.readout_points import ROWS, TOKENS, ReadoutPoint, readout_points, width_of
@@ -58,7 +58,7 @@ def points_at(
     """
     if site == "mlp_out":
         return readout_points(network, base, names)
-    if isinstance(network, CircuitGPTForCausalLM):
+    if isinstance(network, CircuitGPTNetwork):
         return _in_circuitgpt(network, site)
     with torch.inference_mode(), _watched(network) as calls:
         run(base, some_ids(network, ROWS, TOKENS))
@@ -93,7 +93,7 @@ def release(network: nn.Module, points: Sequence[nn.Module]) -> None:
             module.in_pieces = True
 
 
-def _in_circuitgpt(network: CircuitGPTForCausalLM, site: Site) -> tuple[tuple[nn.Module, ...], int]:
+def _in_circuitgpt(network: CircuitGPTNetwork, site: Site) -> tuple[tuple[nn.Module, ...], int]:
     """The modules of circuitgpt, which are called on the tree too."""
     blocks: list[Any] = list(network.circuit_model.transformer.h)
     width: int = network.config.d_model

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
+from atlas_assets.models.circuitgpt_network import CircuitGPTNetwork
 from atlas_assets.models.loaded import LoadedModel
 
 Integers = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ def block_weights(model: LoadedModel) -> BlockWeights | None:
     It is ``None`` of another family, and where something else is read than what the MLPs give.
     """
     network = model.network
-    if not isinstance(network, CircuitGPTForCausalLM):
+    if not isinstance(network, CircuitGPTNetwork):
         return None
     width = model.width
     blocks: list[Any] = list(network.circuit_model.transformer.h)

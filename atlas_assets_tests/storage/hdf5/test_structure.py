@@ -210,7 +210,12 @@ def inflating(file: h5py.File, key: str) -> None:
     dataset = parent.create_dataset(name.decode(), shape, **options)
     chunk = zlib.compressobj(1)
     data = [chunk.compress(bytes(1 << 26)) for _ in range(24)]
-    dataset.id.write_direct_chunk((0,), b"".join([*data, chunk.flush()]))
+    try:
+        dataset.id.write_direct_chunk((0,), b"".join([*data, chunk.flush()]))
+    except OSError as error:
+        if "can't be encoded" not in str(error):
+            raise
+        pytest.skip(f"this HDF5 writes no such chunk; lift with h5py 3.16: {error}")
 
 
 def in_a_circle(file: h5py.File, key: str) -> None:

@@ -7,11 +7,13 @@ import errno
 import json
 import math
 import os
+import re
 import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import click
@@ -31,6 +33,10 @@ _HELP_WIDTH = 78
 _HOW_TO_MATERIALISE = (
     "  to materialise: `atlas build` makes everything again; one artifact of these,",
     "    `dagster asset materialize -m atlas_assets.definitions --select NAME`",
+)
+_HOW_TO_VALIDATE = (
+    "  to materialise: `dagster job execute -m atlas_assets.definitions -j validate` makes it,",
+    "    `atlas build` does not; or remove the file: an atlas without it lacks nothing",
 )
 #: control characters that stay in what is printed, because they lay it out
 _LAYOUT = "\n\t"
@@ -196,7 +202,7 @@ def _explain(
     if show:
         echo(printable(f"Error: {error}", keep=_LAYOUT).split("\n"), err=True)
         if "materialise" in (error.remedy or ""):
-            echo(_HOW_TO_MATERIALISE, err=True)
+            echo(_how_to_materialise(error), err=True)
     if ctx.meta[_JSON]:
         fields = ("what", "where", "expected", "found", "remedy")
         document = {
@@ -206,6 +212,15 @@ def _explain(
             "error": {field: getattr(error, field) for field in fields},
         }
         click.echo(_dump(document))
+
+
+def _how_to_materialise(error: AtlasError) -> tuple[str, ...]:
+    from atlas_assets.stages.catalog import artifact_of_file
+
+    # a path, after which may come what in the file is meant
+    file = re.split("[:,] ", error.where or "")[0]
+    found = artifact_of_file(PurePath(file).name)
+    return _HOW_TO_VALIDATE if found is not None and found[0].on_demand else _HOW_TO_MATERIALISE
 
 
 def _dump(document: dict[str, Any]) -> str:

@@ -69,6 +69,17 @@ def test_the_smallest_faithful_part_is_told_where_it_is_known(
     assert "pruned" not in call(with_quality, "quality", "--json").json
 
 
+def test_what_the_job_validate_makes_has_that_for_its_remedy(
+    with_quality: Path, call: Call
+) -> None:
+    store = open_with_model(settings_in(with_quality))
+    Path(str(store.path("pruned_circuits"))).write_text("a,b\n1,2\n")
+    shown = call(with_quality, "quality", "C1")
+    assert shown.code == 3
+    assert "pruned_circuits.csv, column" in shown.err
+    assert "`dagster job execute -m atlas_assets.definitions -j validate` makes it" in shown.err
+
+
 def of_one(n_prompts: int, n_clusters: int, low: float | None = None) -> dict[str, object]:
     return {"n_prompts": n_prompts, "n_clusters": n_clusters, "necessity_low": low}
 

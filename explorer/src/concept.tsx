@@ -121,6 +121,10 @@ function Yardsticks({ name }: { name: string }) {
       high: (row[`${stick.name}_high`] as number | null) ?? null,
     }));
   const told = rows.some((each) => each.low !== null);
+  const takes = atlas.intervals;
+  const least = takes
+    ? `, which takes ${takes.prompts} own prompts of ${takes.clusters} pairs and subject areas (the job validate runs up to ${takes.validated} prompts)`
+    : "";
   return (
     <>
       {rows.length > 0 && (
@@ -136,7 +140,7 @@ function Yardsticks({ name }: { name: string }) {
         >
           {told
             ? "With 95% intervals over pairs and subject areas, coloured where above 0, from "
-            : "Without an interval, which takes 20 own prompts of 5 pairs and subject areas (the job validate runs up to 64 prompts), from "}
+            : `Without an interval${least}, from `}
           {several(Number(row.n_prompts ?? 0), "own prompt")} of {Number(row.n_clusters ?? 0)}. A cost on own prompts alone (necessity) is no evidence of a concept: removing any
           strong neurons costs something.
         </Figure>

@@ -72,6 +72,13 @@ export interface Wiring {
   readers: Record<string, Reached>;
 }
 
+/** What the intervals of a concept take at least, and how many prompts the job validate runs. */
+export interface Intervals {
+  prompts: number;
+  clusters: number;
+  validated: number;
+}
+
 export interface Atlas {
   format: 1;
   model: string;
@@ -91,6 +98,7 @@ export interface Atlas {
   findings: { topic: string; text: string }[];
   prompts?: Prompts;
   wiring?: Wiring;
+  intervals?: Intervals;
 }
 
 const isArray = Array.isArray;

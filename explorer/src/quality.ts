@@ -44,9 +44,9 @@ export const YARDSTICKS: Yardstick[] = [
   { name: "matched_ratio", label: "strength of its control", show: (value) => number(value, 2),
     meaning: "mean |readout| of the neurons of a matched control over that of the circuit’s: below 1 the control is weaker" },
   { name: "n_prompts", label: "prompts ablated", show: (value) => number(value, 0),
-    meaning: "own prompts that were run without the circuit; an interval takes 20" },
+    meaning: "own prompts that were run without the circuit; of few there is no interval" },
   { name: "n_clusters", label: "pairs and subject areas", show: (value) => number(value, 0),
-    meaning: "how many different ones these prompts are of; an interval takes 5" },
+    meaning: "how many different ones these prompts are of; of few there is no interval" },
 ];
 
 const known = new WeakMap<Atlas, Map<string, Row>>();

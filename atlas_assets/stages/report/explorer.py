@@ -20,6 +20,8 @@ import polars as pl
 from atlas_assets.errors import MissingArtifactError
 from atlas_assets.stages.analyses import atomicity
 from atlas_assets.stages.circuits import circuits
+from atlas_assets.stages.circuits.ablation import EXACT
+from atlas_assets.stages.circuits.quality import LEAST_CLUSTERS, LEAST_PROMPTS
 from atlas_assets.stages.making import Making
 from atlas_assets.stages.masks.masks import Bits, CheckerMasks, Masks, universal_from_table
 from atlas_assets.stages.report.findings import findings
@@ -63,6 +65,11 @@ def explorer_data(making: Making, page: Page) -> dict[str, Any]:
         "notes": page.notes,
         "sections": [_section(section) for section in (*page.analyses, page.provenance)],
         "missing": page.missing,
+        "intervals": {
+            "prompts": LEAST_PROMPTS,
+            "clusters": LEAST_CLUSTERS,
+            "validated": EXACT.own,
+        },
     }
     universal, setting, checker = None, None, None
     masks = _read(making, "masks")

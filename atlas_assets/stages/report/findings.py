@@ -68,11 +68,14 @@ def _shared(universal: Masks, setting: Setting) -> str:
     core = int(core_of(bits).sum())
     different = len(np.unique(bits.reshape(n, -1), axis=0))
     alike = core > sizes.mean() / 2
+    told = f"{n:,} concepts have {different:,} different ones"
+    if different == 1:
+        told = f"all {n:,} concepts have the same one" if n > 1 else "there is one concept"
     begin = "Circuits of different concepts are largely the same neurons: at" if alike else "At"
     return (
         f"{begin} {setting}, a concept’s circuit has {sizes.mean():.0f} of the model’s {total:,} "
-        f"neurons on average, and {core:,} neurons are in at least 90% of all circuits; {n:,} "
-        f"concepts have {different:,} different ones."
+        f"neurons on average, and {core:,} {'neuron is' if core == 1 else 'neurons are'} in at "
+        f"least 90% of all circuits; {told}."
     )
 
 

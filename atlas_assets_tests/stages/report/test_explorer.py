@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atlas_assets.stages.circuits.ablation import EXACT
+from atlas_assets.stages.circuits.quality import LEAST_CLUSTERS, LEAST_PROMPTS
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.report import explorer
 from atlas_assets.stages.report.explorer import explorer_data, leaf_order, packed
@@ -153,3 +155,8 @@ def test_without_circuits_the_masks_of_the_sweep_are_shown(
     keys = [each["key"] for each in found["definitions"]]
     assert keys == ["published", "published@0.001,0.8"]
     assert "quality" not in found["tables"]
+
+
+def test_what_intervals_take_is_told_by_the_data(store: AtlasStore) -> None:
+    found = explorer_data(making_of(store), page_of(store))["intervals"]
+    assert found == {"prompts": LEAST_PROMPTS, "clusters": LEAST_CLUSTERS, "validated": EXACT.own}

@@ -44,6 +44,18 @@ def test_the_shared_neurons_are_counted() -> None:
     assert found.text.startswith("At ε=0.5, C=0.8, a concept’s circuit has 1 of")
 
 
+def test_circuits_that_are_all_the_same_are_said_to_be() -> None:
+    bits = np.zeros((3, 2, 4), dtype=np.bool_)
+    bits[:, 1, 2] = True
+    names = ("ast__A", "ast__B", "ast__C")
+    (found,) = findings(Masks(names, bits), SETTING, None, None)
+    assert found.text.endswith(
+        "1 neuron is in at least 90% of all circuits; all 3 concepts have the same one."
+    )
+    (found,) = findings(Masks(names[:1], bits[:1]), SETTING, None, None)
+    assert found.text.endswith("there is one concept.")
+
+
 def masks(bits: object) -> Masks:
     return Masks(("ast__For", "ast__If", "builtin__len"), np.array(bits, dtype=np.bool_))
 

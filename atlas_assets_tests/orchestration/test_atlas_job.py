@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,34 @@ def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
     contrastive = halves.filter(definition="contrastive", half="discovery")
     whole = pl.read_parquet(validated / "circuits_contrastive.parquet")
     assert contrastive.select(whole.columns).equals(whole)
+    fractions = pl.read_csv(validated / "fraction_intervals.csv")
+    means = fractions.filter(of="all")["concept_fraction"]
+    summary = pl.read_csv(folder / "14_summary.csv")
+    assert means.to_list() == summary["mean_concept_fraction"].to_list()
+    row = fractions.filter(of="ast__For", epsilon=0.1, consistency=0.8).row(0, named=True)
+    keyword = io.load_universal_masks_as_arrays(
+        eps=0.1, cons=0.8, stage="checker", data_root=folder
+    )["ast__For"]
+    drawn = fractions_of_for(prompts, np.stack(list(keyword.values())))
+    assert np.percentile(drawn, [2.5, 97.5]) == pytest.approx([row["low"], row["high"]])
+
+
+def fractions_of_for(prompts: pl.DataFrame, keyword: np.ndarray) -> list[float]:
+    """By every ordered draw of four subject areas, of which each pair has a prompt each."""
+    own = prompts.filter(ast_node="For").sort("builtin_obj", "variation_id")
+    texts = {f"{number:02}": [text] for number, text in enumerate(own["prompt_text"])}
+    read = aa.read("embedded", prompts=texts, device="cpu").sums
+    of_pairs = read.reshape(-1, 4, *read.shape[1:])
+    found = []
+    for areas in product(range(4), repeat=4):
+        values = of_pairs[:, list(areas)]
+        fires = (values > 0).mean(axis=1) >= np.float32(0.8)
+        circuit = ((values.mean(axis=1) > np.float32(0.1)) & fires).all(axis=0)
+        size, alone = circuit.sum(axis=1), (circuit & ~keyword).sum(axis=1)
+        found.append(
+            np.divide(alone, size, out=np.zeros(len(size)), where=size > 0).round(4).mean()
+        )
+    return np.round(found, 4).tolist()
 
 
 @pytest.mark.slow

@@ -56,6 +56,12 @@ def make(data_dir: Path) -> AtlasStore:
     store.write("token_independence_summary", token_independence.summary(detail))
     store.write("token_independence_no_keyword", token_independence.no_keyword(masks, keywords))
     store.write("universal_masks", universal[STANDALONE])
+    by_setting = {
+        at: (store.read("target_checker", at), store.read("checker_masks", at).masks)
+        for at in store.sweep
+    }
+    areas = [activations(objects.names, seed=seed) for seed in (4, 5)]
+    store.write("fraction_intervals", samples.over_domains(by_setting, areas))
     write_circuits(store, masks)
     return store
 

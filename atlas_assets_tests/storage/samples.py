@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from atlas_assets.stages.activations.positions import (
 from atlas_assets.stages.activations.stored import StoredActivations
 from atlas_assets.stages.analyses import modularity_null, ockham, token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.circuits import circuits, half_circuits, wiring
+from atlas_assets.stages.circuits import circuits, fraction_intervals, half_circuits, wiring
 from atlas_assets.stages.decomposition import decomposition
 from atlas_assets.stages.figures.drawing import Drawing
 from atlas_assets.stages.masks.masks import (
@@ -210,6 +211,21 @@ def half_circuits_of(published: Masks) -> pl.DataFrame:
     return half_circuits.to_table(dict.fromkeys(HALVES, by_definition))
 
 
+def over_domains(
+    by_setting: Mapping[Setting, tuple[pl.DataFrame, Masks]], areas: Sequence[Activations]
+) -> pl.DataFrame:
+    """Intervals of the fractions of tables with their checker masks."""
+    read = Activations(
+        tuple(f"{number} {name}" for number, area in enumerate(areas) for name in area.names),
+        *(
+            np.concatenate([getattr(area, name) for area in areas])
+            for name in ("n_prompts", "sums", "counts")
+        ),
+    )
+    tables, masks = ({at: of[part] for at, of in by_setting.items()} for part in range(2))
+    return fraction_intervals.intervals(tables, masks, fraction_intervals.OfDomains.of(read))
+
+
 def sample(key: str, partition: Partition | None = None) -> Any:
     """A sound value of the artifact ``key``; what follows from others is computed from theirs."""
     setting = partition if isinstance(partition, Setting) else SETTING
@@ -234,6 +250,10 @@ def sample(key: str, partition: Partition | None = None) -> Any:
         "pruned_circuits": pruned,
         "circuit_wiring": wired,
         "read_tokens": read_tokens,
+        "fraction_intervals": lambda: over_domains(
+            {setting: (target_checker(setting), checked)},
+            [activations(seed=seed) for seed in (0, 7)],
+        ),
         "half_circuits": lambda: half_circuits_of(objects().universal),
         "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
     }

@@ -19,6 +19,7 @@ from atlas_assets.stages.circuits import (
     quality,
 )
 from atlas_assets.stages.circuits.artifacts import CONTROL, circuits_of, strength_of
+from atlas_assets.stages.circuits.fraction_intervals import FRACTION_INTERVALS
 from atlas_assets.stages.circuits.identification import centroids, identify
 from atlas_assets.stages.circuits.label_null import SCHEMA as NULL
 from atlas_assets.stages.circuits.label_null import label_null
@@ -358,4 +359,5 @@ YARDSTICKS = (
     CIRCUIT_LEADERBOARD,
     SPECIFICITY_MATRIX,
     CIRCUIT_EDGES,
+    FRACTION_INTERVALS,
 )

@@ -197,5 +197,8 @@ UNSOUND: list[tuple[str, Edit, set[str]]] = [
     ("token_independence_summary", first_row("A_size", 0.125), {"agrees_with_inputs"}),
     ("token_independence_summary", without_first_row, {"agrees_with_inputs"}),
     ("token_independence_no_keyword", without_first_row, {"counts"}),
+    ("fraction_intervals", without_first_row, {"is_the_decomposition"}),
+    ("fraction_intervals", first_row("concept_fraction", 0.0123), {"is_the_decomposition"}),
+    ("fraction_intervals", without_a_setting, {"is_the_decomposition"}),
     ("universal_masks", flipped_first, {"agrees_with_inputs"}),
 ]

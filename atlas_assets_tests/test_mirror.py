@@ -41,9 +41,17 @@ TESTED_IN = {
     # answers and failures of the Hub are seen through the client
     "hub_client/test_client.py": ("hub_client/failures.py", "hub_client/transport.py"),
     # layers and kernels are held to the whole network
-    "models/test_circuitgpt.py": ("models/circuitgpt_layers.py", "models/cpu_kernels.py"),
+    "models/test_circuitgpt.py": (
+        "models/circuitgpt_layers.py",
+        "models/circuitgpt_network.py",
+        "models/cpu_kernels.py",
+    ),
     "models/test_checkpoint_files.py": ("models/special_tokens.py",),
-    "models/test_loading.py": ("models/loaded.py", "models/sources.py"),
+    "models/test_loading.py": (
+        "models/loaded.py",
+        "models/sources.py",
+        "models/transformers_loading.py",
+    ),
     # what is found is run, and read, in networks of every family
     "models/test_families.py": ("models/mlp_checks.py", "models/readout_points.py"),
     # what is built from Python is what the job makes

@@ -235,6 +235,7 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path: Path) -> None
     with cluster(tmp_path, workers=0) as started:
         path = f"{other}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         started.start_worker({"PYTHONPATH": path})
+        started.wait_for(1)
         with pytest.raises(EngineError, match="a worker has other atlas-assets") as caught:
             read(str(started.file))
     assert "found: atlas-assets 0.0.1" in str(caught.value)

@@ -123,6 +123,24 @@ def test_two_workers_over_tcp_give_the_bytes_of_threads_and_are_heard(tmp_path: 
     assert all(line.startswith("worker tcp://127.0.0.1:") for line in loaded)
 
 
+@pytest.mark.slow
+def test_a_local_cluster_gives_the_bytes_of_threads() -> None:
+    """As docs/cluster.md has it: its nannies are told to leave the workers' memory alone."""
+    import dask
+    from distributed import LocalCluster
+
+    lines: list[str] = []
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as local,
+    ):
+        assert read(local.scheduler_address, log=lines.append) == here()
+    assert sum("loaded embedded" in line for line in lines) == 2, lines
+    assert not any("MALLOC_TRIM_THRESHOLD_" in line for line in lines)
+
+
 def test_nobody_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 1)
     with pytest.raises(EngineError, match=r"does not answer") as caught:

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.errors import EngineError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from atlas_assets.extraction.extraction import PromptReadings
 
 BATCH = 192
+EMBEDDED = Path(__file__).resolve().parents[2] / "atlas_assets" / "models" / "embedded"
 
 
 @cache
@@ -257,6 +260,27 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path: Path) -> None
         with pytest.raises(EngineError, match="a worker has other atlas-assets") as caught:
             read(str(started.file))
     assert "found: atlas-assets 0.0.1" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_worker_that_finds_other_weights_is_refused_by_name(tmp_path: Path) -> None:
+    """The folder that both read the model from is written to once the driver has read it."""
+    model = Path(shutil.copytree(EMBEDDED, tmp_path / "model"))
+    lines: list[str] = []
+
+    def change(line: str) -> None:
+        lines.append(line)
+        if "prompts to run" in line and len(lines) == 1:
+            weights = model / "model.safetensors"
+            tensors = load_file(weights)
+            first = min(tensors)
+            save_file({**tensors, first: tensors[first] * 2}, weights, {"format": "pt"})
+
+    with (
+        cluster(tmp_path, workers=1) as started,
+        pytest.raises(EngineError, match="a worker has other weights"),
+    ):
+        read(str(started.file), model=str(model), log=change)
 
 
 def address_of(started: Cluster) -> str:

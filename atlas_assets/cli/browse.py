@@ -6,11 +6,15 @@ import os
 import sys
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import click
 
 from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
+
+if TYPE_CHECKING:
+    from atlas_assets.storage.store import AtlasStore
 
 
 @click.command(
@@ -20,7 +24,11 @@ from atlas_assets.cli.command import UNREADABLE, Answer, AnsweringCommand
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the link; open no browser.")
 def open_report(only_print: bool) -> Answer:
-    """Open the explorer of the atlas in force in the browser."""
+    """Open the explorer of the atlas in force in the browser.
+
+    Of an atlas in an object store, which a browser cannot read, a copy in the user's cache folder
+    (or in ATLAS_WORK_DIR) is opened.
+    """
     from atlas_assets.atlas.open import open_in_force, require_file, require_folder
     from atlas_assets.settings import AtlasSettings
 
@@ -28,12 +36,26 @@ def open_report(only_print: bool) -> Answer:
     require_folder(store.root)
     require_file(store, "atlas_report")
     store.read("atlas_report")  # a damaged page is refused, and not shown
-    path = str(store.path("atlas_report"))
-    url = path if "://" in path else f"file://{quote(str(Path(path).absolute()))}"
+    page = _on_this_machine(store)
+    url = f"file://{quote(str(page.absolute()))}" if page else str(store.path("atlas_report"))
     opened = not only_print and webbrowser.open(url)
     document = {"url": url, "opened": opened}
     lacking = "" if opened or only_print else " (no browser was found: open this link)"
     return Answer("atlas.open/1", document, lambda: [f"{url}{lacking}"])
+
+
+def _on_this_machine(store: AtlasStore) -> Path | None:
+    """The explorer, or a copy of it; ``None`` where there is no folder for a copy."""
+    from atlas_assets.files import atomic
+    from atlas_assets.files.locations import content, local_path
+
+    path = store.path("atlas_report")
+    here, folder = local_path(path), store.scratch("atlas_report")
+    if here is not None or folder is None:
+        return here
+    copy = folder / path.name
+    atomic.write_bytes(copy, content(path), what="a copy of the explorer")
+    return copy
 
 
 @click.command(cls=AnsweringCommand)

@@ -27,7 +27,6 @@ READING = (
     ("show", "For", "--json"),
     ("claims",),
     ("leaderboard",),
-    ("open", "--print", "--json"),
 )
 
 
@@ -52,8 +51,18 @@ def test_a_command_says_the_same_of_an_atlas_at_a_url(
 ) -> None:
     here, there = (call(place, *command) for place in (made, store))
     told = there.out.replace(f"{store}/", f"{made}/")
-    assert told == here.out.replace("file://", "")
+    assert told == here.out
     assert there.code == here.code
+
+
+def test_a_copy_of_the_explorer_of_an_atlas_at_a_url_is_opened(
+    made: Path, store: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATLAS_WORK_DIR", str(tmp_path))
+    here, there = (call(place, "open", "--print").out for place in (made, store))
+    page = Path(there.strip().removeprefix("file://"))
+    assert page.is_relative_to(tmp_path)
+    assert page.read_bytes() == Path(here.strip().removeprefix("file://")).read_bytes()
 
 
 def test_atlases_at_urls_are_compared(made: Path, store: str, call: Call) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.orchestration.tiny_atlas import environment
 from atlas_assets_tests.remote import proxy
 from atlas_assets_tests.remote.conftest import S3
@@ -81,6 +82,25 @@ for _ in range(int(sys.argv[2])):
 """
 
 
+#: puts a folder's files into the store, as another tool would
+COPY = """
+import sys
+import fsspec
+fsspec.filesystem("s3").put(sys.argv[1] + "/", sys.argv[2], recursive=True)
+"""
+
+#: what loaders and the Python interface say of an atlas
+LOAD = """
+import sys
+import atlas_assets as aa
+from atlas_assets import io
+atlas = aa.open_atlas(sys.argv[1])
+print(atlas.summary().rows(), atlas.show("For").rows())
+for load in (io.load_universal_masks, io.load_pair_masks, io.load_summary, io.load_prompts):
+    print(str(load(data_root=sys.argv[1])))
+"""
+
+
 def variables(s3: S3, home: Path, data: str) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
@@ -143,6 +163,29 @@ def test_an_atlas_has_the_same_bytes_as_on_a_disk_and_one_put_per_file(
     published = sum(not line.endswith(".json") for line in names_of(here))
     assert sum(s3.requests().values()) - before <= 3 * published
     assert told.replace("s3://atlas/same", str(on_disk.data)) == on_disk.status
+
+
+def test_it_is_loaded_opened_published_and_fetched_as_one_on_a_disk(
+    s3: S3, on_disk: OnDisk, tmp_path: Path
+) -> None:
+    local = variables(s3, tmp_path / "home", str(on_disk.data))
+    remote = {**local, "ATLAS_DATA_DIR": "s3://atlas/copied"}
+    here, there = str(on_disk.data / "tiny"), "s3://atlas/copied/tiny"
+    run(remote, "python", "-c", COPY, here, there)
+    assert run(remote, "python", "-c", LOAD, there) == run(local, "python", "-c", LOAD, here)
+    for command in (("show", "For"), ("claims",), ("quality", "For"), ("wiring", "For")):
+        told = run(remote, "atlas", *command)
+        assert told.replace(there, here) == run(local, "atlas", *command)
+    page = Path(run(remote, "atlas", "open", "--print").strip().removeprefix("file://"))
+    assert page.read_bytes() == (on_disk.data / "tiny" / "atlas_explorer.html").read_bytes()
+    with LocalHub() as hub:
+        online = {**remote, **hub.environment(tmp_path / "hub"), **s3.environment}
+        run(online, "atlas", "publish", "--to", "me/atlas")
+        fetching = {"ATLAS_HUB_SOURCE": "me/atlas", "ATLAS_DATA_DIR": "s3://atlas/fetched"}
+        run({**online, **fetching}, "atlas", "fetch")
+    fetched = set(run(remote, "python", "-c", READ_ALL, "s3://atlas/fetched/tiny").splitlines())
+    published = {line for line in on_disk.files.splitlines() if ".json " not in line}
+    assert published <= fetched
 
 
 def names_of(listing: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,13 +57,17 @@ def test_a_command_says_the_same_of_an_atlas_at_a_url(
 
 
 def test_a_copy_of_the_explorer_of_an_atlas_at_a_url_is_opened(
-    made: Path, store: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, call: Call, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ATLAS_WORK_DIR", str(tmp_path))
-    here, there = (call(place, "open", "--print").out for place in (made, store))
-    page = Path(there.strip().removeprefix("file://"))
-    assert page.is_relative_to(tmp_path)
-    assert page.read_bytes() == Path(here.strip().removeprefix("file://")).read_bytes()
+    page = "<!doctype html><title>a page</title>"
+    data = shutil.copytree(made, tmp_path / "data")
+    (data / "sample" / "atlas_explorer.html").write_text(page)
+    url = copied(data, "memory://opened")
+    shown = call(url, "open", "--print", work_dir=str(tmp_path / "work"))
+    assert shown.code == 0, shown.err
+    copy = Path(shown.out.strip().removeprefix("file://"))
+    assert copy.is_relative_to(tmp_path / "work")
+    assert copy.read_text() == page
 
 
 def test_atlases_at_urls_are_compared(made: Path, store: str, call: Call) -> None:

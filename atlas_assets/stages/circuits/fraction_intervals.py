@@ -42,11 +42,10 @@ from atlas_assets.stages.setting import Setting, spell
 
 #: what the rows are of, besides single concepts: means over the concepts of a type, and over all
 MEANS = ("ast", "builtin", "all")
-_BOTH_OR_NONE = Rule(
-    "both ends of an interval or none, the lower first",
+_LOWER_FIRST = Rule(
+    "the lower end of an interval first",
     ("epsilon", "consistency", "of"),
-    (pl.col("low").is_null() == pl.col("high").is_null())
-    & (pl.col("low") <= pl.col("high")).fill_null(value=True),
+    (pl.col("low") <= pl.col("high")).fill_null(value=True),
 )
 SCHEMA = TableSchema(
     columns=(
@@ -71,7 +70,7 @@ SCHEMA = TableSchema(
         col.count("n_domains", "subject areas that are drawn from", minimum=1),
     ),
     key=("epsilon", "consistency", "of"),
-    rules=(_BOTH_OR_NONE,),
+    rules=(_LOWER_FIRST,),
 )
 
 

@@ -48,12 +48,19 @@ def test_columns_that_are_not_the_declared_ones_are_named(key: str) -> None:
         assert str(dtype) in message
 
 
+#: columns that are absent together or not at all
+TOGETHER = {"fraction_intervals": ("low", "high")}
+
+
 @pytest.mark.parametrize("key", TABLES)
 def test_an_absent_value_is_refused_where_one_is_needed(key: str) -> None:
-    frame = sample(key)
+    frame, together = sample(key), TOGETHER.get(key, ())
     for column in schema_of(key).declared(frame.columns):
         all_but_last = pl.int_range(pl.len()) < pl.len() - 1
         holed = frame.with_columns(pl.when(all_but_last).then(pl.col(column.name)))
+        if column.name in together:
+            assert f"row {frame.height - 1}" in refusal(key, holed)
+            holed = frame.with_columns(pl.when(all_but_last).then(pl.col(*together)))
         if column.nullable:
             schema_of(key).check(holed, where="the.file")
         else:

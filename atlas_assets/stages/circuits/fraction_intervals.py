@@ -42,10 +42,11 @@ from atlas_assets.stages.setting import Setting, spell
 
 #: what the rows are of, besides single concepts: means over the concepts of a type, and over all
 MEANS = ("ast", "builtin", "all")
-_LOWER_FIRST = Rule(
-    "the lower end of an interval first",
+_BOTH_OR_NONE = Rule(
+    "both ends of an interval or none, the lower first",
     ("epsilon", "consistency", "of"),
-    (pl.col("low") <= pl.col("high")).fill_null(value=True),
+    (pl.col("low").is_null() == pl.col("high").is_null())
+    & (pl.col("low") <= pl.col("high")).fill_null(value=True),
 )
 SCHEMA = TableSchema(
     columns=(
@@ -70,7 +71,7 @@ SCHEMA = TableSchema(
         col.count("n_domains", "subject areas that are drawn from", minimum=1),
     ),
     key=("epsilon", "consistency", "of"),
-    rules=(_LOWER_FIRST,),
+    rules=(_BOTH_OR_NONE,),
 )
 
 

@@ -35,8 +35,8 @@ def open_report(only_print: bool) -> Answer:
     store = open_in_force(AtlasSettings.from_env())
     require_folder(store.root)
     require_file(store, "atlas_report")
-    store.read("atlas_report")  # a damaged page is refused, and not shown
-    page = _on_this_machine(store)
+    text: str = store.read("atlas_report")  # a damaged page is refused, and not shown
+    page = _on_this_machine(store, text)
     url = f"file://{quote(str(page.absolute()))}" if page else str(store.path("atlas_report"))
     opened = not only_print and webbrowser.open(url)
     document = {"url": url, "opened": opened}
@@ -44,17 +44,17 @@ def open_report(only_print: bool) -> Answer:
     return Answer("atlas.open/1", document, lambda: [f"{url}{lacking}"])
 
 
-def _on_this_machine(store: AtlasStore) -> Path | None:
-    """The explorer, or a copy of it; ``None`` where there is no folder for a copy."""
+def _on_this_machine(store: AtlasStore, text: str) -> Path | None:
+    """The explorer, or a copy of what was read; ``None`` where there is no folder for a copy."""
     from atlas_assets.files import atomic
-    from atlas_assets.files.locations import content, local_path
+    from atlas_assets.files.locations import local_path
 
     path = store.path("atlas_report")
     here, folder = local_path(path), store.scratch("atlas_report")
     if here is not None or folder is None:
         return here
     copy = folder / path.name
-    atomic.write_bytes(copy, content(path), what="a copy of the explorer")
+    atomic.write_bytes(copy, text.encode(), what="a copy of the explorer")
     return copy
 
 

@@ -18,6 +18,7 @@
 `tree_pass`           one resumable pass over the whole tree
 `reduction`           readouts added up per unit, on the device
 `losses`              the loss of a prompt, from logits or from the nodes of a tree
+`branches`            ablated runs of a circuitgpt, each from the first layer that it changes
 `interventions`       ablation of neurons and its first-order estimate, attribution
 `shards`              scratch files from which a killed run goes on
 `workers`             batches side by side on the cores of a CPU

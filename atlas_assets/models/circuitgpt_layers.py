@@ -242,10 +242,23 @@ class Block(nn.Module):
         Returns:
             The stream after the layer, of the shape of ``x``.
         """
+        x = self.attended(x, positions, attend)
+        return self.added(x, self.readout(x, positions))
+
+    def attended(self, x: Tensor, positions: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
+        """Carry the stream past attention, the first half of `step`, which has the arguments."""
         x = self._add(x, attend(_beside(self.ln_1(x), self.ln_p1, positions)))
-        x = self.sparse_post_attn(x)
-        x = self._add(x, self.mlp(_beside(self.ln_2(x), self.ln_p2, positions)))
-        after: Tensor = self.sparse_post_mlp(x)
+        after: Tensor = self.sparse_post_attn(x)
+        return after
+
+    def readout(self, x: Tensor, positions: Tensor) -> Tensor:
+        """Return what the MLP gives for the stream after attention, of the shape of ``x``."""
+        given: Tensor = self.mlp(_beside(self.ln_2(x), self.ln_p2, positions))
+        return given
+
+    def added(self, x: Tensor, readout: Tensor) -> Tensor:
+        """Add what the MLP gives to the stream after attention: the stream after the layer."""
+        after: Tensor = self.sparse_post_mlp(self._add(x, readout))
         return after
 
     def _add(self, x: Tensor, update: Tensor) -> Tensor:
@@ -263,11 +276,17 @@ class Stack(nn.Module):
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = _norm(config, config.d_model)
 
+    def embedded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stream before the blocks, and the position embeddings that blocks are given.
+
+        Of ids ``[batch, tokens]`` these are ``[batch, tokens, d_model]`` and ``[tokens, width]``.
+        """
+        x, positions = self.wte(ids), self.wpe.weight[: ids.shape[1]]
+        return (x + positions if self.adds_positions else x), positions
+
     def forward(self, ids: Tensor, visible: Tensor | None) -> Tensor:
         """Run ids ``[batch, tokens]`` to normed states ``[batch, tokens, d_model]``."""
-        x, positions = self.wte(ids), self.wpe.weight[: ids.shape[1]]
-        if self.adds_positions:
-            x = x + positions
+        x, positions = self.embedded(ids)
         for block in self.h:
             x = block(x, positions, visible)
         states: Tensor = self.ln_f(x)

@@ -79,9 +79,13 @@ def test_means_are_over_all_tokens(model: LoadedModel) -> None:
 def test_ablation_equals_one_prompt_at_a_time(model: LoadedModel) -> None:
     rng = np.random.default_rng(0)
     gates = rng.random((3, model.n_layers, model.width)) < 0.5
-    gates = np.concatenate([gates, np.ones_like(gates[:1])])
+    # none closed in the first layers, one layer after the other, and at last none at all
+    gates = np.concatenate([gates, *[gates[:1]] * model.n_layers])
+    for opened in range(1, model.n_layers + 1):
+        gates[2 + opened, :opened] = True
     means = naive_means(model, TEXTS)
-    runs = np.array([(text, gate) for gate in range(4) for text in range(len(TEXTS))])
+    every = range(len(gates))
+    runs = np.array([(text, gate) for gate in every for text in range(len(TEXTS))])
     found = interventions.ablated_losses(
         model, TEXTS, gates, runs, means, shards=NOTHING, progress=Progress("ablating")
     )

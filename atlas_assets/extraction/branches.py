@@ -111,8 +111,19 @@ class Branches:
         x = self._blocks[first].added(x, self._hold(first, readout, gates[:, first]))
         for layer, block in enumerate(self._blocks[first + 1 :], first + 1):
             x = block.attended(x, positions, partial(block.attn, visible=None))
-            x = block.added(x, self._hold(layer, block.readout(x, positions), gates[:, layer]))
+            x = block.added(x, self._readout(layer, x, positions, gates[:, layer]))
         return x
+
+    def _readout(self, layer: int, x: Tensor, positions: Tensor, gates: Tensor) -> Tensor:
+        """Return a layer's readout through gates; where all are closed, the MLP is not asked."""
+        (some,) = torch.nonzero(gates.any(dim=1), as_tuple=True)
+        if len(some) == len(x):
+            return self._hold(layer, self._blocks[layer].readout(x, positions), gates)
+        held = self._hold(layer, torch.zeros_like(x), torch.zeros_like(gates))
+        if len(some):
+            readout = self._blocks[layer].readout(x[some], positions)
+            held[some] = self._hold(layer, readout, gates[some])
+        return held
 
     def _losses(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
         return mean_losses(self._model.logits(self._stack.ln_f(x), ids), targets)

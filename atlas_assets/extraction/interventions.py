@@ -13,6 +13,7 @@ Prompts are padded on the right, where a causal network sees no padding, and giv
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,13 +46,14 @@ from atlas_assets.progress import Progress, Track
 #: runs after which their results are written down: ablations, and attributions at most
 ABLATED, ATTRIBUTED = 4096, 1024
 #: values of attributions that are held at a time, at most (256 MiB)
-HELD = 2**26
+HELD = 2**25
 #: tokens of a batch, padding included; of one that is run backwards, which keeps all of its layers
 BATCH_TOKENS, SLOPE_TOKENS = 2048, 512
-#: tokens of all runs of a batch that share what lies below their branches
-BRANCHED_TOKENS = 8 * BATCH_TOKENS
+#: tokens of all runs of a batch that share what lies below their branches, and of those of one
+#: layer that run above it at a time, padding included
+BRANCHED_TOKENS, BRANCH_TOKENS = 16384, 1024
 #: raise it when the arithmetic changes
-VERSION = 1
+VERSION = 2
 Gates = npt.NDArray[np.bool_]
 
 
@@ -120,47 +122,46 @@ class _Given:
 
 
 @dataclass(frozen=True)
-class _AddUp:
-    """Adds up the readouts of a batch over all tokens: float64 ``[layers, width]``."""
-
-    @contextmanager
-    def on(self, model: LoadedModel) -> Iterator[Callable[[_Given], Tensor]]:
-        batch = threading.local()
-
-        def keep(layer: int, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            batch.sums[layer] = output[batch.real].sum(dim=0, dtype=torch.float64).cpu()
-
-        def run(given: _Given) -> Tensor:
-            batch.real, batch.sums = placed(given.real, model.device), {}
-            with torch.inference_mode():
-                model.base(placed(given.ids, model.device))
-            return torch.stack([batch.sums[layer] for layer in range(model.n_layers)])
-
-        with _hooked(model, keep):
-            yield run
-
-
-@dataclass(frozen=True, eq=False)
 class _Slope:
-    """Computes the attributions of a batch: ``[batch, layers, width]``."""
+    """Computes what the attributions and the means of a batch are made of, in one run.
 
-    means: Doubles
+    With r the readouts of a prompt and s = ∂L/∂r, these are Σ s · r and Σ s over all positions, and
+    Σ r over those that are no padding: float64 ``[batch, 3, layers, width]``. At g = 1 the network
+    is what it is whatever μ is, and ∂L/∂g = Σ s · (r − μ).
+    """
 
     @contextmanager
     def on(self, model: LoadedModel) -> Iterator[Callable[[_Given], npt.NDArray[Any]]]:
-        shape = (model.n_layers, model.width)
-        with _gated(model, self.means) as gated:
+        batch = threading.local()
 
-            def run(given: _Given) -> npt.NDArray[Any]:
-                with torch.enable_grad():
-                    gates = torch.ones(
-                        (len(given.runs), *shape), device=model.device, requires_grad=True
-                    )
-                    total = gated.losses(given.ids, given.real, gates).sum()
-                    (slope,) = torch.autograd.grad(total, gates)
-                found: npt.NDArray[Any] = -slope.cpu().numpy()
-                return found
+        def keep(layer: int, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            # a tensor of its own, which has a gradient even where nothing before it has one
+            given: Tensor = output + batch.zero
+            batch.readouts[layer] = output.detach(), given
+            return given
 
+        def run(given: _Given) -> npt.NDArray[Any]:
+            ids, targets, padding = (
+                placed(each, model.device)
+                for each in (given.ids, targets_of(given.ids, given.real), ~given.real[..., None])
+            )
+            with torch.enable_grad():
+                batch.readouts = {}
+                batch.zero = torch.zeros((), device=model.device, requires_grad=True)
+                total = mean_losses(model.network(ids).logits, targets).sum()
+                readouts, entered = zip(
+                    *(batch.readouts[layer] for layer in range(model.n_layers)), strict=True
+                )
+                slopes = torch.autograd.grad(total, entered)
+            sums = []
+            for slope, readout in zip(slopes, readouts, strict=True):
+                s, r = slope.double(), readout.double()
+                terms = (s * r, s, r.masked_fill(padding, 0))
+                sums.append(torch.stack([term.sum(dim=1) for term in terms], dim=1))
+            found: npt.NDArray[Any] = torch.stack(sums, dim=2).cpu().numpy()
+            return found
+
+        with _hooked(model, keep):
             yield run
 
 
@@ -174,7 +175,7 @@ class _Ablate:
     def on(self, model: LoadedModel) -> Iterator[Callable[[_Given], npt.NDArray[Any]]]:
         network = branching(model)
         if network is not None:
-            branches = Branches(network, _Gated(model, self.means).through, BATCH_TOKENS)
+            branches = Branches(network, _Gated(model, self.means).through, BRANCH_TOKENS)
             yield lambda given: branches.losses(given.ids, given.real, given.gates)
             return
         with _gated(model, self.means) as gated:
@@ -190,74 +191,49 @@ class _Ablate:
             yield run
 
 
-def mean_readouts(
-    model: LoadedModel, texts: Sequence[str], *, progress: Progress, engine: Engine = THREADS
-) -> Doubles:
-    """Return the mean readout of every neuron over all tokens: float64 ``[layers, width]``.
-
-    Args:
-        model: a loaded causal LM.
-        texts: the prompts; identical ones count once.
-        progress: is told of each prompt that has been run.
-        engine: where they are run.
-    """
-    table, _ = _tokenized(model, texts)
-    totals = torch.zeros(model.n_layers, model.width, dtype=torch.float64)
-    with progress.track(len(table)) as track:
-
-        def take(given: _Given, sums: Tensor) -> None:
-            totals.add_(sums)
-            track.advance(len(given.runs))
-
-        batches = (
-            _Given(rows, *_padded(model, table, rows))
-            for rows in length_batches(table.lengths, BATCH_TOKENS)
-        )
-        engine.run(model, _AddUp(), batches, take)
-    means: Doubles = totals.numpy() / int(table.lengths.sum())
-    return means
-
-
 def attributions(
     model: LoadedModel,
     texts: Sequence[str],
     groups: csr_array,
-    means: Doubles,
+    averaged: int,
     *,
     shards: ShardStore,
     progress: Progress,
     engine: Engine = THREADS,
-) -> Doubles:
-    """Return a = −∂L/∂g at g = 1, summed over groups of prompts: ``[groups, layers, width]``.
+) -> tuple[Doubles, Doubles]:
+    """Return a = −∂L/∂g at g = 1, summed over groups of prompts, and the means μ that it is of.
 
-    It is a first-order score, in nats per token, to rank neurons by; what ablating a single neuron
-    costs it does not estimate.
+    Attributions are float64 ``[groups, layers, width]``, first-order scores in nats per token to
+    rank neurons by; what ablating a single neuron costs they do not estimate. The means are float64
+    ``[layers, width]``, of every readout over all tokens of some prompts.
 
     Args:
         model: a loaded causal LM.
         texts: the prompts, all different.
         groups: ``[groups, texts]``, the weight of each prompt in each group.
-        means: float64 ``[layers, width]``, what ablation puts in place of a readout.
+        averaged: how many of the prompts, the first ones, the means are of; at least one.
         shards: where finished work is kept.
         progress: is told of each prompt that has been run.
         engine: where they are run.
     """
     table, rows = _tokenized(model, texts)
-    totals = np.zeros((groups.shape[0], model.n_layers, model.width))
-    shape = (model.n_layers, model.width)
-    store = _store(shards, "attribute", model, table.offsets, table.tokens, rows, means)
+    shape = (3, model.n_layers, model.width)
+    slopes, readouts = np.zeros((groups.shape[0], 2, *shape[1:])), np.zeros(shape[1:])
+    store = _store(shards, "attribute", model, table.offsets, table.tokens, rows)
     with progress.track(len(texts)) as track:
 
         def given(batch: IntArray) -> _Given:
             return _Given(batch, *_padded(model, table, rows[batch]))
 
-        size = min(ATTRIBUTED, max(HELD // (model.n_layers * model.width), 1))
+        size = min(ATTRIBUTED, max(HELD // math.prod(shape), 1))
         work = _Shards(model, table.lengths[rows], store, track, engine, size, SLOPE_TOKENS)
-        for part, found in work.done(_Slope(means), given, np.empty((0, *shape), np.float32)):
+        for part, found in work.done(_Slope(), given, np.empty((0, *shape))):
             _require_finite(found, "the attribution of a prompt", texts[part])
-            weighted = groups[:, part] @ found.reshape(len(found), -1).astype(np.float64)
-            totals += weighted.reshape(totals.shape)
-    return totals
+            weighted = groups[:, part] @ found[:, :2].reshape(len(found), -1)
+            slopes += weighted.reshape(slopes.shape)
+            readouts += found[: max(averaged - part.start, 0), 2].sum(axis=0)
+    means: Doubles = readouts / int(table.lengths[rows[:averaged]].sum())
+    return means * slopes[:, 1] - slopes[:, 0], means
 
 
 def ablated_losses(

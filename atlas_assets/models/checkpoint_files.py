@@ -179,7 +179,8 @@ class CheckpointTokenizer:
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
         """Return the token ids of every text, encoded on all cores at once."""
         try:
-            found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            # encode_batch_fast, which gives no spans, took a quarter longer on the object prompts
+            found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         except Exception as error:  # the library raises nothing more specific
             raise ModelError(
                 "the model's tokenizer cannot encode a text",

@@ -176,23 +176,15 @@ class ModelRuns:
         groups = csr_array(
             coo_array((shares, (sample.concept, columns)), shape=(len(sample.concepts), len(texts)))
         )
-        loaded = self._model.loaded
-        means = interventions.mean_readouts(
-            loaded,
-            texts[:MEAN_PROMPTS],
-            progress=self._progress("prompts averaged"),
-            engine=self._engine,
-        )
-        found = interventions.attributions(
-            loaded,
+        return interventions.attributions(
+            self._model.loaded,
             texts,
             groups,
-            means,
+            MEAN_PROMPTS,
             shards=self._shards(self._key),
             progress=self._progress("prompts attributed"),
             engine=self._engine,
         )
-        return found, means
 
     def ablate(self, texts: Sequence[str], gates: Bits, runs: Indices, means: Reals) -> Reals:
         """Return the losses of prompts that are run with gates closed, in nats per token."""

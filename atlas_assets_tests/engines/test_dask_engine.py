@@ -99,10 +99,9 @@ def intervene(scheduler: str | None) -> str:
     loaded, engine = model.loaded, engine_of(settings, model, print)
     texts = sorted({text for prompts in units().values() for text in prompts})[:12]
     progress, shards = Progress("running"), ShardStore(None, "0" * 8)
-    means = interventions.mean_readouts(loaded, texts, progress=progress, engine=engine)
     common: Any = {"shards": shards, "progress": progress, "engine": engine}
     groups = csr_array(np.ones((1, len(texts))))
-    slopes = interventions.attributions(loaded, texts, groups, means, **common)
+    slopes, means = interventions.attributions(loaded, texts, groups, 8, **common)
     gates = slopes < np.median(slopes)
     runs = np.stack([np.arange(len(texts)), np.zeros(len(texts), np.int64)], axis=1)
     losses = interventions.ablated_losses(loaded, texts, gates, runs, means, **common)

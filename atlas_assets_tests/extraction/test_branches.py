@@ -50,7 +50,7 @@ def test_branches_give_the_bits_of_whole_runs(monkeypatch: pytest.MonkeyPatch, d
     means = rng.normal(size=shape)
     found = ablated(model, gates, means)
     # of some batches a run of its own for each piece of the branches of a layer
-    monkeypatch.setattr(interventions, "BATCH_TOKENS", 64)
+    monkeypatch.setattr(interventions, "BRANCH_TOKENS", 64)
     assert (ablated(model, gates, means) == found).all()
     monkeypatch.setattr(interventions, "branching", lambda _model: None)
     whole = ablated(model, gates, means)

@@ -64,6 +64,17 @@ def naive_means(model: LoadedModel, texts: Sequence[str]) -> Any:
     return np.stack([torch.cat(of_layer).double().mean(dim=0).numpy() for of_layer in rows])
 
 
+def attributed(model: LoadedModel, texts: Sequence[str], weights: Any, averaged: int) -> Any:
+    return interventions.attributions(
+        model,
+        texts,
+        csr_array(weights),
+        averaged,
+        shards=NOTHING,
+        progress=Progress("attributing"),
+    )
+
+
 @pytest.fixture(params=list(tiny_models.ARCHITECTURES))
 def model(request: pytest.FixtureRequest) -> LoadedModel:
     built = tiny_models.ARCHITECTURES[request.param]()
@@ -72,8 +83,9 @@ def model(request: pytest.FixtureRequest) -> LoadedModel:
 
 
 def test_means_are_over_all_tokens(model: LoadedModel) -> None:
-    found = interventions.mean_readouts(model, [*TEXTS, TEXTS[0]], progress=Progress("reading"))
-    assert np.allclose(found, naive_means(model, TEXTS), atol=1e-6)
+    for averaged in (1, 3, 9):
+        _, found = attributed(model, TEXTS, np.ones((1, len(TEXTS))), averaged)
+        assert np.allclose(found, naive_means(model, TEXTS[:averaged]), atol=1e-6)
 
 
 def test_ablation_equals_one_prompt_at_a_time(model: LoadedModel) -> None:
@@ -95,10 +107,8 @@ def test_ablation_equals_one_prompt_at_a_time(model: LoadedModel) -> None:
 
 def test_attribution_is_the_slope_of_the_loss_as_a_gate_closes(model: LoadedModel) -> None:
     means = naive_means(model, TEXTS)
-    weights = csr_array(np.array([[0.5, 0.5, 0, 0, 0], [0, 0, 0, 1.0, 0]]))
-    found = interventions.attributions(
-        model, TEXTS, weights, means, shards=NOTHING, progress=Progress("attributing")
-    )
+    weights = np.array([[0.5, 0.5, 0, 0, 0], [0, 0, 0, 1.0, 0]])
+    found, _ = attributed(model, TEXTS, weights, len(TEXTS))
     assert found.shape == (2, model.n_layers, model.width)
     model.network.double()
     for group, texts in enumerate((TEXTS[:2], TEXTS[3:4])):
@@ -200,14 +210,11 @@ def judged(labels: dict[str, str]) -> tuple[dict[str, Masks], dict[str, effects.
     texts = sorted(labels)
     number = np.array([LETTERS.index(labels[text]) for text in texts])
     half = np.arange(len(texts)) % 2
-    means = interventions.mean_readouts(model, texts, progress=Progress("reading"))
     weights = np.zeros((6, len(texts)))
     for letter in range(6):
         own = (number == letter) & (half == 0)
         weights[letter, own] = 1 / own.sum()
-    slopes = interventions.attributions(
-        model, texts, csr_array(weights), means, shards=NOTHING, progress=Progress("attributing")
-    )
+    slopes, means = attributed(model, texts, weights, len(texts))
     # what fires at the last token of every prompt
     common = np.zeros((6, 2, WIDTH), dtype=np.bool_)
     common[:, 0, 1] = True

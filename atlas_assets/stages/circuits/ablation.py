@@ -3,7 +3,8 @@
 Conditions of a run, every one with a mask of neurons that are put to their mean at all positions:
 
 ``ablate``      the circuit
-``matched 0``…  a control of the circuit's size (`definitions.matched`), own prompts only
+``matched 0``…  a control of the circuit's size (`definitions.matched`), own prompts only; there
+                is none of the circuits that are such controls themselves
 ``keep``        everything but the circuit
 ``keep 0.02``…  everything but that share of all neurons, own prompts only: the circuit's first
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -136,7 +137,11 @@ def _ablated(making: Making, extent: ablation.Extent, some: Iterable[Definition]
     like = next(iter(found.values()))
     means = _means(making, table, like)
     strength = strength_of(making, like)
-    plans = {name: ablation.plan(masks, strength, sample, extent) for name, masks in found.items()}
+    # a control of a control compares nothing
+    extents = {name: replace(extent, controls=0) if name == CONTROL else extent for name in found}
+    plans = {
+        name: ablation.plan(masks, strength, sample, extents[name]) for name, masks in found.items()
+    }
     return ablation.run(making.model.ablate, sample, plans, means)
 
 
@@ -197,6 +202,7 @@ ATTRIBUTION = Artifact(
     "the mean loss of a concept's prompts of the domains that discover, μ the mean readout over "
     "all tokens. It is a first-order score to rank neurons by, no estimate of what ablating a "
     "single one costs.",
+    code_version="2",
     compute=_attribution,
     inputs=("object_prompts",),
     model=Model.NETWORK,
@@ -231,14 +237,14 @@ ABLATION_SAMPLE = Artifact(
     filename="ablation_sample.parquet",
     content=ablation.SCHEMA,
     description="Losses of a few prompts of other domains with the neurons of a circuit put to "
-    "their means at all positions; the same of a matched control, and of everything but the "
-    "circuit. Other prompts are of pairs that are not the concept's. The job validate runs all "
-    "(ablation).",
+    "their means at all positions; the same of a matched control (none of `matched` itself), and "
+    "of everything but the circuit. Other prompts are of pairs that are not the concept's. The job "
+    "validate runs all (ablation).",
     compute=lambda making: _ablated(making, ablation.SAMPLED, _main(making)),
     inputs=_OF_CIRCUITS,
     departures={"ablation": "mean"},
     completes=("circuits",),
-    code_version="2",
+    code_version="3",
     model=Model.NETWORK,
     setting=REFERENCE,
     needs=Needs.GRID,
@@ -256,7 +262,7 @@ ABLATION = Artifact(
     inputs=_OF_CIRCUITS,
     departures={"ablation": "mean"},
     completes=("circuits",),
-    code_version="2",
+    code_version="3",
     model=Model.NETWORK,
     setting=REFERENCE,
     needs=Needs.GRID,

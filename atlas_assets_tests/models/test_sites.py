@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch.nn.functional import cross_entropy
 
 from atlas_assets.errors import ModelError
@@ -196,21 +197,21 @@ def input_hook_on(name: str) -> Callable[[Any, Any], Any]:
     )
 
 
-@pytest.mark.parametrize(
-    ("made", "site", "watch"),
-    [
-        (lambda: of_transformers("llama"), "mlp_neurons", input_hook_on("mlp.down_proj")),
-        (lambda: of_transformers("llama"), "attn_out", hook_on("self_attn")),
-        (
-            lambda: of_transformers("granite", residual_multiplier=0.22),
-            "mlp_contribution",
-            hook_on("mlp"),  # zeros are zeros before the factor too
-        ),
-        (tiny_models.gpt2, "resid_post", hook_on("")),
-        (tiny_models.sparse_circuitgpt, "mlp_neurons", input_hook_on("mlp.c_proj")),
-        (tiny_models.sparse_circuitgpt, "attn_out", hook_on("attn")),
-    ],
-)
+CASES: list[tuple[Any, Site, Any]] = [
+    (lambda: of_transformers("llama"), "mlp_neurons", input_hook_on("mlp.down_proj")),
+    (lambda: of_transformers("llama"), "attn_out", hook_on("self_attn")),
+    (
+        lambda: of_transformers("granite", residual_multiplier=0.22),
+        "mlp_contribution",
+        hook_on("mlp"),  # zeros are zeros before the factor too
+    ),
+    (tiny_models.gpt2, "resid_post", hook_on("")),
+    (tiny_models.sparse_circuitgpt, "mlp_neurons", input_hook_on("mlp.c_proj")),
+    (tiny_models.sparse_circuitgpt, "attn_out", hook_on("attn")),
+]
+
+
+@pytest.mark.parametrize(("made", "site", "watch"), CASES)
 def test_ablation_holds_back_what_is_read(made: Any, site: Site, watch: Any) -> None:
     model = made()
     sited = at(model, site)
@@ -228,6 +229,40 @@ def test_ablation_holds_back_what_is_read(made: Any, site: Site, watch: Any) -> 
     whole = ablated_alone(model, watch, np.ones_like(gates[0], np.float32))
     assert found[0] == pytest.approx(wanted, abs=2e-6)
     assert abs(wanted - whole) > 2e-5
+
+
+@pytest.mark.parametrize(("made", "site", "watch"), CASES)
+def test_attribution_is_the_slope_along_gates_on_what_is_read(
+    made: Any, site: Site, watch: Any
+) -> None:
+    model, text = made(), UNITS["u"][2]
+    sited = at(model, site)
+    found, means = interventions.attributions(
+        sited,
+        [text],
+        csr_array([[1.0]]),
+        1,
+        shards=ShardStore(None, tiny_models.FINGERPRINT),
+        progress=Progress("attributing"),
+    )
+    gates = torch.ones(found[0].shape, requires_grad=True)
+    # contributions are read after the factor, and hooked before it
+    centres = torch.tensor(means).float() / (0.22 if site == "mlp_contribution" else 1)
+
+    def held(gate: Any, mean: Any, output: Any) -> Any:
+        return mean + gate * (output - mean)
+
+    handles = [
+        watch(block, partial(held, gate, mean))
+        for block, gate, mean in zip(blocks_of(model.network), gates, centres, strict=True)
+    ]
+    ids = torch.tensor([model.tokenizer.encode(text)])
+    logits = model.network(ids).logits[0]
+    (slopes,) = torch.autograd.grad(cross_entropy(logits[:-1], ids[0, 1:]), gates)
+    for handle in handles:
+        handle.remove()
+    assert np.abs(found).max() > 1e-3
+    np.testing.assert_allclose(found[0], -slopes.numpy(), rtol=1e-3, atol=1e-5)
 
 
 def stream_after_blocks(model_type: str) -> None:

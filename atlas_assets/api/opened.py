@@ -138,5 +138,6 @@ def open_atlas(folder: str | Path | UPath | None = None) -> Atlas:
         remedy="name the folder, or leave it out for the atlas in force",
     )
     with naming({"ATLAS_DATA_DIR": "folder"}, "argument"):
-        require_atlas(folder_at(folder))
-        return Atlas(open_folder(folder))
+        place = folder_at(folder)
+    require_atlas(place)
+    return Atlas(open_folder(folder))

@@ -131,8 +131,17 @@ def masks(
         ``neurons(name)`` gives the numbers of a unit's neurons, for each layer.
 
     Raises:
-        SettingsError: a threshold is out of range.
+        SettingsError: a threshold is out of range, or ``readings`` are none.
     """
+    expect(
+        isinstance(readings, Activations),
+        SettingsError,
+        "these are no readings",
+        where="readings",
+        expected="what atlas_assets.read returns",
+        found=type(readings).__name__,
+        remedy="read the prompts first, and give what comes of it",
+    )
     with naming_values("epsilon", "consistency"):
         return threshold(readings, Setting(epsilon, consistency))
 

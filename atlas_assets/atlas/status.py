@@ -29,6 +29,7 @@ State = Literal[
     "fresh",
     "not in the sweep",
     "not applicable",
+    "on demand",
     "stale",
     "missing",
     "busy",
@@ -39,7 +40,7 @@ State = Literal[
 #: from the best to the worst
 STATES: tuple[State, ...] = get_args(State)
 #: of the files that are there and cannot be read
-ILLEGIBLE = STATES[5:]
+ILLEGIBLE = STATES[6:]
 _STATE_OF: Mapping[type[ArtifactError], State] = {
     BusyArtifactError: "busy",
     UnreadableArtifactError: "unreadable",
@@ -60,8 +61,9 @@ class FileState:
         size_bytes: the size of the file; ``None`` when it is missing.
         state: ``fresh``: need not be made again; ``not in the sweep``: not there, and not made,
             since the sweep lacks a setting that it needs; ``not applicable``: likewise, since own
-            prompts lack what it is about; ``stale``; ``missing``; of a file that cannot be read,
-            why: ``busy``, ``unreadable``, ``foreign`` or ``damaged``.
+            prompts lack what it is about; ``on demand``: not there, and made by the job
+            ``validate`` alone; ``stale``; ``missing``; of a file that cannot be read, why:
+            ``busy``, ``unreadable``, ``foreign`` or ``damaged``.
         reason: why the file is not fresh.
         provenance: the file's record of its making; ``None`` for files without, and for missing
             and damaged ones.
@@ -117,7 +119,7 @@ def _states(store: AtlasStore, verify: bool, skipped: Mapping[str, str]) -> Iter
                 state = replace(state, state=name, reason=told)
             elif state.state == "missing" and artifact.on_demand:
                 told = "the job validate makes it"
-                state = replace(state, state="not in the sweep", reason=told)
+                state = replace(state, state="on demand", reason=told)
             yield state
 
 

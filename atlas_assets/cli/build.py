@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
+from atlas_assets.cli.command import (
+    FINDING,
+    INTERRUPTED,
+    OK,
+    UNREADABLE,
+    Answer,
+    AnsweringCommand,
+)
 from atlas_assets.cli.text import count, paragraph, printable, section
 from atlas_assets.progress import duration, kept_standard_error
 
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
         OK: "the atlas is there, and every check that blocks has passed",
         FINDING: "a check that blocks has not passed",
         UNREADABLE: "an asset could not be made; the others were",
+        INTERRUPTED: "interrupted; the same command goes on",
     },
 )
 def build() -> Answer:
@@ -36,16 +44,25 @@ def build() -> Answer:
 
     from atlas_assets.api.building import build_and_tell
     from atlas_assets.settings import AtlasSettings
+    from atlas_assets.stages.circuits.own_circuits import table_of
     from atlas_assets.stages.prompts.inventory import require_usable
 
     # what is imported stays: Python would look through it a dozen times, for a tenth of a small run
     gc.set_threshold(20_000, 20, 20)
     settings, start = AtlasSettings.from_env(), time.monotonic()
     require_usable(settings)
+    if settings.circuits:
+        table_of(settings.circuits)  # a file that cannot be read is told of before any work is done
     click.echo(f"building in {UPath(settings.data_dir).absolute() / settings.atlas_name}", err=True)
     told = build_and_tell(settings, _Display)
+    if told.interrupted:
+        click.echo("interrupted; `atlas build` goes on with what was begun", err=True)
+        raise click.exceptions.Exit(INTERRUPTED)
+    opened = _opened(settings)
+    if told.failures:
+        opened["findings"] = []  # those of a page that was made earlier
     document = {
-        **_opened(settings),
+        **opened,
         "run_id": told.run_id,
         "seconds": round(time.monotonic() - start, 1),
         "checks_passed": told.passed,
@@ -95,7 +112,8 @@ def _text(document: dict[str, Any]) -> Iterator[str]:
     unmet = document["checks_not_passed"]
     not_passed = f", {len(unmet)} not" if unmet else ""
     passed = f"{count(document['checks_passed'], 'check')} passed{not_passed}"
-    yield f"built in {duration(document['seconds'])}; {passed}"
+    built = "not all could be made" if document["failures"] else "built"
+    yield f"{built} in {duration(document['seconds'])}; {passed}"
     yield from section(
         "not passed",
         [line for check, found in unmet.items() for line in paragraph(f"{check}: {found}")],

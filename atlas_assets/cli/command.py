@@ -25,6 +25,8 @@ from atlas_assets.errors import AtlasError, SettingsError
 OK, FINDING, USAGE, UNREADABLE = 0, 1, 2, 3
 #: exit code of a defect of this program, EX_SOFTWARE of sysexits.h; no finding has this code
 DEFECT = 70
+#: exit code where an interrupt (Ctrl-C) ended the command, as of a program that SIGINT ends
+INTERRUPTED = 130
 #: exit code where the reader of a pipe has left, as of a program that SIGPIPE ends (128 + 13)
 PIPE_CLOSED = 141
 _JSON = "--json"
@@ -145,9 +147,13 @@ class CommandGroup(click.Group):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that is named."""
-        with _writing():
-            return super().invoke(ctx)
+        """Run the command that is named; an interrupt ends it in a word."""
+        try:
+            with _writing():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 class _Unwritten(click.ClickException):

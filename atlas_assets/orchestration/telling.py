@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+import signal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +14,8 @@ import dagster as dg
 
 #: the name under which Dagster's own jobs know their logger, so that the run can be repeated
 _LOGGER = "console"
+#: as what Dagster records an interrupt in a step, and one between steps
+_INTERRUPTS = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
 
 
 class Listener(Protocol):
@@ -34,6 +38,7 @@ class Told:
         passed: number of checks that passed.
         unmet: check that did not pass, as ``asset: check`` → what it found, in words.
         blocking: whether one of these blocks what follows.
+        interrupted: whether an interrupt (Ctrl-C) ended the run.
     """
 
     run_id: str
@@ -41,6 +46,7 @@ class Told:
     passed: int = 0
     unmet: dict[str, str] = field(default_factory=dict)
     blocking: bool = False
+    interrupted: bool = False
 
 
 def run_and_tell(
@@ -65,13 +71,20 @@ def run_and_tell(
         begun: is given the run's id when its first step begins.
         tags: of the run.
     """
-    told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener, begun)})
-    result = told.execute_in_process(
-        instance=instance,
-        run_config={"loggers": {_LOGGER: {"config": {}}}},
-        raise_on_error=raise_on_error,
-        tags=dict(tags or {}),
-    )
+    with _children_hear_no_interrupt() as until_here:
+
+        def begins(run_id: str) -> None:
+            until_here()
+            if begun is not None:
+                begun(run_id)
+
+        told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener, begins)})
+        result = told.execute_in_process(
+            instance=instance,
+            run_config={"loggers": {_LOGGER: {"config": {}}}},
+            raise_on_error=raise_on_error,
+            tags=dict(tags or {}),
+        )
     found = Told(result.run_id)
     for evaluation in result.get_asset_check_evaluations():
         if evaluation.passed:
@@ -82,9 +95,36 @@ def run_and_tell(
             found.unmet[name] = evaluation.description or "no reason is given"
             found.blocking |= evaluation.severity is dg.AssetCheckSeverity.ERROR
     for event in result.all_events:
-        if event.is_step_failure and event.step_key is not None:
-            found.failures[event.step_key] = _cause(event.step_failure_data.error)
+        if not event.is_failure:
+            continue
+        error = getattr(event.event_specific_data, "error", None)
+        if error is not None and error.cls_name in _INTERRUPTS:
+            found.interrupted = True
+        elif event.is_step_failure and event.step_key is not None:
+            found.failures[event.step_key] = _cause(error)
     return found
+
+
+@contextmanager
+def _children_hear_no_interrupt() -> Iterator[Callable[[], None]]:
+    """Keep Ctrl-C in a terminal from the processes started within, until what it yields is called.
+
+    Before the first step Dagster starts two processes that watch those that copy standard output
+    and error out. An interrupt, which a terminal sends to all, would make each print a traceback.
+    A process that is started while a signal is blocked has it blocked as long as it lives.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield lambda: None
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def restore() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        yield restore
+    finally:
+        restore()
 
 
 def _cause(error: Any) -> str:

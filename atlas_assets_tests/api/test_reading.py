@@ -143,6 +143,8 @@ def test_masks_follow_the_rule_of_stage_13(network: Any, tokenizer: Any) -> None
     assert 0 < found.bits.mean() < 1
     with pytest.raises(SettingsError, match="consistency"):
         aa.masks(readings, consistency=1.5)
+    with pytest.raises(SettingsError, match="these are no readings"):
+        aa.masks(None)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -> None:

@@ -18,12 +18,26 @@ def test_what_could_not_be_made_is_named_with_its_cause(
     cut = {key: str(value) for key, value in QUICK_LOOK.items()}
     built = call(tmp_path / "data", "build", device="cuda:99", **cut)
     assert built.code == 3
-    assert "could not be made" in built.out
+    assert built.out.startswith("not all could be made in ")
+    assert "\ncould not be made\n" in built.out
+    assert "what it shows" not in built.out
     assert "checker_prompts: there is no such device on this machine" in built.out
     assert "what to do: correct ATLAS_DEVICE" in built.out
     assert "run " in built.out
     assert "Dependencies" not in built.err  # the steps that were left out are said to be, shortly
     assert (tmp_path / "home" / "dagster.yaml").read_text().startswith("telemetry:")
+
+
+def test_own_circuits_that_cannot_be_read_are_told_of_before_any_work(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    (tmp_path / "mine.parquet").write_text("hello")
+    built = call(tmp_path / "data", "build", circuits=str(tmp_path / "mine.parquet"))
+    assert built.code == 2
+    assert "the file of circuits cannot be read" in built.err
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "home").exists()
 
 
 def test_no_place_for_the_instance(

@@ -161,6 +161,7 @@ def test_files_off_the_grid_and_foreign_ones(data: Path, call: Call) -> None:
 def test_what_the_sweep_cannot_make_is_not_missing(made: Path, call: Call) -> None:
     shown = call(made, "status", epsilons="0.1")
     assert row(shown.out, "ockham_index").endswith("not in the sweep")
+    assert row(shown.out, "fraction_intervals").endswith("on demand")
     assert row(shown.out, "atlas_report").split()[-1] == "missing"
     found = {
         file["artifact"]: file

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -193,3 +194,42 @@ def test_a_run_of_one_partition_plans_that_one_alone(env: dict[str, str], tmp_pa
         assert partitioned == {
             (key, "0.8|0.5") for key in ("object_masks", "checker_masks", "target_checker")
         }
+
+
+def test_an_interrupt_ends_a_build_in_words(env: dict[str, str], tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [str(BIN / "atlas"), "build"],
+        env={**env, "ATLAS_DATA_DIR": str(tmp_path), "DAGSTER_HOME": str(tmp_path / "home")},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of processes of its own, all of which Ctrl-C meets
+    ) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith("[ 2/"):
+                os.killpg(process.pid, signal.SIGINT)
+    assert process.returncode == 130, lines
+    assert lines[-1] == "interrupted; `atlas build` goes on with what was begun\n"
+    assert not any("Traceback" in line or "built in" in line for line in lines)
+
+
+def test_an_interrupt_before_the_first_step_ends_a_command_in_a_word(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [str(BIN / "atlas"), "build"],
+        env={**env, "ATLAS_DATA_DIR": str(tmp_path), "DAGSTER_HOME": str(tmp_path / "home")},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("building in ")
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert rest == "interrupted\n"

@@ -35,7 +35,7 @@ def from_table(table: pl.DataFrame, like: Masks, *, where: str) -> Masks:
     """
     known = {name: row for row, name in enumerate(like.names)}
     for column, bound, one in (
-        ("concept", known, "one of the concepts of the atlas"),
+        ("concept", known, f"one of the concepts of the atlas, as {like.names[0]!r}"),
         ("layer", like.n_layers, f"a layer below {like.n_layers}"),
         ("neuron", like.width, f"a neuron below {like.width}"),
     ):

@@ -33,6 +33,18 @@ def read_own(file: str, like: Masks) -> Masks:
         SettingsError: The file cannot be read, is too large, or is not of that form.
         ArtifactError: It is not about this atlas's concepts, layers and neurons.
     """
+    return circuits.from_table(table_of(file), like, where=str(Path(file).expanduser()))
+
+
+def table_of(file: str) -> pl.DataFrame:
+    """Return the rows of a file of circuits, whose form is examined and nothing else.
+
+    Returns:
+        ``concept``, ``layer``, ``neuron``, as `circuits.SCHEMA` has them, in the file's order.
+
+    Raises:
+        SettingsError: The file cannot be read, is too large, or is not of that form.
+    """
     path = Path(file).expanduser()
     data = parquet_of(bytes_of(path, SettingsError, _refused), path, _refused)
     try:
@@ -45,10 +57,15 @@ def read_own(file: str, like: Masks) -> Masks:
         height = pl.scan_parquet(data).select(pl.len()).collect().item()
         if height > MOST_ROWS:
             raise _refused(path, f"at most {MOST_ROWS:,} rows", f"{height:,}")
-        table = pl.read_parquet(data, columns=list(_TYPES)).cast(circuits.SCHEMA.polars)
+        as_read = pl.read_parquet(data, columns=list(_TYPES))
     except POLARS_ERRORS as error:
         found = (str(error).splitlines() or [type(error).__name__])[0]
         raise _refused(path, "a complete parquet file", found) from error
+    try:
+        table = as_read.cast(circuits.SCHEMA.polars)
+    except POLARS_ERRORS as error:
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _refused(path, "layers and neurons by their numbers, from 0", found) from error
     for flaw, broken in (
         ("a value in every row", pl.any_horizontal(pl.all().is_null())),
         ("every neuron of a circuit once", ~pl.struct(pl.all()).is_first_distinct()),
@@ -56,7 +73,7 @@ def read_own(file: str, like: Masks) -> Masks:
         row = table.select(broken).to_series().arg_max() if table.height else None
         if row is not None and table.select(broken).to_series()[row]:
             raise _refused(f"{path}, row {row} (from 0)", flaw, repr(table.row(row)))
-    return circuits.from_table(table, like, where=str(path))
+    return table
 
 
 def _refused(where: object, expected: str, found: str) -> SettingsError:

@@ -11,7 +11,6 @@ from atlas_assets.stages import columns as col
 from atlas_assets.stages.activations.positions import PositionActivations
 from atlas_assets.stages.artifact import Artifact, Entry, Needs
 from atlas_assets.stages.circuits import (
-    ablation,
     definitions,
     effects,
     half_circuits,
@@ -205,11 +204,11 @@ def in_words(board: pl.DataFrame) -> str:
 
 
 def _no_difference(of_kind: pl.DataFrame) -> str:
-    """Return what it means that no interval is above 0: of the sample, little."""
+    """Return what it means that no interval is above 0: where nothing is tested, little."""
     if of_kind["n_significant"].is_null().all():
         return (
-            f"no difference was measured with {ablation.SAMPLED.own} prompts of each concept; the "
-            "job validate runs more"
+            "no difference was measured, with too few prompts of each concept for a test (the job "
+            "validate ablates on more, where there are more)"
         )
     return "no difference was measured"
 
@@ -253,7 +252,12 @@ def _identifying(row: dict[str, Any], kind: str) -> str:
             beside.append(f"{row[name]:.1%} by {told}")
     ranked = f"{found} of the pairs held out first, on average over concepts ({', '.join(beside)})"
     best, low = row["definition"], row["identification_top1_low"]
-    if low is None or low <= row["chance_top1"]:
+    if low is None:
+        return (
+            f"Too few {_TOLD[kind]} are there to say whether a definition tells them apart: the "
+            f"best, {best}, ranks {ranked}."
+        )
+    if low <= row["chance_top1"]:
         return (
             f"No definition tells {_TOLD[kind]} apart: the best, {best}, ranks {ranked} and does "
             "not rise above chance."

@@ -68,8 +68,12 @@ FLAWS: dict[str, tuple[Callable[[Path], object], type[AtlasError], str]] = {
     "twice": (lambda path: pl.concat([ROWS, ROWS]).write_parquet(path), SettingsError, "row 3"),
     "below 0": (changed(neuron=-pl.col("neuron")), ArtifactError, "a neuron below 5"),
     "too deep": (changed(layer=pl.lit(2)), ArtifactError, "a layer below 2"),
-    "unknown": (changed(concept=pl.lit("ast__While")), ArtifactError, "concepts of the atlas"),
-    "huge": (changed(neuron=pl.lit(2**63, pl.UInt64)), SettingsError, "complete parquet"),
+    "unknown": (
+        changed(concept=pl.lit("For")),
+        ArtifactError,
+        "concepts of the atlas, as 'ast__For'",
+    ),
+    "huge": (changed(neuron=pl.lit(2**63, pl.UInt64)), SettingsError, "by their numbers, from 0"),
     "lfs": (
         lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"),
         SettingsError,

@@ -66,12 +66,21 @@ def test_builtins_little_above_chance_are_said_to_be_just_that() -> None:
     )
     level = of_builtins.with_columns(identification_top1_low=pl.lit(0.01))
     assert "does not rise above chance" in yardsticks.in_words(level)
+    few = of_builtins.with_columns(
+        identification_top1=pl.lit(1.0),
+        identification_top1_low=pl.lit(None, pl.Float64),
+        identification_top1_high=pl.lit(None, pl.Float64),
+    )
+    assert yardsticks.in_words(few).startswith(
+        "Too few builtins are there to say whether a definition tells them apart: the best, "
+        "calibrated, ranks 100.0% of the pairs"
+    )
 
 
-def test_without_validate_it_is_said_how_few_prompts_showed_no_difference() -> None:
+def test_where_nothing_is_tested_it_is_said_that_no_difference_means_little() -> None:
     sampled = board(0, shuffled=True).with_columns(n_significant=pl.lit(None, pl.Int64))
     said = yardsticks.in_words(sampled)
-    assert "no difference was measured with 5 prompts of each concept; the job validate" in said
+    assert "no difference was measured, with too few prompts of each concept for a test" in said
 
 
 def test_definitions_that_identify_no_better_than_their_control_are_named() -> None:

@@ -19,8 +19,10 @@ from typing import Any, Generic, TypeAlias
 
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.engines import on_worker
+from atlas_assets.engines.likeness import likeness
 from atlas_assets.errors import EngineError, shortened
 from atlas_assets.extraction.engine import THREADS, Batch, Engine, Result, Work
+from atlas_assets.extraction.workers import one_thread
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.settings import AtlasSettings
 
@@ -116,8 +118,9 @@ class DaskEngine:
         left: _Left[Batch],
         take: Callable[[Batch, Result], None],
     ) -> None:
-        expected = on_worker.likeness(model)
-        with self._client() as client:
+        expected = likeness(model)
+        # one thread adds up, as beside threads here: the cores may be the workers'
+        with one_thread(), self._client() as client:
             futures: deque[Future] = deque()
 
             def submit(task: list[Batch]) -> None:
@@ -174,7 +177,8 @@ class DaskEngine:
                 where=f"{found.worker}, of {self.scheduler}",
                 expected=", ".join(f"{name} {expected[name]}" for name in other),
                 found=", ".join(f"{name} {found.found[name]}" for name in other),
-                remedy="give driver and workers the same environment, model and kind of device",
+                remedy="give driver and workers the same environment (ATEN_CPU_CAPABILITY too), "
+                "model and kind of processor or GPU",
             )
         return found
 

@@ -2,7 +2,8 @@
 
 The weights never travel: a worker resolves the model itself, in a folder that it shares with the
 driver or in its own cache of the Hub, and says what it found. Numbers are the driver's to the bit
-only if both have the same weights, versions and kernels, so a worker that has others runs nothing.
+only if both have the same weights, versions and kernels (`likeness`), so a worker that has others
+runs nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,9 @@ import numpy.typing as npt
 import torch
 
 from atlas_assets.atlas.model import AtlasModel
+from atlas_assets.engines.likeness import likeness
 from atlas_assets.extraction.engine import Work
+from atlas_assets.extraction.workers import one_thread
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.settings import AtlasSettings
 
@@ -28,7 +30,8 @@ from atlas_assets.settings import AtlasSettings
 MALLOC_TRIM = "MALLOC_TRIM_THRESHOLD_"
 
 _log = logging.getLogger(__name__)
-_loading = threading.Lock()
+#: a worker of several threads runs one task at a time: a network is read by one pass alone
+_at_work = threading.Lock()
 
 
 class Unlike(NamedTuple):
@@ -58,28 +61,14 @@ def run(
     Returns:
         The results, to be opened with `unpacked`; or what this worker has, where it is `Unlike`.
     """
-    with _loading:
+    # one thread, as a batch has in the driver, where whole batches run side by side
+    with _at_work, one_thread():
         model = _model_of(recipe)
-    found = likeness(model)
-    if found != expected:
-        return Unlike(f"process {os.getpid()} on {os.uname().nodename}", found)
-    with work.on(model) as run_batch:
-        return [_packed(run_batch(batch)) for batch in batches]
-
-
-def likeness(model: LoadedModel) -> dict[str, str]:
-    """Return everything that the bits of a result depend on, besides the batch."""
-    identity = model.identity
-    return {
-        "atlas-assets": version("atlas-assets"),
-        "torch": torch.__version__,
-        "transformers": version("transformers"),
-        "device": model.device.type,
-        "dtype": str(model.dtype),
-        "kernels": model.kernels,
-        "weights": str(identity.weights_sha256),
-        "tokenizer": str(identity.tokenizer_sha256),
-    }
+        found = likeness(model)
+        if found != expected:
+            return Unlike(f"process {os.getpid()} on {os.uname().nodename}", found)
+        with work.on(model) as run_batch:
+            return [_packed(run_batch(batch)) for batch in batches]
 
 
 def unpacked(result: Any, device: torch.device) -> Any:
@@ -99,7 +88,6 @@ def _packed(result: Any) -> Any:
 @lru_cache(maxsize=1)
 def _model_of(recipe: str) -> LoadedModel:
     logging.getLogger("atlas_assets").setLevel(logging.INFO)
-    torch.set_num_threads(1)  # as a batch has in the driver, where whole batches run side by side
     settings = AtlasSettings.model_validate_json(recipe)
     model = AtlasModel(settings, sha=settings.model_revision).loaded
     _log.info("loaded %s on %s", model.identity.model_id, model.device)

@@ -67,6 +67,21 @@ def in_order(
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch use one thread for what this thread computes in the block.
+
+    Threads that wait for each other take more processor time than they save as soon as other
+    processes use the cores, such as workers on the same machine.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def _pool(workers: int, threads_each: int) -> Iterator[ThreadPoolExecutor]:
     """Open worker threads that share torch's threads, and restore the settings changed for them."""
     threads, interval = torch.get_num_threads(), sys.getswitchinterval()

@@ -13,11 +13,8 @@ from pathlib import Path
 
 #: seconds for processes to import torch and find each other, where others keep the machine busy
 PATIENCE = 600
-#: as in docs/cluster.md: nobody imports torch while others wait for an answer
-PRELOAD = {
-    f"DASK_DISTRIBUTED__{who}__PRELOAD": '["atlas_assets.engines.on_worker"]'
-    for who in ("WORKER", "SCHEDULER")
-}
+#: as in docs/cluster.md
+CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "dask.yaml"
 
 
 class Cluster:
@@ -37,8 +34,17 @@ class Cluster:
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", *port, *file)
         return self.scheduler
 
-    def start_worker(self, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+    def start_worker(
+        self, environ: Mapping[str, str] | None = None, threads: int = 1
+    ) -> subprocess.Popen[bytes]:
+        options = (
+            "--nthreads",
+            str(threads),
+            "--no-nanny",
+            "--no-dashboard",
+            "--host",
+            "127.0.0.1",
+        )
         worker = self._start(
             "worker", "--scheduler-file", str(self.file), *options, environ=environ or {}
         )
@@ -51,7 +57,7 @@ class Cluster:
             return subprocess.Popen(
                 [sys.executable, "-m", "dask", *command],
                 cwd=self._folder,
-                env={**os.environ, **PRELOAD, **environ},
+                env={**os.environ, "DASK_CONFIG": str(CONFIG), **environ},
                 stdout=log,
                 stderr=log,
             )

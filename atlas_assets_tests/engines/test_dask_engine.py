@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from atlas_assets.atlas.model import AtlasModel
@@ -23,6 +26,7 @@ from atlas_assets.errors import EngineError
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
 from atlas_assets_tests.engines.cluster import PATIENCE, Cluster, cluster
+from atlas_assets_tests.orchestration.tiny_atlas import environment
 
 if TYPE_CHECKING:
     from atlas_assets.extraction.extraction import PromptReadings
@@ -259,6 +263,51 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path: Path) -> None
         with pytest.raises(EngineError, match="a worker has other atlas-assets") as caught:
             read(str(started.file))
     assert "found: atlas-assets 0.0.1" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_worker_that_uses_other_vector_instructions_is_refused_by_name(tmp_path: Path) -> None:
+    """It computes with other kernels, to other bits; said to whoever starts a run."""
+    own = torch.backends.cpu.get_cpu_capability()
+    if own == "DEFAULT":
+        pytest.skip(
+            "torch uses no vector instructions on this processor, so no worker can use less"
+        )
+    with cluster(tmp_path, workers=0) as started:
+        worker = started.start_worker({"ATEN_CPU_CAPABILITY": "default"})
+        started.wait_for(1)
+        command = "dagster asset materialize -m atlas_assets.definitions --select"
+        env = environment(tmp_path / "driver", engine=str(started.file))
+        refused = subprocess.run(
+            [
+                *(sys.executable, "-m", *command.split()),
+                "object_prompts,object_activations",
+            ],
+            env={
+                **{key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")},
+                **env,
+                "DAGSTER_HOME": str(tmp_path),
+            },
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert refused.returncode != 0
+    said = refused.stdout + refused.stderr
+    assert "a worker has other vector instructions and readouts of a trial than this" in said, said
+    assert f"where: process {worker.pid} on {os.uname().nodename}, of {started.file}" in said
+    assert f"expected: vector instructions {own}, readouts of a trial" in said
+    assert "found: vector instructions DEFAULT, readouts of a trial" in said
+    assert "ATEN_CPU_CAPABILITY" in said
+    assert not list((tmp_path / "driver").rglob("12_object_activations.h5"))
+
+
+@pytest.mark.slow
+def test_a_worker_of_two_threads_gives_the_bytes_of_threads_here(tmp_path: Path) -> None:
+    with cluster(tmp_path, workers=0) as started:
+        started.start_worker(threads=2)
+        started.wait_for(1)
+        assert read(str(started.file)) == here()
 
 
 @pytest.mark.slow

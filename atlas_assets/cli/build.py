@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from atlas_assets.cli.command import (
     UNREADABLE,
     Answer,
     AnsweringCommand,
+    how_to_materialise,
 )
 from atlas_assets.cli.text import count, paragraph, printable, section
 from atlas_assets.progress import duration, kept_standard_error
@@ -108,6 +110,14 @@ def _opened(settings: AtlasSettings) -> dict[str, Any]:
     return {"folder": str(store.root), "report": report, "findings": findings(store)}
 
 
+def _how_to_make(errors: Iterable[str]) -> list[str]:
+    """Say which commands make the files again that errors tell to materialise, each once."""
+    told = [error for error in errors if "materialise" in error]
+    places = [re.search(r"^ *where: (.*)$", error, re.MULTILINE) for error in told]
+    found = dict.fromkeys(how_to_materialise(place[1]) for place in places if place)
+    return [line for lines in found for line in lines]
+
+
 def _text(document: dict[str, Any]) -> Iterator[str]:
     unmet = document["checks_not_passed"]
     not_passed = f", {len(unmet)} not" if unmet else ""
@@ -129,6 +139,7 @@ def _text(document: dict[str, Any]) -> Iterator[str]:
             )
         ],
     )
+    yield from _how_to_make(document["failures"].values())
     numbered = enumerate(document["findings"], 1)
     yield from section(
         "what it shows", [line for n, text in numbered for line in paragraph(f"{n}. {text}", 2, 3)]

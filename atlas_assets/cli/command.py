@@ -208,7 +208,7 @@ def _explain(
     if show:
         echo(printable(f"Error: {error}", keep=_LAYOUT).split("\n"), err=True)
         if "materialise" in (error.remedy or ""):
-            echo(_how_to_materialise(error), err=True)
+            echo(how_to_materialise(error.where or ""), err=True)
     if ctx.meta[_JSON]:
         fields = ("what", "where", "expected", "found", "remedy")
         document = {
@@ -220,11 +220,12 @@ def _explain(
         click.echo(_dump(document))
 
 
-def _how_to_materialise(error: AtlasError) -> tuple[str, ...]:
+def how_to_materialise(where: str) -> tuple[str, ...]:
+    """Return the lines that say which command makes the file again that an error is about."""
     from atlas_assets.stages.catalog import artifact_of_file
 
     # a path, after which may come what in the file is meant
-    file = re.split("[:,] ", error.where or "")[0]
+    file = re.split("[:,] ", where)[0]
     found = artifact_of_file(PurePath(file).name)
     return _HOW_TO_VALIDATE if found is not None and found[0].on_demand else _HOW_TO_MATERIALISE
 

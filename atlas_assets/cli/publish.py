@@ -77,7 +77,7 @@ def publish(
     options = Options(cells=cells, replace=replace, overwrite=overwrite, dry_run=dry_run)
     found = hub.publish(store, settings, repo_id, HubClient(), options)
     document = {"folder": str(store.root), "dry_run": dry_run, **_record(found)}
-    unfit = any(file.present for file in found.left_out)
+    unfit = any(file.unfit for file in found.left_out)
     text = partial(_told, found, settings, str(store.root), dry_run=dry_run)
     return Answer("atlas.publish/1", document, text, FINDING if unfit else OK)
 

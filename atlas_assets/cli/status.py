@@ -12,6 +12,7 @@ import click
 from atlas_assets.cli.command import FINDING, OK, UNREADABLE, Answer, AnsweringCommand
 from atlas_assets.cli.options import as_json
 from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, count, paragraph, section, size, table
+from atlas_assets.stages.setting import Definition
 
 if TYPE_CHECKING:
     from atlas_assets.atlas.status import FileState
@@ -157,6 +158,13 @@ def _reasons(states: list[FileState]) -> list[str]:
             span = f" ({_span(files)})" if first.setting else ""
             affected.setdefault((first.state, first.reason), []).append(first.artifact + span)
     told = [f"{state}: {', '.join(names)}: {reason}" for (state, reason), names in affected.items()]
+    from atlas_assets.stages.catalog import ON_DEMAND
+
+    apart = {s.artifact for s in states if s.reason and s.artifact in ON_DEMAND and s.size_bytes}
+    if apart:
+        told.append(
+            f"the job validate, and not atlas build, makes {', '.join(sorted(apart))} again"
+        )
     return section("why", [line for reason in told for line in paragraph(reason)])
 
 
@@ -169,5 +177,6 @@ def _span(files: list[FileState]) -> str:
     first = files[0].setting
     if first is None:
         return ""
-    off = "" if files[0].on_grid else " (off the grid)"
+    outside = "not in force" if isinstance(first, Definition) else "off the grid"
+    off = "" if files[0].on_grid else f" ({outside})"
     return (str(first) if len(files) == 1 else count(len(files), "setting")) + off

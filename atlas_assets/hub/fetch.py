@@ -313,10 +313,9 @@ def _validated(
         value, stored = codec_of(artifact).read(path, setting=file.setting, quotes_links=True)
         stored = stored or _told(file, value, path)
         # whether its atlas may be in this folder is judged below
-        at = file.setting
-        setting = at if isinstance(at, Setting) else artifact.setting
+        partition = file.setting or artifact.setting
         provenance.require(
-            stored, Lineage(), artifact=artifact.key, path=file.name, setting=setting
+            stored, Lineage(), artifact=artifact.key, path=file.name, partition=partition
         )
     except ArtifactError as error:
         raise type(error)(

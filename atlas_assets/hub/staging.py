@@ -37,12 +37,18 @@ from atlas_assets.soundness.inspection import Inspection, MaskReader, checks_of
 from atlas_assets.soundness.subject import Cell, subject_of_atlas
 from atlas_assets.stages.catalog import ARTIFACTS, NOT_APPLICABLE, ON_DEMAND, skipped_under
 from atlas_assets.stages.check import NotApplicableError, NotComparedError
+from atlas_assets.stages.setting import DEFINITIONS, SWEEP
 from atlas_assets.storage import sidecar
 from atlas_assets.storage.codecs import codec_of
 from atlas_assets.storage.folder import partitions_present
 from atlas_assets.storage.store import AtlasStore
 
 _MISSING = "it is missing"
+#: of files that the settings in force leave out, though nothing is wrong with them
+_NOT_IN_FORCE = {
+    SWEEP: "its setting is not in the sweep",
+    DEFINITIONS: "its definition is not in force",
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class LeftOut:
     def present(self) -> bool:
         """Whether the atlas has the file."""
         return self.reason != _MISSING
+
+    @property
+    def unfit(self) -> bool:
+        """Whether the file is there and stale or not sound."""
+        return self.present and self.reason not in _NOT_IN_FORCE.values()
 
 
 @dataclass(frozen=True)
@@ -191,7 +202,7 @@ def _stage(
         elif not (reason == _MISSING and skipped.get(cell[0], "").startswith(NOT_APPLICABLE)):
             left_out.append(_left_out(cell, reason))
     if cells is None:
-        left_out += _off_the_sweep(store)
+        left_out += _not_in_force(store)
     unfit = [f"{file.name}: {file.reason}" for file in left_out if file.present]
     expect(
         bool(sound),
@@ -306,11 +317,11 @@ def _left_out(cell: Cell, reason: str) -> LeftOut:
     return LeftOut(key, partition, ARTIFACTS[key].file_name(setting), reason)
 
 
-def _off_the_sweep(store: AtlasStore) -> list[LeftOut]:
+def _not_in_force(store: AtlasStore) -> list[LeftOut]:
     return [
-        _left_out((key, at), "its setting is not in the sweep")
+        _left_out((key, at), _NOT_IN_FORCE[artifact.partitions])
         for key, artifact in ARTIFACTS.items()
-        if artifact.partitioned
+        if artifact.partitions is not None
         for at in partitions_present(UPath(store.root), key)
         if at not in store.partitions(key)
     ]

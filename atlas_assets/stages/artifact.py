@@ -8,6 +8,7 @@ dataset card and documentation. `atlas_assets.stages.catalog` lists them all.
 from __future__ import annotations
 
 import hashlib
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -142,6 +143,7 @@ class Artifact:
         parameters: Settings that change its content and that of nothing before it, with their
             defaults; they are part of its version.
         departures: Likewise, but named in its version only where they depart from the default.
+        departures_of: Likewise, but of one partition alone, by its partition key.
         of_own: The description in an atlas of own prompts, where it is another one.
         needs: What of the prompts it is about; where the inventory lacks that, it is not made.
         on_demand: Whether the job ``atlas`` leaves it out, and an atlas without it lacks nothing.
@@ -168,6 +170,7 @@ class Artifact:
     parts: Mapping[str, str] = field(default_factory=dict)
     parameters: Parameters = field(default_factory=dict)
     departures: Parameters = field(default_factory=dict)
+    departures_of: Mapping[str, Parameters] = field(default_factory=dict)
     of_own: str = ""
     needs: Needs = Needs.PROMPTS
     on_demand: bool = False
@@ -243,13 +246,15 @@ class Artifact:
         is_its_file = partition is not None and self.file_name(partition) == name
         return is_its_file, partition if is_its_file else None
 
-    def version(self, parameters: Parameters) -> str:
+    def version(self, parameters: Parameters, partition: Partition | None = None) -> str:
         """Return the code version with the parameters in force, such as ``1+permutations=200``.
 
-        A parameter that is absent has its default.
+        A parameter that is absent has its default. Without a partition, it is the version of all.
         """
+        one = partition and partition.partition_key
+        of_partitions = (of for key, of in self.departures_of.items() if one in (None, key))
         in_force = {name: parameters.get(name, self.parameters[name]) for name in self.parameters}
-        for name, default in self.departures.items():
+        for name, default in ChainMap(dict(self.departures), *map(dict, of_partitions)).items():
             if parameters.get(name, default) != default:
                 in_force[name] = parameters[name]
         named = (f"{name}={_spelled(value)}" for name, value in sorted(in_force.items()))

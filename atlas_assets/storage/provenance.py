@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from atlas_assets.errors import ForeignArtifactError, ProvenanceError, SettingsError, unsound
 from atlas_assets.files.json_text import read_json, sealed, unsealed
 from atlas_assets.models.identity import ModelIdentity
-from atlas_assets.stages.setting import Setting
+from atlas_assets.stages.setting import Definition, Partition, Setting
 
 #: version 2 added `Provenance.parts`, and the digest of the record itself
 FORMAT_VERSION = 2
@@ -116,6 +116,8 @@ class Provenance(_Record):
             ``release`` when any came from the paper's release; else ``atlas``.
         lineage: the model, readout and grid; ``None`` when an input's is unknown.
         setting: the (ε, C) of the content, where it has one.
+        definition: the definition of the circuits that are the content, as `Definition` spells its
+            partition key; records of other files do not hold it, nor do older ones of circuits.
         inputs: asset key → digest of the input that was read.
         payload_sha256: the digest of the content, independent of the file's encoding.
         parts: part of the content that can be read alone → digest of that part; empty for formats
@@ -131,6 +133,7 @@ class Provenance(_Record):
     origin: Origin
     lineage: Lineage | None = None
     setting: Setting | None = None
+    definition: str | None = None
     inputs: dict[str, str] = {}
     payload_sha256: str
     parts: dict[str, str] = {}
@@ -138,9 +141,11 @@ class Provenance(_Record):
     remark: str = ""
 
     @model_serializer(mode="wrap")
-    def _without_empty_remark(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_unsaid(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what there is not of most files: records are as they were before there was."""
         fields: dict[str, Any] = serialize(self)
-        return fields if self.remark else {k: v for k, v in fields.items() if k != "remark"}
+        unsaid = {name for name in ("definition", "remark") if not fields[name]}
+        return {name: value for name, value in fields.items() if name not in unsaid}
 
     @property
     def parts_verified(self) -> bool:
@@ -197,26 +202,55 @@ def require(
     *,
     artifact: str,
     path: object,
-    setting: Setting | None = None,
+    partition: Partition | None = None,
 ) -> None:
     """Refuse a file made under settings that contradict the ones in force.
 
     A file without a record (``stored`` is ``None``), as those of the paper's release, is accepted.
 
     Raises:
-        ProvenanceError: names each contradicting field, both values and the remedy.
+        ProvenanceError: names each contradicting field, both values and the remedy; or the file is
+            another one, as `require_own` says it.
     """
     if stored is None:
         return
+    require_own(stored, artifact=artifact, path=path, partition=partition)
     found = contradictions(stored.lineage, expected) if stored.lineage else []
-    if stored.artifact != artifact:
-        found.insert(0, ("artifact", stored.artifact, artifact))
-    if setting and stored.setting and stored.setting != setting:
-        found.insert(0, ("setting", stored.setting, setting))
     if found:
         remove = "remove it and " if is_of_another_atlas(found) else ""
         what = f"{artifact} was made under other settings than the ones in force"
         raise _contradicted(what, path, found, f"{remove}materialise {artifact} again")
+
+
+def require_own(
+    stored: Provenance, *, artifact: str, path: object, partition: Partition | None = None
+) -> None:
+    """Refuse a file that its record says is another artifact's, or of another partition.
+
+    Args:
+        stored: the record.
+        artifact, path: which artifact's file that is to be, and where it lies.
+        partition: which one's; or the only setting that the artifact speaks of. What a record does
+            not name is not compared.
+
+    Raises:
+        ProvenanceError: it is another one; both are named.
+    """
+    found: list[Contradiction] = []
+    if isinstance(partition, Setting) and stored.setting not in (None, partition):
+        found.append(("setting", stored.setting, partition))
+    if isinstance(partition, Definition) and stored.definition not in (None, str(partition)):
+        found.append(("definition", stored.definition, partition))
+    if stored.artifact != artifact:
+        found.append(("artifact", stored.artifact, artifact))
+    if found:
+        raise ProvenanceError(
+            "the file is another one than its name says",
+            where=str(path),
+            expected="; ".join(f"{field} = {wanted}" for field, _, wanted in found),
+            found="; ".join(f"{field} = {was}" for field, was, _ in found),
+            remedy=f"materialise {artifact} again, or rename the file to what it holds",
+        )
 
 
 def require_same_atlas(

@@ -136,7 +136,7 @@ class AtlasStore:
         earlier = None
         with contextlib.suppress(DamagedArtifactError):
             whole = artifact.kind == "hdf5" and self.exists(key, setting)
-            earlier = self.provenance(key, setting) if whole else codec.replaced(path)
+            earlier = self._stored(key, setting) if whole else codec.replaced(path)
         require_not_written_to(codec.files(path))
         records.require_same_atlas(earlier, self.expected(), artifact=key, path=path)
         record = self._record(artifact, setting, about, inputs)
@@ -158,14 +158,15 @@ class AtlasStore:
         Raises:
             MissingArtifactError: there is no such file; the remedy is the command that makes it.
             ArtifactError: it is damaged, does not follow its schema, or is about another setting.
-            ProvenanceError: it was made under settings that contradict the ones in force.
+            ProvenanceError: it was made under settings that contradict the ones in force, or is
+                another artifact's, or of another partition, than its name says.
         """
         self._require_present(key, setting)
-        path, about = self.path(key, setting), _setting_of(artifact_named(key), setting)
+        path, about = self.path(key, setting), setting or artifact_named(key).setting
 
         def accept(stored: Provenance | None) -> None:
             if stored is not None:
-                records.require(stored, self.expected(), artifact=key, path=path, setting=about)
+                records.require(stored, self.expected(), artifact=key, path=path, partition=about)
 
         value, _ = codec_named(key).read(path, part=part, setting=setting, accept=accept)
         return value
@@ -191,8 +192,17 @@ class AtlasStore:
     def provenance(self, key: str, setting: Partition | None = None) -> Provenance | None:
         """Return the provenance of the file on disk; ``None`` for a file that has none.
 
-        A file that is not there or is damaged is an error, as for `read`.
+        A file that is not there, is damaged, or is another one than its name says, is an error, as
+        for `read`.
         """
+        stored, about = self._stored(key, setting), setting or artifact_named(key).setting
+        if stored is not None:
+            path = self.path(key, setting)
+            records.require_own(stored, artifact=key, path=path, partition=about)
+        return stored
+
+    def _stored(self, key: str, setting: Partition | None) -> Provenance | None:
+        """As `provenance`, whatever artifact and partition the record is about."""
         name, path = (key, setting, _RECORD), self.path(key, setting)
         before = self._states(key, setting)
         kept = self._kept.of(name, before)
@@ -251,8 +261,10 @@ class AtlasStore:
             changed = [f"{field} = {was}, now {wanted}" for field, was, wanted in found]
             if changed:
                 return f"it was made with {'; '.join(changed)}"
-        version = artifact.version(self.parameters)
-        if stored.code_version != version:
+        version = artifact.version(self.parameters, setting)
+        # of a definition that is not in force, nothing in force tells what it depends on
+        own = setting and setting.partition_key in artifact.departures_of
+        if stored.code_version != version and not (own and setting not in self.partitions(key)):
             return f"its code version is {stored.code_version}, now {version}"
         at = setting or artifact.setting
         for name in artifact.inputs:
@@ -300,10 +312,11 @@ class AtlasStore:
             }
         return Provenance(
             artifact=artifact.key,
-            code_version=artifact.version(self.parameters),
+            code_version=artifact.version(self.parameters, setting),
             origin=origin,
             lineage=lineage,
-            setting=about or _setting_of(artifact, setting),
+            setting=about or (setting if isinstance(setting, Setting) else artifact.setting),
+            definition=str(setting) if isinstance(setting, Definition) else None,
             inputs=dict(inputs),
             payload_sha256=_NO_CONTENT,
             versions=library_versions(artifact.kind, artifact.runs_model),
@@ -381,11 +394,6 @@ class AtlasStore:
             f"--select {key}{partition}` (the jobs sweep and atlas make what it needs as well), or "
             "point ATLAS_DATA_DIR and ATLAS_NAME at an atlas that has it",
         )
-
-
-def _setting_of(artifact: Artifact, partition: Partition | None) -> Setting | None:
-    """The (ε, C) of a file: its partition's, else the only one that the artifact speaks of."""
-    return partition if isinstance(partition, Setting) else artifact.setting
 
 
 def _name(key: str, setting: Partition | None) -> str:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from atlas_assets.cli.build import _text
+from atlas_assets.errors import ProvenanceError
+from atlas_assets.storage.provenance import require_own
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.orchestration.tiny_atlas import QUICK_LOOK
 from atlas_assets_tests.sample_atlas import NAME
+from atlas_assets_tests.storage.samples import provenance
 
 
 def test_what_could_not_be_made_is_named_with_its_cause(
@@ -26,6 +30,31 @@ def test_what_could_not_be_made_is_named_with_its_cause(
     assert "run " in built.out
     assert "Dependencies" not in built.err  # the steps that were left out are said to be, shortly
     assert (tmp_path / "home" / "dagster.yaml").read_text().startswith("telemetry:")
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [("ablation.parquet", "-j validate"), ("ablation_sample.parquet", "`atlas build`")],
+)
+def test_what_makes_a_file_again_that_a_step_could_not_read_is_said(
+    tmp_path: Path, file: str, command: str
+) -> None:
+    key = file.removesuffix(".parquet")
+    with pytest.raises(ProvenanceError) as refused:
+        require_own(provenance("attribution"), artifact=key, path=tmp_path / file)
+    document = {
+        "checks_not_passed": {},
+        "checks_passed": 1,
+        "seconds": 1.0,
+        "failures": dict.fromkeys(("circuit_quality", "specificity"), str(refused.value)),
+        "findings": [],
+        "folder": str(tmp_path),
+        "report": None,
+        "run_id": "0" * 32,
+    }
+    told = "\n".join(_text(document))
+    assert told.count("to materialise:") == 1
+    assert command in told[told.index("to materialise:") :].splitlines()[0]
 
 
 def test_own_circuits_that_cannot_be_read_are_told_of_before_any_work(

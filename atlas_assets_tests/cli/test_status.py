@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import polars as pl
 import pytest
 
 from atlas_assets.atlas.open import open_with_model
-from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.errors import ArtifactError
+from atlas_assets.stages.catalog import ARTIFACTS, artifact_of_file
+from atlas_assets.stages.circuits import circuits
+from atlas_assets.stages.setting import Definition
+from atlas_assets.storage.codecs import codec_named
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.cli.conftest import Call, Called
 from atlas_assets_tests.sample_atlas import NAME
@@ -131,6 +136,103 @@ def test_content_that_was_changed_is_found_when_verifying(data: Path, call: Call
     found = files_of(call(data, "status", "--verify", "--json"))["object_masks", 0.5]
     assert found["state"] == "damaged"
     assert "content is not what was written" in found["reason"]
+
+
+@pytest.mark.parametrize("verify", [(), ("--verify",)])
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("circuits_published.parquet", "circuits_matched.parquet", "definition = matched"),
+        ("11A_object_prompts.parquet", "11B_checker_prompts.parquet", "artifact = checker_prompts"),
+        (
+            "13_object_masks_eps0.5_cons0.8.h5",
+            "13_checker_masks_eps0.5_cons0.8.h5",
+            "artifact = checker_masks",
+        ),
+        (
+            "13_object_masks_eps0.5_cons0.8.h5",
+            "13_object_masks_eps0.1_cons0.8.h5",
+            "setting = ε=0.1, C=0.8",
+        ),
+    ],
+)
+def test_files_that_changed_places_are_what_their_readers_say(
+    data: Path, call: Call, one: str, other: str, said: str, verify: tuple[str, ...]
+) -> None:
+    store = open_with_model(sample_atlas.settings_in(data))
+    for name in ("published", "matched"):
+        table = pl.DataFrame(
+            {"concept": ["ast__For"], "layer": [0], "neuron": [len(name)]},
+            schema=circuits.SCHEMA.polars,
+        )
+        store.write("circuits", table, Definition(name), inputs={})
+    places = [data / NAME / name for name in (one, other)]
+    kept = [place.read_bytes() for place in places]
+    for place, content in zip(places, reversed(kept), strict=True):
+        place.write_bytes(content)
+    found = artifact_of_file(one)
+    assert found is not None
+    with pytest.raises(ArtifactError) as refused:
+        store.read(found[0].key, found[1])
+    assert refused.value.found == said
+    shown = call(data, "status", "--json", *verify)
+    states = {Path(file["path"]).name: file for file in shown.json["files"]}
+    assert shown.code == 3
+    assert [states[name]["state"] for name in (one, other)] == ["damaged", "damaged"]
+    assert said in states[one]["reason"]
+
+
+def test_who_makes_a_damaged_file_again_is_said(data: Path, call: Call) -> None:
+    store = open_with_model(sample_atlas.settings_in(data))
+    path = store.write("ablation", samples.sample("ablation"), inputs={}).path
+    path.rename(store.path("ablation_sample"))
+    assert "job validate" not in " ".join(call(data, "status").out.split("why")[1:])
+    store.path("ablation_sample").rename(path)
+    path.write_bytes(path.read_bytes()[:99])
+    told = " ".join(call(data, "status").out.split())
+    assert "the job validate, and not atlas build, makes ablation again" in told
+
+
+def test_a_record_of_circuits_that_names_no_definition_is_still_read(data: Path) -> None:
+    store = open_with_model(sample_atlas.settings_in(data))
+    table = pl.DataFrame(schema=circuits.SCHEMA.polars)
+    record = store.write("circuits", table, Definition("matched"), inputs={}).provenance
+    codec_named("circuits").write(
+        store.path("circuits", Definition("published")),
+        table,
+        record.model_copy(update={"definition": None}),
+    )
+    assert store.read("circuits", Definition("published")).is_empty()
+
+
+def test_circuits_that_are_not_asked_for_any_more_are_not_in_force(
+    data: Path, tmp_path: Path, call: Call
+) -> None:
+    own = tmp_path / "own.parquet"
+    table = pl.DataFrame(schema=circuits.SCHEMA.polars)
+    table.write_parquet(own)
+    asked = {"circuits": str(own)}
+    with_own = open_with_model(sample_atlas.settings_in(data, **asked))
+    for name in ("published", "own"):
+        with_own.write("circuits", table, Definition(name), inputs={})
+
+    def states(**changes: str) -> dict[str, tuple[str, bool, str | None]]:
+        files = call(data, "status", "--json", **changes).json["files"]
+        of_circuits = [file for file in files if file["artifact"] == "circuits"]
+        return {
+            file["definition"]: (file["state"], file["on_grid"], file["reason"])
+            for file in of_circuits
+            if file["definition"] in ("own", "published")
+        }
+
+    fresh = {"published": ("fresh", True, None), "own": ("fresh", True, None)}
+    assert states(**asked) == fresh
+    assert states() == {**fresh, "own": ("fresh", False, None)}
+    assert "own (not in force)" in call(data, "status").out
+    table.with_columns(pl.lit(0).alias("more")).write_parquet(own)
+    changed = states(**asked)
+    assert changed["published"] == fresh["published"], "the file is not its"
+    assert changed["own"][0] == "stale" and "code version" in str(changed["own"][2])
 
 
 def test_files_without_a_record_are_fresh(tmp_path: Path, call: Call) -> None:

@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import polars as pl
 import pytest
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.hub.card import render
 from atlas_assets.hub.manifest import Manifest
 from atlas_assets.hub.staging import Stage, staged
+from atlas_assets.stages.circuits import circuits
+from atlas_assets.stages.setting import Definition
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Atlas
 from atlas_assets_tests.soundness import sound_atlas
@@ -87,6 +90,16 @@ def test_a_setting_off_the_sweep_is_not_published(atlas: Atlas, tmp_path: Path) 
         left = {file.name: file.reason for file in stage.left_out if file.asset == "object_masks"}
     assert published == {"0.8|0.5"}
     assert set(left.values()) == {"its setting is not in the sweep"} and len(left) == 3
+    assert not any(file.unfit for file in stage.left_out if file.asset == "object_masks")
+
+
+def test_circuits_not_in_force_are_left_out_in_words_and_are_no_finding(atlas: Atlas) -> None:
+    table = pl.DataFrame(schema=circuits.SCHEMA.polars)
+    atlas.store.write("circuits", table, Definition("own"), inputs={})
+    with staged(atlas.store, atlas.settings) as stage:
+        (own,) = [file for file in stage.left_out if file.name == "circuits_own.parquet"]
+    assert own.reason == "its definition is not in force"
+    assert own.present and not own.unfit
 
 
 def test_staging_twice_gives_the_same_bytes(stage: Stage, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import ChainMap
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,9 @@ def test_the_number_of_permutations_is_a_setting_that_makes_the_null_stale(
 def test_the_default_settings_are_the_catalogues() -> None:
     settings = AtlasSettings()
     for artifact in ARTIFACTS.values():
-        for name, default in {**artifact.parameters, **artifact.departures}.items():
+        of_partitions = ChainMap(*map(dict, artifact.departures_of.values()))
+        named = {**artifact.parameters, **artifact.departures, **of_partitions}
+        for name, default in named.items():
             assert settings.parameters[name] == default, (artifact.key, name)
 
 

@@ -142,7 +142,7 @@ def test_the_wrong_artifact_is_a_contradiction() -> None:
     stored = provenance("object_masks", setting=Setting(0.1, 0.2))
     with pytest.raises(ProvenanceError, match="artifact = checker_masks"):
         require(stored, LINEAGE, artifact="checker_masks", path="p")
-    require(stored, LINEAGE, artifact="object_masks", path="p", setting=Setting(0.1, 0.2))
+    require(stored, LINEAGE, artifact="object_masks", path="p", partition=Setting(0.1, 0.2))
 
 
 def test_inputs_that_contradict_each_other_do_not_combine() -> None:

@@ -227,7 +227,7 @@ CIRCUITS = Artifact(
     partitions=DEFINITIONS,
     setting=REFERENCE,
     needs=Needs.GRID,
-    departures={"circuits": None},
+    departures_of={OWN: {"circuits": None}},
     checks=(Check("agrees_with_inputs", "the neurons that the definition gives", _follows),),
 )
 

@@ -31,8 +31,10 @@ Of the files that cannot be read, only a damaged one is replaced when its artifa
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 #: how the few lines begin that git-lfs leaves in the place of a file it has not downloaded
@@ -242,6 +244,22 @@ def within(where: str) -> Iterator[None]:
             found=error.found,
             remedy=error.remedy,
         ) from error
+
+
+def require_regular(path: Path, error: type[AtlasError]) -> None:
+    """Raise ``error`` where there is a pipe, a socket or a device: reading it might never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # who reads it says what is wrong
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise error(
+            "what is there is no file",
+            where=str(path),
+            expected="a regular file",
+            found="a pipe, a socket or a device",
+            remedy="put the file itself in its place, or remove it",
+        )
 
 
 def require_downloaded(

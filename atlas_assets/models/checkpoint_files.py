@@ -11,7 +11,14 @@ from typing import Any
 
 from tokenizers import Tokenizer as TokenizerFile
 
-from atlas_assets.errors import HEAD, ModelError, expect, require_downloaded, shortened
+from atlas_assets.errors import (
+    HEAD,
+    ModelError,
+    expect,
+    require_downloaded,
+    require_regular,
+    shortened,
+)
 from atlas_assets.models.kinds import require_readable_kind
 from atlas_assets.models.second_tokenizer import SecondTokenizer, made_by_transformers
 from atlas_assets.models.special_tokens import Bos, prefix_of
@@ -31,9 +38,12 @@ _BLOCK_BYTES = 1 << 20
 def read_config(folder: Path) -> dict[str, Any]:
     """Read the ``config.json`` of a checkpoint's folder.
 
-    Raises ModelError where it is missing, is not JSON or names no model type.
+    Raises ModelError where it is missing, is not JSON or names no model type, or a file of the
+    folder is a pipe or a device.
     """
     path = folder / "config.json"
+    for file in folder.iterdir():
+        require_regular(file, ModelError)
     require_readable_kind([file.name for file in folder.iterdir()], str(folder))
     config = _read_json(path)
     expect(

@@ -46,8 +46,11 @@ def read_plain(folder: Path, dtype: torch.dtype) -> CircuitGPT | None:
         raise
     except Exception:  # transformers meets the same
         return None
-    with torch.device("meta"), _Undrawn():  # the tensors of the files take the place of these
-        network = CircuitGPT(config)
+    try:
+        with torch.device("meta"), Undrawn():  # the tensors of the files take the place of these
+            network = CircuitGPT(config)
+    except RuntimeError:  # there are no tensors of such sizes
+        return None
     blocks = network.circuit_model
     if config.tied_unembed:
         head = found.pop(_HEAD, None)
@@ -67,7 +70,7 @@ def read_plain(folder: Path, dtype: torch.dtype) -> CircuitGPT | None:
     return network
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Within, new modules draw no numbers to begin with.
 
     On the device meta that would change nothing, but import torch's compiler, for 2 s.

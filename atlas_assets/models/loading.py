@@ -18,6 +18,7 @@ from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.acceleration import DENSE, accelerate
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets.models.circuitgpt_files import read_plain
+from atlas_assets.models.fitting import require_fitting, tensors_in
 from atlas_assets.models.loaded import LoadedModel
 from atlas_assets.models.memory import require_memory
 from atlas_assets.models.mlp_checks import checked, require_causal
@@ -81,6 +82,7 @@ def load(
     config = checkpoint.read_config(source.folder)
     weights = checkpoint.weight_files(source.folder)
     require_whole(weights)
+    require_fitting(source.folder, config, tensors_in(weights))
     identity = identify(source)
     require_memory(sum(file.stat().st_size for file in weights))
     tokenizer = checkpoint.CheckpointTokenizer(source.folder, config, bos)

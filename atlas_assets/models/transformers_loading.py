@@ -6,6 +6,7 @@ Only what needs transformers' classes imports this module, which takes 3.5 s of 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ import atlas_assets.models.circuitgpt  # noqa: F401 - registers the family with 
 from atlas_assets.errors import AtlasError, ModelError, shortened
 from atlas_assets.models import checkpoint_files as checkpoint
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
+from atlas_assets.models.circuitgpt_files import Undrawn
+from atlas_assets.models.fitting import require_size, tensors_in
 
 
 def read_network(folder: Path, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
@@ -39,8 +42,9 @@ def read_network(folder: Path, config: Mapping[str, Any], dtype: torch.dtype) ->
         ModelError: transformers cannot load it, it is no causal language model, or its tensors do
             not fit.
     """
-    loader = _loader(folder)
+    loader, network_config = _loader(folder)
     try:
+        _require_size(folder, loader, network_config)
         with _quiet():
             loaded: Any = loader.from_pretrained(
                 str(folder),
@@ -61,8 +65,27 @@ def read_network(folder: Path, config: Mapping[str, Any], dtype: torch.dtype) ->
     return network
 
 
-def _loader(folder: Path) -> Any:
-    """The class of transformers that loads a checkpoint as a causal language model."""
+def _require_size(folder: Path, loader: Any, config: Any) -> None:
+    """Refuse a config of a far larger network than the weights, by one that takes no memory."""
+    if getattr(config, "quantization_config", None) is not None:
+        return  # several numbers lie in one
+    try:
+        with torch.device("meta"), Undrawn():
+            if hasattr(loader, "from_config"):
+                network = loader.from_config(config)
+            else:  # a class for text alone, which reads its own part of the config
+                own = loader.config_class.from_pretrained(str(folder), local_files_only=True)
+                network = loader(own)
+        wanted = sum(parameter.numel() for parameter in network.parameters())
+    except Exception as error:
+        if "overflow" not in str(error):
+            return  # transformers says below what is wrong
+        wanted = sys.maxsize
+    require_size(folder, wanted, tensors_in(checkpoint.weight_files(folder)))
+
+
+def _loader(folder: Path) -> tuple[Any, Any]:
+    """The class of transformers that loads a checkpoint as a causal model, and the config."""
     try:
         config = AutoConfig.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
@@ -75,12 +98,13 @@ def _loader(folder: Path) -> Any:
     own: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)] if is_causal else None
     has_encoder = getattr(config, "is_encoder_decoder", False)
     if is_causal and not (has_encoder and own.__name__ not in (config.architectures or ())):
-        return AutoModelForCausalLM
+        return AutoModelForCausalLM, config
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not has_encoder:
-        return AutoModelForImageTextToText
+        return AutoModelForImageTextToText, config
     for name in () if has_encoder else config.architectures or ():
         if name.endswith("ForCausalLM") and hasattr(transformers, name):
-            return getattr(transformers, name)  # the part for text of a multimodal model, saved
+            # the part for text of a multimodal model, saved
+            return getattr(transformers, name), config
     what = "an encoder-decoder" if has_encoder else "no causal language model"
     raise ModelError(
         f"the model is {what}",

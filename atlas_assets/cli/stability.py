@@ -15,6 +15,8 @@ from atlas_assets.cli.text import paragraph, table
 from atlas_assets.stages.setting import Setting
 
 if TYPE_CHECKING:
+    from upath import UPath
+
     from atlas_assets.stages.report.claims import ClaimResult
 
 _CLAIM = ("id", "section", "statement", "setting", "expected")
@@ -33,7 +35,8 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     Spearman's ρ between the atlases: whether circuit sizes, concept fractions and the similarity
     of two circuits put the concepts into the same order. What a file is missing for is left out,
     and named. A FOLDER may also be the name of an atlas under ATLAS_DATA_DIR. Without any, the
-    atlases of the checkpoints that ATLAS_MODEL names are compared; those without are named.
+    atlases of the checkpoints that ATLAS_MODEL names are compared; those without are named, and
+    those of which files are stale, as `atlas status` says of each.
     """
     of_series = {} if folders else _of_series()
     folders = folders or tuple(of_series.pop("folders", ()))
@@ -43,6 +46,7 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     from atlas_assets.atlas.stability import stability as compare
 
     paths = [named_atlas(folder) for folder in folders]
+    _require_each_once(paths)
     result = compare([open_folder(path) for path in paths])
     names = _short([str(path) for path in paths])
     document = {
@@ -63,14 +67,24 @@ def stability(folders: tuple[str, ...], markdown: bool) -> Answer:
     return Answer("atlas.stability/1", document, lambda: show(document, names))
 
 
+def _require_each_once(paths: Sequence[UPath]) -> None:
+    places = [str(path.resolve()) for path in paths]
+    for place in places:
+        if places.count(place) > 1:
+            raise click.UsageError(f"{place} is named twice: it would agree with itself")
+
+
 def _of_series() -> dict[str, Any]:
     """The atlases of the series that the settings name, if they name one; and which lack one.
 
     Keys: ``folders`` with masks, ``without_masks`` (names of checkpoints), ``notice`` (a sentence,
-    or None). Raises MissingArtifactError where fewer than two have masks.
+    or None), ``stale`` (name of a checkpoint → why files of its atlas are).
+
+    Raises MissingArtifactError where fewer than two have masks.
     """
-    from atlas_assets.atlas.open import open_folder
+    from atlas_assets.atlas.open import open_folder, open_with_model
     from atlas_assets.atlas.series import checkpoints, listed, other_tokenizers
+    from atlas_assets.atlas.status import survey
     from atlas_assets.atlas.versions import folder_in_force
     from atlas_assets.errors import MissingArtifactError
     from atlas_assets.settings import AtlasSettings
@@ -80,7 +94,7 @@ def _of_series() -> dict[str, Any]:
     series = checkpoints(settings)
     if not series:
         return {}
-    folders, records = {}, {}
+    folders, records, stale = {}, {}, {}
     for one in series:
         folder = folder_in_force(one.settings)
         with suppress(MissingArtifactError):
@@ -89,6 +103,10 @@ def _of_series() -> dict[str, Any]:
             if present:
                 folders[one.label] = str(folder)
                 records[one.label] = store.provenance("object_masks", present[0])
+                states = survey(open_with_model(one.settings))
+                old = dict.fromkeys(str(each.reason) for each in states if each.state == "stale")
+                if old:
+                    stale[one.label] = "; ".join(old)
     lacking = [one.label for one in series if one.label not in folders]
     if len(folders) < 2:
         raise MissingArtifactError(
@@ -102,6 +120,7 @@ def _of_series() -> dict[str, Any]:
         "folders": list(folders.values()),
         "without_masks": lacking,
         "notice": other_tokenizers(records),
+        "stale": stale,
     }
 
 
@@ -112,6 +131,8 @@ def _notices(document: dict[str, Any]) -> Iterator[str]:
         yield f"without an atlas to compare: {', '.join(lacking)}"
     if document.get("notice"):
         yield document["notice"]
+    for label, reason in document.get("stale", {}).items():
+        yield f"files of {label} are stale, and `atlas build` makes them again: {reason}"
 
 
 def _claim(results: Sequence[ClaimResult]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from atlas_assets.soundness.evaluate import evaluate_claims
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets_tests import sample_atlas
 from atlas_assets_tests.cli.conftest import Call
+from atlas_assets_tests.models import tiny
 from atlas_assets_tests.sample_atlas import NAME
 
 ATLASES = (NAME, "second", "third")
@@ -44,8 +45,9 @@ def test_claims_are_told_for_every_atlas(three: Path, call: Call) -> None:
         assert claim["same"] == (all(claim["observed"]) and len(set(claim["observed"])) == 1)
 
 
-def test_an_atlas_agrees_with_itself(three: Path, call: Call) -> None:
-    found = call(three, "stability", NAME, NAME, "--json").json
+def test_an_atlas_agrees_with_its_copy(three: Path, tmp_path: Path, call: Call) -> None:
+    copy = shutil.copytree(three / NAME, tmp_path / "copy")
+    found = call(three, "stability", NAME, str(copy), "--json").json
     assert [row["lowest"] for row in found["ranks"]] == pytest.approx([1.0] * len(found["ranks"]))
     quantities = {row["quantity"] for row in found["ranks"]}
     assert quantities == {"circuit size", "Jaccard of two circuits", "concept fraction"}
@@ -53,6 +55,35 @@ def test_an_atlas_agrees_with_itself(three: Path, call: Call) -> None:
         (0.1, 0.8),
         (0.5, 0.8),
     }
+
+
+@pytest.mark.parametrize("again", ["name", "path", "link"])
+def test_an_atlas_that_is_named_twice_is_refused(
+    three: Path, tmp_path: Path, call: Call, again: str
+) -> None:
+    (tmp_path / "link").symlink_to(three / NAME)
+    other = {"name": NAME, "path": str(three / NAME), "link": str(tmp_path / "link")}[again]
+    found = call(three, "stability", NAME, "second", other)
+    assert found.code == 2
+    assert f"{three / NAME} is named twice" in found.err
+
+
+def test_a_checkpoint_that_was_changed_since_its_atlas_was_made_is_said(
+    tmp_path: Path, call: Call
+) -> None:
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    for step in (1, 2):
+        tiny.write(runs / f"step-{step}", weights=tiny.tensors(tiny.network(step)))
+        sample_atlas.make(data, name=f"{NAME}--step-{step}", model=str(runs / f"step-{step}"))
+    fresh = call(data, "stability", "--json", model=str(runs))
+    assert fresh.code == 0, fresh.err
+    assert fresh.json["stale"] == {}
+    shutil.copy(runs / "step-1" / "model.safetensors", runs / "step-2")
+    changed = call(data, "stability", "--json", model=str(runs))
+    assert list(changed.json["stale"]) == ["step-2"]
+    assert "model.weights_sha256" in changed.json["stale"]["step-2"]
+    told = " ".join(call(data, "stability", model=str(runs)).out.split())
+    assert "files of step-2 are stale, and `atlas build` makes them again: it was made" in told
 
 
 def test_as_text_and_as_tables(three: Path, call: Call) -> None:

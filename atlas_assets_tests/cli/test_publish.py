@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
 from atlas_assets.cli.app import atlas
+from atlas_assets.stages.circuits import circuits
+from atlas_assets.stages.setting import Definition
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Atlas
 from atlas_assets_tests.soundness import sound_atlas
@@ -91,6 +94,17 @@ def test_a_token_that_cannot_be_sent(hub: LocalHub, monkeypatch: pytest.MonkeyPa
     assert "a token with other characters" in done.stderr and "HF_TOKEN" in done.stderr
     assert "tök" not in done.output and "Traceback" not in done.stderr
     assert hub.calls() == []
+
+
+def test_circuits_that_nobody_asks_for_any_more_are_left_out_and_no_finding(
+    hub: LocalHub, mine: Atlas
+) -> None:
+    table = pl.DataFrame(schema=circuits.SCHEMA.polars)
+    mine.store.write("circuits", table, Definition("own"), inputs={})
+    done = run("--to", REPO, "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    assert "circuits_own.parquet: its definition is not in force" in done.stdout
+    assert hub.repos == {}
 
 
 def test_what_is_left_out_is_a_finding(hub: LocalHub, mine: Atlas) -> None:

@@ -42,7 +42,8 @@ class Branches:
     Args:
         network: the network, in eval mode.
         hold: how gates let readouts through.
-        tokens: tokens that run above a branch at a time, padding included.
+        tokens: tokens that run above a branch at a time, padding included; four times as many run
+            below at a time, so that branches of one layer come together.
     """
 
     def __init__(self, network: CircuitGPTNetwork, hold: Hold, tokens: int) -> None:
@@ -73,17 +74,19 @@ class Branches:
         first = opened.argmin(axis=1)
         targets = targets_of(ids, real)
         found = np.zeros(len(ids))
-        # each layer's branches run before the next layer does, so that nothing else is kept
-        for layer, stream, readout in self._trunk(placed(prompts, device)):
-            (branching,) = np.nonzero(first == layer)
-            for some in self._pieces(branching, ids.shape[1]):
-                above = placed(gates[some].astype(np.float32), device)
-                rows = placed(prompt_of[some], device)
-                x = stream[rows]
-                if readout is not None:
-                    x = self._ablated(layer, x, readout[rows], above)
-                losses = self._losses(x, placed(ids[some], device), placed(targets[some], device))
-                found[some] = losses.cpu().numpy()
+        for below in self._pieces(np.arange(len(prompts)), ids.shape[1] / 4):
+            here = np.isin(prompt_of, below)
+            # each layer's branches run before the next layer does, so that nothing else is kept
+            for layer, stream, readout in self._trunk(placed(prompts[below], device)):
+                (branching,) = np.nonzero(here & (first == layer))
+                for some in self._pieces(branching, ids.shape[1]):
+                    above = placed(gates[some].astype(np.float32), device)
+                    rows = placed(prompt_of[some] - below[0], device)
+                    x = stream[rows]
+                    if readout is not None:
+                        x = self._ablated(layer, x, readout[rows], above)
+                    given, wanted = placed(ids[some], device), placed(targets[some], device)
+                    found[some] = self._losses(x, given, wanted).cpu().numpy()
         return found
 
     def _trunk(self, ids: Tensor) -> Iterator[tuple[int, Tensor, Tensor | None]]:
@@ -100,8 +103,8 @@ class Branches:
             x = block.added(x, self._hold(layer, readout, opened))
         yield len(self._blocks), x, None
 
-    def _pieces(self, runs: IntArray, tokens: int) -> Iterator[IntArray]:
-        size = max(self._tokens // tokens, 1)
+    def _pieces(self, runs: IntArray, tokens: float) -> Iterator[IntArray]:
+        size = max(int(self._tokens / tokens), 1)
         for start in range(0, len(runs), size):
             yield runs[start : start + size]
 

@@ -41,6 +41,7 @@ from atlas_assets.extraction.passes import Doubles
 from atlas_assets.extraction.prompts import IntArray, TokenTable, tokenize
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.models.loaded import LoadedModel
+from atlas_assets.models.memory import give_back
 from atlas_assets.progress import Progress, Track
 
 #: runs after which their results are written down: ablations, and attributions at most
@@ -277,6 +278,7 @@ def ablated_losses(
             prompts = runs[part, 0]
             _require_finite(found, "the loss of an ablated network", [texts[p] for p in prompts])
             losses[part] = found
+    give_back()  # the threads of a next call would take memory of their own beside it
     return losses
 
 

@@ -27,7 +27,7 @@ TESTED_IN = {
         "extraction/readouts.py",
         "extraction/reduction.py",
     ),
-    "engines/test_dask_engine.py": ("engines/on_worker.py",),
+    "engines/test_dask_engine.py": ("engines/likeness.py", "engines/on_worker.py"),
     "extraction/test_extraction.py": ("extraction/engine.py", "extraction/losses.py"),
     "extraction/test_positions.py": ("extraction/spots.py",),
     "extraction/test_tree_model.py": ("extraction/tree_probe.py",),

@@ -74,12 +74,13 @@ class Branches:
         first = opened.argmin(axis=1)
         targets = targets_of(ids, real)
         found = np.zeros(len(ids))
-        for below in self._pieces(np.arange(len(prompts)), ids.shape[1] / 4):
+        above_at_once = max(self._tokens // ids.shape[1], 1)
+        for below in _pieces(np.arange(len(prompts)), 4 * above_at_once):
             here = np.isin(prompt_of, below)
             # each layer's branches run before the next layer does, so that nothing else is kept
             for layer, stream, readout in self._trunk(placed(prompts[below], device)):
                 (branching,) = np.nonzero(here & (first == layer))
-                for some in self._pieces(branching, ids.shape[1]):
+                for some in _pieces(branching, above_at_once):
                     above = placed(gates[some].astype(np.float32), device)
                     rows = placed(prompt_of[some] - below[0], device)
                     x = stream[rows]
@@ -103,11 +104,6 @@ class Branches:
             x = block.added(x, self._hold(layer, readout, opened))
         yield len(self._blocks), x, None
 
-    def _pieces(self, runs: IntArray, tokens: float) -> Iterator[IntArray]:
-        size = max(int(self._tokens / tokens), 1)
-        for start in range(0, len(runs), size):
-            yield runs[start : start + size]
-
     def _ablated(self, first: int, x: Tensor, readout: Tensor, gates: Tensor) -> Tensor:
         """Return the stream after the blocks, given it and the readout in the first layer."""
         positions = self._stack.wpe.weight[: x.shape[1]]
@@ -130,3 +126,8 @@ class Branches:
 
     def _losses(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
         return mean_losses(self._model.logits(self._stack.ln_f(x), ids), targets)
+
+
+def _pieces(rows: IntArray, size: int) -> Iterator[IntArray]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -49,8 +49,9 @@ def test_branches_give_the_bits_of_whole_runs(monkeypatch: pytest.MonkeyPatch, d
     gates[-2] = False
     means = rng.normal(size=shape)
     found = ablated(model, gates, means)
-    # of some batches a run of its own for each piece of the branches of a layer
-    monkeypatch.setattr(interventions, "BRANCH_TOKENS", 64)
+    # a run of its own for each branch, and four prompts at a time below
+    assert len(set(TEXTS)) > 4
+    monkeypatch.setattr(interventions, "BRANCH_TOKENS", 1)
     assert (ablated(model, gates, means) == found).all()
     monkeypatch.setattr(interventions, "branching", lambda _model: None)
     whole = ablated(model, gates, means)

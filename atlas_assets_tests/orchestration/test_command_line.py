@@ -196,15 +196,20 @@ def test_a_run_of_one_partition_plans_that_one_alone(env: dict[str, str], tmp_pa
         }
 
 
-def test_an_interrupt_ends_a_build_in_words(env: dict[str, str], tmp_path: Path) -> None:
-    with subprocess.Popen(
+def begun(env: dict[str, str], folder: Path) -> subprocess.Popen[str]:
+    """`atlas build`, in a group of processes of its own, all of which Ctrl-C meets."""
+    return subprocess.Popen(
         [str(BIN / "atlas"), "build"],
-        env={**env, "ATLAS_DATA_DIR": str(tmp_path), "DAGSTER_HOME": str(tmp_path / "home")},
-        cwd=tmp_path,
+        env={**env, "ATLAS_DATA_DIR": str(folder), "DAGSTER_HOME": str(folder / "home")},
+        cwd=folder,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a group of processes of its own, all of which Ctrl-C meets
-    ) as process:
+        start_new_session=True,
+    )
+
+
+def test_an_interrupt_ends_a_build_in_words(env: dict[str, str], tmp_path: Path) -> None:
+    with begun(env, tmp_path) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
@@ -220,14 +225,7 @@ def test_an_interrupt_ends_a_build_in_words(env: dict[str, str], tmp_path: Path)
 def test_an_interrupt_before_the_first_step_ends_a_command_in_a_word(
     env: dict[str, str], tmp_path: Path
 ) -> None:
-    with subprocess.Popen(
-        [str(BIN / "atlas"), "build"],
-        env={**env, "ATLAS_DATA_DIR": str(tmp_path), "DAGSTER_HOME": str(tmp_path / "home")},
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with begun(env, tmp_path) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("building in ")
         os.killpg(process.pid, signal.SIGINT)

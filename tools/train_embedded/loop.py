@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from atlas_assets.extraction.workers import in_order
+from atlas_assets.extraction.workers import in_order, one_thread
 from atlas_assets.progress import duration
 from tools.train_embedded.data import IntArray, TokenStream, batch, windows
 from tools.train_embedded.recipe import Recipe
@@ -121,7 +121,8 @@ def take_step(state: State, recipe: Recipe, data: Mapping[str, TokenStream]) -> 
             total.extend(result[1])
 
     in_order(parts, run, take, device=_CPU)
-    with _one_thread():
+    # sums over threads depend on their number; the optimiser's part is too short to need them
+    with one_thread():
         for parameter, gradient in zip(parameters, total, strict=True):
             parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(parameters, recipe.clip, error_if_nonfinite=True)
@@ -181,14 +182,3 @@ def _timed(state: State) -> Iterator[None]:
     yield
     state.wall_seconds += time.monotonic() - wall
     state.cpu_seconds += time.process_time() - cpu
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums over threads depend on their number; the optimiser's part is too short to need them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

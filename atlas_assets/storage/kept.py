@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from upath import UPath
 
@@ -17,6 +18,8 @@ from atlas_assets.files.locations import State, file_state
 Value = TypeVar("Value")
 #: how many values are kept
 _MOST = 128
+#: bytes of the arrays of a value that is kept, at most
+_SMALL = 2**24
 #: nanoseconds: two changes of a file within so long may leave it the same times
 _GRAIN = 20_000_000
 
@@ -70,17 +73,25 @@ def _is_settled(state: State, now: int) -> bool:
     return isinstance(changed, str) or now - changed > _GRAIN
 
 
+def is_small(value: Any) -> bool:
+    """Whether the arrays of a value are small enough for it to be kept (16 MiB in all)."""
+    return sum(array.nbytes for array in _arrays_of(value)) <= _SMALL
+
+
 def read_only(value: Any) -> Any:
     """Return the value, whose arrays nobody can write to any more."""
-    if isinstance(value, np.ndarray):
-        value.flags.writeable = False
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            read_only(part)
-    else:
-        for part in getattr(value, "__dict__", {}).values():
-            read_only(part)
+    for array in _arrays_of(value):
+        array.flags.writeable = False
     return value
+
+
+def _arrays_of(value: Any) -> Iterator[npt.NDArray[Any]]:
+    if isinstance(value, np.ndarray):
+        yield value
+        return
+    parts = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+    for part in parts.values():
+        yield from _arrays_of(part)
 
 
 def readers_own(value: Any) -> Any:

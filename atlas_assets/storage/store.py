@@ -16,9 +16,10 @@ from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArti
 from atlas_assets.files.locations import file_digest, local_path
 from atlas_assets.files.scratch import clear
 from atlas_assets.files.steady import require_not_written_to
-from atlas_assets.stages.activations.stored import AnyActivations
+from atlas_assets.stages.activations.stored import AnyActivations, StoredActivations
 from atlas_assets.stages.artifact import Artifact, Parameters
 from atlas_assets.stages.masks.masks import ObjectMasks
+from atlas_assets.stages.masks.packed import PackedMasks
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -31,7 +32,7 @@ from atlas_assets.stages.setting import (
 from atlas_assets.storage import provenance as records
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import artifact_named, codec_named
-from atlas_assets.storage.kept import Kept, States, read_only, readers_own, states_of
+from atlas_assets.storage.kept import Kept, States, is_small, read_only, readers_own, states_of
 from atlas_assets.storage.libraries import library_versions
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance
 from atlas_assets.storage.trust import cache_folder
@@ -174,8 +175,8 @@ class AtlasStore:
     def recall(self, key: str, setting: Partition | None = None, part: str | None = None) -> Any:
         """Return the value of an artifact, which is not read again while its files do not change.
 
-        Its arrays are read-only, since several may hold it. Pair masks and activations are too
-        large to be kept. Checks of what is on the disk use `read`, since a change through a memory
+        Its arrays are read-only, since several may hold it. Not kept are large ones
+        (`kept.is_small`) and what comes in blocks, which stays in its file. Checks of what is on the disk use `read`, since a change through a memory
         map shows in a file's times only some time after it, and one within milliseconds after a
         write of this process may never show there.
         """
@@ -185,7 +186,8 @@ class AtlasStore:
         if kept is not None:
             return readers_own(kept.value)
         value = self.read(key, setting, part)
-        if not isinstance(value, AnyActivations) and getattr(value, "pairs", None) is None:
+        blocks = value.pairs if isinstance(value, ObjectMasks) else value
+        if is_small(value) and not isinstance(blocks, StoredActivations | PackedMasks):
             self._keep(name, before, read_only(value))
         return readers_own(value)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
+from atlas_assets.storage import kept
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.samples import SETTING, equal, objects, store_at
@@ -22,7 +23,9 @@ def universal(store: AtlasStore) -> Any:
     return store.recall("object_masks", SETTING, "universal")
 
 
-def test_what_was_read_is_handed_over_again_and_cannot_be_changed(store: AtlasStore) -> None:
+def test_what_was_read_is_handed_over_again_and_cannot_be_changed(
+    store: AtlasStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     time.sleep(0.05)  # what changed just now is not kept
     handed, read = universal(store), store.read("object_masks", SETTING, "universal")
     assert handed is universal(store)
@@ -39,9 +42,17 @@ def test_what_was_read_is_handed_over_again_and_cannot_be_changed(store: AtlasSt
     matrices = store.recall("jaccard_matrices").values
     with pytest.raises(ValueError, match="read-only"):
         next(iter(matrices.values()))[:] = 0
-    # pair masks and activations are too large to be kept
-    assert store.recall("object_masks", SETTING) is not store.recall("object_masks", SETTING)
-    assert store.recall("object_activations") is not store.recall("object_activations")
+    masks, activations = store.recall("object_masks", SETTING), store.recall("object_activations")
+    assert store.recall("object_masks", SETTING) is masks
+    for array in (masks.pairs.bits, activations.sums, activations.counts, activations.n_prompts):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+    size = activations.sums.nbytes + activations.counts.nbytes + activations.n_prompts.nbytes
+    for most, is_kept in ((size, True), (size - 1, False)):
+        monkeypatch.setattr(kept, "_SMALL", most)
+        fresh = store_at(Path(store.root))
+        again = fresh.recall("object_activations")
+        assert (fresh.recall("object_activations") is again) is is_kept
 
 
 def in_place(path: Path) -> None:

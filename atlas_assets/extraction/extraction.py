@@ -144,7 +144,12 @@ def read_prompts(
         scored: whether losses are computed; otherwise there are none in the result.
         **running: see `Running`.
     """
-    prompts = unit_prompts(model.tokenizer, units, max_positions=model.max_positions)
+    prompts = unit_prompts(
+        model.tokenizer,
+        units,
+        max_positions=model.max_positions,
+        known={text: ids for found in positions.values() for text, ids in found.ids.items()},
+    )
     row_of_text = rows_of_texts(units, prompts.names, prompts.rows)
     scales = _scales(model, positions, **running)
     before = len(model.tokenizer.prefix)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.extraction.passes import Doubles
-from atlas_assets.extraction.prompts import TEXTS_PER_CALL, IntArray
+from atlas_assets.extraction.prompts import TEXTS_PER_CALL, IntArray, TokenIds
 from atlas_assets.extraction.spots import Occurrences
 from atlas_assets.models.loaded import ModelTokenizer
 from atlas_assets.stages.activations.positions import (
@@ -122,10 +122,13 @@ def occurrences_at(
             if end is not None:
                 wanted.setdefault(text, set()).add(end)
     token_of: dict[tuple[str, int], int] = {}
+    ids_of: dict[str, TokenIds] = {}
     distinct = list(wanted)
     for start in range(0, len(distinct), TEXTS_PER_CALL):
         some = distinct[start : start + TEXTS_PER_CALL]
-        for text, spans in zip(some, tokenizer.spans_all(some), strict=True):
+        encoded = zip(some, tokenizer.encode_with_spans(some), strict=True)
+        for text, (ids, spans) in encoded:
+            ids_of[text] = np.asarray(ids, dtype=np.int32)
             for end in wanted[text]:
                 token_of[text, end] = bisect_left(spans, (end,)) - 1
     found: dict[str, Occurrences] = {}
@@ -140,6 +143,7 @@ def occurrences_at(
             tokens=np.asarray([token for _, token, _ in read], dtype=np.int64),
             units=np.asarray([unit for _, _, unit in read], dtype=np.int64),
             n_units=n_units,
+            ids=ids_of,
         )
     return found
 
@@ -174,15 +178,13 @@ def tokens_read(tokenizer: ModelTokenizer, prompts: pl.DataFrame) -> pl.DataFram
     names, positions = occurrences_in(tokenizer, prompts)
     tables = [read_tokens.SCHEMA.polars.to_frame()]
     for position, found in positions.items():
-        texts = sorted(set(found.texts))
-        ids = dict(zip(texts, tokenizer.encode_all(texts), strict=True))
         places = zip(found.texts, found.tokens.tolist(), strict=True)
         half, pair = np.divmod(found.units, len(names))
         columns = {
             "position": [position] * len(found.texts),
             "half": np.asarray(HALVES)[half],
             "pair": np.asarray(names)[pair],
-            "token": [ids[text][place] for text, place in places],
+            "token": [int(found.ids[text][place]) for text, place in places],
         }
         key = read_tokens.SCHEMA.key
         counted = pl.DataFrame(columns).group_by(key).len("prompts")

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from atlas_assets.errors import ModelError, StimulusError, expect
 from atlas_assets.stages.prompts.tokens import CorpusTokenizer
 
 IntArray = npt.NDArray[np.int64]
+TokenIds = npt.NDArray[np.int32]
 #: texts given to the tokenizer at a time
 TEXTS_PER_CALL = 4096
 
@@ -55,22 +57,30 @@ class TokenTable:
         return table_of(kept)
 
 
-def tokenize(tokenizer: CorpusTokenizer, texts: Iterable[str]) -> tuple[TokenTable, IntArray]:
+def tokenize(
+    tokenizer: CorpusTokenizer,
+    texts: Iterable[str],
+    known: Mapping[str, TokenIds] = MappingProxyType({}),
+) -> tuple[TokenTable, IntArray]:
     """Encode ``texts``, each after the tokenizer's prefix, identical sequences once.
 
     The result is the distinct sequences in order of first appearance, and int64 ``[texts]``: the
-    row of each text's sequence.
+    row of each text's sequence. Texts of which the ids are ``known`` are not encoded again.
     """
     texts = list(texts)
     row_of_text: dict[str, int] = {}
     row_of_ids: dict[bytes, int] = {}
-    sequences: list[npt.NDArray[np.int32]] = []
+    sequences: list[TokenIds] = []
+    prefix = np.asarray(tokenizer.prefix, dtype=np.int32)
     distinct = list(dict.fromkeys(texts))
     for start in range(0, len(distinct), TEXTS_PER_CALL):
         some = distinct[start : start + TEXTS_PER_CALL]
-        for text, encoded in zip(some, tokenizer.encode_all(some), strict=True):
-            prefix = tokenizer.prefix if encoded else ()
-            ids = np.asarray([*prefix, *encoded], dtype=np.int32)
+        unknown = [text for text in some if text not in known]
+        encoded = tokenizer.encode_all(unknown) if unknown else ()
+        new = dict(zip(unknown, encoded, strict=True))
+        for text in some:
+            ids = np.asarray(new[text] if text in new else known[text], dtype=np.int32)
+            ids = np.concatenate([prefix, ids]) if len(ids) else ids
             row = row_of_ids.setdefault(ids.tobytes(), len(sequences))
             if row == len(sequences):
                 sequences.append(ids)
@@ -143,9 +153,13 @@ class UnitPrompts:
 
 
 def unit_prompts(
-    tokenizer: CorpusTokenizer, units: Mapping[str, Sequence[str]], *, max_positions: int
+    tokenizer: CorpusTokenizer,
+    units: Mapping[str, Sequence[str]],
+    *,
+    max_positions: int,
+    known: Mapping[str, TokenIds] = MappingProxyType({}),
 ) -> UnitPrompts:
-    """Encode the prompts (unit name → its prompts in order) of all units.
+    """Encode the prompts (unit name → its prompts in order) of all units, but those ``known``.
 
     Raises:
         StimulusError: there are no units, a unit has no prompts, or a prompt has no tokens.
@@ -162,7 +176,7 @@ def unit_prompts(
         found="0 prompts" if empty else "0 units",
         remedy="materialise the prompts again, or take the unit out",
     )
-    table, rows = tokenize(tokenizer, (text for name in names for text in units[name]))
+    table, rows = tokenize(tokenizer, (text for name in names for text in units[name]), known)
     ends = np.cumsum([len(units[name]) for name in names])
     prompts = UnitPrompts(names, table, tuple(np.split(rows, ends[:-1])))
     if not table.lengths.all():

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array, csc_array
 
-from atlas_assets.extraction.prompts import IntArray, UnitPrompts
+from atlas_assets.extraction.prompts import IntArray, TokenIds, UnitPrompts
 
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
@@ -28,12 +28,15 @@ class Occurrences:
         tokens: int64 ``[occurrences]``, the token of the prompt that is read, from 0.
         units: int64 ``[occurrences]``, the number of the unit that counts it.
         n_units: the number of units.
+        ids: int32 ``[tokens]`` of each prompt that has been encoded, without the tokenizer's
+            prefix.
     """
 
     texts: Sequence[str]
     tokens: IntArray
     units: IntArray
     n_units: int
+    ids: Mapping[str, TokenIds] = field(default_factory=dict)
 
     @property
     def n_prompts(self) -> npt.NDArray[np.int32]:

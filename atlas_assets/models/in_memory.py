@@ -99,6 +99,20 @@ class _MemoryTokenizer:
 
     def encode_all(self, texts: Sequence[str], /) -> list[list[int]]:
         found: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        self._require_embedded(found)
+        return found
+
+    def encode_with_spans(
+        self, texts: Sequence[str], /
+    ) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        found = self._tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+        self._require_embedded(found["input_ids"])
+        return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+
+    def decode(self, ids: list[int], /) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
+
+    def _require_embedded(self, found: list[list[int]]) -> None:
         largest = max((max(ids, default=0) for ids in found), default=0)
         expect(
             largest < self._rows,
@@ -109,12 +123,3 @@ class _MemoryTokenizer:
             found=f"id {largest}",
             remedy="pass the model's own tokenizer",
         )
-        return found
-
-    def spans_all(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
-        found = self._tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
-        spans: list[list[tuple[int, int]]] = found["offset_mapping"]
-        return spans
-
-    def decode(self, ids: list[int], /) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=False))

@@ -25,10 +25,12 @@ class ModelTokenizer(CorpusTokenizer, Protocol):
     pad_id: int | None
     vocab_size: int
 
-    def spans_all(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
-        """Return the characters of each token of every text, as first and one past the last.
+    def encode_with_spans(
+        self, texts: Sequence[str], /
+    ) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Return of every text the ids that ``encode_all`` gives, and the characters of each token.
 
-        There is a span for each id that ``encode_all`` gives, in the same order.
+        A token's characters are given as the first and one past the last.
         """
 
 

@@ -176,9 +176,10 @@ class AtlasStore:
         """Return the value of an artifact, which is not read again while its files do not change.
 
         Its arrays are read-only, since several may hold it. Not kept are large ones
-        (`kept.is_small`) and what comes in blocks, which stays in its file. Checks of what is on the disk use `read`, since a change through a memory
-        map shows in a file's times only some time after it, and one within milliseconds after a
-        write of this process may never show there.
+        (`kept.is_small`), and what comes in blocks, which stays in its file. Checks of what is on
+        the disk use `read`, since a change through a memory map shows in a file's times only some
+        time after it, and one within milliseconds after a write of this process may never show
+        there.
         """
         name = key, setting, part
         before = self._states(key, setting)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from atlas_assets.errors import ModelError, StimulusError
 from atlas_assets.extraction.plain_pass import SHARD_PROMPTS
-from atlas_assets.extraction.prompts import cut_into_shards, unit_prompts
+from atlas_assets.extraction.prompts import cut_into_shards, tokenize, unit_prompts
 from atlas_assets.stages.activations.activations import units_of_object_prompts
 from atlas_assets_tests.extraction.tiny_models import ByteTokenizer
 
@@ -39,6 +41,29 @@ def test_shards_part_the_units_and_share_no_prompt(
     again = unit_prompts(ByteTokenizer(), backwards, max_positions=9)
     assert again.digest() == prompts.digest()
     assert [shard.names for shard in cut_into_shards(again, target)] == [s.names for s in plan]
+
+
+def test_texts_of_which_the_ids_are_known_are_not_encoded_again() -> None:
+    class Noting(ByteTokenizer):
+        prefix = (9,)
+
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+            self.asked += texts
+            return super().encode_all(texts)
+
+    tokenizer, texts = Noting(), ["b", "", "a", "b", "cc"]
+    whole, rows = tokenize(tokenizer, texts)
+    assert tokenizer.asked == ["b", "", "a", "cc"]
+    known = {text: np.array(tokenizer.encode(text), np.int32) for text in ("", "b", "cc")}
+    table, again = tokenize(tokenizer, texts, known)
+    assert tokenizer.asked[4:] == ["a"]
+    assert (table.tokens.tolist(), again.tolist()) == (whole.tokens.tolist(), rows.tolist())
+    assert table.tokens.tolist() == [9, *b"b", 9, *b"a", 9, *b"cc"]
+    assert tokenize(tokenizer, ["b", "cc"], known)[1].tolist() == [0, 1]
+    assert tokenizer.asked[4:] == ["a"]
 
 
 def test_the_published_grid_falls_into_many_small_shards(shared: Path) -> None:

@@ -62,11 +62,14 @@ class ByteTokenizer:
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.encode(text) for text in texts]
 
-    def spans_all(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        return [
+    def encode_with_spans(
+        self, texts: Sequence[str]
+    ) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        spans = (
             [(at, at + 1) for at, character in enumerate(text) for _ in character.encode()]
             for text in texts
-        ]
+        )
+        return list(zip(self.encode_all(texts), spans, strict=True))
 
     def decode(self, ids: list[int]) -> str:
         return bytes(token for token in ids if token != PAD_ID).decode(errors="replace")

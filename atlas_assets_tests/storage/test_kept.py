@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
-from atlas_assets.storage import kept
+from atlas_assets.storage import kept as kept_values
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.storage.defects import refusing
 from atlas_assets_tests.storage.samples import SETTING, equal, objects, store_at
@@ -49,7 +49,7 @@ def test_what_was_read_is_handed_over_again_and_cannot_be_changed(
             array[:] = 0
     size = activations.sums.nbytes + activations.counts.nbytes + activations.n_prompts.nbytes
     for most, is_kept in ((size, True), (size - 1, False)):
-        monkeypatch.setattr(kept, "_SMALL", most)
+        monkeypatch.setattr(kept_values, "_SMALL", most)
         fresh = store_at(Path(store.root))
         again = fresh.recall("object_activations")
         assert (fresh.recall("object_activations") is again) is is_kept

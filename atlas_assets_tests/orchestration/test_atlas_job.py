@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from itertools import product
@@ -261,6 +262,29 @@ def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
     )["ast__For"]
     drawn = fractions_of_for(prompts, np.stack(list(keyword.values())))
     assert np.percentile(drawn, [2.5, 97.5]) == pytest.approx([row["low"], row["high"]])
+    controlled = pl.read_csv(validated / "token_control.csv")
+    at = controlled.filter(of="ast__For", epsilon=0.1, consistency=0.8)
+    assert at["concept_fraction"].item() == fraction_at_the_word_for(folder)
+
+
+def fraction_at_the_word_for(folder: Path) -> float:
+    """The concept fraction of For with prompts and keyword prompts cut after the word."""
+    prompts = io.load_prompts("object", data_root=folder)
+    own = prompts.filter((pl.col("ast_node") == "For") & (pl.col("variation_id") < 10))
+    checkers = io.load_prompts("checker", data_root=folder).filter(object="ast__For")
+    circuits = []
+    for rows, key in ((own, "builtin_obj"), (checkers, "object")):
+        units: dict[str, list[str]] = {}
+        for unit, text in rows.select(key, "prompt_text").rows():
+            end = [found.end() for found in re.finditer(r"\bfor\b", text)][-1]
+            units.setdefault(unit, []).append(text[:end])
+        read = aa.read("embedded", prompts=units, device="cpu")
+        masks = aa.masks(read, epsilon=0.1, consistency=0.8)
+        circuits.append(np.logical_and.reduce(masks.bits))
+    circuit, keyword = circuits
+    size, alone = circuit.sum(axis=1), (circuit & ~keyword).sum(axis=1)
+    shares = np.divide(alone, size, out=np.zeros(len(size)), where=size > 0)
+    return float(shares.round(4).mean().round(4))
 
 
 def fractions_of_for(prompts: pl.DataFrame, keyword: np.ndarray) -> list[float]:

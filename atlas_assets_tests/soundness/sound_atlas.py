@@ -18,6 +18,7 @@ from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.activations.positions import LEVELS, PositionActivations, table_of
 from atlas_assets.stages.analyses import token_independence
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets.stages.circuits.fraction_intervals import MEANS
 from atlas_assets.stages.masks.masks import Masks, checker_masks, universal_from_table
 from atlas_assets.stages.prompts.checker_prompts import keyword_of
 from atlas_assets.stages.prompts.stimuli import load_stimuli
@@ -62,6 +63,9 @@ def make(data_dir: Path) -> AtlasStore:
     }
     areas = [activations(objects.names, seed=seed) for seed in (4, 5)]
     store.write("fraction_intervals", samples.over_domains(by_setting, areas))
+    keyworded = [*store.read("checker_prompts")["object"].unique(), *MEANS]
+    fractions = store.read("fraction_intervals").filter(pl.col("of").is_in(keyworded))
+    store.write("token_control", fractions)
     write_circuits(store, masks)
     return store
 

@@ -49,7 +49,7 @@ def test_columns_that_are_not_the_declared_ones_are_named(key: str) -> None:
 
 
 #: columns that are absent together or not at all
-TOGETHER = {"fraction_intervals": ("low", "high")}
+TOGETHER = dict.fromkeys(("fraction_intervals", "token_control"), ("low", "high"))
 
 
 @pytest.mark.parametrize("key", TABLES)

@@ -254,6 +254,10 @@ def sample(key: str, partition: Partition | None = None) -> Any:
             {setting: (target_checker(setting), checked)},
             [activations(seed=seed) for seed in (0, 7)],
         ),
+        "token_control": lambda: over_domains(
+            {setting: (target_checker(setting), checked)},
+            [activations(seed=seed) for seed in (3, 8)],
+        ),
         "half_circuits": lambda: half_circuits_of(objects().universal),
         "modularity_null": lambda: modularity_null.permutation_null(masks, permutations=5),
     }

@@ -235,8 +235,18 @@ def _compute(making: Making) -> pl.DataFrame:
     return intervals(stated, checkers, read)
 
 
-def shown(found: pl.DataFrame) -> Table:
-    """Return the means over the concepts of a type at every setting, with their intervals."""
+def shown(
+    found: pl.DataFrame,
+    caption: str = "Concept fractions over subject areas",
+    about: str = "Mean concept fractions",
+) -> Table:
+    """Return the means over the concepts of a type at every setting, with their intervals.
+
+    Args:
+        found: Columns ``SCHEMA``.
+        caption: What the table shows.
+        about: What the fractions are, for the note.
+    """
     kinds = [kind for kind in MEANS if kind in found["of"]]
     rows = [
         [f"ε = {spell(epsilon)}, C = {spell(consistency)}"]
@@ -247,10 +257,10 @@ def shown(found: pl.DataFrame) -> Table:
     ]
     heads = {"ast": "AST nodes", "builtin": "builtins", "all": "all"}
     return table(
-        "Concept fractions over subject areas",
+        caption,
         ["setting", *(heads[kind] for kind in kinds)],
         rows,
-        note="Mean concept fractions, with 95% intervals over draws of the "
+        note=f"{about}, with 95% intervals over draws of the "
         f"{found['n_domains'][0]} subject areas of the prompts, each drawn whole: intervals of "
         "so few are rough.",
     )

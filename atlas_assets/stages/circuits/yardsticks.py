@@ -23,6 +23,7 @@ from atlas_assets.stages.circuits.identification import centroids, identify
 from atlas_assets.stages.circuits.label_null import SCHEMA as NULL
 from atlas_assets.stages.circuits.label_null import label_null
 from atlas_assets.stages.circuits.read_tokens import token_baseline
+from atlas_assets.stages.circuits.token_control import TOKEN_CONTROL
 from atlas_assets.stages.circuits.wiring import CIRCUIT_EDGES
 from atlas_assets.stages.making import Making, object_masks_at
 from atlas_assets.stages.masks.masks import Masks
@@ -364,4 +365,5 @@ YARDSTICKS = (
     SPECIFICITY_MATRIX,
     CIRCUIT_EDGES,
     FRACTION_INTERVALS,
+    TOKEN_CONTROL,
 )

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection
 from functools import cache
 from typing import Literal, NamedTuple, get_args
@@ -40,6 +41,17 @@ class Landmarks:
         """Return the number of characters up to the end of the target node, if there is one."""
         return self._find(text, lambda ends: ends.nodes.get(ast_node))
 
+    def keyword_end(self, text: str, ast_node: str, keyword: str) -> int | None:
+        """Return the number of characters up to the end of the target node's keyword.
+
+        It is the first one from the node's start on; ``None`` where there is no such node or word.
+        """
+        start = self._find(text, lambda ends: ends.starts.get(ast_node))
+        if start is None:
+            return None
+        found = re.compile(rf"\b{re.escape(keyword)}\b").search(text, start)
+        return None if found is None else found.end()
+
     def name_end(self, text: str, builtin: str) -> int | None:
         """Return the number of characters up to the end of the builtin's name, if it is used."""
         return self._find(text, lambda ends: ends.names.get(builtin))
@@ -62,17 +74,21 @@ class _Place(NamedTuple):
 
 
 class _Ends(NamedTuple):
-    """Where the last-starting node of each type, and the last use of each name, ends."""
+    """Where the last-starting node of each type, and the last use of each name, ends.
+
+    Nodes have a start too.
+    """
 
     nodes: dict[str, _Place]
     names: dict[str, _Place]
+    starts: dict[str, _Place]
 
 
 def _ends_in(source: str) -> _Ends:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return _Ends({}, {})
+        return _Ends({}, {}, {})
     nodes: dict[str, ast.expr | ast.stmt] = {}
     names: dict[str, ast.expr | ast.stmt] = {}
     for node in ast.walk(tree):  # parents before their children
@@ -81,7 +97,11 @@ def _ends_in(source: str) -> _Ends:
             if isinstance(node, ast.Name):
                 _keep_last(names, node.id, node)
     lines = source.split("\n")
-    return _Ends(*({key: _end(node, lines) for key, node in of.items()} for of in (nodes, names)))
+    return _Ends(
+        {key: _end(node, lines) for key, node in nodes.items()},
+        {key: _end(node, lines) for key, node in names.items()},
+        {key: _place(lines, *_start(node)) for key, node in nodes.items()},
+    )
 
 
 def _keep_last(kept: dict[str, ast.expr | ast.stmt], key: str, node: ast.expr | ast.stmt) -> None:
@@ -95,5 +115,9 @@ def _start(node: ast.expr | ast.stmt) -> tuple[int, int]:
 
 
 def _end(node: ast.expr | ast.stmt, lines: list[str]) -> _Place:
-    line, column = (node.end_lineno or node.lineno) - 1, node.end_col_offset or 0
-    return _Place(line, len(lines[line].encode()[:column].decode()))
+    return _place(lines, node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+
+def _place(lines: list[str], line: int, n_bytes: int) -> _Place:
+    """Return the place after so many bytes of a line, which is counted from 1."""
+    return _Place(line - 1, len(lines[line - 1].encode()[:n_bytes].decode()))

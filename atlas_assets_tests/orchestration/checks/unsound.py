@@ -200,5 +200,7 @@ UNSOUND: list[tuple[str, Edit, set[str]]] = [
     ("fraction_intervals", without_first_row, {"is_the_decomposition"}),
     ("fraction_intervals", first_row("concept_fraction", 0.0123), {"is_the_decomposition"}),
     ("fraction_intervals", without_a_setting, {"is_the_decomposition"}),
+    ("token_control", first_row("of", "ast__Pass"), {"is_of_the_keywords"}),
+    ("token_control", without_first_row, {"is_of_the_keywords"}),
     ("universal_masks", flipped_first, {"agrees_with_inputs"}),
 ]

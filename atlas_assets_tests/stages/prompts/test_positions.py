@@ -42,6 +42,24 @@ def test_a_name_is_found_where_it_is_used_last_and_not_in_the_padding() -> None:
     assert LANDMARKS.name_end(text, "list") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "node", "keyword", "before"),
+    [
+        ("for x in format:\n    for y in x:\n        z", "For", "for", "for x in format:\n    for"),
+        ("information = lambda: 1", "Lambda", "lambda", "information = lambda"),
+        ("@async_\nasync def f():\n    pass", "AsyncFunctionDef", "async", "@async_\nasync"),
+        ("x = 'é'; y = yield", "Yield", "yield", "x = 'é'; y = yield"),
+        ("print('Done')\nx = 1", "While", "while", None),
+        ("x = 1", "Assign", "for", None),
+    ],
+)
+def test_a_keyword_is_found_in_its_own_node(
+    text: str, node: str, keyword: str, before: str | None
+) -> None:
+    found = LANDMARKS.keyword_end(text, node, keyword)
+    assert found == (None if before is None else len(before))
+
+
 def test_every_candidate_is_placed_as_its_whole_tree_says() -> None:
     stimuli = load_stimuli()
     tables = stimuli.object_prompts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -38,6 +37,8 @@ def open_report(only_print: bool) -> Answer:
     text: str = store.read("atlas_report")  # a damaged page is refused, and not shown
     page = _on_this_machine(store, text)
     url = f"file://{quote(str(page.absolute()))}" if page else str(store.path("atlas_report"))
+    import webbrowser
+
     opened = not only_print and webbrowser.open(url)
     document = {"url": url, "opened": opened}
     lacking = "" if opened or only_print else " (no browser was found: open this link)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -49,8 +48,6 @@ def build() -> Answer:
     from atlas_assets.stages.circuits.own_circuits import table_of
     from atlas_assets.stages.prompts.inventory import require_usable
 
-    # what is imported stays: Python would look through it a dozen times, for a tenth of a small run
-    gc.set_threshold(20_000, 20, 20)
     settings, start = AtlasSettings.from_env(), time.monotonic()
     require_usable(settings)
     if settings.circuits:

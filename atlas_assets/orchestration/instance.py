@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy import Engine, event
 
 from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.files.locks import exclusive
@@ -87,6 +88,9 @@ def databases_open(home: Path) -> Iterator[Callable[[str], None]]:
     Dagster connects anew for every event. When the last connection to a database closes, SQLite
     copies its log into the database and removes it, which takes longer than the event. What is
     given opens the database of a run, by its id, once that has begun.
+
+    Nor is the disk waited for after every event: where the power fails, the last events may be
+    lost, and the databases stay sound (https://www.sqlite.org/wal.html).
     """
     with ExitStack() as connections:
 
@@ -98,9 +102,17 @@ def databases_open(home: Path) -> Iterator[Callable[[str], None]]:
                     connections.enter_context(closing(opened))
                     opened.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
+        event.listen(Engine, "connect", _wait_for_no_disk)
+        connections.callback(event.remove, Engine, "connect", _wait_for_no_disk)
         keep_open("runs")
         keep_open("index")
         yield keep_open
+
+
+def _wait_for_no_disk(connection: object, _record: object) -> None:
+    """Set up a connection that Dagster has opened, where it is one of SQLite's."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def main() -> int:

@@ -106,7 +106,8 @@ def _subjects_present(store: AtlasStore) -> Iterator[Subject]:
 
 
 def _subject_of_file(store: AtlasStore, key: str, setting: Partition | None) -> Subject:
-    stored, origin = store.provenance(key, setting), store.origin(key, setting)
+    stored = store.provenance(key, setting)
+    origin = stored.origin if stored else store.origin(key, setting)
     if stored is None:
         return FROZEN if origin == "release" else _OF_UNKNOWN_ORIGIN
     lineage = stored.lineage

@@ -197,19 +197,21 @@ def _short(data: bytes) -> str:
 
 def _siblings(path: UPath | Path, kinds: str) -> list[UPath | Path]:
     """All sidecars of the file that are of these kinds, of its earlier contents too."""
-    return _matching(path, re.escape(path.name) + rf"(\.[0-9a-f]{{16}})+\.({kinds})")
+    return _matching(path, path.name, rf"(\.[0-9a-f]{{16}})+\.({kinds})")
 
 
-def _matching(path: UPath | Path, pattern: str) -> list[UPath | Path]:
+def _matching(path: UPath | Path, begins: str, pattern: str) -> list[UPath | Path]:
+    """What lies in the folder of sidecars with a name that begins so and goes on as ``pattern``."""
     folder = path.parent / FOLDER
     # one that is no file is refused in words, and not taken for missing
-    return [folder / name for name in names_in(folder, odd=True) if re.fullmatch(pattern, name)]
+    names = [name for name in names_in(folder, odd=True) if name.startswith(begins)]
+    return [folder / name for name in names if re.fullmatch(pattern, name[len(begins) :])]
 
 
 def _remove_left(path: UPath | Path) -> None:
     """Removes what killed writers left unfinished; nobody else writes while the lock is held."""
-    name = re.escape(path.name)
-    _remove(_matching(path, rf"\.{name}(\.[0-9a-f]{{16}})+\.\w+\.[0-9a-f]{{32}}\.tmp"))
+    left = r"(\.[0-9a-f]{16})+\.\w+\.[0-9a-f]{32}\.tmp"
+    _remove(_matching(path, f".{path.name}", left))
 
 
 def _remove(paths: list[UPath | Path]) -> None:

@@ -82,10 +82,14 @@ class AtlasStore:
     definitions: Sequence[Definition] = ()
     work_dir: Path | None = None
     _kept: Kept[Any] = field(default_factory=Kept, init=False, repr=False, compare=False)
+    _paths: dict[str, UPath] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def path(self, key: str, setting: Partition | None = None) -> UPath:
         """Return the path of the artifact's file, there or not."""
-        return UPath(self.root) / artifact_named(key).file_name(setting)
+        name = artifact_named(key).file_name(setting)
+        if name not in self._paths:  # a path is slow to make, and commands ask for thousands
+            self._paths[name] = UPath(self.root) / name
+        return self._paths[name]
 
     def partitions(self, key: str) -> Sequence[Partition | None]:
         """Return the partitions that an artifact has or should have; ``None`` for its only file."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import NullPool, create_engine
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.orchestration.instance import create_instance, databases_open
@@ -89,3 +90,18 @@ def test_a_database_that_is_kept_open_keeps_its_log_until_then(tmp_path: Path) -
     with closing(sqlite3.connect(runs)) as database:
         tables = {name for (name,) in database.execute("select name from sqlite_master")}
     assert {"before", "meanwhile"} <= tables
+
+
+def test_events_of_a_build_do_not_wait_for_the_disk_each(tmp_path: Path) -> None:
+    create_instance(tmp_path)
+
+    def waits() -> int:
+        engine = create_engine(f"sqlite:///{tmp_path / 'history' / 'runs.db'}", poolclass=NullPool)
+        with engine.connect() as connection:
+            return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    full, normal = 2, 1
+    assert waits() == full
+    with databases_open(tmp_path):
+        assert waits() == normal
+    assert waits() == full

@@ -33,6 +33,7 @@ from atlas_assets.orchestration.series import series_definitions
 from atlas_assets.orchestration.version import version_asset
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import definitions_of
+from atlas_assets.stages.own_files import require_own_files
 
 #: by the setting; in one process the model is loaded once, and a laptop's memory holds one copy of
 #: everything
@@ -50,6 +51,7 @@ def build_definitions(settings: AtlasSettings) -> dg.Definitions:
     partitions = partitions_of(settings.sweep, definitions_of(settings))
     resources = build_resources(settings)
     resources["model"] = announcing(resources["model"], resources["store"])
+    resources["settings"] = _examined(settings)
     integrity = integrity_checks(settings, partitions)
     publish = publish_job()
     return dg.Definitions(
@@ -82,6 +84,16 @@ def build_resources(settings: AtlasSettings) -> dict[str, Any]:
         "hub": HubClient(),
         **io_managers(store),
     }
+
+
+def _examined(settings: AtlasSettings) -> dg.ResourceDefinition:
+    """The settings as a resource; where own files cannot be used, no step of a run begins."""
+
+    def resource(_context: dg.InitResourceContext) -> AtlasSettings:
+        require_own_files(settings)
+        return settings
+
+    return dg.ResourceDefinition(resource)
 
 
 @dg.definitions

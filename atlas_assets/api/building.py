@@ -20,6 +20,7 @@ from atlas_assets.orchestration.instance import databases_open, prepare_home
 from atlas_assets.orchestration.telling import Listener, Told, run_and_tell
 from atlas_assets.progress import bar_of, standard_error_kept
 from atlas_assets.settings import AtlasSettings, env_name
+from atlas_assets.stages.own_files import require_own_files
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -120,14 +121,13 @@ def build_and_tell(settings: AtlasSettings, listener: Callable[[int], Listener])
         settings: the settings in force.
         listener: is given the number of assets that are to be made, and gives who is told.
     """
-    home = dagster_home()
     with (
-        dg.DagsterInstance.from_config(str(home)) as instance,
-        databases_open(home) as keep_open,
+        databases_open(),
+        dg.DagsterInstance.from_config(str(dagster_home())) as instance,
         standard_error_kept(),
     ):
         job, assets = _job(settings)
-        return run_and_tell(job, instance, assets, listener(len(assets)), begun=keep_open)
+        return run_and_tell(job, instance, assets, listener(len(assets)))
 
 
 def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
@@ -142,7 +142,8 @@ def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
 
 
 def _job(settings: AtlasSettings) -> tuple[dg.JobDefinition, frozenset[str]]:
-    """The job ``atlas``, and the names of the assets that it makes."""
+    """The job ``atlas``, and the names of the assets that it makes; own files are looked at."""
+    require_own_files(settings)
     definitions = build_definitions(settings)
     job = definitions.resolve_job_def("atlas")
     assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]

@@ -45,13 +45,10 @@ def build() -> Answer:
 
     from atlas_assets.api.building import build_and_tell
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.stages.circuits.own_circuits import table_of
-    from atlas_assets.stages.prompts.inventory import require_usable
+    from atlas_assets.stages.own_files import require_own_files
 
     settings, start = AtlasSettings.from_env(), time.monotonic()
-    require_usable(settings)
-    if settings.circuits:
-        table_of(settings.circuits)  # a file that cannot be read is told of before any work is done
+    require_own_files(settings)
     click.echo(f"building in {UPath(settings.data_dir).absolute() / settings.atlas_name}", err=True)
     told = build_and_tell(settings, _Display)
     if told.interrupted:

@@ -7,8 +7,8 @@ versions of one database in it, after which nothing opens the instance any more.
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -82,37 +82,35 @@ def create_instance(home: Path) -> None:
 
 
 @contextmanager
-def databases_open(home: Path) -> Iterator[Callable[[str], None]]:
-    """Keep connections to the SQLite databases of the instance in ``home`` that a run writes to.
+def databases_open() -> Iterator[None]:
+    """Keep a connection to every SQLite database that Dagster connects to within, and wait less.
 
     Dagster connects anew for every event. When the last connection to a database closes, SQLite
-    copies its log into the database and removes it, which takes longer than the event. What is
-    given opens the database of a run, by its id, once that has begun.
-
-    Nor is the disk waited for after every event: where the power fails, the last events may be
-    lost, and the databases stay sound (https://www.sqlite.org/wal.html).
+    copies its log into the database and removes it, which takes longer than the event. Nor is the
+    disk waited for after every event: where the power fails, the last events may be lost, and the
+    databases stay sound (https://www.sqlite.org/wal.html).
     """
-    with ExitStack() as connections:
+    kept: dict[str, sqlite3.Connection] = {}
 
-        def keep_open(name: str) -> None:
-            for path in (home / "history").rglob(f"{name}.db"):
-                # without this connection an event only takes longer
-                with suppress(sqlite3.Error):
-                    opened = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
-                    connections.enter_context(closing(opened))
-                    opened.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    def keep(connection: object, _record: object) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return
+        # without any of this an event only takes longer
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA synchronous = NORMAL")
+            [(_, _, path)] = connection.execute("PRAGMA database_list").fetchall()
+            if path and path not in kept:
+                kept[path] = sqlite3.connect(path, check_same_thread=False)
+            if path:  # a connection is one to the log once it has read since there is a log
+                kept[path].execute("SELECT count(*) FROM sqlite_master").fetchall()
 
-        event.listen(Engine, "connect", _wait_for_no_disk)
-        connections.callback(event.remove, Engine, "connect", _wait_for_no_disk)
-        keep_open("runs")
-        keep_open("index")
-        yield keep_open
-
-
-def _wait_for_no_disk(connection: object, _record: object) -> None:
-    """Set up a connection that Dagster has opened, where it is one of SQLite's."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous = NORMAL")
+    event.listen(Engine, "connect", keep)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", keep)
+        for connection in kept.values():
+            connection.close()
 
 
 def main() -> int:

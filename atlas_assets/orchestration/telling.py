@@ -56,7 +56,6 @@ def run_and_tell(
     listener: Listener,
     *,
     raise_on_error: bool = False,
-    begun: Callable[[str], None] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Told:
     """Run a job in this process; its log goes to the instance and, in short, to a listener.
@@ -68,17 +67,10 @@ def run_and_tell(
         listener: hears what happens.
         raise_on_error: whether the first error ends the run, and is raised; otherwise what does
             not depend on the step that failed is still made.
-        begun: is given the run's id when its first step begins.
         tags: of the run.
     """
     with _children_hear_no_interrupt() as until_here:
-
-        def begins(run_id: str) -> None:
-            until_here()
-            if begun is not None:
-                begun(run_id)
-
-        told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener, begins)})
+        told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener, until_here)})
         result = told.execute_in_process(
             instance=instance,
             run_config={"loggers": {_LOGGER: {"config": {}}}},
@@ -139,7 +131,7 @@ def _cause(error: Any) -> str:
 
 
 def _logger(
-    assets: frozenset[str], listener: Listener, begun: Callable[[str], None] | None
+    assets: frozenset[str], listener: Listener, begun: Callable[[], None]
 ) -> dg.LoggerDefinition:
     @dg.logger(config_schema=dict)
     def tell(_context: dg.InitLoggerContext) -> logging.Logger:
@@ -152,7 +144,7 @@ def _logger(
 
 class _Handler(logging.Handler):
     def __init__(
-        self, assets: frozenset[str], listener: Listener, begun: Callable[[str], None] | None
+        self, assets: frozenset[str], listener: Listener, begun: Callable[[], None]
     ) -> None:
         super().__init__()
         self._on_begin = begun
@@ -168,8 +160,8 @@ class _Handler(logging.Handler):
             if step in self._begun and record.levelno >= logging.WARNING:
                 self._listener.warned(step, str(meta.get("orig_message") or record.getMessage()))
         elif event.event_type is dg.DagsterEventType.STEP_START:
-            if self._on_begin is not None and not self._begun:
-                self._on_begin(str(meta["run_id"]))
+            if not self._begun:
+                self._on_begin()
             self._begun[step] = record.created
         elif step not in self._assets:
             return

@@ -71,37 +71,38 @@ def test_what_two_first_processes_have_damaged_is_named_with_its_remedy(tmp_path
         create_instance(tmp_path)
 
 
-def test_a_database_that_is_kept_open_keeps_its_log_until_then(tmp_path: Path) -> None:
+def test_a_database_that_is_connected_to_keeps_its_log_until_a_build_ends(tmp_path: Path) -> None:
     create_instance(tmp_path)
     runs = tmp_path / "history" / "runs.db"
     log = runs.with_name("runs.db-wal")
+    engine = create_engine(f"sqlite:///{runs}", poolclass=NullPool)
 
-    def write(table: str) -> None:
-        with closing(sqlite3.connect(runs)) as database:
-            database.execute(f"create table {table} (number)")
-            database.commit()
-
-    write("before")
-    assert not log.exists()
-    with databases_open(tmp_path):
-        write("meanwhile")
-        assert log.exists()
-    assert not log.exists()
-    with closing(sqlite3.connect(runs)) as database:
-        tables = {name for (name,) in database.execute("select name from sqlite_master")}
-    assert {"before", "meanwhile"} <= tables
-
-
-def test_events_of_a_build_do_not_wait_for_the_disk_each(tmp_path: Path) -> None:
-    create_instance(tmp_path)
-
-    def waits() -> int:
-        engine = create_engine(f"sqlite:///{tmp_path / 'history' / 'runs.db'}", poolclass=NullPool)
-        with engine.connect() as connection:
+    def write(table: str) -> int:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"create table {table} (number)")
             return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
-    full, normal = 2, 1
-    assert waits() == full
-    with databases_open(tmp_path):
-        assert waits() == normal
-    assert waits() == full
+    full, normal = 2, 1  # whether a commit waits for the disk
+    assert write("before") == full
+    assert not log.exists()
+    with databases_open():
+        assert write("meanwhile") == normal
+        assert log.exists()
+    assert not log.exists()
+    assert write("after") == full
+    with closing(sqlite3.connect(runs)) as database:
+        tables = {name for (name,) in database.execute("select name from sqlite_master")}
+    assert {"before", "meanwhile", "after"} <= tables
+
+
+def test_the_database_of_a_new_run_is_kept_open_from_its_second_connection(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    with databases_open():
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        for table in ("a", "b"):
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"create table {table} (number)")
+            assert path.with_name("run.db-wal").exists()
+    assert not path.with_name("run.db-wal").exists()

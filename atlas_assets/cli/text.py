@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +17,8 @@ NO_DIGESTS_OF_PARTS = (
     "an older record has no digests of them (atlas status --verify reads it whole)"
 )
 _GAP = "  "
+#: columns that a text is given, however narrow the terminal
+_LEAST = 10
 _NOTHING = "–"
 #: Unicode categories that could change what a terminal shows: control and formatting characters
 #: (among them those that turn the direction of writing), and lone surrogates
@@ -28,6 +33,8 @@ def table(
 ) -> list[str]:
     """A table as indented lines of text, numbers aligned right; no lines if there are no rows.
 
+    Where there is less `room`, cells are wrapped; where that does not do, rows are lists.
+
     Args:
         header: one name per column.
         rows: cells; ``None`` is shown as a dash, a float with four decimals.
@@ -37,10 +44,14 @@ def table(
     if not shown:
         return []
     limits = [(at_most or {}).get(name) for name in header]
-    cells = [list(map(_wrapped, row, limits)) for row in [list(header), *shown]]
-    columns = list(zip(*cells, strict=True))
-    widths = [max(len(line) for cell in column for line in cell) for column in columns]
     numeric = [all(_is_number(row[i]) for row in shown) for i in range(len(header))]
+    cells, widths = _laid_out([list(header), *shown], limits)
+    end = room()
+    if end is not None and _breadth(widths) > end:
+        narrower = _narrowed([list(header), *shown], widths, numeric, end)
+        if narrower is None:
+            return _one_below_the_other(header, shown, end)
+        cells, widths = _laid_out([list(header), *shown], narrower)
     lines = []
     for row in cells:
         for parts in zip_longest(*row, fillvalue=""):
@@ -52,6 +63,61 @@ def table(
     return lines
 
 
+def room() -> int | None:
+    """Return how many columns there are: as COLUMNS says, else the terminal; None: it is none."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if is_terminal else None
+
+
+def _laid_out(
+    rows: Sequence[Sequence[str]], limits: Sequence[int | None]
+) -> tuple[list[list[list[str]]], list[int]]:
+    """The lines of each cell, and the width of each column."""
+    cells = [list(map(_wrapped, row, limits)) for row in rows]
+    columns = zip(*cells, strict=True)
+    return cells, [max(len(line) for cell in column for line in cell) for column in columns]
+
+
+def _breadth(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * len(widths)
+
+
+def _narrowed(
+    rows: Sequence[Sequence[str]], widths: Sequence[int], numeric: Sequence[bool], end: int
+) -> list[int] | None:
+    """Widths with which a table ends at ``end``, no word broken; ``None`` where there are none."""
+    least = [
+        width if right else max(len(word) for cell in column for word in cell.split() or [""])
+        for column, width, right in zip(zip(*rows, strict=True), widths, numeric, strict=True)
+    ]
+    found = list(widths)
+    while _breadth(found) > end:
+        wide = [i for i, width in enumerate(found) if width > least[i]]
+        if not wide:
+            return None
+        found[max(wide, key=found.__getitem__)] -= 1
+    return found
+
+
+def _one_below_the_other(
+    header: Sequence[str], rows: Iterable[Sequence[str]], end: int
+) -> list[str]:
+    """Each row as lines of its own, a name and a value each, with an empty line between rows."""
+    names = max(map(len, header))
+    left = max(end - names - 2 * len(_GAP), _LEAST)
+    lines: list[str] = []
+    for row in rows:
+        lines += [""] if lines else []
+        for name, cell in zip(header, row, strict=True):
+            first, *more = _wrapped(cell, left) or [""]
+            lines.append(f"{_GAP}{name:<{names}}{_GAP}{first}".rstrip())
+            lines += [f"{_GAP}{'':<{names}}{_GAP}{line}" for line in more]
+    return lines
+
+
 def section(title: str, lines: Iterable[str]) -> list[str]:
     """Lines under a title, with an empty line before it; nothing if there are no lines."""
     lines = list(lines)
@@ -59,11 +125,11 @@ def section(title: str, lines: Iterable[str]) -> list[str]:
 
 
 def paragraph(text: str, indent: int = 2, hanging: int = 2) -> list[str]:
-    """Text wrapped at `WIDTH`; lines after the first are indented by ``hanging`` more."""
+    """Text wrapped at `WIDTH` or what `room` there is; lines after the first hang by that more."""
     space = " " * indent
     return textwrap.wrap(
         text,
-        WIDTH,
+        max(min(WIDTH, room() or WIDTH), 2 * _LEAST),
         initial_indent=space,
         subsequent_indent=space + " " * hanging,
         break_long_words=False,

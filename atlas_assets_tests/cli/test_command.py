@@ -9,6 +9,7 @@ import pty
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -149,6 +150,66 @@ def test_wrapped_tables_keep_every_word(cells: list[str]) -> None:
     lines = text.table(("h",), [(cell,) for cell in cells], {"h": 6})
     kept = "".join("".join(lines[1:]).split())
     assert kept == "".join("".join(cells).split())
+
+
+@given(
+    cells=st.lists(
+        st.tuples(st.text(alphabet="ab c", min_size=1), st.integers(), st.none()),
+        min_size=1,
+        max_size=4,
+    ),
+    columns=st.integers(30, 200),
+)
+def test_tables_end_where_the_terminal_does(
+    cells: list[tuple[str, int, None]], columns: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        lines = text.table(("name", "number", "nothing"), cells)
+        patch.setenv("COLUMNS", "10000")
+        wide = text.table(("name", "number", "nothing"), cells)
+    # a number is never broken
+    assert max(map(len, lines)) <= max(columns, max(len(str(cell[1])) for cell in cells) + 11)
+    if max(map(len, wide)) <= columns:
+        assert lines == wide
+    counted = "".join(lines).count("number")
+    assert counted == 1 or counted == len(cells)
+    every = sorted("".join("".join(map(str, cell[:2])) for cell in cells).replace(" ", ""))
+    assert not Counter(every) - Counter("".join(lines))
+
+
+def test_what_is_too_wide_for_a_terminal_is_wrapped_and_else_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [("calibrated", "+0.210 [+0.195, +0.221]", 7), ("published", None, 12)]
+
+    def shown(columns: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", columns)
+        return text.table(("definition", "necessity", "size"), rows)
+
+    whole = [
+        "  definition  necessity                size",
+        "  calibrated  +0.210 [+0.195, +0.221]     7",
+        "  published   –                          12",
+    ]
+    assert shown("") == shown("44") == shown("no number") == whole
+    assert shown("36") == [
+        "  definition  necessity        size",
+        "  calibrated  +0.210 [+0.195,     7",
+        "              +0.221]",
+        "  published   –                  12",
+    ]
+    assert shown("20") == [
+        "  definition  calibrated",
+        "  necessity   +0.210",
+        "              [+0.195,",
+        "              +0.221]",
+        "  size        7",
+        "",
+        "  definition  published",
+        "  necessity   –",
+        "  size        12",
+    ]
 
 
 def on_a_terminal(*arguments: str, **changes: str) -> str:

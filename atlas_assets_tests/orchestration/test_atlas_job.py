@@ -15,12 +15,14 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from tokenizers import Tokenizer
 
 import atlas_assets as aa
 from atlas_assets import io
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.cli.app import atlas
 from atlas_assets.errors import SettingsError
+from atlas_assets.models.sources import resolve
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import (
     units_of_checker_prompts,
@@ -268,16 +270,29 @@ def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
 
 
 def fraction_at_the_word_for(folder: Path) -> float:
-    """The concept fraction of For with prompts and keyword prompts cut after the word."""
+    """The concept fraction of For with prompts and keyword prompts cut after the word.
+
+    They are those that end in that one of its tokens in which most of both sides do.
+    """
     prompts = io.load_prompts("object", data_root=folder)
     own = prompts.filter((pl.col("ast_node") == "For") & (pl.col("variation_id") < 10))
     checkers = io.load_prompts("checker", data_root=folder).filter(object="ast__For")
-    circuits = []
+    tokenizer = Tokenizer.from_file(str(resolve("embedded", None).folder / "tokenizer.json"))
+    sides: list[list[tuple[str, str, int]]] = []
     for rows, key in ((own, "builtin_obj"), (checkers, "object")):
-        units: dict[str, list[str]] = {}
+        sides.append([])
         for unit, text in rows.select(key, "prompt_text").rows():
-            end = [found.end() for found in re.finditer(r"\bfor\b", text)][-1]
-            units.setdefault(unit, []).append(text[:end])
+            cut = text[: [found.end() for found in re.finditer(r"\bfor\b", text)][-1]]
+            sides[-1].append((unit, cut, tokenizer.encode(cut, add_special_tokens=False).ids[-1]))
+    ends = [[token for _, _, token in side] for side in sides]
+    assert len({token for side in ends for token in side}) > 1
+    one = max(set(ends[0]), key=lambda token: min(side.count(token) / len(side) for side in ends))
+    circuits = []
+    for side in sides:
+        units: dict[str, list[str]] = {}
+        for unit, text, token in side:
+            if token == one:
+                units.setdefault(unit, []).append(text)
         read = aa.read("embedded", prompts=units, device="cpu")
         masks = aa.masks(read, epsilon=0.1, consistency=0.8)
         circuits.append(np.logical_and.reduce(masks.bits))

@@ -5,13 +5,16 @@ mask B, read at the last token of prompts that hold the keyword and not the conc
 tokens than the keyword in most prompts, and what is in A∖B may be so for the token alone. Here both
 are read at the last token of the keyword: object prompts are cut where the keyword of their AST
 node, or the name of their builtin, ends, and keyword prompts where the keyword occurs last. What a
-causal network gives at a token does not depend on what is cut. Circuits, masks and fractions
-|A∖B| / |A| are then made by the published rules, with intervals over the subject areas of the
-prompts as in `stages.circuits.fraction_intervals`.
+causal network gives at a token does not depend on what is cut. A word may be other tokens after a
+space than at the start of a line or in a name, so that of each concept one token is taken, and the
+prompts of both sides that end in it. Circuits, masks and fractions |A∖B| / |A| are then made by the
+published rules, with intervals over the subject areas of the prompts as in
+`stages.circuits.fraction_intervals`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -95,6 +98,41 @@ def cut_checkers(checkers: pl.DataFrame, tokenizer: Tokenizer) -> Units:
     return units
 
 
+def of_one_token(
+    cut: pl.DataFrame, beside: Mapping[str, list[str]], tokenizer: Tokenizer, kind: Kind
+) -> tuple[pl.DataFrame, Units]:
+    """Return the cut prompts that end in the same token as the cut keyword prompts beside them.
+
+    Of each concept it is one token: that in which the largest share of prompts ends on both sides,
+    of equal ones the one of lowest id. Left out are concepts of which no token ends both.
+
+    Args:
+        cut: What `cut_prompts` gives for the kind.
+        beside: What `cut_checkers` gives.
+        tokenizer: Says in which token a text ends.
+        kind: Which concept of a prompt it was cut at.
+    """
+
+    def last(text: str) -> int:
+        return tokenizer.encode(text)[-1]
+
+    ended = cut.with_columns(_last=pl.Series(map(last, cut["prompt_text"]), dtype=pl.Int64))
+    kept, units = [ended.clear()], {}
+    for (of,), prompts in ended.group_by(_OWN[kind], maintain_order=True):
+        concept = concept_name(kind, str(of))
+        keyword_ends = [last(text) for text in beside.get(concept, ())]
+        sides = Counter(prompts["_last"].to_list()), Counter(keyword_ends)
+        common = sorted(set(sides[0]) & set(sides[1]))
+        if not common:
+            continue
+        token = max(common, key=lambda one: min(side[one] / side.total() for side in sides))
+        kept.append(prompts.filter(pl.col("_last") == token))
+        units[concept] = [
+            text for text, end in zip(beside[concept], keyword_ends, strict=True) if end == token
+        ]
+    return pl.concat(kept).drop("_last"), units
+
+
 def controlled(
     read: Mapping[Kind, Activations], checkers: Activations, sweep: Sequence[Setting]
 ) -> pl.DataFrame:
@@ -131,22 +169,30 @@ def _compute(making: Making) -> pl.DataFrame:
     prompts: pl.DataFrame = making.read("object_prompts")
     checkers: pl.DataFrame = making.read("checker_prompts")
     keywords = dict(checkers.select("object", "keyword").rows())
-    units = {
-        f"{kind} {name}": texts
-        for kind in _OWN
-        for name, texts in units_by_domain(
-            cut_prompts(prompts, keywords, kind), _of(keywords, kind)
-        ).items()
-    }
-    beside = cut_checkers(checkers, making.model.tokenizer)
-    if not units or not beside:
-        return SCHEMA.polars.to_frame()
+    at_keywords = cut_checkers(checkers, making.model.tokenizer)
+    units: dict[str, list[str]] = {}
+    beside: dict[str, list[str]] = {}
+    apart: list[str] = []
+    for kind, column in _OWN.items():
+        cut = cut_prompts(prompts, keywords, kind)
+        some, texts = of_one_token(cut, at_keywords, making.model.tokenizer, kind)
+        found = units_by_domain(some, _of(keywords, kind))
+        units |= {f"{kind} {name}": its for name, its in found.items()}
+        beside |= texts
+        names = {concept_name(kind, name) for name in cut[column].unique()}
+        apart += sorted(names - set(texts))
+    told = []
+    if apart:
+        told.append(f"left out, as no token ends both sides of them: {', '.join(apart)}")
     if making.settings.readout != "last_token":
-        making.remark("the prompts of each subject area were padded by themselves")
-    found = making.model.read({**units, **beside})
+        told.append("the prompts of each subject area were padded by themselves")
+    making.remark("; ".join(told))
+    if not units:
+        return SCHEMA.polars.to_frame()
+    read = making.model.read({**units, **beside})
     return controlled(
-        {kind: _of_prefix(found, f"{kind} ") for kind in _OWN},
-        found.select(tuple(sorted(beside))),
+        {kind: _of_prefix(read, f"{kind} ") for kind in _OWN},
+        read.select(tuple(sorted(beside))),
         making.sweep,
     )
 
@@ -171,7 +217,7 @@ def _is_of_the_keywords(of: Inspected) -> Details:
     per_setting = stated.group_by("epsilon", "consistency").len()["len"]
     if per_setting.n_unique() > 1:
         raise contradicts("rows", "as many at every setting", f"{per_setting.to_list()}")
-    return {"concepts": len(found), "without_a_keyword_where_they_are": len(concepts - found)}
+    return {"concepts": len(found), "left_out": len(concepts - found)}
 
 
 TOKEN_CONTROL = Artifact(
@@ -181,10 +227,11 @@ TOKEN_CONTROL = Artifact(
     content=SCHEMA,
     description="Per setting, the concept fraction |A∖B| / |A| of every concept that has a "
     "keyword, and its mean over each type, with A and B both read at the last token of the "
-    "keyword, in at most two prompts of each pair and subject area, with 95% bootstrap intervals "
-    "over the subject areas: what is left does not follow from the token that is read. The job "
-    "validate makes it.",
+    "keyword, which is one and the same token in all of a concept's prompts, at most two of each "
+    "pair and subject area, with 95% bootstrap intervals over the subject areas: what is left does "
+    "not follow from the token that is read. The job validate makes it.",
     compute=_compute,
+    code_version="2",
     inputs=("object_prompts", "checker_prompts"),
     model=Model.NETWORK,
     needs=Needs.GRID,

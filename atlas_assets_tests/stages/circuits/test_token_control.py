@@ -10,7 +10,12 @@ import pytest
 
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.circuits.fraction_intervals import SCHEMA
-from atlas_assets.stages.circuits.token_control import controlled, cut_checkers, cut_prompts
+from atlas_assets.stages.circuits.token_control import (
+    controlled,
+    cut_checkers,
+    cut_prompts,
+    of_one_token,
+)
 from atlas_assets.stages.prompts.object_prompts import generate
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import Setting
@@ -60,6 +65,42 @@ def test_keyword_prompts_are_cut_where_the_keyword_occurs_last() -> None:
         "ast__For": ["x = 'not for the format for", "# formula\nfor"],
         "builtin__len": ["x = {'len"],
     }
+
+
+class SpacedTokenizer(ByteTokenizer):
+    """One id per byte; but a word after a space is one token, with its space."""
+
+    WORDS = (" for", " len", " map")
+
+    def encode(self, text: str) -> list[int]:
+        for number, word in enumerate(self.WORDS):
+            if text.endswith(word):
+                return [*super().encode(text[: -len(word)]), 300 + number]
+        return super().encode(text)
+
+
+def test_both_sides_of_a_concept_end_in_one_token() -> None:
+    rows = [
+        *(("For", "list", n, f"a{n}\n for") for n in range(3)),
+        ("For", "list", 3, "a\nfor"),
+        ("While", "list", 0, "while"),
+        ("If", "list", 0, "if"),
+    ]
+    columns = ["ast_node", "builtin_obj", "variation_id", "prompt_text"]
+    cut = pl.DataFrame(rows, schema=columns, orient="row")
+    beside = {
+        "ast__For": ["'for", "' for", '"for', "# for"],
+        "ast__While": ["' while", "'whil"],
+        "ast__If": ["'i"],
+    }
+    # " for" ends 3 of 4 and 2 of 4, "r" 1 of 4 and 2 of 4; If's sides end in no token alike
+    prompts, units = of_one_token(cut, beside, SpacedTokenizer(), "ast")
+    assert prompts.columns == columns
+    assert prompts.rows() == [*rows[:3], rows[4]]
+    assert units == {"ast__For": ["' for", "# for"], "ast__While": ["' while"]}
+    at_names = pl.DataFrame([("For", "len", 0, "f(len")], schema=columns, orient="row")
+    none, apart = of_one_token(at_names, {"builtin__len": ["' len"]}, SpacedTokenizer(), "builtin")
+    assert none.is_empty() and none.schema == at_names.schema and apart == {}
 
 
 def read(readouts: Readouts) -> Activations:

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from atlas_assets.errors import SettingsError
 from atlas_assets.models.memory import give_back, short_of_memory
 from atlas_assets.orchestration.data_versions import MODEL, data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
@@ -116,6 +117,8 @@ def _made(
         if needed is not None and needed not in settings.sweep:
             context.log.warning(f"{artifact.key} is skipped: the sweep lacks {needed}")
             return
+        if not (context.has_partition_key or context.has_partition_key_range):
+            raise _without_partition(artifact)
         values = _per_partition(context, artifact, inputs)
         version = _data_version(context, artifact)
         with warnings.catch_warnings():
@@ -131,6 +134,18 @@ def _made(
         yield dg.Output(_computed(artifact, step))
     except NotInSweepError as error:
         context.log.warning(error.what)
+
+
+def _without_partition(artifact: Artifact) -> SettingsError:
+    """Where a job is launched by hand, Dagster asks whether it is to run without, and then does."""
+    return SettingsError(
+        f"the run is of no partition, and {artifact.key} has a file for each",
+        where=artifact.key,
+        expected="a run of one of its partitions, or of all",
+        found="a run that was launched without one",
+        remedy="choose one; for all, run `atlas build`, or `dagster job execute "
+        "-m atlas_assets.definitions -j sweep`, or materialise all on the page of the asset graph",
+    )
 
 
 def _computed(artifact: Artifact, step: Step) -> Any:

@@ -276,3 +276,13 @@ def test_masks_from_elsewhere_are_enough_for_everything_after_them(
     assert result.success, failure_text(result)
     assert pl.read_csv(tmp_path / "fetched" / "14_summary.csv").height == 4
     assert not list((tmp_path / "fetched").glob("12_*"))
+
+
+def test_a_run_of_no_partition_is_told_what_to_choose(settings: AtlasSettings) -> None:
+    """Dagster's launchpad asks whether a job is to run without a partition, and then runs it."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(settings, instance, ["object_masks"])
+    assert not result.success
+    told = failure_text(result)
+    assert "the run is of no partition, and object_masks has a file for each" in told
+    assert "-m atlas_assets.definitions -j sweep" in told

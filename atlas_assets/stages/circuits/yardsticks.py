@@ -215,15 +215,18 @@ def _no_difference(of_kind: pl.DataFrame) -> str:
 
 
 def _against_control(of_kind: pl.DataFrame, kind: str) -> list[str]:
-    """Return which definitions identify no better than their control, by its interval."""
-    known = of_kind.drop_nulls(("identification_top1", "identification_top1_high"))
+    """Return which definitions are not shown to identify better than their control.
+
+    Those are the ones that its interval reaches, or whose own interval reaches down to it.
+    """
+    shown = ("identification_top1", "identification_top1_low", "identification_top1_high")
+    known = of_kind.drop_nulls(shown)
     control = known.filter(definition="matched")
     if control.is_empty():
         return []
-    high = control["identification_top1_high"].item()
-    level = known.filter(
-        (pl.col("definition") != "matched") & (pl.col("identification_top1") <= high)
-    )
+    share, high = (control[name].item() for name in (shown[0], shown[2]))
+    reached = (pl.col(shown[0]) <= high) | (pl.col(shown[1]) <= share)
+    level = known.filter((pl.col("definition") != "matched") & reached)
     if level.is_empty():
         return []
     told = ", ".join(
@@ -231,7 +234,7 @@ def _against_control(of_kind: pl.DataFrame, kind: str) -> list[str]:
     )
     (row,) = control.rows(named=True)
     beside = f"the control (matched, {_share_with_interval(row)})"
-    return [f"Of {_TOLD[kind]}, no better than {beside} is the identification by: {told}."]
+    return [f"Of {_TOLD[kind]}, not shown to identify better than {beside} are: {told}."]
 
 
 def identifying(board: pl.DataFrame) -> list[str]:

@@ -42,7 +42,7 @@ from atlas_assets.stages.activations.activations import units_of_object_prompts
 from atlas_assets.stages.prompts import object_prompts as objects
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from benchmarks.measure import Findings, Measurement, seconds
-from tools.train_embedded.untrained import Scales, untrained
+from tools.untrained import Scales, untrained
 
 #: share of the grid's zero weights in the released models
 DENSITY = 0.01

@@ -18,7 +18,7 @@ from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
 from atlas_assets.models.loading import load, resolve
 from atlas_assets.models.sparse_linear import SparseLinear
 from atlas_assets_tests.models import tiny
-from tools.train_embedded.untrained import Scales, untrained
+from tools.untrained import Scales, untrained
 
 #: every matrix of a block, and the unembedding, has at least as many entries as a packed one
 LARGE = {"d_model": 256, "d_head": 128, "d_mlp": 256, "vocab_size": 257}

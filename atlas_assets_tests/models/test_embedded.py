@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,11 @@ from atlas_assets.stages.masks.masks import sweep_masks
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from atlas_assets.stages.setting import PUBLISHED_CONSISTENCIES, PUBLISHED_EPSILONS, grid
-from tools.train_embedded.bpe import SPLIT_PATTERN
-from tools.train_embedded.card import card
-from tools.train_embedded.corpus import manifest_digest, read_corpus, read_packages
-from tools.train_embedded.data import split
-from tools.train_embedded.export import EMBEDDED as HERE
-from tools.train_embedded.material import gather
-from tools.train_embedded.measure import densities
-from tools.train_embedded.recipe import Recipe
-from tools.train_embedded.record import judge
+from tools.train_embedded.__main__ import EMBEDDED as HERE
+from tools.train_embedded.__main__ import everything
+from tools.train_embedded.material import SPLIT_PATTERN
+from tools.train_embedded.recipe import embedded_recipe
+from tools.train_embedded.results import card, densities, judge
 
 AST_NODES = ("For", "If", "Pass", "Return")
 BUILTINS = ("len", "list", "print", "_isolated_")
@@ -70,7 +67,7 @@ def test_the_folder_is_small_and_in_the_hubs_format() -> None:
 
 def test_it_is_what_the_recipe_says(model: LoadedModel) -> None:
     config = json.loads((HERE / "config.json").read_text())
-    assert {key: config[key] for key in Recipe().options} == Recipe().options
+    assert {key: config[key] for key in embedded_recipe().options} == embedded_recipe().options
     assert (model.n_layers, model.width) == (4, 192)
     assert model.max_positions >= 512
     assert identify(resolve("embedded", None)).model_id == "embedded"
@@ -147,7 +144,7 @@ def test_every_published_prompt_fits(shared: Path) -> None:
     for name in ("object_candidates", "checker", "token_checker"):
         texts = pl.read_parquet(folder / f"{name}.parquet")["prompt_text"].unique()
         longest = max(longest, *map(len, tokenizer.encode_all(texts.to_list())))
-    assert longest <= Recipe().options["block_size"]
+    assert longest <= embedded_recipe().options["block_size"]
     assert f"the longest published prompt has {longest}" in (HERE / "README.md").read_text()
 
 
@@ -160,9 +157,9 @@ def test_the_record_is_of_these_files(model: LoadedModel, record: dict[str, Any]
 
 
 def test_the_record_says_what_was_run_and_measured(record: dict[str, Any]) -> None:
-    assert record["recipe"] == Recipe().as_json()
-    assert record["run"]["steps"] == Recipe().steps == record["curve"][-1]["step"]
-    assert record["run"]["tokens"] == Recipe().steps * Recipe().batch_tokens
+    assert record["recipe"] == asdict(embedded_recipe())
+    assert record["run"]["steps"] == embedded_recipe().steps == record["curve"][-1]["step"]
+    assert record["run"]["tokens"] == embedded_recipe().steps * embedded_recipe().batch_tokens
     losses = record["losses"]
     held_out = losses["held_out"]["library"]
     assert held_out < losses["bigram"]["loss"] - 0.5
@@ -176,15 +173,10 @@ def test_the_record_says_what_was_run_and_measured(record: dict[str, Any]) -> No
 
 @pytest.mark.slow
 def test_the_losses_are_measured_again(model: LoadedModel, record: dict[str, Any]) -> None:
-    library = read_corpus()
-    learnt, _ = split(library, record["recipe"]["held_out_one_in"])
-    if manifest_digest(learnt) != record["corpus"]["library"]["sha256"]:
-        pytest.skip(f"needs the standard library of Python {record['made_on']['python']}")
-    prompts = object_prompts.generate(load_stimuli())
-    material = gather(Recipe(), library, read_packages(), prompts)
-    if material.digest != record["corpus"]["sha256"]:
-        pytest.skip("needs the packages of training.json installed, and no others that are pinned")
+    material, _ = everything(embedded_recipe())
+    if material.manifest["sha256"] != record["corpus"]["sha256"]:
+        pytest.skip("needs the packages of training.json and its version of Python")
     measured = judge(model, material)
-    assert measured.tokens == record["losses"]["tokens"]
-    assert measured.held_out == pytest.approx(record["losses"]["held_out"], abs=1e-3)
-    assert measured.bigram.loss == pytest.approx(record["losses"]["bigram"]["loss"], rel=1e-9)
+    assert measured["tokens"] == record["losses"]["tokens"]
+    assert measured["held_out"] == pytest.approx(record["losses"]["held_out"], abs=1e-3)
+    assert measured["bigram"] == pytest.approx(record["losses"]["bigram"], rel=1e-9)

@@ -1,4 +1,1 @@
-"""Trains the embedded model: corpus, tokenizer, recipe, loop, record and card.
-
-Run as ``python -m tools.train_embedded`` (`make train-embedded`) from the repository.
-"""
+"""Trains the embedded model: recipe, corpus as tokens, training, checkpoint, record and card."""

@@ -2,110 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from atlas_assets.errors import SettingsError, expect
-from tools.train_embedded.untrained import Scales
-
-#: the keys of the embedded model's ``config.json``, without the loss threshold. Linear layers have
-#: no bias: what an MLP's output bias writes is read on every prompt and would be in every circuit
-OPTIONS: Mapping[str, Any] = {
-    "block_size": 512,
-    "vocab_size": 2048,
-    "n_layer": 4,
-    "n_head": 6,
-    "d_head": 32,
-    "d_model": 192,
-    "d_mlp": 512,
-    "bias": False,
-    "ln_bias": True,
-    "rms_norm": True,
-    "residual_activation_type": "identity",
-    "activation_type": "gelu",
-    "afrac": 0.25,
-    "afrac_loctypes": "attn_in,attn_out,mlp_in,mlp_out,mlp_neuron,attn_v,attn_k,attn_q",
-    "tied_unembed": False,
-    "enable_bigram_table": False,
-    "learnable_bigram_table": False,
-    "d_pos_emb": 16,
-    "sinusoidal_cat_pos_emb": False,
-    "sink": True,
-}
-
-#: dense weights to start from: a residual stream of root mean square 1, small updates to it
-START = Scales(density=1.0, gain=1.0, readout=0.3, readout_spread=0.0, readout_bias=0.0, logits=0.3)
-
-#: of the batches' windows: the standard library, packages, and prompts of the discovery domains
-SHARES: Mapping[str, float] = {"library": 0.25, "packages": 0.73, "prompts": 0.02}
+from tools.untrained import Scales
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, next to the corpus and the machine's arithmetic.
 
-    Attributes:
-        options: the keys of ``config.json``, without the loss threshold.
-        start: scales of the weights to start from.
-        seed: of the starting weights and of the batches.
-        steps: optimiser steps.
-        warmup_steps: steps in which the learning rate rises linearly.
-        learning_rate: after them; from ``annealed_step`` it falls linearly, to nearly zero at the
-            last step.
-        optimiser: of the matrices inside the blocks, ``muon`` (Jordan et al. 2024, with updates of
-            AdamW's size as in arXiv:2502.16982) or ``adamw``; AdamW serves the rest.
-        weight_decay: of matrices only, per unit of learning rate.
-        betas: AdamW's decay rates of the two moments.
-        clip: largest Euclidean norm of the whole gradient.
-        density: share of each matrix's entries that stay in the end; 1 for a dense model.
-        dense_steps: first steps, without weight sparsity.
-        annealed_step: step at which the linear fall of the density ends.
-        row_floor: entries that every row keeps, however small (fewer neurons die).
-        windows: tokens of a sequence, one entry per part of a batch; all but its first are
-            predicted.
-        part_tokens: tokens of each part.
-        shares: of the corpus's streams in the windows drawn.
-        held_out_one_in: a file of the standard library is held out when its digest is divisible by
-            this.
-        evaluate_every: steps between two points of the loss curve, and between two saved states.
-        checkpoints: how many steps, evenly spaced in their logarithm, whose weights are kept.
+    What each value means is said where it is set, in ``recipe.toml``.
     """
 
-    options: Mapping[str, Any] = field(default_factory=lambda: dict(OPTIONS))
-    start: Scales = START
-    seed: int = 0
-    steps: int = 5500
-    warmup_steps: int = 100
-    learning_rate: float = 0.016
-    optimiser: str = "muon"
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
-    density: float = 0.2
-    dense_steps: int = 200
-    annealed_step: int = 2200
-    row_floor: int = 2
-    windows: tuple[int, ...] = (128,) * 6 + (256,) * 2
-    part_tokens: int = 1024
-    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
-    held_out_one_in: int = 20
-    evaluate_every: int = 100
-    checkpoints: int = 12
+    options: Mapping[str, Any]
+    start: Scales
+    seed: int
+    steps: int
+    warmup_steps: int
+    learning_rate: float
+    optimiser: str
+    weight_decay: float
+    betas: Sequence[float]
+    clip: float
+    density: float
+    dense_steps: int
+    annealed_step: int
+    row_floor: int
+    windows: Sequence[int]
+    part_tokens: int
+    shares: Mapping[str, float]
+    held_out_one_in: int
+    evaluate_every: int
+    checkpoints: int
 
     def __post_init__(self) -> None:
-        expect(
-            self.steps > self.annealed_step,
-            SettingsError,
-            "the recipe ends before the learning rate can fall",
-            where="training recipe",
-            expected=f"more than {self.annealed_step} steps, after which the model is sparse",
-            found=f"{self.steps} steps",
-            remedy="train for more steps, or anneal sooner",
-        )
+        what = f"the recipe must take more than {self.annealed_step} steps, or be sparse sooner"
+        expect(self.steps > self.annealed_step, SettingsError, what, found=f"{self.steps} steps")
 
     @property
     def batch_tokens(self) -> int:
@@ -129,11 +66,8 @@ class Recipe:
         done = (step - self.dense_steps) / (self.annealed_step - self.dense_steps)
         return 1.0 - (1.0 - self.density) * min(max(done, 0.0), 1.0)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the recipe as plain data, as ``training.json`` holds it."""
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return plain
 
-    def digest(self) -> str:
-        """Return the SHA-256 of all of it."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+def embedded_recipe(**changes: Any) -> Recipe:
+    """Return the recipe in ``recipe.toml``, but for the values given."""
+    told = tomllib.loads(Path(__file__).with_name("recipe.toml").read_text("utf-8"))
+    return Recipe(**{**told, "start": Scales(**told["start"]), **changes})

@@ -7,11 +7,9 @@ from typing import Any
 import polars as pl
 from tokenizers import Tokenizer
 
-from tools.train_embedded.bpe import train_bpe
-from tools.train_embedded.corpus import Package, Source
-from tools.train_embedded.data import TokenStream, token_stream
-from tools.train_embedded.material import Material, gather
-from tools.train_embedded.recipe import OPTIONS, Recipe
+from tools.corpus import Source, divide
+from tools.train_embedded.material import Material, TokenStream, gather, token_stream, train_bpe
+from tools.train_embedded.recipe import Recipe, embedded_recipe
 
 VOCABULARY = 300
 SOURCES = [
@@ -28,27 +26,26 @@ SIZES = {"vocab_size": VOCABULARY, "n_layer": 2, "n_head": 2, "d_head": 6, "d_mo
 
 def recipe(**changes: Any) -> Recipe:
     usual: dict[str, Any] = {
-        "options": {**OPTIONS, **SIZES, "d_mlp": 24, "d_pos_emb": 4},
+        "options": {**embedded_recipe().options, **SIZES, "d_mlp": 24, "d_pos_emb": 4},
         "steps": 24,
         "warmup_steps": 4,
         "density": 0.25,
         "dense_steps": 4,
         "annealed_step": 12,
         "row_floor": 1,
-        "windows": (16, 32),
+        "windows": [16, 32],
         "part_tokens": 128,
         "held_out_one_in": 4,
         "evaluate_every": 6,
         "checkpoints": 2,
     }
-    return Recipe(**{**usual, **changes})
+    return embedded_recipe(**{**usual, **changes})
 
 
-def package(name: str) -> Package:
+def package(name: str) -> list[Source]:
     """A package whose long lines are its own."""
     text = "".join(f"{name}_{n} = transform_of_{name}({n}, {n + 1})\n" for n in range(40))
-    sources = [Source(f"{name}/a.py", text), Source(f"{name}/copy.py", text)]
-    return Package(name, "1.0", "MIT", sources)
+    return [Source(f"{name}/{file}.py", text, (name, "1.0", "MIT")) for file in ("a", "copy")]
 
 
 def prompts() -> pl.DataFrame:
@@ -60,8 +57,8 @@ def prompts() -> pl.DataFrame:
 
 
 def material() -> Material:
-    packages = [package("click"), package("other")]
-    return gather(recipe(), SOURCES, packages, prompts())
+    packages = [*package("click"), *package("other")]
+    return gather(recipe(), divide(SOURCES, packages, 4), prompts())
 
 
 def tokenizer() -> Tokenizer:

@@ -8,7 +8,7 @@ import torch
 
 from atlas_assets.errors import ModelError
 from atlas_assets_tests.models import tiny
-from tools.train_embedded.gauge import readout_size, set_residual_scale
+from tools.train_embedded.results import readout_size, set_residual_scale
 
 ROWS = tiny.ids(6, 20).numpy()
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
-from tools.train_embedded import network
+from tools.train_embedded.network import for_training
 from tools.train_embedded.tests import samples
-from tools.train_embedded.untrained import untrained
+from tools.untrained import untrained
 
 
 def loss_and_gradients(model: torch.nn.Module) -> tuple[float, dict[str, torch.Tensor]]:
@@ -21,14 +21,15 @@ def loss_and_gradients(model: torch.nn.Module) -> tuple[float, dict[str, torch.T
     return loss.item(), gradients
 
 
-def test_gradients_are_those_of_the_products_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_those_of_the_products_network() -> None:
     """In float32 and without activation sparsity, whose choice rounding may change."""
     options = {**samples.recipe().options, "afrac": None}
     plain = untrained(CircuitGPTConfig(**options), 0, samples.recipe().start)
-    fast, rounded = (network.for_training(copy.deepcopy(plain)) for _ in range(2))
+    fast, rounded = (
+        for_training(copy.deepcopy(plain), products) for products in (torch.float32, torch.bfloat16)
+    )
     expected, gradients = loss_and_gradients(plain)
     coarse, _ = loss_and_gradients(rounded)
-    monkeypatch.setattr(network, "_HALF", torch.float32)
     found, own = loss_and_gradients(fast)
     assert found == pytest.approx(expected, rel=1e-6)
     assert coarse == pytest.approx(expected, rel=1e-2)

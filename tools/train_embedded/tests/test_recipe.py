@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from atlas_assets.errors import SettingsError
-from tools.train_embedded.recipe import Recipe
+from tools.train_embedded.recipe import embedded_recipe
 from tools.train_embedded.tests import samples
 
 
@@ -26,9 +27,9 @@ def test_the_density_falls_linearly_from_dense_to_the_target() -> None:
 
 
 def test_steps_kept_are_a_dozen_to_the_last() -> None:
-    kept = sorted(Recipe().kept_steps)
+    kept = sorted(embedded_recipe().kept_steps)
     assert len(kept) == 12
-    assert (kept[0], kept[-1]) == (30, Recipe().steps)
+    assert (kept[0], kept[-1]) == (30, embedded_recipe().steps)
 
 
 def test_a_recipe_must_be_sparse_before_it_ends() -> None:
@@ -36,8 +37,7 @@ def test_a_recipe_must_be_sparse_before_it_ends() -> None:
         samples.recipe(steps=12)
 
 
-def test_the_recipe_survives_json() -> None:
-    told = Recipe().as_json()
-    told["betas"], told["windows"] = tuple(told["betas"]), tuple(told["windows"])
-    told["start"] = type(Recipe().start)(**told["start"])
-    assert dataclasses.replace(Recipe(), **told) == Recipe()
+def test_the_recipe_is_plain_data() -> None:
+    told = dataclasses.asdict(embedded_recipe())
+    assert json.loads(json.dumps(told)) == told
+    assert embedded_recipe(seed=3) == dataclasses.replace(embedded_recipe(), seed=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -14,10 +15,8 @@ import pytest
 from atlas_assets.models.loading import default_loss_threshold, load, resolve
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
-from tools.train_embedded.__main__ import make
-from tools.train_embedded.card import card
-from tools.train_embedded.corpus import manifest_digest
-from tools.train_embedded.data import split
+from tools.corpus import digest, divide
+from tools.train_embedded.results import card, make
 from tools.train_embedded.tests import samples
 
 
@@ -54,10 +53,11 @@ def test_the_folder_is_a_checkpoint_that_loads(made: Path, record: dict[str, Any
 
 def test_the_record_tells_the_corpus(record: dict[str, Any]) -> None:
     corpus = record["corpus"]
-    assert corpus["sha256"] == samples.material().digest
-    train, held_out = split(samples.SOURCES, 4)
-    assert corpus["library"]["sha256"] == manifest_digest(train)
-    assert corpus["library"]["held_out"] == {source.name: source.sha256 for source in held_out}
+    assert corpus["sha256"] == samples.material().manifest["sha256"]
+    split = divide(samples.SOURCES, [], 4)
+    assert corpus["library"]["sha256"] == digest(split.train["library"])
+    held_out = {source.name: source.sha256 for source in split.held_out["library"]}
+    assert corpus["library"]["held_out"] == held_out
     assert [each["package"] for each in corpus["held_out_packages"]] == ["click"]
     (other,) = corpus["packages"]
     assert (other["package"], other["licence"], other["files"]) == ("other", "MIT", 1)
@@ -73,7 +73,7 @@ def test_the_weights_of_steps_kept_are_checkpoints(made: Path) -> None:
 
 
 def test_the_record_tells_the_run(made: Path, record: dict[str, Any]) -> None:
-    assert record["recipe"] == samples.recipe().as_json()
+    assert record["recipe"] == dataclasses.asdict(samples.recipe())
     assert record["run"]["steps"] == 24
     assert record["run"]["tokens"] == 24 * (8 * 15 + 4 * 31)
     assert record["run"]["cpu_seconds"] > 0

@@ -1,26 +1,24 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from atlas_assets.errors import ModelError
-from tools.train_embedded.corpus import Source
-from tools.train_embedded.data import TokenStream, batch, split, token_stream, windows
+from atlas_assets.models.checkpoint_files import END_OF_TEXT
+from tools.train_embedded import material, results
+from tools.train_embedded.material import TokenStream, batch, token_stream, train_bpe
 from tools.train_embedded.tests import samples
 
 
-def test_the_split_is_disjoint_complete_and_of_the_text_alone() -> None:
-    train, held_out = split(samples.SOURCES, 4)
-    assert {source.name for source in train}.isdisjoint(source.name for source in held_out)
-    assert sorted(train + held_out, key=lambda s: s.name) == sorted(
-        samples.SOURCES, key=lambda s: s.name
-    )
-    assert train
-    assert held_out
-    again = split(list(reversed(samples.SOURCES)), 4)
-    assert again == (train[::-1], held_out[::-1])
-    copies = [Source(f"copy_of_{source.name}", source.text) for source in held_out]
-    assert split(copies, 4) == ([], copies)
+def test_the_tokenizer_has_the_size_asked_for() -> None:
+    texts = [Path(path).read_text() for path in (__file__, material.__file__, results.__file__)]
+    tokenizer = train_bpe(texts, 280)
+    assert tokenizer.get_vocab_size() == 280
+    assert tokenizer.token_to_id(END_OF_TEXT) == 279
+    with pytest.raises(ModelError, match="280 ids"):
+        train_bpe(["aa"], 280)
 
 
 def test_a_stream_closes_every_module_and_knows_where_lines_start() -> None:
@@ -61,7 +59,7 @@ def test_batches_are_functions_of_seed_and_step() -> None:
 def test_windows_are_drawn_by_the_shares_and_begin_where_they_may() -> None:
     streams = samples.material().train
     shares = {"library": 0.5, "packages": 0.3, "prompts": 0.2}
-    (rows,) = batch(streams, samples.recipe(windows=(16,), part_tokens=32768, shares=shares), 3)
+    (rows,) = batch(streams, samples.recipe(windows=[16], part_tokens=32768, shares=shares), 3)
     for name, stream in streams.items():
         begun = {tuple(stream.ids[start : start + 16]) for start in stream.starts}
         found = np.mean([tuple(row) in begun for row in rows])
@@ -70,16 +68,17 @@ def test_windows_are_drawn_by_the_shares_and_begin_where_they_may() -> None:
 
 def test_the_last_window_ends_with_the_stream() -> None:
     stream = TokenStream(np.arange(16), np.array([0, 1, 5]))
-    recipe = samples.recipe(windows=(16,), part_tokens=64, shares={"all": 1.0})
+    recipe = samples.recipe(windows=[16], part_tokens=64, shares={"all": 1.0})
     assert np.array_equal(batch({"all": stream}, recipe, 1)[0], np.tile(np.arange(16), (4, 1)))
 
 
 def test_a_corpus_shorter_than_a_window_is_refused() -> None:
     stream = TokenStream(np.arange(15), np.array([0]))
-    with pytest.raises(ModelError, match="at least 16 tokens"):
-        batch({"all": stream}, samples.recipe(windows=(16,), shares={"all": 1.0}), 1)
+    with pytest.raises(ModelError, match="all needs at least 16 tokens"):
+        batch({"all": stream}, samples.recipe(windows=[16], shares={"all": 1.0}), 1)
 
 
-def test_held_out_windows_cover_the_stream_once() -> None:
+def test_rows_cover_the_stream_once_or_are_spread() -> None:
     stream = TokenStream(np.arange(23), np.array([0]))
-    assert np.array_equal(windows(stream, 5), np.arange(20).reshape(4, 5))
+    assert np.array_equal(stream.rows(5, 100), np.arange(20).reshape(4, 5))
+    assert np.array_equal(stream.rows(5, 2), np.arange(20).reshape(4, 5)[::2])

@@ -4,8 +4,8 @@ import torch
 
 from atlas_assets.models.circuitgpt_config import CircuitGPTConfig
 from atlas_assets_tests.models import tiny
-from tools.train_embedded.recipe import START
-from tools.train_embedded.untrained import Scales, untrained
+from tools.train_embedded.recipe import embedded_recipe
+from tools.untrained import Scales, untrained
 
 CONFIG = CircuitGPTConfig(**tiny.OPTIONS)
 
@@ -25,11 +25,12 @@ def test_every_row_keeps_the_same_share() -> None:
 
 
 def test_training_starts_dense_and_with_no_neuron_louder_than_others() -> None:
-    network = untrained(CircuitGPTConfig(**{**tiny.OPTIONS, "d_model": 128}), 5, START)
+    start = embedded_recipe().start
+    network = untrained(CircuitGPTConfig(**{**tiny.OPTIONS, "d_model": 128}), 5, start)
     for name, tensor in network.named_parameters():
         if tensor.ndim == 2 and "bigram" not in name:
             assert tensor.count_nonzero() == tensor.numel(), name
     c_proj = network.get_submodule("circuit_model.transformer.h.0.mlp.c_proj").weight.detach()
     norms = c_proj.norm(dim=1)
     assert float(norms.max() / norms.min()) < 4
-    assert abs(float(norms.mean()) - START.readout) < 0.05
+    assert abs(float(norms.mean()) - start.readout) < 0.05

@@ -50,56 +50,43 @@ def untrained(
         seed: of numpy's PCG64; each tensor draws from a stream of its own, in the order of names.
         scales: sizes of the weights.
     """
-    scales = scales or Scales()
     model = CircuitGPTForCausalLM(config)
     tensors = model.state_dict()
     streams = np.random.SeedSequence(seed).spawn(len(tensors))
-    drawn = {
-        name: torch.from_numpy(
-            _draw(name, tuple(tensors[name].shape), np.random.default_rng(stream), scales)
-        ).float()
-        for name, stream in zip(sorted(tensors), streams, strict=True)
-    }
-    model.load_state_dict(drawn)
-    model.tie_weights()
+    stream_of = dict(zip(sorted(tensors), streams, strict=True))
+    for name, tensor in tensors.items():
+        rng = np.random.default_rng(stream_of[name])
+        tensor.copy_(torch.from_numpy(_draw(name, tensor.shape, rng, scales or Scales())))
     model.train(False)
     return model
 
 
 def _draw(name: str, shape: tuple[int, ...], rng: np.random.Generator, scales: Scales) -> Array:
     """One tensor's values; what is not named here starts at zero."""
-    kind = ".".join(name.split(".")[-2:])
-    if kind.startswith("ln_"):
-        return np.ones(shape) if kind.endswith("weight") else np.zeros(shape)
-    if name.endswith("mlp.c_proj.weight"):
-        return _sparse(shape, rng, scales.density, scales.readout) * _spread(shape, scales)
+    rows, width = shape[0], shape[-1]
+    # a factor per neuron, log-normal at even quantiles: the same for a weight and its bias
+    quantiles = torch.special.ndtri(torch.from_numpy((np.arange(rows) + 0.5) / rows)).numpy()
+    factors: Array = np.exp(scales.readout_spread * quantiles)
+    if ".ln_" in name:
+        return np.full(shape, float(name.endswith("weight")))
     if name.endswith("mlp.c_proj.bias"):
-        size = scales.readout * scales.readout_bias
-        return rng.normal(0.0, size, shape) * _spread((*shape, 1), scales)[:, 0]
-    if kind == "lm_head.weight":
-        return _sparse(shape, rng, scales.density, scales.logits)
-    if kind in ("wte.weight", "wpe.weight"):
-        return _sparse(shape, rng, scales.density, math.sqrt(shape[1]))
+        return rng.normal(0.0, scales.readout * scales.readout_bias, shape) * factors
+    if name.endswith("mlp.c_proj.weight"):
+        return _sparse(rows, width, rng, scales.density, scales.readout) * factors[:, None]
+    if name.endswith("lm_head.weight"):
+        return _sparse(rows, width, rng, scales.density, scales.logits)
+    if name.endswith(("wte.weight", "wpe.weight")):
+        return _sparse(rows, width, rng, scales.density, math.sqrt(width))
     if name.endswith(".weight"):
-        return _sparse(shape, rng, scales.density, scales.gain)
+        return _sparse(rows, width, rng, scales.density, scales.gain)
     return np.zeros(shape)
 
 
-def _sparse(shape: tuple[int, ...], rng: np.random.Generator, density: float, norm: float) -> Array:
+def _sparse(rows: int, width: int, rng: np.random.Generator, density: float, norm: float) -> Array:
     """Rows of Euclidean norm about ``norm`` with ``density`` of their entries, at least one."""
-    rows, width = shape
     entries = max(1, round(density * width))
-    matrix = np.zeros(shape)
+    matrix = np.zeros((rows, width))
     places = rng.permuted(np.tile(np.arange(width), (rows, 1)), axis=1)[:, :entries]
     values = rng.normal(0.0, norm / math.sqrt(entries), (rows, entries))
     np.put_along_axis(matrix, places, values, axis=1)
     return matrix
-
-
-def _spread(shape: tuple[int, ...], scales: Scales) -> Array:
-    """A factor per row, log-normal at even quantiles: the same for a weight and its bias."""
-    rows = shape[0]
-    steps = (np.arange(rows) + 0.5) / rows
-    normal = torch.special.ndtri(torch.from_numpy(steps)).numpy()
-    factors: Array = np.exp(scales.readout_spread * normal)[:, None]
-    return factors

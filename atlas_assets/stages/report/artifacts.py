@@ -48,6 +48,7 @@ def claims_report(artifacts: Sequence[Artifact]) -> Artifact:
         description="The paper's claims, one by one: what is expected of its model, what this "
         "atlas shows, and whether the paper claims it of this atlas at all.",
         compute=_claims_report,
+        code_version="2",
         inputs=tuple(artifact.key for artifact in artifacts if artifact.key in evidence),
         inputs_may_be_absent=True,
     )

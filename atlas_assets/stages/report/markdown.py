@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from atlas_assets.stages.report.claims import ClaimResult, NotApplicable
+from atlas_assets.stages.report.claims import ClaimResult, NotApplicable, tally
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT
 
 _COLUMNS = ("claim", "where", "statement", "setting", "expected", "observed", "verdict")
@@ -13,7 +13,8 @@ _EXPLANATION = f"""\
 *Expected* is what Wilam (2026), CSP-Atlas, arXiv:2605.24603, or the report on it, states of
 `{PAPER_MODEL}` and its frozen artifacts (readout `{PAPER_READOUT}`); *observed* is what this atlas
 shows, computed the same way. A claim *holds* or is *broken* only where the paper claims it of the
-atlas at hand; of another model, or of a part of the grid, it is *observed, not claimed*.
+atlas at hand; of another model, or of a part of the grid, it is *observed, not claimed*, beside
+which stands whether it is as in the paper: that it does not hold of another model is no failure.
 Numbers are compared to ±0.001, counts and names exactly, circuit sizes to the decimal printed."""
 
 
@@ -57,10 +58,12 @@ def _subjects(results: Iterable[ClaimResult]) -> str:
     return "\n".join(lines)
 
 
-def _tally(results: Iterable[ClaimResult]) -> str:
+def _tally(results: Sequence[ClaimResult]) -> str:
     counts = Counter(result.verdict for result in results)
     told = "; ".join(f"{verdict}: {number}" for verdict, number in sorted(counts.items()))
-    return f"{sum(counts.values())} claims. {told[:1].upper()}{told[1:]}."
+    of_others = tally(results)
+    beside = f" Of what the paper does not claim: {of_others}." if of_others else ""
+    return f"{sum(counts.values())} claims. {told[:1].upper()}{told[1:]}.{beside}"
 
 
 def _table(results: Iterable[ClaimResult]) -> str:
@@ -72,11 +75,18 @@ def _table(results: Iterable[ClaimResult]) -> str:
             result.setting,
             _escaped(result.expected),
             _escaped(result.observed),
-            result.verdict,
+            _judged(result),
         )
         for result in results
     ]
     return _tabulated(_COLUMNS, rows)
+
+
+def _judged(result: ClaimResult) -> str:
+    """Return the verdict, and of another model whether it is as in the paper."""
+    if result.holds is None or result.about_this_atlas:
+        return result.verdict
+    return f"{result.verdict}: {result.as_in_paper}"
 
 
 def _notes(results: Iterable[ClaimResult]) -> str:

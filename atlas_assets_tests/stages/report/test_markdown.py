@@ -22,6 +22,20 @@ def test_claims_are_tabulated_tallied_and_explained(tmp_path) -> None:
     assert "| 43 AST nodes (§3.2) | 43 | 3 |" in claims_table([seen])
 
 
+def test_of_another_model_it_is_told_and_counted_what_is_as_in_the_paper(tmp_path) -> None:
+    result = evaluate_claims(store_at(tmp_path), AtlasSettings())[0]
+    alike = replace(result, observed="43", holds=True, about_this_atlas=False, note="")
+    unlike = replace(alike, id="unlike", observed="3", holds=False)
+    missing = replace(alike, id="missing", observed="", holds=None, note="none")
+    text = claims_markdown([alike, unlike, missing])
+    assert (
+        "3 claims. Not evaluated: 1; observed, not claimed: 2. Of what the paper does not claim: "
+        "1 of 3 as in the paper, 1 not, 1 not applicable.\n" in text
+    )
+    assert "| 43 | 43 | observed, not claimed: holds |" in text
+    assert "| 43 | 3 | observed, not claimed: does not hold |" in text
+
+
 def test_the_header_of_a_table_is_markdown_and_its_cells_are_not() -> None:
     table = markdown_table(("`a`", "b"), [("x|", ""), ("y", "z")])
     assert table == "| `a` | b |\n| --- | --- |\n| x\\| | – |\n| y | z |"

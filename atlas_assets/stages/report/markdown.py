@@ -62,7 +62,7 @@ def _tally(results: Sequence[ClaimResult]) -> str:
     counts = Counter(result.verdict for result in results)
     told = "; ".join(f"{verdict}: {number}" for verdict, number in sorted(counts.items()))
     of_others = tally(results)
-    beside = f" Of what the paper does not claim: {of_others}." if of_others else ""
+    beside = f" Of an atlas that the paper does not speak of: {of_others}." if of_others else ""
     return f"{sum(counts.values())} claims. {told[:1].upper()}{told[1:]}.{beside}"
 
 

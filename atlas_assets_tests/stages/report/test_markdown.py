@@ -29,8 +29,8 @@ def test_of_another_model_it_is_told_and_counted_what_is_as_in_the_paper(tmp_pat
     missing = replace(alike, id="missing", observed="", holds=None, note="none")
     text = claims_markdown([alike, unlike, missing])
     assert (
-        "3 claims. Not evaluated: 1; observed, not claimed: 2. Of what the paper does not claim: "
-        "1 of 3 as in the paper, 1 not, 1 not applicable.\n" in text
+        "3 claims. Not evaluated: 1; observed, not claimed: 2. Of an atlas that the paper does "
+        "not speak of: 1 of 3 as in the paper, 1 not, 1 not applicable.\n" in text
     )
     assert "| 43 | 43 | observed, not claimed: holds |" in text
     assert "| 43 | 3 | observed, not claimed: does not hold |" in text

@@ -145,6 +145,7 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
             row["size"],
             _share_with_interval(row),
             *(_with_interval(row, name) for name in quality.MEASURED),
+            None if row["definition"] == CONTROL else row["matched_ratio"],
             row["faithfulness_own"],
             row["faithfulness_other"],
             _tested(row),
@@ -153,18 +154,20 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
         if "@" not in row["definition"]
     ]
     headers = ["definition", "size", "identified", "necessity", "specificity", "over matched"]
-    headers += ["faithful, own", "faithful, others", "above matched"]
+    headers += ["strength of controls", "faithful, own", "faithful, others", "above matched"]
     return table(
         "Circuits by definition",
         headers,
         rows,
         places=3,
-        places_of={"size": 1},
+        places_of={"size": 1, "strength of controls": 2},
         note="Identified: pairs held out that rank the concept first, on average over concepts, "
         "with the 95% interval over these. Necessity: rise of the loss on own prompts when the "
         "circuit is ablated, nats per token; specificity: that less the rise on other concepts' "
-        "prompts; over matched: that less the rise by matched controls, each with its 95% interval "
-        "over (pair, domain). Above matched: concepts with q < 0.05.",
+        "prompts; over matched: necessity less the rise by matched controls, each with its 95% "
+        "interval over (pair, domain). Strength of controls: their mean |readout| over that of the "
+        "circuit; where it is below 1, part of what a circuit costs more is its strength. Above "
+        "matched: concepts with q < 0.05.",
     )
 
 

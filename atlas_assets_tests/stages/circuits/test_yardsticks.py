@@ -44,6 +44,15 @@ def test_planted_circuits_are_said_to_identify_and_to_be_specific() -> None:
     assert "planted (+0.5" in said or "planted (+0.4" in said
 
 
+def test_the_report_says_how_strong_controls_are_beside_what_circuits_cost_more() -> None:
+    judged = board(0, shuffled=False).with_columns(matched_ratio=pl.lit(0.321))
+    shown = yardsticks.leaderboard_shown(judged)
+    place = shown.columns.index("strength of controls")
+    assert shown.columns[place - 1] == "over matched"
+    assert [row[place] for row in shown.rows] == ["0.32"] * judged.height
+    assert "part of what a circuit costs more is its strength" in shown.note
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_of_shuffled_labels_it_is_said_that_nothing_rises_above_chance(seed: int) -> None:
     said = yardsticks.in_words(board(seed, shuffled=True))

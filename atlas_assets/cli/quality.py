@@ -142,7 +142,7 @@ def without_interval(rows: Iterable[dict[str, Any]]) -> str:
             counted.append(f"{least} {of}, of which there were {found}")
     more = f"; the job validate runs up to {EXACT.own} own prompts of each concept"
     few = any(row["n_prompts"] < LEAST_PROMPTS for row in lacking)
-    return f"An interval takes {' and '.join(counted)}{more if few else ''}."
+    return f"An interval takes {', and '.join(counted)}{more if few else ''}."
 
 
 def _row(row: dict[str, Any], heads: str) -> tuple[object, ...]:

@@ -94,7 +94,7 @@ def test_what_an_interval_lacks_is_said() -> None:
     validated = without_interval([of_one(64, 12, 0.1), of_one(64, 2), of_one(0, 0)])
     assert validated == "An interval takes 5 pairs and subject areas, of which there were 2."
     both = without_interval([of_one(8, 2)])
-    assert both.startswith("An interval takes 20 own prompts, of which there were 8 and 5 pairs")
+    assert both.startswith("An interval takes 20 own prompts, of which there were 8, and 5 pairs")
     assert without_interval([of_one(64, 12, 0.1)]) == ""
 
 

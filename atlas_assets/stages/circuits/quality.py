@@ -237,18 +237,25 @@ def core_of(bits: Bits) -> Bits:
     return held
 
 
-def leaderboard(circuits: Masks, effects: Effects | None, table: pl.DataFrame) -> pl.DataFrame:
-    """Return what the yardsticks of one definition come to: columns ``LEADERBOARD``, three rows.
+def leaderboard(
+    circuits: Masks, effects: Effects | None, table: pl.DataFrame, *, of_some: bool = False
+) -> pl.DataFrame:
+    """Return what the yardsticks of one definition come to: columns ``LEADERBOARD``.
+
+    It has a row for each type of which there are concepts, and one for all.
 
     Args:
         circuits: The circuits of the definition.
         effects: What ablation shows of them.
         table: The rows of the definition of `quality`, sorted by concept.
+        of_some: Whether the definition speaks of some concepts only, those that have a neuron: the
+            others are left out, and not taken for circuits that cost nothing.
     """
     kinds = np.array(table["type"].to_list())
+    spoken_of = circuits.bits.any(axis=(1, 2)) | (not of_some)
     rows = []
     for kind in TYPES:
-        chosen = np.flatnonzero((kinds == kind) | (kind == "all"))
+        chosen = np.flatnonzero(((kinds == kind) | (kind == "all")) & spoken_of)
         if len(chosen):
             of_kind = Masks(tuple(table["concept"][chosen]), circuits.bits[chosen])
             rows.append(_row(of_kind, effects, table[chosen], chosen, kind))

@@ -17,7 +17,7 @@ from atlas_assets.stages.circuits import (
     halves,
     quality,
 )
-from atlas_assets.stages.circuits.artifacts import CONTROL, circuits_of, strength_of
+from atlas_assets.stages.circuits.artifacts import CONTROL, OWN, circuits_of, strength_of
 from atlas_assets.stages.circuits.fraction_intervals import FRACTION_INTERVALS
 from atlas_assets.stages.circuits.identification import centroids, identify
 from atlas_assets.stages.circuits.label_null import SCHEMA as NULL
@@ -127,7 +127,10 @@ def _leaderboard(making: Making) -> pl.DataFrame:
     losses = _losses(making)
     return pl.concat(
         quality.leaderboard(
-            masks, _effects(losses, definition, masks), stated.filter(definition=definition)
+            masks,
+            _effects(losses, definition, masks),
+            stated.filter(definition=definition),
+            of_some=definition == OWN,
         )
         for definition, masks in circuits_of(making, making.definitions).items()
     )
@@ -339,7 +342,7 @@ CIRCUIT_LEADERBOARD = Artifact(
     description="What the yardsticks of circuit_quality come to per definition and type, with 95% "
     "intervals over (pair, domain).",
     compute=_leaderboard,
-    code_version="3",
+    code_version="4",
     inputs=(*_ABLATED, "circuit_quality"),
     inputs_may_be_absent=True,
     setting=REFERENCE,

@@ -96,6 +96,24 @@ def test_the_leaderboard_averages_and_keeps_intervals_around_the_means() -> None
     assert table["q_value"][0] is None
 
 
+def test_concepts_that_a_definition_does_not_speak_of_are_no_part_of_its_means() -> None:
+    one = judged()
+    bits = one.circuits.bits.copy()
+    bits[[0, 3, 4]] = False
+    one = replace(one, circuits=Masks(one.circuits.names, bits))
+    table = quality.quality(one)
+    board = quality.leaderboard(*_of(one), table, of_some=True)
+    quality.LEADERBOARD.check(board, where="circuit_leaderboard")
+    named = table.filter(pl.col("size") > 0)
+    for row in board.rows(named=True):
+        assert row["n_concepts"] == named.height == 3
+        for name in ("size", "necessity", "specificity", "identification_top1"):
+            assert row[name] == pytest.approx(named[name].mean())
+    assert quality.leaderboard(*_of(one), table)["n_concepts"].to_list() == [6, 6]
+    none = replace(one, circuits=Masks(one.circuits.names, np.zeros_like(bits)))
+    assert quality.leaderboard(*_of(none), quality.quality(none), of_some=True).is_empty()
+
+
 def test_what_few_prompts_show_has_no_interval() -> None:
     """The first concept had 8 own prompts, the others 30."""
     table = quality.quality(judged())

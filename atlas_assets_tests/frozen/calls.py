@@ -71,7 +71,7 @@ class Workplace:
             **settings,
             "ATLAS_DATA_DIR": str(self.data),
             "ATLAS_DEVICE": "cpu",
-            "COLUMNS": "80",
+            "COLUMNS": "200",  # as wide as any table; help is never wider than 80
             "DAGSTER_HOME": str(home),
             "HF_HOME": str(self.folder / "hub"),
             "HF_HUB_OFFLINE": "1",

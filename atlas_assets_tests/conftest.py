@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
 
+from atlas_assets_tests.built_atlas import built
 from atlas_assets_tests.sample_atlas import made
 
-__all__ = ["made"]
+__all__ = ["built", "made"]
 
 TIERS = {
     "slow": "takes minutes; lift with --run-slow",
     "gpu": "needs a CUDA device; lift with --run-gpu on a machine that has one",
     "s3": "needs s3fs and an S3 server on loopback; lift with `make test-s3`",
 }
-#: modules of a minute and more run first, so that no worker is left alone with one at the end
-LONGEST = ("test_frozen", "test_atlas_job", "test_follow", "test_command_line", "test_ui")
+#: the longest modules run first, so that no worker is left alone with one at the end; while one of
+#: the workers builds the atlas for several of them, the other follows one of its own
+LONGEST = ("test_frozen", "test_follow", "test_atlas_job", "test_command_line", "test_verify")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +36,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if tier in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector what all modules have loaded, a million objects that stay to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """What other plugins load at the end looks for objects that refer to it."""
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data dir with a small atlas without a fault; nobody changes it."""
+    # which imports Dagster
+    from atlas_assets_tests.soundness import sound_atlas
+
+    folder = tmp_path_factory.mktemp("sound")
+    sound_atlas.make(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

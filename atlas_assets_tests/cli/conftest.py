@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from atlas_assets.cli.app import atlas
 from atlas_assets_tests import sample_atlas
-from atlas_assets_tests.hub.conftest import hub, release, sha, sound
+from atlas_assets_tests.hub.conftest import hub, release, sha
 from atlas_assets_tests.sample_atlas import data, made
 
-__all__ = ["data", "hub", "made", "release", "sha", "sound"]
+__all__ = ["data", "hub", "made", "release", "sha"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fresh processes in an environment that is the same everywhere, and what they print, as items."""
+"""Processes in an environment that is the same everywhere, and what they print, as items."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Workplace:
         self.folder = folder.resolve()
         self.data = self.folder / "data"
         home = self.folder / "dagster"
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / ".dagster_home" / "dagster.yaml", home)
         ours = ("ATLAS_", "_ATLAS_", "DAGSTER_", "HF_", "HUGGING", "PYTEST_")
         self.environment = {
@@ -80,19 +80,17 @@ class Workplace:
             "PYTHONPATH": str(ROOT),
         }
 
-    def python(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def succeed(self, *arguments: str, told: str | None = None) -> str:
+        """What a module prints that is told something; it must end well."""
+        done = subprocess.run(
             [sys.executable, "-m", *arguments],
             cwd=self.folder,
-            env=self.environment | settings,
+            env=self.environment,
+            input=told,
             capture_output=True,
             encoding="utf-8",
             timeout=900,
         )
-
-    def succeed(self, *arguments: str) -> str:
-        """What a module prints, which must end well."""
-        done = self.python(*arguments)
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout
 
@@ -100,6 +98,11 @@ class Workplace:
         """Build the atlas as a user does, and give its folder."""
         job = ("job", "execute", "-m", "atlas_assets.definitions", "-j", "atlas")
         self.succeed("dagster", *job)
+        return self.atlas
+
+    @property
+    def atlas(self) -> Path:
+        """The folder of the atlas that was built."""
         (atlas,) = self.data.iterdir()
         return atlas
 
@@ -113,25 +116,29 @@ class Workplace:
         copy = self.folder / "copy"
         shutil.copytree(atlas, copy)
         (copy / "layer_profile.csv").unlink()
-        items: Items = {}
         helps = {f"atlas {command} --help" for command in {call.split()[1] for call in CALLS}}
         places = {"atlas": str(atlas), "copy": str(copy), "data": str(self.data)}
-        for call in ("atlas --help", *sorted(helps), *CALLS, *MISTAKES):
-            words = [word.format(**places) for word in call.split()]
+        names = ("atlas --help", *sorted(helps), *CALLS, *MISTAKES)
+        calls = []
+        for name in names:
+            words = [word.format(**places) for word in name.split()]
             start = words.index("atlas")
             settings = dict(word.split("=") for word in words[:start])
-            done = self.python("atlas_assets.cli", *words[start + 1 :], **settings)
-            items |= self._called(call, done)
+            calls.append((words[start + 1 :], settings))
+        told = self.succeed("atlas_assets_tests.frozen.forks", told=json.dumps(calls))
+        items: Items = {}
+        for name, (code, output, errors) in zip(names, json.loads(told), strict=True):
+            items |= self._called(name, code, output, errors)
         return items
 
-    def _called(self, name: str, done: subprocess.CompletedProcess[str]) -> Items:
-        done.stdout = done.stdout.replace(str(self.folder), "<folder>")
-        done.stderr = done.stderr.replace(str(self.folder), "<folder>")
-        if not (done.stdout and "--json" in name):
-            return {name: _lines(done)}
-        document = json.loads(done.stdout)
-        indented = json.dumps(document, indent=1) + "\n" == done.stdout
-        head = {"exit": done.returncode, "indented": indented, "errors": done.stderr.splitlines()}
+    def _called(self, name: str, code: int, output: str, errors: str) -> Items:
+        output = output.replace(str(self.folder), "<folder>")
+        errors = errors.replace(str(self.folder), "<folder>")
+        if not (output and "--json" in name):
+            return {name: _lines(code, output, errors)}
+        document = json.loads(output)
+        indented = json.dumps(document, indent=1) + "\n" == output
+        head = {"exit": code, "indented": indented, "errors": errors.splitlines()}
         items: Items = {f"{name} |": head}
         for key, value in document.items():
             several = isinstance(value, list) and value
@@ -141,12 +148,12 @@ class Workplace:
         return items
 
 
-def _lines(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def _lines(code: int, output: str, errors: str) -> dict[str, Any]:
     """What was printed, less sizes of files, which follow from versions."""
     return {
-        "exit": done.returncode,
-        "output": [SIZE.sub(" *B", line) for line in done.stdout.splitlines()],
-        "errors": done.stderr.splitlines(),
+        "exit": code,
+        "output": [SIZE.sub(" *B", line) for line in output.splitlines()],
+        "errors": errors.splitlines(),
     }
 
 

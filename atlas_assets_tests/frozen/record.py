@@ -22,8 +22,8 @@ LIBRARIES = ("h5py", "matplotlib", "numpy", "pillow", "polars", "scipy", "torch"
 
 
 def cut_items(workplace: Workplace) -> dict[str, Items]:
-    """Everything that is recorded of the cut grid, by the name of its record."""
-    atlas = workplace.build()
+    """Everything that is recorded of the cut grid that was built, by the name of its record."""
+    atlas = workplace.atlas
     files = atlas_items(atlas)  # before any command could leave something in the folder
     return {
         "cut_atlas": files,
@@ -93,7 +93,9 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="also the whole embedded grid")
     full = parser.parse_args().full
     with tempfile.TemporaryDirectory() as folder:
-        records = cut_items(Workplace(Path(folder) / "cut", CUT))
+        cut = Workplace(Path(folder) / "cut", CUT)
+        cut.build()
+        records = cut_items(cut)
         if full:
             records["full_atlas"] = atlas_items(Workplace(Path(folder) / "full", {}).build())
     for name, items in records.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from atlas_assets_tests.frozen.calls import CUT, Workplace
@@ -18,8 +21,9 @@ from atlas_assets_tests.frozen.record import (
 
 
 @pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Items]:
-    return cut_items(Workplace(tmp_path_factory.mktemp("frozen") / "cut", CUT))
+def cut(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Items]:
+    folder = tmp_path_factory.mktemp("frozen") / "cut"
+    return cut_items(Workplace(shutil.copytree(built, folder), CUT))
 
 
 @pytest.fixture(scope="module")

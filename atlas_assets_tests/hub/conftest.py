@@ -54,14 +54,6 @@ def xet_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHu
         yield running
 
 
-@pytest.fixture(scope="session")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small atlas without a fault; nobody changes it."""
-    folder = tmp_path_factory.mktemp("sound")
-    sound_atlas.make(folder)
-    return folder
-
-
 @pytest.fixture
 def atlas(sound: Path, tmp_path: Path) -> Atlas:
     """A copy of it, to be changed."""

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 
@@ -25,18 +24,16 @@ from atlas_assets.hub.verify import DatasetsVerifier, faults_of
 from atlas_assets.stages.catalog import ARTIFACTS, ON_DEMAND
 from atlas_assets_tests.hub.local_hub import LocalHub
 from atlas_assets_tests.hub.publishing import REPO, Publisher
-from atlas_assets_tests.orchestration.tiny_atlas import failure_text, run_job, tiny_settings
+from atlas_assets_tests.orchestration.tiny_atlas import copy_of, tiny_settings
 
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Iterator[Stage]:
-    """Every artifact there is, staged; the further analyses speak of these settings."""
-    settings = tiny_settings(tmp_path, epsilons="0.001,0.5", consistencies="0.8")
-    with dg.DagsterInstance.ephemeral() as instance:
-        built = run_job(settings, instance)
-    assert built.success, failure_text(built)
+def whole(built: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Every artifact there is, staged."""
+    copy_of(built, tmp_path)
+    settings = tiny_settings(tmp_path)
     with staged(open_with_model(settings), settings) as stage:
         assert stage.left_out == ()
         yield stage

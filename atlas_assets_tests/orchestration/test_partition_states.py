@@ -6,6 +6,7 @@ not cover, it must say nothing.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +26,8 @@ TWO = (Setting(0.001, 0.5), Setting(0.001, 0.8))
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> AtlasSettings:
-    sound_atlas.make(tmp_path)
-    return sound_atlas.settings_in(tmp_path)
+def settings(sound: Path, tmp_path: Path) -> AtlasSettings:
+    return sound_atlas.settings_in(shutil.copytree(sound, tmp_path / "data"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,9 @@ from atlas_assets.definitions import build_definitions
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.catalog import ARTIFACTS
+from atlas_assets_tests.frozen.calls import CUT
 
-QUICK_LOOK = {
-    "ast_nodes": "For,If,Import,Pass,Return",
-    "builtins": "list,int,len,_isolated_",
-    "variations": 4,
-}
+QUICK_LOOK = {name.removeprefix("ATLAS_").lower(): value for name, value in CUT.items()}
 
 ASSET_KEYS = set(ARTIFACTS)
 
@@ -32,6 +30,12 @@ def environment(data_dir: Path, **changes: str) -> dict[str, str]:
     """The same settings as ATLAS_* variables."""
     fields = {"data_dir": str(data_dir), "name": "tiny", "device": "cpu", **QUICK_LOOK, **changes}
     return {f"ATLAS_{field.upper()}": str(value) for field, value in fields.items()}
+
+
+def copy_of(built: Path, data_dir: Path) -> Path:
+    """Copy the atlas that was built to where `tiny_settings` look for it; its folder."""
+    (atlas,) = (built / "data").iterdir()
+    return Path(shutil.copytree(atlas, data_dir / "tiny"))
 
 
 def run_job(

@@ -9,10 +9,7 @@ import pytest
 
 from atlas_assets.definitions import build_resources
 from atlas_assets.storage.store import AtlasStore
-from atlas_assets_tests.hub.conftest import sound
 from atlas_assets_tests.soundness import sound_atlas
-
-__all__ = ["sound", "store"]
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ pytest.importorskip("selenium", reason="needs selenium: pip install -e '.[dev]'"
 from selenium import webdriver
 
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets_tests.orchestration.tiny_atlas import environment
+from atlas_assets_tests.orchestration.tiny_atlas import copy_of, environment
 from atlas_assets_tests.ui.browser import (
     CHROMIUM,
     DRIVER,
@@ -34,13 +33,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ui")
+def home(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("ui")
+    copy_of(built, home / "data")
+    return Path(shutil.copytree(built / "dagster", home, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="module")
 def env(home: Path) -> dict[str, str]:
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")},
         **environment(home / "data"),
@@ -51,16 +51,6 @@ def env(home: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def url(home: Path, env: dict[str, str]) -> Iterator[str]:
     """The UI after one run of the whole atlas."""
-    dagster = str(Path(sys.executable).parent / "dagster")
-    built = subprocess.run(
-        [dagster, "job", "execute", "-m", "atlas_assets.definitions", "-j", "atlas"],
-        env=env,
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert built.returncode == 0, built.stderr[-3000:]
     with dagster_dev(env, home) as url:
         yield url
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from atlas_assets_tests.hub.conftest import hub, release, sha, sound
+from atlas_assets_tests.hub.conftest import hub, release, sha
 
-__all__ = ["hub", "release", "sha", "sound"]
+__all__ = ["hub", "release", "sha"]

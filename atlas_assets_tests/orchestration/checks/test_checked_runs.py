@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,15 @@ GIVEN += ("checker_activations", "token_checker_masks")
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> AtlasSettings:
+def settings(sound: Path, tmp_path: Path) -> AtlasSettings:
     """Prompts and activations are there, and nothing that follows from them."""
-    store = sound_atlas.make(tmp_path)
+    data = shutil.copytree(sound, tmp_path / "data")
+    store: AtlasStore = build_resources(sound_atlas.settings_in(data))["store"]
     for key, artifact in ARTIFACTS.items():
         if key not in GIVEN:
             for setting in store.sweep if artifact.partitioned else (None,):
                 Path(str(store.path(key, setting))).unlink(missing_ok=True)
-    return sound_atlas.settings_in(tmp_path, permutations=10)
+    return sound_atlas.settings_in(data, permutations=10)
 
 
 def going_bad(monkeypatch: pytest.MonkeyPatch, key: str, at: Setting) -> None:
@@ -187,11 +189,10 @@ def test_a_file_that_goes_bad_while_a_sweep_is_completed_stops_it(
 )
 @pytest.mark.parametrize("at", [None, REFERENCE])
 def test_a_check_runs_alone_as_the_ui_begins_it(
-    key: str, check: str, at: Setting | None, tmp_path: Path, instance: dg.DagsterInstance
+    key: str, check: str, at: Setting | None, sound: Path, instance: dg.DagsterInstance
 ) -> None:
     """At the partition that the run names; at all of them where it names none."""
-    sound_atlas.make(tmp_path)
-    settings = sound_atlas.settings_in(tmp_path)
+    settings = sound_atlas.settings_in(sound)
     whole = build_definitions(settings)
     alone = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(key), check))
     result = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -39,6 +40,7 @@ RUINED = {
 }
 
 
+@cache
 def ruined() -> PaperEvidence:
     """Tables that follow their schema and bear out no claim."""
     evidence = paper_evidence()

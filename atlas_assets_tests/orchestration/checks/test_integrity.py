@@ -29,13 +29,6 @@ from atlas_assets_tests.soundness import sound_atlas
 CHECKS = {key: artifact.checks for key, artifact in ARTIFACTS.items() if artifact.checks}
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    sound_atlas.make(folder)
-    return folder
-
-
 @pytest.fixture
 def store(sound: Path, tmp_path: Path) -> AtlasStore:
     shutil.copytree(sound, tmp_path / "data")

@@ -158,7 +158,7 @@ def test_a_scheduler_without_workers_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with cluster(tmp_path, workers=0) as started:
-        monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 10)
+        monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 5)
         with pytest.raises(EngineError, match="there is no worker"):
             read(str(started.file))
 

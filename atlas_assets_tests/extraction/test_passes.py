@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from atlas_assets.extraction import plain_pass, tree_pass
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets_tests.extraction import tiny_models
 from atlas_assets_tests.extraction.tiny_models import FINGERPRINT, extracted, read
+from atlas_assets_tests.forkserver import PROCESSES
 
 CALLS_BEFORE_THE_KILL = {"plain": 12, "tree": 12, "published": 4}
 UNITS = {f"unit {n}": [f"x{n} = {'y' * i}" for i in range(8)] for n in range(6)}
@@ -83,7 +83,7 @@ def stored(folder: Path) -> list[Path]:
 
 
 def test_after_a_kill_the_run_continues_and_yields_the_same_bytes(tmp_path: Path, way: str) -> None:
-    killed = get_context("spawn").Process(target=die_in_the_middle, args=(tmp_path, way))
+    killed = PROCESSES.Process(target=die_in_the_middle, args=(tmp_path, way))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL

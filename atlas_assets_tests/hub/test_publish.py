@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,10 @@ from atlas_assets_tests.hub.publishing import (
 )
 
 
-@pytest.fixture
-def changed(atlas: Atlas) -> Iterator[Stage]:
-    """The small atlas with another content in one of its tables, staged."""
+@pytest.fixture(scope="module")
+def changed(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The small atlas with another content in one of its tables, staged; nobody changes it."""
+    atlas = Atlas.copy_of(sound, tmp_path_factory.mktemp("changed") / "data")
     atlas.rename_a_prompt()
     with staged(atlas.store, atlas.settings) as stage:
         yield stage

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import os
-import pkgutil
 import resource
 import shutil
 import signal
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from atlas_assets_tests.forkserver import PROCESSES
 
 NOBODY = 65534
 Step = Callable[..., Any]
@@ -97,18 +98,19 @@ def killed_at_every_step(
     Returns:
         The state after a kill at each step, and last after an undisturbed run.
     """
-    names = [f"{step.__module__}:{step.__name__}" for step in (before, write, after)]
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, folder, *names, *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stderr
-    states: list[Any] = json.loads(done.stdout)
+    answer = folder.with_suffix(".states")
+    steps = [partial(step, folder, *words) for step in (before, write, after)]
+    process = PROCESSES.Process(target=_write_states, args=(answer, folder, *steps))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0, "the errors of its children are printed"
+    states: list[Any] = json.loads(answer.read_text())
     assert len(states) > 3, "the writer was not killed at any step"
     return states
+
+
+def _write_states(answer: Path, folder: Path, *steps: Step) -> None:
+    answer.write_text(json.dumps(list(_states(folder, *steps))))
 
 
 def _states(folder: Path, before: Step, write: Step, after: Step) -> Iterator[Any]:
@@ -153,9 +155,3 @@ def _killer(folder: Path, step: int) -> Callable[[str, Any], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return kill
-
-
-if __name__ == "__main__":
-    place, *found = sys.argv[1:]
-    steps = [partial(pkgutil.resolve_name(name), Path(place), *found[3:]) for name in found[:3]]
-    json.dump(list(_states(Path(place), *steps)), sys.stdout)

@@ -63,7 +63,7 @@ def test_pixels_are_those_of_savefig() -> None:
 def test_a_preview_of_noise_fits_too() -> None:
     """The hardest image to compress, on a sheet far larger than any of ours."""
     with style.paper():
-        page = style.sheet(20, 20, "Noise", CAPTION)
+        page = style.sheet(14, 14, "Noise", CAPTION)
         noise = np.random.default_rng(0).random((400, 400))
         page.figure.subplots().imshow(noise, cmap="hsv", interpolation="nearest")
         style.settle(page.figure)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -114,7 +115,7 @@ class Plan:
     card_lines: tuple[int, int]
     contents: Mapping[str, Content] = field(repr=False)
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The name of the version, and of its tag."""
         return self.manifest.version

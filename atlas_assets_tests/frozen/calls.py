@@ -106,9 +106,10 @@ class Workplace:
         (atlas,) = self.data.iterdir()
         return atlas
 
-    def surface(self, *arguments: str) -> Items:
-        """What `atlas_assets_tests.frozen.surface` prints."""
-        items: Items = json.loads(self.succeed("atlas_assets_tests.frozen.surface", *arguments))
+    def surfaces(self, atlas: Path) -> dict[str, Items]:
+        """What `atlas_assets_tests.frozen.surface` prints, by the name of its record."""
+        told = self.succeed("atlas_assets_tests.frozen.surface", str(atlas))
+        items: dict[str, Items] = json.loads(told)
         return items
 
     def command_line(self, atlas: Path) -> Items:

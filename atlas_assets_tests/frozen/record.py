@@ -28,8 +28,7 @@ def cut_items(workplace: Workplace) -> dict[str, Items]:
     return {
         "cut_atlas": files,
         "command_line": workplace.command_line(atlas),
-        "dagster": workplace.surface("dagster"),
-        "io": workplace.surface("io", str(atlas)),
+        **workplace.surfaces(atlas),
     }
 
 

@@ -1,7 +1,6 @@
 """Dagster's surface and that of `atlas_assets.io`, as items; printed as JSON by a fresh process.
 
-python -m atlas_assets_tests.frozen.surface dagster
-python -m atlas_assets_tests.frozen.surface io FOLDER
+python -m atlas_assets_tests.frozen.surface FOLDER
 """
 
 from __future__ import annotations
@@ -122,5 +121,4 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    found = dagster_items() if sys.argv[1] == "dagster" else io_items(sys.argv[2])
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps({"dagster": dagster_items(), "io": io_items(sys.argv[1])}))

@@ -128,7 +128,7 @@ def test_offline_mode_of_other_libraries_is_not_the_checks(
     monkeypatch.setenv("TRANSFORMERS_OFFLINE", "1")
     masks, summary = _part(stage, "object_masks"), _part(stage, "summary")
     for part, loaded in ((masks, 0), (summary, 1)):
-        published = Publisher(hub, part).publish(verifier=DatasetsVerifier())
+        published = Publisher(hub, part).publish(verifier=_OnTheHub())
         assert published.committed and published.tagged and published.loaded == loaded
     expected = {*masks.manifest.paths, *summary.manifest.paths, "atlas.json", "README.md"}
     assert set(hub.files(REPO)) == expected

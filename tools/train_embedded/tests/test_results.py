@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from atlas_assets.models.loading import default_loss_threshold, load, resolve
 from atlas_assets.stages.prompts import object_prompts
 from atlas_assets.stages.prompts.stimuli import load_stimuli
 from tools.corpus import digest, divide
+from tools.train_embedded.__main__ import main
 from tools.train_embedded.results import card, make
 from tools.train_embedded.tests import samples
 
@@ -108,7 +107,8 @@ def test_twice_the_same_checkpoint(made: Path, tmp_path: Path) -> None:
         assert (tmp_path / "b" / name).read_bytes() == (made / name).read_bytes(), name
 
 
-def test_the_command_explains_itself() -> None:
-    command = [sys.executable, "-m", "tools.train_embedded", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "--states" in done.stdout
+def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "--states" in capsys.readouterr().out

@@ -54,6 +54,8 @@ TESTED_IN = {
     ),
     # what is found is run, and read, in networks of every family
     "models/test_families.py": ("models/mlp_checks.py", "models/readout_points.py"),
+    # files that a user names are refused before the first step of a run
+    "orchestration/test_own_files.py": ("stages/own_files.py",),
     # what is built from Python is what the job makes
     # what wires Dagster shows in whole runs and in what a tick asks for
     "orchestration/automation/test_follow.py": (

@@ -187,6 +187,11 @@ def _scales(
     none = np.zeros((0, model.n_layers), np.float32)
     before = len(model.tokenizer.prefix)
     spots = tuple(Spots.of(sample, row_of_text, none, before) for sample in samples.values())
+    # what comes after the last token that is read changes nothing at it
+    ends = np.zeros(len(prompts.table), dtype=np.int64)
+    for some in spots:
+        np.maximum.at(ends, some.rows, some.tokens + 1)
+    prompts = replace(prompts, table=prompts.table.truncated(ends))
     running["shards"] = running["shards"].beside("scales")
     progress = running["progress"]
     running["progress"] = replace(progress, task=f"{progress.task} (a sample, for its scale)")

@@ -51,10 +51,10 @@ class TokenTable:
         """Return the token ids of one sequence, int32 ``[tokens]``."""
         return self.tokens[self.offsets[row] : self.offsets[row + 1]]
 
-    def truncated(self, limit: int) -> TokenTable:
-        """Keep the first ``limit`` tokens of every sequence; cut ones may then be equal."""
-        kept = [self.sequence(row)[:limit] for row in range(len(self))]
-        return table_of(kept)
+    def truncated(self, limits: int | IntArray) -> TokenTable:
+        """Keep so many first tokens of every sequence, or of each; cut ones may then be equal."""
+        each = np.broadcast_to(limits, len(self)).tolist()
+        return table_of([self.sequence(row)[:limit] for row, limit in enumerate(each)])
 
 
 def tokenize(

@@ -20,6 +20,7 @@ from atlas_assets.stages.prompts import checker_prompts as checkers
 from atlas_assets.stages.prompts import object_prompts as objects
 from atlas_assets.stages.prompts.checker_prompts import avoids_concept
 from atlas_assets.stages.prompts.stimuli import load_stimuli
+from atlas_assets.stages.prompts.syntax import shows
 
 _unsound = partial(unsound, "the prompts are not sound")
 #: the cut of the grid, as `AtlasSettings.parameters` names it, where it decides which prompts are
@@ -54,7 +55,7 @@ def shows_node(text: str, ast_node: str) -> bool:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return False
-    return any(type(node).__name__ == ast_node for node in ast.walk(tree))
+    return shows(tree, ast_node)
 
 
 def _are_own(of: Inspected) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from atlas_assets.stages.concepts import ISOLATED
 from atlas_assets.stages.prompts.stimuli import ObjectTables, TemplateKind
+from atlas_assets.stages.prompts.syntax import shows
 
 #: where a wrapper holds the body: as it is, or with every line indented by some spaces
 _BODY = re.compile(r"\$\{body\}|<body indented by (?P<spaces>\d+)>")
@@ -79,4 +80,4 @@ class Renderer:
 
 def _normalised(raw: str, ast_node: str) -> tuple[str, bool]:
     tree = ast.parse(raw)
-    return ast.unparse(tree), any(type(node).__name__ == ast_node for node in ast.walk(tree))
+    return ast.unparse(tree), shows(tree, ast_node)

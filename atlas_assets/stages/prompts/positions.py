@@ -15,6 +15,7 @@ from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from atlas_assets.stages.prompts.stimuli import Stimuli
+from atlas_assets.stages.prompts.syntax import nodes_of
 
 Position = Literal["concept", "name"]
 POSITIONS: tuple[Position, ...] = get_args(Position)
@@ -91,7 +92,7 @@ def _ends_in(source: str) -> _Ends:
         return _Ends({}, {}, {})
     nodes: dict[str, ast.expr | ast.stmt] = {}
     names: dict[str, ast.expr | ast.stmt] = {}
-    for node in ast.walk(tree):  # parents before their children
+    for node in nodes_of(tree):  # parents before their children
         if isinstance(node, ast.expr | ast.stmt):
             _keep_last(nodes, type(node).__name__, node)
             if isinstance(node, ast.Name):

@@ -31,10 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; see ``--help``."""
     parser = argparse.ArgumentParser(prog="python -m tools.train_embedded")
     parser.description = "Train the embedded model, or go on with its training."
-    said = "of the checkpoint; default: the one in the package"
-    parser.add_argument("folder", nargs="?", type=Path, default=EMBEDDED, help=said)
-    said = "folder from which a killed run goes on"
-    parser.add_argument("--states", type=Path, required=True, help=said)
+    of_folder, of_states = "default: %(default)s", "folder from which a killed run goes on"
+    parser.add_argument("folder", nargs="?", type=Path, default=EMBEDDED, help=of_folder)
+    parser.add_argument("--states", type=Path, required=True, help=of_states)
     usual = embedded_recipe()
     for name in ("seed", "steps", "annealed_step", "density", "learning_rate", "optimiser"):
         option, value = f"--{name.replace('_', '-')}", getattr(usual, name)

@@ -178,12 +178,9 @@ def readout_size(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
 
 def card(record: Mapping[str, Any]) -> str:
     """Write the model card as Markdown, from a training record alone."""
-    template = jinja2.Template(
-        Path(__file__).with_name("card.md.j2").read_text("utf-8"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
+    text = Path(__file__).with_name("card.md.j2").read_text("utf-8")
+    kept: dict[str, Any] = {"trim_blocks": True, "keep_trailing_newline": True}
+    template = jinja2.Template(text, undefined=jinja2.StrictUndefined, **kept)
     return str(template.render(record, duration=duration))
 
 
@@ -229,11 +226,7 @@ def bigram_losses(train: IntArray, rows: IntArray, vocab_size: int) -> dict[floa
 
 
 def prompt_losses(model: LoadedModel, prompts: pl.DataFrame) -> dict[str, Any]:
-    """Score object prompts with a finished checkpoint.
-
-    Args:
-        model: the checkpoint, loaded.
-        prompts: columns ``ast_node``, ``builtin_obj``, ``variation_id``, ``prompt_text``.
+    """Score object prompts, by pair and ``variation_id``, with a finished checkpoint.
 
     Returns:
         ``prompts``, how many; in nats per token ``mean`` and ``highest_pair``, the highest mean of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from atlas_assets.errors import ModelError, expect
@@ -26,7 +28,7 @@ from tools.train_embedded.network import for_training
 from tools.train_embedded.recipe import Recipe
 from tools.untrained import untrained
 
-NEWEST = "newest.pt"
+NEWEST = "newest.safetensors"
 #: sequences of one call of the network
 SEQUENCES_PER_CALL = 4
 
@@ -91,24 +93,33 @@ def restore(folder: Path, run: Mapping[str, Any], recipe: Recipe) -> State:
     if not path.exists():
         return state
     try:
-        told = torch.load(path, weights_only=True)
-    except Exception as error:  # torch raises many kinds
+        with safe_open(path, "pt") as file:
+            told = json.loads(file.metadata()["state"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         what = "the state cannot be read; without it the training starts anew"
         raise ModelError(what, where=str(path), found=str(error)) from error
     what = "the folder holds the state of another training: go on with its recipe and corpus"
-    expect(told.pop("run") == run, ModelError, what, where=str(folder))
-    state.network.load_state_dict(told.pop("network"))
-    for optimizer, saved in zip(state.optimizers, told.pop("optimizers"), strict=True):
+    expect(told.pop("run") == json.loads(json.dumps(run)), ModelError, what, where=str(folder))
+    state.network.load_state_dict({key: tensors[key] for key in tensors if "/" not in key})
+    for number, optimizer in enumerate(state.optimizers):
+        saved = optimizer.state_dict()
+        for key in (key for key in tensors if key.startswith(f"{number}/")):
+            _, place, name = key.split("/")
+            saved["state"].setdefault(int(place), {})[name] = tensors[key]
         optimizer.load_state_dict(saved)
     return State(state.network, state.optimizers, **told)
 
 
 def save(folder: Path, run: Mapping[str, Any], state: State) -> None:
     """Write a run's state for `restore`, whole or not at all."""
-    told = {**vars(state), "run": run, "network": state.network.state_dict()}
-    told["optimizers"] = [optimizer.state_dict() for optimizer in state.optimizers]
-    torch.save(told, data := io.BytesIO())
-    write_bytes(folder / NEWEST, data.getbuffer(), what="the state of the training")
+    told, tensors = {**vars(state), "run": run}, state.network.state_dict()
+    for number, optimizer in enumerate(told.pop("optimizers")):  # "optimiser/parameter/moment"
+        for place, its in optimizer.state_dict()["state"].items():
+            tensors |= {f"{number}/{place}/{name}": moment for name, moment in its.items()}
+    del told["network"]
+    data = safetensors.torch.save(tensors, {"state": json.dumps(told)})
+    write_bytes(folder / NEWEST, data, what="the state of the training")
 
 
 def train(recipe: Recipe, material: Material, folder: Path) -> Iterator[State]:

@@ -43,7 +43,7 @@ def call() -> Call:
 
     def call(data_dir: Path, *arguments: str, **settings: str) -> Called:
         env: dict[str, str | None] = {key: None for key in os.environ if key.startswith("ATLAS_")}
-        env |= {"COLUMNS": None, **sample_atlas.environment(data_dir, **settings)}
+        env |= {**sample_atlas.environment(data_dir, **settings), "COLUMNS": None}
         result = CliRunner().invoke(atlas, arguments, env=env, prog_name="atlas")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

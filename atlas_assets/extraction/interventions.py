@@ -233,6 +233,7 @@ def attributions(
             weighted = groups[:, part] @ found[:, :2].reshape(len(found), -1)
             slopes += weighted.reshape(slopes.shape)
             readouts += found[: max(averaged - part.start, 0), 2].sum(axis=0)
+    give_back()  # as ablations do
     means: Doubles = readouts / int(table.lengths[rows[:averaged]].sum())
     return means * slopes[:, 1] - slopes[:, 0], means
 

@@ -39,7 +39,7 @@ PLAN_VERSION = 3
 #: chunks in a leg: the most work that a kill can cost beyond the time since the last note
 CHUNKS_PER_LEG = 16
 #: seconds after which the sums are written down at the end of a leg
-NOTE_SECONDS = 60.0
+NOTE_SECONDS = 30.0
 
 
 def run(task: Pass) -> UnitSums:

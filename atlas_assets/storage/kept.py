@@ -14,6 +14,9 @@ import polars as pl
 from upath import UPath
 
 from atlas_assets.files.locations import State, file_state
+from atlas_assets.stages.activations.stored import StoredActivations
+from atlas_assets.stages.masks.masks import ObjectMasks
+from atlas_assets.stages.masks.packed import PackedMasks
 
 Value = TypeVar("Value")
 #: how many values are kept
@@ -74,8 +77,10 @@ def _is_settled(state: State, now: int) -> bool:
 
 
 def is_small(value: Any) -> bool:
-    """Whether the arrays of a value are small enough for it to be kept (16 MiB in all)."""
-    return sum(array.nbytes for array in _arrays_of(value)) <= _SMALL
+    """Whether a value is in memory, and its arrays small enough for it to be kept (16 MiB)."""
+    blocks = value.pairs if isinstance(value, ObjectMasks) else value
+    in_memory = not isinstance(blocks, StoredActivations | PackedMasks)
+    return in_memory and sum(array.nbytes for array in _arrays_of(value)) <= _SMALL
 
 
 def read_only(value: Any) -> Any:

@@ -16,10 +16,9 @@ from atlas_assets.errors import ArtifactError, DamagedArtifactError, MissingArti
 from atlas_assets.files.locations import file_digest, local_path
 from atlas_assets.files.scratch import clear
 from atlas_assets.files.steady import require_not_written_to
-from atlas_assets.stages.activations.stored import AnyActivations, StoredActivations
+from atlas_assets.stages.activations.stored import AnyActivations
 from atlas_assets.stages.artifact import Artifact, Parameters
 from atlas_assets.stages.masks.masks import ObjectMasks
-from atlas_assets.stages.masks.packed import PackedMasks
 from atlas_assets.stages.setting import (
     PUBLISHED_CONSISTENCIES,
     PUBLISHED_EPSILONS,
@@ -87,9 +86,9 @@ class AtlasStore:
     def path(self, key: str, setting: Partition | None = None) -> UPath:
         """Return the path of the artifact's file, there or not."""
         name = artifact_named(key).file_name(setting)
-        if name not in self._paths:  # a path is slow to make, and commands ask for thousands
-            self._paths[name] = UPath(self.root) / name
-        return self._paths[name]
+        if (path := self._paths.get(name)) is None:  # slow to make; commands ask for thousands
+            path = self._paths[name] = UPath(self.root) / name
+        return path
 
     def partitions(self, key: str) -> Sequence[Partition | None]:
         """Return the partitions that an artifact has or should have; ``None`` for its only file."""
@@ -179,11 +178,9 @@ class AtlasStore:
     def recall(self, key: str, setting: Partition | None = None, part: str | None = None) -> Any:
         """Return the value of an artifact, which is not read again while its files do not change.
 
-        Its arrays are read-only, since several may hold it. Not kept are large ones
-        (`kept.is_small`), and what comes in blocks, which stays in its file. Checks of what is on
-        the disk use `read`, since a change through a memory map shows in a file's times only some
-        time after it, and one within milliseconds after a write of this process may never show
-        there.
+        Its arrays are read-only, since several may hold it; large ones are not kept. Checks of
+        what is on the disk use `read`, since a change through a memory map shows in a file's times
+        only some time after it, and one within milliseconds after a write of this process never.
         """
         name = key, setting, part
         before = self._states(key, setting)
@@ -191,8 +188,7 @@ class AtlasStore:
         if kept is not None:
             return readers_own(kept.value)
         value = self.read(key, setting, part)
-        blocks = value.pairs if isinstance(value, ObjectMasks) else value
-        if is_small(value) and not isinstance(blocks, StoredActivations | PackedMasks):
+        if is_small(value):
             self._keep(name, before, read_only(value))
         return readers_own(value)
 

@@ -43,6 +43,17 @@ def test_shards_part_the_units_and_share_no_prompt(
     assert [shard.names for shard in cut_into_shards(again, target)] == [s.names for s in plan]
 
 
+def test_sequences_are_cut_to_one_length_or_each_to_its_own() -> None:
+    table, _ = tokenize(ByteTokenizer(), ["abc", "de", "fghi"])
+
+    def cut(limits: int | np.ndarray) -> list[bytes]:
+        found = table.truncated(limits)
+        return [bytes(found.sequence(row).tolist()) for row in range(len(found))]
+
+    assert cut(2) == [b"ab", b"de", b"fg"]
+    assert cut(np.array([1, 9, 3])) == [b"a", b"de", b"fgh"]
+
+
 def test_texts_of_which_the_ids_are_known_are_not_encoded_again() -> None:
     class Noting(ByteTokenizer):
         prefix = (9,)

@@ -248,6 +248,7 @@ def shown(
         about: What the fractions are, for the note.
     """
     kinds = [kind for kind in MEANS if kind in found["of"]]
+    n_domains = found["n_domains"][0] if len(found) else 0
     rows = [
         [f"ε = {spell(epsilon)}, C = {spell(consistency)}"]
         + [_told(at.row(by_predicate=pl.col("of") == kind, named=True)) for kind in kinds]
@@ -261,8 +262,8 @@ def shown(
         ["setting", *(heads[kind] for kind in kinds)],
         rows,
         note=f"{about}, with 95% intervals over draws of the "
-        f"{found['n_domains'][0]} subject areas of the prompts, each drawn whole: intervals of "
-        "so few are rough.",
+        f"{n_domains} subject areas of the prompts, each drawn whole: intervals of so few are "
+        "rough.",
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from atlas_assets.stages.activations.activations import Activations
 from atlas_assets.stages.circuits.fraction_intervals import SCHEMA
 from atlas_assets.stages.circuits.token_control import (
+    TOKEN_CONTROL,
     controlled,
     cut_checkers,
     cut_prompts,
@@ -182,3 +183,4 @@ def test_a_kind_without_prompts_has_no_rows() -> None:
     found = controlled({"ast": none, "builtin": none}, summed(texts), [AT])
     assert found.is_empty()
     assert found.schema == SCHEMA.polars
+    assert TOKEN_CONTROL.entries[0].table(found).rows == ()  # the report goes without

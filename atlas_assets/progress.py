@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from time import monotonic
 from typing import IO, TYPE_CHECKING
 
+from atlas_assets.interrupts import raise_missed
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -64,7 +66,8 @@ class Track:
         self._say(f"{total:,} prompts to run")
 
     def advance(self, prompts: int) -> None:
-        """Count ``prompts`` more as run now."""
+        """Count ``prompts`` more as run now; raises an interrupt that was swallowed meanwhile."""
+        raise_missed()
         self._run += prompts
         if self._bar is not None:
             self._bar.update(prompts)

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "atlas_assets"
 MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
-    "progress": set(),
+    "interrupts": set(),
+    "progress": {"interrupts"},
     "setting_values": {"errors", "files", "stages"},
     "settings": {"errors", "files", "setting_values", "stages"},
     "files": {"errors"},

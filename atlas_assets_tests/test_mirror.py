@@ -11,7 +11,6 @@ PACKAGE = TESTS.parent / "atlas_assets"
 TESTED_IN = {
     # an atlas opened in Python says what the command says
     "api/test_opened.py": ("atlas/circuit.py",),
-    "api/test_reading.py": ("models/in_memory.py",),
     # the model that an atlas is about is looked up when the atlas is opened
     "atlas/test_open.py": ("atlas/model.py",),
     # what is told by a command is tried on it, and options on one that has them

@@ -19,6 +19,7 @@ from atlas_assets.cli.command import (
     how_to_materialise,
 )
 from atlas_assets.cli.text import count, paragraph, printable, section
+from atlas_assets.interrupts import remembered
 from atlas_assets.progress import duration, kept_standard_error
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         INTERRUPTED: "interrupted; the same command goes on",
     },
 )
+@remembered()
 def build() -> Answer:
     """Build the whole atlas: the job atlas, in this process.
 

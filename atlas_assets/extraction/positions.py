@@ -10,6 +10,7 @@ level κ* on a prompt where |r| > κ · s_l.
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from atlas_assets.errors import StimulusError, shortened
 from atlas_assets.extraction.passes import Doubles
 from atlas_assets.extraction.prompts import TEXTS_PER_CALL, IntArray, TokenIds
 from atlas_assets.extraction.spots import Occurrences
@@ -115,6 +117,9 @@ def occurrences_at(
             there is nothing, which leaves the prompt out.
         units: the number of the unit that counts each prompt.
         n_units: the number of units.
+
+    Raises:
+        StimulusError: the tokenizer has left out what is to be read, so that no token holds it.
     """
     wanted: dict[str, set[int]] = {}
     for of_position in ends.values():
@@ -130,7 +135,7 @@ def occurrences_at(
         for text, (ids, spans) in encoded:
             ids_of[text] = np.asarray(ids, dtype=np.int32)
             for end in wanted[text]:
-                token_of[text, end] = bisect_left(spans, (end,)) - 1
+                token_of[text, end] = _token_at(text, end, spans)
     found: dict[str, Occurrences] = {}
     for position, of_position in ends.items():
         read = [
@@ -146,6 +151,35 @@ def occurrences_at(
             ids=ids_of,
         )
     return found
+
+
+def _token_at(text: str, end: int, spans: Sequence[tuple[int, int]]) -> int:
+    """Return the number of the last token that begins before ``end`` characters.
+
+    Some tokenizers leave out characters that they do not know, without a word, and count on as if
+    these were not there: the last token then ends before the text does.
+    """
+    place = bisect_left(spans, (end,)) - 1
+    is_whole = bool(spans) and spans[-1][1] >= _seen(text, len(text))
+    if place < 0 or spans[place][1] < _seen(text, end) or not is_whole:
+        raise StimulusError(
+            "the model's tokenizer leaves out a part of a prompt, so where it is read is not known",
+            where=f"the prompt {shortened(repr(text), 60)}, up to character {end}",
+            expected="tokens that hold all of it, or one for the unknown",
+            found=f"{len(spans)} tokens, of {spans[-1][1] if spans else 0} characters",
+            remedy="take such characters out of the prompt, or choose another model",
+        )
+    return place
+
+
+def _seen(text: str, end: int) -> int:
+    """The characters up to ``end`` less, at their end, blanks, accents, and what cannot be seen.
+
+    A token may end before these.
+    """
+    while end and unicodedata.category(text[end - 1])[0] in "ZMC":
+        end -= 1
+    return end
 
 
 def rows_of_texts(

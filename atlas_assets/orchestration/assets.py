@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from atlas_assets.errors import SettingsError
+from atlas_assets.interrupts import raise_missed
 from atlas_assets.models.memory import give_back, short_of_memory
 from atlas_assets.orchestration.data_versions import MODEL, data_version_of_cells
 from atlas_assets.orchestration.io_managers.base import Deferred
@@ -112,6 +113,7 @@ def _made(
     context: dg.AssetExecutionContext, artifact: Artifact, inputs: Mapping[str, Any]
 ) -> Iterator[dg.Output[Any]]:
     """The artifact; nothing, with a warning, where the sweep lacks the setting it speaks of."""
+    raise_missed()
     if artifact.partitioned:
         needed, settings = artifact.setting, context.resources.settings
         if needed is not None and needed not in settings.sweep:
@@ -149,6 +151,7 @@ def _without_partition(artifact: Artifact) -> SettingsError:
 
 
 def _computed(artifact: Artifact, step: Step) -> Any:
+    raise_missed()
     try:
         return artifact.compute(step)
     except (MemoryError, RuntimeError) as error:

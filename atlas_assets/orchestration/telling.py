@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from atlas_assets.interrupts import remembered
+
 #: the name under which Dagster's own jobs know their logger, so that the run can be repeated
 _LOGGER = "console"
 #: as what Dagster records an interrupt in a step, and one between steps
@@ -69,7 +71,7 @@ def run_and_tell(
             not depend on the step that failed is still made.
         tags: of the run.
     """
-    with _children_hear_no_interrupt() as until_here:
+    with remembered(), _children_hear_no_interrupt() as until_here:
         told = job.with_logger_defs({_LOGGER: _logger(frozenset(assets), listener, until_here)})
         result = told.execute_in_process(
             instance=instance,

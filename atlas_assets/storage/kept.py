@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -23,6 +25,8 @@ Value = TypeVar("Value")
 _MOST = 128
 #: bytes of the arrays of a value that is kept, at most
 _SMALL = 2**24
+#: bytes of the arrays and tables of all values that a store keeps, at most
+MOST_BYTES = 2**28
 #: nanoseconds: two changes of a file within so long may leave it the same times
 _GRAIN = 20_000_000
 
@@ -46,10 +50,17 @@ class Held(NamedTuple, Generic[Value]):
 
 
 class Kept(Generic[Value]):
-    """The values of files, by any name."""
+    """The values of files, by any name; those put in first go first.
 
-    def __init__(self) -> None:
+    Args:
+        most_bytes: of the arrays and tables of all of them; a value of more is not kept.
+    """
+
+    def __init__(self, most_bytes: int | None = None) -> None:
         self._held: dict[Hashable, Held[Value]] = {}
+        self._sizes: dict[Hashable, int] = {}
+        self._most_bytes = most_bytes
+        self._changing = threading.Lock()
 
     def of(self, name: Hashable, states: States) -> Held[Value] | None:
         """Return what is kept under a name, if it is of files in these states."""
@@ -58,10 +69,20 @@ class Kept(Generic[Value]):
 
     def put(self, name: Hashable, states: States, value: Value) -> None:
         """Keep a value that files in these states hold, if these are known and settled."""
-        if states.settled and None not in states.of_files:
-            self._held[name] = Held(states, value)
-            if len(self._held) > _MOST:
-                del self._held[next(iter(self._held))]
+        if not states.settled or None in states.of_files:
+            return
+        size = _size_of(value) if self._most_bytes is not None else 0
+        with self._changing:
+            self._drop(name)
+            if size > (self._most_bytes or 0):
+                return
+            self._held[name], self._sizes[name] = Held(states, value), size
+            while len(self._held) > _MOST or sum(self._sizes.values()) > (self._most_bytes or 0):
+                self._drop(next(iter(self._held)))
+
+    def _drop(self, name: Hashable) -> None:
+        self._held.pop(name, None)
+        self._sizes.pop(name, None)
 
 
 def states_of(files: Sequence[UPath | Path]) -> States:
@@ -90,6 +111,13 @@ def read_only(value: Any) -> Any:
     return value
 
 
+def _size_of(value: Any) -> int:
+    """Bytes of what a value holds, as far as it is arrays or a table."""
+    if isinstance(value, pl.DataFrame):
+        return int(value.estimated_size())
+    return sum(array.nbytes for array in _arrays_of(value))
+
+
 def _arrays_of(value: Any) -> Iterator[npt.NDArray[Any]]:
     if isinstance(value, np.ndarray):
         yield value
@@ -100,5 +128,16 @@ def _arrays_of(value: Any) -> Iterator[npt.NDArray[Any]]:
 
 
 def readers_own(value: Any) -> Any:
-    """Return the value; of a table a copy, whose columns its reader may change."""
-    return value.clone() if isinstance(value, pl.DataFrame) else value
+    """Return the value; of a table or a mapping in it a copy, which its reader may change."""
+    if isinstance(value, pl.DataFrame):
+        return value.clone()
+    mappings = {
+        name: dict(part)
+        for name, part in getattr(value, "__dict__", {}).items()
+        if isinstance(part, dict)
+    }
+    if not mappings:
+        return value
+    own = copy(value)
+    vars(own).update(mappings)
+    return own

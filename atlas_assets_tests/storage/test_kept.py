@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import polars as pl
 import pytest
 
 from atlas_assets.errors import ArtifactError, MissingArtifactError
@@ -28,8 +31,8 @@ def test_what_was_read_is_handed_over_again_and_cannot_be_changed(
 ) -> None:
     time.sleep(0.05)  # what changed just now is not kept
     handed, read = universal(store), store.read("object_masks", SETTING, "universal")
-    assert handed is universal(store)
-    assert handed is not read
+    assert handed.universal is universal(store).universal
+    assert handed.universal is not read.universal
     assert handed.pairs is None
     assert equal(handed.universal, read.universal)
     assert np.array_equal(handed.matrices["ast"], read.matrices["ast"])
@@ -42,8 +45,10 @@ def test_what_was_read_is_handed_over_again_and_cannot_be_changed(
     matrices = store.recall("jaccard_matrices").values
     with pytest.raises(ValueError, match="read-only"):
         next(iter(matrices.values()))[:] = 0
+    handed.matrices.clear()
+    assert set(universal(store).matrices) == set(read.matrices)
     masks, activations = store.recall("object_masks", SETTING), store.recall("object_activations")
-    assert store.recall("object_masks", SETTING) is masks
+    assert store.recall("object_masks", SETTING).pairs is masks.pairs
     for array in (masks.pairs.bits, activations.sums, activations.counts, activations.n_prompts):
         with pytest.raises(ValueError, match="read-only"):
             array[:] = 0
@@ -125,5 +130,29 @@ def test_what_changed_just_now_is_not_kept(
     changed = Path(store.path("jaccard_matrices").path).stat().st_ctime_ns
     for age, kept in ((1_000_000, False), (1_000_000_000, True)):
         monkeypatch.setattr(time, "time_ns", lambda age=age: changed + age)
-        first = store.recall("jaccard_matrices")
-        assert (store.recall("jaccard_matrices") is first) is kept
+        first, again = (store.recall("jaccard_matrices").values["ast"] for _ in range(2))
+        assert (again is first) is kept
+
+
+def test_what_is_kept_has_a_bound_in_bytes_however_many_threads_read(
+    tmp_path: Path,
+) -> None:
+    file, kept = tmp_path / "a", kept_values.Kept[Any](most_bytes=4_000)
+    file.touch()
+    states = replace(kept_values.states_of([file]), settled=True)
+    large = pl.DataFrame({"a": np.zeros(1_000)})
+
+    def put(first: int) -> None:
+        for name in range(first, first + 500):
+            kept.put(name, states, np.zeros(125))
+            kept.put("too large", states, large)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(put, range(0, 2_000, 500)))
+    held = [name for name in range(2_000) if kept.of(name, states)]
+    assert len(held) == 4
+    assert kept.of("too large", states) is None
+    kept.put(held[0], states, np.zeros(125))  # again
+    assert all(kept.of(name, states) for name in held)
+    kept.put(held[1], states, np.zeros(500))
+    assert [name for name in held if kept.of(name, states)] == [held[1]]

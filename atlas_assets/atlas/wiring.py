@@ -110,11 +110,15 @@ class Node:
         written_by, read_by: ``layer``, ``kind``, ``index`` and ``weight`` of what is at the other
             end of its edges, and the number of ``circuits`` that have the edge; the greatest
             |weight| first.
+        largest: the largest index that a node of its kind has in the wiring, at any layer; None
+            where there is none. How many hidden units and value channels the model has, an atlas
+            does not say.
     """
 
     held_by: dict[str, list[str]]
     written_by: pl.DataFrame
     read_by: pl.DataFrame
+    largest: int | None
 
 
 def node_of(store: AtlasStore, kind: str, layer: int, index: int) -> Node:
@@ -141,7 +145,12 @@ def node_of(store: AtlasStore, kind: str, layer: int, index: int) -> Node:
     else:
         both = pl.concat([reads, writes]).select(_CIRCUIT).unique().sort(_CIRCUIT)
         held_by = {name: both.filter(definition=name)["concept"].to_list() for name in WIRED}
-    return Node(held_by, _others(writes, "source"), _others(reads, "target"))
+    found = pl.concat(
+        wiring.filter(_is(**{f"{end}_kind": kind})).select(index=f"{end}_index")
+        for end in ("source", "target")
+    )
+    largest = None if found.is_empty() else int(found["index"].max())  # type: ignore[arg-type]
+    return Node(held_by, _others(writes, "source"), _others(reads, "target"), largest)
 
 
 def _require_place(store: AtlasStore, kind: str, layer: int, index: int) -> None:

@@ -13,6 +13,7 @@ from atlas_assets.cli.text import count, paragraph, table
 #: what kinds of nodes are called here, and in the table
 _KINDS = {"neuron": "readout", "hidden": "hidden", "value": "value"}
 _CALLED = {"neuron": "neuron", "hidden": "hidden unit of the MLP", "value": "value channel"}
+_UNITS = {"hidden": "hidden unit", "value": "value channel"}
 _OTHERS = ("layer", "kind", "index", "weight", "circuits")
 
 
@@ -62,6 +63,7 @@ def neuron(layer: int, index: int, kind: str, strongest: int) -> Answer:
         "held_by": found.held_by,
         "written_by": found.written_by.rows(named=True),
         "read_by": found.read_by.rows(named=True),
+        "largest_index": found.largest,
     }
     return Answer("atlas.neuron/1", document, lambda: _text(document, kind, strongest))
 
@@ -82,6 +84,20 @@ def _text(document: dict[str, Any], kind: str, strongest: int) -> Iterator[str]:
         names = ": " + ", ".join(concepts) if concepts and "@" not in definition else ""
         if concepts or "@" not in definition:
             yield from paragraph(f"{definition}: {count(len(concepts), 'concept')}{names}")
+    if kind != "neuron" and not any(document["held_by"].values()):
+        largest = document["largest_index"]
+        yield ""
+        yield from paragraph(
+            f"No wired circuit has this {_UNITS[kind]}, and the atlas does not say how many the "
+            "model has: "
+            + (
+                "no wired circuit has any."
+                if largest is None
+                else f"those in wired circuits are numbered up to {largest}."
+            ),
+            indent=0,
+            hanging=0,
+        )
 
 
 def _said(cell: object) -> object:

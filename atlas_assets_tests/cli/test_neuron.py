@@ -55,6 +55,25 @@ def test_a_unit_is_held_by_the_circuits_whose_wiring_has_it(
     assert {each["kind"] for each in document["written_by"] + document["read_by"]} == {"readout"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "called"), [("hidden", "hidden unit"), ("value", "value channel")]
+)
+def test_of_a_unit_in_no_circuit_it_is_said_that_the_model_may_lack_it(
+    data: Path, call: Call, kind: str, called: str
+) -> None:
+    wire(data)
+    rows = [row[2:] for row in edges_in(data).rows()]
+    largest = max(end[2] for row in rows for end in (row[:3], row[3:6]) if end[1] == kind)
+    lacking = call(data, "neuron", "2", "5000", "-k", kind)
+    assert lacking.code == 0
+    said = " ".join(lacking.out.split())
+    assert f"No wired circuit has this {called}, and the atlas does not say" in said
+    assert f"are numbered up to {largest}." in said
+    document = call(data, "neuron", "3", "4", "-k", kind, "--json").json
+    assert document["largest_index"] == largest
+    assert "No wired circuit" not in call(data, "neuron", "3", "4", "-k", kind).out
+
+
 def test_people_read_both_sides_and_the_concepts(data: Path, call: Call) -> None:
     circuits = wire(data)
     index = int(circuits["published"].bits[0, 1].argmax())

@@ -233,7 +233,6 @@ def attributions(
             weighted = groups[:, part] @ found[:, :2].reshape(len(found), -1)
             slopes += weighted.reshape(slopes.shape)
             readouts += found[: max(averaged - part.start, 0), 2].sum(axis=0)
-    give_back()  # as ablations do
     means: Doubles = readouts / int(table.lengths[rows[:averaged]].sum())
     return means * slopes[:, 1] - slopes[:, 0], means
 
@@ -279,7 +278,6 @@ def ablated_losses(
             prompts = runs[part, 0]
             _require_finite(found, "the loss of an ablated network", [texts[p] for p in prompts])
             losses[part] = found
-    give_back()  # the threads of a next call would take memory of their own beside it
     return losses
 
 
@@ -329,6 +327,7 @@ class _Shards:
                 continue
             batches = (given(first + some) for some in length_batches(self.lengths[part], budget))
             self.engine.run(self.model, work, batches, partial(self._take, found, first))
+            give_back()  # the threads of the next shard would take memory of their own beside it
             self.store.put(f"{first:09d}", {"found": found})
             yield part, found
 

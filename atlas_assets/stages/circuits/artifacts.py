@@ -294,14 +294,12 @@ READ_TOKENS = Artifact(
     filename="read_tokens.parquet",
     content=read_tokens.SCHEMA,
     description="Per position, half and pair, on how many prompts which token is read at concept "
-    "and name: what its id alone tells of a concept is a baseline of identification. The job "
-    "validate makes it.",
+    "and name: what its id alone tells of a concept is a baseline of identification.",
     compute=lambda making: making.model.tokens_read(making.read("object_prompts")),
     inputs=("object_prompts",),
     model=Model.TOKENIZER,
     setting=REFERENCE,
     needs=Needs.GRID,
-    on_demand=True,
 )
 
 HALF_CIRCUITS = Artifact(

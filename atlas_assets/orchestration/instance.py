@@ -5,14 +5,10 @@ versions of one database in it, after which nothing opens the instance any more.
 """
 
 import os
-import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
-from sqlalchemy import Engine, event
 
 from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.files.locks import exclusive
@@ -79,38 +75,6 @@ def create_instance(home: Path) -> None:
                 f"'{home}/history' '{home}/schedules'`: the list of runs and what is switched on "
                 "are lost, the files of the atlas stay; then run this command again",
             ) from error
-
-
-@contextmanager
-def databases_open() -> Iterator[None]:
-    """Keep a connection to every SQLite database that Dagster connects to within, and wait less.
-
-    Dagster connects anew for every event. When the last connection to a database closes, SQLite
-    copies its log into the database and removes it, which takes longer than the event. Nor is the
-    disk waited for after every event: where the power fails, the last events may be lost, and the
-    databases stay sound (https://www.sqlite.org/wal.html).
-    """
-    kept: dict[str, sqlite3.Connection] = {}
-
-    def keep(connection: object, _record: object) -> None:
-        if not isinstance(connection, sqlite3.Connection):
-            return
-        # without any of this an event only takes longer
-        with suppress(sqlite3.Error):
-            connection.execute("PRAGMA synchronous = NORMAL")
-            [(_, _, path)] = connection.execute("PRAGMA database_list").fetchall()
-            if path and path not in kept:
-                kept[path] = sqlite3.connect(path, check_same_thread=False)
-            if path:  # a connection is one to the log once it has read since there is a log
-                kept[path].execute("SELECT count(*) FROM sqlite_master").fetchall()
-
-    event.listen(Engine, "connect", keep)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", keep)
-        for connection in kept.values():
-            connection.close()
 
 
 def main() -> int:

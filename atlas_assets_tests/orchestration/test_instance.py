@@ -5,15 +5,13 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from sqlalchemy import NullPool, create_engine
 
 from atlas_assets.errors import ArtifactError
-from atlas_assets.orchestration.instance import create_instance, databases_open
+from atlas_assets.orchestration.instance import create_instance
 
 #: so many processes at once; they are copies of one that has loaded Dagster, and need no start-up
 RACE = """
@@ -68,40 +66,3 @@ def test_what_two_first_processes_have_damaged_is_named_with_its_remedy(tmp_path
     assert f"rm -r '{tmp_path}/history' '{tmp_path}/schedules'" in told.stderr
     with pytest.raises(ArtifactError, match="two first processes"):
         create_instance(tmp_path)
-
-
-def test_a_database_that_is_connected_to_keeps_its_log_until_a_build_ends(tmp_path: Path) -> None:
-    create_instance(tmp_path)
-    runs = tmp_path / "history" / "runs.db"
-    log = runs.with_name("runs.db-wal")
-    engine = create_engine(f"sqlite:///{runs}", poolclass=NullPool)
-
-    def write(table: str) -> int:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"create table {table} (number)")
-            return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
-
-    full, normal = 2, 1  # whether a commit waits for the disk
-    assert write("before") == full
-    assert not log.exists()
-    with databases_open():
-        assert write("meanwhile") == normal
-        assert log.exists()
-    assert not log.exists()
-    assert write("after") == full
-    with closing(sqlite3.connect(runs)) as database:
-        tables = {name for (name,) in database.execute("select name from sqlite_master")}
-    assert {"before", "meanwhile", "after"} <= tables
-
-
-def test_the_database_of_a_new_run_is_kept_open_from_its_second_connection(tmp_path: Path) -> None:
-    path = tmp_path / "run.db"
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    with databases_open():
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        for table in ("a", "b"):
-            with engine.begin() as connection:
-                connection.exec_driver_sql(f"create table {table} (number)")
-            assert path.with_name("run.db-wal").exists()
-    assert not path.with_name("run.db-wal").exists()

@@ -1,0 +1,128 @@
+"""Dagster's databases while a run is in progress: what is kept open, and that no event is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine, event
+
+from atlas_assets.orchestration.databases import databases_open, engines_kept
+from atlas_assets.orchestration.instance import create_instance
+
+
+def test_a_database_that_is_connected_to_keeps_its_log_until_a_build_ends(tmp_path: Path) -> None:
+    create_instance(tmp_path)
+    runs = tmp_path / "history" / "runs.db"
+    log = runs.with_name("runs.db-wal")
+    engine = create_engine(f"sqlite:///{runs}", poolclass=NullPool)
+
+    def write(table: str) -> int:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"create table {table} (number)")
+            return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    full, normal = 2, 1  # whether a commit waits for the disk
+    assert write("before") == full
+    assert not log.exists()
+    with databases_open():
+        assert write("meanwhile") == normal
+        assert log.exists()
+    assert not log.exists()
+    assert write("after") == full
+    with closing(sqlite3.connect(runs)) as database:
+        tables = {name for (name,) in database.execute("select name from sqlite_master")}
+    assert {"before", "meanwhile", "after"} <= tables
+
+
+def test_the_database_of_a_new_run_is_kept_open_from_its_second_connection(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    with databases_open():
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        for table in ("a", "b"):
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"create table {table} (number)")
+            assert path.with_name("run.db-wal").exists()
+    assert not path.with_name("run.db-wal").exists()
+
+
+@dg.asset
+def number() -> int:
+    return 1
+
+
+@dg.asset_check(asset=number)
+def is_one(number: int) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=number == 1)
+
+
+@contextmanager
+def engines_connected() -> Iterator[list[object]]:
+    """The engines of SQLAlchemy that connect within."""
+    found: list[object] = []  # each engine has a dialect of its own
+
+    def connected(dialect: object, *_: object) -> None:
+        if not any(dialect is other for other in found):
+            found.append(dialect)
+
+    event.listen(Engine, "do_connect", connected)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "do_connect", connected)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_one_engine_for_each_database_writes_the_events_that_many_would(
+    tmp_path: Path, *, kept: bool
+) -> None:
+    create_instance(tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance, ExitStack() as stack:
+        before = vars(instance.event_log_storage).copy()
+        engines = stack.enter_context(engines_connected())
+        if kept:
+            stack.enter_context(engines_kept(instance))
+        ran = [dg.materialize([number, is_one], instance=instance) for _ in range(2)]
+        stack.close()
+        assert len(engines) < 20 if kept else len(engines) > 100
+        assert vars(instance.event_log_storage).keys() == before.keys()
+    # another process finds all of it
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.get_runs_count() == 2
+        for result in ran:
+            run = instance.get_run_by_id(result.run_id)
+            assert run is not None
+            assert run.status is dg.DagsterRunStatus.SUCCESS
+            told = [entry.dagster_event for entry in instance.all_logs(result.run_id)]
+            assert {event.event_type for event in told if event} >= {
+                dg.DagsterEventType.ASSET_MATERIALIZATION,
+                dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+                dg.DagsterEventType.RUN_SUCCESS,
+            }
+        latest = instance.get_latest_materialization_event(dg.AssetKey("number"))
+        assert latest is not None
+        assert latest.run_id == ran[-1].run_id
+
+
+def test_an_instance_in_memory_is_left_as_it_is() -> None:
+    with dg.DagsterInstance.ephemeral() as instance, engines_kept(instance):
+        assert dg.materialize([number, is_one], instance=instance).success
+        assert instance.get_runs_count() == 1
+
+
+def test_what_fails_within_a_connection_is_not_kept(tmp_path: Path) -> None:
+    create_instance(tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance, engines_kept(instance):
+        runs = instance.run_storage
+        for key in ("first", "second"):
+            with pytest.raises(ZeroDivisionError), runs.connect() as connection:  # type: ignore[attr-defined]
+                connection.exec_driver_sql(f"insert into kvs values (9, '{key}', '')")
+                raise ZeroDivisionError
+        runs.set_cursor_values({"third": "value"})
+        assert runs.get_cursor_values({"first", "second", "third"}) == {"third": "value"}

@@ -5,6 +5,7 @@ Each kind is a type for a field of `AtlasSettings`; what does not fit is a Value
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from importlib.util import find_spec
@@ -20,7 +21,10 @@ from atlas_assets.stages.setting import number
 #: how the name of a file of own prompts ends
 STIMULI_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 _LONGEST_PATH = 3000
+#: bytes of a scheduler file, at most; one of dask.distributed has a few hundred
+_LARGEST_SCHEDULER_FILE = 2**20
 _SCHEDULER = re.compile(r"(tcp|tls)://[^\s/]+:[0-9]{1,5}")
+_IN_SCHEDULER_FILE = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/]+:[0-9]{1,5}")
 
 
 def plain(value: Any) -> Any:
@@ -68,6 +72,16 @@ def _file(value: str) -> str:
     return value
 
 
+def _circuits(value: str) -> str:
+    """Refuse a file that nobody reads before every command takes its digest."""
+    from atlas_assets.stages.prompts.own_file import MOST_BYTES  # imports polars
+
+    size = Path(_file(value)).expanduser().stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"it has {size:,} bytes, and may have {MOST_BYTES:,}")
+    return value
+
+
 def _table(value: str) -> str:
     if Path(value).suffix.lower() not in STIMULI_ENDINGS:
         raise ValueError(f"its name ends in none of {', '.join(STIMULI_ENDINGS)}")
@@ -77,8 +91,22 @@ def _table(value: str) -> str:
 def _scheduler(value: str) -> str:
     if find_spec("distributed") is None:
         raise ValueError("it needs dask.distributed: pip install 'atlas-assets[dask]'")
-    if not _SCHEDULER.fullmatch(value) and not Path(_readable(value)).is_file():
+    if _SCHEDULER.fullmatch(value):
+        return value
+    path = Path(_readable(value))
+    if not path.is_file():
         raise ValueError("it is neither an address (tcp://host:port) nor a file")
+    # a client of dask.distributed that is given another file ends in an assertion, minutes later
+    try:
+        with path.open("rb") as file:
+            address = json.loads(file.read(_LARGEST_SCHEDULER_FILE))["address"]
+            is_one = _IN_SCHEDULER_FILE.fullmatch(address) is not None
+    except (ValueError, RecursionError, LookupError, TypeError):
+        is_one = False
+    if not is_one:
+        raise ValueError(
+            "it is no scheduler file: JSON with an address, as `dask scheduler` writes"
+        )
     return value
 
 
@@ -106,7 +134,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_numbers)]
 Couple = Annotated[tuple[float, float], BeforeValidator(_numbers)]
 ReadablePath = Annotated[str, AfterValidator(_readable)]
-ExistingFile = Annotated[str, AfterValidator(_file)]
+CircuitsFile = Annotated[str, AfterValidator(_circuits)]
 PromptsFile = Annotated[ReadablePath, AfterValidator(_table)]
 DataFolder = Annotated[ReadablePath, AfterValidator(_folder_or_url)]
 LocalPath = Annotated[ReadablePath, AfterValidator(_on_this_machine)]

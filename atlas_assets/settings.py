@@ -184,7 +184,7 @@ class AtlasSettings(BaseModel):
         description="randomised circuits per layer in modularity_null; the smallest p-value "
         "is 1 / (1 + permutations)",
     )
-    circuits: values.ExistingFile | None = Field(
+    circuits: values.CircuitsFile | None = Field(
         default=None,
         min_length=1,
         description="a parquet file `concept, layer, neuron` with circuits of one's own, which are "

@@ -79,6 +79,28 @@ def test_a_path_that_cannot_be_looked_at_is_refused(variable: str, tmp_path: Pat
         AtlasSettings.from_env({f"ATLAS_{variable}": str(loop)})
 
 
+def test_a_file_of_circuits_that_is_too_large_is_refused_before_anybody_reads_it(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mine.parquet"
+    with file.open("wb") as opened:
+        opened.truncate(2**40)
+    with refusing(SettingsError, "ATLAS_CIRCUITS", f"{2**40:,} bytes", "268,435,456"):
+        AtlasSettings.from_env({"ATLAS_CIRCUITS": str(file)})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not JSON", "[" * 9999, "[]", "{}", '{"address": 5}', '{"address": "a:b"}', "\xff"]
+)
+def test_a_file_that_no_scheduler_wrote_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "scheduler.json"
+    file.write_bytes(text.encode("latin-1"))
+    with refusing(SettingsError, "ATLAS_ENGINE", "it is no scheduler file"):
+        AtlasSettings.from_env({"ATLAS_ENGINE": str(file)})
+    file.write_text('{"type": "Scheduler", "address": "tcp://127.0.0.1:8786"}')
+    assert AtlasSettings.from_env({"ATLAS_ENGINE": str(file)}).engine == str(file)
+
+
 def test_a_data_dir_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("file", "file/below", "file/below/more"):

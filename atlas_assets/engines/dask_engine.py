@@ -213,7 +213,7 @@ class DaskEngine:
         connect: Any = Client
         try:
             client = connect(**named, timeout=PATIENCE, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # the last where TLS has no keys
             raise self._unreachable(
                 "the scheduler of the workers does not answer", error
             ) from error

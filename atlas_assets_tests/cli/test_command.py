@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlas_assets.cli import text
+from atlas_assets.cli import main, text
 from atlas_assets.cli.command import Answer, AnsweringCommand
 from atlas_assets.errors import ArtifactError, AtlasError, SettingsError
 from atlas_assets_tests.cli.conftest import Call
@@ -239,3 +240,16 @@ def test_colour_on_a_terminal_alone_and_not_with_no_color(made: Path, call: Call
     assert "\x1b[1;31mError" in coloured
     assert "\x1b" not in plain
     assert on_a_terminal("show", "Fro", **settings, NO_COLOR="1") == plain
+
+
+def test_an_interrupt_while_commands_are_imported_ends_in_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow(ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "atlas_assets.cli.app", Slow("app"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "interrupted\n")

@@ -147,10 +147,11 @@ def test_a_local_cluster_gives_the_bytes_of_threads() -> None:
     assert not any("MALLOC_TRIM_THRESHOLD_" in line for line in lines)
 
 
-def test_nobody_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])  # without keys there is no TLS
+def test_nobody_at_the_address_is_said(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atlas_assets.engines.dask_engine.PATIENCE", 1)
     with pytest.raises(EngineError, match=r"does not answer") as caught:
-        read(f"tcp://127.0.0.1:{free_port()}")
+        read(f"{protocol}://127.0.0.1:{free_port()}")
     assert "ATLAS_ENGINE" in str(caught.value)
 
 

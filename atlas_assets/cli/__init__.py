@@ -14,4 +14,8 @@ def main() -> None:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
 
-    atlas(prog_name="atlas")
+    try:
+        atlas(prog_name="atlas")
+    finally:
+        # at the end Python would look through all of it once more, for a tenth of a build
+        gc.freeze()

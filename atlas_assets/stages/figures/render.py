@@ -100,5 +100,5 @@ def _with_palette(image: Image.Image) -> bytes:
     colours = image.quantize(
         _PREVIEW_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
     )
-    colours.save(buffer, format="PNG", optimize=True)
+    colours.save(buffer, format="PNG")  # optimised, it has 1% fewer bytes and takes a third longer
     return buffer.getvalue()

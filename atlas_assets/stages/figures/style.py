@@ -221,8 +221,11 @@ def sheet(
 
 def settle(figure: Figure) -> Figure:
     """Return the figure with its layout fixed, so that PNG, PDF and preview show the same."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)  # all of a drawing that moves anything
+    # with "none" an engine stays in its place, for which ``savefig`` draws twice
+    figure.set_layout_engine(None)
     return figure
 
 

@@ -56,7 +56,7 @@ def table(
     for row in cells:
         for parts in zip_longest(*row, fillvalue=""):
             aligned = [
-                part.rjust(width) if right else part.ljust(width)
+                " " * (width - _width(part)) + part if right else _left(part, width)
                 for part, width, right in zip(parts, widths, numeric, strict=True)
             ]
             lines.append((_GAP + _GAP.join(aligned)).rstrip())
@@ -66,7 +66,7 @@ def table(
 def room() -> int | None:
     """Return how many columns there are: as COLUMNS says, else the terminal; None: it is none."""
     told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told):
+    if told.isdecimal() and len(told) < 10 and int(told):
         return int(told)
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return shutil.get_terminal_size().columns if is_terminal else None
@@ -78,7 +78,7 @@ def _laid_out(
     """The lines of each cell, and the width of each column."""
     cells = [list(map(_wrapped, row, limits)) for row in rows]
     columns = zip(*cells, strict=True)
-    return cells, [max(len(line) for cell in column for line in cell) for column in columns]
+    return cells, [max(_width(line) for cell in column for line in cell) for column in columns]
 
 
 def _breadth(widths: Sequence[int]) -> int:
@@ -90,7 +90,7 @@ def _narrowed(
 ) -> list[int] | None:
     """Widths with which a table ends at ``end``, no word broken; ``None`` where there are none."""
     least = [
-        width if right else max(len(word) for cell in column for word in cell.split() or [""])
+        width if right else max(_width(word) for cell in column for word in cell.split() or [""])
         for column, width, right in zip(zip(*rows, strict=True), widths, numeric, strict=True)
     ]
     found = list(widths)
@@ -106,14 +106,14 @@ def _one_below_the_other(
     header: Sequence[str], rows: Iterable[Sequence[str]], end: int
 ) -> list[str]:
     """Each row as lines of its own, a name and a value each, with an empty line between rows."""
-    names = max(map(len, header))
+    names = max(map(_width, header))
     left = max(end - names - 2 * len(_GAP), _LEAST)
     lines: list[str] = []
     for row in rows:
         lines += [""] if lines else []
         for name, cell in zip(header, row, strict=True):
             first, *more = _wrapped(cell, left) or [""]
-            lines.append(f"{_GAP}{name:<{names}}{_GAP}{first}".rstrip())
+            lines.append(f"{_GAP}{_left(name, names)}{_GAP}{first}".rstrip())
             lines += [f"{_GAP}{'':<{names}}{_GAP}{line}" for line in more]
     return lines
 
@@ -166,10 +166,42 @@ def _shown(cell: object) -> str:
     return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
 
 
+def _width(text: str) -> int:
+    """The columns that a text takes: two for a Chinese character, none for a combining accent."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(unicodedata.category(each) in ("Mn", "Me") for each in text)
+
+
+def _left(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
 def _wrapped(cell: str, limit: int | None) -> list[str]:
-    if limit is None or len(cell) <= limit:
+    if limit is None or _width(cell) <= limit:
         return [cell]
-    return textwrap.wrap(cell, limit, break_on_hyphens=False)
+    if _width(cell) == len(cell):
+        return textwrap.wrap(cell, limit, break_on_hyphens=False)
+    # textwrap counts characters, not columns
+    lines = [""]
+    for word in cell.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if _width(longer) <= limit:
+            lines[-1] = longer
+            continue
+        lines += _broken(word, limit)
+    return [line for line in lines if line]
+
+
+def _broken(word: str, limit: int) -> list[str]:
+    """The pieces of a word, of at most so many columns each."""
+    pieces = [""]
+    for character in word:
+        if pieces[-1] and _width(pieces[-1] + character) > limit:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
 
 
 def _is_number(cell: str) -> bool:

@@ -213,6 +213,31 @@ def test_what_is_too_wide_for_a_terminal_is_wrapped_and_else_listed(
     ]
 
 
+def test_chinese_characters_take_two_columns_and_accents_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [("条件语句", "a b", 1), ("e\u0301té", "条件 语句", 22), ("For", None, 3)]
+
+    def shown(columns: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", columns)
+        return text.table(("concept", "like", "size"), rows)
+
+    assert shown("") == [
+        "  concept   like       size",
+        "  条件语句  a b           1",
+        "  e\u0301té       条件 语句    22",
+        "  For       –             3",
+    ]
+    assert shown("27") == shown("")
+    assert shown("26")[2:4] == ["  e\u0301té       条件    22", "            语句"]
+    assert text.table(("h",), [("条件语句" * 2,)], {"h": 7}) == [
+        "  h",
+        "  条件语",
+        "  句条件",
+        "  语句",
+    ]
+
+
 def on_a_terminal(*arguments: str, **changes: str) -> str:
     """What a command prints where its output is a terminal."""
     ours, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""Makes the databases of Dagster's instance cheaper to write to while a run is in progress.
+"""The databases of Dagster's instance: cheaper to write to in a run, and in words what they refuse.
 
 Dagster makes an engine of SQLAlchemy and a connection anew for every event, and with them every
 statement is compiled anew.
@@ -15,11 +15,38 @@ from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from atlas_assets.errors import ArtifactError
 
 #: how long to wait for another process that writes, as Dagster does
 _BUSY_SECONDS = 30
 
 _Connect = Callable[..., AbstractContextManager[Connection]]
+
+
+@contextmanager
+def refusals_told(home: Path) -> Iterator[None]:
+    """Turn what a database of the instance in ``home`` refuses, as on a full disk, into our error.
+
+    Raises ArtifactError.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise unusable(home, str(error.orig)) from error
+
+
+def unusable(home: Path, found: str) -> ArtifactError:
+    """Return the error of an instance of which a database does not do what it is asked."""
+    return ArtifactError(
+        "a database of Dagster's instance cannot be used",
+        where=str(home),
+        expected="databases that can be written to, and space for them",
+        found=found,
+        remedy="look at the disk and the permissions of the folder (and at its dagster.yaml), or "
+        "name another one in DAGSTER_HOME; a pass that was begun goes on from where it was",
+    )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import dagster as dg
 
 from atlas_assets.errors import ArtifactError, AtlasError
 from atlas_assets.files.locks import exclusive
+from atlas_assets.orchestration.databases import refusals_told
 
 #: the folder of the instance where DAGSTER_HOME names none, in the folder of the process
 DEFAULT_HOME = ".dagster_home"
@@ -56,9 +57,11 @@ def prepare_home() -> Path:
 def create_instance(home: Path) -> None:
     """Create the storage of the instance in ``home`` where there is none, one process at a time.
 
-    Raises ArtifactError where two first processes have damaged the storage.
+    Raises ArtifactError where two first processes have damaged the storage, or a database cannot be
+    written to.
     """
-    with exclusive(home / "storage", what="the storage of Dagster's instance"):
+    what = "the storage of Dagster's instance"
+    with exclusive(home / "storage", what=what), refusals_told(home):
         try:
             with dg.DagsterInstance.from_config(str(home)):
                 pass

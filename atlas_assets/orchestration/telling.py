@@ -13,9 +13,13 @@ from typing import Any, Protocol
 import dagster as dg
 
 from atlas_assets.interrupts import remembered
+from atlas_assets.orchestration.databases import unusable
+from atlas_assets.orchestration.instance import home_of_instance
 
 #: the name under which Dagster's own jobs know their logger, so that the run can be repeated
 _LOGGER = "console"
+#: how SQLAlchemy says what a database has refused, before it names a page about it
+_OF_DATABASE = re.compile(r"\((?:sqlite3|psycopg2)\.\w+\) (.*)")
 #: as what Dagster records an interrupt in a step, and one between steps
 _INTERRUPTS = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
 
@@ -36,7 +40,7 @@ class Told:
 
     Attributes:
         run_id: the run's id in Dagster's instance.
-        failures: step that failed → what was wrong, in words.
+        failures: step that failed → what was wrong, in words; ``run`` → why the run ended early.
         passed: number of checks that passed.
         unmet: check that did not pass, as ``asset: check`` → what it found, in words.
         blocking: whether one of these blocks what follows.
@@ -88,6 +92,7 @@ def run_and_tell(
             name = f"{evaluation.asset_key.to_user_string()}{at}: {evaluation.check_name}"
             found.unmet[name] = evaluation.description or "no reason is given"
             found.blocking |= evaluation.severity is dg.AssetCheckSeverity.ERROR
+    ended: Any = None
     for event in result.all_events:
         if not event.is_failure:
             continue
@@ -96,6 +101,11 @@ def run_and_tell(
             found.interrupted = True
         elif event.is_step_failure and event.step_key is not None:
             found.failures[event.step_key] = _cause(error)
+        elif event.event_type is dg.DagsterEventType.RUN_FAILURE:
+            ended = error
+    if not (result.success or found.failures or found.blocking or found.interrupted):
+        # nothing of Dagster's own steps, as where its databases have been removed meanwhile
+        found.failures["run"] = _cause(ended)
     return found
 
 
@@ -129,7 +139,9 @@ def _cause(error: Any) -> str:
         error = error.cause
     text = str(error.message).strip()
     # its first line begins with the class and its module
-    return re.sub(rf"^[\w.]*\b{re.escape(str(error.cls_name))}: ", "", text)
+    told = re.sub(rf"^[\w.]*\b{re.escape(str(error.cls_name))}: ", "", text)
+    refused = _OF_DATABASE.match(told)
+    return str(unusable(home_of_instance(), refused[1])) if refused else told
 
 
 def _logger(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +16,8 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, event
 
 from atlas_assets.orchestration.databases import databases_open, engines_kept
-from atlas_assets.orchestration.instance import create_instance
+from atlas_assets.orchestration.instance import create_instance, prepare_home
+from atlas_assets.orchestration.telling import run_and_tell
 
 
 def test_a_database_that_is_connected_to_keeps_its_log_until_a_build_ends(tmp_path: Path) -> None:
@@ -126,3 +131,58 @@ def test_what_fails_within_a_connection_is_not_kept(tmp_path: Path) -> None:
                 raise ZeroDivisionError
         runs.set_cursor_values({"third": "value"})
         assert runs.get_cursor_values({"first", "second", "third"}) == {"third": "value"}
+
+
+def test_a_database_that_refuses_is_told_in_words(tmp_path: Path) -> None:
+    limited = (
+        "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (40960, 40960)); "
+        "runpy.run_module('atlas_assets.orchestration.instance', run_name='__main__')"
+    )
+    env = {"DAGSTER_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", limited]
+    told = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    assert "a database of Dagster's instance cannot be used" in told.stderr
+    assert f"where: {tmp_path}" in told.stderr
+
+
+@dataclass
+class Quiet:
+    heard: list[str] = field(default_factory=list)
+
+    def done(self, asset: str, seconds: float | None) -> None:  # noqa: ARG002
+        self.heard.append(asset)
+
+    def warned(self, step: str, sentence: str) -> None:
+        """Say nothing."""
+
+
+def test_a_run_that_loses_its_databases_has_not_made_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    prepare_home()
+
+    @dg.asset
+    def removes() -> None:
+        shutil.rmtree(home)
+
+    @dg.asset(deps=[removes])
+    def after() -> None:
+        raise AssertionError
+
+    job = dg.Definitions(assets=[removes, after]).resolve_implicit_global_asset_job_def()
+    heard = Quiet()
+    with (
+        databases_open(),
+        dg.DagsterInstance.from_config(str(home)) as instance,
+        engines_kept(instance),
+    ):
+        told = run_and_tell(job, instance, ["removes", "after"], heard)
+    assert "after" not in heard.heard
+    assert not told.interrupted
+    (failure,) = told.failures.values()
+    assert "a database of Dagster's instance cannot be used" in failure
+    assert f"where: {home}" in failure

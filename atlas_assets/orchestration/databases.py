@@ -21,6 +21,9 @@ from atlas_assets.errors import ArtifactError
 
 #: how long to wait for another process that writes, as Dagster does
 _BUSY_SECONDS = 30
+#: databases that are kept open, those used last: each run has one of its own, and a build of many
+#: checkpoints has hundreds of runs
+_MOST = 8
 
 _Connect = Callable[..., AbstractContextManager[Connection]]
 
@@ -67,10 +70,15 @@ def databases_open() -> Iterator[None]:
         with suppress(sqlite3.Error):
             connection.execute("PRAGMA synchronous = NORMAL")
             [(_, _, path)] = connection.execute("PRAGMA database_list").fetchall()
-            if path and path not in kept:
-                kept[path] = sqlite3.connect(path, check_same_thread=False)
-            if path:  # a connection is one to the log once it has read since there is a log
+            if path:
+                known = path in kept
+                kept[path] = (
+                    kept.pop(path) if known else sqlite3.connect(path, check_same_thread=False)
+                )
+                # a connection is one to the log once it has read since there is a log
                 kept[path].execute("SELECT count(*) FROM sqlite_master").fetchall()
+            if len(kept) > _MOST:
+                kept.pop(next(iter(kept))).close()
 
     event.listen(Engine, "connect", keep)
     try:
@@ -124,18 +132,31 @@ def _remembered(has_table: Callable[[str], bool]) -> Callable[[str], bool]:
 def _kept(connect: _Connect, lock: AbstractContextManager[Any]) -> Iterator[_Connect]:
     """What connects as ``connect`` does, with an engine for each of its databases."""
     engines: dict[object, Engine] = {}
+    changing = threading.Lock()
+
+    def keep(asked: object, engine: Engine) -> None:
+        """As the one used last; in the place of one that another thread has made meanwhile."""
+        with changing:
+            before = engines.pop(asked, engine)
+            engines[asked] = engine
+            oldest = engines.pop(next(iter(engines))) if len(engines) > _MOST else None
+        for each in (before if before is not engine else None, oldest):
+            if each is not None:
+                each.dispose()
 
     @contextmanager
     def connected(*args: Any, **named: Any) -> Iterator[Connection]:
         asked = args, tuple(named.items())
-        if asked not in engines:
+        engine = engines.get(asked)
+        if engine is None:
             with connect(*args, **named) as first:
                 url = first.engine.url
                 if url.get_backend_name() == "sqlite" and Path(url.database or "").is_file():
-                    engines[asked] = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+                    keep(asked, create_engine(url, connect_args={"timeout": _BUSY_SECONDS}))
                 yield first
             return
-        with lock, engines[asked].begin() as connection:
+        keep(asked, engine)
+        with lock, engine.begin() as connection:
             yield connection
 
     try:

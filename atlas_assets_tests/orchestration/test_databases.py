@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, event
 
+from atlas_assets.orchestration import databases
 from atlas_assets.orchestration.databases import databases_open, engines_kept
 from atlas_assets.orchestration.instance import create_instance, prepare_home
 from atlas_assets.orchestration.telling import run_and_tell
@@ -113,6 +114,26 @@ def test_one_engine_for_each_database_writes_the_events_that_many_would(
         latest = instance.get_latest_materialization_event(dg.AssetKey("number"))
         assert latest is not None
         assert latest.run_id == ran[-1].run_id
+
+
+def test_databases_of_earlier_runs_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "_MOST", 3)
+    create_instance(tmp_path)
+    files = []
+    with (
+        databases_open(),
+        dg.DagsterInstance.from_config(str(tmp_path)) as instance,
+        engines_kept(instance),
+    ):
+        for _ in range(6):
+            assert dg.materialize([number], instance=instance).success
+            files.append({file.name for file in tmp_path.rglob("*.db-wal")})
+        assert instance.get_runs_count() == 6
+    # a database that is open has a log beside it
+    assert len(files[-1]) == len(files[2]) < 6
+    assert not list(tmp_path.rglob("*.db-wal"))
 
 
 def test_an_instance_in_memory_is_left_as_it_is() -> None:

@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Run the ``atlas`` command; the commands are imported only here, so that imports stay fast."""
     # what is imported stays: Python would look through it a dozen times, for a tenth of a command
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     try:
         from atlas_assets.cli.app import atlas
     except KeyboardInterrupt:  # before there is a command that could end in a word

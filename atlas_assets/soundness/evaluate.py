@@ -9,6 +9,7 @@ from atlas_assets.errors import AtlasError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evidence import StoreEvidence
 from atlas_assets.soundness.subject import (
+    Cell,
     Subject,
     is_about_own_prompts,
     subject_of,
@@ -46,13 +47,16 @@ def evaluations(
         yield from _not_applicable(subject_of_atlas(store, settings), claims)
         return
     whole: Subject | None = None
+    subjects: dict[frozenset[Cell], Subject] = {}
     for claim in claims:
         value: Observed | None = None
         sources: tuple[str, ...] = ()
         unreadable = False
         try:
             observed, cells = evidence.observe(claim)
-            subject = subject_of(store, cells)
+            if cells not in subjects:
+                subjects[cells] = subject_of(store, cells)
+            subject = subjects[cells]
         except AtlasError as error:
             subject = whole = whole or subject_of_atlas(store, settings)
             note, unreadable = _reason(error, store), evidence.is_damage(error)

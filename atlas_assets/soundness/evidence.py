@@ -25,7 +25,8 @@ from atlas_assets.stages.report.claims import Claim, Observed
 from atlas_assets.stages.setting import REFERENCE, STANDALONE, Definition, Partition, Setting
 from atlas_assets.storage.store import AtlasStore
 
-Request = tuple[str, Partition | None]
+#: what is asked for: an artifact with its partition, or something told of it
+Request = tuple[str | Partition | None, ...]
 Value = TypeVar("Value")
 
 
@@ -202,8 +203,11 @@ class StoreEvidence:
         return value
 
     def _stale_reason(self, key: str, setting: Partition | None) -> str | None:
-        with self._noting_damage():
-            return self.store.stale_reason(key, setting)
+        def reason() -> str | None:
+            with self._noting_damage():
+                return self.store.stale_reason(key, setting)
+
+        return self._once(("stale", key, setting), reason)
 
     @contextmanager
     def _noting_damage(self) -> Iterator[None]:
@@ -233,6 +237,9 @@ class StoreEvidence:
 
     def _holder_of_universal(self, setting: Setting) -> str | None:
         """The artifact to read the universal masks at ``setting`` from."""
+        return self._once(("holder", setting), lambda: self._found_holder(setting))
+
+    def _found_holder(self, setting: Setting) -> str | None:
         if self.store.exists("masks") and self._stale_reason("masks", None) is None:
             here = {"epsilon": setting.epsilon, "consistency": setting.consistency}
             if not self.table("masks").filter(**here).is_empty():

@@ -37,6 +37,8 @@ from atlas_assets.files.locks import exclusive
 from atlas_assets.storage.provenance import Provenance
 
 FOLDER = ".provenance"
+#: the key of a sidecar that says only that
+_NO_RECORD = "no_record_of"
 
 
 def put(
@@ -152,7 +154,7 @@ def read(path: UPath | Path, data: bytes) -> Provenance | None:
     others = _siblings(path, "json")
     if is_there(own):  # looked for last: a writer that gives a file a first record begins with it
         record = content(own)
-        if record == _without_record(data):
+        if _NO_RECORD.encode() in record and record == _without_record(data):
             return None
         return Provenance.from_json(record, where=str(own))
     if others:
@@ -174,7 +176,7 @@ def records(path: UPath | Path) -> list[UPath | Path]:
 
 def _without_record(data: bytes) -> bytes:
     """The content of a sidecar that says: the file with this content came without provenance."""
-    return f"{json.dumps(sealed({'no_record_of': hashlib.sha256(data).hexdigest()}))}\n".encode()
+    return f"{json.dumps(sealed({_NO_RECORD: hashlib.sha256(data).hexdigest()}))}\n".encode()
 
 
 def _sidecar(path: UPath | Path, data: bytes) -> UPath | Path:

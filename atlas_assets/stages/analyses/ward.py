@@ -72,7 +72,7 @@ def cut(merges: Reals, k: int) -> npt.NDArray[np.intp]:
 
 
 def _numbered(merges: Reals) -> Reals:
-    """Name the nodes of sorted merges, each given by one of its leaves, by their rows; count leaves.
+    """Name the nodes of sorted merges, each given by a leaf, by their rows, and count leaves.
 
     Where rounding has put a merge below one of its branches, it joins others than it was made of.
     """

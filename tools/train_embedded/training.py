@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -92,13 +93,17 @@ def restore(folder: Path, run: Mapping[str, Any], recipe: Recipe) -> State:
     state, path = fresh(recipe), folder / NEWEST
     if not path.exists():
         return state
+    what = "the state cannot be read; without it the training starts anew"
     try:
         with safe_open(path, "pt") as file:
             told = json.loads(file.metadata()["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-        what = "the state cannot be read; without it the training starts anew"
-        raise ModelError(what, where=str(path), found=str(error)) from error
+        as_written = told.pop("sha256") == _digest(tensors)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ModelError(what, where=str(path), found=found) from error
+    found = "tensors that are not those that were written"
+    expect(as_written, ModelError, what, where=str(path), found=found)
     what = "the folder holds the state of another training: go on with its recipe and corpus"
     expect(told.pop("run") == json.loads(json.dumps(run)), ModelError, what, where=str(folder))
     state.network.load_state_dict({key: tensors[key] for key in tensors if "/" not in key})
@@ -118,8 +123,18 @@ def save(folder: Path, run: Mapping[str, Any], state: State) -> None:
         for place, its in optimizer.state_dict()["state"].items():
             tensors |= {f"{number}/{place}/{name}": moment for name, moment in its.items()}
     del told["network"]
+    told["sha256"] = _digest(tensors)
     data = safetensors.torch.save(tensors, {"state": json.dumps(told)})
     write_bytes(folder / NEWEST, data, what="the state of the training")
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 (hex) over the names and values of tensors, of which the format keeps none."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(f"{name}\0".encode())
+        found.update(tensors[name].detach().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def train(recipe: Recipe, material: Material, folder: Path) -> Iterator[State]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from atlas_assets.errors import ModelError
 from tools.train_embedded.material import Material
 from tools.train_embedded.recipe import Recipe
 from tools.train_embedded.tests import samples
-from tools.train_embedded.training import NEWEST, State, mean_loss, restore, train
+from tools.train_embedded.training import NEWEST, State, mean_loss, restore, save, train
 
 
 def run(folder: Path, recipe: Recipe | None = None, corpus: Material | None = None) -> State:
@@ -132,8 +134,30 @@ def test_the_state_of_another_run_is_refused(tmp_path: Path, change: str) -> Non
         run(tmp_path, recipe, another if change == "corpus" else None)
 
 
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    (tmp_path / NEWEST).write_bytes(b"no safetensors")
+def foreign(metadata: dict[str, str] | None) -> Callable[[bytes], bytes]:
+    return lambda _: safetensors.torch.save({"a": torch.zeros(2)}, metadata)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "no safetensors": lambda _: b"no safetensors",
+    "empty": lambda _: b"",
+    "cut off": lambda data: data[: len(data) // 2],
+    "a bit flipped": lambda data: data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
+    "without a state": foreign(None),
+    "no JSON": foreign({"state": "{"}),
+    "a list": foreign({"state": "[]"}),
+    "without a run": foreign({"state": "{}"}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_state_is_named(
+    whole: State, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    assert whole.step
+    save(tmp_path, {"recipe": "any"}, whole)
+    path = tmp_path / NEWEST
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ModelError, match=NEWEST):
         run(tmp_path)
 

@@ -125,15 +125,20 @@ def _downloaded(files: list[Path]) -> list[Path]:
 
 def digest(files: list[Path]) -> str:
     """Return the SHA-256 over the bytes of all files, in the order given."""
-    stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    return _digest(stamps)
+    return _digest(tuple(map(_stamp, files)))
+
+
+def _stamp(path: Path) -> tuple[str, int, int, int, int]:
+    """What shows that a file is another; a copy may keep when it was written, not its change."""
+    about = path.stat()
+    return str(path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 @lru_cache(maxsize=16)
-def _digest(stamps: tuple[tuple[str, int, int], ...]) -> str:
+def _digest(stamps: tuple[tuple[str, int, int, int, int], ...]) -> str:
     """Hashing gigabytes takes seconds, so a file is hashed again only when it has changed."""
     total = hashlib.sha256()
-    for name, _, _ in stamps:
+    for name, *_ in stamps:
         with Path(name).open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
                 total.update(block)

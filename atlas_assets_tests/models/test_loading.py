@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,12 @@ def test_a_folder_is_known_by_its_name_and_digests(tmp_path: Path) -> None:
     ):
         assert found == hashlib.sha256((folder / name).read_bytes()).hexdigest()
     assert load(source).identity == identity
+    weights = folder / "model.safetensors"
+    about = weights.stat()
+    time.sleep(0.05)  # the clock of a disk is coarse
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    os.utime(weights, ns=(about.st_atime_ns, about.st_mtime_ns))  # as a copy that keeps times
+    assert identify(source).weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def test_a_folder_has_no_revision(tmp_path: Path) -> None:

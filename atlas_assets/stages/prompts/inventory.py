@@ -95,7 +95,11 @@ def inventory_of(settings: AtlasSettings) -> Inventory:
         about = path.stat()
     except OSError:
         return own_prompts.read(path)  # it says what is wrong
-    return _read(path, (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns))
+    times = (
+        about.st_mtime_ns,
+        about.st_ctime_ns,
+    )  # a copy may keep the first, nobody sets the second
+    return _read(path, (about.st_dev, about.st_ino, about.st_size, *times))
 
 
 def require_usable(settings: AtlasSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def test_own_prompts_are_read_again_when_their_file_has_changed(tmp_path: Path) 
     second = inventory_of(settings)
     assert second.concepts == ("own__B",)
     assert second.sha256 != first.sha256
+    time.sleep(0.05)  # the clock of a disk is coarse
+    path.write_text("concept,prompt_text\nC,x\n")
+    os.utime(path, ns=(1, 1))  # as a copy that keeps the time of writing
+    assert inventory_of(settings).concepts == ("own__C",)
     path.unlink()
     with pytest.raises(StimulusError, match="No such file"):
         inventory_of(settings)

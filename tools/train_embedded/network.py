@@ -1,14 +1,14 @@
-"""The network as it is trained on a CPU: products of linear layers in bfloat16, all else float32.
+"""The network as it is trained on a CPU: products in bfloat16, all else as the product computes.
 
-`for_training` puts other modules in the place of some, over the same parameters. Products of
-float32 numbers rounded to bfloat16 take less than half the time on a processor that has
-instructions for them (and several times as long on others). Attention computes with the entries
-alone that activation sparsity keeps, and the gradient of a norm takes one pass; both compute what
-the product's do, up to rounding.
+`for_training` puts other modules in the place of the linear layers and of attention, over the same
+parameters. Products of float32 numbers rounded to bfloat16 take less than half the time on a
+processor that has instructions for them (and several times as long on others), and short sequences
+are attended to faster by plain products than by the fused kernel. All else stays float32.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,27 +16,17 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from atlas_assets.models.circuitgpt import CircuitGPTForCausalLM
-from atlas_assets.models.circuitgpt_layers import Attention, RMSNorm
-from tools.fused_norm import rms_norm
-from tools.sparse_attention import attend
+from atlas_assets.models.circuitgpt_layers import Attention
 
 
 def for_training(network: CircuitGPTForCausalLM, products: torch.dtype) -> CircuitGPTForCausalLM:
-    """Replace modules of a float32 network by their forms here, in place; its parameters stay."""
-    forms = {nn.Linear: _Linear, Attention: _Attention, RMSNorm: _RMSNorm}
+    """Replace the products of a float32 network with sinks, in place; its parameters stay."""
     for module in network.modules():
-        module.__class__ = forms.get(type(module), type(module))
-        if isinstance(module, _Linear):
+        if type(module) in (nn.Linear, Attention):
+            module.__class__ = _Linear if isinstance(module, nn.Linear) else _Attention
+        if isinstance(module, _Linear | _Attention):
             module.products = products
     return network
-
-
-class _RMSNorm(RMSNorm):
-    """RMSNorm with a gradient in one pass."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See `RMSNorm.forward`."""
-        return rms_norm(x, self.weight) if torch.is_grad_enabled() else super().forward(x)
 
 
 class _Linear(nn.Linear):
@@ -68,11 +58,51 @@ class _Product(torch.autograd.Function):
 
 
 class _Attention(Attention):
-    """Causal attention with a sink, over selected entries alone while it is trained."""
+    """Causal attention with a sink, for sequences of a few hundred tokens."""
 
-    def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """See `Attention.forward`."""
+    products: torch.dtype
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
         if visible is not None or self.attn_imp is None or not torch.is_grad_enabled():
-            return super().forward(x, visible)
-        qkv, places = self.c_attn(self.sparse_in(x)), (self.sparse_q, self.sparse_k, self.sparse_v)
-        return self.finish(attend(qkv, self.attn_imp.sink_logit, self.n_head, places))
+            return super()._attend(q, k, v, visible)
+        sink = self.attn_imp.sink_logit
+        heads: Tensor = _Attend.apply(q, k, v, sink, self.products)  # type: ignore[no-untyped-call]
+        return heads
+
+
+class _Attend(torch.autograd.Function):
+    """Softmax of q · kᵀ / √d over earlier keys and the sink, times v; its gradients.
+
+    The sink is the first key and value, both zero, and its logit is in the bias.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor, to: torch.dtype) -> Tensor:
+        batch, heads, tokens, width = q.shape
+        q = (q * (1 / math.sqrt(width))).to(to).reshape(-1, tokens, width)
+        k, v = (F.pad(part.to(to), (0, 0, 1, 0)).flatten(0, 1) for part in (k, v))
+        bias = q.new_full((tokens, tokens + 1), -torch.inf, dtype=torch.float32).triu(2)
+        bias = bias.repeat(heads, 1, 1)
+        bias[:, :, 0] = sink[:, None]
+        scores = torch.bmm(q, k.transpose(1, 2)).float().view(batch, heads, tokens, tokens + 1)
+        weights = scores.add_(bias).softmax(-1).to(to).flatten(0, 1)
+        ctx.save_for_backward(q, k, v, weights)
+        return torch.bmm(weights, v).float().view(batch, heads, tokens, width)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, weights = ctx.saved_tensors
+        batch, heads, tokens, width = grads[0].shape
+        grad = grads[0].to(q.dtype).reshape(-1, tokens, width)
+        to_weights = torch.bmm(grad, v.transpose(1, 2))
+        to_v = torch.bmm(weights.transpose(1, 2), grad)
+        chosen = weights.float()
+        towards = to_weights.float()
+        towards -= (towards * chosen).sum(-1, keepdim=True)
+        scores = towards.mul_(chosen).to(q.dtype)
+        to_sink = scores[:, :, 0].float().view(batch, heads, tokens).sum((0, 2))
+        to_q = torch.bmm(scores, k).float().mul_(1 / math.sqrt(width))
+        to_k = torch.bmm(scores.transpose(1, 2), q)
+        shape = (batch, heads, tokens, width)
+        to_k, to_v = (part[:, 1:].float().view(shape) for part in (to_k, to_v))
+        return to_q.view(shape), to_k, to_v, to_sink, None

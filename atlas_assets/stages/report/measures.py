@@ -209,14 +209,9 @@ def unverified(evidence: Evidence) -> int:
 
 
 def unsound(evidence: Evidence, key: str) -> int:
-    """Return the number of checker prompts that do not parse, or show what they are to avoid.
-
-    Of those that it writes, this program has parsed each, and kept only the others.
-    """
-    texts = evidence.table(key).select("object", "prompt_text").rows()
-    if evidence.is_recorded(key):
-        return 0
+    """Return the number of checker prompts that do not parse, or show what they are to avoid."""
     keywords = load_stimuli().checker_prompts.keyword_map
+    texts = evidence.table(key).select("object", "prompt_text").rows()
     return sum(not avoids_concept(text, keywords[concept]) for concept, text in texts)
 
 

@@ -56,7 +56,7 @@ class Kept(Generic[Value]):
         most_bytes: of the arrays and tables of all of them; a value of more is not kept.
     """
 
-    def __init__(self, most_bytes: int | None = None) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._held: dict[Hashable, Held[Value]] = {}
         self._sizes: dict[Hashable, int] = {}
         self._most_bytes = most_bytes
@@ -71,13 +71,13 @@ class Kept(Generic[Value]):
         """Keep a value that files in these states hold, if these are known and settled."""
         if not states.settled or None in states.of_files:
             return
-        size = _size_of(value) if self._most_bytes is not None else 0
+        size = _size_of(value)
         with self._changing:
             self._drop(name)
-            if size > (self._most_bytes or 0):
+            if size > self._most_bytes:
                 return
             self._held[name], self._sizes[name] = Held(states, value), size
-            while len(self._held) > _MOST or sum(self._sizes.values()) > (self._most_bytes or 0):
+            while len(self._held) > _MOST or sum(self._sizes.values()) > self._most_bytes:
                 self._drop(next(iter(self._held)))
 
     def _drop(self, name: Hashable) -> None:

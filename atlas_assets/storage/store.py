@@ -31,15 +31,7 @@ from atlas_assets.stages.setting import (
 from atlas_assets.storage import provenance as records
 from atlas_assets.storage import source_record
 from atlas_assets.storage.codecs import artifact_named, codec_named
-from atlas_assets.storage.kept import (
-    MOST_BYTES,
-    Kept,
-    States,
-    is_small,
-    read_only,
-    readers_own,
-    states_of,
-)
+from atlas_assets.storage.kept import Kept, States, is_small, read_only, readers_own, states_of
 from atlas_assets.storage.libraries import library_versions
 from atlas_assets.storage.provenance import Lineage, Origin, Provenance
 from atlas_assets.storage.trust import cache_folder
@@ -88,9 +80,7 @@ class AtlasStore:
     parameters: Parameters = field(default_factory=dict)
     definitions: Sequence[Definition] = ()
     work_dir: Path | None = None
-    _kept: Kept[Any] = field(
-        default_factory=lambda: Kept(MOST_BYTES), init=False, repr=False, compare=False
-    )
+    _kept: Kept[Any] = field(default_factory=Kept, init=False, repr=False, compare=False)
     _paths: dict[str, UPath] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def path(self, key: str, setting: Partition | None = None) -> UPath:

@@ -47,7 +47,8 @@ ui: $(VENV)/.product ## open the Dagster UI on every run made so far (http://127
 
 test: $(VENV)/.dev ## the tests: no network, GPU or token needed
 	@# compiled modules are kept, whatever the environment says: the tests start hundreds of processes
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# three workers for two cores: for a sixth of the time a worker waits for daemons and servers
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-newest: ## orchestration's tests with the newest Dagster in range that has a webserver
 	$(PYTHON) -m venv $(NEWEST)

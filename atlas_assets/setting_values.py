@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from stat import S_ISDIR
@@ -23,6 +24,8 @@ STIMULI_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 _LONGEST_PATH = 3000
 #: bytes of a scheduler file, at most; one of dask.distributed has a few hundred
 _LARGEST_SCHEDULER_FILE = 2**20
+#: seconds in which a scheduler has written its file
+_WRITING_SECONDS = 1.0
 _SCHEDULER = re.compile(r"(tcp|tls)://[^\s/]+:[0-9]{1,5}")
 _IN_SCHEDULER_FILE = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/]+:[0-9]{1,5}")
 
@@ -97,17 +100,23 @@ def _scheduler(value: str) -> str:
     if not path.is_file():
         raise ValueError("it is neither an address (tcp://host:port) nor a file")
     # a client of dask.distributed that is given another file ends in an assertion, minutes later
-    try:
-        with path.open("rb") as file:
-            address = json.loads(file.read(_LARGEST_SCHEDULER_FILE))["address"]
-            is_one = _IN_SCHEDULER_FILE.fullmatch(address) is not None
-    except (ValueError, RecursionError, LookupError, TypeError):
-        is_one = False
+    until = time.monotonic() + _WRITING_SECONDS
+    while not (is_one := _is_scheduler_file(path)) and time.monotonic() < until:
+        time.sleep(0.1)  # a scheduler that has just begun may not have written all of it
     if not is_one:
         raise ValueError(
             "it is no scheduler file: JSON with an address, as `dask scheduler` writes"
         )
     return value
+
+
+def _is_scheduler_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            address = json.loads(file.read(_LARGEST_SCHEDULER_FILE))["address"]
+            return _IN_SCHEDULER_FILE.fullmatch(address) is not None
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return False
 
 
 def _folder_or_url(value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,18 @@ def test_a_file_that_no_scheduler_wrote_is_refused(tmp_path: Path, text: str) ->
         AtlasSettings.from_env({"ATLAS_ENGINE": str(file)})
     file.write_text('{"type": "Scheduler", "address": "tcp://127.0.0.1:8786"}')
     assert AtlasSettings.from_env({"ATLAS_ENGINE": str(file)}).engine == str(file)
+
+
+def test_a_scheduler_file_may_still_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    file.touch()
+    text = '{"type": "Scheduler", "address": "tcp://127.0.0.1:8786"}'
+    writer = threading.Timer(0.2, file.write_text, [text])
+    writer.start()
+    try:
+        assert AtlasSettings.from_env({"ATLAS_ENGINE": str(file)}).engine == str(file)
+    finally:
+        writer.join()
 
 
 def test_a_data_dir_below_a_file_is_refused(tmp_path: Path) -> None:

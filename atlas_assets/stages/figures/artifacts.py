@@ -47,7 +47,6 @@ def _figure(
         inputs=inputs,
         setting=setting,
         of_own=f"{of_own} {FORMS}" if of_own else "",
-        code_version="2",
         **further,
     )
 

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from pathlib import Path
 
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
-#: matplotlib's own font
 FONT = "DejaVu Sans"
-#: the same with fewer letters, which embeds faster in PDFs (``tools/figure_fonts.py``)
-FAMILY = "DejaVu Sans of figures"
-FONTS = Path(__file__).with_name("fonts")
-FACES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf")
 _WEIGHTS = ("normal", "bold")
 _LONGEST_LABEL = 24
 _DOTS = "…"
 #: of a digest, in the place of what is left out: names that begin and end alike have other labels
 _DIGITS = 4
-
-
-@cache
-def families() -> tuple[str, str]:
-    """Return the fonts of the figures: each letter is from the first one that has it.
-
-    Of the faces that there are, matplotlib takes the nearest, so no figure is bold and oblique.
-    """
-    for face in FACES:
-        fontManager.addfont(str(FONTS / face))
-    return FAMILY, FONT
 
 
 def drawable(text: str) -> str:

@@ -77,6 +77,7 @@ KINDS = {
 }
 
 _PAPER: dict[str, Any] = {
+    "font.family": letters.FONT,
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.labelsize": 7,
@@ -127,8 +128,7 @@ def paper() -> Iterator[None]:
     """
     defaults: dict[Any, Any] = dict(mpl.rcParamsDefault)
     wanted = {key: value for key, value in defaults.items() if not key.startswith("backend")}
-    fonts = {"font.family": list(letters.families())}
-    with _lock, mpl.rc_context(wanted | _PAPER | fonts):
+    with _lock, mpl.rc_context(wanted | _PAPER):
         yield
 
 
@@ -326,7 +326,7 @@ def text_width(text: str, size: float, weight: str = "normal", slant: Slant = "n
     """Return the width in points of one line of text in a font of ``size`` points."""
     if not text.strip():
         return 0.0
-    font = FontProperties(family=letters.families(), size=size, weight=weight, style=slant)
+    font = FontProperties(family=letters.FONT, size=size, weight=weight, style=slant)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width)
 

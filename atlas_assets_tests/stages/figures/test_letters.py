@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.font_manager import get_font
-from matplotlib.ft2font import FT2Font, LoadFlags
 
 from atlas_assets.stages.figures import dendrogram, heatmap, letters, style
 from atlas_assets.stages.figures.caption import Caption
-from atlas_assets.stages.figures.render import drawing, pixels
+from atlas_assets.stages.figures.render import drawing
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets_tests.stages.figures.reading import legible, texts
 
@@ -69,28 +64,3 @@ def test_figures_of_such_concepts_are_drawn_without_a_warning(kind: str) -> None
     assert {letters.label(name) for name in NAMES} <= set(texts(sheet))
     assert "model \\u6a21\\u578b/\\u6570\\u636e" in " ".join(texts(sheet))
     assert style.label_of("own__如果") == "\\u5982\\u679c"
-
-
-@pytest.mark.parametrize("face", letters.FACES)
-def test_the_fonts_of_figures_draw_their_letters_as_those_of_matplotlib_do(face: str) -> None:
-    ours = FT2Font(str(letters.FONTS / face))
-    theirs = FT2Font(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / face))
-    assert ours.get_charmap().keys() >= {*range(32, 127), *map(ord, "éεκπ·–—…∩∪∖−≤≥")}
-    unhinted = LoadFlags.NO_HINTING | LoadFlags.NO_SCALE
-    for code in ours.get_charmap():
-        one, other = (font.load_char(code, unhinted) for font in (ours, theirs))
-        assert one.linearHoriAdvance == other.linearHoriAdvance
-        for points, others in zip(ours.get_path(), theirs.get_path(), strict=True):
-            np.testing.assert_array_equal(points, others)
-
-
-def test_a_letter_that_only_the_font_of_matplotlib_has_is_drawn_from_there() -> None:
-    text = "AVATA, fi: Ж если ε≥0.5"
-    assert ord("Ж") not in get_font(str(letters.FONTS / letters.FACES[0])).get_charmap()
-    drawn = []
-    for family in (list(letters.families()), [letters.FONT]):
-        with style.paper():
-            figure = Figure(figsize=(4, 1))
-            figure.text(0.1, 0.5, text, fontfamily=family)
-            drawn.append(np.asarray(pixels(figure)))
-    np.testing.assert_array_equal(*drawn)

@@ -16,7 +16,7 @@ from atlas_assets.atlas.open import open_in_force
 from atlas_assets.atlas.series import checkpoints, require_one_model
 from atlas_assets.definitions import build_definitions
 from atlas_assets.errors import SettingsError, expect, naming
-from atlas_assets.orchestration.databases import databases_open, engines_kept, refusals_told
+from atlas_assets.orchestration.databases import databases_open, refusals_told
 from atlas_assets.orchestration.instance import prepare_home
 from atlas_assets.orchestration.telling import Listener, Told, run_and_tell
 from atlas_assets.progress import bar_of, standard_error_kept
@@ -127,7 +127,6 @@ def build_and_tell(settings: AtlasSettings, listener: Callable[[int], Listener])
         refusals_told(home),
         databases_open(),
         dg.DagsterInstance.from_config(str(home)) as instance,
-        engines_kept(instance),
         standard_error_kept(),
     ):
         job, assets = _job(settings)

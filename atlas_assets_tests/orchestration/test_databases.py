@@ -6,17 +6,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, event
+from sqlalchemy import NullPool, create_engine
 
 from atlas_assets.orchestration import databases
-from atlas_assets.orchestration.databases import databases_open, engines_kept
+from atlas_assets.orchestration.databases import databases_open
 from atlas_assets.orchestration.instance import create_instance, prepare_home
 from atlas_assets.orchestration.telling import run_and_tell
 
@@ -63,59 +62,6 @@ def number() -> int:
     return 1
 
 
-@dg.asset_check(asset=number)
-def is_one(number: int) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=number == 1)
-
-
-@contextmanager
-def engines_connected() -> Iterator[list[object]]:
-    """The engines of SQLAlchemy that connect within."""
-    found: list[object] = []  # each engine has a dialect of its own
-
-    def connected(dialect: object, *_: object) -> None:
-        if not any(dialect is other for other in found):
-            found.append(dialect)
-
-    event.listen(Engine, "do_connect", connected)
-    try:
-        yield found
-    finally:
-        event.remove(Engine, "do_connect", connected)
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_one_engine_for_each_database_writes_the_events_that_many_would(
-    tmp_path: Path, *, kept: bool
-) -> None:
-    create_instance(tmp_path)
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance, ExitStack() as stack:
-        before = vars(instance.event_log_storage).copy()
-        engines = stack.enter_context(engines_connected())
-        if kept:
-            stack.enter_context(engines_kept(instance))
-        ran = [dg.materialize([number, is_one], instance=instance) for _ in range(2)]
-        stack.close()
-        assert len(engines) < 20 if kept else len(engines) > 100
-        assert vars(instance.event_log_storage).keys() == before.keys()
-    # another process finds all of it
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert instance.get_runs_count() == 2
-        for result in ran:
-            run = instance.get_run_by_id(result.run_id)
-            assert run is not None
-            assert run.status is dg.DagsterRunStatus.SUCCESS
-            told = [entry.dagster_event for entry in instance.all_logs(result.run_id)]
-            assert {event.event_type for event in told if event} >= {
-                dg.DagsterEventType.ASSET_MATERIALIZATION,
-                dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-                dg.DagsterEventType.RUN_SUCCESS,
-            }
-        latest = instance.get_latest_materialization_event(dg.AssetKey("number"))
-        assert latest is not None
-        assert latest.run_id == ran[-1].run_id
-
-
 def test_databases_of_earlier_runs_are_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +71,6 @@ def test_databases_of_earlier_runs_are_closed(
     with (
         databases_open(),
         dg.DagsterInstance.from_config(str(tmp_path)) as instance,
-        engines_kept(instance),
     ):
         for _ in range(6):
             assert dg.materialize([number], instance=instance).success
@@ -134,24 +79,6 @@ def test_databases_of_earlier_runs_are_closed(
     # a database that is open has a log beside it
     assert len(files[-1]) == len(files[2]) < 6
     assert not list(tmp_path.rglob("*.db-wal"))
-
-
-def test_an_instance_in_memory_is_left_as_it_is() -> None:
-    with dg.DagsterInstance.ephemeral() as instance, engines_kept(instance):
-        assert dg.materialize([number, is_one], instance=instance).success
-        assert instance.get_runs_count() == 1
-
-
-def test_what_fails_within_a_connection_is_not_kept(tmp_path: Path) -> None:
-    create_instance(tmp_path)
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance, engines_kept(instance):
-        runs = instance.run_storage
-        for key in ("first", "second"):
-            with pytest.raises(ZeroDivisionError), runs.connect() as connection:  # type: ignore[attr-defined]
-                connection.exec_driver_sql(f"insert into kvs values (9, '{key}', '')")
-                raise ZeroDivisionError
-        runs.set_cursor_values({"third": "value"})
-        assert runs.get_cursor_values({"first", "second", "third"}) == {"third": "value"}
 
 
 def test_a_database_that_refuses_is_told_in_words(tmp_path: Path) -> None:
@@ -199,7 +126,6 @@ def test_a_run_that_loses_its_databases_has_not_made_all(
     with (
         databases_open(),
         dg.DagsterInstance.from_config(str(home)) as instance,
-        engines_kept(instance),
     ):
         told = run_and_tell(job, instance, ["removes", "after"], heard)
     assert "after" not in heard.heard

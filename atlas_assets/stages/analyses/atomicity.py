@@ -8,14 +8,14 @@ four. (Its text names layer 5; the release shows the cluster at layer 3, docs/sc
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from atlas_assets.errors import ArtifactError
 from atlas_assets.stages import streams
-from atlas_assets.stages.analyses import leaf_order, ward
+from atlas_assets.stages.analyses import leaf_order
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.masks.similarity import jaccard
 from atlas_assets.stages.rounding import Reals
@@ -74,7 +74,8 @@ def linkage(universal: Masks, layer: int) -> Linkage:
     names, values = distance(universal, layer)
     if len(names) < 2:
         return Linkage(names, np.empty((0, 4)), np.arange(len(names)))
-    merges = ward.linkage(values)
+    condensed = values[np.triu_indices(len(names), k=1)]
+    merges: Reals = _hierarchy().linkage(condensed, method="ward")
     order = leaf_order.optimal_order(merges, values)
     return Linkage(names, leaf_order.oriented(merges, order), order)
 
@@ -89,7 +90,17 @@ def clusters(universal: Masks, layer: int, k: int = CUT) -> dict[str, int]:
     """
     streams.require_between(k, 1, sys.maxsize, "number of clusters")
     names, merges, order = linkage(universal, layer)
-    labels = ward.cut(merges, k) if len(names) > 1 else np.arange(len(names))
+    if len(names) <= k:
+        labels = np.arange(len(names))
+    else:
+        labels = _hierarchy().fcluster(merges, k, criterion="maxclust")
     in_order = dict.fromkeys(labels[order].tolist())
     number = {label: i for i, label in enumerate(in_order, start=1)}
     return {name: number[label] for name, label in zip(names, labels.tolist(), strict=True)}
+
+
+def _hierarchy() -> Any:
+    # scipy's clustering takes as long to import as the rest of the definitions together
+    from scipy.cluster import hierarchy
+
+    return hierarchy

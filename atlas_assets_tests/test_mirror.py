@@ -43,6 +43,7 @@ TESTED_IN = {
     "models/test_circuitgpt.py": (
         "models/circuitgpt_layers.py",
         "models/circuitgpt_network.py",
+        "models/cpu_kernels.py",
     ),
     "models/test_checkpoint_files.py": ("models/special_tokens.py",),
     "models/test_loading.py": (

@@ -2,18 +2,16 @@
 
 Three things: selecting the entries of largest magnitude in every row, passing a gradient to the
 entries selected, and transposing. Plain Python
-functions over numpy arrays, compiled by numba for the machine at their first use (about a second;
-importing this costs nothing). Numba keeps what it has compiled in ``__pycache__`` beside this file,
-else in the user's cache, by the digest of this file, the machine's processor and its own version.
-All move bits and compute no floating point number, so that their results are exact and the same on
-every machine.
+functions over numpy arrays, compiled by numba for the machine at their first use in a process
+(about a second; importing this costs nothing). All move bits and compute no floating point number,
+so that their results are exact and the same on every machine.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -159,16 +157,11 @@ def transpose_pairs(
                     at += next_row + next_row
 
 
-@cache
+@functools.cache
 def _compiled(function: Callable[..., None], signature: str) -> Callable[..., None]:
     from numba import njit  # here, so that only what computes pays for the import
 
-    compile_it = partial(njit, signature, nogil=True, error_model="numpy")
-    compiled: Callable[..., None]
-    try:
-        compiled = compile_it(cache=True)(function)
-    except Exception:  # nowhere to keep it, or what is kept is damaged: numba raises all kinds
-        compiled = compile_it()(function)
+    compiled: Callable[..., None] = njit(signature, nogil=True, error_model="numpy")(function)
     return compiled
 
 

@@ -21,12 +21,10 @@ from atlas_assets.errors import (
     shortened,
 )
 from atlas_assets.models.kinds import require_readable_kind
-from atlas_assets.models.second_tokenizer import SecondTokenizer, follows_file, made_by_transformers
+from atlas_assets.models.second_tokenizer import SecondTokenizer, made_by_transformers
 from atlas_assets.models.special_tokens import Bos, prefix_of
 
 END_OF_TEXT = "<|endoftext|>"
-#: whose models transformers has no class of, nor a tokenizer
-_OWN_FAMILY = "circuitgpt"
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -184,8 +182,7 @@ class CheckpointTokenizer:
         self._lacking = _lacking(self._tokenizer, folder, told)
         self._n_embedded: int | None = None
         self.pad_id: int | None = self._find_pad_id(told, config)
-        followed = config.get("model_type") == _OWN_FAMILY and follows_file(self._tokenizer, told)
-        known = None if followed else made_by_transformers(folder)
+        known = made_by_transformers(folder)
         self._second = None if known is None else SecondTokenizer(self._tokenizer, known, told)
         self.prefix: tuple[int, ...] = prefix_of(
             self._tokenizer, bos, config=config, told=told, where=str(folder), known=known

@@ -31,10 +31,6 @@ _KEYS = (
     "split_special_tokens",
 )
 _SHOWN_IDS = 6
-#: keys that name a special token each
-_NAMING = tuple(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
-#: keys without effect on the ids of a text, of which clean_up… is about texts of ids
-_WITHOUT_EFFECT = ("tokenizer_class", "clean_up_tokenization_spaces", "model_max_length")
 
 
 def made_by_transformers(folder: Path) -> Any | None:
@@ -57,24 +53,6 @@ def made_by_transformers(folder: Path) -> Any | None:
     known.backend_tokenizer.no_padding()
     known.backend_tokenizer.no_truncation()
     return known
-
-
-def follows_file(first: TokenizerFile, told: Mapping[str, Any]) -> bool:
-    """Whether transformers' tokenizer surely is that of ``tokenizer.json``: making it takes 0.4 s.
-
-    It is for model types that transformers has no tokenizer of. The class that
-    ``tokenizer_config.json`` names reads the file as it is, no key changes what it says, and each
-    special token that is named is one of the file's already.
-    """
-    special = {
-        token.content for token in first.get_added_tokens_decoder().values() if token.special
-    }
-    named = [value for key, value in told.items() if key in _NAMING and value is not None]
-    return (
-        told.get("tokenizer_class") == "PreTrainedTokenizerFast"
-        and told.keys() <= {*_NAMING, *_WITHOUT_EFFECT}
-        and all(isinstance(token, str) and token in special for token in named)
-    )
 
 
 class SecondTokenizer:

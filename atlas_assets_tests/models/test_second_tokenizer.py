@@ -13,7 +13,6 @@ from transformers import AutoTokenizer
 
 from atlas_assets.errors import ModelError
 from atlas_assets.models.checkpoint_files import END_OF_TEXT, CheckpointTokenizer, read_config
-from atlas_assets.models.second_tokenizer import follows_file
 from atlas_assets_tests.models import tiny
 
 TEXTS = (
@@ -144,39 +143,3 @@ def test_texts_of_which_both_say_the_same_are_read(tmp_path: Path) -> None:
     assert len(found.encode("\u00e9")) == 2
     with pytest.raises(ModelError, match="normalizer"):
         found.encode("e\u0301")
-
-
-FAST = {"tokenizer_class": "PreTrainedTokenizerFast"}
-
-
-@pytest.mark.parametrize(
-    ("told", "surely"),
-    [
-        (FAST, True),
-        ({**FAST, "eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT}, True),
-        ({**FAST, "eos_token": END_OF_TEXT, "model_max_length": 512}, True),
-        ({**FAST, "bos_token": None, "clean_up_tokenization_spaces": True}, True),
-        ({**FAST, "bos_token": "for"}, False),
-        ({**FAST, "unk_token": {"content": END_OF_TEXT, "lstrip": True}}, False),
-        ({**FAST, "add_prefix_space": True}, False),
-        ({"eos_token": END_OF_TEXT}, False),
-        ({"tokenizer_class": "GPT2TokenizerFast"}, False),
-    ],
-)
-@pytest.mark.parametrize("lowered", [False, True], ids=["as it is", "lowered"])
-def test_where_the_file_is_surely_followed_transformers_follows_it(
-    tmp_path: Path, told: dict[str, Any], surely: bool, lowered: bool
-) -> None:
-    parts = {"normalizer": normalizers.Lowercase()} if lowered else {}
-    folder = folder_of(tmp_path, "circuitgpt", told, **parts)
-    config = {"model_type": "circuitgpt", **tiny.OPTIONS}
-    (folder / "config.json").write_text(json.dumps(config))
-    written = TokenizerFile.from_file(str(folder / "tokenizer.json"))
-    assert follows_file(written, told) is surely
-    if surely:
-        known = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        for text in TEXTS:
-            wanted = known(text, add_special_tokens=False).input_ids
-            assert written.encode(text, add_special_tokens=False).ids == wanted
-        found = CheckpointTokenizer(folder, read_config(folder))
-        assert found.encode_all(TEXTS) == known(list(TEXTS), add_special_tokens=False).input_ids

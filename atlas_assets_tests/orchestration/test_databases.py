@@ -14,8 +14,9 @@ import dagster as dg
 import pytest
 from sqlalchemy import NullPool, create_engine
 
+from atlas_assets.errors import ArtifactError
 from atlas_assets.orchestration import databases
-from atlas_assets.orchestration.databases import databases_open
+from atlas_assets.orchestration.databases import databases_open, refusals_told
 from atlas_assets.orchestration.instance import create_instance, prepare_home
 from atlas_assets.orchestration.telling import run_and_tell
 
@@ -124,12 +125,29 @@ def test_a_run_that_loses_its_databases_has_not_made_all(
     job = dg.Definitions(assets=[removes, after]).resolve_implicit_global_asset_job_def()
     heard = Quiet()
     with (
+        pytest.raises(
+            ArtifactError, match="a database of Dagster's instance cannot be used"
+        ) as told,
+        refusals_told(home),
         databases_open(),
         dg.DagsterInstance.from_config(str(home)) as instance,
     ):
-        told = run_and_tell(job, instance, ["removes", "after"], heard)
+        run_and_tell(job, instance, ["removes", "after"], heard)
     assert "after" not in heard.heard
-    assert not told.interrupted
-    (failure,) = told.failures.values()
-    assert "a database of Dagster's instance cannot be used" in failure
-    assert f"where: {home}" in failure
+    assert f"where: {home}" in str(told.value)
+
+
+def test_a_run_that_ends_before_its_first_step_has_failed() -> None:
+    @dg.resource
+    def broken(_: dg.InitResourceContext) -> None:
+        raise RuntimeError("there is no such thing")
+
+    @dg.asset(required_resource_keys={"broken"})
+    def needs_it() -> None:
+        raise AssertionError
+
+    found = dg.Definitions(assets=[needs_it], resources={"broken": broken})
+    job = found.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = run_and_tell(job, instance, ["needs_it"], Quiet())
+    assert told.failures == {"run": "there is no such thing"}

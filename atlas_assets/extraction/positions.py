@@ -207,9 +207,11 @@ def occurrences_in(
     )
 
 
-def tokens_read(tokenizer: ModelTokenizer, prompts: pl.DataFrame) -> pl.DataFrame:
-    """Return which tokens object prompts are read at: columns of `read_tokens.SCHEMA`, sorted."""
-    names, positions = occurrences_in(tokenizer, prompts)
+def tokens_read(names: Sequence[str], positions: Mapping[str, Occurrences]) -> pl.DataFrame:
+    """Return which tokens object prompts are read at: columns of `read_tokens.SCHEMA`, sorted.
+
+    Both arguments are what `occurrences_in` gives.
+    """
     tables = [read_tokens.SCHEMA.polars.to_frame()]
     for position, found in positions.items():
         places = zip(found.texts, found.tokens.tolist(), strict=True)

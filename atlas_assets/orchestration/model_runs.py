@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 import dagster as dg
@@ -40,12 +40,26 @@ if TYPE_CHECKING:
     from atlas_assets.stages.masks.masks import Bits
     from atlas_assets.stages.rounding import Reals
 
+
+class _Read(NamedTuple):
+    """What a pass over object prompts gives.
+
+    Attributes:
+        readings: losses and readouts at the last token.
+        positions: readouts at concepts and names; none of many prompts and a wide model.
+        tokens: the tokens that are read there, columns of `read_tokens.SCHEMA`; ``None`` likewise.
+    """
+
+    readings: PromptReadings
+    positions: tuple[PositionActivations, ...]
+    tokens: pl.DataFrame | None
+
+
 #: whose scratch folder holds the pass over the object prompts: of the three assets that take from
 #: it, the one that is written last
 _POSITIONS = "position_activations"
-_Readings: TypeAlias = "tuple[PromptReadings, tuple[PositionActivations, ...]]"
 #: the candidates of a model's last pass over them and what it gave, until the last asset took it
-_PASSES: WeakKeyDictionary[AtlasModel, tuple[pl.DataFrame, _Readings]] = WeakKeyDictionary()
+_PASSES: WeakKeyDictionary[AtlasModel, tuple[pl.DataFrame, _Read]] = WeakKeyDictionary()
 
 #: distinct prompts whose tokens the mean readouts are taken over, at most
 MEAN_PROMPTS = 1024
@@ -82,7 +96,7 @@ class ModelRuns:
     def score(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return the candidates with ``sequence_loss`` (nats) and ``token_length``."""
         if self._settings.readout == "last_token":
-            readings, _ = self._read_candidates(candidates)
+            readings = self._read_candidates(candidates).readings
             names = names_of_pairs(candidates)
             losses, lengths = (
                 np.asarray([next(values[name]) for name in names])
@@ -118,7 +132,7 @@ class ModelRuns:
         units = units_of_object_prompts(prompts)
         if self._settings.readout != "last_token" or not _holds(self._candidates, units):
             return self.read(units)
-        readings, _ = self._read_candidates(self._candidates)
+        readings = self._read_candidates(self._candidates).readings
         return readings.activations.select(tuple(sorted(units)))
 
     def read_positions(self, prompts: pl.DataFrame) -> tuple[PositionActivations, ...]:
@@ -136,17 +150,23 @@ class ModelRuns:
                 remedy="make what needs none of them (atlas build --select), or fewer prompts",
             )
         if self._settings.readout == "last_token" and _holds(self._candidates, units):
-            _, found = self._read_candidates(self._candidates)
-            _PASSES.pop(self._model, None)  # no other asset takes from it
+            found = self._read_candidates(self._candidates).positions
+            _PASSES.pop(self._model, None)  # no other asset takes readouts from it
         else:
-            _, found = self._read_all(prompts, scored=False)
+            found = self._read_all(prompts, scored=False).positions
         return tuple(each.select(sorted(units)) for each in found)
 
     def tokens_read(self, prompts: pl.DataFrame) -> pl.DataFrame:
-        """Return the tokens at which prompts are read at their concepts and names."""
-        from atlas_assets.extraction.positions import tokens_read  # imports torch
+        """Return the tokens at which prompts are read at their concepts and names.
 
-        return tokens_read(self._model.tokenizer, prompts)
+        Where the pass over the candidates is in memory it has found them already.
+        """
+        from atlas_assets.extraction.positions import occurrences_in, tokens_read  # imports torch
+
+        held, units = _PASSES.get(self._model), units_of_object_prompts(prompts)
+        if held is not None and held[1].tokens is not None and _holds(held[0], units):
+            return held[1].tokens.filter(pl.col("pair").is_in(sorted(units)))
+        return tokens_read(*occurrences_in(self._model.tokenizer, prompts))
 
     def read(self, units: Units) -> Activations:
         """Return the activations of every unit, with the readout in force."""
@@ -211,7 +231,7 @@ class ModelRuns:
         reads, writes = Entries(*found.reads), Entries(*found.writes)
         return Weights(found.hidden, found.values, reads, writes, found.share)
 
-    def _read_candidates(self, candidates: pl.DataFrame) -> _Readings:
+    def _read_candidates(self, candidates: pl.DataFrame) -> _Read:
         """Run all candidates, or give what the pass gave when another asset asked for these."""
         held = _PASSES.get(self._model)
         if held is None or held[0] is not candidates:
@@ -219,10 +239,10 @@ class ModelRuns:
             _PASSES[self._model] = held
         return held[1]
 
-    def _read_all(self, prompts: pl.DataFrame, *, scored: bool = True) -> _Readings:
+    def _read_all(self, prompts: pl.DataFrame, *, scored: bool = True) -> _Read:
         """Run object prompts once for all that is read of them."""
         from atlas_assets.extraction.extraction import read_prompts  # imports torch
-        from atlas_assets.extraction.positions import by_pair, occurrences_in
+        from atlas_assets.extraction.positions import by_pair, occurrences_in, tokens_read
 
         units = units_of_object_prompts(prompts)
         large = self._is_large(prompts, units)
@@ -242,7 +262,10 @@ class ModelRuns:
             shards=self._shards("object_activations" if large else _POSITIONS),
             progress=self._progress("prompts read and scored" if scored else "prompts read"),
         )
-        return readings, () if large else by_pair(names, readings.positions)
+        if large:
+            return _Read(readings, (), None)
+        positions = by_pair(names, readings.positions)
+        return _Read(readings, positions, tokens_read(names, occurrences))
 
     def _is_large(self, prompts: pl.DataFrame, units: Units) -> bool:
         loaded = self._model.loaded

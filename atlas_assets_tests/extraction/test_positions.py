@@ -102,7 +102,7 @@ def test_real_prompts_are_read_at_their_concepts_and_names() -> None:
                 if position == "concept":
                     counted[unit, ids[token]] = counted.get((unit, ids[token]), 0) + 1
         assert_reads(found.positions[position], model, rows, units, **OF_EMBEDDED)
-    at_concepts = tokens_read(model.tokenizer, prompts).filter(position="concept")
+    at_concepts = tokens_read(*occurrences_in(model.tokenizer, prompts)).filter(position="concept")
     numbers = {(half, pair): n for n, (half, pair) in enumerate(product(HALVES, pairs))}
     assert {
         (numbers[half, pair], token): n for _, half, pair, token, n in at_concepts.rows()

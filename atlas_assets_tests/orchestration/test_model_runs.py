@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from atlas_assets.definitions import build_definitions
+from atlas_assets.extraction import positions
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.extraction.tree_network import TreeNetwork
 from atlas_assets.orchestration.data_versions import model_version
@@ -107,6 +108,30 @@ def test_the_pass_of_the_prompts_is_the_pass_of_the_activations(
     concept, name = (PositionActivations.of(at_positions, where) for where in ("concept", "name"))
     assert (concept.n_prompts == 2).all()
     assert set(name.names) < set(concept.names)
+
+
+def test_the_tokens_read_are_those_that_the_pass_has_found(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = tiny_settings(tmp_path / "all", **CUT)
+    make(everything, instance, "object_prompts")
+    losses = store_of(everything).read("object_prompts")["sequence_loss"]
+    some = tiny_settings(tmp_path / "some", **CUT, loss_threshold=float(losses.mean()))  # type: ignore[arg-type]
+    calls: list[int] = []
+    find = positions.occurrences_in
+
+    def watched(tokenizer: Any, prompts: pl.DataFrame) -> Any:
+        calls.append(len(prompts))
+        return find(tokenizer, prompts)
+
+    monkeypatch.setattr(positions, "occurrences_in", watched)
+    folder = make(some, instance, "object_prompts", "read_tokens")
+    assert calls == [len(losses)]
+    taken = (folder / "read_tokens.parquet").read_bytes()
+    make(some, instance, "read_tokens")
+    assert len(calls) == 2
+    assert calls[1] < calls[0]
+    assert (folder / "read_tokens.parquet").read_bytes() == taken
 
 
 def test_without_the_tree_prompts_run_in_batches_and_the_record_says_so(

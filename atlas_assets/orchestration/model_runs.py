@@ -147,7 +147,7 @@ class ModelRuns:
                 where=self._key,
                 expected=f"readouts of at most {LARGE / 1e9:g} GB",
                 found=f"{len(prompts):,} prompts of {len(units):,} pairs",
-                remedy="make what needs none of them (atlas build --select), or fewer prompts",
+                remedy="use fewer prompts; what needs none of them is made all the same",
             )
         if self._settings.readout == "last_token" and _holds(self._candidates, units):
             found = self._read_candidates(self._candidates).positions

@@ -106,8 +106,7 @@ def write_checkpoint(
     """
     network = copy.deepcopy(state.network)  # the training goes on with its own scale
     factor = set_residual_scale(network, material.sample())
-    tensors = sorted(network.state_dict().items())
-    halves = {name: tensor.half().contiguous() for name, tensor in tensors}
+    halves = {key: tensor.half().contiguous() for key, tensor in network.state_dict().items()}
     write_bytes(folder / "model.safetensors", save(halves, {"format": "pt"}), what="the weights")
     tokenizer = material.tokenizer.to_str().encode()
     write_bytes(folder / "tokenizer.json", tokenizer, what="the tokenizer")
@@ -136,7 +135,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def set_residual_scale(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
-    """Bring the readouts that are not zero to a root mean square of about 1, in place.
+    """Scale readouts in place to a root mean square of about 1 where not zero; return the factor.
 
     Every block and the unembedding read the residual stream through an RMSNorm, so that multiplying
     all that is written to it by one factor changes the logits by rounding alone. Readouts change by
@@ -147,9 +146,6 @@ def set_residual_scale(network: CircuitGPTForCausalLM, rows: IntArray) -> float:
         network: with RMSNorm, positions beside the stream and an unembedding of its own; else, or
             where every readout is zero, it is a ModelError.
         rows: int64 ``[sequences, tokens]`` on which readouts are measured.
-
-    Returns:
-        The factor, a power of two.
     """
     config = network.config
     free = config.rms_norm and config.d_pos_emb is not None and not config.tied_unembed
@@ -235,8 +231,7 @@ def prompt_losses(model: LoadedModel, prompts: pl.DataFrame) -> dict[str, Any]:
         the highest, up to the next half.
     """
     shards = ShardStore(None, str(model.identity.weights_sha256))
-    texts = prompts["prompt_text"].to_list()
-    scores = score(model, texts, shards=shards, progress=Progress("scoring"))
+    scores = score(model, list(prompts["prompt_text"]), shards=shards, progress=Progress("scoring"))
     pairs = prompts.with_columns(half=discovers(), loss=scores.losses)
     means = pairs.group_by("ast_node", "builtin_obj", "half").agg(pl.col("loss").mean())
     highest = float(means["loss"].to_numpy().max())

@@ -98,12 +98,10 @@ def restore(folder: Path, run: Mapping[str, Any], recipe: Recipe) -> State:
         with safe_open(path, "pt") as file:
             told = json.loads(file.metadata()["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        as_written = told.pop("sha256") == _digest(tensors)
+        whole = told.pop("sha256") == hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ModelError(what, where=str(path), found=found) from error
-    found = "tensors that are not those that were written"
-    expect(as_written, ModelError, what, where=str(path), found=found)
+        raise ModelError(what, where=str(path), found=f"{type(error).__name__}: {error}") from error
+    expect(whole, ModelError, what, where=str(path), found="other tensors than were written")
     what = "the folder holds the state of another training: go on with its recipe and corpus"
     expect(told.pop("run") == json.loads(json.dumps(run)), ModelError, what, where=str(folder))
     state.network.load_state_dict({key: tensors[key] for key in tensors if "/" not in key})
@@ -123,18 +121,10 @@ def save(folder: Path, run: Mapping[str, Any], state: State) -> None:
         for place, its in optimizer.state_dict()["state"].items():
             tensors |= {f"{number}/{place}/{name}": moment for name, moment in its.items()}
     del told["network"]
-    told["sha256"] = _digest(tensors)
+    # the format keeps no digest of its tensors
+    told["sha256"] = hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()
     data = safetensors.torch.save(tensors, {"state": json.dumps(told)})
     write_bytes(folder / NEWEST, data, what="the state of the training")
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """The SHA-256 (hex) over the names and values of tensors, of which the format keeps none."""
-    found = hashlib.sha256()
-    for name in sorted(tensors):
-        found.update(f"{name}\0".encode())
-        found.update(tensors[name].detach().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def train(recipe: Recipe, material: Material, folder: Path) -> Iterator[State]:

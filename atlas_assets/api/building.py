@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from atlas_assets.api.opened import Atlas
+from atlas_assets.atlas.model import require_named
 from atlas_assets.atlas.open import open_in_force
 from atlas_assets.atlas.series import checkpoints, require_one_model
 from atlas_assets.definitions import build_definitions
@@ -21,7 +22,6 @@ from atlas_assets.orchestration.instance import prepare_home
 from atlas_assets.orchestration.telling import Listener, Told, run_and_tell
 from atlas_assets.progress import bar_of, standard_error_kept
 from atlas_assets.settings import AtlasSettings, env_name
-from atlas_assets.stages.own_files import require_own_files
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -146,7 +146,7 @@ def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
 
 def _job(settings: AtlasSettings) -> tuple[dg.JobDefinition, frozenset[str]]:
     """The job ``atlas``, and the names of the assets that it makes; own files are looked at."""
-    require_own_files(settings)
+    require_named(settings)
     definitions = build_definitions(settings)
     job = definitions.resolve_job_def("atlas")
     assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]

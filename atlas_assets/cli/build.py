@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,11 +46,11 @@ def build() -> Answer:
     from upath import UPath
 
     from atlas_assets.api.building import build_and_tell
+    from atlas_assets.atlas.model import require_named
     from atlas_assets.settings import AtlasSettings
-    from atlas_assets.stages.own_files import require_own_files
 
     settings, start = AtlasSettings.from_env(), time.monotonic()
-    require_own_files(settings)
+    require_named(settings)
     click.echo(f"building in {UPath(settings.data_dir).absolute() / settings.atlas_name}", err=True)
     told = build_and_tell(settings, _Display)
     if told.interrupted:
@@ -114,6 +114,20 @@ def _how_to_make(errors: Iterable[str]) -> list[str]:
     return [line for lines in found for line in lines]
 
 
+def _causes(failures: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the steps that each error has failed: one that many meet is told once."""
+    found: dict[str, list[str]] = {}
+    for step, error in failures.items():
+        found.setdefault(error, []).append(step)
+    return found
+
+
+def _failure(error: str, steps: Sequence[str]) -> Iterator[str]:
+    first, *others = error.splitlines() or ["no reason is given"]
+    yield from paragraph(f"{', '.join(steps)}: {first}")
+    yield from (f"  {line}" for line in others)
+
+
 def _text(document: dict[str, Any]) -> Iterator[str]:
     unmet = document["checks_not_passed"]
     not_passed = f", {len(unmet)} not" if unmet else ""
@@ -126,14 +140,7 @@ def _text(document: dict[str, Any]) -> Iterator[str]:
     )
     yield from section(
         "could not be made",
-        [
-            part
-            for step, error in document["failures"].items()
-            for part in (
-                f"  {step}: {line}" if not n else f"  {line}"
-                for n, line in enumerate(error.splitlines())
-            )
-        ],
+        [line for told in _causes(document["failures"]).items() for line in _failure(*told)],
     )
     yield from _how_to_make(document["failures"].values())
     numbered = enumerate(document["findings"], 1)

@@ -49,7 +49,7 @@ def lock(descriptor: int, *, wait: bool) -> bool | None:
 
 
 @contextmanager
-def exclusive(path: UPath | Path, *, what: str) -> Iterator[None]:
+def exclusive(path: UPath | Path, *, what: str, variable: str = "ATLAS_DATA_DIR") -> Iterator[None]:
     """Let no other process that asks for the same path run until the block has ended.
 
     The lock is held on a hidden, empty file beside ``path``, which stays. It ends with the
@@ -58,6 +58,7 @@ def exclusive(path: UPath | Path, *, what: str) -> Iterator[None]:
     Args:
         path: the file that the block reads and writes.
         what: what it is, for the error message.
+        variable: the variable that names its folder, for the error message.
 
     Raises:
         ArtifactWriteError: the lock cannot be had: the folder is read-only, or another process
@@ -82,7 +83,7 @@ def exclusive(path: UPath | Path, *, what: str) -> Iterator[None]:
             expected="a lock that this process can take",
             found=error.strerror or str(error),
             remedy="wait for the process that holds it, or end that process; if there is none, "
-            "give write permission, or set ATLAS_DATA_DIR to a folder that is writable",
+            f"give write permission, or set {variable} to a folder that is writable",
         ) from error
     try:
         yield

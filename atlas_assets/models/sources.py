@@ -68,8 +68,8 @@ def resolve(
         ModelError: there is no such model, the Hub does not answer and the model is not in the
             cache, or a revision is asked of something that is not on the Hub.
     """
-    folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
-    if folder.is_dir():
+    folder = local_folder(model)
+    if folder is not None:
         expect(
             revision is None,
             ModelError,
@@ -80,6 +80,20 @@ def resolve(
             remedy="unset ATLAS_MODEL_REVISION, or name a Hub model",
         )
         return ModelSource(EMBEDDED if model == EMBEDDED else folder.resolve().name, folder)
+    client = client or HubClient()
+    found = _from_hub if ask_hub and not client.is_offline() else _from_cache
+    return found(client, model, revision)
+
+
+def local_folder(model: str) -> Path | None:
+    """Return the folder of a model on this machine; ``None`` for a Hub id that is none.
+
+    Nothing is read and nobody asked. Raises ModelError where the name can be neither, or is of a
+    kind that is not read.
+    """
+    folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
+    if folder.is_dir():
+        return folder
     if model.lower().endswith(GGUF):
         require_readable_kind([Path(model).name], model)
     expect(
@@ -91,9 +105,7 @@ def resolve(
         found="no folder of this name, and no Hub id",
         remedy="correct ATLAS_MODEL",
     )
-    client = client or HubClient()
-    found = _from_hub if ask_hub and not client.is_offline() else _from_cache
-    return found(client, model, revision)
+    return None
 
 
 def identify(source: ModelSource) -> ModelIdentity:

@@ -61,7 +61,10 @@ def create_instance(home: Path) -> None:
     written to.
     """
     what = "the storage of Dagster's instance"
-    with exclusive(home / "storage", what=what), refusals_told(home):
+    with (
+        exclusive(home / "storage", what=what, variable="DAGSTER_HOME"),
+        refusals_told(home),
+    ):
         try:
             with dg.DagsterInstance.from_config(str(home)):
                 pass

@@ -25,7 +25,10 @@ def test_what_could_not_be_made_is_named_with_its_cause(
     assert built.out.startswith("not all could be made in ")
     assert "\ncould not be made\n" in built.out
     assert "what it shows" not in built.out
-    assert "checker_prompts: there is no such device on this machine" in built.out
+    # what stops several steps is told once
+    failed = "  checker_prompts, object_prompts, token_checker_prompts: there is no such device"
+    assert failed in built.out
+    assert built.out.count("there is no such device") == 1
     assert "what to do: correct ATLAS_DEVICE" in built.out
     assert "run " in built.out
     assert "Dependencies" not in built.err  # the steps that were left out are said to be, shortly
@@ -65,6 +68,18 @@ def test_own_circuits_that_cannot_be_read_are_told_of_before_any_work(
     built = call(tmp_path / "data", "build", circuits=str(tmp_path / "mine.parquet"))
     assert built.code == 2
     assert "the file of circuits cannot be read" in built.err
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_model_that_cannot_be_is_told_of_before_any_work(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    built = call(tmp_path / "data", "build", model=str(tmp_path / "nothing"))
+    assert built.code == 3
+    assert "there is no such model" in built.err
+    assert "what to do: correct ATLAS_MODEL" in built.err
     assert not (tmp_path / "data").exists()
     assert not (tmp_path / "home").exists()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from atlas_assets.errors import ArtifactError
+from atlas_assets.errors import ArtifactError, ArtifactWriteError
 from atlas_assets.orchestration.instance import create_instance
 
 #: so many processes at once; they are copies of one that has loaded Dagster, and need no start-up
@@ -66,3 +66,10 @@ def test_what_two_first_processes_have_damaged_is_named_with_its_remedy(tmp_path
     assert f"rm -r '{tmp_path}/history' '{tmp_path}/schedules'" in told.stderr
     with pytest.raises(ArtifactError, match="two first processes"):
         create_instance(tmp_path)
+
+
+def test_a_home_that_cannot_be_locked_is_told_by_its_own_variable(tmp_path: Path) -> None:
+    (tmp_path / ".storage.lock").mkdir()
+    with pytest.raises(ArtifactWriteError, match=r"set DAGSTER_HOME to a folder") as told:
+        create_instance(tmp_path)
+    assert "ATLAS_DATA_DIR" not in str(told.value)

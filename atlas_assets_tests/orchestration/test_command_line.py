@@ -21,6 +21,7 @@ from atlas_assets.orchestration.partitions import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
+from atlas_assets_tests.frozen.calls import Workplace
 from atlas_assets_tests.orchestration.tiny_atlas import copy_of, environment
 
 BIN = Path(sys.executable).parent
@@ -245,3 +246,19 @@ def test_an_interrupt_before_the_first_step_ends_a_command_in_a_word(
         rest = process.stderr.read()
     assert process.returncode == 130
     assert rest == "interrupted\n"
+
+
+@pytest.mark.slow
+def test_the_job_validate_on_the_whole_atlas_takes_less_than_two_gigabytes(tmp_path: Path) -> None:
+    whole = Workplace(tmp_path, {})
+    whole.build()
+    command = [BIN / "dagster", "job", "execute", "-m", "atlas_assets.definitions"]
+    log = tmp_path / "validate.log"
+    with log.open("w") as told:
+        process = subprocess.Popen(
+            [*command, "-j", "validate"], env=whole.environment, stdout=told, stderr=told
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, log.read_text()[-4000:]
+    assert used.ru_maxrss * 1024 < 2e9  # in KiB on Linux

@@ -12,6 +12,7 @@ from pathlib import Path
 from atlas_assets.stages.artifact import Artifact, Layout
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.schema import Column
+from atlas_assets.stages.setting import DEFINITIONS
 
 PAGE = Path(__file__).parents[1] / "docs" / "artifacts.md"
 _INTRODUCTION = """\
@@ -19,7 +20,8 @@ _INTRODUCTION = """\
 
 Every file of an atlas, in the order of the pipeline. This page is made from the declarations in
 `atlas_assets/stages` by `python -m tools.document_artifacts`; do not edit it. ε and C in a name
-stand for the setting, as in `13_object_masks_eps0.5_cons0.8.h5`.
+stand for the setting, as in `13_object_masks_eps0.5_cons0.8.h5`, and a definition for one of a
+circuit, as in `circuits_calibrated.parquet` and `circuits_published-eps0.1_cons0.5.parquet`.
 """
 
 
@@ -37,7 +39,8 @@ def page() -> str:
 
 
 def _entry(artifact: Artifact) -> str:
-    name = artifact.filename.replace("{tag}", "eps{ε}_cons{C}")
+    tag = "{definition}" if artifact.partitions is DEFINITIONS else "eps{ε}_cons{C}"
+    name = artifact.filename.replace("{tag}", tag)
     facts = [f"`{name}`", f"asset `{artifact.key}`"]
     if artifact.inputs and not artifact.inputs_may_be_absent:
         facts.append("from " + ", ".join(f"`{key}`" for key in artifact.inputs))

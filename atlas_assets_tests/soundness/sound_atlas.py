@@ -29,7 +29,7 @@ from atlas_assets_tests.storage import samples
 
 NAME = "sound"
 VARIATIONS = 3
-LAYERS, WIDTH = 6, 20
+LAYERS, WIDTH = 8, 20
 TEXTS = {"For": "for x in y:\n    z = {}", "If": "if x:\n    y = {}", "Pass": "pass\nx = {}"}
 PAIRS = (("For", "len"), ("For", "list"), ("If", "list"), ("Pass", "_isolated_"))
 CONCEPTS = ("ast__For", "ast__If", "builtin__list")

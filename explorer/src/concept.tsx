@@ -56,7 +56,7 @@ function Neurons({ name, at }: { name: string; at: number }) {
           ? `A row per layer, a mark per neuron; on the right, how many of the circuit there are. `
           : `By this definition the concept has no neuron: ${definitionName(definition)}. `}
         {parts
-          ? `${only} of ${circuit.length} do not fire for the keyword alone: ${percent(conceptFraction(parts))} as the mean over layers. Being in a circuit says that a neuron fires on these prompts, not that it causes anything.`
+          ? `${only} of ${circuit.length} do not fire for the keyword alone. (The concept fraction, ${percent(conceptFraction(parts))}, is the mean of their share over layers, 0 where the circuit is empty.) Being in a circuit says that a neuron fires on these prompts, not that it causes anything.`
           : keywords
             ? "The concept has no keyword to compare with."
             : "Keywords are compared at the settings of the published definition only."}

@@ -69,11 +69,11 @@ export function Concepts() {
       { label: "neurons", numeric: true, value: (row) => row.size, title: "neurons of the circuit, all layers" },
       { label: "by layer", value: (row) => row.sizes.join(" "), show: (row) => <Sizes sizes={row.sizes} most={most} />, title: "neurons per layer, first to last" },
       { label: "same as", numeric: true, value: (row) => row.twins, show: (row) => row.twins || "–", title: "other concepts with exactly the same circuit" },
-      { label: "its own", numeric: true, value: (row) => row.fraction, show: (row) => share(row.fraction), title: "concept fraction: share of the circuit that its keyword does not have, mean over layers" },
+      { label: "its own", numeric: true, value: (row) => row.fraction, show: (row) => share(row.fraction), title: "concept fraction: share of the circuit that its keyword does not have, mean over layers, 0 where the circuit has no neuron" },
       { label: "nearest", value: (row) => row.nearest && bare(row.nearest), show: (row) => row.nearest ? <Concept name={row.nearest} /> : "–" },
       { label: "similarity", numeric: true, value: (row) => row.similarity, show: (row) => fixed(row.similarity), title: "Jaccard similarity with the nearest, mean over layers" },
       { label: "specificity", numeric: true, value: (row) => row.specificity, show: (row) => signed(row.specificity), title: "rise of the loss on own prompts without the circuit, less that on others’, nats per token" },
-      { label: "identified", numeric: true, value: (row) => row.identified, show: (row) => share(row.identified), title: "share of held-out pairs that rank this circuit first" },
+      { label: "identified", numeric: true, value: (row) => row.identified, show: (row) => share(row.identified), title: "share of the concept’s pairs that rank this circuit first, on prompts of other subject areas" },
     ],
     [most],
   );
@@ -114,7 +114,7 @@ export function Concepts() {
         </output>
       </form>
       <DataTable caption="Concepts and their circuits" hidden name="concepts" columns={columns} rows={found}
-        note="Its own: share of the circuit that the keyword’s circuit does not hold; a dash where a concept has no keyword. Select a heading to sort." />
+        note="Its own: share of the circuit that the keyword’s circuit does not hold, mean over layers (0 where it is empty); a dash where a concept has no keyword. Select a heading to sort." />
     </>
   );
 }

@@ -44,7 +44,8 @@ export function DefinitionsPage() {
       <h1>Definitions of a circuit</h1>
       <p>
         What counts as the circuit of a concept can be said in several ways. Each is judged by the
-        same yardsticks, on prompts of other subject areas than it was found on.
+        same yardsticks, on prompts of other subject areas than it was found on; published circuits
+        alone are of the prompts of all.
       </p>
       <dl class="meanings">
         {[...new Set(atlas.definitions.map((each) => each.name))].map((name) => (

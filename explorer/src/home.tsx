@@ -161,12 +161,12 @@ function Identification() {
       alt={rows.map((row) => `${row.label}, ${row.group}: ${percent(row.value)}`).join("; ")}
       deps={[atlas]}
       draw={(width) => ({
-        ...intervals(rows, width, "share of pairs held out, mean over concepts →", (row) => (row.low ?? 0) > (row as (typeof rows)[number]).chance),
+        ...intervals(rows, width, "share of pairs, mean over concepts →", (row) => (row.low ?? 0) > (row as (typeof rows)[number]).chance),
         marginRight: 90,
       })}
     >
-      The share of a concept’s pairs of prompts held out that rank its circuit first, on average over
-      concepts, with 95% intervals over these; coloured where the interval is above chance. It says that neurons tell
+      The share of a concept’s pairs that rank its circuit first on prompts of other subject areas
+      (published circuits are of these prompts as well), on average over concepts, with 95% intervals over these; coloured where the interval is above chance. It says that neurons tell
       concepts apart, which words in the prompts may do as well.
     </Figure>
   );

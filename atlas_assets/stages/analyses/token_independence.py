@@ -37,6 +37,7 @@ from atlas_assets.stages.setting import Setting
 
 _AVERAGED = ("concept_fraction", "token_fraction", "A_size", "A_and_B", "A_only", "B_only")
 _CIRCUITS = "A = universal mask, B = token-checker mask"
+_OR_0 = " (0 where A is empty)"
 DETAIL_SCHEMA = TableSchema(
     columns=(
         col.count("A_size", f"|A|, number of neurons; {_CIRCUITS}"),
@@ -63,8 +64,8 @@ SUMMARY_SCHEMA = TableSchema(
         col.concept("object", "concept"),
         col.KIND,
         col.KEYWORD,
-        col.share("concept_fraction", f"mean over layers of |A∖B| / |A|; {_CIRCUITS}"),
-        col.share("token_fraction", "mean over layers of |A∩B| / |A|"),
+        col.share("concept_fraction", f"mean over layers of |A∖B| / |A|{_OR_0}; {_CIRCUITS}"),
+        col.share("token_fraction", f"mean over layers of |A∩B| / |A|{_OR_0}"),
         col.mean("A_size", "mean over layers of |A|"),
         col.mean("A_and_B", "mean over layers of |A∩B|"),
         col.mean("A_only", "mean over layers of |A∖B|"),

@@ -1,9 +1,11 @@
 """Can a concept be told from the others by its circuit, on prompts of other domains?
 
-A held-out pair mask is compared with the circuits of all concepts of one type by the cosine of the
-two after the background of each is taken off: of a circuit the mean of all circuits of the type, of
-a pair mask the mean of all pair masks. The concept's rank is 1 where its own circuit is the most
-similar; of k equally similar ones each is first in one case of k.
+The pairs are the same; their prompts are of domains that had no part in circuits (published
+circuits alone are of all domains). The mask of a pair on these is compared with the circuits of all
+concepts of one type by the cosine of the two after the background of each is taken off: of a
+circuit the mean of all circuits of the type, of a pair mask the mean of all pair masks. The
+concept's rank is 1 where its own circuit is the most similar; of k equally similar ones each is
+first in one case of k.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ class Identified:
     """How well one concept is told from the others of its type.
 
     Attributes:
-        rank: The mean rank of the concept over its held-out pairs; (n + 1) / 2 by chance.
-        top1: The share of its held-out pairs that rank it first; 1 / n by chance.
+        rank: The mean rank of the concept over its pairs; (n + 1) / 2 by chance.
+        top1: The share of its pairs that rank it first; 1 / n by chance.
         n: The number of concepts that it is told from, itself included.
-        pairs: The number of held-out pair masks.
+        pairs: The number of its pairs.
     """
 
     rank: float
@@ -44,7 +46,7 @@ def identify(circuits: Reals, names: tuple[str, ...], held_out: Masks) -> dict[s
     Args:
         circuits: float64 ``[concepts, layers, width]``: 1 in a circuit and 0 elsewhere, or weights.
         names: The concepts, sorted.
-        held_out: Pair masks from prompts that had no part in making the circuits.
+        held_out: Pair masks of prompts of other domains.
     """
     pairs = held_out.bits.astype(np.float64)
     return identify_by(circuits, names, pairs, held_out.names)
@@ -58,7 +60,7 @@ def identify_by(
     Args:
         known: float64 ``[concepts, ...]``, what each concept looks like.
         names: The concepts, sorted.
-        pairs: float64 ``[pairs, ...]``, the same features of the pairs held out.
+        pairs: float64 ``[pairs, ...]``, the same features of pairs, of prompts of other domains.
         pair_names: The names of these pairs.
     """
     members = pairs_of_concepts(pair_names)

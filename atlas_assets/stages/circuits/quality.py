@@ -45,7 +45,10 @@ def _with_interval(name: str, description: str) -> tuple[Column, ...]:
 _BESIDE = ("identification_rank", "chance_top1", "centroid_top1", "token_top1", "split_half")
 _EFFECTS = (
     *_with_interval("necessity", "ΔL of ablating the circuit on own prompts, nats per token"),
-    *_with_interval("specificity", "necessity less the mean ΔL on prompts of other concepts"),
+    *_with_interval(
+        "specificity",
+        "necessity less the mean ΔL on prompts of other concepts, which may use this one as well",
+    ),
     *_with_interval(
         "over_matched",
         "necessity less the mean ΔL of matched controls; none known of matched circuits, which are "
@@ -73,7 +76,11 @@ QUALITY = TableSchema(
         col.KIND,
         col.count("size", "neurons of the circuit, all layers"),
         col.count("core", "of these, neurons that at least 90% of the circuits hold"),
-        col.share("identification_top1", "held-out pairs that rank it first", nullable=True),
+        col.share(
+            "identification_top1",
+            "share of its pairs that rank it first, on prompts of other subject areas",
+            nullable=True,
+        ),
         col.rank("identification_rank", "its mean rank among the concepts of its type, 1 best"),
         col.share("chance_top1", "the share that rank it first by chance", nullable=True),
         col.share("centroid_top1", "the share by nearest centroid", nullable=True),
@@ -115,7 +122,8 @@ LEADERBOARD = TableSchema(
         col.mean("entropy", "mean over layers of −Σ p log2 p over the different circuits, bits"),
         col.share(
             "identification_top1",
-            "share of a concept's held-out pairs ranked first, on average over concepts",
+            "share of a concept's pairs ranked first, on prompts of other subject areas; on "
+            "average over concepts",
             nullable=True,
         ),
         _number("identification_top1_low", "its 2.5th percentile over resamples of concepts"),

@@ -164,13 +164,14 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
         rows,
         places=3,
         places_of={"size": 1, "strength of controls": 2},
-        note="Identified: pairs held out that rank the concept first, on average over concepts, "
-        "with the 95% interval over these. Necessity: rise of the loss on own prompts when the "
-        "circuit is ablated, nats per token; specificity: that less the rise on other concepts' "
-        "prompts; over matched: necessity less the rise by matched controls, each with its 95% "
-        "interval over (pair, domain). Strength of controls: their mean |readout| over that of the "
-        "circuit; where it is below 1, part of what a circuit costs more is its strength. Above "
-        "matched: concepts with q < 0.05.",
+        note="Identified: pairs that rank the concept first on prompts of other subject areas, on "
+        "average over concepts, with the 95% interval over these. Necessity: rise of the loss on "
+        "own prompts when the circuit is ablated, nats per token; specificity: that less the rise "
+        "on prompts of other concepts, which may use this one as well; over matched: necessity "
+        "less the rise by matched controls, each with its 95% interval over (pair, domain). "
+        "Strength of controls: their mean |readout| over that of the circuit; where it is below 1, "
+        "part of what a circuit costs more is its strength. Above matched: concepts with q < "
+        "0.05.",
     )
 
 
@@ -200,24 +201,24 @@ def in_words(board: pl.DataFrame) -> str:
             for row in specific.rows(named=True)
         )
         said.append(
-            f"Of {_TOLD[kind]}, the circuits that cost their own concept more than others when "
-            f"ablated are by definition: {told}."
+            f"Of {_TOLD[kind]}, circuits by these definitions cost their own concept more than "
+            f"others when ablated: {told}."
             if told
-            else f"Of {_TOLD[kind]}, the circuits of no definition cost their own concept more "
-            f"than others when ablated: {_no_difference(of_kind)}."
+            else f"Of {_TOLD[kind]}, circuits by no definition are shown to cost their own concept "
+            f"more than others when ablated{_untested(of_kind)}."
         )
         said += _against_control(of_kind, kind)
     return " ".join(said)
 
 
-def _no_difference(of_kind: pl.DataFrame) -> str:
+def _untested(of_kind: pl.DataFrame) -> str:
     """Return what it means that no interval is above 0: where nothing is tested, little."""
     if of_kind["n_significant"].is_null().all():
         return (
-            "no difference was measured, with too few prompts of each concept for a test (the job "
-            "validate ablates on more, where there are more)"
+            ", with too few prompts of each concept for a test (the job validate ablates on more, "
+            "where there are more)"
         )
-    return "no difference was measured"
+    return ""
 
 
 def _against_control(of_kind: pl.DataFrame, kind: str) -> list[str]:
@@ -260,8 +261,15 @@ def _identifying(row: dict[str, Any], kind: str) -> str:
     for name, told in (("centroid_top1", "nearest centroid"), ("token_top1", "the read token")):
         if row[name] is not None:
             beside.append(f"{row[name]:.1%} by {told}")
-    ranked = f"{found} of the pairs held out first, on average over concepts ({', '.join(beside)})"
     best, low = row["definition"], row["identification_top1_low"]
+    # published circuits are of the prompts of all subject areas
+    areas = (
+        "prompts that these circuits are of as well"
+        if best == PUBLISHED
+        else "prompts of other subject areas"
+    )
+    of_pairs = f"{found} of the pairs first on {areas}"
+    ranked = f"{of_pairs}, on average over concepts ({', '.join(beside)})"
     if low is None:
         return (
             f"Too few {_TOLD[kind]} are there to say whether a definition tells them apart: the "
@@ -274,8 +282,8 @@ def _identifying(row: dict[str, Any], kind: str) -> str:
         )
     if row["identification_top1"] < IDENTIFYING:
         return (
-            f"No definition tells most {_TOLD[kind]} apart: the best, {best}, ranks {ranked}, "
-            "little above chance."
+            f"No definition tells most {_TOLD[kind]} apart: the best, {best}, ranks {ranked}: "
+            "more than by chance, and few."
         )
     return f"Of {_TOLD[kind]}, {best} circuits identify best: they rank {ranked}."
 
@@ -323,10 +331,10 @@ CIRCUIT_QUALITY = Artifact(
     filename="circuit_quality.csv",
     content=quality.QUALITY,
     description="Every yardstick of every concept's circuit by every definition: size and core, "
-    "identification on held-out pairs, agreement of two halves, size against random labels, and "
-    "from exact ablation necessity, specificity and faithfulness (the sample of the job atlas, or "
-    "all of the job validate), with intervals of concepts that had 20 own prompts of 5 (pair, "
-    "domain).",
+    "identification on prompts of other subject areas, agreement of two halves, size against "
+    "random labels, and from exact ablation necessity, specificity and faithfulness (the sample of "
+    "the job atlas, or all of the job validate), with intervals of concepts that had 20 own "
+    "prompts of 5 (pair, domain).",
     compute=_quality,
     code_version="4",
     inputs=(*_ABLATED, "object_activations", "position_activations", *_BESIDE),
@@ -340,7 +348,7 @@ CIRCUIT_LEADERBOARD = Artifact(
     filename="circuit_leaderboard.csv",
     content=quality.LEADERBOARD,
     description="What the yardsticks of circuit_quality come to per definition and type, with 95% "
-    "intervals over (pair, domain).",
+    "intervals: over (pair, domain), and of identification over concepts.",
     compute=_leaderboard,
     code_version="4",
     inputs=(*_ABLATED, "circuit_quality"),

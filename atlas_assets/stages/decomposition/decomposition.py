@@ -53,7 +53,11 @@ _MEANS = (
         "mean over concept × layer of |A∖B| / |A| (0 where A is empty)",
         nullable=True,
     ),
-    col.share("mean_token_fraction", "mean over concept × layer of |A∩B| / |A|", nullable=True),
+    col.share(
+        "mean_token_fraction",
+        "mean over concept × layer of |A∩B| / |A| (0 where A is empty)",
+        nullable=True,
+    ),
 )
 _SIZE_MEANS = (
     col.mean("mean_A_size", "mean size of the universal masks, neurons", nullable=True),

@@ -90,6 +90,7 @@ FIGURES = (
         None,
         "summary",
         of_own="Mean concept fraction |A∖B| / |A| of the concepts at every setting, ε by C.",
+        code_version="2",
     ),
     _figure(
         "layer_profile",
@@ -108,6 +109,7 @@ FIGURES = (
         REFERENCE,
         "modularity_scores",
         "modularity_detail",
+        code_version="2",
     ),
     _figure(
         "entanglement",

@@ -70,6 +70,7 @@ def _draw_trim(axes: Axes, rows: pl.DataFrame, trim: float, n_layers: int) -> No
 def _footnotes(scores: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     notes = [
         f"Significant: percentile of the trimmed mean Jaccard below {SIGNIFICANCE}.",
+        "About that share of the concepts is so in each layer, whatever the circuits.",
         "p: share of nearest neighbours dropped.",
     ]
     if rows.height < scores.height:

@@ -112,7 +112,8 @@ def _named(epsilons: list[float], consistencies: list[float]) -> str:
 
 
 def _footnotes(cells: dict[Setting, dict[str, float | None]]) -> list[str]:
-    counted = {f"Means over {_counted(row)}, all layers." for row in cells.values()}
+    ending = "all layers; 0 where a circuit is empty"
+    counted = {f"Means over {_counted(row)}, {ending}." for row in cells.values()}
     framed = [f"Framed: the paper's reference setting, {REFERENCE}."] if REFERENCE in cells else []
     return [*(counted if len(counted) == 1 else ()), *framed]
 

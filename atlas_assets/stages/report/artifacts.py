@@ -48,7 +48,7 @@ def claims_report(artifacts: Sequence[Artifact]) -> Artifact:
         description="The paper's claims, one by one: what is expected of its model, what this "
         "atlas shows, and whether the paper claims it of this atlas at all.",
         compute=_claims_report,
-        code_version="2",
+        code_version="3",
         inputs=tuple(artifact.key for artifact in artifacts if artifact.key in evidence),
         inputs_may_be_absent=True,
     )
@@ -68,5 +68,5 @@ def atlas_report(artifacts: Sequence[Artifact]) -> Artifact:
         compute=_atlas_report,
         inputs=tuple(artifact.key for artifact in artifacts),
         inputs_may_be_absent=True,
-        code_version="4",
+        code_version="5",
     )

@@ -67,7 +67,13 @@ def _shared(universal: Masks, setting: Setting) -> str:
     sizes = universal.sizes().sum(axis=1)
     core = int(core_of(bits).sum())
     different = len(np.unique(bits.reshape(n, -1), axis=0))
-    alike = core > sizes.mean() / 2
+    if not sizes.any():
+        return (
+            f"At {setting}, no concept’s circuit has a neuron: none of the model’s {total:,} is as "
+            "large and as regular as that asks."
+        )
+    # one concept, or the two of one pair, are alike by themselves
+    alike = n > 2 and core > sizes.mean() / 2
     told = f"{n:,} concepts have {different:,} different ones"
     if different == 1:
         told = f"all {n:,} concepts have the same one" if n > 1 else "there is one concept"
@@ -131,7 +137,7 @@ def _keyword(found: dict[Kind, InKeywords]) -> str:
     compared = [each.others for each in found.values() if each.others is not None]
     others = " and ".join(f"{share:.1%}" for share in compared)
     if "own" in found:
-        control = f", and {others} for those of another concept" if compared else ""
+        control = f", and {others} for another concept’s, without that one" if compared else ""
         return (
             f"Without the concept, {own} fire for its own checker prompts{control}, on average "
             "over concepts."
@@ -142,16 +148,16 @@ def _keyword(found: dict[Kind, InKeywords]) -> str:
         begin = "Most of a circuit fires for the keyword alone as well"
     else:
         begin = "A part of a circuit fires for the keyword alone as well"
-    control = f", and {others} for the keyword of another concept" if compared else ""
+    control = f", and {others} for another concept’s in text that does not use that one"
     return (
-        f"{begin}: in text that does not use the concept, {own} fire for its own keyword{control}, "
-        "on average over concepts."
+        f"{begin}: {own} fire for its own keyword in text that does not use the concept"
+        f"{control if compared else ''}, on average over concepts."
     )
 
 
 def _ablation(leaderboard: pl.DataFrame) -> Iterator[str]:
     board = leaderboard.filter((pl.col("type") == "all") & pl.col("specificity_low").is_not_null())
-    published = board.filter(definition=PUBLISHED)
+    published = board.filter((pl.col("definition") == PUBLISHED) & (pl.col("size") > 0))
     if published.is_empty():
         return
     row = published.row(0, named=True)
@@ -163,13 +169,21 @@ def _ablation(leaderboard: pl.DataFrame) -> Iterator[str]:
     others = ", ".join(
         f"{each['definition']} {_interval(each)}" for each in specific.rows(named=True)
     )
-    ending = f"; circuits by another definition cost their own concept more: {others}"
+    ending = f"; by other definitions it is above nothing: {others}"
     if row["specificity_low"] > 0:
-        yield f"{cost}, {_interval(row)} more than other concepts’ prompts{others and ending}."
+        yield (
+            f"{cost}, which is more than what other concepts’ prompts lose: the difference is "
+            f"{_interval(row)}{others and ending}."
+        )
+    elif row["specificity_high"] < 0:
+        yield (
+            f"{cost}, and other concepts’ prompts more than that: the difference is "
+            f"{_interval(row)}{others and ending}."
+        )
     else:
         yield (
-            f"{cost}, and other concepts’ prompts about as much: the difference, {_interval(row)}, "
-            f"cannot be told from nothing{others and ending}."
+            f"{cost}, which is not shown to be more than what other concepts’ prompts lose: the "
+            f"difference is {_interval(row)}{others and ending}."
         )
 
 

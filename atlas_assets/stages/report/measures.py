@@ -50,14 +50,24 @@ def fraction_ratio(evidence: Evidence, setting: Setting) -> float:
 
 
 def most_modular(evidence: Evidence) -> str:
-    """Return the concept that stands apart in most layers."""
-    return three_most_modular(evidence)[0]
+    """Return the concept that stands apart in most layers, or of how many it is none alone."""
+    first = _most_modular(evidence, 1)
+    return first if isinstance(first, str) else first[0]
 
 
-def three_most_modular(evidence: Evidence) -> tuple[str, ...]:
-    """Return the three concepts that stand apart in most layers, in their order."""
+def three_most_modular(evidence: Evidence) -> tuple[str, ...] | str:
+    """Return the three concepts that stand apart in most layers, or how many tie for them."""
+    return _most_modular(evidence, 3)
+
+
+def _most_modular(evidence: Evidence, count: int) -> tuple[str, ...] | str:
+    """Return the first ``count`` of the ranking; where others are level with the last, in words."""
     ranking = _scores(evidence).sort("p=0.0", "p=0.25", descending=True, maintain_order=True)
-    return tuple(ranking["index"].to_list()[:3])
+    last = ranking[min(count, ranking.height) - 1].select("p=0.0", "p=0.25")
+    reached = ranking.join(last, on=last.columns, how="semi", maintain_order="left")
+    first = tuple(ranking["index"].to_list()[:count])
+    outside = [name for name in reached["index"].to_list() if name not in first]
+    return f"a tie of {reached.height} concepts" if outside else first
 
 
 def significant_layers(evidence: Evidence, concept: str) -> int:
@@ -75,12 +85,15 @@ def _scores(evidence: Evidence) -> pl.DataFrame:
     return table
 
 
-def atomic_clusters(evidence: Evidence, setting: Setting, layer: int) -> int:
+def atomic_clusters(evidence: Evidence, setting: Setting, layer: int, n_layers: int) -> int:
     """Return over how many clusters of the cut the six atomic concepts are spread.
 
-    An atomic concept whose circuit is empty is in no cluster, and counts as one of its own.
+    An atomic concept whose circuit is empty is in no cluster, and counts as one of its own. Of a
+    model of another number of layers than ``n_layers`` there is no such claim, as for all that
+    names a layer.
     """
     universal = evidence.universal(setting)
+    _require_layers("masks", universal.n_layers, n_layers)
     for name in atomicity.ATOMIC_CONCEPTS:
         universal.index(name)
     groups = atomicity.clusters(universal, layer)
@@ -88,9 +101,12 @@ def atomic_clusters(evidence: Evidence, setting: Setting, layer: int) -> int:
     return len({group for group in found if group is not None}) + found.count(None)
 
 
-def entanglement(evidence: Evidence, name: Literal["mean", "median", "below"], layer: int) -> float:
+def entanglement(
+    evidence: Evidence, name: Literal["mean", "median", "below"], layer: int, n_layers: int
+) -> float:
     """Return the mean, the median or the percentage below 0.2 of the pairs' entanglement index."""
-    values = _at_layer(evidence.table("compositionality"), "entanglement_index", layer)
+    table = evidence.table("compositionality")
+    values = _at_layer(table, "entanglement_index", layer, n_layers)
     if name == "below":
         return 100 * float((values < _FEW).mean())
     return float(np.median(values) if name == "median" else values.mean())
@@ -101,6 +117,7 @@ def similarity(
     kind: Kind,
     name: Literal["mean", "max", "above", "couples", "ockham"],
     layer: int,
+    n_layers: int,
 ) -> float:
     """Return what ``name`` says of the similarity of every two concepts of one kind.
 
@@ -108,7 +125,7 @@ def similarity(
     couples (both int), or the mean Ockham index.
     """
     column = "ockham_index" if name == "ockham" else "jaccard"
-    values = _at_layer(evidence.table("ockham_index").filter(type=kind), column, layer)
+    values = _at_layer(evidence.table("ockham_index").filter(type=kind), column, layer, n_layers)
     if name == "above":
         return int((values > _HALF).sum())
     if name == "couples":
@@ -133,7 +150,8 @@ def _require_layers(where: str, found: int, expected: int) -> None:
         _lacking(where, f"the {expected} layers that the claim names", f"{found} layers")
 
 
-def _at_layer(table: pl.DataFrame, column: str, layer: int) -> Reals:
+def _at_layer(table: pl.DataFrame, column: str, layer: int, n_layers: int) -> Reals:
+    _require_layers(f"layer {layer}", table["layer"].n_unique(), n_layers)
     values = table.filter(layer=layer)[column].to_numpy()
     if not values.size:
         _lacking(f"layer {layer}", "values at that layer", "none")

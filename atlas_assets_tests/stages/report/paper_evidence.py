@@ -163,7 +163,7 @@ def compositionality_table() -> pl.DataFrame:
                 unexplained=pl.Series([round(10_000 * value) for value in values]),
                 entanglement_index=pl.Series(values),
             )
-            for layer, values in ((3, [0.0] * 1276), (4, indices))
+            for layer, values in enumerate([[0.0] * 1276] * 4 + [indices] + [[0.0] * 1276] * 3)
         ]
     )
 
@@ -189,7 +189,8 @@ def ockham_table(concepts: list[str]) -> pl.DataFrame:
                     "ockham_index": [1 - value for value in found],
                 }
             )
-            for layer, found in ((3, [0.6] * len(values)), (4, values))
+            for layer in range(LAYERS)
+            for found in (values if layer == 4 else [0.6] * len(values),)
         )
     return pl.concat(parts)
 

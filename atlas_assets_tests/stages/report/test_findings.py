@@ -19,7 +19,7 @@ def board(**specificity: tuple[float, float, float]) -> pl.DataFrame:
     rows = []
     for definition, (value, low, high) in specificity.items():
         row = dict.fromkeys(LEADERBOARD.polars.names())
-        row |= {"definition": definition, "type": "all", "necessity": 0.25}
+        row |= {"definition": definition, "type": "all", "size": 4.0, "necessity": 0.25}
         row |= {"specificity": value, "specificity_low": low, "specificity_high": high}
         rows.append(row)
     return pl.DataFrame(rows, schema=LEADERBOARD.polars)
@@ -81,9 +81,10 @@ def test_what_fires_for_a_keyword_is_said_beside_what_fires_for_any_other() -> N
     assert found == {"ast": InKeywords(0.75, 0.5), "builtin": InKeywords(0.5, None)}
     told = {each.topic: each.text for each in findings(circuits, SETTING, keywords, None)}
     assert told["keyword"] == (
-        "A part of a circuit fires for the keyword alone as well: in text that does not use the "
-        "concept, 75.0% of an AST node’s circuit and 50.0% of a builtin’s fire for its own "
-        "keyword, and 50.0% for the keyword of another concept, on average over concepts."
+        "A part of a circuit fires for the keyword alone as well: 75.0% of an AST node’s circuit "
+        "and 50.0% of a builtin’s fire for its own keyword in text that does not use the concept, "
+        "and 50.0% for another concept’s in text that does not use that one, on average over "
+        "concepts."
     )
     every = masks(np.ones((3, 2, 4)))
     (_, keyword) = findings(circuits, SETTING, every, None)
@@ -135,19 +136,40 @@ def test_an_atlas_without_keywords_has_nothing_to_compare_circuits_with() -> Non
     said = "No concept of this atlas has both a circuit and checker prompts to compare it with."
     assert keyword.text == said
     empty = Masks(("ast__For", "ast__If"), np.zeros((2, 1, 4), dtype=np.bool_))
-    (_, keyword) = findings(empty, SETTING, empty, None)
+    shared, keyword = findings(empty, SETTING, empty, None)
     assert keyword.text == said
+    assert "no concept’s circuit has a neuron" in shared.text
+
+
+def test_one_concept_and_the_two_of_one_pair_are_not_said_to_share() -> None:
+    for names in (("ast__Pass",), ("ast__Pass", "builtin___isolated_")):
+        bits = np.ones((len(names), 1, 4), dtype=np.bool_)
+        (shared,) = findings(Masks(names, bits), SETTING, None, None)
+        assert shared.text.startswith(f"At {SETTING}, a concept’s circuit has 4 of ")
 
 
 def test_what_cannot_be_told_from_nothing_is_said_to_be() -> None:
     unclear = board(published=(0.018, -0.002, 0.036), contrastive=(0.076, 0.063, 0.087))
     (found,) = findings(None, None, None, unclear)
     assert "+0.25 nats per token" in found.text
-    assert "+0.018 [-0.002, +0.036], cannot be told from nothing" in found.text
-    assert found.text.endswith("contrastive +0.076 [+0.063, +0.087].")
-    (found,) = findings(None, None, None, board(published=(0.1, 0.05, 0.2)))
-    assert "+0.100 [+0.050, +0.200] more than" in found.text
-    assert "cannot" not in found.text
+    assert found.text.endswith(
+        "which is not shown to be more than what other concepts’ prompts lose: the difference is "
+        "+0.018 [-0.002, +0.036]; by other definitions it is above nothing: contrastive +0.076 "
+        "[+0.063, +0.087]."
+    )
+    specific = board(published=(0.186, 0.09, 0.405), contrastive=(0.126, 0.024, 0.249))
+    (found,) = findings(None, None, None, specific)
+    assert found.text.endswith(
+        "which is more than what other concepts’ prompts lose: the difference is +0.186 [+0.090, "
+        "+0.405]; by other definitions it is above nothing: contrastive +0.126 [+0.024, +0.249]."
+    )
+    (found,) = findings(None, None, None, board(published=(-0.2, -0.3, -0.1)))
+    assert "other concepts’ prompts more than that: the difference is -0.200" in found.text
+
+
+def test_nothing_is_said_of_the_ablation_of_nothing() -> None:
+    empty = board(published=(0.0, 0.0, 0.0)).with_columns(size=pl.lit(0.0))
+    assert findings(None, None, None, empty) == []
 
 
 def test_nothing_is_said_of_what_is_not_there() -> None:
@@ -164,6 +186,6 @@ def test_what_identifies_is_said_with_what_does_so_by_chance() -> None:
     assert found.topic == "identification"
     assert found.text == (
         "Of AST nodes, calibrated circuits identify best: they rank 77.1% [65.5%, 87.3%] of the "
-        "pairs held out first, on average over concepts (2.3% by chance, 76.9% by nearest "
-        "centroid, 38.9% by the read token)."
+        "pairs first on prompts of other subject areas, on average over concepts (2.3% by chance, "
+        "76.9% by nearest centroid, 38.9% by the read token)."
     )

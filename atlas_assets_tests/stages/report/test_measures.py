@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,9 +61,11 @@ def test_fractions(seed: int) -> None:
 @pytest.mark.parametrize(
     ("observe", "arguments"),
     [
-        (measure.entanglement, ("mean", 5)),
-        (measure.similarity, ("ast", "mean", 99)),
-        (measure.atomic_clusters, (STANDALONE, 8)),
+        (measure.entanglement, ("mean", 9, 8)),
+        (measure.entanglement, ("mean", 4, 12)),
+        (measure.similarity, ("ast", "mean", 99, 8)),
+        (measure.atomic_clusters, (STANDALONE, 8, 8)),
+        (measure.atomic_clusters, (STANDALONE, 3, 4)),
         (measure.significant_layers, ("ast__Nothing",)),
         (measure.fraction_ratio, (Setting(0.3, 0.3),)),
         (measure.mean_sizes, ("neither", 8)),
@@ -74,3 +77,20 @@ def test_fractions(seed: int) -> None:
 def test_what_the_atlas_does_not_hold_is_no_observation(observe, arguments) -> None:
     with pytest.raises(AtlasError):
         observe(paper_evidence(), *arguments)
+
+
+def test_of_concepts_that_are_level_none_is_the_most_modular() -> None:
+    scores = {("ast__A", 2, 1), ("ast__B", 2, 1), ("ast__C", 1, 1), ("ast__D", 1, 1)}
+
+    def observed(*rows: tuple[str, int, int]) -> tuple[object, object]:
+        table = pl.DataFrame(sorted(rows), schema=["index", "p=0.0", "p=0.25"], orient="row")
+        evidence = PaperEvidence({("modularity_scores", None): table})
+        return measure.most_modular(evidence), measure.three_most_modular(evidence)
+
+    assert observed(*scores) == ("a tie of 2 concepts", "a tie of 2 concepts")
+    alone = {("ast__A", 2, 2), *scores - {("ast__A", 2, 1), ("ast__D", 1, 1)}}
+    assert observed(*alone) == ("ast__A", ("ast__A", "ast__B", "ast__C"))
+    assert observed(("ast__A", 0, 0), ("ast__B", 0, 0)) == (
+        "a tie of 2 concepts",
+        ("ast__A", "ast__B"),
+    )

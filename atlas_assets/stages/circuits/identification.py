@@ -66,21 +66,21 @@ def identify_by(
     members = pairs_of_concepts(pair_names)
     if not members:
         return {}
-    held_out = _centred(pairs.reshape(len(pairs), -1))
+    held_out = centred(pairs.reshape(len(pairs), -1))
     found = {}
     for kind in ("ast", "builtin"):
         own = [row for row, name in enumerate(names) if split_concept(name)[0] == kind]
         if not own:
             continue
-        cosines = held_out @ _centred(known[own].reshape(len(own), -1)).T
+        cosines = held_out @ centred(known[own].reshape(len(own), -1)).T
         for column, row in enumerate(own):
             rows = members.get(names[row], [])
             if rows:
-                found[names[row]] = _ranked(cosines[rows], column)
+                found[names[row]] = ranked(cosines[rows], column)
     return dict(sorted(found.items()))
 
 
-def _centred(vectors: Reals) -> Reals:
+def centred(vectors: Reals) -> Reals:
     """Return vectors less their mean, of length 1; zero where nothing is left."""
     left = vectors - vectors.mean(axis=0)
     lengths = np.linalg.norm(left, axis=1, keepdims=True)
@@ -90,7 +90,7 @@ def _centred(vectors: Reals) -> Reals:
     return scaled
 
 
-def _ranked(cosines: Reals, own: int) -> Identified:
+def ranked(cosines: Reals, own: int) -> Identified:
     """Rank the column ``own`` among all, in each row."""
     ahead = np.count_nonzero(cosines > cosines[:, [own]] + _ROUNDING_ERRORS, axis=1)
     level = np.abs(cosines - cosines[:, [own]]) <= _ROUNDING_ERRORS

@@ -219,6 +219,35 @@ def test_circuits_of_ones_own_are_judged_too_and_stale_once_their_file_is_anothe
     assert "version" in (open_with_model(own).stale_reason("circuits", at) or "")
 
 
+def test_a_circuit_that_leaves_too_few_neurons_for_a_control_exceeds_none(
+    folder: Path, settings: AtlasSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Ablating the few that are left, or nothing, is no control: it was subtracted all the same."""
+    file = tmp_path / "mine.parquet"
+    attributed = pl.read_parquet(folder / "attribution.parquet", columns=["concept", "layer"])
+    name = attributed["concept"][0]
+    every = attributed.filter(concept=name).with_columns(
+        neuron=pl.int_range(pl.len()).over("layer")
+    )
+    every.write_parquet(file)
+    shutil.copytree(folder, tmp_path / folder.name)
+    changed = {"data_dir": str(tmp_path), "circuits": str(file)}
+    own = settings.model_copy(update=changed)
+    assert materialize(own, instance, ["circuits"], "own").success
+    made = ["ablation_sample", "circuit_quality", "circuit_leaderboard"]
+    assert materialize(own, instance, made).success
+    store = open_with_model(own)
+    (judged,) = (
+        store.read("circuit_quality").filter(definition="own", concept=name).rows(named=True)
+    )
+    assert judged["size"] == every.height
+    assert judged["necessity"] is not None
+    assert judged["over_matched"] is judged["matched_ratio"] is None
+    board = store.read("circuit_leaderboard").filter(definition="own")
+    assert board["necessity"].null_count() == 0
+    assert board["over_matched"].null_count() == board.height
+
+
 def test_the_job_validate_ablates_exactly_and_its_losses_are_preferred(
     folder: Path, settings: AtlasSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,8 +36,8 @@ def from_table(table: pl.DataFrame, like: Masks, *, where: str) -> Masks:
     known = {name: row for row, name in enumerate(like.names)}
     for column, bound, one in (
         ("concept", known, f"one of the concepts of the atlas, as {like.names[0]!r}"),
-        ("layer", like.n_layers, f"a layer below {like.n_layers}"),
-        ("neuron", like.width, f"a neuron below {like.width}"),
+        ("layer", like.n_layers, f"a layer from 0 to {like.n_layers - 1}"),
+        ("neuron", like.width, f"a neuron from 0 to {like.width - 1}"),
     ):
         strange = [
             value

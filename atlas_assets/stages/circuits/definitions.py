@@ -90,8 +90,9 @@ def matched(circuits: Masks, strength: Reals, *, draw: int = 0, seed: int = 42) 
     """Return for each circuit one of other neurons, the nearest in mean |readout| that are left.
 
     The neurons of a layer's circuit, in random order, are each replaced by one of the five nearest
-    that are neither in the circuit nor taken; where a layer has no others left, it gets fewer. Of a
-    circuit of the strongest neurons the control is weaker: nothing as strong is left.
+    that are neither in the circuit nor taken; where a layer has no others left, it gets fewer
+    (`are_matched`). Of a circuit of the strongest neurons the control is weaker: nothing as strong
+    is left.
 
     Args:
         circuits: The circuits.
@@ -109,11 +110,21 @@ def matched(circuits: Masks, strength: Reals, *, draw: int = 0, seed: int = 42) 
     return Masks(circuits.names, bits)
 
 
+def are_matched(circuits: Masks) -> npt.NDArray[np.bool_]:
+    """Return whether the control of each circuit has as many neurons as it: bool ``[circuits]``.
+
+    It has where no layer's circuit takes more than half of the layer. What a smaller control costs
+    says nothing of the circuit, so that no circuit is compared with one.
+    """
+    largest: npt.NDArray[np.int64] = circuits.sizes().max(axis=1)
+    return 2 * largest <= circuits.width
+
+
 def matched_ratios(circuits: Masks, strength: Reals) -> dict[str, float]:
     """Return how strong each circuit's first control is, by concept.
 
     That is the mean |readout| of the control's neurons over that of the circuit's: 1 where they are
-    as strong. Circuits without a neuron, or without a control, have none.
+    as strong. Circuits without a neuron, or without a control of their size, have none.
 
     Args:
         circuits: The circuits.
@@ -121,10 +132,10 @@ def matched_ratios(circuits: Masks, strength: Reals) -> dict[str, float]:
     """
     found = {}
     controls = matched(circuits, strength).bits
-    for name, own, control, levels in zip(
-        circuits.names, circuits.bits, controls, strength, strict=True
+    for name, own, control, levels, compares in zip(
+        circuits.names, circuits.bits, controls, strength, are_matched(circuits), strict=True
     ):
-        if own.any() and control.any() and (of_own := levels[own].mean()):
+        if compares and own.any() and (of_own := levels[own].mean()):
             found[name] = float(levels[control].mean() / of_own)
     return found
 

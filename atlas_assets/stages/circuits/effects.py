@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from atlas_assets.stages import streams
@@ -57,11 +58,16 @@ class Effects:
     cpr: Reals
     cmd: Reals
 
-    def without_controls(self) -> Effects:
-        """Return the same with nothing known of what exceeds matched controls."""
+    def without_controls(self, of: npt.NDArray[np.bool_] | None = None) -> Effects:
+        """Return the same with nothing known of what exceeds matched controls.
+
+        Args:
+            of: bool ``[concepts]``, the concepts of which that is unknown; ``None`` for all.
+        """
+        values, draws = self.over_matched.values, self.over_matched.draws
+        lacking = np.ones(len(values), dtype=np.bool_) if of is None else of
         unknown = Effect(
-            np.full_like(self.over_matched.values, np.nan),
-            np.full_like(self.over_matched.draws, np.nan),
+            np.where(lacking, np.nan, values), np.where(lacking[:, np.newaxis], np.nan, draws)
         )
         return replace(self, over_matched=unknown)
 

@@ -118,8 +118,9 @@ def _effects(losses: pl.DataFrame, definition: str, circuits: Masks) -> effects.
     if not mine.height:
         return None
     found = effects.effects(mine, circuits.names)
-    # a control of a control compares nothing
-    return found.without_controls() if definition == CONTROL else found
+    # a control of a control compares nothing, nor does one of fewer neurons
+    lacking = ~definitions.are_matched(circuits) | (definition == CONTROL)
+    return found.without_controls(lacking)
 
 
 def _leaderboard(making: Making) -> pl.DataFrame:
@@ -336,7 +337,7 @@ CIRCUIT_QUALITY = Artifact(
     "the job atlas, or all of the job validate), with intervals of concepts that had 20 own "
     "prompts of 5 (pair, domain).",
     compute=_quality,
-    code_version="4",
+    code_version="5",
     inputs=(*_ABLATED, "object_activations", "position_activations", *_BESIDE),
     inputs_may_be_absent=True,
     setting=REFERENCE,
@@ -350,7 +351,7 @@ CIRCUIT_LEADERBOARD = Artifact(
     description="What the yardsticks of circuit_quality come to per definition and type, with 95% "
     "intervals: over (pair, domain), and of identification over concepts.",
     compute=_leaderboard,
-    code_version="4",
+    code_version="5",
     inputs=(*_ABLATED, "circuit_quality"),
     inputs_may_be_absent=True,
     setting=REFERENCE,

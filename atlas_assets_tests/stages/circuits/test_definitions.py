@@ -88,6 +88,18 @@ def test_how_strong_a_control_is() -> None:
     assert found == {"ast__A": pytest.approx(3 / 7)}
 
 
+def test_only_a_control_of_the_circuits_size_is_compared_with_it() -> None:
+    """Half of a layer leaves as many others; three of four, of one layer or of all, do not."""
+    bits = np.zeros((3, 2, 4), dtype=np.bool_)
+    bits[0, :, :2] = bits[1, 0, :3] = bits[2] = True
+    circuits, strength = Masks(("ast__A", "ast__B", "ast__C"), bits), np.ones((3, 2, 4))
+    same_size = definitions.are_matched(circuits)
+    assert same_size.tolist() == [True, False, False]
+    controls = definitions.matched(circuits, strength)
+    assert (controls.sizes() == circuits.sizes()).all(axis=1).tolist() == [True, False, False]
+    assert definitions.matched_ratios(circuits, strength) == {"ast__A": 1.0}
+
+
 def test_a_layer_without_others_has_fewer_matched_neurons() -> None:
     bits = np.ones((1, 1, 5), dtype=np.bool_)
     bits[0, 0, 3] = False

@@ -66,8 +66,8 @@ FLAWS: dict[str, tuple[Callable[[Path], object], type[AtlasError], str]] = {
     ),
     "absent": (changed(neuron=pl.lit(None, pl.Int64)), SettingsError, "row 0"),
     "twice": (lambda path: pl.concat([ROWS, ROWS]).write_parquet(path), SettingsError, "row 3"),
-    "below 0": (changed(neuron=-pl.col("neuron")), ArtifactError, "a neuron below 5"),
-    "too deep": (changed(layer=pl.lit(2)), ArtifactError, "a layer below 2"),
+    "below 0": (changed(neuron=-pl.col("neuron")), ArtifactError, "a neuron from 0 to 4"),
+    "too deep": (changed(layer=pl.lit(2)), ArtifactError, "a layer from 0 to 1"),
     "unknown": (
         changed(concept=pl.lit("For")),
         ArtifactError,

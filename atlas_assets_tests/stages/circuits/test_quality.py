@@ -138,6 +138,22 @@ def test_a_control_has_no_control() -> None:
     assert row["matched_ratio"] == 0.75
 
 
+def test_a_circuit_without_a_control_of_its_size_exceeds_none() -> None:
+    """Of one concept the control is smaller: the others are averaged and tested without it."""
+    one = judged()
+    assert one.effects is not None
+    lacking = np.arange(len(test_effects.CONCEPTS)) == 1
+    known = one.effects.over_matched.values[~lacking]
+    one = replace(one, effects=one.effects.without_controls(lacking))
+    table = quality.quality(one)
+    assert table["over_matched"].is_null().to_list() == lacking.tolist()
+    for name in ("over_matched_low", "over_matched_high", "p_value", "q_value"):
+        assert table[name][1] is None, name
+        assert table[name][2] is not None, name
+    (row, _) = quality.leaderboard(*_of(one), table).rows(named=True)
+    assert row["over_matched"] == pytest.approx(known.mean())
+
+
 def test_what_few_pairs_and_domains_show_has_no_interval() -> None:
     losses = test_effects.losses(0)
     few = pl.col("prompts_of") == "ast__C2"

@@ -183,7 +183,9 @@ class CheckpointTokenizer:
         self._n_embedded: int | None = None
         self.pad_id: int | None = self._find_pad_id(told, config)
         known = made_by_transformers(folder)
-        self._second = None if known is None else SecondTokenizer(self._tokenizer, known, told)
+        self._second = (
+            None if known is None else SecondTokenizer(self._tokenizer, known, told, folder)
+        )
         self.prefix: tuple[int, ...] = prefix_of(
             self._tokenizer, bos, config=config, told=told, where=str(folder), known=known
         )

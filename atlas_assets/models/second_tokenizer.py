@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tokenizers import Tokenizer as TokenizerFile
@@ -31,6 +33,8 @@ _KEYS = (
     "split_special_tokens",
 )
 _SHOWN_IDS = 6
+#: the class of transformers that does what tokenizer.json says
+FOLLOWS = "PreTrainedTokenizerFast"
 
 
 def made_by_transformers(folder: Path) -> Any | None:
@@ -55,6 +59,23 @@ def made_by_transformers(folder: Path) -> Any | None:
     return known
 
 
+def _made_as_told(folder: Path) -> Any | None:
+    """As `made_by_transformers`, with ``tokenizer_class`` set to the class that follows a file.
+
+    It is tried in a folder of its own: some models' classes are chosen whatever the files say.
+    """
+    with TemporaryDirectory() as name:
+        trial = Path(name)
+        for file in ("config.json", "tokenizer.json"):
+            if (folder / file).is_file():
+                shutil.copyfile(folder / file, trial / file)
+        told = folder / "tokenizer_config.json"
+        keys = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+        keys["tokenizer_class"] = FOLLOWS
+        (trial / told.name).write_text(json.dumps(keys), encoding="utf-8")
+        return made_by_transformers(trial)
+
+
 class SecondTokenizer:
     """What transformers' tokenizer says of the texts that ``tokenizer.json`` encodes.
 
@@ -62,16 +83,19 @@ class SecondTokenizer:
         first: the tokenizer of ``tokenizer.json``.
         known: transformers' tokenizer of the same folder.
         told: ``tokenizer_config.json``, for the message.
+        folder: the folder, to try what the message says to do.
     """
 
-    def __init__(self, first: TokenizerFile, known: Any, told: Mapping[str, Any]) -> None:
+    def __init__(
+        self, first: TokenizerFile, known: Any, told: Mapping[str, Any], folder: Path
+    ) -> None:
         second = known.backend_tokenizer
         ours, theirs = (json.loads(each.to_str()) for each in (first, second))
         self._parts = [part for part in _PARTS if ours[part] != theirs[part]]
         splits = first.encode_special_tokens != second.encode_special_tokens
         self._backend = second if self._parts or splits else None
         self._name = type(known).__name__
-        self._follows = told.get("tokenizer_class") == "PreTrainedTokenizerFast"
+        self._folder = folder
         self._keys = [f"{key}={told[key]!r}"[:50] for key in _KEYS if key in told]
 
     def require_same(self, texts: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
@@ -90,20 +114,27 @@ class SecondTokenizer:
 
     def _differs(self, text: str, theirs: str, ours: Sequence[int], start: int = 0) -> ModelError:
         keys = ", ".join(self._keys) or "no key of it"
-        # some models' classes are chosen whatever the file says
-        other = (
-            ""
-            if self._follows
-            else ", or, to follow tokenizer.json, set tokenizer_class to PreTrainedTokenizerFast "
-            "in tokenizer_config.json"
-        )
         return ModelError(
             "tokenizer.json and transformers' own tokenizer give a text different ids",
             where=f"the text {shortened(repr(text), 40)}; {', '.join(self._parts)} differ "
             f"(tokenizer_config.json: {shortened(keys, 110)})",
             expected=f"{theirs}, by transformers' {self._name}",
             found=f"{_some(ours, start)}, by tokenizer.json",
-            remedy=f"in a folder of the model, save AutoTokenizer's{other}",
+            remedy="for transformers' ids save AutoTokenizer's in a folder of the model; for "
+            f"tokenizer.json's {self._to_follow(text, ours)}",
+        )
+
+    def _to_follow(self, text: str, ours: Sequence[int]) -> str:
+        """What makes the ids of ``tokenizer.json`` those that are read."""
+        with suppress(OSError):  # no room for a trial
+            told = _made_as_told(self._folder)
+            if told is not None and told.backend_tokenizer.encode(
+                text, add_special_tokens=False
+            ).ids == list(ours):
+                return f"set tokenizer_class to {FOLLOWS} in tokenizer_config.json"
+        return (
+            f"give atlas_assets.read the model in memory with a {FOLLOWS} of that file "
+            "(tokenizer_class changes nothing here)"
         )
 
 

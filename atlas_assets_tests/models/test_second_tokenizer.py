@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer as TokenizerFile
 from tokenizers import models, normalizers, pre_tokenizers, processors
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from atlas_assets.errors import ModelError
 from atlas_assets.models.checkpoint_files import END_OF_TEXT, CheckpointTokenizer, read_config
@@ -135,6 +135,33 @@ def test_ids_are_shown_from_the_first_that_differs(tmp_path: Path) -> None:
         CheckpointTokenizer(folder, read_config(folder)).encode("abcdefgh e\u0301")
     assert "ids … 68 136 223, by tokenizer.json" in str(caught.value)  # an e and its accent
     assert "set tokenizer_class" not in str(caught.value)  # it is set, and this class ignores it
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "qwen2", "qwen3", "qwen3_5", "gpt_neox", "gemma2"])
+def test_what_a_refusal_says_to_do_is_followed_by_transformers(
+    tmp_path: Path, model_type: str
+) -> None:
+    """The class of Qwen 2 is taken whatever tokenizer_class says; a tokenizer in memory is not."""
+    text = "For E\u0301 x"
+    folder = folder_of(tmp_path, model_type, {}, normalizer=normalizers.Lowercase())
+    tokenizer = CheckpointTokenizer(folder, read_config(folder))
+    with pytest.raises(ModelError, match="different ids") as caught:
+        tokenizer.encode(text)
+    assert len(str(caught.value)) < 600
+    wanted = TokenizerFile.from_file(str(folder / "tokenizer.json")).encode(text).ids
+    if "set tokenizer_class to PreTrainedTokenizerFast in" in caught.value.remedy:
+        folder_of(
+            tmp_path,
+            model_type,
+            {"tokenizer_class": "PreTrainedTokenizerFast"},
+            normalizer=normalizers.Lowercase(),
+        )
+        assert CheckpointTokenizer(folder, read_config(folder)).encode(text) == wanted
+        return
+    assert model_type in ("qwen2", "qwen3_5")
+    assert "atlas_assets.read the model in memory" in caught.value.remedy
+    held = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    assert held(text, add_special_tokens=False).input_ids == wanted
 
 
 def test_texts_of_which_both_say_the_same_are_read(tmp_path: Path) -> None:

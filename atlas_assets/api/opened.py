@@ -14,7 +14,9 @@ from atlas_assets.atlas.open import open_folder, open_in_force, require_atlas, r
 from atlas_assets.errors import SettingsError, expect, naming
 from atlas_assets.files.remote import folder_at
 from atlas_assets.settings import AtlasSettings
+from atlas_assets.stages.circuits.artifacts import DEFINED, OWN
 from atlas_assets.stages.setting import PUBLISHED, REFERENCE, Definition, Setting, naming_values
+from atlas_assets.storage.folder import partitions_present
 from atlas_assets.storage.store import AtlasStore
 
 _CIRCUIT = {
@@ -109,9 +111,21 @@ class Atlas:
         Raises:
             MissingArtifactError: there are no circuits by it; the definitions there are named.
             ArtifactError: the file is damaged.
-            SettingsError: it is no name of a definition.
+            SettingsError: there is no such definition; those that there are, are named.
         """
         wanted = Definition.of_partition_key(definition)
+        defined = wanted.name in (*DEFINED, OWN)
+        if not (defined or self.store.exists("circuits", wanted)):
+            there = partitions_present(self.store.root, "circuits")
+            raise SettingsError(
+                "there is no such definition of circuits",
+                where="definition",
+                expected=f"{', '.join(DEFINED)}, {PUBLISHED} at another setting, as "
+                f"{PUBLISHED}@0.1,0.5, or {OWN}",
+                found=repr(definition),
+                remedy="name one of these"
+                + (f"; this atlas has {'; '.join(map(str, there))}" if there else ""),
+            )
         require_file(self.store, "circuits", wanted)
         frame: pl.DataFrame = self.store.read("circuits", wanted)
         return frame

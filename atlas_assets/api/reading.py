@@ -168,6 +168,17 @@ def _units(prompts: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
             remedy="give a list of prompts for each unit",
         )
     units = {name: list(of_unit) for name, of_unit in prompts.items()}
+    empty = next((name for name, of_unit in units.items() if not of_unit), None)
+    if not units or empty is not None:
+        raise StimulusError(
+            "there are no prompts to read",
+            where="prompts" if empty is None else f"prompts, unit {empty}",
+            expected="at least one unit, each with at least one prompt",
+            found="no units" if empty is None else "no prompts",
+            remedy="give prompts, as {'mine': ['for x in y: pass']}"
+            if empty is None
+            else "give the unit a prompt, or leave it out",
+        )
     for name, of_unit in units.items():
         for number, text in enumerate(of_unit):
             _require_text(text, f"unit {name!r}, prompt {number}")

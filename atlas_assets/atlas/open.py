@@ -33,6 +33,7 @@ from atlas_assets.stages.catalog import (
     definitions_of,
     not_applicable,
 )
+from atlas_assets.stages.circuits.artifacts import OWN
 from atlas_assets.stages.prompts.inventory import Published, inventory_of
 from atlas_assets.stages.setting import Definition, Partition, Setting
 from atlas_assets.storage.folder import file_names, partitions_present, settings_present
@@ -210,6 +211,9 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
     if there and isinstance(setting, Setting):
         at = f"--epsilon {setting.epsilon} --consistency {setting.consistency}"
         make = f"compute this one (`atlas sweep {at} --write`)"
+    if setting == Definition(OWN):
+        make = "name a file of your own ones (ATLAS_CIRCUITS, or circuits= of atlas_assets.build), "
+        make += "then build the atlas"
     raise MissingArtifactError(
         f"the atlas has no {key}" + (f" at {setting}" if setting else ""),
         where=str(store.path(key, setting)),

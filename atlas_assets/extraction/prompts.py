@@ -27,6 +27,10 @@ TokenIds = npt.NDArray[np.int32]
 TEXTS_PER_CALL = 4096
 
 
+class LongPromptError(ModelError):
+    """A prompt has more tokens than the network can take."""
+
+
 @dataclass(frozen=True, eq=False)
 class TokenTable:
     """Distinct token sequences, end to end in one array.
@@ -163,7 +167,7 @@ def unit_prompts(
 
     Raises:
         StimulusError: there are no units, a unit has no prompts, or a prompt has no tokens.
-        ModelError: a prompt has more than ``max_positions`` tokens.
+        LongPromptError: a prompt has more than ``max_positions`` tokens.
     """
     names = tuple(sorted(units))
     empty = [name for name in names if not units[name]]
@@ -192,13 +196,13 @@ def unit_prompts(
 
 
 def require_fit(prompts: UnitPrompts, max_positions: int, what: str) -> None:
-    """Refuse sequences longer than the network can take, with a ModelError that names the prompt.
+    """Refuse sequences longer than the network can take: LongPromptError, which names the prompt.
 
     ``what`` is what a sequence is, for the message.
     """
     (long,) = np.nonzero(prompts.table.lengths > max_positions)
     if long.size:
-        raise ModelError(
+        raise LongPromptError(
             f"{what} is longer than the network can take",
             where=prompts.where(int(long[0])),
             expected=f"at most {max_positions} tokens",

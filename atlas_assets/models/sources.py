@@ -92,17 +92,18 @@ def local_folder(model: str) -> Path | None:
     kind that is not read.
     """
     folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
-    if folder.is_dir():
+    # an empty name is the current folder to the system, and nobody means it so
+    if model and folder.is_dir():
         return folder
     if model.lower().endswith(GGUF):
         require_readable_kind([Path(model).name], model)
     expect(
         _HUB_ID.fullmatch(model) is not None,
         ModelError,
-        "there is no such model",
-        where=model,
+        "there is no such model" if model else "no model is named",
+        where=model or "ATLAS_MODEL",
         expected=f"{EMBEDDED!r}, an existing folder, or a Hub id (owner/name)",
-        found="no folder of this name, and no Hub id",
+        found="no folder of this name, and no Hub id" if model else "an empty name",
         remedy="correct ATLAS_MODEL",
     )
     return None

@@ -8,7 +8,8 @@ compute, byte for byte.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,7 @@ import polars as pl
 
 from atlas_assets.atlas.model import AtlasModel
 from atlas_assets.errors import ModelError
+from atlas_assets.extraction.prompts import LongPromptError, tokenize
 from atlas_assets.extraction.shards import ShardStore
 from atlas_assets.progress import Progress
 from atlas_assets.settings import AtlasSettings
@@ -108,15 +110,16 @@ class ModelRuns:
         else:
             from atlas_assets.extraction.extraction import score  # imports torch
 
-            scores = score(
-                self._model.loaded,
-                candidates["prompt_text"].to_list(),
-                batch_tokens=self._settings.batch_tokens,
-                path=self._path,
-                engine=self._engine,
-                shards=self._shards(self._key),
-                progress=self._progress("prompts scored"),
-            )
+            with self._telling_what_fits(candidates):
+                scores = score(
+                    self._model.loaded,
+                    candidates["prompt_text"].to_list(),
+                    batch_tokens=self._settings.batch_tokens,
+                    path=self._path,
+                    engine=self._engine,
+                    shards=self._shards(self._key),
+                    progress=self._progress("prompts scored"),
+                )
             losses, lengths = scores.losses, scores.lengths
         return candidates.with_columns(
             sequence_loss=pl.Series(losses, dtype=pl.Float64),
@@ -250,22 +253,46 @@ class ModelRuns:
         occurrences: dict[str, Occurrences] = {}
         if not large:
             names, occurrences = occurrences_in(self._model.tokenizer, prompts)
-        readings = read_prompts(
-            self._model.loaded,
-            units,
-            occurrences,
-            scored=scored,
-            batch_tokens=self._settings.batch_tokens,
-            path=self._path,
-            engine=self._engine,
-            # what lies in shards is taken from there until the activations are written
-            shards=self._shards("object_activations" if large else _POSITIONS),
-            progress=self._progress("prompts read and scored" if scored else "prompts read"),
-        )
+        with self._telling_what_fits(prompts):
+            readings = read_prompts(
+                self._model.loaded,
+                units,
+                occurrences,
+                scored=scored,
+                batch_tokens=self._settings.batch_tokens,
+                path=self._path,
+                engine=self._engine,
+                # what lies in shards is taken from there until the activations are written
+                shards=self._shards("object_activations" if large else _POSITIONS),
+                progress=self._progress("prompts read and scored" if scored else "prompts read"),
+            )
         if large:
             return _Read(readings, (), None)
         positions = by_pair(names, readings.positions)
         return _Read(readings, positions, tokens_read(names, occurrences))
+
+    @contextmanager
+    def _telling_what_fits(self, prompts: pl.DataFrame) -> Iterator[None]:
+        """Say of the paper's prompts, which nobody can shorten, what else can be done."""
+        try:
+            yield
+        except LongPromptError as error:
+            if self._settings.stimuli is not None:
+                raise
+            texts, most = prompts["prompt_text"], self._model.loaded.max_positions
+            table, rows = tokenize(self._model.tokenizer, texts)
+            fits = pl.Series("fits", table.lengths[rows] <= most)
+            by_node = prompts.with_columns(fits).group_by("ast_node").agg(pl.col("fits").all())
+            fitting = ",".join(by_node.filter("fits")["ast_node"].sort())
+            cut = f"cut the grid to AST nodes whose prompts fit (ATLAS_AST_NODES={fitting}), "
+            raise LongPromptError(
+                error.what,
+                where=error.where,
+                expected=error.expected,
+                found=error.found,
+                remedy=f"choose a model with more positions, {cut if fitting else ''}"
+                "or give prompts of your own (ATLAS_STIMULI)",
+            ) from None
 
     def _is_large(self, prompts: pl.DataFrame, units: Units) -> bool:
         loaded = self._model.loaded

@@ -65,7 +65,7 @@ def split_concept(concept: str) -> tuple[Kind, str]:
 
 
 def _not_the_name_of(what: str, name: str, expected: str) -> StimulusError:
-    remedy = "rename the unit or take it out of the file"
+    remedy = "rename the unit, or take it out"
     what = f"not the name of a {what}"
     return StimulusError(what, where=repr(name), expected=expected, remedy=remedy)
 

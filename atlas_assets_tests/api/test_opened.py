@@ -71,6 +71,11 @@ def test_circuits_are_those_of_a_definition(data: Path) -> None:
         atlas.circuits("matched")
     with pytest.raises(SettingsError, match="not a definition"):
         atlas.circuits("no definition")
+    told = r"published, calibrated, contrastive, matched, .* own\n.*'foo'\n.*calibrated; published"
+    with pytest.raises(SettingsError, match=told):
+        atlas.circuits("foo")
+    with pytest.raises(MissingArtifactError, match=r"\(ATLAS_CIRCUITS, or circuits="):
+        atlas.circuits("own")
 
 
 def test_what_is_not_there_is_named(made: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import atlas_assets as aa
-from atlas_assets.errors import ModelError, SettingsError, StimulusError
+from atlas_assets.errors import ArtifactError, ModelError, SettingsError, StimulusError
 from atlas_assets_tests.extraction.tiny_models import UNITS, WIDTH
 from atlas_assets_tests.models.tiny import END_OF_TEXT, VOCABULARY, byte_tokenizer
 from atlas_assets_tests.storage.defects import refusing
@@ -145,6 +145,11 @@ def test_masks_follow_the_rule_of_stage_13(network: Any, tokenizer: Any) -> None
         aa.masks(readings, consistency=1.5)
     with pytest.raises(SettingsError, match="these are no readings"):
         aa.masks(None)  # type: ignore[arg-type]
+    for name in ("x", "mime"):
+        with refusing(ArtifactError, "2 units", "mine", "what to do: name one of these"):
+            found.neurons(name)
+    with refusing(StimulusError, "not the name of a concept", "rename the unit, or take it out"):
+        found.of_kind("ast")
 
 
 def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -> None:
@@ -156,8 +161,11 @@ def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -
     for halves in ({"mine": ["x", "\ud800"]}, {"\ud800": ["x"]}):
         with refusing(StimulusError, "is no text", "UTF-8"):
             aa.read("embedded", prompts=halves)
-    with refusing(StimulusError, "no prompts", "unit mine"):
-        aa.read(network, tokenizer, {"mine": []})
+    for none, where in (({}, "where: prompts\n"), ({"mine": []}, "prompts, unit mine")):
+        with refusing(StimulusError, "no prompts to read", where, "what to do: give"):
+            aa.read(network, tokenizer, none)  # type: ignore[arg-type]
+    with refusing(ModelError, "no model is named", "where: model", "an empty name"):
+        aa.read("", prompts=PROMPTS)  # to the system that is the current folder
     with refusing(ModelError, "no tokenizer", "NoneType"):
         aa.read(network, None, PROMPTS)
     with refusing(ModelError, "no model", "int"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from atlas_assets import models
 from atlas_assets.definitions import build_definitions
 from atlas_assets.extraction import positions
 from atlas_assets.extraction.shards import ShardStore
@@ -26,6 +28,7 @@ from atlas_assets_tests.orchestration.tiny_atlas import (
     tiny_settings,
 )
 
+EMBEDDED = Path(models.__file__).parent / "embedded"
 CUT = {"ast_nodes": "For,If,Pass", "builtins": "list,int,_isolated_", "variations": 4}
 NAME = "12_object_activations.h5"
 
@@ -242,3 +245,35 @@ def test_the_published_readout_has_a_pass_of_its_own(
     tables = [store_of(s).read("position_activations") for s in (last, published)]
     np.testing.assert_allclose(*(table["sums"].explode() for table in tables), rtol=1e-6)
     assert tables[0].drop("sums", "scale").equals(tables[1].drop("sums", "scale"))
+
+
+def test_a_model_of_few_positions_is_told_which_of_the_papers_prompts_fit(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    """Nobody can shorten those; of one's own prompts that is what to do."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    short = tmp_path / "short"
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=2048, n_embd=8, n_layer=1, n_head=1, n_positions=64)
+    GPT2LMHeadModel(config).save_pretrained(short)
+    (short / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    shutil.copy(EMBEDDED / "tokenizer.json", short)
+    cut = {"ast_nodes": "Global,Import,Pass", "builtins": "list,_isolated_", "variations": 4}
+    for readout in ("last_token", "published"):
+        given = {**cut, "readout": readout, "model": str(short)}
+        settings = tiny_settings(tmp_path / readout, **given)
+        told = failure_text(materialize(settings, instance, ["object_prompts"]))
+        assert "longer than the network can take" in told
+        assert "choose a model with more positions, cut the grid" in told
+        assert "(ATLAS_AST_NODES=Import,Pass), or give prompts of your own" in told
+        given["ast_nodes"] = "Import,Pass"
+        make(tiny_settings(tmp_path / readout, **given), instance, "object_prompts")
+    own = tmp_path / "own.csv"
+    own.write_text("concept,prompt_text\nlong," + "x = 1 ; " * 90 + "\n")
+    settings = AtlasSettings.build(
+        data_dir=str(tmp_path / "own"), model=str(short), stimuli=str(own), device="cpu"
+    )
+    told = failure_text(materialize(settings, instance, ["object_prompts"]))
+    assert "what to do: shorten the prompt or choose a model with more positions" in told

@@ -39,6 +39,8 @@ Bits = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
 
 _unsound = partial(unsound, "the masks are not sound")
+#: units of masks that an error names where none is near
+_SHOWN_NAMES = 5
 #: the layer of the published numbers and of the Jaccard matrices in mask files
 JACCARD_LAYER = 4
 
@@ -143,13 +145,14 @@ class Masks:
         """
         position = bisect_left(self.names, name)
         if position == len(self.names) or self.names[position] != name:
-            near = difflib.get_close_matches(name, self.names)
+            near = ", ".join(difflib.get_close_matches(name, self.names))
+            some = f"the nearest: {near}" if near else f"as {', '.join(self.names[:_SHOWN_NAMES])}"
             raise ArtifactError(
                 "the masks lack a unit",
                 where=name,
                 expected="one of the units of these masks",
-                found=f"{len(self.names)} units, the nearest: {', '.join(near) or 'none'}",
-                remedy="correct the name, or materialise the masks again for a grid that has it",
+                found=f"{len(self.names)} units, {some}" if self.names else "no units",
+                remedy="name one of these; masks are of the units whose prompts were read",
             )
         return position
 

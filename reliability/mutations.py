@@ -163,19 +163,7 @@ _VALUES: tuple[Any, ...] = (
     *("", "x", "\ud800", "\0", "../../x", "/", "0", "nan", "x\ny", "é→", "x" * 5000, "a" * 64),
     *([], {}, [None], [[]], {"": None}, {"x": {"y": []}}),
 )
-_CHUNKS = (
-    b"IDAT",
-    b"PLTE",
-    b"tRNS",
-    b"iTXt",
-    b"zTXt",
-    b"tEXt",
-    b"iCCP",
-    b"acTL",
-    b"fcTL",
-    b"eXIf",
-    b"pHYs",
-)
+_CHUNKS = tuple(b"IDAT PLTE tRNS iTXt zTXt tEXt iCCP acTL fcTL eXIf pHYs".split())
 
 
 def _holders(value: Any) -> Iterator[Any]:

@@ -354,9 +354,7 @@ class AtlasStore:
     def _settings_of(self, key: str, setting: Partition | None) -> Sequence[Partition | None]:
         """The partitions of an input that an artifact at ``setting`` reads."""
         space = artifact_named(key).partitions
-        if space is None:
-            return (None,)
-        has_it = isinstance(setting, Setting if space is SWEEP else Definition)
+        has_it = space and isinstance(setting, Setting if space is SWEEP else Definition)
         return (setting,) if has_it else tuple(self.partitions(key))
 
     def partitions_read(
@@ -380,9 +378,7 @@ class AtlasStore:
     def _content_digest(self, key: str, setting: Partition | None) -> str:
         """As recorded in the file; a file without a record stands for its content itself."""
         stored = self.provenance(key, setting)
-        if stored is not None:
-            return stored.payload_sha256
-        return _FILE + file_digest(self.path(key, setting))
+        return stored.payload_sha256 if stored else _FILE + file_digest(self.path(key, setting))
 
     def _require_present(self, key: str, setting: Partition | None) -> None:
         if self.exists(key, setting):

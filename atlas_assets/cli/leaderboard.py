@@ -69,7 +69,9 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
 
 def _identified(row: dict[str, Any]) -> str | None:
     value, low, high = (row[f"identification_top1{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.1%} [{low:.1%}, {high:.1%}]" if low is not None else value
+    if value is None:
+        return None
+    return f"{value:.1%}" if low is None else f"{value:.1%} [{low:.1%}, {high:.1%}]"
 
 
 def with_interval(row: dict[str, Any], name: str) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from atlas_assets.atlas.open import open_with_model
 from atlas_assets.cli.quality import without_interval
 from atlas_assets.stages.circuits.pruning import SCHEMA as PRUNED
-from atlas_assets.stages.circuits.quality import quality
+from atlas_assets.stages.circuits.quality import leaderboard, quality
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import settings_in
 from atlas_assets_tests.stages.circuits.test_quality import judged
@@ -46,6 +46,24 @@ def test_what_is_shown(
     shown = call(with_quality, "quality", *arguments.split(), "--json").json["quality"]
     assert tuple(dict.fromkeys(row["definition"] for row in shown)) == definitions
     assert ({row["concept"] for row in shown} == {"ast__C1"}) == ("C1" in arguments)
+
+
+def test_what_is_identified_is_a_percentage_with_an_interval_or_without(
+    with_quality: Path, call: Call, one: pl.DataFrame
+) -> None:
+    """Of few concepts there is no interval: a share stood beside percentages."""
+    share = pl.Series([0.75, None, 0.5])
+    board = leaderboard(judged().circuits, None, one)[[0, 0, 0]].with_columns(
+        definition=pl.Series(["a", "b", "c"]),
+        identification_top1=share,
+        identification_top1_low=pl.Series([None, None, 0.25]),
+        identification_top1_high=pl.Series([None, None, 0.625]),
+    )
+    open_with_model(settings_in(with_quality)).write("circuit_leaderboard", board, inputs={})
+    shown = call(with_quality, "leaderboard").out
+    rows = [words[3:6] for words in map(str.split, shown.splitlines()) if words[1:2] == ["ast"]]
+    assert [row[0] for row in rows] == ["75.0%", "–", "50.0%"], shown
+    assert rows[2][1:] == ["[25.0%,", "62.5%]"]
 
 
 def test_the_smallest_faithful_part_is_told_where_it_is_known(

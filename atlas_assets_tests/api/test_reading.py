@@ -145,9 +145,15 @@ def test_masks_follow_the_rule_of_stage_13(network: Any, tokenizer: Any) -> None
         aa.masks(readings, consistency=1.5)
     with pytest.raises(SettingsError, match="these are no readings"):
         aa.masks(None)  # type: ignore[arg-type]
-    for name in ("x", "mime"):
+    for name in ("x", "mime", 3):
         with refusing(ArtifactError, "2 units", "mine", "what to do: name one of these"):
-            found.neurons(name)
+            found.neurons(name)  # type: ignore[arg-type]
+    with refusing(ArtifactError, "layer 2", "a layer from 0 to 1", "what to do: name one of these"):
+        found.of_layer(2)
+    with refusing(ArtifactError, "where: hers", "of 2", "what to do: name some of these"):
+        readings.select(("hers", "mine"))
+    assert readings.select(("yours", "mine")) is not readings
+    assert readings.select(("yours", "mine")).digest() == readings.digest()
     with refusing(StimulusError, "not the name of a concept", "rename the unit, or take it out"):
         found.of_kind("ast")
 
@@ -164,8 +170,9 @@ def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -
     for none, where in (({}, "where: prompts\n"), ({"mine": []}, "prompts, unit mine")):
         with refusing(StimulusError, "no prompts to read", where, "what to do: give"):
             aa.read(network, tokenizer, none)  # type: ignore[arg-type]
-    with refusing(ModelError, "no model is named", "where: model", "an empty name"):
-        aa.read("", prompts=PROMPTS)  # to the system that is the current folder
+    for empty in ("",):  # to the system that is the current folder
+        with refusing(ModelError, "no model is named", "where: model", "an empty name"):
+            aa.read(empty, prompts=PROMPTS)
     with refusing(ModelError, "no tokenizer", "NoneType"):
         aa.read(network, None, PROMPTS)
     with refusing(ModelError, "no model", "int"):

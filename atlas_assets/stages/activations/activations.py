@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas_assets.errors import unsound
+from atlas_assets.errors import ArtifactError, unsound
 from atlas_assets.stages.blocks import Rows, slices_of
 from atlas_assets.stages.prompts.object_prompts import names_of_pairs
 
@@ -79,10 +79,23 @@ class Activations:
         return self
 
     def select(self, names: tuple[str, ...]) -> Activations:
-        """Return the activations of some of the units, whose names are sorted, each once."""
+        """Return the activations of some units, in sorted order.
+
+        That there is no such unit is an ArtifactError.
+        """
         if names == self.names:
             return self
+        names = tuple(sorted(set(names)))
         place = {name: index for index, name in enumerate(self.names)}
+        lacking = [name for name in names if name not in place]
+        if lacking:
+            raise ArtifactError(
+                "the activations lack a unit",
+                where=lacking[0],
+                expected="units whose prompts were read",
+                found=f"{len(names)} units asked for, of {len(self.names)} that there are",
+                remedy="name some of these (`names`)",
+            )
         where = [place[name] for name in names]
         return Activations(
             names, self.n_prompts[where], self.sums[where], self.counts[where], self.remark

@@ -123,7 +123,15 @@ class Masks:
         return self
 
     def of_layer(self, layer: int) -> Masks:
-        """Return the masks of one layer."""
+        """Return the masks of one layer; that there is no such layer is an ArtifactError."""
+        if not 0 <= layer < self.n_layers:
+            raise ArtifactError(
+                "the masks lack a layer",
+                where=f"layer {layer}",
+                expected=f"a layer from 0 to {self.n_layers - 1}",
+                found=f"{self.n_layers} layers",
+                remedy="name one of these",
+            )
         return Masks(self.names, self.bits[:, layer : layer + 1])
 
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -143,13 +151,13 @@ class Masks:
 
         That there is no such unit is an ArtifactError that names near matches.
         """
-        position = bisect_left(self.names, name)
+        position = bisect_left(self.names, str(name))
         if position == len(self.names) or self.names[position] != name:
-            near = ", ".join(difflib.get_close_matches(name, self.names))
+            near = ", ".join(difflib.get_close_matches(str(name), self.names))
             some = f"the nearest: {near}" if near else f"as {', '.join(self.names[:_SHOWN_NAMES])}"
             raise ArtifactError(
                 "the masks lack a unit",
-                where=name,
+                where=str(name),
                 expected="one of the units of these masks",
                 found=f"{len(self.names)} units, {some}" if self.names else "no units",
                 remedy="name one of these; masks are of the units whose prompts were read",

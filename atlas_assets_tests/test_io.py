@@ -163,7 +163,7 @@ def test_a_missing_setting_names_those_that_are_there(release: Path) -> None:
 
 
 def test_a_missing_file_and_a_missing_folder(release: Path, tmp_path: Path) -> None:
-    with refusing(MissingArtifactError, "no summary", "make it with `atlas build`"):
+    with refusing(MissingArtifactError, "no summary", "make it with `atlas build` ("):
         io.load_summary(data_root=tmp_path)
     with pytest.raises(MissingArtifactError, match="there is no atlas"):
         io.load_summary(data_root=tmp_path / "absent")

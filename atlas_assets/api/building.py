@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from atlas_assets.api.opened import Atlas
-from atlas_assets.atlas.model import require_named
+from atlas_assets.atlas.buildable import require_buildable
 from atlas_assets.atlas.open import open_in_force
 from atlas_assets.atlas.series import checkpoints, require_one_model
 from atlas_assets.definitions import build_definitions
@@ -146,7 +146,7 @@ def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
 
 def _job(settings: AtlasSettings) -> tuple[dg.JobDefinition, frozenset[str]]:
     """The job ``atlas``, and the names of the assets that it makes; own files are looked at."""
-    require_named(settings)
+    require_buildable(settings)
     definitions = build_definitions(settings)
     job = definitions.resolve_job_def("atlas")
     assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]

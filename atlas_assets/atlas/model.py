@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.own_files import require_own_files
 from atlas_assets.stages.prompts.object_prompts import PAPER_LOSS_THRESHOLD
 
 if TYPE_CHECKING:
@@ -94,14 +93,3 @@ class AtlasModel:
             return None
         own = default_loss_threshold(self.source)
         return PAPER_LOSS_THRESHOLD if own is None and has_paper_vocabulary(self.source) else own
-
-
-def require_named(settings: AtlasSettings) -> None:
-    """Refuse a model's folder and a user's own files that are not there, before any work is done.
-
-    Raises what `require_own_files` does, and ModelError: no model can have the name given.
-    """
-    from atlas_assets.models.sources import local_folder
-
-    require_own_files(settings)
-    local_folder(settings.model)

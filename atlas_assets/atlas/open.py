@@ -155,7 +155,8 @@ def require_folder(root: UPath) -> None:
         where=str(root),
         expected="a folder with the files of an atlas",
         found="a file" if is_file else f"nothing at that path{beside}",
-        remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `atlas build` builds one",
+        remedy="correct the path, or ATLAS_DATA_DIR and ATLAS_NAME; `atlas build` builds one, "
+        "`atlas fetch` fetches one",
     )
 
 
@@ -203,7 +204,7 @@ def require_file(store: AtlasStore, key: str, setting: Partition | None = None) 
         return
     _require_applicable(store, key)
     there = "; ".join(map(str, partitions_present(store.root, key))) if setting else ""
-    make = "make it with `atlas build`"
+    make = "make it with `atlas build` (where the atlas is fetched: `atlas fetch`)"
     if key in ON_DEMAND:
         make = (
             f"make it with `dagster asset materialize -m atlas_assets.definitions --select {key}`"

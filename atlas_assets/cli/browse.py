@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,19 @@ def _on_this_machine(store: AtlasStore, text: str) -> Path | None:
     return copy
 
 
+def _require_free(port: int) -> None:
+    """Refuse a port that is taken: Dagster's server would only say so and go on without an end."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise click.BadParameter(
+                f"{port} cannot be listened on ({error.strerror}); choose another one",
+                param_hint="--port",
+            ) from error
+
+
 @click.command(cls=AnsweringCommand)
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="TCP port."
@@ -73,6 +87,7 @@ def ui(port: int) -> Answer:
     from atlas_assets.settings import AtlasSettings
 
     AtlasSettings.from_env()  # its errors are better read here than in the log of a server
+    _require_free(port)
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home())}
     # with it set, the webserver that dagster dev starts does not come up
     environment.pop("DAGSTER_MODULE_NAME", None)

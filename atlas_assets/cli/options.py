@@ -115,7 +115,8 @@ def named_atlas(typed: str) -> UPath:
         where=typed,
         expected="the path of an atlas, or the name of one under ATLAS_DATA_DIR",
         found=f"neither {' nor '.join(map(str, places))}",
-        remedy="correct the path or the name, or ATLAS_DATA_DIR; `atlas build` builds one",
+        remedy="correct the path or the name, or ATLAS_DATA_DIR; `atlas build` builds one, "
+        "`atlas fetch` fetches one",
     )
 
 

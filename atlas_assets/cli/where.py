@@ -55,9 +55,10 @@ def where() -> Answer:
         for name, n_bytes in sizes.items():
             source = f"  (fetched from {sources[name]})" if sources[name] else ""
             yield f"  {size(n_bytes):>8}  {name}{source}"
-        if not files:
-            yield "  no files yet: run `atlas build`"
-        yield "look at it: `atlas open` (the explorer), `atlas ui` (Dagster)"
+        if files:
+            yield "look at it: `atlas open` (the explorer), `atlas ui` (Dagster)"
+        else:
+            yield f"  no files yet: run `atlas {'fetch' if settings.hub_source else 'build'}`"
 
     document = {"folder": str(folder), "files": files}
     return Answer("atlas.where/1", document, text, OK if files else FINDING)

@@ -69,7 +69,7 @@ def write_bytes(
             with _as_oserror():
                 _write_remote(UPath(path), bytes(data), last_look)
     except OSError as error:
-        raise _explain(error, path, len(data), what) from error
+        raise explain(error, path, len(data), what) from error
 
 
 def write_folder(folder: Path, files: Iterable[tuple[str, bytes]], *, what: str) -> dict[Path, int]:
@@ -106,7 +106,7 @@ def write_folder(folder: Path, files: Iterable[tuple[str, bytes]], *, what: str)
                 raise
         _sync_folder(folder.parent)
     except OSError as error:
-        raise _explain(error, folder, sum(sizes.values()), what) from error
+        raise explain(error, folder, sum(sizes.values()), what) from error
     return sizes
 
 
@@ -147,7 +147,7 @@ def write_large(
                 temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _explain(error, path, None, what) from error
+        raise explain(error, path, None, what) from error
 
 
 def write_if_unchanged(
@@ -170,7 +170,7 @@ def write_if_unchanged(
     except OSError as error:
         if file_state(path) != earlier:
             return False
-        raise _explain(error, path, len(data), what) from error
+        raise explain(error, path, len(data), what) from error
     return True
 
 
@@ -364,7 +364,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _explain(error: OSError, path: UPath | Path, size: int | None, what: str) -> ArtifactWriteError:
+def explain(error: OSError, path: UPath | Path, size: int | None, what: str) -> ArtifactWriteError:
+    """Return what the system says of a path, in words: what is wrong, and what to do."""
     expected = "all of it written" if size is None else f"{size:,} bytes written to it"
     remedy = "check the disk and run again"
     if error.errno in _NO_SPACE:

@@ -78,7 +78,7 @@ def load(
         found=repr(dtype),
         remedy="correct ATLAS_DTYPE",
     )
-    where, precision = _device(device), DTYPES[dtype]
+    where, precision = device_named(device), DTYPES[dtype]
     config = checkpoint.read_config(source.folder)
     weights = checkpoint.weight_files(source.folder)
     require_whole(weights)
@@ -152,7 +152,8 @@ def max_positions(config: Any) -> int:
     return sys.maxsize
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """Return the device that ATLAS_DEVICE names; SettingsError where this machine has none such."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -97,13 +97,14 @@ def local_folder(model: str) -> Path | None:
         return folder
     if model.lower().endswith(GGUF):
         require_readable_kind([Path(model).name], model)
+    found = "a file" if model and folder.exists() else "no folder of this name, and no Hub id"
     expect(
         _HUB_ID.fullmatch(model) is not None,
         ModelError,
         "there is no such model" if model else "no model is named",
         where=model or "ATLAS_MODEL",
         expected=f"{EMBEDDED!r}, an existing folder, or a Hub id (owner/name)",
-        found="no folder of this name, and no Hub id" if model else "an empty name",
+        found=found if model else "an empty name",
         remedy="correct ATLAS_MODEL",
     )
     return None

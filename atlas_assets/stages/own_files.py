@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from atlas_assets.settings import AtlasSettings
-from atlas_assets.stages.circuits.own_circuits import table_of
-from atlas_assets.stages.prompts.inventory import require_usable
+from atlas_assets.stages.circuits.own_circuits import require_concepts, table_of
+from atlas_assets.stages.prompts.inventory import inventory_of, require_usable
 
 
 def require_own_files(settings: AtlasSettings) -> None:
@@ -14,8 +14,10 @@ def require_own_files(settings: AtlasSettings) -> None:
 
     Raises:
         SettingsError: The cut holds no pair, or the file of circuits cannot be read.
+        ArtifactError: The file of circuits names a concept that there is not.
         StimulusError: The file of prompts cannot be used.
     """
     require_usable(settings)
     if settings.circuits:
-        table_of(settings.circuits)
+        concepts = inventory_of(settings).concepts
+        require_concepts(table_of(settings.circuits), concepts, where=settings.circuits)

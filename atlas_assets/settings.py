@@ -375,6 +375,8 @@ def _explain(error: ValidationError) -> SettingsError:
     field = str(first["loc"][0]) if first["loc"] else ""
     info = AtlasSettings.model_fields.get(field)
     said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":
+        said = "not of that form"  # what is expected says it in words
     return SettingsError(
         "a setting is not usable" if info else "an unknown or contradictory setting",
         where=env_name(field) if field else None,

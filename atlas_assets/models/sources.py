@@ -91,6 +91,7 @@ def local_folder(model: str) -> Path | None:
     Nothing is read and nobody asked. Raises ModelError where the name can be neither, or is of a
     kind that is not read.
     """
+    model = model if model.strip() else ""
     folder = _EMBEDDED_FOLDER if model == EMBEDDED else Path(model).expanduser()
     # an empty name is the current folder to the system, and nobody means it so
     if model and folder.is_dir():

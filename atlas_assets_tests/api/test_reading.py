@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_refused_in_words(network: Any, tokenizer: Any) -
     for none, where in (({}, "where: prompts\n"), ({"mine": []}, "prompts, unit mine")):
         with refusing(StimulusError, "no prompts to read", where, "what to do: give"):
             aa.read(network, tokenizer, none)  # type: ignore[arg-type]
-    for empty in ("",):  # to the system that is the current folder
+    for empty in ("", "  "):  # to the system the first is the current folder
         with refusing(ModelError, "no model is named", "where: model", "an empty name"):
             aa.read(empty, prompts=PROMPTS)
     with refusing(ModelError, "no tokenizer", "NoneType"):

@@ -16,7 +16,7 @@ from atlas_assets.cli.options import (
     complete_concept,
     typed_setting,
 )
-from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, paragraph, table
+from atlas_assets.cli.text import NO_DIGESTS_OF_PARTS, count, paragraph, table
 from atlas_assets.stages.setting import REFERENCE, Setting, naming_values
 
 if TYPE_CHECKING:
@@ -163,6 +163,13 @@ def _text(
     yield ""
     yield f"nearest concepts ({document['nearest_at']})"
     yield from table(("concept", "Jaccard"), [other.values() for other in document["nearest"]])
+    n_layers = len(document["layers"])
+    n_empty = sum(not record["size"] for record in document["layers"])
+    if layer is None and document["nearest"] and n_empty:
+        yield from paragraph(
+            f"in {n_empty} of {count(n_layers, 'layer')} this circuit has no neuron, which counts "
+            f"as 0: no similarity exceeds {1 - n_empty / n_layers:.2f}"
+        )
     if layer is not None:
         neurons = document["layers"][0]["neurons"]
         yield ""

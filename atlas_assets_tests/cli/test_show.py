@@ -77,6 +77,11 @@ def test_the_text_is_a_table_of_at_most_100_columns(made: Path, call: Call) -> N
     start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("layer"))
     assert [line.split()[0] for line in lines[start + 1 : start + 1 + LAYERS]] == list("012345")
     assert "nearest concepts (mean over layers)" in lines
+    told = (
+        "in 2 of 6 layers this circuit has no neuron, which counts as 0: no similarity exceeds 0.67"
+    )
+    assert told in " ".join(shown.out.split())
+    assert "counts as 0" not in call(made, "show", "For", "--layer", "3").out
     neurons = call(made, "show", "Import", "--layer", "5").out
     listed = neurons[neurons.index("\nneurons\n") :].split()[1:]
     masks = io.load_universal_masks(data_root=made / NAME)

@@ -52,7 +52,8 @@ _EFFECTS = (
     *_with_interval(
         "over_matched",
         "necessity less the mean ΔL of matched controls; none known of matched circuits, which are "
-        "controls themselves",
+        "controls themselves, nor of a circuit of more than half of a layer, whose controls are "
+        "smaller",
     ),
 )
 _MATCHED_RATIO = _number(

@@ -33,7 +33,7 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
 
     They are about openai/circuit-sparsity and the frozen artifacts; of any other model the value is
     observed and nothing is claimed. A claim whose files are missing is not evaluated. Of own
-    prompts none is applicable.
+    prompts none is applicable; of a cut of the grid, none that is of all of it.
     """
     from atlas_assets.atlas.open import open_in_force, require_folder
     from atlas_assets.settings import AtlasSettings
@@ -61,7 +61,7 @@ def claims(only_broken: bool, markdown: bool) -> Answer:
         for (model, readout), number in Counter((r.model, r.readout) for r in results).items():
             yield f"observed in: {model}, readout {readout} ({count(number, 'claim')})"
         yield ""
-        if "not applicable" not in verdicts:
+        if set(verdicts) != {"not applicable"}:
             yield from _table(listed)
         yield from _notes(listed)
         yield ""

@@ -11,7 +11,8 @@ from atlas_assets.soundness.evidence import StoreEvidence
 from atlas_assets.soundness.subject import (
     Cell,
     Subject,
-    is_about_own_prompts,
+    grid_of_atlas,
+    parts_cut,
     subject_of,
     subject_of_atlas,
 )
@@ -43,9 +44,11 @@ def evaluations(
 ) -> Iterator[ClaimResult]:
     """Evaluate claims one by one, on evidence that they share."""
     store = evidence.store
-    if is_about_own_prompts(store, settings):
+    grid = grid_of_atlas(store, settings)
+    if grid.stimuli is not None:
         yield from _not_applicable(subject_of_atlas(store, settings), claims)
         return
+    cut = parts_cut(grid)
     whole: Subject | None = None
     subjects: dict[frozenset[Cell], Subject] = {}
     for claim in claims:
@@ -63,10 +66,18 @@ def evaluations(
         else:
             value, note = observed, _readout_note(claim, subject)
             sources = tuple(sorted(store.path(*cell).name for cell in cells))
-        yield ClaimResult(
+        # what the paper claims of an atlas is never lost, and damage is always told
+        excused = claim.grid_parts & cut and not subject.claimed and not unreadable
+        if excused:
+            note = (
+                "the claim is of the paper's whole grid, and this atlas is of a cut of it: "
+                f"{grid.cut}"
+            )
+        judge = NotApplicable if excused else ClaimResult
+        yield judge(
             **_stated(claim, subject),
             observed="" if value is None else show(value),
-            holds=None if value is None else claim.expected.holds(value),
+            holds=None if value is None or excused else claim.expected.holds(value),
             note=note,
             value=value,
             sources=sources,

@@ -11,6 +11,7 @@ from atlas_assets.errors import AtlasError
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.stages.catalog import ARTIFACTS
 from atlas_assets.stages.prompts.object_prompts import PAPER_LOSS_THRESHOLD
+from atlas_assets.stages.report.claims import GridPart
 from atlas_assets.stages.report.published_claims import PAPER_MODEL, PAPER_READOUT, PAPER_VARIATIONS
 from atlas_assets.stages.setting import Partition
 from atlas_assets.storage.provenance import PAPER_SITE, Grid
@@ -89,13 +90,31 @@ def grid_of(settings: AtlasSettings) -> Grid:
 
 def is_about_own_prompts(store: AtlasStore, settings: AtlasSettings | None) -> bool:
     """Return whether an atlas is of own prompts, by the first file that says; else by settings."""
+    return grid_of_atlas(store, settings).stimuli is not None
+
+
+def grid_of_atlas(store: AtlasStore, settings: AtlasSettings | None) -> Grid:
+    """Return the grid of prompts by the first file that says; else by settings, or the paper's."""
     for cell in cells_of(store):
         if store.exists(*cell):
             with suppress(AtlasError):
                 record = store.provenance(*cell)
                 if record and record.lineage and record.lineage.grid:
-                    return record.lineage.grid.stimuli is not None
-    return settings is not None and settings.stimuli is not None
+                    return record.lineage.grid
+    return Grid() if settings is None else grid_of(settings)
+
+
+def parts_cut(grid: Grid) -> frozenset[GridPart]:
+    """Return what of the paper's grid was left out on purpose; more prompts than it has are none.
+
+    A pair that a threshold of the loss has dropped is not asked for: that is a result.
+    """
+    cut: dict[GridPart, bool] = {
+        "ast_nodes": grid.ast_nodes is not None,
+        "builtins": grid.builtins is not None,
+        "variations": grid.variations < PAPER_VARIATIONS,
+    }
+    return frozenset(part for part, is_cut in cut.items() if is_cut)
 
 
 def _subjects_present(store: AtlasStore) -> Iterator[Subject]:

@@ -40,8 +40,8 @@ def settings_in(data_dir: Path, **changes: Any) -> AtlasSettings:
     return AtlasSettings.build(**{"data_dir": str(data_dir), "name": NAME, **grid, **changes})
 
 
-def make(data_dir: Path) -> AtlasStore:
-    settings = settings_in(data_dir)
+def make(data_dir: Path, **changes: Any) -> AtlasStore:
+    settings = settings_in(data_dir, **changes)
     store: AtlasStore = build_resources(settings)["store"]
     objects = activations(tuple(f"{node}__{name}" for node, name in PAIRS), seed=0)
     checkers, tokens = activations(CONCEPTS, seed=1), activations(CONCEPTS, seed=2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import polars as pl
 
@@ -21,6 +21,8 @@ TOLERANCE = 0.001
 #: what the computation of a difference may itself be off by
 _ROUNDING = 1e-9
 
+#: what of the grid of prompts settings can cut, as they and records name it
+GridPart = Literal["ast_nodes", "builtins", "variations"]
 Observed = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
@@ -112,6 +114,7 @@ class Claim:
         expected: What is expected of the paper's model.
         observe: The function that computes the quantity from an atlas.
         setting: The (ε, C) that the claim speaks of, where it speaks of one.
+        grid_parts: What of the paper's grid must be whole for the claim to be applicable.
     """
 
     row: str
@@ -123,6 +126,7 @@ class Claim:
     expected: Exactly | Near | Between
     observe: Callable[[Evidence], Observed]
     setting: Setting | None = None
+    grid_parts: frozenset[GridPart] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ class ClaimResult:
 
     Attributes:
         observed: What was observed, as text; empty where the claim could not be evaluated.
-        holds: Whether the two agree; ``None`` where the claim could not be evaluated.
+        holds: Whether the two agree; ``None`` where the claim could not be evaluated, or is not
+            applicable, whatever was observed.
         about_this_atlas: Whether the paper claims it of this atlas, so that it must hold.
         model: The model that it was observed in.
         readout: The readout that it was observed with.
@@ -179,7 +184,7 @@ class ClaimResult:
 
 
 class NotApplicable(ClaimResult):
-    """A claim about the paper's prompts, and an atlas of a user's own."""
+    """A claim about the paper's prompts, or all of its grid; the atlas is of others, or a cut."""
 
     @property
     def verdict(self) -> str:

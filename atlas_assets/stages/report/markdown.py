@@ -15,6 +15,7 @@ _EXPLANATION = f"""\
 shows, computed the same way. A claim *holds* or is *broken* only where the paper claims it of the
 atlas at hand; of another model, or of a part of the grid, it is *observed, not claimed*, beside
 which stands whether it is as in the paper: that it does not hold of another model is no failure.
+What the paper states of its whole grid is *not applicable* to an atlas whose settings cut that.
 Numbers are compared to ±0.001, counts and names exactly, circuit sizes to the decimal printed."""
 
 
@@ -90,15 +91,24 @@ def _judged(result: ClaimResult) -> str:
 
 
 def _notes(results: Iterable[ClaimResult]) -> str:
-    """Return the reasons why claims could not be evaluated, each once."""
-    reasons: dict[str, list[str]] = {}
+    """Return why claims are not applicable, or could not be evaluated, each reason once."""
+    headed: dict[str, dict[str, list[str]]] = {"Not applicable": {}, "Not evaluated": {}}
     for result in results:
         if result.holds is None:
+            of_kind = isinstance(result, NotApplicable)
+            reasons = headed["Not applicable" if of_kind else "Not evaluated"]
             reasons.setdefault(result.note, []).append(f"`{result.id}`")
-    if not reasons:
-        return ""
-    lines = [f"- {', '.join(ids)}: {_escaped(reason)}" for reason, ids in reasons.items()]
-    return "\n".join(["## Not evaluated", "", *lines])
+    sections = [
+        "\n".join([f"## {head}", "", *map(_because, reasons.items())])
+        for head, reasons in headed.items()
+        if reasons
+    ]
+    return "\n\n".join(sections)
+
+
+def _because(told: tuple[str, list[str]]) -> str:
+    reason, ids = told
+    return f"- {', '.join(ids)}: {_escaped(reason)}"
 
 
 def _escaped(text: str) -> str:

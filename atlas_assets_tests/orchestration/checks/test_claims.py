@@ -14,6 +14,7 @@ from atlas_assets.models.identity import ModelIdentity
 from atlas_assets.orchestration.checks.claims import check_name, claim_checks
 from atlas_assets.settings import AtlasSettings
 from atlas_assets.soundness.evaluate import evaluate_claims
+from atlas_assets.soundness.subject import parts_cut
 from atlas_assets.stages.masks.masks import UNIVERSAL_SCHEMA
 from atlas_assets.stages.report.published_claims import CLAIMS, PAPER_MODEL
 from atlas_assets.stages.setting import REFERENCE
@@ -186,9 +187,13 @@ def test_of_another_atlas_the_same_is_observed_and_not_claimed(
     for claim in CLAIMS:
         evaluation = found[check_name(claim.id)]
         assert evaluation.passed, claim.id
+        assert text(evaluation, "about_this_atlas") is False
+        assert text(evaluation, "observed") != "nothing"
+        if claim.grid_parts & parts_cut(about.grid):
+            assert evaluation.description.startswith("not applicable: "), claim.id
+            continue
         assert evaluation.description.startswith("observed, not claimed: "), claim.id
         assert text(evaluation, "observed") in evaluation.description
-        assert text(evaluation, "about_this_atlas") is False
         assert text(evaluation, "model") == about.model.model_id
 
 
@@ -233,9 +238,11 @@ def test_missing_evidence_of_another_atlas_passes_and_says_why(
 ) -> None:
     found = evaluations(tiny_settings(tmp_path), instance)
     assert len(found) == len(CLAIMS)
-    for evaluation in found.values():
+    for claim in CLAIMS:
+        evaluation = found[check_name(claim.id)]
         assert evaluation.passed
-        assert evaluation.description.startswith("not evaluated: ")
+        verdict = "not applicable: " if claim.grid_parts else "not evaluated: "  # all is cut
+        assert evaluation.description.startswith(verdict), claim.id
         assert text(evaluation, "model") == "embedded"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("selenium", reason="needs selenium: pip install -e '.[dev]'")
 
@@ -184,6 +186,14 @@ def browser(
 ) -> Browser:
     downloads = tmp_path_factory.mktemp("downloads")
     return Browser(driver, file, downloads, WIDTHS[request.param])
+
+
+def with_data(browser: Browser, folder: Path, data: dict[str, Any]) -> Browser:
+    """The same page of other data."""
+    before, _, after = split(browser.file.read_text(encoding="utf-8"))
+    page = folder / "other_data.html"
+    page.write_text(before + as_script(data) + after, encoding="utf-8")
+    return Browser(browser.driver, page, browser.downloads, browser.width)
 
 
 @pytest.fixture(autouse=True)
@@ -411,10 +421,7 @@ def test_any_number_of_layers_is_named(
         "definitions": definitions, "checkers": [],
     }  # fmt: skip
     data.pop("wiring", None)
-    before, _, after = split(browser.file.read_text(encoding="utf-8"))
-    page = tmp_path / "layers.html"
-    page.write_text(before + as_script(data) + after, encoding="utf-8")
-    shown = Browser(browser.driver, page, browser.downloads, browser.width)
+    shown = with_data(browser, tmp_path, data)
     shown.open("concept={0}")
     every = [str(layer) for layer in range(layers)]
     assert [text for _, text in shown.placed(".strip svg g text:first-child")] == every
@@ -449,12 +456,119 @@ def test_definitions_and_tables_are_all_there(browser: Browser) -> None:
     board = browser.data["tables"]["leaderboard"]
     of_all = [row for row in board["rows"] if row[board["columns"].index("type")] == "all"]
     assert len(browser.all("tbody tr")) == len(of_all)
+    heads = [head.text for head in browser.all("thead th")]
+    assert heads[:3] == ["definition", "neurons", "identified"]
     browser.open("page=files")
     captions = [table["caption"] for each in browser.data["sections"] for table in each["tables"]]
     text = re.sub(r"\s+", " ", browser.text)
     assert all(caption in text for caption in captions)
     browser.click("summary", "Files of the atlas")
     assert "13_universal_masks_sweep.parquet" in browser.text
+
+
+def test_a_table_that_scrolls_shows_where_there_is_more(browser: Browser) -> None:
+    browser.open("page=definitions")
+    for scheme in ("light", "dark"):
+        browser.resize(375, scheme=scheme)
+        browser.driver.execute_async_script(SETTLED)
+        table = browser.one(".scroll")
+        edges = []
+        for left in (0, 60, 9999):
+            browser.driver.execute_script("arguments[0].scrollLeft = arguments[1]", table, left)
+            with Image.open(io.BytesIO(table.screenshot_as_png)) as picture:
+                # a line of pixels through the caption, whose words are short
+                line = [picture.convert("L").getpixel((x, 3)) for x in (1, 250, picture.width - 2)]
+            edges.append([abs(line[at] - line[1]) > 20 for at in (0, 2)])
+        assert edges == [[False, True], [True, True], [True, False]]
+    browser.resize(browser.width)
+
+
+def test_pictures_are_not_cut_off_on_a_small_phone(browser: Browser) -> None:
+    browser.resize(375)
+    beyond = """return [...document.querySelectorAll("main svg[role=img] text")]
+      .filter((each) => each.getBoundingClientRect().right >
+        each.ownerSVGElement.getBoundingClientRect().right).map((each) => each.textContent)"""
+    for view in ("page=definitions", "concept={0}", "page=sweep", ""):
+        browser.open(view)
+        assert browser.driver.execute_script(beyond) == [], view
+    browser.resize(browser.width)
+
+
+def test_weights_have_the_digits_that_are_known(browser: Browser) -> None:
+    name, (_, units) = next(iter(browser.data["wiring"]["writers"].items()))
+    browser.open(f"neuron={name}")
+    (table,) = (each for each in browser.all("table") if each.text.startswith("Written by"))
+    shown = [cell.text for cell in table.find_elements(By.CSS_SELECTOR, "td.number")]
+    assert shown == [f"{unit[3]:+#.3g}".replace("-", "−") for unit in units]
+
+
+def test_what_keeps_similarities_below_one_is_said(browser: Browser, tmp_path: Path) -> None:
+    bits = np.zeros((3, 4, 16), dtype=bool)
+    bits[:2, 2:, :2] = bits[2, 3, 1:3] = True
+    one = {"name": "published", "key": "published", "circuits": packed(bits), "order": [0, 1, 2]}
+    data = {
+        **browser.data, "concepts": ["ast__For", "ast__If", "ast__Try"], "layers": 4, "width": 16,
+        "tables": {}, "definitions": [one], "checkers": [],
+    }  # fmt: skip
+    data.pop("wiring", None)
+    shown = with_data(browser, tmp_path, data)
+    bound = "Two of four layers have no neuron in {} and count as 0, so that {} 0.50"
+    of_all = bound.format("any circuit here", "no similarity exceeds")
+    of_all += "; 1 circuit has neurons in fewer layers and stays below that."
+    shown.open("page=concepts")
+    assert of_all in shown.one(".note").text
+    assert [of_all in head.get_attribute("title") for head in shown.all("thead th")].count(
+        True
+    ) == 1
+    shown.open("pair={0}&with={1}")
+    assert bound.format("either circuit", "it cannot exceed") + "." in shown.one("figcaption").text
+    shown.open("concept={0}")
+    assert bound.format("this circuit", "no similarity exceeds") + "." in shown.text
+    section = shown.one("section:has(.nearest)")
+    button = section.find_element(By.CSS_SELECTOR, ".take button")
+    browser.driver.execute_script("arguments[0].click()", button)
+    saved = shown.downloads / "nearest_ast__For.csv"
+    WebDriverWait(browser.driver, 10).until(lambda _: saved.is_file())
+    assert saved.read_text(encoding="utf-8").split() == [
+        "concept,similarity", "ast__If,0.5", "ast__Try,0.0833",
+    ]  # fmt: skip
+    shown.open("page=map")
+    assert of_all in shown.one("figcaption").text
+    assert shown.one(".legend").text.split() == ["0", "0.13", "0.25", "0.38", "0.5"]
+    for layer, told in (
+        ("0", "No circuit here has a neuron in this layer, so that every similarity is 0."),
+        ("2", "1 circuit has no neuron in this layer, which counts as 0"),
+        ("3", ""),
+    ):
+        shown.one(f"select option[value='{layer}']").click()
+        WebDriverWait(browser.driver, 5).until(lambda _, told=told: told in shown.text)
+        assert ("counts as 0" in shown.text) == ("counts as 0" in told)
+        assert shown.one(".legend").text.split()[-1] == "1"
+
+
+def test_two_atlases_of_one_model_are_told_apart(browser: Browser, tmp_path: Path) -> None:
+    facts = dict(browser.data["facts"])
+    grid = facts.get("grid of prompts", "not told")
+    changed = [*{**facts, "grid of prompts": "10 pairs"}.items()]
+    other = tmp_path / "atlas_smaller.json"
+    other.write_text(json.dumps({**browser.data, "facts": changed}), encoding="utf-8")
+    browser.open("page=other")
+    browser.one("input[type=file]").send_keys(str(other))
+    WebDriverWait(browser.driver, 10).until(lambda _: f"Opened: {other.name}" in browser.text)
+    here = browser.file.parent.name
+    apart, concepts = browser.all("table")
+    rows = [
+        [cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")]
+        for row in apart.find_elements(By.CSS_SELECTOR, "tbody tr")
+    ]
+    assert rows[0] == ["folder or file", here, other.name]
+    assert [(row[0], row[2]) for row in rows[1:]] == [("grid of prompts", "10 pairs")]
+    heads = [head.text for head in concepts.find_elements(By.CSS_SELECTOR, "thead th")]
+    names = [f"neurons in this atlas, {here}", "neurons in the other, smaller"]
+    assert heads[1:3] == [f"{names[0]}, grid {grid}", f"{names[1]}, grid 10 pairs"]
+    axes = [text for _, text in browser.placed("main figure svg text")]
+    on_axes = names if browser.width < 600 else heads[1:3]
+    assert {f"{on_axes[0]} →", f"↑ {on_axes[1]}"} <= set(axes)
 
 
 def test_another_atlas_is_opened_from_its_export(browser: Browser, tmp_path: Path) -> None:
@@ -467,7 +581,8 @@ def test_another_atlas_is_opened_from_its_export(browser: Browser, tmp_path: Pat
     WebDriverWait(browser.driver, 10).until(lambda _: "Opened:" in browser.text)
     n = len(browser.concepts)
     assert f"{n} concept" in browser.one("[role=status]").text
-    assert {row.text.split()[-1] for row in browser.all("tbody tr")} <= {"1.00", "0.00"}
+    rows = browser.all("table")[-1].find_elements(By.CSS_SELECTOR, "tbody tr")
+    assert {row.text.split()[-1] for row in rows} <= {"1.00", "0.00"}
     field.send_keys(str(browser.file))
     for damaged in ("[]", "{", '{"format": 1, "model": "x", "concepts": 3}'):
         path = tmp_path / "damaged.json"

@@ -67,6 +67,14 @@ export class Circuits {
     return either ? both / either : 0;
   }
 
+  /** In how many layers none of some circuits has a neuron: of all circuits, unless told. */
+  emptyLayers(concepts: Iterable<number> = this.neurons.keys()): number {
+    const held = new Set<number>();
+    for (const concept of concepts)
+      for (const neuron of this.neurons[concept]!) held.add(Math.floor(neuron / this.width));
+    return this.layers - held.size;
+  }
+
   /** Jaccard similarity of every two concepts at a layer; of −1, its mean over layers. */
   similarity(layer = -1): Float32Array {
     const known = this.similar.get(layer);

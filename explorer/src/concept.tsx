@@ -1,5 +1,6 @@
 /** The page of one concept. */
 
+import { boundOfOne } from "./bound";
 import { Choice, Concept, useView } from "./choice";
 import { circuitsOf, conceptFraction, decompose, keywordNeurons } from "./circuits";
 import { rowsOf } from "./data";
@@ -12,7 +13,7 @@ import { measured, qualityOf, withInterval, YARDSTICKS } from "./quality";
 import { Strip, type Mark } from "./strip";
 import { DataTable, TakeCsv } from "./table";
 import { ConceptWiring } from "./wiring";
-import { bare, definitionName, fixed, kindName, percent, several, signed } from "./words";
+import { bare, definitionName, fixed, kindName, percent, rounded, several, signed } from "./words";
 
 function Neurons({ name, at }: { name: string; at: number }) {
   const { atlas, circuits, keywords, definition, place } = useView();
@@ -94,11 +95,11 @@ function Nearest({ at }: { at: number }) {
         caption="all concepts by their similarity"
         name={`nearest_${name}`}
         columns={["concept", "similarity"]}
-        rows={() => rows.map((row) => [atlas.concepts[row.concept]!, row.similarity])}
+        rows={() => rows.map((row) => [atlas.concepts[row.concept]!, rounded(row.similarity)])}
       />
       <p class="note">
-        Jaccard similarity |A∩B| / |A∪B| of the circuits, mean over layers. Circuits that share a
-        core are alike whatever the concepts are.
+        Jaccard similarity |A∩B| / |A∪B| of the circuits, mean over layers.{" "}
+        {boundOfOne(circuits, at)} Circuits that share a core are alike whatever the concepts are.
       </p>
     </section>
   );
@@ -192,7 +193,7 @@ function Decomposition({ name, at }: { name: string; at: number }) {
           { label: "concept alone", numeric: true, value: (row) => row.only },
           { label: "both", numeric: true, value: (row) => row.both },
           { label: "keyword alone", numeric: true, value: (row) => row.keyword },
-          { label: "concept fraction", numeric: true, value: (row) => (row.only + row.both ? row.only / (row.only + row.both) : 0), show: (row) => percent(row.only / (row.only + row.both || 1)) },
+          { label: "concept fraction", numeric: true, value: (row) => rounded(row.only / (row.only + row.both || 1)), show: (row) => percent(row.only / (row.only + row.both || 1)) },
         ]}
       />
     </section>

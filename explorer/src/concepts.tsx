@@ -1,11 +1,12 @@
 /** The list of concepts: searched, filtered, sorted by any column. */
 
 import { useMemo, useState } from "preact/hooks";
+import { boundOfAll } from "./bound";
 import { Choice, Concept, useView } from "./choice";
 import { conceptFraction, decompose, keywordNeurons } from "./circuits";
 import { qualityOf } from "./quality";
 import { DataTable, type Column } from "./table";
-import { bare, fixed, kindName, kindOf, percent, several, signed } from "./words";
+import { bare, fixed, kindName, kindOf, percent, rounded, several, signed } from "./words";
 
 interface Row {
   concept: string;
@@ -55,13 +56,14 @@ export function Concepts() {
           ? conceptFraction(decompose(circuits.neurons[at]!, keyword, atlas))
           : null,
         nearest: nearest ? atlas.concepts[nearest.concept]! : null,
-        similarity: nearest?.similarity ?? null,
+        similarity: nearest ? rounded(nearest.similarity) : null,
         specificity: value("specificity"),
         identified: value("identification_top1"),
       };
     });
   }, [circuits]);
   const most = Math.max(...rows.flatMap((row) => row.sizes), 0);
+  const limit = useMemo(() => boundOfAll(circuits), [circuits]);
   const columns = useMemo(
     (): Column<Row>[] => [
       { label: "concept", value: (row) => bare(row.concept), show: (row) => <Concept name={row.concept} /> },
@@ -71,11 +73,11 @@ export function Concepts() {
       { label: "same as", numeric: true, value: (row) => row.twins, show: (row) => row.twins || "–", title: "other concepts with exactly the same circuit" },
       { label: "its own", numeric: true, value: (row) => row.fraction, show: (row) => share(row.fraction), title: "concept fraction: share of the circuit that its keyword does not have, mean over layers, 0 where the circuit has no neuron" },
       { label: "nearest", value: (row) => row.nearest && bare(row.nearest), show: (row) => row.nearest ? <Concept name={row.nearest} /> : "–" },
-      { label: "similarity", numeric: true, value: (row) => row.similarity, show: (row) => fixed(row.similarity), title: "Jaccard similarity with the nearest, mean over layers" },
+      { label: "similarity", numeric: true, value: (row) => row.similarity, show: (row) => fixed(row.similarity), title: ["Jaccard similarity with the nearest, mean over layers.", limit].join(" ").trim() },
       { label: "specificity", numeric: true, value: (row) => row.specificity, show: (row) => signed(row.specificity), title: "rise of the loss on own prompts without the circuit, less that on others’, nats per token" },
       { label: "identified", numeric: true, value: (row) => row.identified, show: (row) => share(row.identified), title: "share of the concept’s pairs that rank this circuit first, on prompts of other subject areas" },
     ],
-    [most],
+    [most, limit],
   );
   const wanted = text.trim().toLowerCase();
   const found = useMemo(
@@ -114,7 +116,7 @@ export function Concepts() {
         </output>
       </form>
       <DataTable caption="Concepts and their circuits" hidden name="concepts" columns={columns} rows={found}
-        note="Its own: share of the circuit that the keyword’s circuit does not hold, mean over layers (0 where it is empty); a dash where a concept has no keyword. Select a heading to sort." />
+        note={`Its own: share of the circuit that the keyword’s circuit does not hold, mean over layers (0 where it is empty); a dash where a concept has no keyword. Similarity: Jaccard, mean over layers. ${limit} Select a heading to sort.`} />
     </>
   );
 }

@@ -6,8 +6,8 @@ import { rowsOf } from "./data";
 import { Figure } from "./figure";
 import { intervals, type Interval } from "./intervals";
 import { link } from "./place";
-import { withInterval, YARDSTICKS } from "./quality";
-import { DataTable } from "./table";
+import { withInterval, YARDSTICKS, type Row } from "./quality";
+import { DataTable, type Column } from "./table";
 import { MEANING, number, signed } from "./words";
 
 const TYPES: Record<string, string> = { all: "all concepts", ast: "AST nodes", builtin: "builtins" };
@@ -28,6 +28,15 @@ export function DefinitionsPage() {
     );
   const rows = all.filter((row) => row.type === type);
   const sticks = YARDSTICKS.filter((stick) => rows.some((row) => typeof row[stick.name] === "number"));
+  const [first, judged] = [sticks.slice(0, 1), sticks.slice(1)].map((some) =>
+    some.map((stick) => ({
+      label: stick.label,
+      numeric: true,
+      title: stick.meaning,
+      value: (row: Row) => row[stick.name] ?? null,
+      show: (row: Row) => withInterval(row, stick),
+    })),
+  ) as [Column<Row>[], Column<Row>[]];
   const drawn: Interval[] = ["necessity", "specificity", "over_matched"].flatMap((name) =>
     rows
       .filter((row) => typeof row[name] === "number")
@@ -75,7 +84,7 @@ export function DefinitionsPage() {
           deps={[type, atlas]}
           draw={(width) => ({
             ...intervals(drawn, width, "nats per token →", (row) => (row.low ?? 0) > 0),
-            marginRight: 90,
+            marginRight: 112,
             fy: { label: null, padding: 0.12, domain: [...new Set(drawn.map((row) => row.group))] },
           })}
         >
@@ -91,14 +100,9 @@ export function DefinitionsPage() {
         columns={[
           { label: "definition", value: (row) => row.definition ?? null },
           { label: "neurons", numeric: true, title: "mean neurons of a circuit", value: (row) => row.size ?? null, show: (row) => number(row.size, 1) },
+          ...first,
           { label: "core", numeric: true, title: "neurons in at least 90% of the circuits", value: (row) => row.core ?? null, show: (row) => number(row.core, 0) },
-          ...sticks.map((stick) => ({
-            label: stick.label,
-            numeric: true,
-            title: stick.meaning,
-            value: (row: (typeof rows)[number]) => row[stick.name] ?? null,
-            show: (row: (typeof rows)[number]) => withInterval(row, stick),
-          })),
+          ...judged,
         ]}
       />
       <dl class="meanings">

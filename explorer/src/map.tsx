@@ -1,19 +1,20 @@
 /** Which concepts are alike: every two circuits in the order of a dendrogram. */
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { bound, boundAtLayer, boundOfAll } from "./bound";
 import { Choice, useView } from "./choice";
 import { Frame, useWidth } from "./figure";
 import { go, link } from "./place";
 import { svgElement } from "./save";
 import { TakeCsv } from "./table";
-import { bare, fixed } from "./words";
+import { bare, fixed, rounded } from "./words";
 
 const ZOOM = 1.5;
 /** Pixels between neighbours from which all are named. */
 const SMALLEST = 8;
 
-/** How strong a similarity is drawn: the few that differ among the many alike are to be seen. */
-const shade = (similarity: number): number => similarity ** 2;
+/** How strong a share of the most there can be is drawn: the few that differ among the many alike are to be seen. */
+const shade = (share: number): number => share ** 2;
 
 interface Window {
   x: number;
@@ -44,6 +45,15 @@ export function MapPage() {
     [atlas, definition, byName],
   );
   const values = circuits.similarity(layer);
+  const most = useMemo(
+    () => (layer < 0 ? bound(circuits, circuits.emptyLayers()) : 1),
+    [circuits, layer],
+  );
+  const strength = (similarity: number): number => (most ? shade(Math.min(similarity / most, 1)) : 0);
+  const limit = useMemo(
+    () => (layer < 0 ? boundOfAll(circuits) : boundAtLayer(circuits, layer)),
+    [circuits, layer],
+  );
   const margin = width < 500 ? 66 : 104;
   const side = Math.max(0, Math.min(width - margin, 960));
   const size = side / seen.span;
@@ -71,7 +81,7 @@ export function MapPage() {
     for (let row = first(seen.y); row < Math.min(n, last(seen.y + seen.span)); row++)
       for (let column = first(seen.x); column < Math.min(n, last(seen.x + seen.span)); column++) {
         const [x, y] = [edge(column - seen.x), edge(row - seen.y)];
-        context.fillStyle = tones[Math.round(100 * shade(at(row, column)))]!;
+        context.fillStyle = tones[Math.round(100 * strength(at(row, column)))]!;
         // half a pixel more, which the next cell covers: printed edges leave no seam
         context.fillRect(
           margin + x,
@@ -200,7 +210,7 @@ export function MapPage() {
       add("text", { transform: `translate(${place + 3},${edge - 4}) rotate(-90)`, fill: "var(--ink)" }, name(row));
       for (let column = 0; column < n; column++)
         if (at(row, column) > 0)
-          add("rect", { x: edge + column * step, y: edge + row * step, width: step, height: step, fill: "var(--accent)", "fill-opacity": shade(at(row, column)).toFixed(3) });
+          add("rect", { x: edge + column * step, y: edge + row * step, width: step, height: step, fill: "var(--accent)", "fill-opacity": strength(at(row, column)).toFixed(3) });
     }
     return svg;
   };
@@ -238,8 +248,8 @@ export function MapPage() {
       <Frame
         title="Jaccard similarity of every two circuits"
         name="similarity_map"
-        keys={[0, 0.25, 0.5, 0.75, 1].map((similarity) => ({
-          words: String(similarity), fill: "var(--accent)", stroke: "var(--line)", opacity: shade(similarity),
+        keys={(most ? [0, 0.25, 0.5, 0.75, 1] : [0]).map((share) => ({
+          words: String(rounded(share * most, 2)), fill: "var(--accent)", stroke: "var(--line)", opacity: shade(share),
         }))}
         drawn={vectors}
         picture={
@@ -279,7 +289,7 @@ export function MapPage() {
         }
       >
         {byName ? "In the order of types and names." : "In the order of the leaves of Ward’s dendrogram of 1 − Jaccard over all layers together; concepts without a neuron come last."}{" "}
-        The stronger, the more neurons two circuits share. Zoom with the buttons, with Ctrl and the
+        The stronger, the more neurons two circuits share. {limit} Zoom with the buttons, with Ctrl and the
         wheel, or with + and −; drag to move. A full map says that circuits are alike, which is
         what a shared core does; it is no evidence that the concepts are alike to the model.
       </Frame>
@@ -288,7 +298,7 @@ export function MapPage() {
         name="similarity"
         columns={["concept", ...order.map((each) => atlas.concepts[each]!)]}
         rows={() =>
-          order.map((row) => [atlas.concepts[row]!, ...order.map((column) => values[row * n + column]!)])
+          order.map((row) => [atlas.concepts[row]!, ...order.map((column) => rounded(values[row * n + column]!))])
         }
       />
     </>

@@ -1,12 +1,13 @@
 /** Another atlas, opened from its exported JSON or its page, beside this one. */
 
 import { useState } from "preact/hooks";
+import { Apart, called, grids, whereItLies, type Named } from "./apart";
 import { Choice, Concept, useView, viewOf } from "./choice";
-import { readAtlas, type Atlas } from "./data";
+import { readAtlas } from "./data";
 import { Figure, Plot } from "./figure";
 import { save } from "./save";
 import { DataTable } from "./table";
-import { bare, definitionName, fixed, several } from "./words";
+import { bare, definitionName, fixed, rounded, several } from "./words";
 
 const MOST_BYTES = 64 * 2 ** 20;
 
@@ -42,12 +43,14 @@ function correlation(left: number[], right: number[]): number | null {
   return aa && bb ? ab / Math.sqrt(aa * bb) : null;
 }
 
-function Beside({ other }: { other: Atlas }) {
+function Beside({ there: { atlas: other, where } }: { there: Named }) {
   const { atlas, circuits, definition, place } = useView();
+  const both: [Named, Named] = [{ atlas, where: whereItLies() }, { atlas: other, where }];
+  const [[ours, its], [grid, itsGrid]] = [called(...both), grids(...both)];
   const view = viewOf(other, { ...place, at: definition.key });
   const theirs = view?.definition.key === definition.key ? view.circuits : null;
   if (!theirs)
-    return <p>{other.model} has no circuits {definitionName(definition)}; choose others above.</p>;
+    return <p>The other atlas ({where}) has no circuits {definitionName(definition)}; choose others above.</p>;
   const common = atlas.concepts.flatMap((concept, here) => {
     const there = other.concepts.indexOf(concept);
     return there < 0 ? [] : [{ concept, here, there }];
@@ -55,10 +58,10 @@ function Beside({ other }: { other: Atlas }) {
   if (!common.length) return <p>The two atlases have no concept in common.</p>;
   const same = atlas.layers === other.layers && atlas.width === other.width;
   const rows = common.map(({ concept, here, there }): Row => {
-    const [mine, its] = [new Set(circuits.neurons[here]), theirs.neurons[there]!];
-    const both = [...its].filter((neuron) => mine.has(neuron)).length;
-    const either = mine.size + its.length - both;
-    return { concept, here: mine.size, there: its.length, similarity: same ? (either ? both / either : 0) : null };
+    const [left, right] = [new Set(circuits.neurons[here]), theirs.neurons[there]!];
+    const both = [...right].filter((neuron) => left.has(neuron)).length;
+    const either = left.size + right.length - both;
+    return { concept, here: left.size, there: right.length, similarity: same ? rounded(both / (either || 1)) : null };
   });
   const pairs = (of: Float32Array, n: number, at: "here" | "there"): number[] =>
     common.flatMap((a, place) => common.slice(place + 1).map((b) => of[a[at] * n + b[at]]!));
@@ -86,8 +89,9 @@ function Beside({ other }: { other: Atlas }) {
           height: Math.min(width, 420),
           marginLeft: 48,
           grid: true,
-          x: { label: `neurons in ${atlas.model} →` },
-          y: { label: `↑ neurons in ${other.model}` },
+          marginBottom: 44,
+          x: { label: `neurons in ${ours}${width < 600 ? "" : grid} →`, labelOffset: 40 },
+          y: { label: `↑ neurons in ${its}${width < 600 ? "" : itsGrid}` },
           marks: [
             Plot.line([[0, 0], [1, 1].map((one) => one * Math.max(...rows.map((row) => Math.min(row.here, row.there))))] as [number, number][], { stroke: "var(--mid)" }),
             Plot.dot(rows, { x: "here", y: "there", fill: "var(--accent)", fillOpacity: 0.5, r: 4, tip: true, title: (row: Row) => `${bare(row.concept)}: ${row.here} and ${row.there}` }),
@@ -103,8 +107,8 @@ function Beside({ other }: { other: Atlas }) {
         rows={rows}
         columns={[
           { label: "concept", value: (row) => bare(row.concept), show: (row) => <Concept name={row.concept} /> },
-          { label: `neurons in ${atlas.model}`, numeric: true, value: (row) => row.here },
-          { label: `neurons in ${other.model}`, numeric: true, value: (row) => row.there },
+          { label: `neurons in ${ours}${grid}`, numeric: true, value: (row) => row.here },
+          { label: `neurons in ${its}${itsGrid}`, numeric: true, value: (row) => row.there },
           ...(same ? [{ label: "Jaccard", numeric: true, value: (row: Row) => row.similarity, show: (row: Row) => fixed(row.similarity) }] : []),
         ]}
       />
@@ -113,7 +117,13 @@ function Beside({ other }: { other: Atlas }) {
 }
 
 /** The atlas that was opened; it stays while the page is open. */
-let opened: Atlas | null = null;
+let opened: Named | null = null;
+
+/** Named after the folder, which tells atlases of one model apart. */
+function exportName(model: string): string {
+  const where = whereItLies().replace(/\.html?$/i, "");
+  return where || model;
+}
 
 export function OtherPage({ text }: { text: () => string }) {
   const { atlas } = useView();
@@ -124,7 +134,7 @@ export function OtherPage({ text }: { text: () => string }) {
     setRefused("");
     try {
       if (file.size > MOST_BYTES) throw new Error("it is larger than 64 MiB");
-      opened = readAtlas(await file.text());
+      opened = { atlas: readAtlas(await file.text()), where: file.name };
       setOther(opened);
     } catch (error) {
       opened = null;
@@ -140,7 +150,7 @@ export function OtherPage({ text }: { text: () => string }) {
         step of training, other prompts. Nothing leaves this computer.
       </p>
       <form class="filter" onSubmit={(event) => event.preventDefault()}>
-        <button type="button" onClick={() => save(`atlas_${atlas.model}.json`, text(), "application/json")}>
+        <button type="button" onClick={() => save(`atlas_${exportName(atlas.model)}.json`, text(), "application/json")}>
           Export this atlas (JSON)
         </button>
         <label>
@@ -149,12 +159,13 @@ export function OtherPage({ text }: { text: () => string }) {
         </label>
       </form>
       <p role="status" class="note">
-        {refused || (other ? `Opened: ${other.model}, ${several(other.concepts.length, "concept")}, ${several(other.layers, "layer")} of ${several(other.width, "neuron")}.` : "")}
+        {refused || (other ? `Opened: ${other.where}, an atlas of ${other.atlas.model}, ${several(other.atlas.concepts.length, "concept")}, ${several(other.atlas.layers, "layer")} of ${several(other.atlas.width, "neuron")}.` : "")}
       </p>
       {other && (
         <>
+          <Apart here={{ atlas, where: whereItLies() }} there={other} />
           <Choice />
-          <Beside other={other} />
+          <Beside there={other} />
         </>
       )}
     </>

@@ -1,5 +1,6 @@
 /** Two concepts side by side. */
 
+import { boundOfTwo } from "./bound";
 import { Choice, Concept, useView } from "./choice";
 import { NeuronList } from "./neurons";
 import { changed, go } from "./place";
@@ -7,7 +8,7 @@ import { Prompts, ReadMarks } from "./prompts";
 import { measured, qualityOf, withInterval, YARDSTICKS } from "./quality";
 import { Strip, type Mark } from "./strip";
 import { DataTable } from "./table";
-import { bare, fixed, several } from "./words";
+import { bare, fixed, rounded, several } from "./words";
 
 export function PairPage({ left, right }: { left: string; right: string }) {
   const { atlas, circuits, definition, place } = useView();
@@ -42,7 +43,7 @@ export function PairPage({ left, right }: { left: string; right: string }) {
   const rows = Array.from({ length: atlas.layers }, (_, layer) => {
     const here = marks.filter((mark) => Math.floor(mark.neuron / atlas.width) === layer);
     const count = (kind: Mark["kind"]): number => here.filter((m) => m.kind === kind).length;
-    return { layer, only: count("only"), both: count("both"), other: count("other"), similarity: circuits.jaccard(a, b, layer) };
+    return { layer, only: count("only"), both: count("both"), other: count("other"), similarity: rounded(circuits.jaccard(a, b, layer)) };
   });
   const [ours, theirs] = [left, right].map((name) => qualityOf(atlas, definition, name));
   const sticks = YARDSTICKS.filter((stick) =>
@@ -72,7 +73,8 @@ export function PairPage({ left, right }: { left: string; right: string }) {
         place={place}
       >
         {several(both.length, "neuron")} shared, of {one.size} and {other.size}: Jaccard similarity{" "}
-        {fixed(circuits.similarity()[a * circuits.n + b])}, mean over layers.
+        {fixed(circuits.similarity()[a * circuits.n + b])}, mean over layers.{" "}
+        {boundOfTwo(circuits, a, b)}
         {one.size && both.length === one.size && both.length === other.size
           ? " By this definition the two concepts have one and the same circuit."
           : ""}

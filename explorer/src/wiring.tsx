@@ -5,7 +5,7 @@ import type { Atlas, Reached } from "./data";
 import { Figure, layerTicks, Plot } from "./figure";
 import { link } from "./place";
 import { DataTable, Folded } from "./table";
-import { bare, fixed, several, signed } from "./words";
+import { bare, several, significant } from "./words";
 
 /** Links that are drawn of a circuit, the strongest. */
 const DRAWN = 150;
@@ -23,7 +23,7 @@ function Units({ title, name, reached }: { title: string; name: string; reached:
       note={n > units.length ? `The strongest of ${n}.` : ""}
       columns={[
         { label: "unit", value: ([layer, kind, index]) => `layer ${layer}, ${KINDS[kind] ?? kind} ${index}` },
-        { label: "weight", numeric: true, value: (unit) => unit[3], show: (unit) => signed(unit[3]) },
+        { label: "weight", numeric: true, value: (unit) => unit[3], show: (unit) => significant(unit[3], true) },
       ]}
     />
   );
@@ -153,7 +153,7 @@ export function ConceptWiring({ name, at }: { name: string; at: number }) {
               { label: "from neuron", numeric: true, value: (each) => each.from },
               { label: "to layer", numeric: true, value: (each) => each.x2 },
               { label: "to neuron", numeric: true, value: (each) => each.to },
-              { label: "strength", numeric: true, value: (each) => each.strength, show: (each) => fixed(each.strength, 3) },
+              { label: "strength", numeric: true, value: (each) => each.strength, show: (each) => significant(each.strength, false) },
             ]}
           />
         )}

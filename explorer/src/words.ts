@@ -29,6 +29,20 @@ export function fixed(value: number | null | undefined, places = 2): string {
   return typeof value === "number" ? value.toFixed(places) : "–";
 }
 
+/** To four decimals, for files: without the digits that single precision adds. */
+export function rounded(value: number, places = 4): number {
+  return Number(value.toFixed(places));
+}
+
+/** With as many digits as are known, a minus or a plus before them where a sign tells something. */
+export function significant(value: number, sign: boolean, digits = 3): string {
+  const shown = Math.abs(value).toLocaleString("en", {
+    minimumSignificantDigits: digits,
+    maximumSignificantDigits: digits,
+  });
+  return `${value < 0 ? "−" : sign ? "+" : ""}${shown}`;
+}
+
 export function signed(value: unknown, places = 3): string {
   if (typeof value !== "number") return "–";
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(places)}`;
@@ -36,6 +50,13 @@ export function signed(value: unknown, places = 3): string {
 
 export function several(n: number, word: string): string {
   return `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+}
+
+const NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split(" ");
+
+/** A count as a word, up to twelve. */
+export function counted(n: number): string {
+  return NUMBERS[n] ?? n.toLocaleString("en");
 }
 
 /** A definition in words. */

@@ -1,5 +1,6 @@
 /** The yardsticks of circuits: what each means, and which of them an atlas has. */
 
+import type { ComponentChildren } from "preact";
 import { rowsOf, type Atlas, type Cell, type Definition } from "./data";
 import { number, percent, signed } from "./words";
 
@@ -17,6 +18,14 @@ const share = (value: Cell): string => (typeof value === "number" ? percent(valu
 const nats = (value: Cell): string => signed(value);
 
 export const YARDSTICKS: Yardstick[] = [
+  { name: "identification_top1", label: "identified", show: share,
+    meaning: "share of the concept’s pairs that rank this circuit first on prompts of other subject areas (of which published circuits are as well); of a definition, the mean of that share over concepts" },
+  { name: "chance_top1", label: "identified by chance", show: share,
+    meaning: "that share if circuits were ranked at random" },
+  { name: "centroid_top1", label: "identified, nearest centroid", show: share,
+    meaning: "that share for the mean mask of the concept instead of its circuit" },
+  { name: "token_top1", label: "identified, read token", show: share,
+    meaning: "that share by the id of the token that is read alone, without the model" },
   { name: "necessity", label: "necessity", show: nats, interval: true,
     meaning: "rise of the loss on the concept’s own prompts when its circuit is put to its mean, nats per token" },
   { name: "specificity", label: "specificity", show: nats, interval: true,
@@ -27,14 +36,6 @@ export const YARDSTICKS: Yardstick[] = [
     meaning: "how much of what the MLPs contribute is left with the circuit alone, on own prompts" },
   { name: "faithfulness_other", label: "faithfulness, other prompts", show: share,
     meaning: "the same on prompts of other concepts" },
-  { name: "identification_top1", label: "identified", show: share,
-    meaning: "share of the concept’s pairs that rank this circuit first on prompts of other subject areas (of which published circuits are as well); of a definition, the mean of that share over concepts" },
-  { name: "chance_top1", label: "identified by chance", show: share,
-    meaning: "that share if circuits were ranked at random" },
-  { name: "centroid_top1", label: "identified, nearest centroid", show: share,
-    meaning: "that share for the mean mask of the concept instead of its circuit" },
-  { name: "token_top1", label: "identified, read token", show: share,
-    meaning: "that share by the id of the token that is read alone, without the model" },
   { name: "split_half", label: "agreement of halves", show: share,
     meaning: "Jaccard similarity of its circuits from two halves of the prompts" },
   { name: "null_q", label: "q of its size", show: (value) => number(value, 3),
@@ -63,11 +64,16 @@ export function qualityOf(atlas: Atlas, definition: Definition, concept: string)
   return rows.get(`${definition.key}\n${concept}`) ?? null;
 }
 
-export function withInterval(row: Row, stick: Yardstick): string {
+/** A value, its interval on a line of its own. */
+export function withInterval(row: Row, stick: Yardstick): ComponentChildren {
   const value = stick.show(row[stick.name] ?? null);
   const [low, high] = [row[`${stick.name}_low`], row[`${stick.name}_high`]];
   if (typeof low !== "number" || typeof high !== "number") return value;
-  return `${value} [${stick.show(low)}, ${stick.show(high)}]`;
+  return (
+    <>
+      {value} <small>[{stick.show(low)}, {stick.show(high)}]</small>
+    </>
+  );
 }
 
 /** The yardsticks that a row has a value of. */

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas_assets.cli.command import UNREADABLE, USAGE, Answer, AnsweringCommand
-from atlas_assets.cli.leaderboard import with_interval
+from atlas_assets.cli.leaderboard import ran_all, with_interval
 from atlas_assets.cli.options import complete_concept, typed_definition
 from atlas_assets.cli.text import paragraph, table
 from atlas_assets.errors import SettingsError, expect
@@ -64,7 +64,8 @@ def quality(concept: str | None, definition: str | None) -> Answer:
     document = {"folder": str(store.root), "about": about, "quality": rows.rows(named=True)}
     if concept is not None:
         document["pruned"] = _pruned(store, about, rows["definition"].to_list())
-    return Answer("atlas.quality/1", document, lambda: _text(document, heads))
+    all_run = ran_all(store, "circuit_quality")
+    return Answer("atlas.quality/1", document, lambda: _text(document, heads, all_run=all_run))
 
 
 def _pruned(store: AtlasStore, concept: str, definitions: list[str]) -> list[dict[str, Any]]:
@@ -92,14 +93,14 @@ def _definition(typed: str, judged: pl.DataFrame) -> str:
     return definition
 
 
-def _text(document: dict[str, Any], heads: str) -> Iterator[str]:
+def _text(document: dict[str, Any], heads: str, *, all_run: bool) -> Iterator[str]:
     yield f"{document['about']}, in the atlas {document['folder']}"
     yield ""
     yield from table((heads, *_HEADER), (_row(row, heads) for row in document["quality"]))
     for row in document.get("pruned", ()):
         yield ""
         yield from paragraph(_part_told(row), indent=0, hanging=2)
-    if lacking := without_interval(document["quality"]):
+    if lacking := without_interval(document["quality"], all_run=all_run):
         yield ""
         yield from paragraph(lacking, indent=0, hanging=0)
 
@@ -122,8 +123,11 @@ def _part_told(row: dict[str, Any]) -> str:
     )
 
 
-def without_interval(rows: Iterable[dict[str, Any]]) -> str:
-    """Return what the rows that lack intervals had too few of; empty where none lacks them."""
+def without_interval(rows: Iterable[dict[str, Any]], *, all_run: bool) -> str:
+    """Return what the rows that lack intervals had too few of; empty where none lacks them.
+
+    With ``all_run``, the job ``validate`` has run all prompts that there are.
+    """
     from atlas_assets.stages.circuits.ablation import EXACT
     from atlas_assets.stages.circuits.quality import LEAST_CLUSTERS, LEAST_PROMPTS
 
@@ -140,7 +144,11 @@ def without_interval(rows: Iterable[dict[str, Any]]) -> str:
             low, high = min(numbers), max(numbers)
             found = f"{low}" if low == high else f"{low} to {high}"
             counted.append(f"{least} {of}, of which there were {found}")
-    more = f"; the job validate runs up to {EXACT.own} own prompts of each concept"
+    more = (
+        "; the job validate has run, and this atlas has no more prompts to judge circuits by"
+        if all_run
+        else f"; the job validate runs up to {EXACT.own} own prompts of each concept"
+    )
     few = any(row["n_prompts"] < LEAST_PROMPTS for row in lacking)
     return f"An interval takes {', and '.join(counted)}{more if few else ''}."
 

@@ -41,6 +41,19 @@ def table(
         at_most: column → width beyond which its cells are wrapped.
     """
     shown = [[_shown(cell) for cell in row] for row in rows]
+    lines = table_in_room(header, shown, at_most)
+    if lines is None:
+        return _one_below_the_other(header, shown, room() or WIDTH)
+    return lines
+
+
+def table_in_room(
+    header: Sequence[str],
+    rows: Iterable[Iterable[object]],
+    at_most: Mapping[str, int] | None = None,
+) -> list[str] | None:
+    """Like `table`; ``None`` where the `room` is too little even with cells wrapped."""
+    shown = [[_shown(cell) for cell in row] for row in rows]
     if not shown:
         return []
     limits = [(at_most or {}).get(name) for name in header]
@@ -50,7 +63,7 @@ def table(
     if end is not None and _breadth(widths) > end:
         narrower = _narrowed([list(header), *shown], widths, numeric, end)
         if narrower is None:
-            return _one_below_the_other(header, shown, end)
+            return None
         cells, widths = _laid_out([list(header), *shown], narrower)
     lines = []
     for row in cells:

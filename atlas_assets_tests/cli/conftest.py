@@ -39,11 +39,15 @@ Call = Callable[..., Called]
 
 @pytest.fixture
 def call() -> Call:
-    """``call(data_dir, *arguments, **settings)``."""
+    """``call(data_dir, *arguments, columns=None, **settings)``."""
 
-    def call(data_dir: Path, *arguments: str, **settings: str) -> Called:
+    def call(
+        data_dir: Path, *arguments: str, columns: int | None = None, **settings: str
+    ) -> Called:
         env: dict[str, str | None] = {key: None for key in os.environ if key.startswith("ATLAS_")}
         env |= {**sample_atlas.environment(data_dir, **settings), "COLUMNS": None}
+        if columns is not None:
+            env["COLUMNS"] = str(columns)
         result = CliRunner().invoke(atlas, arguments, env=env, prog_name="atlas")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

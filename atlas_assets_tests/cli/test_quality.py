@@ -13,6 +13,7 @@ from atlas_assets.stages.circuits.pruning import SCHEMA as PRUNED
 from atlas_assets.stages.circuits.quality import leaderboard, quality
 from atlas_assets_tests.cli.conftest import Call
 from atlas_assets_tests.sample_atlas import settings_in
+from atlas_assets_tests.stages.circuits import test_effects
 from atlas_assets_tests.stages.circuits.test_quality import judged
 
 DEFINITIONS = ("published", "calibrated", "published@0.1,0.8")
@@ -104,16 +105,100 @@ def of_one(n_prompts: int, n_clusters: int, low: float | None = None) -> dict[st
 
 def test_what_an_interval_lacks_is_said() -> None:
     """Too few prompts, too few pairs and subject areas although there are prompts enough, both."""
-    sample = without_interval([of_one(5, 5), of_one(3, 5)])
+    sample = without_interval([of_one(5, 5), of_one(3, 5)], all_run=False)
     assert sample == (
         "An interval takes 20 own prompts, of which there were 3 to 5; the job validate runs up to "
         "64 own prompts of each concept."
     )
-    validated = without_interval([of_one(64, 12, 0.1), of_one(64, 2), of_one(0, 0)])
-    assert validated == "An interval takes 5 pairs and subject areas, of which there were 2."
-    both = without_interval([of_one(8, 2)])
+    for all_run in (True, False):
+        rows = [of_one(64, 12, 0.1), of_one(64, 2), of_one(0, 0)]
+        validated = without_interval(rows, all_run=all_run)
+        assert validated == "An interval takes 5 pairs and subject areas, of which there were 2."
+        assert without_interval([of_one(64, 12, 0.1)], all_run=all_run) == ""
+    both = without_interval([of_one(8, 2)], all_run=True)
     assert both.startswith("An interval takes 20 own prompts, of which there were 8, and 5 pairs")
-    assert without_interval([of_one(64, 12, 0.1)]) == ""
+    assert both.endswith(
+        ", of which there were 2; the job validate has run, and this atlas has no more prompts to "
+        "judge circuits by."
+    )
+
+
+def test_the_job_validate_is_not_advised_where_it_has_run(with_quality: Path, call: Call) -> None:
+    """Of too few prompts, up to date or not: once its ablations are there, there are no more."""
+    store = open_with_model(settings_in(with_quality))
+    few = store.read("circuit_quality").with_columns(
+        n_prompts=pl.lit(2, pl.Int64),
+        n_clusters=pl.lit(2, pl.Int64),
+        necessity_low=pl.lit(None, pl.Float64),
+    )
+    untested = pl.lit(None, pl.Int64)
+    of_all = leaderboard(judged().circuits, None, few.filter(definition="published"))
+    board = of_all.with_columns(n_significant=untested, specificity=pl.lit(0.0))
+
+    def shown() -> tuple[str, str]:
+        asked = (("quality", "C1", "-d", "published"), ("leaderboard",))
+        return tuple(" ".join(call(with_quality, *each).out.split()) for each in asked)
+
+    store.write("circuit_quality", few, inputs={})
+    store.write("circuit_leaderboard", board, inputs={})
+    sampled = shown()
+    assert "; the job validate runs up to 64 own prompts of each concept." in sampled[0]
+    assert "(the job validate ablates on more, where there are more)." in sampled[1]
+    losses = test_effects.losses(0)
+    store.write("ablation", losses, inputs={})
+    store.write("circuit_quality", few)
+    store.write("circuit_leaderboard", board)
+    all_run = shown()
+    assert "; the job validate has run, and this atlas has no more prompts" in all_run[0]
+    assert "(the job validate has run, and there are no more)." in all_run[1]
+    # tables of before it say nothing about what it has run
+    store.write("ablation", test_effects.losses(1), inputs={})
+    assert shown() == sampled
+
+
+@pytest.mark.parametrize(
+    ("columns", "header"),
+    [
+        (150, "definition type size identified necessity specificity over matched faithful"),
+        (80, "definition type size identified necessity specificity over"),
+        (70, "definition type size ident. nec. spec. over m."),
+        (62, "definition type size ident. nec. spec. over m."),
+    ],
+)
+def test_definitions_are_compared_in_a_table_in_a_narrow_terminal(
+    with_quality: Path, call: Call, one: pl.DataFrame, columns: int, header: str
+) -> None:
+    """At 80 columns each row was a list of nine lines."""
+    board = leaderboard(judged().circuits, None, one)[[0, 0]].with_columns(
+        definition=pl.Series(["calibrated", "contrastive"]),
+        type=pl.lit("builtin"),
+        size=pl.lit(218.83),
+        identification_top1=pl.lit(1.0),
+        identification_top1_low=pl.lit(0.5),
+        identification_top1_high=pl.lit(1.0),
+        **{
+            f"{name}{end}": pl.lit(value)
+            for name in ("necessity", "specificity", "over_matched")
+            for end, value in {"": 0.25, "_low": 0.125, "_high": 0.5}.items()
+        },
+        faithfulness_own=pl.lit(0.5),
+    )
+    open_with_model(settings_in(with_quality)).write("circuit_leaderboard", board, inputs={})
+    shown = call(with_quality, "leaderboard", columns=columns).out
+    lines = shown.splitlines()[2:]
+    assert max(map(len, lines)) <= columns, shown
+    assert " ".join(lines[0].split()).startswith(header)
+    rows = [words for words in map(str.split, lines) if words[1:2] == ["builtin"]]
+    assert [row[0] for row in rows] == ["calibrated", "contrastive"], shown
+    told = " ".join(" ".join(lines).split())
+    if columns == 150:
+        assert rows[0][3:6] == ["100.0%", "[50.0%,", "100.0%]"]
+        assert "Left out" not in told
+    else:
+        assert rows[0][2:] == ["218.8", "100.0%", "+0.250", "+0.250", "+0.250"]
+        assert "Left out for want of room: 95% intervals, faithful and above matched." in told
+        assert "A wider terminal shows them, and so does --json." in told
+    assert ("nec. = necessity" in told) == (columns < 80)
 
 
 def test_shares_are_percentages(with_quality: Path, call: Call) -> None:

@@ -188,8 +188,11 @@ def _with_interval(row: dict[str, float | None], name: str) -> str | None:
     return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def in_words(board: pl.DataFrame) -> str:
-    """Return in plain words which definition identifies, which is specific, and what is neither."""
+def in_words(board: pl.DataFrame, *, all_run: bool | None = None) -> str:
+    """Return in plain words which definition identifies, which is specific, and what is neither.
+
+    ``all_run`` tells whether the job ``validate`` has run; of the table alone that is not known.
+    """
     said = []
     for kind in ("ast", "builtin"):
         of_kind = board.filter((pl.col("type") == kind) & ~pl.col("definition").str.contains("@"))
@@ -206,20 +209,23 @@ def in_words(board: pl.DataFrame) -> str:
             f"others when ablated: {told}."
             if told
             else f"Of {_TOLD[kind]}, circuits by no definition are shown to cost their own concept "
-            f"more than others when ablated{_untested(of_kind)}."
+            f"more than others when ablated{_untested(of_kind, all_run)}."
         )
         said += _against_control(of_kind, kind)
     return " ".join(said)
 
 
-def _untested(of_kind: pl.DataFrame) -> str:
+def _untested(of_kind: pl.DataFrame, all_run: bool | None) -> str:
     """Return what it means that no interval is above 0: where nothing is tested, little."""
-    if of_kind["n_significant"].is_null().all():
-        return (
-            ", with too few prompts of each concept for a test (the job validate ablates on more, "
-            "where there are more)"
-        )
-    return ""
+    if not of_kind["n_significant"].is_null().all():
+        return ""
+    job = "the job validate"
+    told = {
+        True: f"{job} has run, and there are no more",
+        False: f"{job} ablates on more, where there are more",
+        None: f"{job} ablates on more, where there are more; where it has run, there are not",
+    }
+    return f", with too few prompts of each concept for a test ({told[all_run]})"
 
 
 def _against_control(of_kind: pl.DataFrame, kind: str) -> list[str]:

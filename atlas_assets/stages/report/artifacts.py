@@ -68,5 +68,5 @@ def atlas_report(artifacts: Sequence[Artifact]) -> Artifact:
         compute=_atlas_report,
         inputs=tuple(artifact.key for artifact in artifacts),
         inputs_may_be_absent=True,
-        code_version="5",
+        code_version="6",
     )

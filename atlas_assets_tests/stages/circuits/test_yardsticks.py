@@ -89,7 +89,13 @@ def test_a_few_builtins_are_said_to_be_more_than_by_chance_and_few() -> None:
 def test_where_nothing_is_tested_it_is_said_that_no_difference_means_little() -> None:
     sampled = board(0, shuffled=True).with_columns(n_significant=pl.lit(None, pl.Int64))
     said = yardsticks.in_words(sampled)
-    assert "when ablated, with too few prompts of each concept for a test" in said
+    few = "when ablated, with too few prompts of each concept for a test (the job validate"
+    # of the table alone nobody knows which job has ablated: what is said is true of both
+    assert f"{few} ablates on more, where there are more; where it has run, there are not)." in said
+    assert f"{few} has run, and there are no more)." in yardsticks.in_words(sampled, all_run=True)
+    assert f"{few} ablates on more, where there are more)." in yardsticks.in_words(
+        sampled, all_run=False
+    )
 
 
 @pytest.mark.parametrize(

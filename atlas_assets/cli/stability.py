@@ -163,7 +163,7 @@ def _text(document: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
         (
             *(claim["statement"], claim["expected"]),
             *(seen or None for seen in claim["observed"]),
-            f"{claim['holds'].count(True)} of {len(names)}",
+            _as_expected(claim["holds"]),
         )
         for claim in document["claims"]
         if not claim["same"] and any(claim["observed"])
@@ -179,6 +179,12 @@ def _text(document: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
     yield from table(("number", "setting", "items", "mean", "lowest"), ranks)
     if document["not_ranked"]:
         yield f"not compared, for lack of a common file: {', '.join(document['not_ranked'])}"
+
+
+def _as_expected(holds: Sequence[bool | None]) -> str | None:
+    """Return of how many atlases a claim holds; ``None`` where it is applicable to none."""
+    applicable = any(each is not None for each in holds)
+    return f"{holds.count(True)} of {len(holds)}" if applicable else None
 
 
 def _setting(rank: dict[str, Any]) -> str:

@@ -45,6 +45,19 @@ def test_claims_are_told_for_every_atlas(three: Path, call: Call) -> None:
         assert claim["same"] == (all(claim["observed"]) and len(set(claim["observed"])) == 1)
 
 
+def test_of_cuts_of_the_grid_no_claim_of_all_of_it_is_said_not_to_hold(
+    tmp_path: Path, call: Call
+) -> None:
+    cut = {"ast_nodes": "For,If", "builtins": "list,len"}
+    for seed, name in enumerate(ATLASES[:2]):
+        sample_atlas.make(tmp_path, name=name, seed=10 * seed, **cut)
+    shown = call(tmp_path, "stability", *ATLASES[:2]).out
+    (height,) = (line for line in shown.splitlines() if "concept-only fraction  0.6250" in line)
+    assert height.split()[-1] == "–", shown
+    (builtins,) = (line for line in shown.splitlines() if "builtins' concept-only" in line)
+    assert builtins.endswith("0 of 2"), shown
+
+
 def test_an_atlas_agrees_with_its_copy(three: Path, tmp_path: Path, call: Call) -> None:
     copy = shutil.copytree(three / NAME, tmp_path / "copy")
     found = call(three, "stability", NAME, str(copy), "--json").json

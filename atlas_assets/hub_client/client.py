@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 T = TypeVar("T")
+#: seconds from which a wait is told of, so that nobody takes it for a hang
+_SAID_FROM = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class NotUnderstoodError(Exception):
@@ -91,6 +96,8 @@ class HubClient:
             if wait is None:
                 # outside of the handler: the original, which may quote a secret, is not chained
                 raise failure
+            if wait >= _SAID_FROM:
+                _log.warning("%s (%s); trying again in %.0f s", failure.what, failure.found, wait)
             time.sleep(wait)
             attempt += 1
 

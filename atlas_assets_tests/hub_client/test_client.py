@@ -28,11 +28,15 @@ def commit(client: HubClient, *files: CommitOperationAdd, **options: Any) -> str
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {"RateLimit": '"api";r=0;t=1'}])
-def test_retry_after_is_waited_for(hub: LocalHub, sha: str, headers: dict[str, str]) -> None:
+def test_retry_after_is_waited_for_and_told_of(
+    hub: LocalHub, sha: str, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     hub.fail("GET", "/api/datasets/", status=429, headers=headers)
     started = time.monotonic()
     assert head(hub.client()) == sha
     assert time.monotonic() - started >= 1
+    (told,) = [record.message for record in caplog.records if "trying again" in record.message]
+    assert "429" in told
 
 
 def test_calls_nest_and_other_errors_pass(hub: LocalHub, sha: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 T = TypeVar("T")
-#: seconds from which a wait is told of, so that nobody takes it for a hang
+#: seconds from which a wait is told of, lest it be taken for a hang
 _SAID_FROM = 1.0
 
 _log = logging.getLogger(__name__)
@@ -96,10 +96,15 @@ class HubClient:
             if wait is None:
                 # outside of the handler: the original, which may quote a secret, is not chained
                 raise failure
-            if wait >= _SAID_FROM:
-                _log.warning("%s (%s); trying again in %.0f s", failure.what, failure.found, wait)
-            time.sleep(wait)
+            self.pause(wait, failure.found or failure.what)
             attempt += 1
+
+    def pause(self, seconds: float, why: str) -> None:
+        """Wait before another attempt; from a second on the log says so, and why."""
+        if seconds >= _SAID_FROM:
+            told = redact(why, self.token)
+            _log.warning("the Hub: %s; trying again in %.0f s", told, seconds)
+        time.sleep(seconds)
 
     def wait(self, attempt: int, retry_after: float | None) -> float | None:
         """Return the seconds to wait after attempt 1, 2, … ; ``None``: give up.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -119,7 +118,8 @@ class _HubHttpClient(httpx2.Client):
                 if wait is None:
                     error.exhausted = reading
                     raise
-            time.sleep(wait)
+                why = str(error)
+            client.pause(wait, why)
             attempt += 1
 
     def _send_once(self, request: httpx2.Request, **options: Any) -> httpx2.Response:

@@ -21,7 +21,7 @@ export function intervals(
   const facet = grouped ? { fy: (row: Interval) => row.group } : {};
   return {
     marginLeft: Math.min(150, width * 0.34),
-    marginRight: 12,
+    marginRight: 20,
     marginBottom: 42,
     height: rows.length * 26 + 64,
     x: { label: axis, labelOffset: 38, grid: true, nice: true, ticks: width < 500 ? 4 : 8 },

@@ -108,7 +108,7 @@ def test_without_a_table_there_is_no_configuration(stage: Stage) -> None:
     files = [file for file in stage.manifest.files if file.asset == "object_masks"]
     card = render("", manifest_of(files), REPO)
     assert "configs" not in card and "load_dataset" not in card
-    assert "/universal_masks/layer_0 … layer_5/" in card
+    assert "/universal_masks/layer_0 … layer_7/" in card
 
 
 def test_every_claim_is_there_as_it_was_evaluated(stage: Stage, card: str) -> None:

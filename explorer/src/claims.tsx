@@ -33,7 +33,7 @@ export function ClaimsPage({ atlas }: { atlas: Atlas }) {
         atlas shows, computed the same way.{" "}
         {claimed
           ? "This is the atlas that the paper speaks of."
-          : "The paper does not speak of this atlas: that a claim does not hold here is an observation about another model or readout, and no failure."}
+          : "The paper does not speak of this atlas: that a claim does not hold here is an observation about another model, readout or part of the grid, and no failure."}
         {!claimed && ` ${counted[0]} of ${atlas.claims.length} claims hold as in the paper, ${counted[1]} do not, and ${counted[2]} are not applicable.`}
       </p>
       <fieldset class="group filter">

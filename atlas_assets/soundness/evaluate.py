@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from atlas_assets.errors import AtlasError
@@ -49,19 +51,26 @@ def evaluations(
         yield from _not_applicable(subject_of_atlas(store, settings), claims)
         return
     cut = parts_cut(grid)
-    whole: Subject | None = None
-    subjects: dict[frozenset[Cell], Subject] = {}
+
+    @cache
+    def about(cells: frozenset[Cell]) -> Subject:
+        """What these files are about; where nothing could be read, the atlas as a whole."""
+        return subject_of(store, cells) if cells else subject_of_atlas(store, settings)
+
+    def about_the_sound(cells: frozenset[Cell]) -> Subject:
+        with suppress(AtlasError):
+            return about(cells)
+        return about(frozenset())
+
     for claim in claims:
         value: Observed | None = None
         sources: tuple[str, ...] = ()
         unreadable = False
         try:
             observed, cells = evidence.observe(claim)
-            if cells not in subjects:
-                subjects[cells] = subject_of(store, cells)
-            subject = subjects[cells]
+            subject = about(cells)
         except AtlasError as error:
-            subject = whole = whole or subject_of_atlas(store, settings)
+            subject = about_the_sound(evidence.used)
             note, unreadable = _reason(error, store), evidence.is_damage(error)
         else:
             value, note = observed, _readout_note(claim, subject)

@@ -106,7 +106,12 @@ class StoreEvidence:
         """
         self._using = set()
         observed = claim.observe(self)
-        return observed, frozenset(self._using)
+        return observed, self.used
+
+    @property
+    def used(self) -> frozenset[Cell]:
+        """The files that the last claim was looked for in, as far as they could be read."""
+        return frozenset(self._using)
 
     def table(self, key: str, setting: Partition | None = None) -> pl.DataFrame:
         """The table of an artifact, read or computed."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from atlas_assets.atlas.open import open_folder
+from atlas_assets.errors import ArtifactError
+from atlas_assets.soundness import evaluate
 from atlas_assets.soundness.evaluate import evaluate_claims
-from atlas_assets.soundness.subject import FROZEN
+from atlas_assets.soundness.subject import FROZEN, Subject
 from atlas_assets.stages.catalog import ARTIFACTS
-from atlas_assets.stages.report.claims import ClaimResult
+from atlas_assets.stages.report.claims import ClaimResult, Evidence
+from atlas_assets.stages.report.published_claims import CLAIMS
 from atlas_assets.stages.setting import REFERENCE, STANDALONE
 from atlas_assets.storage.store import AtlasStore
 from atlas_assets_tests.soundness import sound_atlas
@@ -112,3 +118,23 @@ def test_a_damaged_table_is_not_replaced_by_a_guess(store: AtlasStore) -> None:
     assert result.holds is None
     assert "edited" in result.note
     assert str(path.parent) not in result.note
+
+
+def test_what_cannot_be_evaluated_is_about_the_files_that_it_was_looked_for_in(
+    store: AtlasStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(evidence: Evidence) -> int:
+        evidence.table("summary")
+        raise ArtifactError("the atlas does not hold what the claim speaks of")
+
+    def nobody(*_: object) -> Subject:
+        raise AssertionError("all files were asked what they are about")
+
+    monkeypatch.setattr(evaluate, "subject_of_atlas", nobody)
+    claim = next(claim for claim in CLAIMS if claim.id == "keywords-testable")
+    (result,) = evaluate_claims(store, claims=[replace(claim, observe=lacking)])
+    assert result.holds is None
+    summary = store.provenance("summary")
+    assert summary is not None and summary.lineage is not None
+    assert summary.lineage.model is not None
+    assert result.model == summary.lineage.model.model_id

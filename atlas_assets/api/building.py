@@ -119,7 +119,7 @@ def build_and_tell(settings: AtlasSettings, listener: Callable[[int], Listener])
     Where a step fails, what does not depend on it is still made.
 
     Args:
-        settings: the settings in force.
+        settings: the settings in force, of which `require_buildable` refuses nothing.
         listener: is given the number of assets that are to be made, and gives who is told.
     """
     home = dagster_home()
@@ -134,6 +134,7 @@ def build_and_tell(settings: AtlasSettings, listener: Callable[[int], Listener])
 
 
 def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
+    require_buildable(settings)
     job, assets = _job(settings)
     opened = dg.DagsterInstance.ephemeral() if instance is None else nullcontext(instance)
     with (
@@ -145,8 +146,7 @@ def _run(settings: AtlasSettings, instance: dg.DagsterInstance | None) -> None:
 
 
 def _job(settings: AtlasSettings) -> tuple[dg.JobDefinition, frozenset[str]]:
-    """The job ``atlas``, and the names of the assets that it makes; own files are looked at."""
-    require_buildable(settings)
+    """The job ``atlas``, and the names of the assets that it makes."""
     definitions = build_definitions(settings)
     job = definitions.resolve_job_def("atlas")
     assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]

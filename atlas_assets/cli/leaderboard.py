@@ -99,23 +99,18 @@ def _values(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    from atlas_assets.stages.circuits.yardsticks import share_with_interval
+
     tested = row["n_significant"] is not None
     return (
         row["definition"],
         row["type"],
         f"{row['size']:.1f}",
-        _identified(row),
+        share_with_interval(row),
         *(with_interval(row, name) for name in ("necessity", "specificity", "over_matched")),
         row["faithfulness_own"],
         f"{row['n_significant']} of {row['n_concepts']}" if tested else None,
     )
-
-
-def _identified(row: dict[str, Any]) -> str | None:
-    value, low, high = (row[f"identification_top1{end}"] for end in ("", "_low", "_high"))
-    if value is None:
-        return None
-    return f"{value:.1%}" if low is None else f"{value:.1%} [{low:.1%}, {high:.1%}]"
 
 
 def with_interval(row: dict[str, Any], name: str) -> str | None:

@@ -118,7 +118,7 @@ def require_known(names: Collection[str], known: Collection[str], *, what: str, 
     for name in names:
         if name in known:
             continue
-        close = _near_matches(name, known)
+        close = near_matches(name, known)
         meant = f"did you mean {' or '.join(close)}? " if close else ""
         raise SettingsError(
             f"unknown {what} {name!r}",
@@ -129,7 +129,7 @@ def require_known(names: Collection[str], known: Collection[str], *, what: str, 
         )
 
 
-def _near_matches(name: str, known: Iterable[str]) -> list[str]:
+def near_matches(name: str, known: Iterable[str]) -> list[str]:
     """Return up to three of ``known`` that resemble ``name``, best first, ignoring case."""
     spelled: dict[str, list[str]] = {}
     for candidate in sorted(known):

@@ -90,7 +90,7 @@ def test_what_cannot_be_built_is_told_of_before_any_work(
         (3, "found: a file", {"model": str(tmp_path / "file")}),
         (3, "config.json", {"model": str(tmp_path / "empty")}),
         (2, "what to do: correct ATLAS_DEVICE", {"device": "cuda:99"}),
-        (3, "did you mean 'ast__For'?", {"circuits": str(tmp_path / "mine.parquet")}),
+        (3, "did you mean ast__For?", {"circuits": str(tmp_path / "mine.parquet")}),
         (2, "fetch it (`atlas fetch`), or unset", {"hub_source": "piotrwilam/CSP-Atlas"}),
     ):
         built = call(tmp_path / "data", "build", **given)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from atlas_assets.errors import ArtifactError
 from atlas_assets.stages import streams
 from atlas_assets.stages.analyses import leaf_order
 from atlas_assets.stages.masks.masks import Masks
@@ -56,15 +55,7 @@ def distance(universal: Masks, layer: int) -> tuple[tuple[str, ...], Reals]:
     These are their n concepts, sorted, and float64 ``[n, n]``, symmetric, 0 on the diagonal. A
     layer that the masks lack is an ArtifactError.
     """
-    if not 0 <= layer < universal.n_layers:
-        raise ArtifactError(
-            "the masks lack a layer",
-            where=f"layer {layer}",
-            expected=f"a layer from 0 to {universal.n_layers - 1}",
-            found=f"{universal.n_layers} layers",
-            remedy="choose a layer that the model has",
-        )
-    bits = universal.bits[:, layer]
+    bits = universal.of_layer(layer).bits[:, 0]
     rows = np.flatnonzero(bits.any(axis=1))
     return (tuple(universal.names[row] for row in rows), 1 - jaccard(bits[rows]))
 

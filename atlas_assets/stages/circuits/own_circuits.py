@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
 
 from atlas_assets.errors import ArtifactError, SettingsError
 from atlas_assets.stages.circuits import circuits
-from atlas_assets.stages.concepts import split_concept
+from atlas_assets.stages.concepts import near_matches, split_concept
 from atlas_assets.stages.masks.masks import Masks
 from atlas_assets.stages.prompts.own_file import POLARS_ERRORS, bytes_of, parquet_of
 
@@ -84,18 +83,18 @@ def require_concepts(table: pl.DataFrame, concepts: Iterable[str], *, where: str
 
     Raises ArtifactError, which names the one that may be meant.
     """
-    known = {name: name for name in concepts}
+    known = sorted(concepts)
     # without what it begins with, as commands take it
     meant = {split_concept(name)[1].lower(): name for name in known}
     for name in table["concept"].unique().sort():
         if name not in known:
-            near = meant.get(name.lower()) or next(iter(get_close_matches(name, known, n=1)), None)
+            near = [meant[name.lower()]] if name.lower() in meant else near_matches(name, known)
             raise ArtifactError(
                 "the circuits are not about this atlas",
                 where=f"{Path(where).expanduser()}, column 'concept'",
-                expected=f"a concept of the atlas, as {next(iter(known))!r}",
+                expected=f"a concept of the atlas, as {known[0]!r}",
                 found=repr(name),
-                remedy=(f"did you mean {near!r}? " if near else "")
+                remedy=(f"did you mean {' or '.join(near)}? " if near else "")
                 + "Correct the file, or name another one in ATLAS_CIRCUITS",
             )
 

@@ -43,6 +43,11 @@ SPECIFICITY = TableSchema(
 )
 #: the share of pairs ranked first from which circuits are said to tell concepts apart
 IDENTIFYING = 0.25
+#: where circuits are not of the half that discovers alone, the prompts on which they identify
+_TESTED_ON = {
+    PUBLISHED: "prompts that these circuits are of as well",
+    OWN: "prompts that may have made these circuits",
+}
 _TOLD = {"ast": "AST nodes", "builtin": "builtins", "all": "all"}
 
 
@@ -147,7 +152,7 @@ def leaderboard_shown(board: pl.DataFrame) -> Table:
         [
             f"{row['definition']}, {_TOLD[row['type']]}",
             row["size"],
-            _share_with_interval(row),
+            share_with_interval(row),
             *(_with_interval(row, name) for name in quality.MEASURED),
             None if row["definition"] == CONTROL else row["matched_ratio"],
             row["faithfulness_own"],
@@ -244,10 +249,10 @@ def _against_control(of_kind: pl.DataFrame, kind: str) -> list[str]:
     if level.is_empty():
         return []
     told = ", ".join(
-        f"{row['definition']} ({_share_with_interval(row)})" for row in level.rows(named=True)
+        f"{row['definition']} ({share_with_interval(row)})" for row in level.rows(named=True)
     )
     (row,) = control.rows(named=True)
-    beside = f"the control (matched, {_share_with_interval(row)})"
+    beside = f"the control (matched, {share_with_interval(row)})"
     return [f"Of {_TOLD[kind]}, not shown to identify better than {beside} are: {told}."]
 
 
@@ -263,18 +268,13 @@ def identifying(board: pl.DataFrame) -> list[str]:
 
 
 def _identifying(row: dict[str, Any], kind: str) -> str:
-    found = _share_with_interval(row)
+    found = share_with_interval(row)
     beside = [f"{row['chance_top1']:.1%} by chance"]
     for name, told in (("centroid_top1", "nearest centroid"), ("token_top1", "the read token")):
         if row[name] is not None:
             beside.append(f"{row[name]:.1%} by {told}")
     best, low = row["definition"], row["identification_top1_low"]
-    # published circuits are of the prompts of all subject areas
-    areas = (
-        "prompts that these circuits are of as well"
-        if best == PUBLISHED
-        else "prompts of other subject areas"
-    )
+    areas = _TESTED_ON.get(best, "prompts of other subject areas")
     of_pairs = f"{found} of the pairs first on {areas}"
     ranked = f"{of_pairs}, on average over concepts ({', '.join(beside)})"
     if low is None:
@@ -295,7 +295,8 @@ def _identifying(row: dict[str, Any], kind: str) -> str:
     return f"Of {_TOLD[kind]}, {best} circuits identify best: they rank {ranked}."
 
 
-def _share_with_interval(row: dict[str, Any]) -> str | None:
+def share_with_interval(row: dict[str, Any]) -> str | None:
+    """Return what a row of the leaderboard identifies, with its interval where there is one."""
     value, low, high = (row[f"identification_top1{end}"] for end in ("", "_low", "_high"))
     if value is None:
         return None

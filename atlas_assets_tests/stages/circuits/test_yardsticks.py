@@ -137,3 +137,11 @@ def test_a_control_is_never_said_to_identify_best() -> None:
         "Of AST nodes, published circuits identify best: they rank 60.0% [50.0%, 100.0%] of the "
         "pairs first on prompts that these circuits are of as well"
     )
+
+
+def test_own_circuits_are_not_said_to_identify_on_prompts_that_they_are_not_of() -> None:
+    row = dict.fromkeys(quality.LEADERBOARD.polars, None) | {"type": "ast", "chance_top1": 1 / 43}
+    row |= {"definition": "own", "identification_top1": 0.6}
+    row |= {"identification_top1_low": 0.5, "identification_top1_high": 0.7}
+    (said,) = yardsticks.identifying(pl.DataFrame([row], schema=quality.LEADERBOARD.polars))
+    assert "of the pairs first on prompts that may have made these circuits" in said
